@@ -1,0 +1,36 @@
+"""Installs seesaw_d2 into an environment that has Detectron2 (v0.6 or main); see README.md.
+
+Detectron2 is not on the package index under its own name, so it cannot be required here:
+``tools/install_detectron2.py`` installs v0.6 where there is none.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/__init__.py").read_text()).group(1)
+
+setup(
+    name="seesaw_d2",
+    version=VERSION,
+    description="Seesaw Loss and its relatives for long-tailed instance segmentation with Detectron2",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["seesaw_d2", "seesaw_d2.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.6",  # torch.load(weights_only=True) is unsafe before
+        "torchvision",
+        "fvcore",
+        "lvis",
+        "pycocotools",
+        "opencv-python",
+        "matplotlib",  # figures, and the fonts of the glyph data set
+    ],
+    extras_require={
+        "dev": ["pytest", "ruff"],
+    },
+)
