@@ -1,0 +1,42 @@
+# Every target sets up what it needs first (a moment when it is there). PYTHON names the interpreter that makes the
+# environment, VENV the environment: your own, with your own Detectron2, works too.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+# Waiting threads that spin cost more than they give on small models.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help setup demo test test-all lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo      make the glyph data set, train Seesaw Mask R-CNN on it, evaluate, show the results"
+	@echo "make test      run the tests"
+	@echo "make test-all  run the slow ones too"
+	@echo "make lint      check the style"
+	@echo "make format    mend the style"
+	@echo "make setup     only set up the environment \$$(VENV) (default .venv) with \$$(PYTHON) (default python3)"
+	@echo "make clean     remove what the commands made, but not the environment"
+
+setup:
+	@$(PYTHON) tools/bootstrap.py --venv $(VENV)
+
+demo: setup
+	@$(RUN) tools/demo.py
+
+test: setup
+	@$(RUN) -m pytest
+
+test-all: setup
+	@$(RUN) -m pytest -m ""
+
+lint: setup
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+format: setup
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+clean:
+	rm -rf output datasets/glyphs .pytest_cache .ruff_cache build *.egg-info

@@ -1,0 +1,168 @@
+#!/usr/bin/env python
+"""Install Detectron2 v0.6 into this Python environment where there is none; no compiler is needed.
+
+Detectron2 is not on the package index under its own name. The source archive ``pb1-detectron2==0.6`` is: every
+Python file in it is byte for byte that of the official tag v0.6 (but for the name in ``setup.py``), and the C++
+sources are missing. None are needed for Mask R-CNN: RoIAlign and NMS come from torchvision. This script downloads
+that archive through pip's own index settings, checks its hash, replaces what current Python, NumPy, Pillow and
+PyTorch no longer have (``tools/detectron2_substitutions.py``), and installs the result as a wheel.
+
+A Detectron2 that is already there (v0.6 or main, compiled or not) is left alone.
+
+    python tools/install_detectron2.py [--archive FILE] [--force]
+"""
+
+import argparse
+import base64
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from detectron2_substitutions import SubstitutionError, apply_substitutions
+
+REQUIREMENT = "pb1-detectron2==0.6"
+SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
+PROJECTS = {
+    "point_rend": "PointRend/point_rend",
+    "deeplab": "DeepLab/deeplab",
+    "panoptic_deeplab": "Panoptic-DeepLab/panoptic_deeplab",
+}
+# Upstream's requirements without black, future and pydot (unused) and without the upper bound on iopath.
+REQUIRES = [
+    "Pillow>=7.1",
+    "matplotlib",
+    "pycocotools>=2.0.2",
+    "termcolor>=1.1",
+    "yacs>=0.1.8",
+    "tabulate",
+    "cloudpickle",
+    "tqdm>4.29.0",
+    "tensorboard",
+    "fvcore>=0.1.5,<0.1.6",
+    "iopath>=0.1.7",
+    "omegaconf>=2.1",
+    "hydra-core>=1.1",
+    "packaging",
+]
+WHEEL_NAME = "detectron2-0.6-py3-none-any.whl"
+
+
+class InstallError(Exception):
+    """What went wrong, for the person at the terminal."""
+
+
+def run(arguments, what):
+    """Run a command with its output shown; raise InstallError that says ``what`` failed."""
+    status = subprocess.call(arguments)
+    if status:
+        raise InstallError(f"{what} failed (exit status {status}); pip's own message is above")
+
+
+def download(folder: Path) -> Path:
+    """Fetch the source archive with unearth, a package finder that honours pip's index settings.
+
+    ``pip download`` itself cannot: it runs the archive's ``setup.py``, which imports torch.
+    """
+    finder = folder / "finder"
+    quiet = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*quiet, "--target", str(finder), "unearth"], "installing the package finder 'unearth'")
+    environment = {**os.environ, "PYTHONPATH": str(finder)}
+    command = [sys.executable, "-m", "unearth", REQUIREMENT, "--no-binary", "--download", str(folder)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    archives = list(folder.glob("*.tar.gz"))
+    if result.returncode or len(archives) != 1:
+        raise InstallError(
+            f"could not download {REQUIREMENT} from the package index:\n{result.stderr.strip()[-2000:]}\n"
+            "Check the network and pip's index settings (pip config list), or pass --archive FILE."
+        )
+    return archives[0]
+
+
+def check_hash(archive: Path) -> None:
+    """Raise InstallError unless ``archive`` is the archive that this script was written for."""
+    if not archive.is_file():
+        raise InstallError(f"{archive}: no such file")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise InstallError(
+            f"{archive}: hash mismatch, nothing was installed\n  expected sha256 {SHA256}\n  found    sha256 {found}"
+        )
+
+
+def collect(archive: Path, folder: Path) -> Path:
+    """Unpack the archive and lay the package out as upstream's ``setup.py`` does; return its parent folder."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder / "source", filter="data")
+    (source,) = (folder / "source").iterdir()
+    for name, path in PROJECTS.items():
+        (source / "projects" / path).rename(source / "detectron2" / "projects" / name)
+    return source
+
+
+def build_wheel(source: Path, folder: Path) -> Path:
+    """Write the package under ``source`` as a pure-Python wheel."""
+    info = "detectron2-0.6.dist-info"
+    metadata = ["Metadata-Version: 2.1", "Name: detectron2", "Version: 0.6", "License: Apache-2.0"]
+    metadata += [f"Requires-Dist: {requirement}" for requirement in REQUIRES]
+    files = {
+        str(path.relative_to(source)): path.read_bytes()
+        for path in sorted((source / "detectron2").rglob("*"))
+        if path.is_file()
+    }
+    files[f"{info}/METADATA"] = ("\n".join(metadata) + "\n").encode()
+    files[f"{info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: seesaw_d2\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    files[f"{info}/LICENSE"] = (source / "LICENSE").read_bytes()
+    record = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}"
+        for name, data in files.items()
+    ]
+    files[f"{info}/RECORD"] = ("\n".join([*record, f"{info}/RECORD,,"]) + "\n").encode()
+    wheel = folder / WHEEL_NAME
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return wheel
+
+
+def install(archive) -> None:
+    """Download (or take) the archive, mend it, and pip-install it."""
+    with tempfile.TemporaryDirectory(prefix="detectron2-") as name:
+        folder = Path(name)
+        archive = Path(archive) if archive else download(folder)
+        check_hash(archive)
+        source = collect(archive, folder)
+        apply_substitutions(source / "detectron2")
+        wheel = build_wheel(source, folder)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, str(wheel)], "installing Detectron2 and its requirements")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--archive", help="the source archive, if it was downloaded before")
+    parser.add_argument("--force", action="store_true", help="install even where a Detectron2 is present")
+    args = parser.parse_args()
+    if importlib.util.find_spec("detectron2") and not args.force:
+        print(f"Detectron2 is present: {importlib.util.find_spec('detectron2').origin}")
+        return 0
+    try:
+        install(args.archive)
+    except (InstallError, SubstitutionError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("Detectron2 0.6 installed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
