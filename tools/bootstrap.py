@@ -84,9 +84,7 @@ def make_environment(venv: Path) -> str:
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
-        raise SetupError(
-            f"{venv}: about {NEEDED_GB} GB of free disk are needed for PyTorch, {free:.1f} GB are there"
-        )
+        raise SetupError(f"{venv}: about {NEEDED_GB} GB of free disk are needed for PyTorch, {free:.1f} GB are there")
 
 
 def stamp_of(venv: Path):
@@ -112,9 +110,7 @@ def set_up(venv: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", default=".venv", help="folder of the virtual environment (default: .venv)")
     args = parser.parse_args()
     if sys.version_info < MIN_PYTHON:

@@ -116,9 +116,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
         if path.is_file()
     }
     files[f"{info}/METADATA"] = ("\n".join(metadata) + "\n").encode()
-    files[f"{info}/WHEEL"] = (
-        b"Wheel-Version: 1.0\nGenerator: seesaw_d2\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: seesaw_d2\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/LICENSE"] = (source / "LICENSE").read_bytes()
     record = [
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}"
@@ -146,9 +144,7 @@ def install(archive) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", help="the source archive, if it was downloaded before")
     parser.add_argument("--force", action="store_true", help="install even where a Detectron2 is present")
     args = parser.parse_args()

@@ -1,0 +1,20 @@
+"""Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
+
+from .box_predictor import SeesawBoxPredictor
+from .mask_head import NormedMaskHead
+from .normalized import NormedConv2d, NormedLinear
+from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
+from .rpn_head import HeInitRPNHead
+from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
+
+__all__ = [
+    "HeInitRPNHead",
+    "NormedConv2d",
+    "NormedLinear",
+    "NormedMaskHead",
+    "SeesawBoxPredictor",
+    "SeesawCascadeROIHeads",
+    "SeesawROIHeads",
+    "SmallStem",
+    "build_small_resnet_fpn_backbone",
+]

@@ -1,0 +1,85 @@
+"""Reading a config file and overrides, with messages that name the key and the nearest one that exists."""
+
+import difflib
+import os
+import re
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from ..config import add_seesaw_config
+from ..errors import ConfigError
+
+
+def load_config(config_file: str = "", overrides=()) -> CfgNode:
+    """Detectron2's defaults, this project's keys, the YAML file (with its ``_BASE_``s), then the overrides.
+
+    Args:
+        config_file: path of a YAML file, or "" for the defaults.
+        overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
+
+    Returns:
+        the config, not yet frozen.
+
+    Raises:
+        ConfigError: a file that is missing or not YAML, an unknown key, or a value of another type.
+    """
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    if config_file:
+        _merge(cfg, lambda: cfg.merge_from_other_cfg(_read(config_file)), config_file)
+    overrides = list(overrides or [])
+    if len(overrides) % 2:
+        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}")
+    _merge(cfg, lambda: cfg.merge_from_list(overrides), "command line")
+    return cfg
+
+
+def _read(path: str) -> CfgNode:
+    """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
+    if not os.path.isfile(path):
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        loaded = CfgNode.load_yaml_with_base(path, allow_unsafe=False)
+    except OSError as error:
+        raise ConfigError(f"{path}: its _BASE_ cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"{path}: expected a mapping of config keys: {error}") from error
+    if loaded.pop("VERSION", 2) != 2:
+        raise ConfigError(f"{path}: VERSION: expected 2, found an older config format")
+    try:
+        return CfgNode(loaded)
+    except AssertionError as error:  # a value that is neither plain nor a mapping
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _merge(cfg: CfgNode, merge, source: str) -> None:
+    try:
+        merge()
+    except (KeyError, AssertionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        message = str(error.args[0]) if error.args else str(error)
+        unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
+        if unknown:
+            message = f"unknown config key {unknown.group(1)}{_suggestion(cfg, unknown.group(1))}"
+        raise ConfigError(f"{source}: {message}") from error
+
+
+def _suggestion(cfg: CfgNode, key: str) -> str:
+    keys = list(config_keys(cfg))
+    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    if not nearest:  # the right name under another node, perhaps
+        leaves = {known.rsplit(".", 1)[-1]: known for known in keys}
+        nearest = [leaves[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], leaves, n=1)]
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def config_keys(cfg: CfgNode, prefix: str = ""):
+    """Every key of a config in full, inner nodes included."""
+    for name, value in cfg.items():
+        yield prefix + name
+        if isinstance(value, CfgNode):
+            yield from config_keys(value, f"{prefix}{name}.")

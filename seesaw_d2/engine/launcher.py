@@ -1,0 +1,101 @@
+"""The command line of ``train_net.py``."""
+
+import logging
+import os
+import sys
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
+
+from ..data import register_datasets
+from ..errors import SeesawError
+from .checkpointing import SeesawCheckpointer
+from .checks import check_job
+from .config import load_config
+from .trainer import Trainer
+
+
+def argument_parser():
+    """Detectron2's own arguments, and ``--overwrite``."""
+    parser = default_argument_parser()
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the run that OUTPUT_DIR holds, which is otherwise refused",
+    )
+    return parser
+
+
+def main(arguments=None) -> int:
+    """Parse the command line, check everything, then train or evaluate.
+
+    Returns:
+        the exit status: 0, 2 for a mistake in what was given (printed), 130 after ctrl-C.
+    """
+    args = argument_parser().parse_args(arguments)
+    try:
+        cfg = load_config(args.config_file, args.opts)
+        check_job(
+            cfg,
+            eval_only=args.eval_only,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            world_size=max(args.num_gpus, 1) * args.num_machines,
+        )
+        cfg.freeze()
+        launch(
+            run,
+            max(args.num_gpus, 1),
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(cfg, args),
+        )
+    except SeesawError as error:
+        print(f"error: {_brief(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command with --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(cfg: CfgNode, args) -> None:
+    """One process's part of the job."""
+    register_datasets(cfg)
+    if args.eval_only:
+        evaluate(cfg, args)
+        return
+    default_setup(cfg, args)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+
+
+def evaluate(cfg: CfgNode, args):
+    """Evaluate ``MODEL.WEIGHTS`` (or, with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
+
+    The config and the log of the run in OUTPUT_DIR are left as they are.
+    """
+    setup_logger(distributed_rank=comm.get_rank(), name="fvcore")
+    setup_logger(distributed_rank=comm.get_rank())
+    setup_logger(distributed_rank=comm.get_rank(), name="seesaw_d2")
+    logging.getLogger(__name__).info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    model = build_model(cfg)
+    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    return Trainer.test(cfg, model)
+
+
+def _brief(error: Exception) -> str:
+    """The message without the loader process's traceback that PyTorch puts around it."""
+    message = str(error)
+    if "Original Traceback" in message:
+        message = message.strip().splitlines()[-1].split(": ", 1)[-1]
+    return message

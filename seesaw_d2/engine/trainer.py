@@ -1,0 +1,51 @@
+"""Detectron2's default trainer with this project's data, evaluation and checkpoints."""
+
+import logging
+import os
+import weakref
+
+from detectron2.engine import DefaultTrainer
+from detectron2.engine.train_loop import TrainerBase
+
+from ..data import build_test_loader, build_train_loader
+from ..evaluation import build_evaluator
+from .checkpointing import SeesawCheckpointer
+
+
+class Trainer(DefaultTrainer):
+    """Trains and evaluates what a config describes."""
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name, output_folder=None):
+        folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        return build_evaluator(cfg, dataset_name, folder)
+
+    def build_hooks(self):
+        # The base class makes its checkpointer just before it asks for the hooks, which keep a reference to it.
+        self.checkpointer = SeesawCheckpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        return super().build_hooks()
+
+    def state_dict(self):
+        state = super().state_dict()
+        # Detectron2 v0.6 leaves the optimizer out, and so loses its momentum in every resume; main has it here.
+        state.setdefault("_trainer", self._trainer.state_dict())
+        return state
+
+    def load_state_dict(self, state_dict):
+        state = dict(state_dict)
+        optimizer_state = state.pop("_trainer", None)
+        TrainerBase.load_state_dict(self, state)
+        if optimizer_state is None:
+            logging.getLogger(__name__).warning(
+                "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): its momentum starts at 0."
+            )
+        else:
+            self._trainer.load_state_dict(optimizer_state)

@@ -1,0 +1,128 @@
+"""The box predictor that works with any classification loss.
+
+N proposals of a batch, C foreground categories, L logits of the loss, B = 4 box coordinates.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from detectron2.config import configurable
+from detectron2.layers import cat
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from torch import nn
+
+from ..data.statistics import training_frequency_groups, training_statistics
+from ..errors import ConfigError
+from ..losses import ClassificationLoss, build_loss
+from .metrics import log_classification_metrics
+from .normalized import NormedLinear
+
+CLASSIFIERS = ("NormedLinear", "Linear")
+
+
+class SeesawBoxPredictor(FastRCNNOutputLayers):
+    """Detectron2's box predictor with a classifier of ``cls_loss.num_logits`` and any ClassificationLoss.
+
+    Box regression, NMS and top-k are Detectron2's. The default is the Seesaw Loss paper's classifier (section 3):
+    normalized linear activation with temperature 20, and an objectness branch in the same layer.
+
+    Args:
+        input_shape: shape of the box head's output.
+        cls_loss: its ``num_classes`` must be ``num_classes``.
+        cls_predictor: "NormedLinear" or "Linear".
+        temperature: > 0, tau of NormedLinear; unused with "Linear".
+        frequency_groups: called without arguments at the first training step; returns (C,) int array, 0 rare,
+            1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known.
+        kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
+
+    Raises:
+        ValueError: unknown ``cls_predictor``, temperature <= 0, or a loss for another number of classes.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        input_shape,
+        *,
+        cls_loss: ClassificationLoss,
+        cls_predictor: str = "NormedLinear",
+        temperature: float = 20.0,
+        frequency_groups: Callable[[], np.ndarray | None] | None = None,
+        **kwargs,
+    ):
+        super().__init__(input_shape, **kwargs)
+        if cls_loss.num_classes != self.num_classes:
+            raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
+        self.cls_loss = cls_loss
+        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss.num_logits, temperature)
+        self._find_groups = frequency_groups
+        # Not saved: it describes the training data, not the model.
+        self.register_buffer("groups", None, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
+        check_classifier_config(node)
+        ret["cls_loss"] = build_loss(cfg, ret["num_classes"], lambda: training_statistics(cfg))
+        ret["cls_predictor"] = node.NAME
+        ret["temperature"] = node.TEMPERATURE
+        ret["frequency_groups"] = lambda: training_frequency_groups(cfg)
+        return ret
+
+    def losses(self, predictions, proposals):
+        """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
+        logits, deltas = predictions
+        labels = _concatenate([p.gt_classes for p in proposals], logits.new_zeros(0, dtype=torch.int64))
+        empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
+        boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
+        # Proposals of an image without objects carry no boxes to regress to, and none is used.
+        targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
+        targets = _concatenate(targets, empty)
+
+        losses = self.cls_loss(logits, labels)
+        self._log_metrics(logits.detach(), labels)
+        losses["loss_box_reg"] = self.box_reg_loss(boxes, targets, deltas, labels)
+        return {name: value * self._weight_of(name) for name, value in losses.items()}
+
+    def predict_probs(self, predictions, proposals):
+        """Per image (R_i, C + 1) probabilities, background last."""
+        logits, _ = predictions
+        return self.cls_loss.probabilities(logits).split([len(p) for p in proposals], dim=0)
+
+    def _weight_of(self, name: str) -> float:
+        key = "loss_cls" if name.startswith("loss_cls") and name not in self.loss_weight else name
+        return self.loss_weight.get(key, 1.0)
+
+    def _log_metrics(self, logits, labels) -> None:
+        if self.groups is None and self._find_groups is not None:
+            groups, self._find_groups = self._find_groups(), None
+            if groups is not None:
+                self.groups = torch.as_tensor(groups, dtype=torch.int64, device=labels.device)
+        log_classification_metrics(self.cls_loss.probabilities(logits), labels, self.groups)
+
+
+def build_classifier(name: str, in_features: int, num_logits: int, temperature: float) -> nn.Linear:
+    """The last layer: weights drawn with standard deviation 0.01, bias 0."""
+    if name == "NormedLinear":
+        return NormedLinear(in_features, num_logits, temperature=temperature)
+    if name == "Linear":
+        layer = nn.Linear(in_features, num_logits)
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+        return layer
+    raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
+
+
+def check_classifier_config(node) -> None:
+    """Raise ConfigError unless ``MODEL.ROI_BOX_HEAD.CLS_PREDICTOR`` makes sense."""
+    key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
+    if node.NAME not in CLASSIFIERS:
+        raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
+    if not node.TEMPERATURE > 0:
+        raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
+
+
+def _concatenate(tensors, empty):
+    return cat(tensors, dim=0) if tensors else empty

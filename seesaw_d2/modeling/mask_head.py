@@ -1,0 +1,66 @@
+"""Normalized mask prediction.
+
+R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
+"""
+
+import torch
+from detectron2.config import configurable
+from detectron2.layers import cat
+from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
+from detectron2.modeling.roi_heads.mask_head import (
+    MaskRCNNConvUpsampleHead,
+    mask_rcnn_inference,
+    mask_rcnn_loss,
+)
+
+from ..errors import ConfigError
+from .normalized import NormedConv2d
+
+
+@ROI_MASK_HEAD_REGISTRY.register()
+class NormedMaskHead(MaskRCNNConvUpsampleHead):
+    """Detectron2's mask head with a normalized last layer: z = tau * W~ * x~ + b.
+
+    Source: Seesaw Loss, section 3.3, "Normalized Mask Prediction"; MMDetection's ``NormedConv2d`` in
+    ``FCNMaskHead``. Only the filter that a region needs is computed (its ground-truth category in training, its
+    predicted one at inference): the numbers and gradients are those of computing all of them, without the
+    (R, C, M, M) logits, of which the reference uses one in C.
+
+    Args:
+        input_shape, num_classes, conv_dims, conv_norm, kwargs: as ``MaskRCNNConvUpsampleHead``.
+        temperature: > 0, tau.
+
+    Raises:
+        ValueError: temperature <= 0.
+    """
+
+    @configurable
+    def __init__(self, input_shape, *, num_classes, conv_dims, conv_norm="", temperature=20.0, **kwargs):
+        super().__init__(input_shape, num_classes=num_classes, conv_dims=conv_dims, conv_norm=conv_norm, **kwargs)
+        self.predictor = NormedConv2d(conv_dims[-1], num_classes, kernel_size=1, temperature=temperature)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        ret["temperature"] = cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE
+        if not ret["temperature"] > 0:
+            raise ConfigError(f"MODEL.ROI_MASK_HEAD.TEMPERATURE: expected a number > 0, found {ret['temperature']}")
+        return ret
+
+    def forward(self, x, instances):
+        """As ``BaseMaskRCNNHead``: region features (R, D, M/2, M/2) -> losses in training, else instances."""
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        logits = self.predictor.forward_selected(x, self._classes(instances, x.device))  # (R, 1, M, M)
+        if self.training:
+            return {"loss_mask": mask_rcnn_loss(logits, instances, self.vis_period) * self.loss_weight}
+        mask_rcnn_inference(logits, instances)
+        return instances
+
+    def _classes(self, instances, device):
+        """(R,) the filter of each region."""
+        if self.predictor.out_channels == 1:
+            return torch.zeros(sum(len(i) for i in instances), dtype=torch.int64, device=device)
+        field = "gt_classes" if self.training else "pred_classes"
+        classes = [i.get(field) for i in instances if len(i)]
+        return cat(classes, dim=0) if classes else torch.zeros(0, dtype=torch.int64, device=device)

@@ -1,0 +1,69 @@
+"""A small residual network with FPN, for small images and for training on a CPU.
+
+Shapes: images (N, 3, H, W); stage s = 0, 1, ... gives (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
+"""
+
+import torch.nn.functional as F
+from detectron2.layers import CNNBlockBase, Conv2d, get_norm
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone import FPN, BasicBlock, ResNet
+from fvcore.nn.weight_init import c2_msra_fill
+
+from ..errors import ConfigError
+
+
+class SmallStem(CNNBlockBase):
+    """Two 3 x 3 convolutions of stride 2 each: on objects of 30 pixels, 7 x 7 and pooling lose too much."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str):
+        super().__init__(in_channels, out_channels, 4)
+        self.conv1 = _conv(in_channels, out_channels, norm)
+        self.conv2 = _conv(out_channels, out_channels, norm)
+
+    def forward(self, x):
+        return F.relu_(self.conv2(F.relu_(self.conv1(x))))
+
+
+def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
+    conv = Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False, norm=get_norm(norm, out_channels))
+    c2_msra_fill(conv)
+    return conv
+
+
+@BACKBONE_REGISTRY.register()
+def build_small_resnet_fpn_backbone(cfg, input_shape):
+    """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
+
+    Reads ``MODEL.SMALL_RESNET.*``, ``MODEL.RESNETS.NORM`` ("BN" to train from scratch) and ``MODEL.FPN.*``. The
+    stages are res2, res3, ..., the pyramid's outputs p2, p3, ...
+    """
+    widths, blocks = cfg.MODEL.SMALL_RESNET.WIDTHS, cfg.MODEL.SMALL_RESNET.BLOCKS
+    _check(widths, blocks, cfg.MODEL.FPN.IN_FEATURES)
+    norm = cfg.MODEL.RESNETS.NORM
+    stages, in_channels = [], widths[0]
+    for index, width in enumerate(widths):
+        stages.append(
+            ResNet.make_stage(
+                BasicBlock,
+                blocks,
+                stride_per_block=[2 if index else 1] + [1] * (blocks - 1),
+                in_channels=in_channels,
+                out_channels=width,
+                norm=norm,
+            )
+        )
+        in_channels = width
+    resnet = ResNet(
+        SmallStem(input_shape.channels, widths[0], norm), stages, out_features=cfg.MODEL.FPN.IN_FEATURES
+    ).freeze(cfg.MODEL.BACKBONE.FREEZE_AT)
+    return FPN(resnet, cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
+
+
+def _check(widths, blocks, in_features) -> None:
+    if not widths or any(width < 1 for width in widths):
+        raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected positive channel counts, found {widths}")
+    if blocks < 1:
+        raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected at least 1, found {blocks}")
+    stages = [f"res{index + 2}" for index in range(len(widths))]
+    if not in_features or not set(in_features) <= set(stages):
+        raise ConfigError(f"MODEL.FPN.IN_FEATURES: expected some of {stages}, found {in_features}")

@@ -1,0 +1,14 @@
+#!/usr/bin/env python
+"""Train or evaluate what a config describes; the arguments are those of Detectron2's train_net.py.
+
+python train_net.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
+python train_net.py --config-file ... --num-gpus 8
+python train_net.py --config-file ... --eval-only MODEL.WEIGHTS output/model_final.pth
+"""
+
+import sys
+
+from seesaw_d2.engine import main
+
+if __name__ == "__main__":
+    sys.exit(main())
