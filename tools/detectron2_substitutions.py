@@ -29,7 +29,7 @@ SUBSTITUTIONS = [
     ("model_zoo/model_zoo.py", r"^import pkg_resources$", "import importlib.resources", 1),
     (
         "model_zoo/model_zoo.py",
-        r'pkg_resources\.resource_filename\(\s*"detectron2\.model_zoo", (os\.path\.join\("configs", config_path\))\s*\)',
+        r'pkg_resources\.resource_filename\(\s*"detectron2\.model_zoo", (os\.path\.join\(.+\))\s*\)',
         r'str(importlib.resources.files("detectron2.model_zoo") / \1)',
         1,
     ),

@@ -16,7 +16,7 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
-from ..data import register_datasets, validate_datasets
+from ..data import register_datasets, training_statistics, validate_datasets
 from ..errors import ConfigError
 from ..losses import build_loss
 from ..modeling.box_predictor import check_classifier_config
@@ -43,7 +43,6 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     """
     resolve_device(cfg, world_size)
     check_names(cfg)
-    check_loss(cfg)
     if cfg.SOLVER.IMS_PER_BATCH % world_size:
         raise ConfigError(
             f"SOLVER.IMS_PER_BATCH: expected a multiple of the {world_size} processes, found {cfg.SOLVER.IMS_PER_BATCH}"
@@ -51,6 +50,7 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     check_weights(cfg, eval_only=eval_only, resume=resume)
     register_datasets(cfg)
     validate_datasets(cfg, eval_only=eval_only)
+    check_loss(cfg)
     if not eval_only:
         check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
 
@@ -86,7 +86,7 @@ def check_loss(cfg: CfgNode) -> None:
     if not cfg.MODEL.ROI_HEADS.NAME.startswith("Seesaw"):
         return
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:

@@ -71,6 +71,7 @@ def run(cfg: CfgNode, args) -> None:
         evaluate(cfg, args)
         return
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="seesaw_d2")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

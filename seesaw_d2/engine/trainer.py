@@ -1,11 +1,13 @@
 """Detectron2's default trainer with this project's data, evaluation and checkpoints."""
 
+import json
 import logging
 import os
 import weakref
 
 from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
+from detectron2.utils import comm
 
 from ..data import build_test_loader, build_train_loader
 from ..evaluation import build_evaluator
@@ -28,6 +30,16 @@ class Trainer(DefaultTrainer):
         folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
         return build_evaluator(cfg, dataset_name, folder)
 
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``."""
+        results = super().test(cfg, model, evaluators)
+        if comm.is_main_process():
+            single = len(cfg.DATASETS.TEST) == 1
+            for name in cfg.DATASETS.TEST:
+                _save_results(results if single else results[name], cfg, name)
+        return results
+
     def build_hooks(self):
         # The base class makes its checkpointer just before it asks for the hooks, which keep a reference to it.
         self.checkpointer = SeesawCheckpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -49,3 +61,12 @@ class Trainer(DefaultTrainer):
             )
         else:
             self._trainer.load_state_dict(optimizer_state)
+
+
+def _save_results(results: dict, cfg, dataset_name: str) -> None:
+    folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "results.json")
+    with open(path + ".tmp", "w") as file:
+        json.dump(results, file, indent=1)
+    os.replace(path + ".tmp", path)
