@@ -1,0 +1,46 @@
+"""A glyph data set of a few images and a config that trains on it in seconds."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+
+NUM_CLASSES = 6
+
+
+@pytest.fixture(scope="session")
+def glyphs(tmp_path_factory):
+    """Root of a data set of 6 categories, 24 training and 6 validation images."""
+    root = tmp_path_factory.mktemp("data") / "glyphs"
+    settings = {
+        "num_categories": NUM_CLASSES,
+        "num_train_images": 24,
+        "num_val_images": 6,
+        "max_category_images": 20,
+        "val_instances_per_category": 3,
+    }
+    make_glyphs(root, GlyphConfig(**settings), workers=1)
+    return root
+
+
+@pytest.fixture
+def config_file(glyphs, tmp_path):
+    """Path of a YAML: the quickstart model on that data, 3 iterations, output below the test's folder."""
+    names = [f"{glyphs.parent.name}_{split}" for split in ("train", "val")]
+    register = [
+        {"NAME": name, "JSON": str(glyphs / f"annotations/glyphs_{split}.json"), "IMAGES": str(glyphs / "images")}
+        for name, split in zip(names, ("train", "val"), strict=True)
+    ]
+    config = {
+        "_BASE_": str(Path("configs/quickstart/Base-glyphs.yaml").resolve()),
+        "MODEL": {"DEVICE": "cpu", "ROI_HEADS": {"NUM_CLASSES": NUM_CLASSES}},
+        "DATASETS": {"REGISTER": register, "TRAIN": (names[0],), "TEST": (names[1],)},
+        "SOLVER": {"MAX_ITER": 3, "IMS_PER_BATCH": 4, "CHECKPOINT_PERIOD": 2, "STEPS": (2,), "WARMUP_ITERS": 0},
+        "OUTPUT_DIR": str(tmp_path / "run"),
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(config))))
+    return path

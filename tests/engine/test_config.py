@@ -1,0 +1,111 @@
+"""Reading configs: every key is known, every mistake is named."""
+
+from pathlib import Path
+
+import pytest
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from seesaw_d2 import add_seesaw_config
+from seesaw_d2.engine import load_config
+from seesaw_d2.engine.config import config_keys
+from seesaw_d2.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
+
+
+def added_keys():
+    from detectron2.config import get_cfg
+
+    plain, ours = get_cfg(), get_cfg()
+    add_seesaw_config(ours)
+    return sorted(set(config_keys(ours)) - set(config_keys(plain)))
+
+
+def test_the_list_of_keys():
+    """A new key changes this list, and with it the README."""
+    assert added_keys() == sorted(
+        [
+            "DATALOADER.SKIP_BAD_IMAGES",
+            "DATASETS.FREQUENCY_THRESHOLDS",
+            "DATASETS.REGISTER",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.EPS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR",
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_MASK_HEAD.TEMPERATURE",
+            "MODEL.SMALL_RESNET",
+            "MODEL.SMALL_RESNET.BLOCKS",
+            "MODEL.SMALL_RESNET.WIDTHS",
+        ]
+    )
+
+
+@pytest.mark.parametrize("key", added_keys())
+def test_each_key_is_read_and_documented(key):
+    name = key.rsplit(".", 1)[-1]
+    sources = [p.read_text() for p in ROOT.glob("seesaw_d2/**/*.py") if p.name != "config.py"]
+    assert any(name in source for source in sources), f"{key} is read nowhere"
+    assert name in (ROOT / "README.md").read_text(), f"{key} is not in the README"
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_yaml_builds(path):
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu"])
+    assert build_model(cfg) is not None
+
+
+def test_misspelt_key_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASES; did you mean MODEL\.ROI_HEADS\.NUM_CLASSES\?"):
+        load_config("", ["MODEL.ROI_HEADS.NUM_CLASES", "3"])
+
+
+def test_misspelt_key_in_a_file(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("MODEL:\n  ROI_BOX_HEAD:\n    CLS_LOSS:\n      SEESAW:\n        PP: 1.0\n")
+    with pytest.raises(ConfigError, match=r"bad\.yaml.*CLS_LOSS\.SEESAW\.PP; did you mean .*SEESAW\.P\?"):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("MODEL: [1, 2", "not a YAML file"),
+        ("- 1\n- 2\n", "mapping"),
+        ("MODEL:\n  X: !!python/object/apply:os.getcwd []\n", "not a YAML file of plain values"),
+        ("_BASE_: nowhere.yaml\n", "_BASE_"),
+        ("VERSION: 1\n", "VERSION: expected 2"),
+        ("SOLVER:\n  MAX_ITER: many\n", "SOLVER.MAX_ITER"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, text, message):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(str(path))
+    assert "broken.yaml" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_missing_file():
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such config file"):
+        load_config("nowhere.yaml")
+
+
+def test_odd_overrides():
+    with pytest.raises(ConfigError, match="pairs of KEY VALUE"):
+        load_config("", ["SOLVER.MAX_ITER"])
+
+
+def test_a_plain_detectron2_config_is_kept():
+    cfg = load_config("", [])
+    assert isinstance(cfg, CfgNode)
+    assert cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads"

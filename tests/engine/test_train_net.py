@@ -1,0 +1,141 @@
+"""The command line from outside: train, resume, evaluate, and every wrong turn."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from seesaw_d2.engine import main
+
+
+def files(folder: Path) -> set:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def results_of(run: Path) -> dict:
+    (path,) = run.glob("inference/*/results.json")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def trained(config_file):
+    """Folder of a finished run."""
+    assert main(["--config-file", str(config_file)]) == 0
+    return config_file.parent / "run"
+
+
+def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
+    results = results_of(trained)
+    assert {"AP", "APr", "APc", "APf"} <= set(results["bbox"]) & set(results["segm"])
+    assert {"model_final.pth", "metrics.json", "config.yaml", "log.txt", "last_checkpoint"} <= files(trained)
+    losses = [json.loads(line) for line in (trained / "metrics.json").read_text().splitlines()]
+    assert any("loss_cls_classes" in line for line in losses)
+    weights = torch.load(trained / "model_final.pth", weights_only=True)
+    counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
+    assert counts.dtype == torch.int64
+    assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals
+
+    # Elsewhere, --eval-only gives the same numbers, and leaves the run's own files alone.
+    before = {name: (trained / name).read_bytes() for name in ("config.yaml", "metrics.json")}
+    other = config_file.parent / "evaluated"
+    arguments = ["--config-file", str(config_file), "--eval-only", "MODEL.WEIGHTS", str(trained / "model_final.pth")]
+    assert main([*arguments, "OUTPUT_DIR", str(other)]) == 0
+    assert results_of(other) == results
+    assert main(arguments) == 0
+    assert results_of(trained) == results
+    assert before == {name: (trained / name).read_bytes() for name in before}
+
+
+def test_resume_goes_on_with_the_optimizer(trained, config_file):
+    assert main(["--config-file", str(config_file), "--resume", "SOLVER.MAX_ITER", "5"]) == 0
+    state = torch.load(trained / "model_final.pth", weights_only=True)
+    assert state["iteration"] == 4
+    # The momentum of the first iterations is still there: the checkpoint at iteration 3 held it.
+    momentum = state["trainer"]["_trainer"]["optimizer"]["state"]
+    assert momentum
+    assert all(torch.isfinite(entry["momentum_buffer"]).all() for entry in momentum.values())
+
+
+def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys):
+    before = {name: (trained / name).read_bytes() for name in files(trained)}
+    assert main(["--config-file", str(config_file)]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert before == {name: (trained / name).read_bytes() for name in files(trained)}
+    assert main(["--config-file", str(config_file), "--overwrite", "SOLVER.MAX_ITER", "1"]) == 0
+    assert torch.load(trained / "model_final.pth", weights_only=True)["iteration"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MODEL.ROI_HEADS.NUM_CLASSES", "7"], "MODEL.ROI_HEADS.NUM_CLASSES"),
+        (["MODEL.ROI_HEADS.NAME", "SeesawROIHead"], "did you mean SeesawROIHeads?"),
+        (["MODEL.ROI_HEADS.NAMES", "SeesawROIHeads"], "did you mean MODEL.ROI_HEADS.NAME?"),
+        (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeasawLoss"], "SeesawLoss"),
+        (["MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", "-0.5"], "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P"),
+        (["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", "0.0"], "CLS_PREDICTOR.TEMPERATURE"),
+        (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
+        (["--eval-only"], "MODEL.WEIGHTS: --eval-only needs the weights"),
+        (["DATASETS.TRAIN", "('glyph_train',)"], "glyph_train"),
+        (["DATASETS.REGISTER", "[{'NAME': 'x', 'JSON': 'nowhere.json', 'IMAGES': '.'}]"], "nowhere.json"),
+        (["MODEL.DEVICE", "cuda"], "MODEL.DEVICE"),
+        (["SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED"),
+        (["--num-gpus", "3"], "3"),
+        (["--resume", "--overwrite"], "--resume and --overwrite"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_turns_end_at_once_and_write_nothing(config_file, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = files(config_file.parent)
+    options = [a for a in arguments if a.startswith("--") or a.isdigit() and "--num-gpus" in arguments]
+    overrides = [a for a in arguments if a not in options]
+    assert main(["--config-file", str(config_file), *options, *overrides]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert files(config_file.parent) == before
+
+
+def test_torn_weights_are_named(config_file, trained, capsys):
+    torn = config_file.parent / "torn.pth"
+    torn.write_bytes((trained / "model_final.pth").read_bytes()[:10000])
+    assert main(["--config-file", str(config_file), "--eval-only", "MODEL.WEIGHTS", str(torn)]) == 2
+    assert "torn.pth" in capsys.readouterr().err
+
+
+SOFTMAX = [
+    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss", "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
+    *("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
+]
+
+
+def test_softmax_weights_in_a_seesaw_head(config_file, capsys):
+    """Evaluating is refused, fine-tuning says which parameters start anew."""
+    run = config_file.parent / "softmax"
+    assert main(["--config-file", str(config_file), "OUTPUT_DIR", str(run), *SOFTMAX]) == 0
+    weights = ["MODEL.WEIGHTS", str(run / "model_final.pth")]
+    capsys.readouterr()
+    assert main(["--config-file", str(config_file), "--eval-only", *weights]) == 2
+    error = capsys.readouterr().err
+    assert "roi_heads.box_predictor.cls_score.weight: expected shape (8, 256), found (7, 256)" in error
+    assert not (config_file.parent / "run").exists()
+    assert main(["--config-file", str(config_file), *weights]) == 0
+    log = (config_file.parent / "run" / "log.txt").read_text()
+    assert "cls_score.weight: expected shape (8, 256), found (7, 256)" in log
+    assert "keep their initial values" in log
+
+
+def test_a_corrupt_image_is_named_and_can_be_skipped(config_file, glyphs, tmp_path, capsys):
+    image = sorted(glyphs.glob("images/train/*.jpg"))[0]
+    content = image.read_bytes()
+    image.write_bytes(content[:200])
+    try:
+        assert main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "12"]) == 2
+        assert image.name in capsys.readouterr().err
+        skip = ["SOLVER.MAX_ITER", "8", "DATALOADER.SKIP_BAD_IMAGES", "True", "OUTPUT_DIR", str(tmp_path / "skip")]
+        assert main(["--config-file", str(config_file), *skip]) == 0
+    finally:
+        image.write_bytes(content)
