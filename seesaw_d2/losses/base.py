@@ -1,0 +1,194 @@
+"""The contract of a classification loss: what the box predictor calls, whatever the loss is.
+
+Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seesaw_d2.errors import SeesawError
+
+# Logits beside the C categories', for each way to model background.
+_BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "none": 0}
+
+
+class InvalidArgument(SeesawError):
+    """A constructor's argument is wrong; ``build_loss`` turns its name into the config key's."""
+
+    def __init__(self, name: str, expected: str, found: Any):
+        super().__init__(f"{name}: expected {expected}, found {found!r}")
+        self.name, self.expected, self.found = name, expected, found
+
+
+def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
+    """``value`` as a float, or InvalidArgument if it is no finite number or ``accepts`` refuses it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(name, expected, value) from None
+    if not (math.isfinite(number) and accepts(number)):
+        raise InvalidArgument(name, expected, value)
+    return number
+
+
+class ClassificationLoss(nn.Module):
+    """Base of every classification loss. A subclass writes three parts:
+
+    - ``compute``: the losses, a pure function of its arguments and of the module's state;
+    - ``update_statistics``: what the method counts during training, if anything;
+    - ``probabilities``: the scores at inference.
+
+    Args:
+        num_classes: C >= 1, foreground categories.
+        background: how background is modelled. "objectness": two logits after the C categories',
+            foreground and background, L = C + 2. "class": one more class, last, L = C + 1.
+            "none": image classification, L = C and labels in [0, C).
+
+    Raises:
+        ValueError: ``num_classes`` < 1, or this loss does not support ``background``.
+    """
+
+    # The ways to model background that this loss supports.
+    backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
+    # Whether the statistics include the current batch before its loss is computed. Seesaw: yes; EQL v2: no.
+    updates_first: ClassVar[bool] = True
+    # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
+    config_keys: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, num_classes: int, *, background: str):
+        super().__init__()
+        if num_classes < 1:
+            raise InvalidArgument("num_classes", "at least 1", num_classes)
+        if background not in self.backgrounds:
+            choices = ", ".join(f'"{name}"' for name in self.backgrounds)
+            raise InvalidArgument("background", f"one of {choices} for {type(self).__name__}", background)
+        self.num_classes = num_classes
+        self.background = background
+
+    @property
+    def num_logits(self) -> int:
+        """L, the width of the classifier that this loss needs."""
+        return self.num_classes + _BACKGROUND_LOGITS[self.background]
+
+    @property
+    def num_label_values(self) -> int:
+        """Labels lie in [0, num_label_values): C + 1 with background, C without."""
+        return self.num_classes + (self.background != "none")
+
+    @classmethod
+    def config_arguments(cls, node: Any, statistics: Callable[[], Any] | None) -> dict[str, Any]:
+        """Constructor arguments from the config node MODEL.ROI_BOX_HEAD.CLS_LOSS, ``background`` aside.
+
+        Args:
+            node: the config node.
+            statistics: gives the training set's category statistics when called (it may read annotations,
+                so call it only if the loss needs them); None where there are none.
+        """
+        return {argument: _lookup(node, key) for argument, key in cls.config_keys.items()}
+
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The losses of one batch. In training mode this also updates the statistics that the loss keeps.
+
+        Args:
+            logits: (N, L) floating point. Half precision is computed in float32, under autocast too.
+            labels: (N,) int64 in [0, C], C is background (in [0, C) with background "none").
+            weights: (N,) >= 0; None is all 1.
+            avg_factor: > 0, what the weighted sums are divided by. Default: how many proposals have a
+                positive weight, background included, at least 1.
+
+        Returns:
+            Scalars named loss_cls*. No proposals or no foreground give zeros that keep the graph.
+
+        Raises:
+            ValueError: shapes or types do not fit; a label out of range (on the CPU only: elsewhere looking
+                at the values would make the host wait for the device).
+        """
+        self._check_inputs(logits, labels, weights, avg_factor)
+        with _without_autocast(logits.device):
+            logits = widen(logits)
+            if weights is not None:
+                weights = weights.to(logits.dtype)
+            if avg_factor is None:
+                avg_factor = _default_avg_factor(labels, weights)
+            elif isinstance(avg_factor, Tensor):
+                avg_factor = avg_factor.to(logits.dtype)
+            if self.updates_first:
+                self._update(logits, labels)
+            losses = self.compute(logits, labels, weights, avg_factor)
+            if not self.updates_first:
+                self._update(logits, labels)
+        return losses
+
+    def compute(
+        self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
+    ) -> dict[str, Tensor]:
+        """The losses, in float32 or float64, without side effects. Arguments as checked by ``forward``."""
+        raise NotImplementedError
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the batch; called in training only, without gradient, on every rank in every iteration."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Scores (N, C + 1), background last, for logits (N, L); (N, C) with background "none"."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, background={self.background!r}"
+
+    def _update(self, logits: Tensor, labels: Tensor) -> None:
+        if self.training:
+            with torch.no_grad():
+                self.update_statistics(logits.detach(), labels)
+
+    def _check_inputs(self, logits, labels, weights, avg_factor) -> None:
+        if logits.dim() != 2 or logits.shape[1] != self.num_logits:
+            raise ValueError(f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}")
+        if not logits.is_floating_point():
+            raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")
+        for name, values in (("labels", labels), ("weights", weights)):
+            if values is not None and values.shape != logits.shape[:1]:
+                expected, found = tuple(logits.shape[:1]), tuple(values.shape)
+                raise ValueError(f"{name}: expected shape {expected}, found {found}")
+        if labels.dtype != torch.int64:
+            raise ValueError(f"labels: expected torch.int64, found {labels.dtype}")
+        if avg_factor is not None and not isinstance(avg_factor, Tensor) and not avg_factor > 0:
+            raise ValueError(f"avg_factor: expected a number > 0, found {avg_factor!r}")
+        if labels.device.type == "cpu" and labels.numel() > 0:
+            low, high = (int(value) for value in labels.aminmax())
+            if low < 0 or high >= self.num_label_values:
+                last = self.num_label_values - 1
+                raise ValueError(f"labels: expected values in [0, {last}], found {low} to {high}")
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32; float32 and float64 as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _default_avg_factor(labels: Tensor, weights: Tensor | None) -> float | Tensor:
+    if weights is None:
+        return max(labels.numel(), 1)
+    return (weights > 0).sum().clamp(min=1)  # stays on the device
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager:
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _lookup(node: Any, key: str) -> Any:
+    for part in key.split("."):
+        node = getattr(node, part)
+    return node

@@ -1,0 +1,112 @@
+"""Softmax cross-entropy, with the three ways to model background.
+
+Shapes: N proposals, C foreground categories, L classifier logits, R rows that a softmax is trained on,
+K entries of that softmax (C, or C + 1 with a background class). Label C is background.
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import ClassificationLoss, widen
+from .build import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()
+class CrossEntropyLoss(ClassificationLoss):
+    """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), i the label.
+
+    Losses are a softmax over their logits that differ in how they weigh its entries can derive from this
+    class and override ``adjusted_logits``: the treatment of background, weights and averages stays here.
+
+    With background "objectness" there are two losses: ``loss_cls_classes``, the softmax over C categories on
+    the foreground proposals, and ``loss_cls_objectness``, foreground against background on all of them; both
+    are divided by the same ``avg_factor``. Otherwise the one loss is ``loss_cls``.
+
+    Args:
+        num_classes: C >= 1.
+        background: "objectness", "class" (default) or "none"; see ``ClassificationLoss``.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
+
+    def __init__(self, num_classes: int, *, background: str = "class"):
+        super().__init__(num_classes, background=background)
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What the softmax is taken of: (R, K) for logits (R, K) and labels (R,) in [0, K)."""
+        return logits
+
+    def compute(self, logits, labels, weights, avg_factor):
+        if self.background != "objectness":
+            return {"loss_cls": self._softmax_loss(logits, labels, weights) / avg_factor}
+        is_background = labels == self.num_classes
+        part = self._gathered if self._gathers_rows(logits.device) else self._masked
+        classes, objectness = part(logits, labels, weights, is_background)
+        objectness_losses = F.cross_entropy(objectness, is_background.long(), reduction="none")
+        return {
+            "loss_cls_classes": self._softmax_loss(*classes) / avg_factor,
+            "loss_cls_objectness": _weighted_sum(objectness_losses, weights) / avg_factor,
+        }
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See ``ClassificationLoss``. "objectness": P(j) = σ_j σ_foreground (paper, section 3.3)."""
+        logits = widen(logits)
+        if self.background != "objectness":
+            return logits.softmax(dim=1)
+        classes, objectness = logits.split([self.num_classes, 2], dim=1)
+        foreground, background = objectness.softmax(dim=1).split(1, dim=1)
+        return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
+
+    def _softmax_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        losses = F.cross_entropy(self.adjusted_logits(logits, labels), labels, reduction="none")
+        return _weighted_sum(losses, weights)
+
+    # Two ways to the foreground (class logits (R, C), labels, weights) and the objectness logits (N, 2).
+
+    def _gathered(self, logits, labels, weights, is_background):
+        """R foreground proposals."""
+        rows = (~is_background).nonzero().squeeze(1)
+        classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
+        return (classes, labels[rows], weights if weights is None else weights[rows]), objectness
+
+    def _masked(self, logits, labels, weights, is_background):
+        """R = N: background has weight 0, and label 0 in place of C, which this softmax does not have."""
+        classes, objectness = logits.split([self.num_classes, 2], dim=1)
+        foreground = (~is_background).to(logits.dtype)
+        weights = foreground if weights is None else weights * foreground
+        return (classes, labels.masked_fill(is_background, 0), weights), objectness
+
+    @staticmethod
+    def _gathers_rows(device: torch.device) -> bool:
+        # How many rows there are is known on the device: to select them the host would wait for it. On the
+        # CPU nothing waits, and selecting is faster.
+        return device.type == "cpu"
+
+
+class _SplitForeground(torch.autograd.Function):
+    """Logits (N, C + 2) to class logits of some rows (R, C) and objectness logits of all (N, 2).
+
+    Indexing would do, but its backward pass makes one tensor of the logits' size for each part and adds them:
+    with few foreground rows that costs more than the loss itself. This one makes a single one.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, rows: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(rows)
+        ctx.shape, ctx.num_classes = logits.shape, num_classes
+        return logits[:, :num_classes].index_select(0, rows), logits[:, num_classes:].clone()
+
+    @staticmethod
+    def backward(ctx, classes_grad: Tensor, objectness_grad: Tensor):
+        (rows,) = ctx.saved_tensors
+        grad = objectness_grad.new_zeros(ctx.shape)
+        grad[:, : ctx.num_classes].index_copy_(0, rows, classes_grad)
+        grad[:, ctx.num_classes :] = objectness_grad
+        return grad, None, None
+
+
+def _weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
+    return (losses if weights is None else losses * weights).sum()

@@ -1,0 +1,149 @@
+"""Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
+
+Shapes: N proposals, C foreground categories, R rows that the softmax is trained on (the foreground with an
+objectness branch, else all), K entries of the softmax (C, or C + 1 with a background class).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seesaw_d2.utils.distributed import all_reduce_sum
+
+from .base import InvalidArgument, check_number
+from .build import LOSS_REGISTRY
+from .cross_entropy import CrossEntropyLoss
+
+
+@LOSS_REGISTRY.register()
+class SeesawLoss(CrossEntropyLoss):
+    """Cross-entropy in which a sample of category i punishes category j by a factor S_ij (equations 4 to 8).
+
+    L = -log(e^{z_i} / (Σ_{j≠i} S_ij e^{z_j} + e^{z_i})),   S_ij = M_ij C_ij,
+    mitigation    M_ij = min(1, N_j / N_i)^p       rare j: less punishment from frequent i,
+    compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    i mistaken for j: more punishment.
+
+    That is cross-entropy of z_j + log S_ij, and so it is computed: in log space nothing overflows. S carries
+    no gradient. N are the counts in the buffer ``class_counts``, taken as at least 1.
+
+    Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. Deviations: counts are int64, not float32, and
+    global, not per process (it saves rank 0's). Without ``avg_factor`` both losses are divided by the number
+    of proposals with positive weight; the reference averages each over its own proposals, the class loss over
+    the foreground. ``avg_factor`` is used as it is; the reference adds 1.2e-7. As there, proposals count
+    whatever their weight, and a batch is counted before its loss.
+
+    Args:
+        num_classes: C >= 1.
+        p: >= 0, exponent of the mitigation factor; 0 switches it off.
+        q: >= 0, exponent of the compensation factor; 0 switches it off.
+        eps: in (0, 1], lower bound of σ_i in the compensation factor.
+        background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
+        class_counts: (C,) or, with background last, (C + 1,) integers >= 0 to be used as they are (Table 4);
+            neither training nor a checkpoint changes them. Where a background class needs a count and none is
+            given, it gets the largest of the others: background is no rarer than any category, and how much
+            more frequent it is depends on the sampling of proposals. None (default): count during training.
+        sync: count the batches of all processes. False: each process counts its own.
+
+    Buffers:
+        class_counts: int64 (C + 1,), background last; (C,) with background "none".
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {
+        "p": "SEESAW.P",
+        "q": "SEESAW.Q",
+        "eps": "SEESAW.EPS",
+        "class_counts": "SEESAW.CLASS_COUNTS",
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        p: float = 0.8,
+        q: float = 2.0,
+        eps: float = 1e-2,
+        background: str = "objectness",
+        class_counts: Sequence[int] | Tensor | None = None,
+        sync: bool = True,
+    ):
+        super().__init__(num_classes, background=background)
+        self.p = check_number("p", p, "a number >= 0", lambda value: value >= 0)
+        self.q = check_number("q", q, "a number >= 0", lambda value: value >= 0)
+        self.eps = check_number("eps", eps, "a number in (0, 1]", lambda value: 0 < value <= 1)
+        self.sync = sync
+        self.online = class_counts is None
+        if self.online:
+            counts = torch.zeros(self.num_label_values, dtype=torch.int64)
+        else:
+            counts = self._given_counts(class_counts)
+        self.register_buffer("class_counts", counts)
+
+    @classmethod
+    def config_arguments(cls, node, statistics):
+        arguments = super().config_arguments(node, statistics)
+        source = arguments.pop("class_counts")
+        if source not in ("online", "dataset"):
+            raise InvalidArgument("class_counts", '"online" or "dataset"', source)
+        if source == "online":
+            return arguments
+        if statistics is None:
+            raise InvalidArgument("class_counts", '"online" (there are no statistics of a data set)', source)
+        return {**arguments, "class_counts": statistics().instance_count}
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Add the batch's labels to ``class_counts``, unless the counts were given."""
+        if not self.online:
+            return
+        # Not bincount: on CUDA it waits for the largest label.
+        batch = torch.zeros_like(self.class_counts).scatter_add_(0, labels, torch.ones_like(labels))
+        self.class_counts += all_reduce_sum(batch) if self.sync else batch
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """z_j + log S_ij: (R, K)."""
+        if self.p == 0 and self.q == 0:
+            return logits
+        return logits + self.log_factors(logits.detach(), labels)
+
+    @torch.no_grad()
+    def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """log S_ij, (R, K): row r has i = labels[r]. At j = i both terms are 0 by themselves."""
+        factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
+        if self.p > 0:
+            factors += self._log_mitigation(labels, logits.shape[1], logits.dtype)
+        return factors
+
+    def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+        """p min(0, log N_j - log N_i), (R, K)."""
+        log_counts = self.class_counts[:width].clamp(min=1).to(dtype).log() * self.p
+        return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
+
+    def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
+        log_probs = F.log_softmax(logits, dim=1)
+        own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))
+        return log_probs.sub_(own).clamp_(min=0).mul_(self.q)
+
+    def _given_counts(self, class_counts) -> Tensor:
+        counts = torch.as_tensor(class_counts)
+        expected = f"integers >= 0 of shape ({self.num_classes},) or ({self.num_label_values},)"
+        if counts.dim() != 1 or len(counts) not in (self.num_classes, self.num_label_values):
+            raise InvalidArgument("class_counts", expected, tuple(counts.shape))
+        if counts.is_floating_point() or counts.dtype == torch.bool or bool((counts < 0).any()):
+            raise InvalidArgument("class_counts", expected, f"{counts.dtype}, smallest {counts.min()}")
+        counts = counts.to(torch.int64, copy=True)
+        if len(counts) < self.num_label_values:
+            counts = torch.cat([counts, counts.max().reshape(1)])
+        return counts
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if not self.online:  # given counts are a setting, and belong to this training set
+            state_dict[prefix + "class_counts"] = self.class_counts
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        counts = "online" if self.online else "given"
+        return f"{super().extra_repr()}, p={self.p}, q={self.q}, eps={self.eps}, class_counts={counts}"

@@ -1,0 +1,153 @@
+"""Normalized linear and convolutional layers (Seesaw Loss paper, sections 3.2 and 3.3).
+
+Shapes: R regions, D input features or channels, C categories, H x W positions.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class NormedLinear(nn.Linear):
+    """z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
+
+    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py; same numbers. Norms are computed in
+    float32 at least, so that half-precision features cannot overflow in them.
+
+    Args:
+        in_features: D.
+        out_features: C, or as many logits as the loss needs.
+        bias: whether there is a b.
+        temperature: τ > 0.
+        power: > 0. 1 normalizes; the norms of what is multiplied are then 1.
+        eps: > 0, keeps a zero vector at zero, with a finite gradient.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        temperature: float = 20.0,
+        power: float = 1.0,
+        eps: float = 1e-6,
+    ):
+        super().__init__(in_features, out_features, bias=bias)
+        _set_normalization(self, temperature, power, eps)
+
+    def reset_parameters(self) -> None:
+        _reset_parameters(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C) for x (R, D)."""
+        weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
+        return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
+
+
+class NormedConv2d(nn.Conv2d):
+    """Convolution of normalized features with normalized filters; see ``NormedLinear``.
+
+    The feature vector at each position is normalized over its channels, then padded. A filter is normalized
+    over its channels at each position of the kernel or, with ``norm_over_kernel``, as one vector.
+
+    Reference: as above, whose convolution starts from Conv2d's own initialization (its mask head sets
+    another); here it starts as the linear layer does: normal with standard deviation 0.01, bias 0.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, and further keywords: as in ``nn.Conv2d``.
+        temperature, power, eps: as in ``NormedLinear``.
+        norm_over_kernel: see above.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        *,
+        temperature: float = 20.0,
+        power: float = 1.0,
+        eps: float = 1e-6,
+        norm_over_kernel: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, **kwargs)
+        _set_normalization(self, temperature, power, eps)
+        self.norm_over_kernel = norm_over_kernel
+
+    def reset_parameters(self) -> None:
+        _reset_parameters(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, H', W') for x (R, D, H, W)."""
+        dims = (1, 2, 3) if self.norm_over_kernel else 1
+        weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
+        x = _scaled(x, x, 1, self.power, self.eps, self.temperature)
+        return self._conv_forward(x, weight, self.bias)
+
+    def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
+        """One filter's output for each region: ``forward(x)[r, class_index[r]]`` without the other C - 1.
+
+        Neither the C x H x W outputs of a region nor a normalized copy of its features is made: a position's
+        norm is one number, which divides the output just as well.
+
+        Args:
+            x: (R, D, H, W).
+            class_index: (R,) int64 in [0, C).
+
+        Returns:
+            (R, 1, H, W), with the same gradients for x, weight and bias as ``forward`` and selecting.
+
+        Raises:
+            ValueError: this is not a plain 1 x 1 convolution.
+        """
+        plain = ((1, 1), (1, 1), (0, 0), 1)
+        found = (self.kernel_size, self.stride, self.padding, self.groups)
+        if found != plain:
+            raise ValueError(
+                f"forward_selected: expected kernel size, stride, padding, groups {plain}, found {found}"
+            )
+        weight = self.weight.flatten(1)[class_index]
+        weight = _scaled(weight, weight, 1, self.power, self.eps)
+        product = torch.bmm(weight.unsqueeze(1).to(x.dtype), x.flatten(2)).view(len(x), 1, *x.shape[2:])
+        output = _scaled(product, x, 1, self.power, self.eps, self.temperature)
+        return output if self.bias is None else output + self.bias[class_index].view(-1, 1, 1, 1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
+
+
+def _set_normalization(layer: nn.Module, temperature: float, power: float, eps: float) -> None:
+    for name, value in (("temperature", temperature), ("power", power), ("eps", eps)):
+        if not value > 0:
+            raise ValueError(f"{name}: expected a number > 0, found {value!r}")
+        setattr(layer, name, float(value))
+
+
+def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
+    nn.init.normal_(layer.weight, std=0.01)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _scaled(
+    values: Tensor, vectors: Tensor, dim: int | tuple[int, ...], power: float, eps: float, scale: float = 1.0
+) -> Tensor:
+    """``values`` times scale / (‖vectors‖^power + eps), in ``values``' type; the norm is over ``dim``."""
+    wide = torch.promote_types(vectors.dtype, torch.float32)
+    norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True, dtype=wide)
+    if power != 1:
+        # The lower bound keeps the gradient of a power below 1 finite at a zero vector.
+        norm = norm.clamp(min=torch.finfo(wide).tiny).pow(power)
+    return (values * (scale / (norm + eps))).to(values.dtype)

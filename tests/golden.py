@@ -1,0 +1,51 @@
+"""Numbers made by running the reference implementations, kept beside the repository in ../shared/golden."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "golden"
+
+# The tolerances that golden/README.md gives.
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+SINGLE = {"rtol": 1e-5, "atol": 1e-6}
+
+
+def load(name: str) -> dict[str, np.ndarray]:
+    """The arrays of one file; skips the calling test where the numbers are not at hand."""
+    path = FOLDER / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"reference numbers not found: {path}")
+    with np.load(path, allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
+
+
+class Call:
+    """The arrays of one call: ``call["logits"]`` is ``<prefix>_logits``, None where there is none."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], prefix: str):
+        self._arrays, self._prefix = arrays, prefix
+
+    def __getitem__(self, key: str) -> np.ndarray | None:
+        return self._arrays.get(f"{self._prefix}_{key}")
+
+    def tensor(self, key: str, dtype: torch.dtype = torch.float64) -> torch.Tensor | None:
+        values = self[key]
+        return None if values is None else torch.from_numpy(np.asarray(values)).to(dtype)
+
+    @property
+    def avg_factor(self) -> float | None:
+        value = float(self["avg_factor"])
+        return None if np.isnan(value) else value
+
+
+def calls(arrays: dict[str, np.ndarray], prefix: str = "") -> list[Call]:
+    return [Call(arrays, f"{prefix}call{index}") for index in range(int(arrays["n_calls"]))]
+
+
+def assert_matches(actual, expected, tolerance: dict[str, float]) -> None:
+    """Values agree within the tolerance, whatever their types."""
+    actual = torch.as_tensor(actual).detach().double()
+    torch.testing.assert_close(actual, torch.as_tensor(expected).double(), **tolerance)
