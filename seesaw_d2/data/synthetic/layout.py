@@ -1,0 +1,92 @@
+"""Where the objects of one image are: shapes, sizes and places, none over another."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from seesaw_d2.data.synthetic.alphabet import category_text
+from seesaw_d2.data.synthetic.config import GlyphConfig
+from seesaw_d2.data.synthetic.silhouette import FONTS, SUPERSAMPLE, Bend, Silhouette, draw_silhouette
+
+MAX_ANGLE = math.radians(20)
+MAX_ASPECT = MAX_SHEAR = 0.2
+GAP = SUPERSAMPLE  # subpixels between two objects' boxes, and to the image's edge
+PLACES = 60  # random places tried for an object
+RESIZES = 3  # random sizes tried for an image's objects
+
+
+@dataclass(frozen=True)
+class PlacedGlyph:
+    """An object on its image; its top left corner is at (x, y) subpixels."""
+
+    category: int
+    silhouette: Silhouette
+    x: int
+    y: int
+
+    def polygons(self) -> list[np.ndarray]:
+        """List of (K, 2) float64 in pixels, exact multiples of 1 / SUPERSAMPLE."""
+        corner = np.array([self.x, self.y])
+        return [(polygon + corner) / SUPERSAMPLE for polygon in self.silhouette.polygons]
+
+
+def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
+    """Draws and places the objects of one image, in the order of ``categories`` (category indices)."""
+    texts = [category_text(int(category)) for category in categories]
+    bends = [_random_bend(rng) for _ in texts]
+    low, high = (fraction * config.image_size for fraction in config.object_size)
+    for _ in range(RESIZES):
+        # Two characters need the upper half of the sizes to be legible.
+        sizes = [rng.uniform(low if len(text) == 1 else (low + high) / 2, high) for text in texts]
+        shapes = _draw(texts, bends, sizes, config)
+        places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
+        if places is not None:
+            break
+    else:  # rare, and certain to work: the config's check of object_size saw to it
+        shapes = _draw(texts, bends, [low] * len(texts), config)
+        places = _grid_places(shapes, config, rng)
+    return [
+        PlacedGlyph(int(category), shape, x, y)
+        for category, shape, (x, y) in zip(categories, shapes, places, strict=True)
+    ]
+
+
+def _random_bend(rng: np.random.Generator) -> Bend:
+    font = FONTS[rng.integers(len(FONTS))]
+    return Bend(font, *(rng.uniform(-1, 1, size=3) * [MAX_ANGLE, MAX_ASPECT, MAX_SHEAR]))
+
+
+def _draw(texts, bends, sizes, config) -> list[Silhouette]:
+    return [
+        draw_silhouette(text, bend, size, config.image_size)
+        for text, bend, size in zip(texts, bends, sizes, strict=True)
+    ]
+
+
+def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
+    """A free place (x, y) for every shape, or None where one found none; side in subpixels."""
+    taken = np.zeros((0, 4), dtype=np.int64)  # x0, y0, x1, y1
+    for shape in shapes:
+        extent = np.array(shape.outline.shape[::-1])
+        low = rng.integers(GAP, side - GAP - extent + 1, size=(PLACES, 2))[:, None]
+        clear = (low >= taken[:, 2:] + GAP) | (low + extent + GAP <= taken[:, :2])  # (PLACES, taken, 2)
+        free = np.flatnonzero(clear.any(axis=2).all(axis=1))
+        if len(free) == 0:
+            return None
+        place = low[free[0], 0]
+        taken = np.concatenate([taken, [[*place, *(place + extent)]]])
+    return [(int(x), int(y)) for x, y in taken[:, :2]]
+
+
+def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """A random cell of a square grid for every shape, and a random place in it."""
+    cells_a_side = math.ceil(math.sqrt(config.max_objects))
+    cell = SUPERSAMPLE * config.image_size // cells_a_side
+    places = []
+    for shape, index in zip(shapes, rng.permutation(cells_a_side**2), strict=False):
+        room = cell - np.array(shape.outline.shape[::-1]) - GAP
+        corner = np.array(divmod(index, cells_a_side)) * cell + GAP // 2
+        x, y = corner + rng.integers(0, room + 1)
+        places.append((int(x), int(y)))
+    return places

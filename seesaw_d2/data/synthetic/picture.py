@@ -1,0 +1,67 @@
+"""The picture of an image: textured background, clutter, the objects' colours, blur and noise.
+
+Pictures are (H, W, 3) float32 with values about 0 to 255, in RGB.
+"""
+
+import cv2
+import numpy as np
+
+from seesaw_d2.data.synthetic.layout import PlacedGlyph
+from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
+
+TEXTURE_CELLS = (2, 5, 12, 30)  # cells a side of each layer of colour noise
+TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
+MAX_CLUTTER_LINES = 6
+MIN_CONTRAST = 60.0  # between the means of an object's two colours
+MAX_BLUR = 0.8  # standard deviation, in pixels of a picture 128 wide
+MAX_NOISE = 10.0
+
+
+def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator) -> np.ndarray:
+    """(size, size, 3) uint8: a new picture with the objects on it."""
+    picture = draw_background(size, rng)
+    for placed in objects:
+        paint(picture, placed, *contrasting_colours(rng))
+    sigma = rng.uniform(0.01, MAX_BLUR) * size / 128
+    picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    picture += rng.uniform(0, MAX_NOISE) * rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random colour, colour noise at several scales, and lines in any direction."""
+    picture = np.empty((size, size, 3), np.float32)
+    picture[:] = rng.uniform(40, 215, size=3)
+    for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):
+        noise = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(0, std))
+        picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    # OpenCV draws smooth lines on 8 bits only
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    for _ in range(rng.integers(MAX_CLUTTER_LINES + 1)):
+        start, end = rng.integers(0, size, size=(2, 2)).tolist()
+        width = int(rng.integers(1, max(2, size // 32) + 1))
+        cv2.line(picture, start, end, rng.uniform(0, 255, size=3).tolist(), width, cv2.LINE_AA)
+    return picture.astype(np.float32)
+
+
+def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two random colours, (3,) float32, whose means differ by more than MIN_CONTRAST."""
+    while True:
+        first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
+        if abs(first.mean() - second.mean()) > MIN_CONTRAST:
+            return first, second
+
+
+def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) -> None:
+    """Paints an object in place, its edges smoothed over the subpixels that it covers."""
+    left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
+    height, width = placed.silhouette.outline.shape
+    right, bottom = -(-(placed.x + width) // SUPERSAMPLE), -(-(placed.y + height) // SUPERSAMPLE)
+    patch = picture[top:bottom, left:right]
+    shift = np.s_[placed.y - top * SUPERSAMPLE :, placed.x - left * SUPERSAMPLE :]
+    for mask, colour in ((placed.silhouette.outline, border_colour), (placed.silhouette.face, face_colour)):
+        fine = np.zeros((SUPERSAMPLE * (bottom - top), SUPERSAMPLE * (right - left)), np.uint8)
+        fine[shift][:height, :width] = mask
+        cover = cv2.resize(fine, patch.shape[1::-1], interpolation=cv2.INTER_AREA)
+        alpha = cover[..., None] / np.float32(255)
+        patch += alpha * (colour - patch)

@@ -1,0 +1,12 @@
+"""One random stream for each purpose and image, so that nothing depends on what was drawn before."""
+
+import numpy as np
+
+from seesaw_d2.data.synthetic.config import GlyphConfig
+
+_PURPOSES = {"ranks": 1, "plan": 2, "layout": 3, "picture": 4, "negatives": 5}
+
+
+def generator(config: GlyphConfig, purpose: str, split: int = 0, image: int = 0) -> np.random.Generator:
+    """The generator of a purpose; ``split`` 0 is training, ``image`` counts from 0 within the split."""
+    return np.random.default_rng([config.seed, _PURPOSES[purpose], split, image])

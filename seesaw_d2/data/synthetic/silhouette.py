@@ -1,0 +1,114 @@
+"""Glyphs as shapes: drawn from a font, bent, bordered, and traced as polygons.
+
+All of it happens on a grid of SUPERSAMPLE × SUPERSAMPLE subpixels to the pixel.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SUPERSAMPLE = 4
+FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf", "STIXGeneralBol.ttf")
+BORDER = 1 / 64  # of the image's side: 2 pixels of 128
+POLYGON_TOLERANCE = 1.0  # subpixels by which a polygon may cut a corner
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How a glyph is drawn: font, rotation (radians), relative change of width, shear."""
+
+    font: str
+    angle: float
+    aspect: float
+    shear: float
+
+    def matrix(self) -> np.ndarray:
+        """(2, 2) float64."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return np.array([[cos, -sin], [sin, cos]]) @ [[1 + self.aspect, self.shear], [0, 1]]
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """An object's shape, cropped to its extent of h × w subpixels.
+
+    Attributes:
+        outline: (h, w) uint8, 255 on the object: the glyph with its border, holes filled.
+        face: (h, w) uint8, 255 on the glyph itself.
+        polygons: list of (K, 2) int, the outline's contours in subpixels from the crop's corner.
+    """
+
+    outline: np.ndarray
+    face: np.ndarray
+    polygons: list[np.ndarray]
+
+
+def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
+    """Draws an object whose long side, border included, is ``size`` pixels on an image of ``image_size``."""
+    border = max(1, round(SUPERSAMPLE * image_size * BORDER))
+    glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
+    matrix = bend.matrix()
+    # 1.5: the trace of the border is about that much wider than the glyph and two borders
+    matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
+    face = _bend(glyph, hull, matrix, margin=border + 2)
+    distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
+    outline = np.where(distance <= border, np.uint8(255), np.uint8(0))
+    contours, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(outline, contours, -1, 255, cv2.FILLED)
+    x, y, w, h = cv2.boundingRect(outline)
+    crop = np.s_[y : y + h, x : x + w]
+    outline = np.ascontiguousarray(outline[crop])
+    return Silhouette(outline, np.ascontiguousarray(face[crop]), trace(outline))
+
+
+def trace(outline: np.ndarray) -> list[np.ndarray]:
+    """Polygons around the white area of an (h, w) mask, in corner coordinates: 0 to w and 0 to h."""
+    # Contours run through the centres of the outermost pixels, half a pixel inside the shape. Marking all
+    # four corners of every white pixel first makes them run along its outer edge.
+    height, width = outline.shape
+    corners = np.zeros((height + 1, width + 1), np.uint8)
+    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        corners[dy : dy + height, dx : dx + width] |= outline
+    contours, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    polygons = [cv2.approxPolyDP(contour, POLYGON_TOLERANCE, closed=True)[:, 0] for contour in contours]
+    return polygons[::-1]  # OpenCV finds the lowest first
+
+
+def _em(image_size: int) -> int:
+    """The font size for drawing: about the size of a middling object, so that bending hardly scales."""
+    return SUPERSAMPLE * image_size // 4
+
+
+def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
+    """The glyph under a linear map, as a mask of 0 and 255 with ``margin`` around it."""
+    points = hull @ matrix.T
+    shift = margin - np.floor(points.min(axis=0))
+    width, height = (np.ceil(points.max(axis=0)) + shift + margin + 1).astype(int)
+    affine = np.concatenate([matrix, shift[:, None]], axis=1)
+    bent = cv2.warpAffine(glyph, affine, (int(width), int(height)), flags=cv2.INTER_LINEAR)
+    return np.where(bent > 127, np.uint8(255), np.uint8(0))
+
+
+@lru_cache(maxsize=256)
+def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
+    """The upright text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64; not to be
+    written to, since the next caller gets the same arrays."""
+    face = _load_font(font, em)
+    left, top, right, bottom = face.getbbox(text)
+    image = Image.new("L", (right - left + 2, bottom - top + 2))
+    ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=255, font=face)
+    glyph = np.asarray(image)
+    hull = cv2.convexHull(cv2.findNonZero(np.where(glyph > 127, np.uint8(255), np.uint8(0))))
+    return glyph, hull[:, 0].astype(np.float64)
+
+
+@lru_cache(maxsize=16)
+def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
+    # The basic layout does not depend on whether Pillow was built with Raqm.
+    return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)
