@@ -1,0 +1,110 @@
+"""Checks of the structure of an annotation file: fields, types, ids and what they refer to.
+
+All of them run over whole columns; only where a column is wrong is it searched for the culprits.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.files import first_few, json_type
+from seesaw_d2.errors import DataError
+
+_MISSING = object()
+
+
+def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
+    """``data[key]``, a list of objects.
+
+    Raises:
+        DataError: it is absent, not a list, or an entry is not an object.
+    """
+    if key not in data:
+        found = first_few(sorted(data), limit=8) or "none"
+        raise DataError(f'{path}: no "{key}"; LVIS and COCO files have it beside others; found: {found}')
+    value = data[key]
+    if not isinstance(value, list):
+        raise DataError(f'{path}: "{key}" is {json_type(value)}; expected a list')
+    if not set(map(type, value)) <= {dict}:
+        bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
+        raise DataError(f'{path}: "{key}" holds something else than objects at positions {first_few(bad)}')
+    return value
+
+
+def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
+    """The field's value in every entry of ``data[key]``.
+
+    Raises:
+        DataError: an entry lacks the field; entries are named by id where they have one, else by position.
+    """
+    values = [item.get(field, _MISSING) for item in items]
+    bad = [index for index, value in enumerate(values) if value is _MISSING]
+    if bad:
+        raise DataError(f'{path}: no "{field}" in "{key}": {_label(items, bad)}')
+    return values
+
+
+def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
+    """The field's value in every entry, as int64 of shape (len(items),).
+
+    Raises:
+        DataError: an entry lacks the field or it is not an integer.
+    """
+    values = column(items, key, field, path)
+    bad = []
+    if not set(map(type, values)) <= {int}:
+        bad = [index for index, value in enumerate(values) if type(value) is not int]
+    if not bad:
+        bad = [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
+    if bad:
+        found = first_few([repr(values[index]) for index in bad])
+        raise DataError(
+            f'{path}: "{field}" in "{key}" is not an integer: {_label(items, bad)}; found {found}'
+        )
+    return np.array(values, dtype=np.int64)
+
+
+def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
+    """As ``integer_column``, and every value is at least 1."""
+    values = integer_column(items, key, field, path)
+    bad = np.flatnonzero(values < 1)
+    if len(bad):
+        found = first_few(values[bad])
+        raise DataError(f'{path}: "{field}" in "{key}" is not positive: {_label(items, bad)}; found {found}')
+    return values
+
+
+def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
+    """The ids of the entries: integers, each of them once. Shape (len(items),), int64."""
+    ids = integer_column(items, key, "id", path)
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        twice = first_few(values[counts > 1])
+        raise DataError(f'{path}: ids occur more than once in "{key}": {twice}; expected each id once')
+    return ids
+
+
+def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
+    """Every value of the annotations' ``field`` is the id of an entry of ``data[key]``."""
+    unknown = ~np.isin(ids, targets)
+    if unknown.any():
+        values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
+        raise DataError(
+            f'{path}: "{field}" of annotations is not the id of an entry of "{key}": {values} '
+            f"(annotation ids {annotations})"
+        )
+
+
+def check_id_lists(images: list[dict[str, Any]], field: str, path: str) -> None:
+    """Where an image has the field (LVIS: lists of category ids), it is a list."""
+    bad = [image["id"] for image in images if not isinstance(image.get(field, []), list)]
+    if bad:
+        raise DataError(f'{path}: "{field}" is not a list of category ids: image ids {first_few(bad)}')
+
+
+def _label(items: list[dict[str, Any]], indices) -> str:
+    """``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
+    ids = [items[index].get("id") for index in indices]
+    if all(type(value) is int for value in ids):
+        return f"ids {first_few(ids)}"
+    return f"positions {first_few(indices)}"

@@ -1,0 +1,93 @@
+"""Reading a JSON file, and the small change of error messages about it."""
+
+import contextlib
+import gc
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from seesaw_d2.errors import DataError
+
+_EXPECTED = "expected an annotation file in LVIS or COCO format"
+_already_warned: set[str] = set()
+
+
+def load_json_object(path: str) -> dict[str, Any]:
+    """Read a file whose top level is a JSON object.
+
+    Raises:
+        DataError: the file is missing, a directory, unreadable, not JSON (with line and column) or holds
+            something else than an object.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; {_EXPECTED}") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a directory; {_EXPECTED}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {_EXPECTED}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    value = _parse(text, path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: the top level is {json_type(value)}; {_EXPECTED}, which is an object")
+    return value
+
+
+def _parse(text: str, path: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise DataError(f"{path}: holds {constant}, which is not JSON; expected finite numbers")
+
+    try:
+        with _no_garbage_collection():
+            return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{path}: not JSON: {error.msg} at {where}; {_EXPECTED}") from None
+    except RecursionError:
+        raise DataError(f"{path}: nested too deeply; {_EXPECTED}") from None
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Millions of new containers and no cycle among them: the collector would only cost time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def fingerprint(path: str | None) -> tuple[int, int] | None:
+    """(modification time in ns, size in bytes) of a file, None without one: changes with its content."""
+    try:
+        status = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size) if status else None
+
+
+def json_type(value: Any) -> str:
+    """What JSON calls the type of a parsed value."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def first_few(values: Iterable[Any], limit: int = 5) -> str:
+    """``3, 5, 8, 9, 12, … (17 in all)``: the first ``limit`` of the values and how many there are."""
+    values = list(values)
+    text = ", ".join(str(value) for value in values[:limit])
+    return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
+
+
+def warn_once(logger: logging.Logger, message: str) -> None:
+    """Log a warning unless this process has logged the same one: files are parsed more than once in a run."""
+    if message not in _already_warned:
+        _already_warned.add(message)
+        logger.warning(message)

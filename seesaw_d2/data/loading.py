@@ -1,0 +1,171 @@
+"""Data loaders: Detectron2's own, around checked data."""
+
+import itertools
+import logging
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetFromList,
+    DatasetMapper,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from detectron2.data.build import (
+    filter_images_with_few_keypoints,
+    filter_images_with_only_crowd_annotations,
+    load_proposals_into_dataset,
+    print_instances_class_histogram,
+)
+
+from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.files import first_few, warn_once
+from seesaw_d2.data.image_files import missing_files
+from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+Records = list[dict[str, Any]]
+
+
+def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None):
+    """Detectron2's training loader of DATASETS.TRAIN: its sampler, its mapper, its batches.
+
+    Args:
+        cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded.
+        mapper: in place of Detectron2's DatasetMapper.
+        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN names.
+        records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
+
+    Returns:
+        An endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
+        over all ranks.
+
+    Raises:
+        DataError: see ``load_training_dicts``; while iterating, an image cannot be decoded or has another
+            size than annotated.
+    """
+    dataset = load_training_dicts(cfg) if records is None else records
+    mapper = DatasetMapper(cfg, is_train=True) if mapper is None else mapper
+    if cfg.DATALOADER.SKIP_BAD_IMAGES:
+        # One serialized copy for the loader and for the replacements.
+        dataset = DatasetFromList(dataset, copy=False)
+        mapper = ReplacingMapper(mapper, dataset)
+    else:
+        mapper = CheckedMapper(mapper)
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+
+
+def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
+    """Detectron2's test loader of one data set: every image once over all ranks, one in a batch.
+
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and undecodable ones are blank: the evaluator
+    has their annotations, so that their objects count as missed.
+
+    Raises:
+        DataError: as in ``build_train_loader``.
+    """
+    check_registered(name, "DATASETS.TEST")
+    records = load_dataset(name)
+    if cfg.MODEL.LOAD_PROPOSALS:
+        index = list(cfg.DATASETS.TEST).index(name)
+        records = load_proposals_into_dataset(records, cfg.DATASETS.PROPOSAL_FILES_TEST[index])
+    records = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    mapper = DatasetMapper(cfg, is_train=False) if mapper is None else mapper
+    mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
+    return build_detection_test_loader(records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+
+
+def load_training_dicts(cfg: CfgNode) -> Records:
+    """The dataset dicts of all of DATASETS.TRAIN together, ready for training.
+
+    Raises:
+        ConfigError: DATASETS.TRAIN is empty or names an unknown data set; INPUT.MASK_FORMAT does not fit.
+        DataError: an annotation file is missing or wrong, images are missing, or nothing is left to train on.
+    """
+    names = list(cfg.DATASETS.TRAIN)
+    if not names:
+        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found none")
+    parts = []
+    for index, name in enumerate(names):
+        check_registered(name, "DATASETS.TRAIN")
+        part = load_dataset(name)
+        check_trainable(cfg, name, part)
+        if cfg.MODEL.LOAD_PROPOSALS:
+            part = load_proposals_into_dataset(part, cfg.DATASETS.PROPOSAL_FILES_TRAIN[index])
+        parts.append(part)
+    records = list(itertools.chain.from_iterable(parts))
+    records = without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    return _filtered(cfg, records, names)
+
+
+def _filtered(cfg: CfgNode, records: Records, names: list[str]) -> Records:
+    """What Detectron2's ``get_detection_dataset_dicts`` leaves out, and an error where nothing is left."""
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+    if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
+        records = filter_images_with_few_keypoints(
+            records, cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+        )
+    if not records:
+        raise DataError(
+            f"no image of {', '.join(names)} has an object to train on; "
+            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without"
+        )
+    classes = class_names(names[0])
+    if classes:
+        print_instances_class_histogram(records, classes)
+    return records
+
+
+def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
+    """Whether a data set has what this model is trained on.
+
+    Raises:
+        DataError: it has no annotations, or with MODEL.MASK_ON an object has no mask.
+        ConfigError: an object's mask is run-length encoded and INPUT.MASK_FORMAT is "polygon".
+    """
+    if "annotations" not in records[0]:
+        raise DataError(f"DATASETS.TRAIN: {name!r} has no annotations (a test set?); expected a training set")
+    if not cfg.MODEL.MASK_ON:
+        return
+    maskless, encoded = [], []
+    for record in records:
+        for item in record["annotations"]:
+            if not item.get("iscrowd", 0):
+                segmentation = item.get("segmentation")
+                if segmentation is None:
+                    maskless.append(record["image_id"])
+                elif isinstance(segmentation, dict):
+                    encoded.append(record["image_id"])
+    if maskless:
+        raise DataError(
+            f"data set {name!r}: {len(maskless)} objects have no segmentation (image ids "
+            f"{first_few(dict.fromkeys(maskless))}), which MODEL.MASK_ON True needs; False trains boxes only"
+        )
+    if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
+        raise ConfigError(
+            f'INPUT.MASK_FORMAT: expected "bitmask", as {len(encoded)} objects of {name!r} have run-length '
+            f"masks (image ids {first_few(dict.fromkeys(encoded))}); found {cfg.INPUT.MASK_FORMAT!r}"
+        )
+
+
+def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
+    """The records whose image file exists.
+
+    Raises:
+        DataError: an image file is missing and ``skip`` is False, or all of them are.
+    """
+    missing = missing_files(records)
+    if not missing:
+        return records
+    count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
+    found = f"{count} are missing: {first_few(missing)}"
+    if not skip:
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
+    if len(missing) == len(records):
+        raise DataError(f"{found}. Nothing is left")
+    warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
+    gone = set(missing)
+    return [record for record in records if record["file_name"] not in gone]

@@ -1,0 +1,150 @@
+"""How often each category occurs in the training data, and the groups rare, common, frequent.
+
+Shapes: C categories.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.files import fingerprint
+from seesaw_d2.errors import ConfigError, DataError
+
+# LVIS's (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
+LVIS_THRESHOLDS = (10, 100)
+RARE, COMMON, FREQUENT = 0, 1, 2
+
+_cache: dict[tuple, "CategoryStatistics"] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryStatistics:
+    """Occurrences of C categories. Crowds are not counted: they are not trained on."""
+
+    # category names, in the order of the indices
+    names: tuple[str, ...]
+    num_images: int
+    # images with at least one instance
+    num_annotated_images: int
+    # (C,) int64, images with at least one instance of the category
+    image_count: np.ndarray
+    # (C,) int64, instances of the category
+    instance_count: np.ndarray
+
+    @classmethod
+    def from_dataset_dicts(
+        cls, dicts: Sequence[dict[str, Any]], num_classes: int, names: Sequence[str] | None = None
+    ) -> "CategoryStatistics":
+        """Count in Detectron2's dataset dicts.
+
+        Args:
+            dicts: the images; those without the key "annotations" count as images without instances.
+            num_classes: C.
+            names: C category names; by default the indices.
+
+        Raises:
+            DataError: a category index is not in [0, C).
+        """
+        categories, images = [], []
+        for index, record in enumerate(dicts):
+            found = [
+                item["category_id"] for item in record.get("annotations", ()) if not item.get("iscrowd", 0)
+            ]
+            categories += found
+            images += [index] * len(found)
+        category, image = np.array(categories, dtype=np.int64), np.array(images, dtype=np.int64)
+        if len(category) and not 0 <= category.min() <= category.max() < num_classes:
+            found = category.max() if category.max() >= num_classes else category.min()
+            raise DataError(f"category indices must lie in [0, {num_classes}), found {found}")
+        pairs = np.unique(image * num_classes + category)
+        return cls(
+            names=tuple(names) if names is not None else tuple(map(str, range(num_classes))),
+            num_images=len(dicts),
+            num_annotated_images=len(np.unique(image)),
+            image_count=_read_only(np.bincount(pairs % num_classes, minlength=num_classes)),
+            instance_count=_read_only(np.bincount(category, minlength=num_classes)),
+        )
+
+    def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
+        """The statistics of both sets of images together; they have no image in common."""
+        if self.names != other.names:
+            raise ConfigError("DATASETS.TRAIN: expected data sets with the same categories in the same order")
+        return CategoryStatistics(
+            self.names,
+            self.num_images + other.num_images,
+            self.num_annotated_images + other.num_annotated_images,
+            _read_only(self.image_count + other.image_count),
+            _read_only(self.instance_count + other.instance_count),
+        )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array = array.astype(np.int64)
+    array.flags.writeable = False  # it is shared through the cache
+    return array
+
+
+def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_THRESHOLDS) -> np.ndarray:
+    """The group of each category: 0 rare, 1 common, 2 frequent.
+
+    Args:
+        image_count: (C,) training images with the category.
+        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without
+            any image is rare, as in LVIS's own files.
+
+    Returns:
+        (C,) int64.
+
+    Raises:
+        ConfigError: the thresholds are not two such integers.
+    """
+    valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
+    if not valid or not 1 <= thresholds[0] < thresholds[1]:
+        raise ConfigError(
+            "DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, "
+            f"found {list(thresholds)}"
+        )
+    return np.searchsorted(np.array(thresholds), np.asarray(image_count), side="left").astype(np.int64)
+
+
+def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
+    """The statistics of one registered data set; counted once and again only when its file has changed.
+
+    Args:
+        name: of the data set.
+        dicts: its dataset dicts, all of them, where they are at hand.
+    """
+    key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
+    if key not in _cache:
+        dicts = load_dataset(name) if dicts is None else dicts
+        names = class_names(name)
+        if names is None:
+            largest = max(
+                (item["category_id"] for record in dicts for item in record.get("annotations", ())), default=0
+            )
+            names = list(map(str, range(largest + 1)))
+        _cache[key] = CategoryStatistics.from_dataset_dicts(dicts, len(names), names)
+    return _cache[key]
+
+
+def training_statistics(cfg: CfgNode) -> CategoryStatistics:
+    """The statistics of all of DATASETS.TRAIN together, before any image is filtered out.
+
+    Raises:
+        ConfigError: DATASETS.TRAIN is empty, a name in it is not registered, or the categories differ.
+        DataError: an annotation file is missing or wrong.
+    """
+    names = list(cfg.DATASETS.TRAIN)
+    if not names:
+        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found none")
+    for name in names:
+        check_registered(name, "DATASETS.TRAIN")
+    total, *others = [dataset_statistics(name) for name in names]
+    for other in others:
+        total = total + other
+    return total

@@ -1,0 +1,73 @@
+"""Everything about the data that can be wrong and be known before a run computes or writes anything."""
+
+import itertools
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.loading import check_trainable, without_missing_images
+from seesaw_d2.data.statistics import dataset_statistics, frequency_groups
+from seesaw_d2.errors import ConfigError
+
+
+def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
+
+    Reads every annotation file once and keeps the category counts (``training_statistics`` is then free).
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        training: False for evaluation only, which needs DATASETS.TEST alone.
+
+    Raises:
+        ConfigError: a list is empty, a name is unknown, MODEL.ROI_HEADS.NUM_CLASSES is not the number of
+            categories, the data sets differ in their categories, or another key does not fit the data.
+        DataError: an annotation file is missing or wrong, or image files are missing.
+    """
+    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
+    used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
+    used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
+    needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
+    if not any(key == needed for key, _ in used):
+        raise ConfigError(f"{needed}: expected at least one data set, found none")
+    for key, name in used:
+        check_registered(name, key)
+    for name in dict.fromkeys(name for _, name in used):
+        _validate_dataset(cfg, name, trained=("DATASETS.TRAIN", name) in used)
+    _check_categories(cfg, used)
+
+
+def _validate_dataset(cfg: CfgNode, name: str, trained: bool) -> None:
+    records = load_dataset(name)
+    if trained:
+        check_trainable(cfg, name, records)
+    without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    if class_names(name):
+        dataset_statistics(name, records)
+
+
+def _check_categories(cfg: CfgNode, used: list[tuple[str, str]]) -> None:
+    known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
+    if not known:
+        return
+    first_key, first, expected = known[0]
+    for key, name, found in known[1:]:
+        if list(found) != list(expected):
+            raise ConfigError(
+                f"{key}: expected {name!r} to have the categories of {first!r} ({first_key}) in the same "
+                f"order; {_first_difference(expected, found)}"
+            )
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    if num_classes != len(expected):
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(expected)}, the number of categories of {first!r}, "
+            f"found {num_classes}; set MODEL.ROI_HEADS.NUM_CLASSES {len(expected)}"
+        )
+
+
+def _first_difference(expected: list[str], found: list[str]) -> str:
+    for index, (left, right) in enumerate(itertools.zip_longest(expected, found)):
+        if left != right:
+            counts = f"{len(expected)} and {len(found)} in all"
+            return f"at index {index} expected {left!r}, found {right!r} ({counts})"
+    raise AssertionError("the lists are equal")
