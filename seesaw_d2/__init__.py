@@ -5,3 +5,11 @@ Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawL
 """
 
 __version__ = "0.1.0"
+
+from importlib.util import find_spec
+
+if find_spec("detectron2") is not None:
+    from . import modeling  # noqa: F401 (registers the heads)
+    from .config import add_seesaw_config
+
+    __all__ = ["add_seesaw_config"]

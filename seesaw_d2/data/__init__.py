@@ -8,6 +8,7 @@ from seesaw_d2.data.statistics import (
     CategoryStatistics,
     dataset_statistics,
     frequency_groups,
+    training_frequency_groups,
     training_statistics,
 )
 from seesaw_d2.data.validation import validate_datasets
@@ -25,6 +26,7 @@ __all__ = [
     "read_annotations",
     "register_dataset",
     "register_datasets",
+    "training_frequency_groups",
     "training_statistics",
     "validate_datasets",
 ]

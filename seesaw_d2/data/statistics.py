@@ -52,9 +52,7 @@ class CategoryStatistics:
         """
         categories, images = [], []
         for index, record in enumerate(dicts):
-            found = [
-                item["category_id"] for item in record.get("annotations", ()) if not item.get("iscrowd", 0)
-            ]
+            found = [item["category_id"] for item in record.get("annotations", ()) if not item.get("iscrowd", 0)]
             categories += found
             images += [index] * len(found)
         category, image = np.array(categories, dtype=np.int64), np.array(images, dtype=np.int64)
@@ -106,8 +104,7 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
     valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
     if not valid or not 1 <= thresholds[0] < thresholds[1]:
         raise ConfigError(
-            "DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, "
-            f"found {list(thresholds)}"
+            f"DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, found {list(thresholds)}"
         )
     return np.searchsorted(np.array(thresholds), np.asarray(image_count), side="left").astype(np.int64)
 
@@ -148,3 +145,10 @@ def training_statistics(cfg: CfgNode) -> CategoryStatistics:
     for other in others:
         total = total + other
     return total
+
+
+def training_frequency_groups(cfg: CfgNode) -> np.ndarray | None:
+    """The groups of DATASETS.TRAIN's categories, (C,); None where no training data is named."""
+    if not cfg.DATASETS.TRAIN:
+        return None
+    return frequency_groups(training_statistics(cfg).image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)

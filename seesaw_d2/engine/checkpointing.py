@@ -6,7 +6,7 @@ import zipfile
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
-from ..errors import WeightsError
+from seesaw_d2.errors import WeightsError
 
 
 class SeesawCheckpointer(DetectionCheckpointer):

@@ -16,11 +16,11 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
-from ..data import register_datasets, training_statistics, validate_datasets
-from ..errors import ConfigError
-from ..losses import build_loss
-from ..modeling.box_predictor import check_classifier_config
-from .checkpointing import check_weights_file
+from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
+from seesaw_d2.engine.checkpointing import check_weights_file
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import build_loss
+from seesaw_d2.modeling.box_predictor import check_classifier_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,

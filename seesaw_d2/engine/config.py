@@ -7,8 +7,8 @@ import re
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from ..config import add_seesaw_config
-from ..errors import ConfigError
+from seesaw_d2.config import add_seesaw_config
+from seesaw_d2.errors import ConfigError
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:

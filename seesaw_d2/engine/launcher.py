@@ -11,12 +11,12 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
-from ..data import register_datasets
-from ..errors import SeesawError
-from .checkpointing import SeesawCheckpointer
-from .checks import check_job
-from .config import load_config
-from .trainer import Trainer
+from seesaw_d2.data import register_datasets
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.checks import check_job
+from seesaw_d2.engine.config import load_config
+from seesaw_d2.engine.trainer import Trainer
+from seesaw_d2.errors import SeesawError
 
 
 def argument_parser():

@@ -9,9 +9,9 @@ from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
-from ..data import build_test_loader, build_train_loader
-from ..evaluation import build_evaluator
-from .checkpointing import SeesawCheckpointer
+from seesaw_d2.data import build_test_loader, build_train_loader
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.evaluation import build_evaluator
 
 
 class Trainer(DefaultTrainer):

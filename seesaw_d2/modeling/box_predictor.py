@@ -12,11 +12,11 @@ from detectron2.layers import cat
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from torch import nn
 
-from ..data.statistics import training_frequency_groups, training_statistics
-from ..errors import ConfigError
-from ..losses import ClassificationLoss, build_loss
-from .metrics import log_classification_metrics
-from .normalized import NormedLinear
+from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.modeling.metrics import log_classification_metrics
+from seesaw_d2.modeling.normalized import NormedLinear
 
 CLASSIFIERS = ("NormedLinear", "Linear")
 

@@ -13,8 +13,8 @@ from detectron2.modeling.roi_heads.mask_head import (
     mask_rcnn_loss,
 )
 
-from ..errors import ConfigError
-from .normalized import NormedConv2d
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.normalized import NormedConv2d
 
 
 @ROI_MASK_HEAD_REGISTRY.register()

@@ -7,8 +7,8 @@ chosen by ``MODEL.ROI_MASK_HEAD.NAME`` as in Detectron2.
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
 
-from ..errors import ConfigError
-from .box_predictor import SeesawBoxPredictor
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 
 
 @ROI_HEADS_REGISTRY.register()

@@ -6,10 +6,11 @@ Shapes: images (N, 3, H, W); stage s = 0, 1, ... gives (N, WIDTHS[s], H / 2^(s+2
 import torch.nn.functional as F
 from detectron2.layers import CNNBlockBase, Conv2d, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY
-from detectron2.modeling.backbone import FPN, BasicBlock, ResNet
+from detectron2.modeling.backbone.fpn import FPN
+from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
 from fvcore.nn.weight_init import c2_msra_fill
 
-from ..errors import ConfigError
+from seesaw_d2.errors import ConfigError
 
 
 class SmallStem(CNNBlockBase):

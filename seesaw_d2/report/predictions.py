@@ -12,7 +12,6 @@ from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
 from pycocotools import mask as mask_util
 
-
 SCALE = 3.0  # labels are legible on small images
 
 

@@ -64,7 +64,9 @@ def test_every_yaml_builds(path):
 
 
 def test_misspelt_key_suggests_the_nearest():
-    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASES; did you mean MODEL\.ROI_HEADS\.NUM_CLASSES\?"):
+    with pytest.raises(
+        ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASES; did you mean MODEL\.ROI_HEADS\.NUM_CLASSES\?"
+    ):
         load_config("", ["MODEL.ROI_HEADS.NUM_CLASES", "3"])
 
 

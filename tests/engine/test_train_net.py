@@ -89,7 +89,7 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
 def test_wrong_turns_end_at_once_and_write_nothing(config_file, capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     before = files(config_file.parent)
-    options = [a for a in arguments if a.startswith("--") or a.isdigit() and "--num-gpus" in arguments]
+    options = [a for a in arguments if a.startswith("--") or (a.isdigit() and "--num-gpus" in arguments)]
     overrides = [a for a in arguments if a not in options]
     assert main(["--config-file", str(config_file), *options, *overrides]) == 2
     error = capsys.readouterr().err

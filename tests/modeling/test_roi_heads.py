@@ -61,7 +61,9 @@ def test_images_without_objects_train(head, mask, objects):
 
 
 def test_zero_proposals_train():
-    model = build_model(tiny_config("MODEL.RPN.POST_NMS_TOPK_TRAIN", "0", "MODEL.ROI_HEADS.PROPOSAL_APPEND_GT", "False"))
+    model = build_model(
+        tiny_config("MODEL.RPN.POST_NMS_TOPK_TRAIN", "0", "MODEL.ROI_HEADS.PROPOSAL_APPEND_GT", "False")
+    )
     losses = step(model, tiny_batch((0, 1)))
     assert losses["loss_cls_classes"] == 0
     assert all(torch.isfinite(value) for value in losses.values())
