@@ -49,7 +49,7 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
         )
     check_weights(cfg, eval_only=eval_only, resume=resume)
     register_datasets(cfg)
-    validate_datasets(cfg, eval_only=eval_only)
+    validate_datasets(cfg, training=not eval_only)
     check_loss(cfg)
     if not eval_only:
         check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)

@@ -45,8 +45,8 @@ def _read(path: str) -> CfgNode:
         raise ConfigError(f"{path}: its _BASE_ cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
-    except (AttributeError, TypeError) as error:
-        raise ConfigError(f"{path}: expected a mapping of config keys: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
     if loaded.pop("VERSION", 2) != 2:
         raise ConfigError(f"{path}: VERSION: expected 2, found an older config format")
     try:

@@ -3,6 +3,8 @@
 Shapes: images (N, 3, H, W); stage s = 0, 1, ... gives (N, WIDTHS[s], H / 2^(s+2), W / 2^(s+2)).
 """
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from detectron2.layers import CNNBlockBase, Conv2d, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY
@@ -63,6 +65,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
 def _check(widths, blocks, in_features) -> None:
     if not widths or any(width < 1 for width in widths):
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected positive channel counts, found {widths}")
+    if any(a == b for a, b in pairwise(widths)):  # Detectron2's BasicBlock then has no shortcut of stride 2
+        raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected another width in each stage, found {widths}")
     if blocks < 1:
         raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected at least 1, found {blocks}")
     stages = [f"res{index + 2}" for index in range(len(widths))]

@@ -16,7 +16,7 @@ def tiny_config(*overrides) -> CfgNode:
         "configs/quickstart/Base-glyphs.yaml",
         [
             *("MODEL.DEVICE", "cpu", "DATASETS.REGISTER", "[]", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"),
-            *("MODEL.ROI_HEADS.NUM_CLASSES", NUM_CLASSES, "MODEL.SMALL_RESNET.WIDTHS", "[8, 8, 8]"),
+            *("MODEL.ROI_HEADS.NUM_CLASSES", NUM_CLASSES, "MODEL.SMALL_RESNET.WIDTHS", "[8, 12, 16]"),
             *("MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "16", "MODEL.ROI_MASK_HEAD.CONV_DIM", "8"),
             *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False", "MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", "False"),
             *overrides,
