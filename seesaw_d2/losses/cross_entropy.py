@@ -70,7 +70,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """R foreground proposals."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
-        return (classes, labels[rows], weights if weights is None else weights[rows]), objectness
+        return (classes, labels[rows], None if weights is None else weights[rows]), objectness
 
     def _masked(self, logits, labels, weights, is_background):
         """R = N: background has weight 0, and label 0 in place of C, which this softmax does not have."""

@@ -129,8 +129,9 @@ class SeesawLoss(CrossEntropyLoss):
 
     def _given_counts(self, class_counts) -> Tensor:
         counts = torch.as_tensor(class_counts)
-        expected = f"integers >= 0 of shape ({self.num_classes},) or ({self.num_label_values},)"
-        if counts.dim() != 1 or len(counts) not in (self.num_classes, self.num_label_values):
+        shapes = sorted({(self.num_classes,), (self.num_label_values,)})
+        expected = f"integers >= 0 of shape {' or '.join(map(str, shapes))}"
+        if tuple(counts.shape) not in shapes:
             raise InvalidArgument("class_counts", expected, tuple(counts.shape))
         if counts.is_floating_point() or counts.dtype == torch.bool or bool((counts < 0).any()):
             raise InvalidArgument("class_counts", expected, f"{counts.dtype}, smallest {counts.min()}")

@@ -120,9 +120,11 @@ class NormedConv2d(nn.Conv2d):
             )
         weight = self.weight.flatten(1)[class_index]
         weight = _scaled(weight, weight, 1, self.power, self.eps)
-        product = torch.bmm(weight.unsqueeze(1).to(x.dtype), x.flatten(2)).view(len(x), 1, *x.shape[2:])
+        product = torch.bmm(weight.unsqueeze(1), x.flatten(2)).view(len(x), 1, *x.shape[2:])
         output = _scaled(product, x, 1, self.power, self.eps, self.temperature)
-        return output if self.bias is None else output + self.bias[class_index].view(-1, 1, 1, 1)
+        if self.bias is None:
+            return output
+        return output + self.bias[class_index].view(-1, 1, 1, 1).to(output.dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"

@@ -137,11 +137,25 @@ def test_selected_filters_in_half_precision(dtype):
     half = x.to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
         output = conv.forward_selected(half, index)
+        assert output.dtype == conv(half).dtype == dtype
     expected = conv(x)[torch.arange(3), index].unsqueeze(1)
     torch.testing.assert_close(output.float(), expected, rtol=0.02, atol=0.2)
     output.float().sum().backward()
     assert half.grad.dtype == dtype
     assert torch.isfinite(conv.weight.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_parameters(dtype):
+    torch.manual_seed(0)
+    linear, conv, x = NormedLinear(64, 5), NormedConv2d(64, 5, 1), torch.randn(3, 64)
+    index = torch.tensor([4, 0, 1])
+    expected = linear(x), conv(x[:, :, None, None]), conv.forward_selected(x[:, :, None, None], index)
+    linear, conv, x = linear.to(dtype), conv.to(dtype), x.to(dtype)
+    outputs = linear(x), conv(x[:, :, None, None]), conv.forward_selected(x[:, :, None, None], index)
+    for output, single in zip(outputs, expected, strict=True):
+        assert output.dtype == dtype
+        torch.testing.assert_close(output.float(), single, rtol=0.02, atol=0.2)
 
 
 @pytest.mark.parametrize("name", ["temperature", "power", "eps"])
