@@ -77,7 +77,7 @@ def make_environment(venv: Path) -> str:
         run([sys.executable, "-m", "venv", "--clear", str(venv)], "making the virtual environment")
     check = f"import sys; sys.exit(sys.version_info < {MIN_PYTHON})"
     if not has(str(python), check):
-        raise SetupError(f"{python}: Python {MIN_PYTHON[0]}.{MIN_PYTHON[1]} or newer is needed")
+        raise SetupError(f"{python}: Python {'.'.join(map(str, MIN_PYTHON))} or newer is needed")
     return str(python)
 
 
@@ -115,11 +115,12 @@ def main() -> int:
     args = parser.parse_args()
     if sys.version_info < MIN_PYTHON:
         found = ".".join(map(str, sys.version_info[:3]))
+        needed = ".".join(map(str, MIN_PYTHON))
         print(
-            f"error: Python {MIN_PYTHON[0]}.{MIN_PYTHON[1]} or newer is needed, {sys.executable} is {found};",
-            end=" ",
+            f"error: Python {needed} or newer is needed, {sys.executable} is {found}; "
+            "name another one with PYTHON=, as in: make demo PYTHON=python3.12",
+            file=sys.stderr,
         )
-        print("name another one with PYTHON=, as in: make demo PYTHON=python3.12")
         return 1
     try:
         set_up(Path(args.venv).absolute())

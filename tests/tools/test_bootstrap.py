@@ -1,0 +1,55 @@
+"""Set-up errors name what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import bootstrap
+import pytest
+
+SCRIPT = Path(bootstrap.__file__)
+
+
+def test_a_folder_that_is_no_environment_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = subprocess.run([sys.executable, str(SCRIPT), "--venv", str(tmp_path)], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "not a virtual environment; name another one with VENV=" in result.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_full_disk_is_seen_before_the_download(tmp_path, monkeypatch):
+    monkeypatch.setattr(bootstrap.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    with pytest.raises(bootstrap.SetupError, match=r"8 GB of free disk .* 1\.0 GB are there"):
+        bootstrap.check_disk(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("Failed to establish a new connection: [Errno -2]", "could not be reached"),
+        ("ERROR: Could not find a version (from versions: none)", "could not be reached"),
+        ("something else", "its own message is above"),
+    ],
+)
+def test_pips_failures_are_explained(output, cause, capsys):
+    with pytest.raises(bootstrap.SetupError, match=f"PyTorch failed: .*{cause}"):
+        bootstrap.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "PyTorch")
+    assert output in capsys.readouterr().out  # pip's own words are not swallowed
+
+
+def test_old_python_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 8, 1))
+    monkeypatch.setattr(bootstrap.sys, "argv", ["bootstrap.py"])
+    assert bootstrap.main() == 1
+    assert "Python 3.10 or newer is needed" in capsys.readouterr().err
+
+
+def test_finished_set_up_is_not_repeated(tmp_path, monkeypatch):
+    stamp, expected = bootstrap.stamp_of(tmp_path)
+    stamp.write_text(expected)
+    monkeypatch.setattr(bootstrap, "make_environment", lambda venv: sys.executable)
+    monkeypatch.setattr(bootstrap, "run", lambda *a: pytest.fail("nothing is to be run"))
+    bootstrap.set_up(tmp_path)
