@@ -39,7 +39,7 @@ def test_missing_archive(tmp_path):
 
 def test_other_sources_are_refused(tmp_path):
     (tmp_path / "module.py").write_text("x = np.int(3)\n")
-    with pytest.raises(SubstitutionError, match="expected 19 matches .* found 1"):
+    with pytest.raises(SubstitutionError, match=r"expected 19 matches .* found 1"):
         apply_substitutions(tmp_path)
 
 
