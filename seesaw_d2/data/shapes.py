@@ -86,10 +86,11 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: dict[int, tupl
             f"{first_few(annotations[index]['id'] for index in wrong)}"
         )
     if dropped:
-        message = f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out of"
         lost = int((~keep).sum())
         warn_once(
-            logger, f"{message} {len(dropped)} objects, {lost} of which have no other: {first_few(dropped)}"
+            logger,
+            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: "
+            f"annotation ids {first_few(dropped)}; {lost} objects have no other and are left out whole",
         )
     return keep
 

@@ -1,0 +1,131 @@
+"""The ground truth of a registered data set in LVIS's terms, in memory, whatever its format."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from lvis import LVIS
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.data.annotations import AnnotationFile
+from seesaw_d2.data.catalog import category_ids, class_names
+from seesaw_d2.data.files import first_few
+from seesaw_d2.data.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
+from seesaw_d2.errors import SeesawError
+
+logger = logging.getLogger(__name__)
+
+# LVIS's letters for the groups 0 rare, 1 common, 2 frequent.
+_LETTERS = "rcf"
+
+
+def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> LVIS:
+    """Restate an annotation file as lvis-api's LVIS object.
+
+    Where the file does not say otherwise, annotation is exhaustive, as in COCO: every category that an image
+    has no object of is absent from it, and no category is annotated in part. Crowds are ignored: they are
+    not to be found, and a detection that matches one is not false.
+
+    Args:
+        file: what to restate; without annotations the result has none.
+        frequency: category id -> "r", "c" or "f"; None keeps the file's own, which must be complete.
+    """
+    everything = frozenset(file.category_ids)
+    images = []
+    for image in file.images:
+        # lvis-api asks only whether a category is in here or has an object, and asks often: a set, and the
+        # same one for all images, as C ids for each image would take gigabytes at LVIS's size.
+        negative = image.get("neg_category_ids") if file.format == "lvis" else None
+        partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
+        negative = everything if negative is None else frozenset(negative)
+        images.append(
+            {**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)}
+        )
+    letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
+    categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
+    return _lvis({"images": images, "categories": categories, "annotations": _annotations(file)})
+
+
+def _lvis(dataset: dict[str, Any]) -> LVIS:
+    """An LVIS object of parsed data; its constructor takes files only."""
+    result = LVIS.__new__(LVIS)
+    result.logger = logging.getLogger("lvis.lvis")
+    result.dataset = dataset
+    result._create_index()
+    return result
+
+
+def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
+    sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
+    annotations = []
+    for annotation in file.annotations or ():
+        annotation = dict(annotation)  # lvis-api writes into it
+        if annotation.get("iscrowd", 0):
+            annotation["ignore"] = 1
+        if "area" not in annotation:
+            annotation["area"] = _area(annotation, sizes[annotation["image_id"]])
+        annotations.append(annotation)
+    # lvis-api marks a detection as unmatched by the id 0, so that an object with that id is never found.
+    if any(annotation["id"] <= 0 for annotation in annotations):
+        for number, annotation in enumerate(annotations, start=1):
+            annotation["id"] = number
+    return annotations
+
+
+def _area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
+    """Pixels in the mask, or in the box where there is no mask."""
+    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        return float(annotation["bbox"][2] * annotation["bbox"][3])
+    if isinstance(segmentation, list):
+        segmentation = mask_utils.merge(mask_utils.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        segmentation = mask_utils.frPyObjects(segmentation, *size)
+    return float(mask_utils.area(segmentation))
+
+
+def has_masks(file: AnnotationFile) -> bool:
+    """Whether every annotation has a segmentation, so that masks can be evaluated."""
+    return all(annotation.get("segmentation") for annotation in file.annotations or ())
+
+
+def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
+    """The group of each category for APr, APc and APf: category id -> "r", "c" or "f".
+
+    The annotation file's own ``frequency`` is used when every category has it and the thresholds
+    (DATASETS.FREQUENCY_THRESHOLDS) are LVIS's: it was counted in all of LVIS's training images. Else the
+    groups follow from the images of DATASETS.TRAIN.
+
+    Returns:
+        None where the groups cannot be known, because DATASETS.TRAIN is empty, cannot be read or has other
+        categories: APr, APc and APf are then nan.
+    """
+    thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
+    own = file_frequency(file)
+    if own is not None and thresholds == LVIS_THRESHOLDS:
+        return own
+    try:
+        statistics = training_statistics(cfg)
+    except SeesawError as error:
+        logger.warning("APr, APc and APf of %s are nan: %s", dataset_name, error)
+        return None
+    if list(statistics.names) != list(class_names(dataset_name)):
+        train = first_few(cfg.DATASETS.TRAIN)
+        logger.warning("APr, APc and APf of %s are nan: %s has other categories", dataset_name, train)
+        return None
+    return letters_of_groups(
+        frequency_groups(statistics.image_count, thresholds), category_ids(dataset_name, file)
+    )
+
+
+def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
+    """The file's own ``frequency`` of its categories, None unless every one has it."""
+    letters = {category["id"]: category.get("frequency") for category in file.categories}
+    return letters if all(isinstance(v, str) and v in tuple(_LETTERS) for v in letters.values()) else None
+
+
+def letters_of_groups(groups: np.ndarray, ids: Sequence[int]) -> dict[int, str]:
+    """Category id -> letter, from (C,) groups and the C ids in the same order."""
+    return {category: _LETTERS[group] for category, group in zip(ids, groups.tolist(), strict=True)}

@@ -1,0 +1,99 @@
+import pytest
+
+from seesaw_d2.data import register_datasets, validate_datasets
+from seesaw_d2.errors import ConfigError, DataError
+from tests.data.toy import entry, make_cfg, toy_data, write, write_images
+
+
+@pytest.fixture
+def make(tmp_path, request):
+    """A config whose data sets "train" and "val" are the given data."""
+    images = write_images(tmp_path / "images", toy_data())
+
+    def build(train=None, val=None, **options):
+        number = len(list(tmp_path.iterdir()))
+        names = [f"{split}_{request.node.name}_{number}" for split in ("train", "val")]
+        entries = [
+            entry(name, write(tmp_path, data or toy_data(), f"{name}.json"), images)
+            for name, data in zip(names, (train, val), strict=True)
+        ]
+        cfg = make_cfg(*entries, train=names[:1], test=names[1:], **options)
+        register_datasets(cfg)
+        return cfg
+
+    return build
+
+
+def test_right(make):
+    validate_datasets(make())
+    cfg = make()
+    cfg.DATASETS.TEST = ()
+    validate_datasets(cfg)
+    cfg = make()
+    cfg.DATASETS.TRAIN = ("not_here",)
+    validate_datasets(cfg, training=False)
+
+
+def test_names(make):
+    cfg = make()
+    cfg.DATASETS.TEST = ("lvis_v1_vla",)
+    with pytest.raises(
+        ConfigError, match=r"DATASETS\.TEST: no data set is called 'lvis_v1_vla'.*'lvis_v1_val'"
+    ):
+        validate_datasets(cfg)
+    cfg.DATASETS.TRAIN = ()
+    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set, found none"):
+        validate_datasets(cfg)
+    cfg.DATASETS.TEST = ()
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: expected at least one data set, found none"):
+        validate_datasets(cfg, training=False)
+
+
+def test_number_of_categories(make):
+    with pytest.raises(
+        ConfigError, match=r"NUM_CLASSES: expected 2, .* found 80; set MODEL\.ROI_HEADS\.NUM_CLASSES 2"
+    ):
+        validate_datasets(make(MODEL__ROI_HEADS__NUM_CLASSES=80))
+
+
+def test_categories_of_train_and_test(make):
+    data = toy_data()
+    data["categories"][0]["name"] = "other"
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*at index 1 expected 'seven', found 'other'"):
+        validate_datasets(make(val=data))
+    data["categories"] = data["categories"][1:]
+    data["annotations"] = [item for item in data["annotations"] if item["category_id"] == 3]
+    with pytest.raises(ConfigError, match=r"at index 1 expected 'seven', found None \(2 and 1 in all\)"):
+        validate_datasets(make(val=data))
+
+
+def test_files(make, tmp_path):
+    data = toy_data()
+    data["annotations"][0]["category_id"] = 4
+    with pytest.raises(DataError, match=r'not the id of an entry of "categories": 4'):
+        validate_datasets(make(val=data))
+    data = toy_data()
+    del data["annotations"]
+    validate_datasets(make(val=data))
+    with pytest.raises(DataError, match="has no annotations"):
+        validate_datasets(make(train=data))
+    (tmp_path / "images/3.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 of 4 image files.*3\.jpg"):
+        validate_datasets(make())
+    validate_datasets(make(DATALOADER__SKIP_BAD_IMAGES=True))
+
+
+def test_built_in_data_sets_without_their_files(make):
+    cfg = make()
+    for name, file in (
+        ("lvis_v1_train", "lvis_v1_train.json"),
+        ("coco_2017_train", "instances_train2017.json"),
+    ):
+        cfg.DATASETS.TRAIN = (name,)
+        with pytest.raises(DataError, match=rf"'{name}'.*{file}.*DETECTRON2_DATASETS"):
+            validate_datasets(cfg)
+
+
+def test_thresholds(make):
+    with pytest.raises(ConfigError, match=r"DATASETS\.FREQUENCY_THRESHOLDS"):
+        validate_datasets(make(DATASETS__FREQUENCY_THRESHOLDS=[100, 10]))

@@ -1,0 +1,72 @@
+"""A small data set on disk, right in everything, for tests to break."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from detectron2.config import get_cfg
+from PIL import Image
+
+from seesaw_d2.config import add_seesaw_config
+
+WIDTH, HEIGHT = 60, 40
+
+
+def square(x: float, y: float, size: float) -> dict:
+    polygon = [x, y, x + size, y, x + size, y + size, x, y + size]
+    return {"bbox": [x, y, size, size], "segmentation": [polygon], "area": size * size}
+
+
+def toy_data(num_images: int = 4) -> dict:
+    """COCO format: categories 7 and 3, in this order; every image has one of each, the first a second 3."""
+    images = [
+        {"id": 10 + index, "file_name": f"{index}.jpg", "height": HEIGHT, "width": WIDTH}
+        for index in range(num_images)
+    ]
+    annotations = [
+        {
+            "id": 100 + 2 * index + k,
+            "image_id": 10 + index,
+            "category_id": (3, 7)[k],
+            **square(5 + 20 * k, 5, 15),
+        }
+        for index in range(num_images)
+        for k in range(2)
+    ]
+    annotations.append({"id": 99, "image_id": 10, "category_id": 3, **square(42, 20, 12)})
+    categories = [{"id": 7, "name": "seven"}, {"id": 3, "name": "three"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def write(folder: Path, data, name: str = "toy.json") -> str:
+    path = folder / name
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return str(path)
+
+
+def write_images(folder: Path, data: dict) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for image in data["images"]:
+        pixels = rng.integers(0, 255, (image["height"], image["width"], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / image["file_name"])
+    return str(folder)
+
+
+def entry(name: str, json_file, images, dataset_format: str = "auto") -> dict:
+    return {"NAME": name, "JSON": str(json_file), "IMAGES": str(images), "FORMAT": dataset_format}
+
+
+def make_cfg(*entries: dict, train=(), test=(), **options):
+    """A config with the entries registered later; options as ``SOLVER__IMS_PER_BATCH=2``."""
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    cfg.DATASETS.REGISTER = list(entries)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = tuple(train), tuple(test)
+    cfg.MODEL.DEVICE, cfg.MODEL.MASK_ON = "cpu", True
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 2
+    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = 0, 2
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST, cfg.TEST.DETECTIONS_PER_IMAGE = (40,), 40, 300
+    for key, value in options.items():
+        cfg.merge_from_list([key.replace("__", "."), value])
+    return cfg
