@@ -9,6 +9,7 @@ from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.compat import loads_lvis_json
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
+from seesaw_d2.data.registration import LazyMetadata
 from seesaw_d2.errors import ConfigError, DataError
 
 
@@ -38,12 +39,21 @@ def load_dataset(name: str) -> list[dict[str, Any]]:
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """The annotation file of a registered data set in LVIS or COCO format."""
+    """The annotation file of a registered data set in LVIS or COCO format.
+
+    Raises:
+        ConfigError: its metadata names none.
+        DataError: the file is missing or wrong.
+    """
     _check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
+    if metadata.get("json_file") is None:
+        raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
     path = PathManager.get_local_path(metadata.json_file)
     file = read_annotations(path, metadata.get("dataset_format", "lvis"))
-    if "thing_classes" not in metadata.__dict__:
+    if isinstance(metadata, LazyMetadata):
+        metadata.set_categories(file)
+    elif metadata.get("thing_classes") is None:
         metadata.thing_classes = file.category_names
     return file
 

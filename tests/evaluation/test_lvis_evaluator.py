@@ -168,6 +168,16 @@ def test_no_detections(toy):
         assert math.isnan(results[task]["APl"])
 
 
+def test_without_a_config(toy):
+    _, name, records = toy()
+    results = evaluate(LongTailEvaluator(name, distributed=False), records)
+    assert results["bbox"]["AP"] == results["segm"]["AP"] == pytest.approx(100)
+    # COCO's files have no groups.
+    assert math.isnan(results["bbox"]["APr"])
+    results = evaluate(LongTailEvaluator(name, frequency={3: "r", 7: "f"}), records)
+    assert results["bbox"]["APr"] == results["bbox"]["APf"] == pytest.approx(100)
+
+
 def test_no_images(toy):
     cfg, name, _ = toy()
     evaluator = build_evaluator(cfg, name)
