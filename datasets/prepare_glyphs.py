@@ -85,7 +85,7 @@ def main() -> int:
             overwrite=args.overwrite,
             progress=show_progress,
         )
-    except SeesawError as error:
+    except (SeesawError, OSError) as error:
         print(f"prepare_glyphs: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

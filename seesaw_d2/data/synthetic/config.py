@@ -51,7 +51,8 @@ class GlyphConfig:
     max_neg_categories: int = 100
 
     def __post_init__(self):
-        object.__setattr__(self, "object_size", tuple(self.object_size))  # JSON gives a list
+        if isinstance(self.object_size, list):  # as JSON gives it
+            object.__setattr__(self, "object_size", tuple(self.object_size))
         self._check_ranges()
         self._check_object_size()
         check_capacity("num_train_images", self.num_train_images, self.category_images(), self.max_objects)
@@ -69,17 +70,17 @@ class GlyphConfig:
         _check_int("min_category_images", self.min_category_images, 1)
         _check_int("max_category_images", self.max_category_images, self.min_category_images)
         _check_int("max_neg_categories", self.max_neg_categories, 0)
-        if self.decay is not None and not 0 <= self.decay < math.inf:
+        if self.decay is not None and not (_is_number(self.decay) and 0 <= self.decay < math.inf):
             raise ConfigError(f"decay: expected a number >= 0 or None, found {self.decay!r}")
 
     def _check_object_size(self):
-        low, high = self.object_size
-        cell = 1 / math.ceil(math.sqrt(self.max_objects))
-        if not 0.1 <= low <= high <= 0.9 or low * CELL_MARGIN > cell:
+        size = self.object_size
+        limit = min(0.9, 1 / math.ceil(math.sqrt(self.max_objects)) / CELL_MARGIN)
+        is_pair = isinstance(size, tuple) and len(size) == 2 and all(map(_is_number, size))
+        if not (is_pair and 0.1 <= size[0] <= size[1] <= 0.9 and size[0] <= limit):
             raise ConfigError(
-                f"object_size: expected 0.1 <= smallest <= largest <= 0.9 with smallest at most "
-                f"{cell / CELL_MARGIN:.3f}, so that max_objects={self.max_objects} fit, "
-                f"found {self.object_size}"
+                f"object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and "
+                f"smallest <= {limit:.3f}, so that max_objects={self.max_objects} fit; found {size!r}"
             )
 
     def category_images(self) -> np.ndarray:
@@ -89,6 +90,10 @@ class GlyphConfig:
             decay = max(0.0, math.log(self.max_category_images / TAIL_IMAGES) / self.num_categories)
         images = np.rint(self.max_category_images * np.exp(-decay * np.arange(self.num_categories)))
         return np.maximum(images, self.min_category_images).astype(np.int64)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_int(name: str, value, low: int, high: int | None = None) -> None:

@@ -25,7 +25,7 @@ def read_record(root: Path) -> dict | None:
         record = json.loads((root / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         record = None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or not record.keys() >= {"settings", "contents"}:
         raise DataError(
             f"root {root}: expected no folder, an empty one or a glyph data set (with a readable {RECORD}), "
             "found something else, which will not be overwritten"
@@ -37,6 +37,7 @@ def read_record(root: Path) -> dict | None:
 def whole_folder(root: Path) -> Iterator[Path]:
     """Gives a temporary folder beside ``root`` that takes its place at the end; gone if anything is raised.
 
+    A process that is killed outright leaves the temporary folder, hidden and never taken for a data set.
     Only an absent or empty folder or a glyph data set is replaced.
     """
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -1,32 +1,20 @@
 """Makes a glyph data set: plans it, draws its images in worker processes, writes its folder."""
 
-import multiprocessing
 import os
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
-from seesaw_d2.data.synthetic.layout import lay_out
-from seesaw_d2.data.synthetic.picture import draw_picture
-from seesaw_d2.data.synthetic.plan import SPLITS, SplitPlan, frequency, plan_split, train_image_counts
-from seesaw_d2.data.synthetic.records import annotation_record, image_file, image_id, to_json, write_split
-from seesaw_d2.data.synthetic.seeds import generator
-from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
+from seesaw_d2.data.synthetic.records import to_json, write_split
+from seesaw_d2.data.synthetic.workers import count_workers, draw_chunk, split_chunks, worker_map
+from seesaw_d2.errors import DataError
 
 RECIPE = 1  # to be raised when the same settings begin to give other data
-JPEG_QUALITY = 90
-CHUNK = 32  # images drawn by a worker at a time
 
 Progress = Callable[[int, int], None]
 
@@ -82,16 +70,19 @@ def make_glyphs(
         DataError: ``root`` is something else, or was made with other settings and not ``overwrite``.
     """
     start = time.perf_counter()
-    root, config = Path(os.path.abspath(root)), config or GlyphConfig()
-    workers = _count_workers(workers)
+    root, config = Path(os.path.realpath(root)), config or GlyphConfig()
+    workers = count_workers(workers)
     settings = {"recipe": RECIPE, "images": images, **to_plain(config)}
     found = read_record(root)
     if found is not None:
-        difference = _difference(found.get("settings", {}), settings)
-        if not difference:
+        differences = _differences(found["settings"], settings) + _missing(root, images)
+        if not differences:
             return _summary(root, False, found["contents"], start)
         if not overwrite:
-            raise DataError(f"root {root}: made with other settings ({difference}); overwrite to replace it")
+            raise DataError(
+                f"root {root}: expected a data set made with these settings, found another "
+                f"({', '.join(differences)}); it is replaced only if overwriting is asked for"
+            )
     with whole_folder(root) as folder:
         contents = _fill(folder, config, workers, images, progress)
         record = {"settings": settings, "contents": contents}
@@ -104,22 +95,20 @@ def to_plain(config: GlyphConfig) -> dict:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
-def _count_workers(workers: int | None) -> int:
-    if workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux: what a container may use
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigError(f"workers: expected a positive integer or None, found {workers!r}")
-    return workers
-
-
-def _difference(found: dict, wanted: dict) -> str:
+def _differences(found: dict, wanted: dict) -> list[str]:
     """The settings that differ, in words; pictures that nobody asked for are no difference."""
-    return ", ".join(
+    return [
         f"{key} is {found.get(key)!r}, not {value!r}"
         for key, value in wanted.items()
         if found.get(key) != value and not (key == "images" and found.get(key))
-    )
+    ]
+
+
+def _missing(root: Path, images: bool) -> list[str]:
+    """The parts of a data set that somebody removed, in words; single pictures are not looked for."""
+    parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
+    parts += [f"images/{split}" for split in SPLITS if images]
+    return [f"{part} is missing" for part in parts if not (root / part).exists()]
 
 
 def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSummary:
@@ -131,13 +120,15 @@ def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, progres
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()
-    with _mapper(workers) as mapper:
+    with worker_map(workers) as mapped:
         for plan in plans:
             image_root = None
             if images:
                 image_root = folder / "images"
                 (image_root / plan.split).mkdir(parents=True)
-            chunks = _report(mapper(_draw_chunk, _chunks(config, plan, image_root)), done, total, progress)
+            chunks = _report(
+                mapped(draw_chunk, split_chunks(config, plan, image_root)), done, total, progress
+            )
             path = folder / "annotations" / f"glyphs_{plan.split}.json"
             with path.open("w", encoding="utf-8", newline="\n") as file:
                 write_split(file, config, plan, chunks)
@@ -157,61 +148,3 @@ def _report(chunks, done: int, total: int, progress: Progress | None) -> Iterato
         done += num_images
         if progress:
             progress(done, total)
-
-
-@contextmanager
-def _mapper(workers: int):
-    """A ``map`` over processes, or the built-in one for a single worker; results come in order."""
-    if workers == 1:
-        yield map
-        return
-    # A fork starts at once; elsewhere the workers import the package again, torch included.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal: the parent alone decides, and tells it only once.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Consecutive images of a split; ``first_annotation`` is the number of objects before them."""
-
-    config: GlyphConfig
-    split: str
-    images: range
-    categories: list[np.ndarray]
-    first_annotation: int
-    image_root: Path | None
-
-
-def _chunks(config: GlyphConfig, plan: SplitPlan, image_root: Path | None) -> Iterator[_Chunk]:
-    for first in range(0, plan.num_images, CHUNK):
-        images = range(first, min(first + CHUNK, plan.num_images))
-        categories = [plan.of_image(image) for image in images]
-        yield _Chunk(config, plan.split, images, categories, int(plan.offsets[first]), image_root)
-
-
-def _draw_chunk(chunk: _Chunk) -> tuple[int, list[str]]:
-    """Draws the pictures; returns the number of images and their annotations as JSON texts."""
-    texts = []
-    config, split_index = chunk.config, SPLITS.index(chunk.split)
-    for image, categories in zip(chunk.images, chunk.categories, strict=True):
-        objects = lay_out(categories, config, generator(config, "layout", split_index, image))
-        identity = image_id(config, chunk.split, image)
-        for placed in objects:
-            annotation = annotation_record(chunk.first_annotation + len(texts) + 1, identity, placed)
-            texts.append(to_json(annotation))
-        if chunk.image_root is not None:
-            rng = generator(config, "picture", split_index, image)
-            picture = draw_picture(objects, config.image_size, rng)
-            path = chunk.image_root / image_file(config, chunk.split, image)
-            Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
-    return len(chunk.images), texts

@@ -103,7 +103,9 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
     image = Image.new("L", (right - left + 2, bottom - top + 2))
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=255, font=face)
     glyph = np.asarray(image)
-    hull = cv2.convexHull(cv2.findNonZero(np.where(glyph > 127, np.uint8(255), np.uint8(0))))
+    white = np.where(glyph > 127, np.uint8(255), np.uint8(0))
+    contours, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(np.concatenate(contours))  # of the edges: ten times faster than of all points
     return glyph, hull[:, 0].astype(np.float64)
 
 

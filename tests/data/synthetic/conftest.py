@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+
+
+@pytest.fixture(scope="session")
+def small_config():
+    return GlyphConfig(
+        num_categories=44,  # four of them are pairs of characters
+        num_train_images=130,
+        num_val_images=40,
+        max_category_images=30,
+        val_instances_per_category=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_set(small_config, tmp_path_factory):
+    """The folder of a small data set with pictures; not to be changed."""
+    root = tmp_path_factory.mktemp("glyphs") / "small"
+    make_glyphs(root, small_config, workers=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_json(small_set):
+    """The JSON of both splits, by name."""
+    return {
+        split: json.loads((small_set / f"annotations/glyphs_{split}.json").read_text(encoding="utf-8"))
+        for split in ("train", "val")
+    }

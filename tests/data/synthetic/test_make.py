@@ -1,0 +1,178 @@
+"""The folder: the same for the same settings, whole or absent, never overwritten by mistake."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.errors import ConfigError, DataError
+
+SCRIPT = Path(__file__).parents[3] / "datasets/prepare_glyphs.py"
+
+
+@pytest.fixture
+def tiny_config():
+    return GlyphConfig(
+        num_categories=6, num_train_images=80, num_val_images=8, max_category_images=20,
+        val_instances_per_category=2,
+    )  # fmt: skip
+
+
+def contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_same_bytes_with_any_number_of_workers(small_set, small_config, tmp_path):
+    make_glyphs(tmp_path / "again", small_config, workers=3)
+    first, second = contents(small_set), contents(tmp_path / "again")
+    assert len(first) == 130 + 40 + 3
+    assert first == second
+
+
+def test_same_annotations_without_pictures(small_set, small_config, tmp_path):
+    make_glyphs(tmp_path / "plain", small_config, workers=1, images=False)
+    first, second = contents(small_set), contents(tmp_path / "plain")
+    assert not (tmp_path / "plain/images").exists()
+    annotations = {name for name in second if name.parts[0] == "annotations"}
+    assert len(annotations) == 2
+    assert all(first[name] == second[name] for name in annotations)
+
+
+def test_another_seed_gives_other_data(tiny_config, tmp_path):
+    for seed in (0, 1):
+        config = dataclasses.replace(tiny_config, seed=seed)
+        make_glyphs(tmp_path / str(seed), config, workers=1)
+    first, second = contents(tmp_path / "0"), contents(tmp_path / "1")
+    assert first.keys() == second.keys()
+    assert all(first[name] != second[name] for name in first)
+
+
+def test_second_call_finds_the_first(small_set, small_config):
+    before = contents(small_set)
+    for images in (True, False):  # annotations are there too where pictures are
+        summary = make_glyphs(small_set, small_config, images=images)
+        assert not summary.made
+        assert summary.seconds < 0.5
+        assert summary.images == {"train": 130, "val": 40}
+        assert summary.instances["val"] == 4 * 44
+        assert sum(summary.frequencies.values()) == 44
+    assert contents(small_set) == before
+
+
+def test_other_settings_need_overwrite(tiny_config, tmp_path):
+    root = tmp_path / "glyphs"
+    make_glyphs(root, tiny_config, workers=1, images=False)
+    other = dataclasses.replace(tiny_config, seed=7)
+    before = contents(root)
+    with pytest.raises(DataError, match="seed is 0, not 7"):
+        make_glyphs(root, other, workers=1, images=False)
+    with pytest.raises(DataError, match="images is False, not True"):
+        make_glyphs(root, tiny_config, workers=1)
+    assert contents(root) == before
+    assert make_glyphs(root, other, workers=1, images=False, overwrite=True).made
+    assert json.loads((root / "glyphs.json").read_text())["settings"]["seed"] == 7
+    assert os.listdir(tmp_path) == ["glyphs"]
+
+
+def test_missing_part_is_noticed(tiny_config, tmp_path):
+    make_glyphs(tmp_path / "glyphs", tiny_config, workers=1, images=False)
+    (tmp_path / "glyphs/annotations/glyphs_val.json").unlink()
+    with pytest.raises(DataError, match=r"glyphs_val.json is missing"):
+        make_glyphs(tmp_path / "glyphs", tiny_config, workers=1, images=False)
+
+
+@pytest.mark.parametrize("record", [None, "{}", "[1, 2", "[]"])
+def test_folder_of_something_else_is_never_replaced(tiny_config, tmp_path, record):
+    (tmp_path / "thesis.txt").write_text("chapter 1")
+    if record is not None:
+        (tmp_path / "glyphs.json").write_text(record)
+    with pytest.raises(DataError, match="will not be overwritten"):
+        make_glyphs(tmp_path, tiny_config, workers=1, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "chapter 1"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interruption_leaves_nothing(tiny_config, tmp_path, workers):
+    def interrupt(done, total):
+        assert 0 < done < total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_glyphs(tmp_path / "glyphs", tiny_config, workers=workers, progress=interrupt)
+    assert os.listdir(tmp_path) == []
+
+
+def test_interrupted_overwrite_keeps_the_old(tiny_config, tmp_path):
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    root = tmp_path / "glyphs"
+    make_glyphs(root, tiny_config, workers=1, images=False)
+    before = contents(root)
+    with pytest.raises(KeyboardInterrupt):
+        make_glyphs(root, GlyphConfig(), workers=1, overwrite=True, progress=interrupt)
+    assert contents(root) == before
+    assert os.listdir(tmp_path) == ["glyphs"]
+
+
+def test_progress_reaches_the_total(tiny_config, tmp_path):
+    calls = []
+    make_glyphs(
+        tmp_path / "glyphs", tiny_config, workers=1, images=False, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [(32, 88), (64, 88), (80, 88), (88, 88)]
+
+
+def test_as_many_categories_as_lvis_without_pictures(tmp_path):
+    config = GlyphConfig(
+        num_categories=1203, num_train_images=1500, num_val_images=250, max_category_images=4,
+        val_instances_per_category=1, decay=0.0015, max_neg_categories=20,
+    )  # fmt: skip
+    make_glyphs(tmp_path / "glyphs", config, images=False)
+    for split in ("train", "val"):
+        data = json.loads((tmp_path / f"glyphs/annotations/glyphs_{split}.json").read_text(encoding="utf-8"))
+        assert {record["category_id"] for record in data["annotations"]} == set(range(1, 1204))
+        assert all(len(image["neg_category_ids"]) == 20 for image in data["images"])
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_bad_workers(tiny_config, tmp_path, workers):
+    with pytest.raises(ConfigError, match=r"^workers: expected a positive integer"):
+        make_glyphs(tmp_path / "glyphs", tiny_config, workers=workers)
+
+
+def run_script(*arguments, **kwargs):
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, **kwargs)
+
+
+def test_script(tmp_path):
+    arguments = ["--root", "made/glyphs", "--categories", "5", "--train-images", "20", "--val-images", "25"]
+    arguments += ["--max-category-images", "9", "--workers", "1"]
+    first = run_script(*arguments, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "5 categories (5 rare, 0 common, 0 frequent)" in first.stdout
+    assert len(list((tmp_path / "made/glyphs/images").rglob("*.jpg"))) == 45
+    assert "already there" in run_script(*arguments, cwd=tmp_path).stdout
+    refused = run_script(*arguments, "--seed", "3", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "seed is 0, not 3" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_killed_script_leaves_nothing(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--root", str(tmp_path / "glyphs"), "--workers", "2"]
+    process = subprocess.Popen([*command, "--train-images", "20000"])
+    deadline = time.monotonic() + 30
+    while not any(tmp_path.glob(".glyphs.*/new/images/train/*.jpg")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,110 @@
+"""Planning alone: frequencies and capacities, without drawing anything."""
+
+import numpy as np
+import pytest
+
+from seesaw_d2.data.synthetic import GlyphConfig
+from seesaw_d2.data.synthetic.alphabet import CHARACTERS, MAX_CATEGORIES, category_name, category_text
+from seesaw_d2.data.synthetic.plan import frequency, plan_split, train_image_counts
+from seesaw_d2.errors import ConfigError
+
+
+def groups(config):
+    letters = [frequency(count) for count in train_image_counts(config)]
+    return {letter: letters.count(letter) for letter in "rcf"}
+
+
+def image_index(plan):
+    return np.repeat(np.arange(plan.num_images), np.diff(plan.offsets))
+
+
+def test_default_frequencies_are_those_of_the_recipe():
+    config = GlyphConfig()
+    expected = [max(3, round(600 * np.exp(-0.14 * rank))) for rank in range(40)]
+    assert config.category_images().tolist() == expected
+    assert sum(expected) == 4577
+    assert groups(config) == {"r": 11, "c": 16, "f": 13}
+    assert config == GlyphConfig(decay=None)
+    assert GlyphConfig(decay=0.14).category_images().tolist() == expected
+
+
+def test_thresholds_are_those_of_lvis():
+    assert [frequency(count) for count in (1, 10, 11, 100, 101)] == ["r", "r", "c", "c", "f"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_default_plan_has_every_category_as_often_as_wanted(seed):
+    config = GlyphConfig(seed=seed)
+    train, val = plan_split(config, "train"), plan_split(config, "val")
+    assert (np.bincount(train.categories, minlength=40) == train_image_counts(config)).all()
+    assert (np.bincount(val.categories, minlength=40) == 25).all()
+    for plan in (train, val):
+        objects = np.diff(plan.offsets)
+        assert objects.min() >= 1
+        assert objects.max() <= config.max_objects
+        pairs = np.stack([image_index(plan), plan.categories])
+        assert np.unique(pairs, axis=1).shape == pairs.shape  # no category twice on an image
+
+
+def test_rank_of_a_glyph_is_random():
+    first, second = (train_image_counts(GlyphConfig(seed=seed)) for seed in (0, 1))
+    assert sorted(first) == sorted(second)
+    assert (first != second).any()
+
+
+def test_images_filled_to_the_last_place():
+    config = GlyphConfig(
+        num_categories=12, num_train_images=10, num_val_images=10, max_objects=6, decay=0.0,
+        max_category_images=5, val_instances_per_category=5,
+    )  # fmt: skip
+    for split in ("train", "val"):
+        assert (np.diff(plan_split(config, split).offsets) == 6).all()
+
+
+def test_as_many_categories_as_lvis():
+    config = GlyphConfig(num_categories=1203, num_train_images=22_000, num_val_images=6000)
+    shares = np.array(list(groups(config).values())) / 1203
+    assert shares == pytest.approx([0.28, 0.40, 0.32], abs=0.02)  # LVIS v1: 0.28, 0.38, 0.34
+    plan = plan_split(config, "val")
+    assert (np.bincount(plan.categories, minlength=1203) == 25).all()
+
+
+def test_alphabet():
+    texts = [category_text(index) for index in range(MAX_CATEGORIES)]
+    names = [category_name(text) for text in texts]
+    assert len(CHARACTERS) == 40
+    assert len(set(texts)) == len(set(names)) == MAX_CATEGORIES == 1640
+    assert all(name.isascii() and name.replace("_", "").isalnum() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_categories", 0),
+        ("num_categories", MAX_CATEGORIES + 1),
+        ("num_categories", 40.0),
+        ("num_train_images", 599),
+        ("num_train_images", 762),  # 4577 instances, 6 an image
+        ("num_val_images", 24),
+        ("num_val_images", 166),
+        ("image_size", 63),
+        ("max_objects", 0),
+        ("max_objects", 26),
+        ("seed", -1),
+        ("seed", True),
+        ("val_instances_per_category", 0),
+        ("max_category_images", 2),
+        ("min_category_images", 0),
+        ("decay", -0.1),
+        ("decay", "fast"),
+        ("object_size", (0.3, 0.2)),
+        ("object_size", (0.4, 0.5)),  # six of them do not fit
+        ("object_size", 0.3),
+        ("max_neg_categories", -1),
+    ],
+)
+def test_bad_setting_is_named(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name}: expected .*found") as error:
+        GlyphConfig(**{name: value})
+    if not name.startswith("num_"):
+        assert repr(value) in str(error.value)
