@@ -52,8 +52,7 @@ def describe(summary: GlyphSummary) -> str:
     groups = summary.frequencies
     parts = [f"{summary.root}: {'made' if summary.made else 'already there, nothing to do'}"]
     parts.append(
-        f"{sum(groups.values()):,} categories "
-        f"({groups['r']} rare, {groups['c']} common, {groups['f']} frequent)"
+        f"{sum(groups.values()):,} categories ({groups['r']} rare, {groups['c']} common, {groups['f']} frequent)"
     )
     parts += [
         f"{split}: {count:,} images with {summary.instances[split]:,} instances"

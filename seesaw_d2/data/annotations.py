@@ -42,9 +42,7 @@ class AnnotationFile:
     def category_names(self) -> list[str]:
         return [category["name"] for category in self.categories]
 
-    def to_dataset_dicts(
-        self, image_root: str, contiguous_ids: dict[int, int] | None = None
-    ) -> list[dict[str, Any]]:
+    def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
         """Detectron2's dataset dicts, by ascending image id.
 
         Args:
@@ -133,17 +131,13 @@ def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, 
     if not categories:
         raise DataError(f'{path}: "categories" is empty; expected at least one category')
     names = checks.column(categories, "categories", "name", path)
-    bad = [
-        category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)
-    ]
+    bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
     if bad:
         raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
     return categories, ids
 
 
-def _check_ids(
-    annotations: list[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray, path
-) -> None:
+def _check_ids(annotations: list[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray, path) -> None:
     ids = checks.id_column(annotations, "annotations", path)
     for field, targets, key in (
         ("image_id", image_ids, "images"),

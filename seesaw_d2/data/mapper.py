@@ -89,9 +89,7 @@ class ReplacingMapper(CheckedMapper):
             except UnreadableImageError as error:
                 warn_once(logger, f"another image is used in place of {error}")
             record = self.records[int(rng.integers(len(self.records)))]
-        raise DataError(
-            f"{_MAX_REPLACEMENTS} images in a row cannot be read, the last is {record['file_name']}"
-        )
+        raise DataError(f"{_MAX_REPLACEMENTS} images in a row cannot be read, the last is {record['file_name']}")
 
 
 class BlankingMapper(CheckedMapper):

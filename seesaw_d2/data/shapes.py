@@ -101,9 +101,7 @@ def _is_run_length_mask(value: Any, size: tuple) -> bool:
     counts = value.get("counts")
     if type(counts) is not list:
         return type(counts) is str
-    return (
-        set(map(type, counts)) <= {int} and sum(counts) == size[0] * size[1] and min(counts, default=0) >= 0
-    )
+    return set(map(type, counts)) <= {int} and sum(counts) == size[0] * size[1] and min(counts, default=0) >= 0
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:

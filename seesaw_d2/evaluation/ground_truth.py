@@ -40,9 +40,7 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
-        images.append(
-            {**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)}
-        )
+        images.append({**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)})
     letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
     categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
     return _lvis({"images": images, "categories": categories, "annotations": _annotations(file)})
@@ -115,9 +113,7 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
         train = first_few(cfg.DATASETS.TRAIN)
         logger.warning("APr, APc and APf of %s are nan: %s has other categories", dataset_name, train)
         return None
-    return letters_of_groups(
-        frequency_groups(statistics.image_count, thresholds), category_ids(dataset_name, file)
-    )
+    return letters_of_groups(frequency_groups(statistics.image_count, thresholds), category_ids(dataset_name, file))
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:

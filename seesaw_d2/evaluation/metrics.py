@@ -11,9 +11,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 Results = list[dict[str, Any]]
 
 
-def average_precision(
-    ground_truth: LVIS, results: Results, iou_type: str, max_dets_per_image: int
-) -> dict[str, float]:
+def average_precision(ground_truth: LVIS, results: Results, iou_type: str, max_dets_per_image: int) -> dict[str, float]:
     """LVIS's metrics.
 
     Args:
@@ -30,9 +28,7 @@ def average_precision(
     # lvis-api takes the size from the box where a result has one, and writes into the results.
     fields = ("image_id", "category_id", "score", field)
     results = [{key: result[key] for key in fields} for result in results]
-    evaluation = lvis_eval_class()(
-        ground_truth, _lvis_results(ground_truth, results, max_dets_per_image), iou_type
-    )
+    evaluation = lvis_eval_class()(ground_truth, _lvis_results(ground_truth, results, max_dets_per_image), iou_type)
     evaluation.run()
     found = evaluation.get_results()
     # -1 is lvis-api's way to say that there was nothing to find.

@@ -115,9 +115,7 @@ class NormedConv2d(nn.Conv2d):
         plain = ((1, 1), (1, 1), (0, 0), 1)
         found = (self.kernel_size, self.stride, self.padding, self.groups)
         if found != plain:
-            raise ValueError(
-                f"forward_selected: expected kernel size, stride, padding, groups {plain}, found {found}"
-            )
+            raise ValueError(f"forward_selected: expected kernel size, stride, padding, groups {plain}, found {found}")
         weight = self.weight.flatten(1)[class_index]
         weight = _scaled(weight, weight, 1, self.power, self.eps)
         product = torch.bmm(weight.unsqueeze(1), x.flatten(2)).view(len(x), 1, *x.shape[2:])

@@ -169,9 +169,7 @@ def test_boxes_without_area_are_not_trained_on(tmp_path, caplog, box):
         file = read_annotations(write(tmp_path, data, f"{box[3]}.json"))
     assert "1 boxes without an area are not trained on: annotation ids 100" in caplog.text
     assert len(file.annotations) == len(data["annotations"])
-    assert (
-        sum(len(record["annotations"]) for record in file.to_dataset_dicts("")) == len(file.annotations) - 1
-    )
+    assert sum(len(record["annotations"]) for record in file.to_dataset_dicts("")) == len(file.annotations) - 1
 
 
 @pytest.mark.parametrize("compressed", [False, True])

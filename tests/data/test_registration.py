@@ -68,9 +68,7 @@ def test_errors_name_the_key(toy, change, message):
 def test_errors_of_the_list(toy):
     with pytest.raises(ConfigError, match=r"REGISTER\[1\]: expected a mapping"):
         register_datasets(make_cfg(toy, "toy.json"))
-    with pytest.raises(
-        ConfigError, match=r"REGISTER\[1\]\.NAME: .* also the name of DATASETS\.REGISTER\[0\]"
-    ):
+    with pytest.raises(ConfigError, match=r"REGISTER\[1\]\.NAME: .* also the name of DATASETS\.REGISTER\[0\]"):
         register_datasets(make_cfg(toy, toy))
     del toy["IMAGES"]
     with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.IMAGES: missing"):

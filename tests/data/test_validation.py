@@ -37,9 +37,7 @@ def test_right(make):
 def test_names(make):
     cfg = make()
     cfg.DATASETS.TEST = ("lvis_v1_vla",)
-    with pytest.raises(
-        ConfigError, match=r"DATASETS\.TEST: no data set is called 'lvis_v1_vla'.*'lvis_v1_val'"
-    ):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: no data set is called 'lvis_v1_vla'.*'lvis_v1_val'"):
         validate_datasets(cfg)
     cfg.DATASETS.TRAIN = ()
     with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set, found none"):
@@ -50,9 +48,7 @@ def test_names(make):
 
 
 def test_number_of_categories(make):
-    with pytest.raises(
-        ConfigError, match=r"NUM_CLASSES: expected 2, .* found 80; set MODEL\.ROI_HEADS\.NUM_CLASSES 2"
-    ):
+    with pytest.raises(ConfigError, match=r"NUM_CLASSES: expected 2, .* found 80; set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
         validate_datasets(make(MODEL__ROI_HEADS__NUM_CLASSES=80))
 
 

@@ -20,8 +20,7 @@ def square(x: float, y: float, size: float) -> dict:
 def toy_data(num_images: int = 4) -> dict:
     """COCO format: categories 7 and 3, in this order; every image has one of each, the first a second 3."""
     images = [
-        {"id": 10 + index, "file_name": f"{index}.jpg", "height": HEIGHT, "width": WIDTH}
-        for index in range(num_images)
+        {"id": 10 + index, "file_name": f"{index}.jpg", "height": HEIGHT, "width": WIDTH} for index in range(num_images)
     ]
     annotations = [
         {

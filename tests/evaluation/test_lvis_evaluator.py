@@ -21,8 +21,7 @@ from tests.shared import shared_path
 def coco38():
     root = shared_path("data/coco38")
     entries = [
-        entry(f"coco38_eval_{split}", root / f"lvis_{split}.json", root / "images")
-        for split in ("train", "val")
+        entry(f"coco38_eval_{split}", root / f"lvis_{split}.json", root / "images") for split in ("train", "val")
     ]
     cfg = make_cfg(*entries, train=["coco38_eval_train"], test=["coco38_eval_val"])
     register_datasets(cfg)
@@ -240,9 +239,7 @@ def test_false_positives_count_in_coco_format(toy):
 
 def test_groups_from_training_data(toy):
     train = toy_data(4)
-    train["annotations"] = [
-        item for item in train["annotations"] if item["category_id"] == 3 or item["id"] == 101
-    ]
+    train["annotations"] = [item for item in train["annotations"] if item["category_id"] == 3 or item["id"] == 101]
     cfg, name, records = toy(train=train, DATASETS__FREQUENCY_THRESHOLDS=[1, 3])
     results = evaluate(build_evaluator(cfg, name), records)["bbox"]
     assert results["APr"] == results["APf"] == pytest.approx(100)

@@ -66,8 +66,7 @@ def test_counts_of_the_dataset(background, last):
         ),
         (
             {"BACKGROUND": "objectnes"},
-            f'{KEY}.BACKGROUND: expected one of "objectness", "class", found \'objectnes\'; '
-            'did you mean "objectness"',
+            f'{KEY}.BACKGROUND: expected one of "objectness", "class", found \'objectnes\'; did you mean "objectness"',
         ),
         ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "objectness", "class", found \'none\''),
         ({"SEESAW_P": -1.0}, f"{KEY}.SEESAW.P: expected a number >= 0, found -1.0"),

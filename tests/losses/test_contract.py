@@ -66,9 +66,7 @@ def test_the_registered_names_are_class_names():
 @pytest.mark.parametrize("name", LOSSES)
 def test_an_unsupported_background_is_refused_by_name(name):
     for background in {"objectness", "class", "none", "nonsense"} - set(LOSS_REGISTRY.get(name).backgrounds):
-        with pytest.raises(
-            ValueError, match=f"background: expected one of .* for {name}, found '{background}'"
-        ):
+        with pytest.raises(ValueError, match=f"background: expected one of .* for {name}, found '{background}'"):
             make(name, background)
 
 

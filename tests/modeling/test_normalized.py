@@ -121,9 +121,7 @@ def test_half_precision_features_do_not_overflow_in_their_norm(dtype):
         output = linear(half)
         every = conv(half[:, :, None, None])
     torch.testing.assert_close(output.float(), linear(x), rtol=0.02, atol=0.2)
-    torch.testing.assert_close(
-        every.float()[:, :, 0, 0], conv(x[:, :, None, None])[:, :, 0, 0], rtol=0.02, atol=0.2
-    )
+    torch.testing.assert_close(every.float()[:, :, 0, 0], conv(x[:, :, None, None])[:, :, 0, 0], rtol=0.02, atol=0.2)
     (output.float().sum() + every.float().sum()).backward()
     for grad in (half.grad, linear.weight.grad, conv.weight.grad):
         assert torch.isfinite(grad).all()

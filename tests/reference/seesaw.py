@@ -25,10 +25,7 @@ def compensation(sigma, i, j, q, eps):
 def balance(z, i, counts, p, q, eps):
     """Equation 6: S_ij for every j, 1 at j = i."""
     sigma = softmax(z)
-    return [
-        1.0 if j == i else mitigation(counts, i, j, p) * compensation(sigma, i, j, q, eps)
-        for j in range(len(z))
-    ]
+    return [1.0 if j == i else mitigation(counts, i, j, p) * compensation(sigma, i, j, q, eps) for j in range(len(z))]
 
 
 def seesaw(z, i, counts, p, q, eps):

@@ -126,9 +126,7 @@ def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, progres
             if images:
                 image_root = folder / "images"
                 (image_root / plan.split).mkdir(parents=True)
-            chunks = _report(
-                mapped(draw_chunk, split_chunks(config, plan, image_root)), done, total, progress
-            )
+            chunks = _report(mapped(draw_chunk, split_chunks(config, plan, image_root)), done, total, progress)
             path = folder / "annotations" / f"glyphs_{plan.split}.json"
             with path.open("w", encoding="utf-8", newline="\n") as file:
                 write_split(file, config, plan, chunks)

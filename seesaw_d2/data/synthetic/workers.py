@@ -94,9 +94,7 @@ def worker_map(workers: int):
         return
     # A fork starts at once; elsewhere the workers import the package again, torch included.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-    )
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
         yield pool.map
     finally:

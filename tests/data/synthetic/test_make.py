@@ -124,9 +124,7 @@ def test_interrupted_overwrite_keeps_the_old(tiny_config, tmp_path):
 
 def test_progress_reaches_the_total(tiny_config, tmp_path):
     calls = []
-    make_glyphs(
-        tmp_path / "glyphs", tiny_config, workers=1, images=False, progress=lambda *call: calls.append(call)
-    )
+    make_glyphs(tmp_path / "glyphs", tiny_config, workers=1, images=False, progress=lambda *call: calls.append(call))
     assert calls == [(32, 88), (64, 88), (80, 88), (88, 88)]
 
 

@@ -50,9 +50,7 @@ def test_ids_are_unique_and_categories_count_from_one(small_json, small_config):
     images = [image["id"] for data in (train, val) for image in data["images"]]
     assert len(set(images)) == len(images) == 170
     for data in (train, val):
-        assert [record["id"] for record in data["annotations"]] == list(
-            range(1, len(data["annotations"]) + 1)
-        )
+        assert [record["id"] for record in data["annotations"]] == list(range(1, len(data["annotations"]) + 1))
         assert [record["id"] for record in data["categories"]] == list(range(1, 45))
 
 
