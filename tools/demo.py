@@ -38,11 +38,12 @@ def main() -> int:
     folder = Path(cfg.OUTPUT_DIR)
     inference = folder / "inference" / DATASET
     picture = folder / "predictions.png"
-    draw_predictions(DATASET, inference / "lvis_instances_results.json", picture, groups=training_frequency_groups(cfg))
+    detections = inference / "lvis_instances_results.json"
+    draw_predictions(DATASET, {"Seesaw": detections}, picture, groups=training_frequency_groups(cfg))
     print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {time.perf_counter() - start:.0f} s):\n")
     print(results_table(json.loads((inference / "results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
-    print(f"detections   {inference / 'lvis_instances_results.json'}\npredictions  {picture}")
+    print(f"detections   {detections}\npicture      {picture}")
     return 0
 
 

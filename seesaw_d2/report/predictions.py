@@ -1,4 +1,4 @@
-"""Predictions beside ground truth."""
+"""Detections beside ground truth, as a picture."""
 
 import json
 from collections import defaultdict
@@ -7,55 +7,97 @@ import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import read_image
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import BoxMode
 from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
-from pycocotools import mask as mask_util
+from torchvision.ops import nms
 
 SCALE = 3.0  # labels are legible on small images
+# By frequency group, legible on most backgrounds; the last one where groups are not known.
+COLORS = ("#ff5500", "#00c8ff", "#ffffff", "#ffee00")
+GROUP_NAMES = ("rare", "common", "frequent")
 
 
-def draw_predictions(dataset_name: str, results_file, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Write a PNG: per image the ground truth on the left and the detections on the right.
+def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
+    """Write a picture: per image the ground truth, then the detections of each results file.
+
+    Of detections that overlap by an IoU above 0.7 only the best is drawn.
 
     Args:
-        dataset_name: a registered data set.
-        results_file: detections in LVIS's results format, as an evaluation writes them.
-        path: where the PNG goes.
+        dataset_name: a registered data set with annotations.
+        results: title -> file in LVIS's results format, as an evaluation writes it.
+        path: where the picture goes; its ending says the format.
         num_images: how many images; those with the most objects of rare categories come first.
         min_score: in [0, 1], detections below are left out.
         groups: (C,) ints, 0 rare, 1 common, 2 frequent; None: images are taken in order.
     """
     metadata = MetadataCatalog.get(dataset_name)
-    detections = _by_image(results_file, min_score)
-    images = _choose(DatasetCatalog.get(dataset_name), num_images, groups)
-    columns = 2 * min(len(images), 2)
-    rows = -(-len(images) // (columns // 2))
-    figure = Figure(figsize=(3.2 * columns, 3.4 * rows))
-    axes = figure.subplots(rows, columns, squeeze=False)
+    records = _choose(DatasetCatalog.get(dataset_name), num_images, groups)
+    columns = {"ground truth": {r["image_id"]: _truths(r) for r in records}}
+    for title, file in results.items():
+        columns[title] = _detections(file, min_score, metadata.thing_dataset_id_to_contiguous_id)
+    per_row = 2 if len(records) > 1 else 1  # images side by side
+    rows = -(-len(records) // per_row)
+    figure = Figure(figsize=(3.0 * per_row * len(columns), 3.1 * rows + 0.4))
+    axes = figure.subplots(rows, per_row * len(columns), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for index, record in enumerate(images):
-        left, right = axes[index // (columns // 2)][2 * (index % (columns // 2)) :][:2]
-        image = read_image(record["file_name"], "RGB")
-        truth = Visualizer(image, metadata, scale=SCALE).draw_dataset_dict(record)
-        instances = _instances(detections[record["image_id"]], record, metadata)
-        predicted = Visualizer(image, metadata, scale=SCALE).draw_instance_predictions(instances)
-        for ax, drawn, title in ((left, truth, "ground truth"), (right, predicted, "detections")):
-            ax.imshow(drawn.get_image())
-            ax.set_title(title, fontsize=9)
+    for index, record in enumerate(records):
+        row = axes[index // per_row][(index % per_row) * len(columns) :]
+        for ax, (title, objects) in zip(row, columns.items(), strict=False):
+            ax.imshow(_draw(record, objects.get(record["image_id"], []), metadata, groups))
+            if index < per_row:
+                ax.set_title(title)
+    if groups is not None:
+        legend = ", ".join(
+            f"{name} {color}" for name, color in zip(GROUP_NAMES, ("orange", "blue", "white"), strict=True)
+        )
+        figure.suptitle(f"categories by training images: {legend}", fontsize=10, y=0.995)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=72)
 
 
-def _by_image(results_file, min_score: float):
-    with open(results_file) as file:
-        results = json.load(file)
-    detections = defaultdict(list)
-    for result in results:
-        if result["score"] >= min_score:
-            detections[result["image_id"]].append(result)
-    return detections
+def _draw(record, objects, metadata, groups):
+    """The image with (box XYXY, segmentation or None, category, score or None) objects on it."""
+    names = metadata.thing_classes
+    labels = [names[c] if score is None else f"{names[c]} {score:.0%}" for _, _, c, score in objects]
+    colors = [COLORS[-1 if groups is None else groups[c]] for _, _, c, _ in objects]
+    masks = [segmentation for _, segmentation, _, _ in objects]
+    visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
+    if objects:
+        visualizer.overlay_instances(
+            boxes=np.array([box for box, _, _, _ in objects]),
+            masks=None if any(mask is None for mask in masks) else masks,
+            labels=labels,
+            assigned_colors=colors,
+            alpha=0.35,
+        )
+    return visualizer.output.get_image()
+
+
+def _truths(record):
+    return [
+        (BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS), a.get("segmentation"), a["category_id"], None)
+        for a in record["annotations"]
+    ]
+
+
+def _detections(file, min_score: float, index_of) -> dict:
+    """image id -> the objects to draw."""
+    with open(file) as stream:
+        results = json.load(stream)
+    found = defaultdict(list)
+    for r in results:
+        if r["score"] >= min_score:
+            box = BoxMode.convert(r["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS)
+            found[r["image_id"]].append((box, r.get("segmentation"), index_of[r["category_id"]], r["score"]))
+    return {image: _best(objects) for image, objects in found.items()}
+
+
+def _best(objects):
+    boxes = torch.tensor([box for box, _, _, _ in objects])
+    scores = torch.tensor([score for _, _, _, score in objects])
+    return [objects[i] for i in nms(boxes, scores, 0.7).tolist()]
 
 
 def _choose(records, num_images: int, groups):
@@ -63,17 +105,3 @@ def _choose(records, num_images: int, groups):
         rare = [sum(groups[a["category_id"]] == 0 for a in r["annotations"]) for r in records]
         records = [records[i] for i in np.argsort(-np.asarray(rare), kind="stable")]
     return records[:num_images]
-
-
-def _instances(results, record, metadata) -> Instances:
-    """Detections in LVIS's results format -> Detectron2's Instances."""
-    index_of = metadata.thing_dataset_id_to_contiguous_id
-    instances = Instances((record["height"], record["width"]))
-    boxes = [BoxMode.convert(r["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS) for r in results]
-    instances.pred_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
-    instances.scores = torch.tensor([r["score"] for r in results])
-    instances.pred_classes = torch.tensor([index_of[r["category_id"]] for r in results], dtype=torch.int64)
-    if results and all("segmentation" in r for r in results):
-        masks = np.stack([mask_util.decode(r["segmentation"]) for r in results])
-        instances.pred_masks = torch.from_numpy(masks).bool()
-    return instances
