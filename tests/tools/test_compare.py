@@ -28,7 +28,7 @@ def test_rows_are_valid_and_distinct(comparison):
 
 
 def test_unknown_comparison_is_named():
-    with pytest.raises(SystemExit, match="expected one of main, .* found 'mian'"):
+    with pytest.raises(SystemExit, match=r"expected one of main, .* found 'mian'"):
         compare.read_rows(FILE, "mian")
 
 
