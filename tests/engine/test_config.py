@@ -29,9 +29,13 @@ def test_the_list_of_keys():
     """A new key changes this list, and with it the README."""
     assert added_keys() == sorted(
         [
+            "DATALOADER.REPEAT_ROUNDING",
             "DATALOADER.SKIP_BAD_IMAGES",
             "DATASETS.FREQUENCY_THRESHOLDS",
             "DATASETS.REGISTER",
+            "MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE",
+            "MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS",
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
@@ -40,9 +44,13 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_MASK_HEAD.PER_STAGE",
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
+            "SOLVER.EPOCHS",
+            "SOLVER.REFERENCE_BATCH_SIZE",
+            "SOLVER.STEP_EPOCHS",
         ]
     )
 
