@@ -99,11 +99,12 @@ def _add_data(cfg: CN) -> None:
 
 
 def _add_solver(cfg: CN) -> None:
-    # > 0: length of the training in epochs of the sampled data set, which is then put into SOLVER.MAX_ITER and
-    # SOLVER.STEPS when the program starts, whatever they say. An epoch is ceil(images / IMS_PER_BATCH) iterations; with
-    # RepeatFactorTrainingSampler images are counted as often as they are repeated. 0: SOLVER.MAX_ITER, as in Detectron2.
+    # > 0: length of the training in epochs of the sampled data set; when the program starts, MAX_ITER and STEPS are
+    # computed from it, whatever they say. An epoch is ceil(images / IMS_PER_BATCH) iterations. Images without objects
+    # do not count if DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image
+    # counts as often as it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
     cfg.SOLVER.EPOCHS = 0.0
-    # The epochs after which the learning rate is multiplied by SOLVER.GAMMA: increasing, between 0 and EPOCHS.
+    # With EPOCHS: after which of them the learning rate is multiplied by SOLVER.GAMMA; increasing, in (0, EPOCHS).
     cfg.SOLVER.STEP_EPOCHS = []
     # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
     # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
