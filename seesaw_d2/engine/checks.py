@@ -6,7 +6,7 @@ import os
 import shutil
 
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -16,10 +16,12 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
+from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
+from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
@@ -93,22 +95,26 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss of each stage once, for its own checks."""
-    if not cfg.MODEL.ROI_HEADS.NAME.startswith("Seesaw"):
+    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
+    box_head = cfg.MODEL.ROI_BOX_HEAD
+    if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
+        defaults = get_cfg()
+        add_seesaw_config(defaults)
+        for key in ("CLS_LOSS", "CLS_PREDICTOR"):
+            if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
+                raise ConfigError(
+                    f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
+                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                )
         return
     num_stages = 1
     if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
         check_cascade_config(cfg)
         num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
-    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
+    check_classifier_config(box_head.CLS_PREDICTOR)
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     for stage in range(num_stages):
-        build_loss(
-            cfg,
-            cfg.MODEL.ROI_HEADS.NUM_CLASSES,
-            lambda: training_statistics(cfg),
-            stage=stage,
-            num_stages=num_stages,
-        )
+        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
@@ -120,8 +126,25 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
+    if cfg.MODEL.WEIGHTS.startswith(SCHEME):
+        check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
         check_weights_file(cfg.MODEL.WEIGHTS)
+
+
+def check_torchvision_config(cfg: CfgNode) -> None:
+    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
+    if name not in NAMES:
+        return  # its download will refuse it
+    expected = {
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
+        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
+        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
+    }
+    for key, (found, value) in expected.items():
+        if found != value:
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool) -> None:

@@ -3,12 +3,14 @@
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
 from .mask_head import NormedMaskHead
+from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawROIHeads
 from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "NormedConv2d",
     "NormedLinear",
@@ -17,5 +19,6 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
 ]
