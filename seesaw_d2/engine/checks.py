@@ -24,6 +24,7 @@ from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.cascade import check_cascade_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -93,11 +94,22 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks."""
+    """Build the classification loss of each stage once, for its own checks."""
     if not cfg.MODEL.ROI_HEADS.NAME.startswith("Seesaw"):
         return
+    num_stages = 1
+    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
+        check_cascade_config(cfg)
+        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
+    for stage in range(num_stages):
+        build_loss(
+            cfg,
+            cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            lambda: training_statistics(cfg),
+            stage=stage,
+            num_stages=num_stages,
+        )
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
