@@ -4,6 +4,7 @@ from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
+from seesaw_d2.data.samplers import ClassAwareSampler, validate_sampler
 from seesaw_d2.data.statistics import (
     CategoryStatistics,
     dataset_statistics,
@@ -16,6 +17,7 @@ from seesaw_d2.data.validation import validate_datasets
 __all__ = [
     "AnnotationFile",
     "CategoryStatistics",
+    "ClassAwareSampler",
     "DatasetEntry",
     "build_test_loader",
     "build_train_loader",
@@ -29,4 +31,5 @@ __all__ = [
     "training_frequency_groups",
     "training_statistics",
     "validate_datasets",
+    "validate_sampler",
 ]

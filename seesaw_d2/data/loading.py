@@ -22,6 +22,7 @@ from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.files import first_few, warn_once
 from seesaw_d2.data.image_files import missing_files
 from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.data.samplers import build_train_sampler
 from seesaw_d2.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = DatasetMapper(cfg, is_train=True) if mapper is None else mapper
+    sampler = build_train_sampler(cfg, dataset) if sampler is None else sampler
     if cfg.DATALOADER.SKIP_BAD_IMAGES:
         # One serialized copy for the loader and for the replacements.
         dataset = DatasetFromList(dataset, copy=False)

@@ -7,6 +7,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.names import select
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
@@ -14,33 +15,58 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     Starting a training from weights that do not fit everywhere (a COCO model for another data set, a softmax
     classifier for a Seesaw head) is normal: those parameters keep their initial values, and a warning lists them.
-    Evaluating or resuming with them is not: that raises ``WeightsError``.
+    Evaluating or resuming with them is not, nor is a frozen parameter that nothing would ever train: that raises
+    ``WeightsError``.
 
     Args:
         strict: raise also in ``load(path, checkpointables=[])``.
+        left_out: patterns (``utils.names.matches``) of the parameters and buffers that ``load(path,
+            checkpointables=[])``, the start of a training, leaves at their initial values although the file has others.
     """
 
-    def __init__(self, model, save_dir="", *, strict=False, **kwargs):
+    def __init__(self, model, save_dir="", *, strict=False, left_out=(), **kwargs):
         super().__init__(model, save_dir, **kwargs)
         self.strict = strict
+        self.left_out = select(self.model.state_dict(), left_out, "MODEL.WEIGHTS_EXCEPT")
 
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path = path
-        return super().load(path, checkpointables)
+        if self._must_fit or not path:
+            return super().load(path, checkpointables)
+        # Put back afterwards, so that it holds for every format of checkpoint and its names.
+        initial = {name: value.clone() for name, value in self.model.state_dict().items() if name in self.left_out}
+        extra = super().load(path, checkpointables)
+        self.model.load_state_dict(initial, strict=False)
+        if initial:
+            self.logger.info(f"{path}: left out (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(sorted(initial))}")
+        return extra
 
     def _log_incompatible_keys(self, incompatible) -> None:
-        parameters = {name for name, _ in self.model.named_parameters()}
-        wrong = [
-            f"{name}: expected shape {tuple(model)}, found {tuple(found)}"
-            for name, found, model in incompatible.incorrect_shapes
-        ]
-        missing = [f"{name}: not in the file" for name in incompatible.missing_keys if name in parameters]
-        if wrong or missing:
-            self._complain(wrong + missing)
+        problems = self._problems(incompatible)
+        if not self._must_fit:
+            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "left out by MODEL.WEIGHTS_EXCEPT")})
+            problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
+        if problems:
+            self._complain([f"{name}: {problem}" for name, problem in problems.items()])
         if incompatible.unexpected_keys:
             names = ", ".join(incompatible.unexpected_keys)
             self.logger.warning(f"{self._path}: not used by this model: {names}")
+
+    def _problems(self, incompatible) -> dict[str, str]:
+        """Parameters that the file does not have, and what it has in another shape, each with what is wrong."""
+        parameters = {name for name, _ in self.model.named_parameters()}
+        problems = {name: "not in the file" for name in incompatible.missing_keys if name in parameters}
+        for name, found, model in incompatible.incorrect_shapes:
+            problems[name] = f"expected shape {tuple(model)}, found {tuple(found)}"
+        return problems
+
+    def _check_frozen(self, problems: dict[str, str]) -> None:
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
+        if lines:
+            listed = "\n  ".join(lines)
+            raise WeightsError(f"{self._path}: frozen parameters would keep their initial values for ever:\n  {listed}")
 
     def _complain(self, lines) -> None:
         listed = "\n  ".join(lines)

@@ -12,10 +12,15 @@ from detectron2.utils import comm
 from seesaw_d2.data import build_test_loader, build_train_loader
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.modeling import freeze
 
 
 class Trainer(DefaultTrainer):
     """Trains and evaluates what a config describes."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        return freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -42,7 +47,9 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self):
         # The base class makes its checkpointer just before it asks for the hooks, which keep a reference to it.
-        self.checkpointer = SeesawCheckpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = SeesawCheckpointer(
+            self.model, self.cfg.OUTPUT_DIR, left_out=self.cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
+        )
         return super().build_hooks()
 
     def state_dict(self):

@@ -1,6 +1,8 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .freeze import freeze
+from .lws import LWSLinear
 from .mask_head import NormedMaskHead
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
@@ -9,6 +11,7 @@ from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
     "HeInitRPNHead",
+    "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -17,4 +20,5 @@ __all__ = [
     "SeesawROIHeads",
     "SmallStem",
     "build_small_resnet_fpn_backbone",
+    "freeze",
 ]

@@ -32,6 +32,8 @@ def test_the_list_of_keys():
             "DATALOADER.SKIP_BAD_IMAGES",
             "DATASETS.FREQUENCY_THRESHOLDS",
             "DATASETS.REGISTER",
+            "MODEL.FREEZE.EXCEPT",
+            "MODEL.FREEZE.NAMES",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
@@ -43,6 +45,7 @@ def test_the_list_of_keys():
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
+            "MODEL.WEIGHTS_EXCEPT",
         ]
     )
 
