@@ -11,6 +11,7 @@ from detectron2.utils import comm
 
 from seesaw_d2.data import build_test_loader, build_train_loader
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.modeling import freeze
 
@@ -20,7 +21,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg):
-        return freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        model = freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        if cfg.MODEL.FREEZE.NAMES:
+            trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+            logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
+        return model
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -67,7 +72,13 @@ class Trainer(DefaultTrainer):
                 "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): its momentum starts at 0."
             )
         else:
-            self._trainer.load_state_dict(optimizer_state)
+            try:
+                self._trainer.load_state_dict(optimizer_state)
+            except ValueError as error:
+                raise WeightsError(
+                    f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
+                    f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
+                ) from error
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:

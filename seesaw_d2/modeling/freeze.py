@@ -1,6 +1,5 @@
 """Training a part of a model: the rest is frozen, in its parameters and in its statistics."""
 
-import logging
 from collections.abc import Iterator, Sequence
 
 from detectron2.modeling import Backbone
@@ -10,7 +9,6 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.utils.names import matches, select
 
-logger = logging.getLogger(__name__)
 _KEY = "MODEL.FREEZE"
 
 
@@ -47,13 +45,11 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
     frozen = select(parameters, names, f"{_KEY}.NAMES") - select(parameters, exceptions, f"{_KEY}.EXCEPT")
     for name in frozen:
         parameters[name].requires_grad_(False)
-    trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
-    if not trained:
+    if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(f"{_KEY}: expected something left to train, found all {len(parameters)} parameters frozen")
     for module in list(_frozen_layers(model, names, exceptions, frozen)):
         module.train = _StayInEval(module)
         module.train()
-    logger.info(f"Frozen: {len(frozen)} of {len(parameters)} parameters. Trained: {', '.join(trained)}")
     return model
 
 
