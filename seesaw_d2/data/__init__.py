@@ -2,9 +2,9 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
+from seesaw_d2.data.class_aware import ClassAwareSampler
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
-from seesaw_d2.data.samplers import ClassAwareSampler, validate_sampler
 from seesaw_d2.data.statistics import (
     CategoryStatistics,
     dataset_statistics,
@@ -31,5 +31,4 @@ __all__ = [
     "training_frequency_groups",
     "training_statistics",
     "validate_datasets",
-    "validate_sampler",
 ]

@@ -18,8 +18,10 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
-from seesaw_d2.data import register_datasets, training_statistics, validate_datasets, validate_sampler
+from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
+from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
+from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling import freeze
@@ -38,8 +40,11 @@ REGISTRIES = {
 RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
 
 
-def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> None:
-    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` in place.
+def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> Schedule | None:
+    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
+
+    Returns:
+        the schedule of the training; None with ``eval_only``.
 
     Raises:
         ConfigError, DataError, WeightsError: the first thing that is wrong, by its key or file.
@@ -51,13 +56,17 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
             f"SOLVER.IMS_PER_BATCH: expected a multiple of the {world_size} processes, found {cfg.SOLVER.IMS_PER_BATCH}"
         )
     check_weights(cfg, eval_only=eval_only, resume=resume)
+    check_schedule(cfg)
+    validate_sampling(cfg)
     register_datasets(cfg)
     validate_datasets(cfg, training=not eval_only)
     check_loss(cfg)
-    if not eval_only:
-        validate_sampler(cfg)
-        check_partial_training(cfg, resume=resume)
-        check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    if eval_only:
+        return None
+    check_partial_training(cfg, resume=resume)
+    schedule = apply_schedule(cfg)
+    check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    return schedule
 
 
 def resolve_device(cfg: CfgNode, world_size: int) -> None:

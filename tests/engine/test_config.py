@@ -29,11 +29,15 @@ def test_the_list_of_keys():
     """A new key changes this list, and with it the README."""
     assert added_keys() == sorted(
         [
+            "DATALOADER.REPEAT_ROUNDING",
             "DATALOADER.SKIP_BAD_IMAGES",
             "DATASETS.FREQUENCY_THRESHOLDS",
             "DATASETS.REGISTER",
             "MODEL.FREEZE.EXCEPT",
             "MODEL.FREEZE.NAMES",
+            "MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE",
+            "MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS",
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
@@ -42,10 +46,14 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_MASK_HEAD.PER_STAGE",
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
             "MODEL.WEIGHTS_EXCEPT",
+            "SOLVER.EPOCHS",
+            "SOLVER.REFERENCE_BATCH_SIZE",
+            "SOLVER.STEP_EPOCHS",
         ]
     )
 

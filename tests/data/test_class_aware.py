@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from detectron2.utils import comm
 
-from seesaw_d2.data import ClassAwareSampler, build_train_loader, register_datasets, validate_sampler
+from seesaw_d2.data import ClassAwareSampler, build_train_loader, load_training_dicts, register_datasets
+from seesaw_d2.data.sampling import epoch_length, validate_sampling
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 
@@ -60,8 +61,9 @@ def test_by_config(tmp_path):
     images = write_images(tmp_path / "images", data)
     options = {"DATALOADER__SAMPLER_TRAIN": "ClassAwareSampler", "DATALOADER__ASPECT_RATIO_GROUPING": False}
     cfg = make_cfg(entry("class_aware", write(tmp_path, data), images), train=["class_aware"], **options)
-    validate_sampler(cfg)
+    validate_sampling(cfg)
     register_datasets(cfg)
+    assert epoch_length(cfg, load_training_dicts(cfg)) == 4
     batches = itertools.islice(iter(build_train_loader(cfg)), 150)
     found = [sample["image_id"] for batch in batches for sample in batch]
     assert len(found) == 300
@@ -71,4 +73,4 @@ def test_by_config(tmp_path):
 def test_misspelt_sampler():
     cfg = make_cfg(DATALOADER__SAMPLER_TRAIN="ClassAwareSampling")
     with pytest.raises(ConfigError, match=r"SAMPLER_TRAIN: .*ClassAwareSampler, found 'ClassAwareSampling'"):
-        validate_sampler(cfg)
+        validate_sampling(cfg)

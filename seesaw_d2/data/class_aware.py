@@ -1,4 +1,4 @@
-"""Which images are trained on, and how often.
+"""Class-aware sampling: every category is equally likely, however few images it has.
 
 K categories that have images.
 """
@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch.utils.data import Sampler
 
-from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.errors import DataError
 
-CLASS_AWARE = "ClassAwareSampler"
-# Detectron2's, v0.6 and main; main has weighted ones besides, for several data sets.
-DETECTRON2_SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler")
 _BLOCK = 1024  # images drawn at a time
 
 
@@ -48,7 +44,7 @@ class ClassAwareSampler(Sampler):
             for category in {a["category_id"] for a in record.get("annotations", ()) if not a.get("iscrowd", 0)}
         ]
         if not pairs:
-            raise DataError(f"{CLASS_AWARE}: expected images with objects to choose among, found none")
+            raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
         category, image = np.array(sorted(pairs), dtype=np.int64).T
         _, start, count = np.unique(category, return_index=True, return_counts=True)
         self._image = torch.from_numpy(image.copy())  # sorted by category
@@ -66,16 +62,3 @@ class ClassAwareSampler(Sampler):
             fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
             chosen = self._start[category] + (fraction * self._count[category]).long()
             yield from self._image[chosen].tolist()
-
-
-def build_train_sampler(cfg: CfgNode, records: Sequence[dict[str, Any]]) -> Sampler | None:
-    """The sampler that DATALOADER.SAMPLER_TRAIN names, or None for those that Detectron2 builds itself."""
-    return ClassAwareSampler(records) if cfg.DATALOADER.SAMPLER_TRAIN == CLASS_AWARE else None
-
-
-def validate_sampler(cfg: CfgNode) -> None:
-    """Raise ConfigError unless ``DATALOADER.SAMPLER_TRAIN`` names a sampler."""
-    name = cfg.DATALOADER.SAMPLER_TRAIN
-    known = (*DETECTRON2_SAMPLERS, CLASS_AWARE)
-    if name not in known and not name.startswith("Weighted"):
-        raise ConfigError(f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(known)}, found {name!r}")
