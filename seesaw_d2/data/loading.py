@@ -23,7 +23,7 @@ from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.analysis import analyze_sampling
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.files import first_few, warn_once
-from seesaw_d2.data.image_files import missing_files
+from seesaw_d2.data.image_files import missing_files, missing_folders
 from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
 from seesaw_d2.data.sampling import REPEATED, build_sampler
 from seesaw_d2.data.statistics import training_frequency_groups
@@ -184,7 +184,8 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     if not missing:
         return records
     count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
-    found = f"{count} are missing: {first_few(missing)}"
+    folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
+    found = f"{count} are missing: {first_few(folders or missing)}"
     if not skip:
         raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
     if len(missing) == len(records):

@@ -22,6 +22,7 @@ from seesaw_d2.data import register_datasets, training_statistics, validate_data
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
+from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling import freeze
@@ -112,6 +113,8 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
+    if cfg.MODEL.WEIGHTS.startswith(SCHEME):
+        check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
         check_weights_file(cfg.MODEL.WEIGHTS)
 
@@ -141,6 +144,21 @@ def check_partial_training(cfg: CfgNode, *, resume: bool) -> None:
     checkpointer.logger = logging.Logger("silent")  # the training says it all again
     checkpointer.logger.addHandler(logging.NullHandler())
     checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+
+
+def check_torchvision_config(cfg: CfgNode) -> None:
+    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
+    if name not in NAMES:
+        return  # its download will refuse it
+    expected = {
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
+        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
+        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
+    }
+    for key, (found, value) in expected.items():
+        if found != value:
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool) -> None:

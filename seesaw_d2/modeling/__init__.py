@@ -4,12 +4,14 @@ from .box_predictor import SeesawBoxPredictor
 from .freeze import freeze
 from .lws import LWSLinear
 from .mask_head import NormedMaskHead
+from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
 from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "LWSLinear",
     "NormedConv2d",
@@ -19,6 +21,7 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
     "freeze",
 ]

@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
-from seesaw_d2.engine import main
+from seesaw_d2.engine import SeesawCheckpointer, main
+from tests.modeling.tiny import tiny_config
 
 CE = [
     *("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss", "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
@@ -129,3 +131,21 @@ def test_mistakes_end_at_once_and_write_nothing(job, pretrained, config_file, ca
     assert error.startswith("error: ")
     assert message in error
     assert not (config_file.parent / "run").exists()
+
+
+def test_left_out_of_a_model_with_frozen_batch_normalization(tmp_path):
+    """Its statistics come from the file; the left-out classifier and counts do not."""
+    cfg = tiny_config("MODEL.RESNETS.NORM", "FrozenBN")
+    trained, model = build_model(cfg), build_model(cfg)
+    saved = {
+        name: torch.rand_like(value) if value.is_floating_point() else torch.full_like(value, 9)
+        for name, value in trained.state_dict().items()
+    }
+    torch.save({"model": saved}, tmp_path / "weights.pth")
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    left_out = ["*.cls_score", "*.class_counts"]
+    SeesawCheckpointer(model, left_out=left_out).load(str(tmp_path / "weights.pth"), checkpointables=[])
+    names = {name for name in saved if "cls_score" in name or "class_counts" in name}
+    assert len(names) == 3
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, (initial if name in names else saved)[name]), name
