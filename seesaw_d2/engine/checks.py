@@ -7,7 +7,7 @@ import os
 import shutil
 
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -18,6 +18,7 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
+from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
@@ -27,6 +28,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.cascade import check_cascade_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -97,11 +99,26 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks."""
-    if not cfg.MODEL.ROI_HEADS.NAME.startswith("Seesaw"):
+    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
+    box_head = cfg.MODEL.ROI_BOX_HEAD
+    if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
+        defaults = get_cfg()
+        add_seesaw_config(defaults)
+        for key in ("CLS_LOSS", "CLS_PREDICTOR"):
+            if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
+                raise ConfigError(
+                    f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
+                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                )
         return
-    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
+    num_stages = 1
+    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
+        check_cascade_config(cfg)
+        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+    check_classifier_config(box_head.CLS_PREDICTOR)
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for stage in range(num_stages):
+        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
