@@ -63,6 +63,12 @@ def golden_gradients(arrays, process):
     return results
 
 
+def strided_sum():
+    """The sum of a view, and what is beside it."""
+    tensor = torch.arange(6).view(2, 3)
+    return all_reduce_sum(tensor[:, :2]).tolist(), tensor.tolist()
+
+
 GOLDEN = {"two_rank_seesaw_C5": golden_counts, "two_rank_eqlv2orig_C5": golden_gradients}
 
 
@@ -79,6 +85,7 @@ def run_process(process, folder, arrays):
 
         results = {
             "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
+            "strided": strided_sum(),
             "sync": {name: train(name, share) for name in LOSSES},
             "alone": {name: train(name, share, sync=False) for name in LOSSES},
             "golden": {name: GOLDEN[name](each, process) for name, each in arrays.items()},
@@ -157,6 +164,7 @@ def test_the_references_gradients_and_ours(two_processes, process):
 
 def test_collectives(two_processes):
     assert [each["whole"] for each in two_processes] == [(2, 0, 3), (2, 1, 3)]
+    assert [each["strided"] for each in two_processes] == [([[0, 2], [6, 8]], [[0, 2, 2], [6, 8, 5]])] * 2
     tensor = torch.tensor([7])
     assert (world_size(), rank(), all_reduce_sum(tensor).item()) == (1, 0, 7)
     assert all_reduce_sum(tensor) is tensor
