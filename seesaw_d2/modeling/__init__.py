@@ -2,12 +2,14 @@
 
 from .box_predictor import SeesawBoxPredictor
 from .mask_head import NormedMaskHead
+from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
 from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "NormedConv2d",
     "NormedLinear",
@@ -16,5 +18,6 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
 ]
