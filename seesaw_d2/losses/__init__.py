@@ -7,6 +7,14 @@ here.
 from .base import ClassificationLoss
 from .build import LOSS_REGISTRY, build_loss
 from .cross_entropy import CrossEntropyLoss
+from .pairwise_class_balance import PairwiseClassBalance
 from .seesaw import SeesawLoss
 
-__all__ = ["LOSS_REGISTRY", "ClassificationLoss", "CrossEntropyLoss", "SeesawLoss", "build_loss"]
+__all__ = [
+    "LOSS_REGISTRY",
+    "ClassificationLoss",
+    "CrossEntropyLoss",
+    "PairwiseClassBalance",
+    "SeesawLoss",
+    "build_loss",
+]

@@ -12,12 +12,13 @@ from seesaw_d2.losses import LOSS_REGISTRY, ClassificationLoss, CrossEntropyLoss
 
 C, N = 6, 12
 
-# Values for the arguments that a loss has no default for, by the argument's name.
+# Values for the arguments that a loss has no default for, by the argument's name, for a way to model background.
 REQUIRED = {
-    "image_frequency": lambda: torch.linspace(0.0001, 0.5, C),
-    "instance_counts": lambda: torch.tensor([2, 5, 50, 500, 5000, 50000]),
-    "loss": lambda: CrossEntropyLoss(C),
+    "image_frequency": lambda background: torch.linspace(0.0001, 0.5, C),
+    "instance_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
+    "loss": lambda background: CrossEntropyLoss(C, background=background if background in BACKGROUNDS else "class"),
 }
+BACKGROUNDS = CrossEntropyLoss.backgrounds
 LOSSES = sorted(name for name, _ in LOSS_REGISTRY)
 CASES = [(name, background) for name in LOSSES for background in LOSS_REGISTRY.get(name).backgrounds]
 every_loss = pytest.mark.parametrize(("name", "background"), CASES)
@@ -26,7 +27,7 @@ every_loss = pytest.mark.parametrize(("name", "background"), CASES)
 def make(name, background):
     loss_class = LOSS_REGISTRY.get(name)
     arguments = {
-        argument: REQUIRED[argument]()
+        argument: REQUIRED[argument](background)
         for argument, parameter in inspect.signature(loss_class).parameters.items()
         if argument != "num_classes" and parameter.default is inspect.Parameter.empty
     }
