@@ -134,7 +134,7 @@ class PairwiseClassBalance(ClassificationLoss):
         sums, counts = batch.split([self.num_classes, 1], dim=1)
         present = counts > 0  # other categories keep their rows
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
-        self.confusion += change.mul_((1 - self.momentum) * present)
+        self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
         if softmax:  # a row starts at 0: its first update is its first value
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.class_counts += counts.squeeze(1).long()
