@@ -6,7 +6,7 @@ import os
 import shutil
 
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -16,6 +16,7 @@ from detectron2.modeling import (
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
+from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
 from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.errors import ConfigError
@@ -82,10 +83,19 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks."""
-    if not cfg.MODEL.ROI_HEADS.NAME.startswith("Seesaw"):
+    """Build the classification loss once, for its own checks; refuse one that the ROI heads would not use."""
+    box_head = cfg.MODEL.ROI_BOX_HEAD
+    if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
+        defaults = get_cfg()
+        add_seesaw_config(defaults)
+        for key in ("CLS_LOSS", "CLS_PREDICTOR"):
+            if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
+                raise ConfigError(
+                    f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
+                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                )
         return
-    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
+    check_classifier_config(box_head.CLS_PREDICTOR)
     build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
 
 

@@ -75,6 +75,10 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeasawLoss"], "SeesawLoss"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", "-0.5"], "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P"),
         (["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", "0.0"], "CLS_PREDICTOR.TEMPERATURE"),
+        (
+            ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", "0.5"],
+            "does not use it",
+        ),
         (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
         (["--eval-only"], "MODEL.WEIGHTS: --eval-only needs the weights"),
         (["DATASETS.TRAIN", "('glyph_train',)"], "glyph_train"),
