@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.utils.distributed import all_reduce_sum, rank, world_size
 from tests import golden
+from tests.processes import run_two_processes
 
 C, STEPS, AVG_FACTOR = 5, 3, 8.0
 # Which proposals the first process gets, in each step; the other one gets the rest. C is background.
@@ -47,35 +46,27 @@ def golden_counts(arrays, process):
     return loss.class_counts
 
 
-def run_process(process, folder, arrays):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=process, world_size=2)
-    try:
-        first = process == 0
+def run_process(process, arrays):
+    first = process == 0
 
-        def share(step):
-            rows = torch.zeros(16, dtype=torch.bool)
-            rows[FIRST[step]] = True
-            return rows if first else ~rows
+    def share(step):
+        rows = torch.zeros(16, dtype=torch.bool)
+        rows[FIRST[step]] = True
+        return rows if first else ~rows
 
-        results = {
-            "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
-            "sync": train(share),
-            "alone": train(share, sync=False),
-            "golden": None if arrays is None else golden_counts(arrays, process),
-        }
-        torch.save(results, f"{folder}/{process}.pt")
-    finally:
-        dist.destroy_process_group()
+    return {
+        "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
+        "sync": train(share),
+        "alone": train(share, sync=False),
+        "golden": None if arrays is None else golden_counts(arrays, process),
+    }
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
     present = (golden.FOLDER / "two_rank_seesaw_C5.npz").is_file()
     arrays = golden.load("two_rank_seesaw_C5") if present else None
-    mp.spawn(run_process, (str(folder), arrays), nprocs=2)
-    return [torch.load(folder / f"{process}.pt") for process in range(2)]
+    return run_two_processes(run_process, tmp_path_factory.mktemp("two"), arrays)
 
 
 def test_two_processes_equal_one(two_processes):
