@@ -1,6 +1,7 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .iterative import FeatureUpdate, IterativeROIHeads
 from .mask_head import NormedMaskHead
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
@@ -8,7 +9,9 @@ from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
     "HeInitRPNHead",
+    "IterativeROIHeads",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",

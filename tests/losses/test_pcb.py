@@ -235,7 +235,7 @@ class HardOnly(ClassificationLoss):
         ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), found 1.0"),
         ({"start_iter": 0.5}, "start_iter: expected an integer >= 0, found 0.5"),
         ({"start_iter": -1}, "start_iter: expected an integer >= 0, found -1"),
-        ({"unseen": "skip"}, "unseen: expected \"wait\" or \"ignore\", found 'skip'"),
+        ({"unseen": "skip"}, 'unseen: expected "wait" or "ignore", found \'skip\''),
     ],
 )
 def test_wrong_arguments(arguments, message):
@@ -252,7 +252,8 @@ def test_too_large_a_matrix_is_refused_before_it_is_made():
 def test_one_collective_of_c_by_c_plus_one_values(monkeypatch):
     sizes = []
     monkeypatch.setattr(
-        "seesaw_d2.losses.pairwise_class_balance.all_reduce_sum", lambda values: (sizes.append(values.numel()), values)[1]
+        "seesaw_d2.losses.pairwise_class_balance.all_reduce_sum",
+        lambda values: (sizes.append(values.numel()), values)[1],
     )
     loss = make()
     logits, labels, _ = batch(loss)

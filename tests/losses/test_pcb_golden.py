@@ -116,7 +116,9 @@ def test_cross_entropy_and_ours(name):
             compared += 1
             golden.assert_matches(grad, call["grad_total"], golden.EXACT)
             labels = [label for label in rows[1] if label < loss.num_classes]
-            constant = sum(reference.entropy(reference.fightback(loss.confusion.tolist(), i, "softmax")) for i in labels)
+            constant = sum(
+                reference.entropy(reference.fightback(loss.confusion.tolist(), i, "softmax")) for i in labels
+            )
             golden.assert_matches(losses["loss_cls"], theirs + strength * constant / len(rows[1]), golden.EXACT)
         elif (call["labels"] < loss.num_classes).any():
             assert abs(losses["loss_cls"].item() - theirs) > 1e-4
