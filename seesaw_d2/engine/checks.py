@@ -93,7 +93,8 @@ def check_loss(cfg: CfgNode) -> None:
             if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
                 raise ConfigError(
                     f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or IterativeROIHeads"
+                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
+                    "IterativeROIHeads"
                 )
         return
     if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":

@@ -23,7 +23,8 @@ def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None 
         cfg: a config with this project's keys.
         num_classes: C, foreground categories.
         statistics: gives the training set's category statistics when called: an object with
-            ``instance_count``, int64 (C,). Called only by losses that need them. None: there are none.
+            ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
+            that need them. None: there are none.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
@@ -39,8 +40,9 @@ def _build(node, name_key: str, name: str, names: list[str], num_classes: int, s
     loss_class = LOSS_REGISTRY.get(name)
     # A detector has background proposals: "none" is for image classification.
     backgrounds = [background for background in loss_class.backgrounds if background != "none"]
-    if node.BACKGROUND not in backgrounds:
-        problem = _unknown(node.BACKGROUND, backgrounds)
+    background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
+    if background not in backgrounds:
+        problem = _unknown(background, ["auto", *backgrounds])
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
     try:
         arguments = loss_class.config_arguments(node, statistics)
@@ -48,7 +50,8 @@ def _build(node, name_key: str, name: str, names: list[str], num_classes: int, s
             inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
             key = loss_class.config_keys["loss"]
             arguments["loss"] = _build(node, key, arguments["loss"], inner, num_classes, statistics)
-        return loss_class(num_classes, background=node.BACKGROUND, **arguments)
+            background = arguments["loss"].background
+        return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
         if key is None:  # not from the config

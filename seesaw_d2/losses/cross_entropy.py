@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import ClassificationLoss, widen
+from .base import ClassificationLoss, weighted_sum, widen
 from .build import LOSS_REGISTRY
 
 
@@ -30,7 +30,7 @@ class CrossEntropyLoss(ClassificationLoss):
         background: "objectness", "class" (default) or "none"; see ``ClassificationLoss``.
     """
 
-    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
+    backgrounds: ClassVar[tuple[str, ...]] = ("class", "objectness", "none")
     soft_labels: ClassVar[str | None] = "softmax"
 
     def __init__(self, num_classes: int, *, background: str = "class"):
@@ -51,7 +51,7 @@ class CrossEntropyLoss(ClassificationLoss):
         objectness_losses = F.cross_entropy(objectness, is_background.long(), reduction="none")
         return {
             "loss_cls_classes": self._softmax_loss(*classes) / avg_factor,
-            "loss_cls_objectness": _weighted_sum(objectness_losses, weights) / avg_factor,
+            "loss_cls_objectness": weighted_sum(objectness_losses, weights) / avg_factor,
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """Logits (R, K), labels (R,), weights (R,), soft labels (R, K) or None -> scalar, a sum."""
         targets = labels if targets is None else targets
         losses = F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
-        return _weighted_sum(losses, weights)
+        return weighted_sum(losses, weights)
 
     # Two ways to the foreground (class logits (R, C), labels, weights, targets) and the objectness logits (N, 2).
 
@@ -112,7 +112,3 @@ class _SplitForeground(torch.autograd.Function):
         grad[:, : ctx.num_classes].index_copy_(0, rows, classes_grad)
         grad[:, ctx.num_classes :] = objectness_grad
         return grad, None, None
-
-
-def _weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    return (losses if weights is None else losses * weights).sum()

@@ -67,6 +67,7 @@ class PairwiseClassBalance(ClassificationLoss):
         steps: int64 scalar, training steps so far.
     """
 
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
     config_keys: ClassVar[dict[str, str]] = {
         "loss": "PCB.LOSS",
         "alpha": "PCB.ALPHA",
@@ -108,6 +109,9 @@ class PairwiseClassBalance(ClassificationLoss):
     @property
     def num_logits(self) -> int:
         return self.loss.num_logits
+
+    def initial_bias(self) -> Tensor | None:
+        return self.loss.initial_bias()
 
     def set_iteration(self, index: int, count: int) -> None:
         self._iteration = (index, count)
@@ -183,8 +187,8 @@ class PairwiseClassBalance(ClassificationLoss):
         what = "PCB waits for them" if self.unseen == "wait" else "they get no share of PCB's soft labels"
         listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         logging.getLogger(__name__).warning(
-            f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} steps "
-            f"(START_ITER is {self.start_iter}): {what}. Contiguous ids: {listed}"
+            f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} "
+            f"steps (START_ITER is {self.start_iter}): {what}. Contiguous ids: {listed}"
         )
 
     def extra_repr(self) -> str:

@@ -52,6 +52,7 @@ class SeesawLoss(CrossEntropyLoss):
         class_counts: int64 (C + 1,), background last; (C,) with background "none".
     """
 
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
     config_keys: ClassVar[dict[str, str]] = {
         "p": "SEESAW.P",
         "q": "SEESAW.Q",

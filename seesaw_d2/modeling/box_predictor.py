@@ -55,7 +55,7 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
         self.cls_loss = cls_loss
-        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss.num_logits, temperature)
+        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
         # Not saved: it describes the training data, not the model.
         self.register_buffer("groups", None, persistent=False)
@@ -111,16 +111,21 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         log_classification_metrics(self.cls_loss.probabilities(logits), labels, self.groups)
 
 
-def build_classifier(name: str, in_features: int, num_logits: int, temperature: float) -> nn.Linear:
-    """The last layer: weights drawn with standard deviation 0.01, bias 0."""
+def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
+    """The last layer: weights drawn with standard deviation 0.01, and the bias that the loss starts from."""
+    if name not in CLASSIFIERS:
+        raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
     if name == "NormedLinear":
-        return NormedLinear(in_features, num_logits, temperature=temperature)
-    if name == "Linear":
-        layer = nn.Linear(in_features, num_logits)
+        layer = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
+    else:
+        layer = nn.Linear(in_features, cls_loss.num_logits)
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
-        return layer
-    raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
+    bias = cls_loss.initial_bias()
+    if bias is not None:
+        with torch.no_grad():
+            layer.bias.copy_(bias)
+    return layer
 
 
 def check_classifier_config(node) -> None:

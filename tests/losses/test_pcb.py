@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from seesaw_d2.losses import ClassificationLoss, CrossEntropyLoss, PairwiseClassBalance, SeesawLoss
+from seesaw_d2.losses import (
+    ClassificationLoss,
+    CrossEntropyLoss,
+    EqualizationLossV2,
+    PairwiseClassBalance,
+    SeesawLoss,
+)
 from tests.reference import pcb as reference
 from tests.reference.authors_pcb import AuthorsCrossEntropyPCB
 
@@ -18,6 +24,8 @@ WRAPPED = {
     "ce_none": lambda: CrossEntropyLoss(C, background="none"),
     "seesaw": lambda: SeesawLoss(C),
     "seesaw_class": lambda: SeesawLoss(C, background="class"),
+    "eqlv2": lambda: EqualizationLossV2(C),
+    "eqlv2_none": lambda: EqualizationLossV2(C, background="none"),
 }
 every_wrapped = pytest.mark.parametrize("wrapped", WRAPPED)
 

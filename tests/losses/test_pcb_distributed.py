@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seesaw_d2.losses import CrossEntropyLoss, PairwiseClassBalance, SeesawLoss
+from seesaw_d2.losses import CrossEntropyLoss, EqualizationLossV2, PairwiseClassBalance, SeesawLoss
 from tests import golden
 from tests.losses.test_pcb_golden import assert_buffers, make, run
 from tests.processes import run_two_processes
@@ -18,8 +18,8 @@ LABELS = [
     [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # and then no proposals
     [5] * 16,  # nobody has any
 ]
-WRAPPED = {"ce": CrossEntropyLoss, "seesaw": SeesawLoss}
-AUTHORS = {"ce": AuthorsCrossEntropyPCB, "seesaw": PairwiseClassBalance}
+WRAPPED = {"ce": CrossEntropyLoss, "seesaw": SeesawLoss, "eqlv2": EqualizationLossV2}
+AUTHORS = {"ce": AuthorsCrossEntropyPCB, "seesaw": PairwiseClassBalance, "eqlv2": PairwiseClassBalance}
 
 
 def train(wrapped, share):
@@ -40,10 +40,11 @@ def train(wrapped, share):
 def run_golden(wrapped, arrays, process):
     """Losses, gradients and whether the buffers are the authors', call by call."""
     loss = make(arrays, wrapped, AUTHORS[wrapped])
-    loss.loss.sync = False  # the authors count the instances of Seesaw Loss in each process
+    if wrapped == "seesaw":
+        loss.loss.sync = False  # the authors count its instances in each process
     results = []
     for call in golden.calls({**arrays, "n_calls": 3}, f"rank{process}_"):
-        losses, grad = run(loss, arrays, call)
+        losses, grad = run(loss, arrays, call, weighted=wrapped != "eqlv2")
         assert_buffers(loss, call)
         results.append((sum(losses.values()).detach(), grad))
     return results

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seesaw_d2.losses import CrossEntropyLoss, PairwiseClassBalance, SeesawLoss
+from seesaw_d2.losses import CrossEntropyLoss, EqualizationLossV2, PairwiseClassBalance, SeesawLoss
 from tests import golden
 from tests.reference import pcb as reference
 from tests.reference.authors_pcb import AuthorsCrossEntropyPCB
@@ -21,7 +21,17 @@ def seesaw(arrays):
     return loss
 
 
-WRAPPED = {"ce": lambda arrays: CrossEntropyLoss(int(arrays["cfg_num_classes"])), "seesaw": seesaw}
+def eqlv2(arrays):
+    settings = {"gamma": "cfg_gamma", "mu": "cfg_mu", "alpha": "cfg_eql_alpha"}
+    settings = {argument: float(arrays[key]) for argument, key in settings.items() if key in arrays}
+    return EqualizationLossV2(int(arrays["cfg_num_classes"]), **settings)
+
+
+WRAPPED = {
+    "ce": lambda arrays: CrossEntropyLoss(int(arrays["cfg_num_classes"])),
+    "seesaw": seesaw,
+    "eqlv2": eqlv2,
+}
 
 
 def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
@@ -40,11 +50,12 @@ def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
     return loss
 
 
-def run(loss, arrays, call, dtype=torch.float64):
-    """The losses of one call, and the gradient of their sum."""
+def run(loss, arrays, call, dtype=torch.float64, weighted=True):
+    """The losses of one call, and the gradient of their sum. The authors' EQL v2 ignores weights and avg_factor."""
     loss.set_iteration(int(call["iter_id"]), int(arrays["cfg_n_iter"]))
     logits = call.tensor("logits", dtype).requires_grad_()
-    losses = loss(logits, call.tensor("labels", torch.int64), call.tensor("weights", dtype), call.avg_factor)
+    weights = (call.tensor("weights", dtype), call.avg_factor) if weighted else ()
+    losses = loss(logits, call.tensor("labels", torch.int64), *weights)
     return losses, torch.autograd.grad(sum(losses.values()), logits)[0]
 
 
@@ -53,6 +64,9 @@ def assert_buffers(loss, call, tolerance=golden.EXACT):
     assert loss.class_counts.tolist() == call["buf_num_inst_cnt"].tolist()
     if call["buf_cum_samples"] is not None:
         assert loss.loss.class_counts.tolist() == call["buf_cum_samples"].tolist()
+    if call["buf_pos_grad"] is not None:
+        golden.assert_matches(loss.loss.positive_gradients, call["buf_pos_grad"], tolerance)
+        golden.assert_matches(loss.loss.negative_gradients, call["buf_neg_grad"], tolerance)
 
 
 def assert_scores(loss, call, dtype, tolerance):
@@ -76,6 +90,19 @@ def test_seesaw(name, dtype, tolerance):
         assert_buffers(loss, call, tolerance)
         assert_scores(loss, call, dtype, tolerance)
         assert (loss._strength(dtype) > 0) == (bool(call["pcb_active"]) and call["iter_id"] > 0)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", FILES)
+def test_eql_v2(name, dtype, tolerance):
+    arrays = golden.load(f"pcb_eqlv2_{name}")
+    loss = make(arrays, "eqlv2", dtype=dtype)
+    for call in golden.calls(arrays):
+        losses, grad = run(loss, arrays, call, dtype, weighted=False)
+        golden.assert_matches(losses["loss_cls"], call["out_loss_cls"], tolerance)
+        golden.assert_matches(grad, call["grad_total"], tolerance)
+        assert_buffers(loss, call, tolerance)
+        assert_scores(loss, call, dtype, tolerance)
 
 
 @PRECISIONS
