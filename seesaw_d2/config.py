@@ -10,6 +10,7 @@ def add_seesaw_config(cfg: CN) -> None:
     Seesaw Loss as in the paper: p = 0.8, q = 2, normalized classifier with temperature 20, objectness branch.
     """
     _add_box_head(cfg)
+    _add_iterative_head(cfg)
     _add_mask_head(cfg)
     _add_cascade(cfg)
     _add_backbone(cfg)
@@ -99,6 +100,41 @@ def _add_other_losses(cls_loss: CN) -> None:
     # >= 0, exponent of the categories' image counts in DATASETS.TRAIN, as their probability to be drawn.
     cls_loss.FEDERATED.POWER = 0.5
     cls_loss.FEDERATED.PRIOR = 0.01
+
+    # PairwiseClassBalance (PCB; He et al., CVPR 2022): another loss with soft labels made of the confusion between
+    # categories.
+    cls_loss.PCB = CN()
+    # The loss that it wraps: "SeesawLoss", "CrossEntropyLoss" or "EqualizationLossV2"; their own keys hold.
+    cls_loss.PCB.LOSS = "SeesawLoss"
+    # alpha in [0, 1], weight of the soft labels. Published: 0.05 with Seesaw Loss, 0.2 with EQL v2, 0.4 with
+    # cross-entropy.
+    cls_loss.PCB.ALPHA = 0.05
+    # In [0, 1), how much of a row of the confusion matrix stays in each update.
+    cls_loss.PCB.MOMENTUM = 0.99
+    # >= 0, iterations before the soft labels begin; until then the matrix is collected alone. Published: 2 / 3 of the
+    # training (16 of 24 epochs), when the learning rate falls for the first time.
+    cls_loss.PCB.START_ITER = 0
+    # While categories have had no proposal: "wait" with the soft labels (the reference; the log tells what is
+    # missing), or "ignore" them: begin, and give them no share of any soft label.
+    cls_loss.PCB.UNSEEN = "wait"
+    # > 0, in 10^6 bytes: the largest confusion matrix (4 C^2 bytes) that is allowed. LVIS v1's is 5.8, that of 13,204
+    # categories 697.
+    cls_loss.PCB.MAX_MATRIX_MB = 256.0
+
+
+def _add_iterative_head(cfg: CN) -> None:
+    # Of MODEL.ROI_HEADS.NAME "IterativeROIHeads" (PCB): boxes are classified several times, with features that the
+    # last classification and boxes have changed. It needs class-specific boxes.
+    cfg.MODEL.ROI_ITERATIVE_HEAD = CN()
+    # >= 1, how often.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS = 3
+    # One number >= 0 for each iteration: factor of its classification losses. (The box loss is that of the last one.)
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS = [0.2, 0.2, 0.6]
+    # >= 1, linear layers, and >= 1, the width between them, of the two perceptrons that change the features.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_FC = 2
+    cfg.MODEL.ROI_ITERATIVE_HEAD.FC_DIM = 512
+    # Normalize the logits (layer normalization) before they change the features. Published: True with EQL v2 alone.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM = False
 
 
 def _add_mask_head(cfg: CN) -> None:

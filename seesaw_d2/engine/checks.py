@@ -25,6 +25,7 @@ from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.iterative import check_iterative_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -103,9 +104,12 @@ def check_loss(cfg: CfgNode) -> None:
             if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
                 raise ConfigError(
                     f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
+                    "IterativeROIHeads"
                 )
         return
+    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
+        check_iterative_config(cfg)
     check_classifier_config(box_head.CLS_PREDICTOR)
     build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
 

@@ -13,6 +13,7 @@ from .equalization import EqualizationLoss
 from .equalization_v2 import EqualizationLossV2
 from .federated import FederatedLoss
 from .focal import FocalLoss
+from .pairwise_class_balance import PairwiseClassBalance
 from .seesaw import SeesawLoss
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "EqualizationLossV2",
     "FederatedLoss",
     "FocalLoss",
+    "PairwiseClassBalance",
     "SeesawLoss",
     "build_loss",
 ]

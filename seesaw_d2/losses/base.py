@@ -59,6 +59,11 @@ class ClassificationLoss(nn.Module):
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
     # Whether the statistics include the current batch before its loss is computed. Seesaw: yes; EQL v2: no.
     updates_first: ClassVar[bool] = True
+    # How this loss takes soft labels over the C categories in place of hard ones, as PairwiseClassBalance makes
+    # them. "softmax": categories compete, a row of soft labels sums to 1. "sigmoid": each on its own. None: not
+    # at all. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take one more argument,
+    # ``targets``: (N, C), rows of background proposals 0; None is the labels themselves, one-hot.
+    soft_labels: ClassVar[str | None] = None
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
 
@@ -130,12 +135,14 @@ class ClassificationLoss(nn.Module):
                 avg_factor = default_avg_factor(labels, weights)
             elif isinstance(avg_factor, Tensor):
                 avg_factor = avg_factor.to(logits.dtype)
-            if self.updates_first:
-                self._update(logits, labels)
+            self._update(logits, labels, before_loss=True)
             losses = self.compute(logits, labels, weights, avg_factor)
-            if not self.updates_first:
-                self._update(logits, labels)
+            self._update(logits, labels, before_loss=False)
         return losses
+
+    def set_iteration(self, index: int, count: int) -> None:
+        """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
+        number ``index``, from 0. Without it every call is a step of its own."""
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
@@ -143,7 +150,7 @@ class ClassificationLoss(nn.Module):
         """The losses, in float32 or float64, without side effects. Arguments as checked by ``forward``."""
         raise NotImplementedError
 
-    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Count the batch; called in training only, without gradient, on every rank in every iteration."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -153,8 +160,9 @@ class ClassificationLoss(nn.Module):
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
-    def _update(self, logits: Tensor, labels: Tensor) -> None:
-        if self.training:
+    def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
+        """Count the batch in training, on the side of the loss that ``updates_first`` says."""
+        if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 

@@ -30,18 +30,27 @@ def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None 
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    names = [name for name, _ in LOSS_REGISTRY]
-    if node.NAME not in names:
-        raise ConfigError(f"{_NODE}.NAME: {_unknown(node.NAME, sorted(names))}")
-    loss_class = LOSS_REGISTRY.get(node.NAME)
+    return _build(node, "NAME", node.NAME, [name for name, _ in LOSS_REGISTRY], num_classes, statistics)
+
+
+def _build(node, name_key: str, name: str, names: list[str], num_classes: int, statistics) -> ClassificationLoss:
+    """The loss ``name``, one of ``names``; the config has it at ``name_key``."""
+    if name not in names:
+        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))}")
+    loss_class = LOSS_REGISTRY.get(name)
     # A detector has background proposals: "none" is for image classification.
-    backgrounds = [name for name in loss_class.backgrounds if name != "none"]
+    backgrounds = [background for background in loss_class.backgrounds if background != "none"]
     background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
     if background not in backgrounds:
         problem = _unknown(background, ["auto", *backgrounds])
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in a detector)")
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
     try:
         arguments = loss_class.config_arguments(node, statistics)
+        if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
+            inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
+            key = loss_class.config_keys["loss"]
+            arguments["loss"] = _build(node, key, arguments["loss"], inner, num_classes, statistics)
+            background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)

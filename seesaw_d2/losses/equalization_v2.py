@@ -50,6 +50,7 @@ class EqualizationLossV2(SigmoidLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "none")
     updates_first: ClassVar[bool] = False
+    soft_labels: ClassVar[str | None] = "sigmoid"
     config_keys: ClassVar[dict[str, str]] = {
         "gamma": "EQL_V2.GAMMA",
         "mu": "EQL_V2.MU",
@@ -90,12 +91,13 @@ class EqualizationLossV2(SigmoidLoss):
         positive = 1 + self.alpha * (1 - negative)
         return positive * targets + negative * (1 - targets)
 
-    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Add the batch's gradients, as the loss has weighted them."""
-        targets = self.targets(logits, labels)
-        probs, factors = logits.sigmoid(), self.factors(logits, labels, targets)
-        positive = (targets * (1 - probs) * factors).sum(dim=0)
-        negative = ((1 - targets) * probs * factors).sum(dim=0)
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
+        """Add the batch's gradients, as the loss has weighted them; those of a soft label y go to both sums, y to
+        1 - y."""
+        targets = self.targets(logits, labels, targets)
+        gradients = (logits.sigmoid() - targets).abs() * self.factors(logits, labels, targets)
+        positive = (gradients * targets).sum(dim=0)
+        negative = (gradients * (1 - targets)).sum(dim=0)
         sums = torch.stack([positive, negative])[:, : self.num_classes].double()
         if self.sync:
             sums = all_reduce_sum(sums)

@@ -37,17 +37,19 @@ class SigmoidLoss(ClassificationLoss):
     def initial_bias(self) -> Tensor:
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
-    def targets(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """y_j: (N, L), 1 in the label's column; background's row is 0 where it has none."""
+    def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
+        """y_j: (N, L), 1 in the label's column; background's row is 0 where it has none. Soft labels (N, C), where
+        given, take the categories' place, not background's."""
         columns = torch.arange(logits.shape[1], device=labels.device)
-        return (labels.unsqueeze(1) == columns).to(logits.dtype)
+        hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
+        return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """f_j >= 0, of a shape that broadcasts to (N, L). A gradient flows through them if they have one."""
         raise NotImplementedError
 
-    def compute(self, logits, labels, weights, avg_factor):
-        targets = self.targets(logits, labels)
+    def compute(self, logits, labels, weights, avg_factor, targets=None):
+        targets = self.targets(logits, labels, targets)
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         losses = losses * self.factors(logits, labels, targets)
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}

@@ -1,6 +1,7 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .iterative import FeatureUpdate, IterativeROIHeads
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
@@ -9,8 +10,10 @@ from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
+    "IterativeROIHeads",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",

@@ -74,17 +74,25 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     def losses(self, predictions, proposals):
         """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
         logits, deltas = predictions
-        labels = _concatenate([p.gt_classes for p in proposals], logits.new_zeros(0, dtype=torch.int64))
+        return {**self.classification_losses(logits, proposals), **self.box_losses(deltas, proposals)}
+
+    def classification_losses(self, logits, proposals, *, log: bool = True):
+        """The part of ``losses`` from the logits; ``log``: put accuracies into the event storage."""
+        labels = _labels(proposals, logits)
+        losses = self.cls_loss(logits, labels)
+        if log:
+            self._log_metrics(logits.detach(), labels)
+        return {name: value * self._weight_of(name) for name, value in losses.items()}
+
+    def box_losses(self, deltas, proposals):
+        """The part of ``losses`` from the deltas."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of an image without objects carry no boxes to regress to, and none is used.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
-
-        losses = self.cls_loss(logits, labels)
-        self._log_metrics(logits.detach(), labels)
-        losses["loss_box_reg"] = self.box_reg_loss(boxes, targets, deltas, labels)
-        return {name: value * self._weight_of(name) for name, value in losses.items()}
+        loss = self.box_reg_loss(boxes, targets, deltas, _labels(proposals, deltas))
+        return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
         """Per image (R_i, C + 1) probabilities, background last."""
@@ -127,6 +135,11 @@ def check_classifier_config(node) -> None:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
     if not node.TEMPERATURE > 0:
         raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
+
+
+def _labels(proposals, like):
+    """(N,) int64."""
+    return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 
 def _concatenate(tensors, empty):

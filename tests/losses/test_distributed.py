@@ -4,12 +4,11 @@ import inspect
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from seesaw_d2.losses import LOSS_REGISTRY, EqualizationLossV2, SeesawLoss
 from seesaw_d2.utils.distributed import all_reduce_sum, rank, world_size
 from tests import golden
+from tests.processes import run_two_processes
 
 C, STEPS, AVG_FACTOR = 5, 3, 8.0
 # Which proposals the first process gets, in each step; the other one gets the rest. C is background.
@@ -72,35 +71,25 @@ def strided_sum():
 GOLDEN = {"two_rank_seesaw_C5": golden_counts, "two_rank_eqlv2orig_C5": golden_gradients}
 
 
-def run_process(process, folder, arrays):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=process, world_size=2)
-    try:
-        first = process == 0
+def run_process(process, arrays):
+    def share(step):
+        rows = torch.zeros(16, dtype=torch.bool)
+        rows[FIRST[step]] = True
+        return rows if process == 0 else ~rows
 
-        def share(step):
-            rows = torch.zeros(16, dtype=torch.bool)
-            rows[FIRST[step]] = True
-            return rows if first else ~rows
-
-        results = {
-            "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
-            "strided": strided_sum(),
-            "sync": {name: train(name, share) for name in LOSSES},
-            "alone": {name: train(name, share, sync=False) for name in LOSSES},
-            "golden": {name: GOLDEN[name](each, process) for name, each in arrays.items()},
-        }
-        torch.save(results, f"{folder}/{process}.pt")
-    finally:
-        dist.destroy_process_group()
+    return {
+        "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
+        "strided": strided_sum(),
+        "sync": {name: train(name, share) for name in LOSSES},
+        "alone": {name: train(name, share, sync=False) for name in LOSSES},
+        "golden": {name: GOLDEN[name](each, process) for name, each in arrays.items()},
+    }
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
     arrays = {name: golden.load(name) for name in GOLDEN if (golden.FOLDER / f"{name}.npz").is_file()}
-    mp.spawn(run_process, (str(folder), arrays), nprocs=2)
-    return [torch.load(folder / f"{process}.pt") for process in range(2)]
+    return run_two_processes(run_process, tmp_path_factory.mktemp("two"), arrays)
 
 
 def assert_same_state(actual, expected):
