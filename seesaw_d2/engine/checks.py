@@ -25,6 +25,7 @@ from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.cascade import check_cascade_config
 from seesaw_d2.modeling.iterative import check_iterative_config
 
 REGISTRIES = {
@@ -95,7 +96,7 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks; refuse one that the ROI heads would not use."""
+    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
         defaults = get_cfg()
@@ -110,8 +111,14 @@ def check_loss(cfg: CfgNode) -> None:
         return
     if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
         check_iterative_config(cfg)
+    num_stages = 1
+    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
+        check_cascade_config(cfg)
+        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
     check_classifier_config(box_head.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for stage in range(num_stages):
+        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
