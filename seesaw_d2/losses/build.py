@@ -9,6 +9,7 @@ from fvcore.common.registry import Registry
 from seesaw_d2.errors import ConfigError
 
 from .base import ClassificationLoss, InvalidArgument
+from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
@@ -16,7 +17,9 @@ LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of Clas
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
-def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None) -> ClassificationLoss:
+def build_loss(
+    cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None, *, stage: int = 0, num_stages: int = 1
+) -> ClassificationLoss:
     """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
     Args:
@@ -25,16 +28,20 @@ def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None 
         statistics: gives the training set's category statistics when called: an object with
             ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
             that need them. None: there are none.
+        stage, num_stages: of a cascade, each with a loss of its own.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    return _build(node, "NAME", node.NAME, [name for name, _ in LOSS_REGISTRY], num_classes, statistics)
+    names = [name for name, _ in LOSS_REGISTRY]
+    return _build(node, "NAME", node.NAME, names, num_classes, statistics, (stage, num_stages))
 
 
-def _build(node, name_key: str, name: str, names: list[str], num_classes: int, statistics) -> ClassificationLoss:
-    """The loss ``name``, one of ``names``; the config has it at ``name_key``."""
+def _build(
+    node: Any, name_key: str, name: str, names: list[str], num_classes: int, statistics: Any, stages: tuple[int, int]
+) -> ClassificationLoss:
+    """The loss ``name``, one of ``names``; the config has it at ``name_key``. ``stages``: (this one, how many)."""
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))}")
     loss_class = LOSS_REGISTRY.get(name)
@@ -46,10 +53,13 @@ def _build(node, name_key: str, name: str, names: list[str], num_classes: int, s
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
     try:
         arguments = loss_class.config_arguments(node, statistics)
+        for argument, value in arguments.items():
+            if isinstance(value, RecordedCounts):
+                arguments[argument] = value.of_stage(*stages, num_classes)
         if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
             inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
             key = loss_class.config_keys["loss"]
-            arguments["loss"] = _build(node, key, arguments["loss"], inner, num_classes, statistics)
+            arguments["loss"] = _build(node, key, arguments["loss"], inner, num_classes, statistics, stages)
             background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
