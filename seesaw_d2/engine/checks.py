@@ -109,12 +109,12 @@ def check_loss(cfg: CfgNode) -> None:
                     "IterativeROIHeads"
                 )
         return
-    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
-        check_iterative_config(cfg)
     num_stages = 1
     if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
         check_cascade_config(cfg)
         num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
+        check_iterative_config(cfg)
     check_classifier_config(box_head.CLS_PREDICTOR)
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     for stage in range(num_stages):
