@@ -29,6 +29,7 @@ from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.cascade import check_cascade_config
+from seesaw_d2.modeling.iterative import check_iterative_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -108,13 +109,16 @@ def check_loss(cfg: CfgNode) -> None:
             if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
                 raise ConfigError(
                     f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
+                    "IterativeROIHeads"
                 )
         return
     num_stages = 1
     if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
         check_cascade_config(cfg)
         num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
+        check_iterative_config(cfg)
     check_classifier_config(box_head.CLS_PREDICTOR)
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     for stage in range(num_stages):

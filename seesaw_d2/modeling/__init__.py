@@ -3,6 +3,7 @@
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
 from .freeze import freeze
+from .iterative import FeatureUpdate, IterativeROIHeads
 from .lws import LWSLinear
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
@@ -12,8 +13,10 @@ from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
+    "IterativeROIHeads",
     "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
