@@ -2,6 +2,9 @@
 
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
+from .freeze import freeze
+from .iterative import FeatureUpdate, IterativeROIHeads
+from .lws import LWSLinear
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
@@ -10,8 +13,11 @@ from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
+    "IterativeROIHeads",
+    "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -21,4 +27,5 @@ __all__ = [
     "SmallStem",
     "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
+    "freeze",
 ]

@@ -19,6 +19,7 @@ FAST = (
     "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x",
     "lvis_v0.5/mask_rcnn_R_50_FPN_random_ce_2x",
     "quickstart/mask_rcnn_glyphs_seesaw",
+    "quickstart/decoupled_glyphs_lws",
 )
 SIZES = {
     "INPUT.MIN_SIZE_TRAIN": (64,),
@@ -34,6 +35,11 @@ SIZES = {
     "TEST.DETECTIONS_PER_IMAGE": 5,
     "DATALOADER.NUM_WORKERS": 0,
     "MODEL.DEVICE": "cpu",
+}
+CROSS_ENTROPY = {
+    "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME": "CrossEntropyLoss",
+    "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND": "class",
+    "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME": "Linear",
 }
 
 
@@ -78,11 +84,27 @@ def config(data, weights, tmp_path):
         register = data(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
         names = (register[0]["NAME"],)
         overrides |= {"DATASETS.REGISTER": register, "DATASETS.TRAIN": names, "DATASETS.TEST": names}
-        if cfg.MODEL.WEIGHTS:
+        if cfg.MODEL.FREEZE.NAMES:  # a base of such configs names no weights either
+            overrides["MODEL.WEIGHTS"] = str(tmp_path / "pretrained.pth")
+            pretrain(load_config(str(path), words(overrides | CROSS_ENTROPY)), weights)
+        elif cfg.MODEL.WEIGHTS:
             overrides["MODEL.WEIGHTS"] = weights(cfg.MODEL.RESNETS.DEPTH)
-        return load_config(str(path), [word for pair in overrides.items() for word in pair])
+        return load_config(str(path), words(overrides))
 
     return load
+
+
+def words(overrides):
+    return [word for pair in overrides.items() for word in pair]
+
+
+def pretrain(cfg, weights):
+    """Write what the first training of a decoupled one leaves, but for the training."""
+    torch.manual_seed(1)
+    model = build_model(cfg)
+    if "small_resnet" not in cfg.MODEL.BACKBONE.NAME:
+        SeesawCheckpointer(model).load(weights(cfg.MODEL.RESNETS.DEPTH), checkpointables=[])
+    torch.save({"model": model.state_dict()}, cfg.MODEL.WEIGHTS)
 
 
 @pytest.mark.parametrize("path", parameters())
@@ -90,7 +112,7 @@ def test_step_and_inference(config, path):
     torch.manual_seed(0)
     cfg = config(path)
     check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
-    model = build_model(cfg)
+    model = Trainer.build_model(cfg)
     if cfg.MODEL.WEIGHTS:
         SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     optimizer = build_optimizer(cfg, model)
@@ -100,12 +122,14 @@ def test_step_and_inference(config, path):
         losses = model(batch)
     sum(losses.values()).backward()
     before = {name: p.detach().clone() for name, p in model.named_parameters() if "cls_score" in name or "mask" in name}
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     optimizer.step()
     assert all(loss.isfinite() for loss in losses.values()), losses
     assert any(name.startswith("loss_cls") for name in losses)
     assert any(name.startswith("loss_mask") for name in losses)
     trained = dict(model.named_parameters())
-    assert all(trained[name].isfinite().all() and not torch.equal(trained[name], p) for name, p in before.items())
+    assert all(trained[name].isfinite().all() for name in before)
+    assert all(torch.equal(trained[name], p) == (name in frozen) for name, p in before.items())
     _check_counts(model, cfg)
 
     model.eval()
