@@ -208,5 +208,5 @@ def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) 
 def _check_size(num_classes: int, max_matrix_mb: float) -> None:
     size = num_classes**2 * _FLOAT_BYTES / 1e6
     if size > max_matrix_mb:
-        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.0f} MB"
-        raise InvalidArgument("max_matrix_mb", f"at least {size:.0f} ({matrix})", max_matrix_mb)
+        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.6g} MB"
+        raise InvalidArgument("max_matrix_mb", f"at least {size:.6g} ({matrix})", max_matrix_mb)

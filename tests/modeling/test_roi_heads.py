@@ -17,6 +17,7 @@ LOSSES = {
     "seesaw_class": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
     "ce": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss", "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
     "ce_objectness": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
+    "pcb": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"),
     "linear": ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
     "normed_mask": ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"),
 }
