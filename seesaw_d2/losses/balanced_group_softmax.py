@@ -77,7 +77,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self._knows_groups = counts is not None
         group = torch.full((num_classes,), -1)
         if counts is not None:
-            group = torch.bucketize(counts, torch.tensor(self.bins, dtype=counts.dtype), right=True)
+            group = torch.bucketize(counts, counts.new_tensor(self.bins), right=True)
         self.register_buffer("group", group)
         self.random = BatchRandom(seed)
 

@@ -101,7 +101,7 @@ class ClassificationLoss(nn.Module):
                 so call it only if the loss needs them); None where there are none. A loss that needs them in
                 training alone takes ``known_statistics(statistics)``.
         """
-        return {argument: _lookup(node, key) for argument, key in cls.config_keys.items()}
+        return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
     def forward(
         self,
@@ -207,7 +207,10 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
     if values is None:
         return None
     expected = f"{num_classes} finite numbers >= 0, one for each category"
-    values = torch.as_tensor(values).detach().to("cpu", torch.float64)
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float64)
+    else:
+        values = torch.tensor(values, dtype=torch.float64, device="cpu")
     if tuple(values.shape) != (num_classes,):
         raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
     if not bool((torch.isfinite(values) & (values >= 0)).all()):
@@ -244,7 +247,8 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
     return nullcontext()
 
 
-def _lookup(node: Any, key: str) -> Any:
+def lookup(node: Any, key: str) -> Any:
+    """What ``node`` has at "A.B"."""
     for part in key.split("."):
         node = getattr(node, part)
     return node

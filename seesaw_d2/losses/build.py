@@ -8,7 +8,7 @@ from fvcore.common.registry import Registry
 
 from seesaw_d2.errors import ConfigError
 
-from .base import ClassificationLoss, InvalidArgument
+from .base import ClassificationLoss, InvalidArgument, lookup
 from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
@@ -34,14 +34,19 @@ def build_loss(
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    names = [name for name, _ in LOSS_REGISTRY]
-    return _build(node, "NAME", node.NAME, names, num_classes, statistics, (stage, num_stages))
+
+    def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
+        arguments = loss_class.config_arguments(node, statistics)
+        recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
+        counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
+        return {**arguments, **counts}
+
+    return _build(node, "NAME", [name for name, _ in LOSS_REGISTRY], num_classes, arguments_of)
 
 
-def _build(
-    node: Any, name_key: str, name: str, names: list[str], num_classes: int, statistics: Any, stages: tuple[int, int]
-) -> ClassificationLoss:
-    """The loss ``name``, one of ``names``; the config has it at ``name_key``. ``stages``: (this one, how many)."""
+def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of) -> ClassificationLoss:
+    """The loss that the config names at ``name_key``, one of ``names``."""
+    name = lookup(node, name_key)
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))}")
     loss_class = LOSS_REGISTRY.get(name)
@@ -52,14 +57,10 @@ def _build(
         problem = _unknown(background, ["auto", *backgrounds])
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
     try:
-        arguments = loss_class.config_arguments(node, statistics)
-        for argument, value in arguments.items():
-            if isinstance(value, RecordedCounts):
-                arguments[argument] = value.of_stage(*stages, num_classes)
+        arguments = arguments_of(loss_class)
         if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
             inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
-            key = loss_class.config_keys["loss"]
-            arguments["loss"] = _build(node, key, arguments["loss"], inner, num_classes, statistics, stages)
+            arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of)
             background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:

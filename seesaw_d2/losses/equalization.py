@@ -6,7 +6,6 @@ Shapes: N proposals, C foreground categories, which are also the logits.
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from .base import category_values, check_number, known_statistics, not_given
@@ -52,7 +51,7 @@ class EqualizationLoss(SigmoidLoss):
         super().__init__(num_classes, background=background, prior=prior)
         self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
         frequency = category_values("image_frequency", image_frequency, num_classes)
-        tail = None if frequency is None else frequency.float() < torch.tensor(self.lambda_, dtype=torch.float32)
+        tail = None if frequency is None else frequency.float() < frequency.new_tensor(self.lambda_).float()
         self.register_buffer("tail", tail, persistent=False)
 
     @classmethod

@@ -12,6 +12,7 @@ from seesaw_d2.engine import Trainer, load_config
 from seesaw_d2.engine.checks import check_job, check_names
 from seesaw_d2.engine.config import config_keys
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import LOSS_REGISTRY
 
 ROOT = Path(__file__).parents[2]
 YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
@@ -39,6 +40,23 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.BAGS.BETA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.BAGS.BINS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.BETA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL.LAMBDA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.MU",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.NUM_SAMPLED",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.POWER",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.PRIOR",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.ALPHA",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.LOSS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB",
@@ -73,12 +91,13 @@ def test_each_key_is_in_the_readme(key):
     assert f"`{key}`" in (ROOT / "README.md").read_text()
 
 
+MASK = ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"]
 ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False]
 # Between them these jobs use everything that this project adds.
 JOBS = [
-    ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"],
     ["MODEL.ROI_HEADS.NAME", "SeesawCascadeROIHeads", "MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000],
     [*ITERATIVE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"],
+    *([*MASK, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", name] for name, _ in LOSS_REGISTRY),
 ]
 
 
