@@ -2,7 +2,9 @@
 
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
+from .freeze import freeze
 from .iterative import FeatureUpdate, IterativeROIHeads
+from .lws import LWSLinear
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
@@ -15,6 +17,7 @@ __all__ = [
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "IterativeROIHeads",
+    "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -24,4 +27,5 @@ __all__ = [
     "SmallStem",
     "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
+    "freeze",
 ]
