@@ -20,6 +20,7 @@ LOSSES = {
         *("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
         *("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectness"),
     ),
+    "pcb": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"),
     "linear": ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
     "normed_mask": ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"),
 }
