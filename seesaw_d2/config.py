@@ -12,6 +12,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_box_head(cfg)
     _add_mask_head(cfg)
     _add_backbone(cfg)
+    _add_classifier(cfg)
     _add_data(cfg)
 
 
@@ -22,7 +23,8 @@ def _add_box_head(cfg: CN) -> None:
     box_head.CLS_LOSS = CN()
     box_head.CLS_LOSS.NAME = "SeesawLoss"
     # How background is modelled. "objectness": a two-way branch beside C classes (C + 2 logits; Seesaw Loss
-    # paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2).
+    # paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2). "none": for MODEL.META_ARCHITECTURE
+    # "ImageClassifier", and only for it: an image has no background (C logits).
     box_head.CLS_LOSS.BACKGROUND = "objectness"
 
     # Seesaw Loss (Wang et al., CVPR 2021).
@@ -59,6 +61,27 @@ def _add_backbone(cfg: CN) -> None:
     cfg.MODEL.SMALL_RESNET.BLOCKS = 2
 
 
+def _add_classifier(cfg: CN) -> None:
+    # MODEL.META_ARCHITECTURE "ImageClassifier": image classification (paper, section 4.4). Its loss and its last layer
+    # are described where a detector's are, by MODEL.ROI_BOX_HEAD.CLS_LOSS and CLS_PREDICTOR.
+    cfg.MODEL.CLASSIFIER = CN()
+    # C >= 1, classes.
+    cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
+    # MODEL.BACKBONE.NAME "build_image_backbone": "resnet10", one of torchvision's residual networks ("resnet50",
+    # "resnet152", "resnext50_32x4d", ...), "timm/NAME" for one of timm's models, or "tiny", for images of 8 pixels. Any
+    # other backbone of Detectron2 works too: its last output is averaged.
+    cfg.MODEL.CLASSIFIER.BACKBONE = "resnext50_32x4d"
+
+    cfg.INPUT.CLASSIFICATION = CN()
+    # S >= 1: side of the square images, in pixels.
+    cfg.INPUT.CLASSIFICATION.SIZE = 224
+    # "resized": a random part, scaled to S; in evaluation the centre of the image (as in ImageNet training). "padded":
+    # a random window of the image padded by S / 8; in evaluation the image itself (as in CIFAR training).
+    cfg.INPUT.CLASSIFICATION.CROP = "resized"
+    # In [0, 1): brightness, contrast and saturation of training images vary by so much (Kang et al., ICLR 2020: 0.4).
+    cfg.INPUT.CLASSIFICATION.COLOR_JITTER = 0.0
+
+
 def _add_data(cfg: CN) -> None:
     # Data sets to register, each a mapping:
     #   NAME    how DATASETS.TRAIN and DATASETS.TEST call it
@@ -66,9 +89,20 @@ def _add_data(cfg: CN) -> None:
     #   IMAGES  folder that the images' file names are relative to
     #   FORMAT  "lvis", "coco" or "auto" (default: "lvis" if every image has neg_category_ids)
     # Image files: with LVIS, the last two parts of coco_url (or else file_name); with COCO, file_name.
+    # For image classification, in place of JSON one of
+    #   LIST    text file with "path label" in each line (ImageNet-LT's format); needs IMAGES, CLASSES
+    #   CSV     file with the columns path and label (an index or a name); needs IMAGES, CLASSES
+    #   FOLDER  folder with a subfolder of images for each class; takes CLASSES
+    #   INATURALIST  annotation file of iNaturalist 2018; needs IMAGES
+    #   CIFAR   folder of CIFAR-10's or CIFAR-100's Python version; needs SPLIT, "train" or "test"
+    #   DIGITS  "train" or "test" of scikit-learn's 1,797 handwritten digits
+    # and with it
+    #   CLASSES    how many classes there are, or a text file with one name in each line
+    #   IMBALANCE  > 1: keep a long-tailed part, class i of C with N_max * IMBALANCE^(-i / (C - 1)) images
+    #   SEED       of the choice of that part (default 0)
     cfg.DATASETS.REGISTER = []
     # (a, b), 1 <= a < b: a category is rare with at most a training images, common with at most b, else
-    # frequent. The default is LVIS's.
+    # frequent. The default is LVIS's. For image classification these are few, medium and many shots: [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a

@@ -2,6 +2,13 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
+from seesaw_d2.data.classification.entries import LabelledImages
+from seesaw_d2.data.classification.loading import (
+    build_classification_test_loader,
+    build_classification_train_loader,
+)
+from seesaw_d2.data.classification.mapper import ClassificationMapper
+from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
 from seesaw_d2.data.statistics import (
@@ -16,7 +23,11 @@ from seesaw_d2.data.validation import validate_datasets
 __all__ = [
     "AnnotationFile",
     "CategoryStatistics",
+    "ClassificationMapper",
     "DatasetEntry",
+    "LabelledImages",
+    "build_classification_test_loader",
+    "build_classification_train_loader",
     "build_test_loader",
     "build_train_loader",
     "dataset_statistics",
@@ -29,4 +40,5 @@ __all__ = [
     "training_frequency_groups",
     "training_statistics",
     "validate_datasets",
+    "validate_labelled_images",
 ]

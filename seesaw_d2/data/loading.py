@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 Records = list[dict[str, Any]]
 
 
-def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None):
+def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None, **kwargs):
     """Detectron2's training loader of DATASETS.TRAIN: its sampler, its mapper, its batches.
 
     Args:
@@ -37,6 +37,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
         mapper: in place of Detectron2's DatasetMapper.
         sampler: in place of the one that DATALOADER.SAMPLER_TRAIN names.
         records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
+        kwargs: of Detectron2's ``build_detection_train_loader``, in place of what the config says.
 
     Returns:
         An endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
@@ -54,7 +55,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
         mapper = ReplacingMapper(mapper, dataset)
     else:
         mapper = CheckedMapper(mapper)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler, **kwargs)
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):

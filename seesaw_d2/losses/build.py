@@ -16,7 +16,9 @@ LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of Clas
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
-def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None) -> ClassificationLoss:
+def build_loss(
+    cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None, *, has_background: bool = True
+) -> ClassificationLoss:
     """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
     Args:
@@ -24,6 +26,8 @@ def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None 
         num_classes: C, foreground categories.
         statistics: gives the training set's category statistics when called: an object with
             ``instance_count``, int64 (C,). Called only by losses that need them. None: there are none.
+        has_background: False for image classification, which has no background: BACKGROUND must then be "none". A
+            detector has background proposals, and "none" is refused.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
@@ -33,11 +37,13 @@ def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None 
     if node.NAME not in names:
         raise ConfigError(f"{_NODE}.NAME: {_unknown(node.NAME, sorted(names))}")
     loss_class = LOSS_REGISTRY.get(node.NAME)
-    # A detector has background proposals: "none" is for image classification.
-    backgrounds = [name for name in loss_class.backgrounds if name != "none"]
+    kind = "a detector" if has_background else "an image classifier"
+    backgrounds = [name for name in loss_class.backgrounds if (name != "none") == has_background]
+    if not backgrounds:
+        raise ConfigError(f"{_NODE}.NAME: expected a loss for {kind}, found {node.NAME!r}")
     if node.BACKGROUND not in backgrounds:
         problem = _unknown(node.BACKGROUND, backgrounds)
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in a detector)")
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in {kind})")
     try:
         arguments = loss_class.config_arguments(node, statistics)
         return loss_class(num_classes, background=node.BACKGROUND, **arguments)

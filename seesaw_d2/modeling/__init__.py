@@ -1,6 +1,8 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .image_backbone import ImageBackbone, build_image_backbone
+from .image_classifier import ImageClassifier
 from .mask_head import NormedMaskHead
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
@@ -9,6 +11,8 @@ from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
     "HeInitRPNHead",
+    "ImageBackbone",
+    "ImageClassifier",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -16,5 +20,6 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_image_backbone",
     "build_small_resnet_fpn_backbone",
 ]
