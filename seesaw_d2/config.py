@@ -11,9 +11,11 @@ def add_seesaw_config(cfg: CN) -> None:
     """
     _add_box_head(cfg)
     _add_mask_head(cfg)
+    _add_cascade(cfg)
     _add_backbone(cfg)
     _add_classifier(cfg)
     _add_data(cfg)
+    _add_solver(cfg)
 
 
 def _add_box_head(cfg: CN) -> None:
@@ -36,7 +38,8 @@ def _add_box_head(cfg: CN) -> None:
     # 0 < eps <= 1, lower bound of the ground-truth probability in the compensation factor's ratio.
     box_head.CLS_LOSS.SEESAW.EPS = 1e-2
     # Where the class counts N of the mitigation factor come from (paper, Table 4). "online": counted during
-    # training. "dataset": instances in the annotations of DATASETS.TRAIN.
+    # training. "dataset": instances in the annotations of DATASETS.TRAIN. Otherwise the path of a JSON file of
+    # counts that another training recorded (tools/record_class_counts.py), relative to the working directory.
     box_head.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
 
     # The last layer of the classifier: "NormedLinear" (paper, section 3.2) or "Linear".
@@ -49,6 +52,21 @@ def _add_box_head(cfg: CN) -> None:
 def _add_mask_head(cfg: CN) -> None:
     # tau > 0, scale of the cosine in MODEL.ROI_MASK_HEAD.NAME "NormedMaskHead" (paper, section 3.3).
     cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE = 20.0
+
+
+def _add_cascade(cfg: CN) -> None:
+    # Of MODEL.ROI_HEADS.NAME "SeesawCascadeROIHeads". The defaults are Detectron2's Cascade R-CNN. That of the paper
+    # and of MMDetection is PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS False, RESAMPLE True.
+    # A mask head in each stage, trained on that stage's proposals, their probabilities averaged at test time; or one
+    # mask head for all, trained on the first stage's proposals.
+    cfg.MODEL.ROI_MASK_HEAD.PER_STAGE = False
+    # One number >= 0 for each stage: factor of its losses, those of its mask head included.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 1.0, 1.0]
+    # Divide by the number of stages what the stages' heads send back to the features.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS = True
+    # Stages after the first: add the ground truth to the boxes that the stage before has refined, and sample
+    # ROI_HEADS.BATCH_SIZE_PER_IMAGE of them at ROI_HEADS.POSITIVE_FRACTION; or take the refined boxes as they are.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE = False
 
 
 def _add_backbone(cfg: CN) -> None:
@@ -108,3 +126,20 @@ def _add_data(cfg: CN) -> None:
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
+
+    # What DATALOADER.SAMPLER_TRAIN "RepeatFactorTrainingSampler" does with fractions of the images' repeat factors.
+    # "stochastic": rounds up or down at random in every epoch (Detectron2's). "ceil": rounds up (MMDetection's).
+    cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
+
+
+def _add_solver(cfg: CN) -> None:
+    # > 0: length of the training in epochs of the sampled data set; when the program starts, MAX_ITER and STEPS are
+    # computed from it, whatever they say. An epoch is ceil(images / IMS_PER_BATCH) iterations. Images without objects
+    # do not count if DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image
+    # counts as often as it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
+    cfg.SOLVER.EPOCHS = 0.0
+    # With EPOCHS: after which of them the learning rate is multiplied by SOLVER.GAMMA; increasing, in (0, EPOCHS).
+    cfg.SOLVER.STEP_EPOCHS = []
+    # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
+    # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
+    cfg.SOLVER.REFERENCE_BATCH_SIZE = 0

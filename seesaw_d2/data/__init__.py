@@ -6,6 +6,7 @@ from seesaw_d2.data.classification.entries import LabelledImages
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
     build_classification_train_loader,
+    load_labelled_records,
 )
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.classification.validation import validate_labelled_images
@@ -33,6 +34,7 @@ __all__ = [
     "dataset_statistics",
     "frequency_groups",
     "load_dataset",
+    "load_labelled_records",
     "load_training_dicts",
     "read_annotations",
     "register_dataset",

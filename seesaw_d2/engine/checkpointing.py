@@ -1,10 +1,18 @@
 """Loading weights, and saying what did not fit."""
 
 import os
+import pickle
 import zipfile
 
 from detectron2.checkpoint import DetectionCheckpointer
 
+from seesaw_d2.engine.torchvision_weights import (
+    SCHEME,
+    convert_resnet,
+    is_torchvision_resnet,
+    resnet_prefix,
+    torchvision_file,
+)
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
 
@@ -15,6 +23,9 @@ class SeesawCheckpointer(DetectionCheckpointer):
     Starting a training from weights that do not fit everywhere (a COCO model for another data set, a softmax
     classifier for a Seesaw head) is normal: those parameters keep their initial values, and a warning lists them.
     Evaluating or resuming with them is not: that raises ``WeightsError``.
+
+    ``torchvision://resnet50`` (and others), and files of torchvision's ResNet weights, are converted: they must fit the
+    backbone in every layer, and leave the rest of the model as it is.
 
     Args:
         strict: raise also in ``load(path, checkpointables=[])``.
@@ -27,20 +38,52 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path = path
+        self._backbone = None
+        if path and path.startswith(SCHEME):
+            path = torchvision_file(path)
         return super().load(path, checkpointables)
 
+    def _load_file(self, filename):
+        try:
+            loaded = super()._load_file(filename)
+        except pickle.UnpicklingError as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{self._path}: expected a file of weights and plain values: {reason}") from error
+        if is_torchvision_resnet(loaded["model"]):
+            self._backbone = resnet_prefix(self.model)
+            loaded["model"] = convert_resnet(loaded["model"], self._backbone)
+        return loaded
+
     def _log_incompatible_keys(self, incompatible) -> None:
+        if self._backbone is not None:
+            self._check_backbone(incompatible)
+            if not self._must_fit:
+                self.logger.info(f"{self._path}: loaded into {self._backbone}*; all else keeps its initial values")
+                return
         parameters = {name for name, _ in self.model.named_parameters()}
-        wrong = [
-            f"{name}: expected shape {tuple(model)}, found {tuple(found)}"
-            for name, found, model in incompatible.incorrect_shapes
-        ]
+        wrong = _shape_lines(incompatible)
         missing = [f"{name}: not in the file" for name in incompatible.missing_keys if name in parameters]
         if wrong or missing:
             self._complain(wrong + missing)
         if incompatible.unexpected_keys:
             names = ", ".join(incompatible.unexpected_keys)
             self.logger.warning(f"{self._path}: not used by this model: {names}")
+
+    def _check_backbone(self, incompatible) -> None:
+        """Every layer of the backbone was in the file, and every layer in the file is the backbone's."""
+        lines = _shape_lines(incompatible)
+        lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
+        lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
+        if lines:
+            listed = "\n  ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
+            raise WeightsError(
+                f"{self._path}: not the weights of the model's ResNet (MODEL.RESNETS.DEPTH):\n  {listed}"
+            )
+
+    def _in_backbone(self, name: str) -> bool:
+        # FrozenBatchNorm2d has no count of batches, and torchvision's is not converted.
+        own = name.startswith((f"{self._backbone}stem.", f"{self._backbone}res"))
+        return own and not name.endswith("num_batches_tracked")
 
     def _complain(self, lines) -> None:
         listed = "\n  ".join(lines)
@@ -65,11 +108,20 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
 
+def _shape_lines(incompatible) -> list[str]:
+    return [
+        f"{name}: expected shape {tuple(model)}, found {tuple(found)}"
+        for name, found, model in incompatible.incorrect_shapes
+    ]
+
+
 def check_weights_file(path: str) -> None:
-    """Raise WeightsError if a local weights file is missing or torn; URLs are left to their download.
+    """Raise WeightsError if a weights file is missing or torn; ``torchvision://`` is downloaded, URLs are not yet.
 
     Only the archive's directory is read, which stands at a file's end: a file that was cut off has none.
     """
+    if path.startswith(SCHEME):
+        path = torchvision_file(path)
     if "://" in path:
         return
     if not os.path.isfile(path):

@@ -11,16 +11,22 @@ from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 
 from seesaw_d2.data import register_datasets
+from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import check_weights_file
+from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
+from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 
 # What a training run leaves in OUTPUT_DIR and would lose or mix with another's.
 RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
 
 
-def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> None:
-    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` in place.
+def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> Schedule | None:
+    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
+
+    Returns:
+        the schedule of the training; None with ``eval_only``.
 
     Raises:
         ConfigError, DataError, WeightsError: the first thing that is wrong, by its key or file.
@@ -32,12 +38,17 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
             f"SOLVER.IMS_PER_BATCH: expected a multiple of the {world_size} processes, found {cfg.SOLVER.IMS_PER_BATCH}"
         )
     check_weights(cfg, eval_only=eval_only, resume=resume)
+    check_schedule(cfg)
+    validate_sampling(cfg)
     register_datasets(cfg)
     task = task_of(cfg)
     task.validate_datasets(cfg, training=not eval_only)
     task.check_model(cfg)
-    if not eval_only:
-        check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    if eval_only:
+        return None
+    schedule = apply_schedule(cfg)
+    check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    return schedule
 
 
 def resolve_device(cfg: CfgNode, world_size: int) -> None:
@@ -78,8 +89,25 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
+    if cfg.MODEL.WEIGHTS.startswith(SCHEME):
+        check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
         check_weights_file(cfg.MODEL.WEIGHTS)
+
+
+def check_torchvision_config(cfg: CfgNode) -> None:
+    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
+    if name not in NAMES:
+        return  # its download will refuse it
+    expected = {
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
+        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
+        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
+    }
+    for key, (found, value) in expected.items():
+        if found != value:
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool) -> None:

@@ -28,11 +28,12 @@ from seesaw_d2.evaluation.ground_truth import (
     lvis_ground_truth,
 )
 from seesaw_d2.evaluation.metrics import METRICS, average_precision
-from seesaw_d2.evaluation.results import write_json
+from seesaw_d2.evaluation.results import submission, write_json
 
 logger = logging.getLogger(__name__)
 
 RESULTS_FILE = "lvis_instances_results.json"
+SUBMISSION_FILE = "lvis_submission.json"
 
 
 class LongTailEvaluator(LVISEvaluator):
@@ -44,6 +45,7 @@ class LongTailEvaluator(LVISEvaluator):
     - any data set, any category ids, groups of any origin; COCO's crowds are ignored;
     - absent groups give nan (there -100); no detections give 0 where there is something to find (there nan);
     - writes ``lvis_instances_results.json`` only, and atomically, not ``instances_predictions.pth``;
+    - of data without annotations (LVIS's test sets) writes ``lvis_submission.json``, what LVIS's server takes;
     - reads the ground truth when it is needed, in the process that needs it.
     """
 
@@ -132,17 +134,32 @@ class LongTailEvaluator(LVISEvaluator):
     def _eval_predictions(self, predictions: list[dict[str, Any]]) -> None:
         results = list(itertools.chain.from_iterable(item["instances"] for item in predictions))
         self._restore_category_ids(results)
+        if not self._do_evaluation:
+            self._write_submission(results)
+            return
         if self._output_dir:
             write_json(os.path.join(self._output_dir, RESULTS_FILE), results)
-        if not self._do_evaluation:
-            logger.info("%s has no annotations: the results are not evaluated", self._dataset_name)
-            return
         for task in self._evaluable_tasks(results):
             metrics = average_precision(self._lvis_api, results, task, self._max_dets_per_image)
             if self._letters is None:
                 metrics |= dict.fromkeys(("APr", "APc", "APf"), float("nan"))
             logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, create_small_table(metrics))
             self._results[task] = {name: metrics[name] for name in METRICS}
+
+    def _write_submission(self, results: list[dict[str, Any]]) -> None:
+        name = self._dataset_name
+        if not self._output_dir:
+            logger.info("%s has no annotations: nothing is evaluated, and no folder was given for results", name)
+            return
+        path = os.path.join(self._output_dir, SUBMISSION_FILE)
+        entries = submission(results)
+        write_json(path, entries)
+        what = "masks" if entries and "segmentation" in entries[0] else "boxes"
+        logger.info(
+            "%s has no annotations: nothing is evaluated here. %s holds %d detections (%s) in the format of LVIS's "
+            "evaluation server: submit this file there",
+            *(name, path, len(entries), what),
+        )
 
     def _restore_category_ids(self, results: list[dict[str, Any]]) -> None:
         """Contiguous indices to the file's own ids, in place."""

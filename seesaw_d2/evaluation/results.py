@@ -9,6 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def submission(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What LVIS's evaluation server takes: image_id, category_id, score and segmentation (run-length, compressed).
+
+    Where a result has a box too, lvis-api takes the size of the object from the box, and APs, APm and APl with it:
+    boxes are left out, unless there are no masks.
+    """
+    shape = "segmentation" if all("segmentation" in result for result in results) else "bbox"
+    fields = ("image_id", "category_id", shape, "score")
+    return [{field: result[field] for field in fields} for result in results]
+
+
 def write_json(path: str, value: Any) -> None:
     """Write a JSON file atomically: under another name in the same folder, then renamed.
 

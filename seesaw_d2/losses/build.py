@@ -9,6 +9,7 @@ from fvcore.common.registry import Registry
 from seesaw_d2.errors import ConfigError
 
 from .base import ClassificationLoss, InvalidArgument
+from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
@@ -17,7 +18,13 @@ _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
 def build_loss(
-    cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None, *, has_background: bool = True
+    cfg: Any,
+    num_classes: int,
+    statistics: Callable[[], Any] | None = None,
+    *,
+    stage: int = 0,
+    num_stages: int = 1,
+    has_background: bool = True,
 ) -> ClassificationLoss:
     """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
@@ -26,6 +33,7 @@ def build_loss(
         num_classes: C, foreground categories.
         statistics: gives the training set's category statistics when called: an object with
             ``instance_count``, int64 (C,). Called only by losses that need them. None: there are none.
+        stage, num_stages: of a cascade, each with a loss of its own.
         has_background: False for image classification, which has no background: BACKGROUND must then be "none". A
             detector has background proposals, and "none" is refused.
 
@@ -46,6 +54,9 @@ def build_loss(
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in {kind})")
     try:
         arguments = loss_class.config_arguments(node, statistics)
+        for name, value in arguments.items():
+            if isinstance(value, RecordedCounts):
+                arguments[name] = value.of_stage(stage, num_stages, num_classes)
         return loss_class(num_classes, background=node.BACKGROUND, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)

@@ -5,6 +5,7 @@ objectness branch, else all), K entries of the softmax (C, or C + 1 with a backg
 """
 
 import math
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 from .base import InvalidArgument, check_number
 from .build import LOSS_REGISTRY
 from .cross_entropy import CrossEntropyLoss
+from .recorded_counts import read_recorded_counts
 
 
 @LOSS_REGISTRY.register()
@@ -86,10 +88,12 @@ class SeesawLoss(CrossEntropyLoss):
     def config_arguments(cls, node, statistics):
         arguments = super().config_arguments(node, statistics)
         source = arguments.pop("class_counts")
-        if source not in ("online", "dataset"):
-            raise InvalidArgument("class_counts", '"online" or "dataset"', source)
         if source == "online":
             return arguments
+        if source != "dataset":
+            if not os.path.isfile(source):
+                raise InvalidArgument("class_counts", '"online", "dataset" or the path of recorded counts', source)
+            return {**arguments, "class_counts": read_recorded_counts(source)}
         if statistics is None:
             raise InvalidArgument("class_counts", '"online" (there are no statistics of a data set)', source)
         return {**arguments, "class_counts": statistics().instance_count}

@@ -1,15 +1,18 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .cascade import SeesawCascadeROIHeads
 from .image_backbone import ImageBackbone, build_image_backbone
 from .image_classifier import ImageClassifier
 from .mask_head import NormedMaskHead
+from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
-from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
+from .roi_heads import SeesawROIHeads
 from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "ImageBackbone",
     "ImageClassifier",
@@ -21,5 +24,6 @@ __all__ = [
     "SeesawROIHeads",
     "SmallStem",
     "build_image_backbone",
+    "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
 ]

@@ -61,11 +61,13 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         self.register_buffer("groups", None, persistent=False)
 
     @classmethod
-    def from_config(cls, cfg, input_shape):
+    def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
         ret = super().from_config(cfg, input_shape)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
-        ret["cls_loss"] = build_loss(cfg, ret["num_classes"], lambda: training_statistics(cfg))
+        ret["cls_loss"] = build_loss(
+            cfg, ret["num_classes"], lambda: training_statistics(cfg), stage=stage, num_stages=num_stages
+        )
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
         ret["frequency_groups"] = lambda: training_frequency_groups(cfg)

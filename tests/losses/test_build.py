@@ -74,7 +74,7 @@ def test_counts_of_the_dataset(background, last):
         ({"SEESAW_EPS": 0.0}, rf"{KEY}.SEESAW.EPS: expected a number in \(0, 1\], found 0.0"),
         (
             {"SEESAW_CLASS_COUNTS": "offline"},
-            f'{KEY}.SEESAW.CLASS_COUNTS: expected "online" or "dataset", found \'offline\'',
+            f'{KEY}.SEESAW.CLASS_COUNTS: expected "online", "dataset" or the path of .*, found \'offline\'',
         ),
         (
             {"SEESAW_CLASS_COUNTS": "dataset"},

@@ -26,7 +26,7 @@ def build_classification_train_loader(cfg: CfgNode):
     Raises:
         DataError: a list or an image file is missing or wrong; while iterating, an image cannot be decoded.
     """
-    records = training_records(cfg)
+    records = load_labelled_records(cfg)
     # Grouping by aspect ratio is for images that keep theirs.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
@@ -53,7 +53,7 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
     )
 
 
-def training_records(cfg: CfgNode) -> list[dict[str, Any]]:
+def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
     """The records of all of DATASETS.TRAIN together."""
     names = list(cfg.DATASETS.TRAIN)
     records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
@@ -21,5 +22,7 @@ class Task:
     validate_datasets: Callable[..., None]
     # (cfg): checks what the config says of the model, the data sets being known; raises ConfigError.
     check_model: Callable[[CfgNode], None]
+    # The dataset dicts that are trained on: how many there are is how long an epoch is.
+    load_training_records: Callable[[CfgNode], list[dict[str, Any]]]
     build_train_loader: Callable[[CfgNode], Iterable]
     build_test_loader: Callable[[CfgNode, str], Iterable]

@@ -6,6 +6,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from seesaw_d2.data import (
     build_classification_test_loader,
     build_classification_train_loader,
+    load_labelled_records,
     training_statistics,
     validate_labelled_images,
 )
@@ -27,6 +28,7 @@ CLASSIFICATION = Task(
     registries={"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY},
     validate_datasets=validate_labelled_images,
     check_model=check_classifier,
+    load_training_records=load_labelled_records,
     build_train_loader=build_classification_train_loader,
     build_test_loader=build_classification_test_loader,
 )

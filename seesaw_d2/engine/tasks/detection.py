@@ -6,15 +6,22 @@ from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
 from seesaw_d2.config import add_seesaw_config
-from seesaw_d2.data import build_test_loader, build_train_loader, training_statistics, validate_datasets
+from seesaw_d2.data import (
+    build_test_loader,
+    build_train_loader,
+    load_training_dicts,
+    training_statistics,
+    validate_datasets,
+)
 from seesaw_d2.engine.tasks.base import Task
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.cascade import check_cascade_config
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks; refuse one that the ROI heads would not use."""
+    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
         defaults = get_cfg()
@@ -26,8 +33,14 @@ def check_loss(cfg: CfgNode) -> None:
                     "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
                 )
         return
+    num_stages = 1
+    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
+        check_cascade_config(cfg)
+        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
     check_classifier_config(box_head.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for stage in range(num_stages):
+        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
 
 
 DETECTION = Task(
@@ -41,6 +54,7 @@ DETECTION = Task(
     },
     validate_datasets=validate_datasets,
     check_model=check_loss,
+    load_training_records=load_training_dicts,
     build_train_loader=build_train_loader,
     build_test_loader=build_test_loader,
 )
