@@ -16,4 +16,4 @@ def task_of(cfg: CfgNode) -> Task:
     return TASKS[getattr(architecture, "task", "detection")]
 
 
-__all__ = ["Task", "task_of"]
+__all__ = ["CLASSIFICATION", "DETECTION", "Task", "task_of"]
