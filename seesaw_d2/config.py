@@ -10,6 +10,7 @@ def add_seesaw_config(cfg: CN) -> None:
     Seesaw Loss as in the paper: p = 0.8, q = 2, normalized classifier with temperature 20, objectness branch.
     """
     _add_box_head(cfg)
+    _add_iterative_head(cfg)
     _add_mask_head(cfg)
     _add_cascade(cfg)
     _add_backbone(cfg)
@@ -24,10 +25,11 @@ def _add_box_head(cfg: CN) -> None:
     # The classification loss: a name in seesaw_d2.losses.LOSS_REGISTRY.
     box_head.CLS_LOSS = CN()
     box_head.CLS_LOSS.NAME = "SeesawLoss"
-    # How background is modelled. "objectness": a two-way branch beside C classes (C + 2 logits; Seesaw Loss
-    # paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2). "none": for MODEL.META_ARCHITECTURE
-    # "ImageClassifier", and only for it: an image has no background (C logits).
-    box_head.CLS_LOSS.BACKGROUND = "objectness"
+    # How background is modelled. "auto": as the loss's own paper does. "objectness": a two-way branch beside C classes
+    # (C + 2 logits; Seesaw Loss paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2).
+    # "implicit": what no category's sigmoid accepts (C logits). "none": not at all (C logits), which is what an
+    # ImageClassifier always does and a detector never. What a loss cannot do is refused.
+    box_head.CLS_LOSS.BACKGROUND = "auto"
 
     # Seesaw Loss (Wang et al., CVPR 2021).
     box_head.CLS_LOSS.SEESAW = CN()
@@ -42,11 +44,99 @@ def _add_box_head(cfg: CN) -> None:
     # counts that another training recorded (tools/record_class_counts.py), relative to the working directory.
     box_head.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
 
+    _add_other_losses(box_head.CLS_LOSS)
+
     # The last layer of the classifier: "NormedLinear" (paper, section 3.2) or "Linear".
     box_head.CLS_PREDICTOR = CN()
     box_head.CLS_PREDICTOR.NAME = "NormedLinear"
     # tau > 0, scale of the cosine in NormedLinear.
     box_head.CLS_PREDICTOR.TEMPERATURE = 20.0
+
+
+def _add_other_losses(cls_loss: CN) -> None:
+    """One node for each loss. PRIOR, in (0, 1): π, the probability that every sigmoid starts from, by the bias."""
+    # EqualizationLoss (Tan et al., CVPR 2020).
+    cls_loss.EQL = CN()
+    # lambda >= 0, frequency below which a category is tail: images with it over annotated images, in DATASETS.TRAIN.
+    # The paper's is for LVIS v0.5; for v1 1.1e-3 is the same share of categories.
+    cls_loss.EQL.LAMBDA = 1.77e-3
+    cls_loss.EQL.PRIOR = 0.001
+
+    # EqualizationLossV2 (Tan et al., CVPR 2021).
+    cls_loss.EQL_V2 = CN()
+    # gamma > 0 and mu >= 0, slope and middle of the map from gradient ratio to weight (equation 4).
+    cls_loss.EQL_V2.GAMMA = 12.0
+    cls_loss.EQL_V2.MU = 0.8
+    # alpha >= 0, how much positive samples of a category with a small ratio gain (equation 5).
+    cls_loss.EQL_V2.ALPHA = 4.0
+    cls_loss.EQL_V2.PRIOR = 0.001
+
+    # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).
+    cls_loss.BAGS = CN()
+    # Increasing instance counts that divide the categories of DATASETS.TRAIN into groups: [0, 10), [10, 100), ...
+    cls_loss.BAGS.BINS = [10, 100, 1000]
+    # beta > 0, how many other proposals a group is trained on for each of its own.
+    cls_loss.BAGS.BETA = 8.0
+
+    # FocalLoss (Lin et al., ICCV 2017).
+    cls_loss.FOCAL = CN()
+    # gamma >= 0, exponent of the modulating factor. 0 switches it off.
+    cls_loss.FOCAL.GAMMA = 2.0
+    # 0 < alpha < 1, weight of positives; negatives have 1 - alpha.
+    cls_loss.FOCAL.ALPHA = 0.25
+    cls_loss.FOCAL.PRIOR = 0.01
+
+    # ClassBalancedFocalLoss (Cui et al., CVPR 2019).
+    cls_loss.CLASS_BALANCED_FOCAL = CN()
+    # 0 <= beta < 1, of the effective number of samples, from the instances in DATASETS.TRAIN. 0: no balancing; towards
+    # 1: inverse frequency. BETA and GAMMA are the paper's for its large data sets.
+    cls_loss.CLASS_BALANCED_FOCAL.BETA = 0.999
+    # gamma >= 0, as in FOCAL.
+    cls_loss.CLASS_BALANCED_FOCAL.GAMMA = 0.5
+    cls_loss.CLASS_BALANCED_FOCAL.PRIOR = 0.01
+
+    # FederatedLoss (Zhou et al., CenterNet2, 2021). BACKGROUND "implicit" is a sigmoid, "class" a softmax.
+    cls_loss.FEDERATED = CN()
+    # >= 1, categories that a batch is trained on: its own, and others at random.
+    cls_loss.FEDERATED.NUM_SAMPLED = 50
+    # >= 0, exponent of the categories' image counts in DATASETS.TRAIN, as their probability to be drawn.
+    cls_loss.FEDERATED.POWER = 0.5
+    cls_loss.FEDERATED.PRIOR = 0.01
+
+    # PairwiseClassBalance (PCB; He et al., CVPR 2022): another loss with soft labels made of the confusion between
+    # categories.
+    cls_loss.PCB = CN()
+    # The loss that it wraps: "SeesawLoss", "CrossEntropyLoss" or "EqualizationLossV2"; their own keys hold.
+    cls_loss.PCB.LOSS = "SeesawLoss"
+    # alpha in [0, 1], weight of the soft labels. Published: 0.05 with Seesaw Loss, 0.2 with EQL v2, 0.4 with
+    # cross-entropy.
+    cls_loss.PCB.ALPHA = 0.05
+    # In [0, 1), how much of a row of the confusion matrix stays in each update.
+    cls_loss.PCB.MOMENTUM = 0.99
+    # >= 0, iterations before the soft labels begin; until then the matrix is collected alone. Published: 2 / 3 of the
+    # training (16 of 24 epochs), when the learning rate falls for the first time.
+    cls_loss.PCB.START_ITER = 0
+    # While categories have had no proposal: "wait" with the soft labels (the reference; the log tells what is
+    # missing), or "ignore" them: begin, and give them no share of any soft label.
+    cls_loss.PCB.UNSEEN = "wait"
+    # > 0, in 10^6 bytes: the largest confusion matrix (4 C^2 bytes) that is allowed. LVIS v1's is 5.8, that of 13,204
+    # categories 697.
+    cls_loss.PCB.MAX_MATRIX_MB = 256.0
+
+
+def _add_iterative_head(cfg: CN) -> None:
+    # Of MODEL.ROI_HEADS.NAME "IterativeROIHeads" (PCB): boxes are classified several times, with features that the
+    # last classification and boxes have changed. It needs class-specific boxes.
+    cfg.MODEL.ROI_ITERATIVE_HEAD = CN()
+    # >= 1, how often.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS = 3
+    # One number >= 0 for each iteration: factor of its classification losses. (The box loss is that of the last one.)
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS = [0.2, 0.2, 0.6]
+    # >= 1, linear layers, and >= 1, the width between them, of the two perceptrons that change the features.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_FC = 2
+    cfg.MODEL.ROI_ITERATIVE_HEAD.FC_DIM = 512
+    # Normalize the logits (layer normalization) before they change the features. Published: True with EQL v2 alone.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM = False
 
 
 def _add_mask_head(cfg: CN) -> None:

@@ -4,11 +4,11 @@
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
 
 A comparison is a list of rows in a YAML file: name, config (relative to the project), and overrides. A row with
-"after" starts from the final weights of the row of that name, which stands above it, with the same seed. With "convert",
-a command of tools/ and its options, it trains nothing: the command makes its weights of those, and they are evaluated.
-Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row that stands in several comparisons is trained
-once, finished runs are not repeated, and interrupted ones go on. The table goes to OUTPUT/<comparison>.md and to the
-terminal.
+"after" starts from the final weights of the row of that name, which stands above it, with the same seed. With
+"convert", a command of tools/ and its options, it trains nothing: the command makes its weights of those, and they are
+evaluated. Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row that stands in several comparisons
+is trained once, finished runs are not repeated, and interrupted ones go on. The table goes to OUTPUT/<comparison>.md
+and to the terminal.
 """
 
 import argparse

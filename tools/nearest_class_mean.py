@@ -3,7 +3,8 @@
 
     python tools/nearest_class_mean.py --config-file configs/digits/ncm.yaml \
         --weights output/digits/ce/model_final.pth --output output/digits/ncm/model_final.pth
-    python train_net.py --config-file configs/digits/ncm.yaml --eval-only MODEL.WEIGHTS output/digits/ncm/model_final.pth
+    python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
+        MODEL.WEIGHTS output/digits/ncm/model_final.pth
 
 The last layer's weights become the mean features of each class's training images, so that a normalized classifier
 (MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME NormedLinear, which the config must say) decides by cosine similarity.

@@ -8,7 +8,7 @@ from fvcore.common.registry import Registry
 
 from seesaw_d2.errors import ConfigError
 
-from .base import ClassificationLoss, InvalidArgument
+from .base import ClassificationLoss, InvalidArgument, lookup
 from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
@@ -32,32 +32,51 @@ def build_loss(
         cfg: a config with this project's keys.
         num_classes: C, foreground categories.
         statistics: gives the training set's category statistics when called: an object with
-            ``instance_count``, int64 (C,). Called only by losses that need them. None: there are none.
+            ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
+            that need them. None: there are none.
         stage, num_stages: of a cascade, each with a loss of its own.
-        has_background: False for image classification, which has no background: BACKGROUND must then be "none". A
-            detector has background proposals, and "none" is refused.
+        has_background: True for a detector, which has background proposals: a loss with background "none" is refused.
+            False for an image classifier: only "none" is taken.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    names = [name for name, _ in LOSS_REGISTRY]
-    if node.NAME not in names:
-        raise ConfigError(f"{_NODE}.NAME: {_unknown(node.NAME, sorted(names))}")
-    loss_class = LOSS_REGISTRY.get(node.NAME)
-    kind = "a detector" if has_background else "an image classifier"
-    backgrounds = [name for name in loss_class.backgrounds if (name != "none") == has_background]
-    if not backgrounds:
-        raise ConfigError(f"{_NODE}.NAME: expected a loss for {kind}, found {node.NAME!r}")
-    if node.BACKGROUND not in backgrounds:
-        problem = _unknown(node.BACKGROUND, backgrounds)
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in {kind})")
-    try:
+
+    def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
         arguments = loss_class.config_arguments(node, statistics)
-        for name, value in arguments.items():
-            if isinstance(value, RecordedCounts):
-                arguments[name] = value.of_stage(stage, num_stages, num_classes)
-        return loss_class(num_classes, background=node.BACKGROUND, **arguments)
+        recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
+        counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
+        return {**arguments, **counts}
+
+    kind = "a detector" if has_background else "an image classifier"
+    names = [name for name, loss in LOSS_REGISTRY if _backgrounds(loss, kind)]
+    return _build(node, "NAME", names, num_classes, arguments_of, kind)
+
+
+def _backgrounds(loss_class: type[ClassificationLoss], kind: str) -> list[str]:
+    """The ways to model background that a loss offers to this kind of model."""
+    return [name for name in loss_class.backgrounds if (name != "none") == (kind == "a detector")]
+
+
+def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
+    """The loss that the config names at ``name_key``, one of ``names``, for a kind of model."""
+    name = lookup(node, name_key)
+    if name not in names:
+        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
+    loss_class = LOSS_REGISTRY.get(name)
+    backgrounds = _backgrounds(loss_class, kind)
+    background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
+    if background not in backgrounds:
+        problem = _unknown(background, ["auto", *backgrounds])
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in {kind})")
+    try:
+        arguments = arguments_of(loss_class)
+        if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
+            inner = [name for name, other in LOSS_REGISTRY if other.soft_labels and _backgrounds(other, kind)]
+            arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)
+            background = arguments["loss"].background
+        return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
         if key is None:  # not from the config

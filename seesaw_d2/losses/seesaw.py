@@ -54,6 +54,7 @@ class SeesawLoss(CrossEntropyLoss):
         class_counts: int64 (C + 1,), background last; (C,) with background "none".
     """
 
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
     config_keys: ClassVar[dict[str, str]] = {
         "p": "SEESAW.P",
         "q": "SEESAW.Q",
@@ -98,7 +99,7 @@ class SeesawLoss(CrossEntropyLoss):
             raise InvalidArgument("class_counts", '"online" (there are no statistics of a data set)', source)
         return {**arguments, "class_counts": statistics().instance_count}
 
-    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the batch's labels to ``class_counts``, unless the counts were given."""
         if not self.online:
             return

@@ -4,6 +4,7 @@ from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
 from .image_backbone import ImageBackbone, build_image_backbone
 from .image_classifier import ImageClassifier
+from .iterative import FeatureUpdate, IterativeROIHeads
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
@@ -12,10 +13,12 @@ from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
     "ImageBackbone",
     "ImageClassifier",
+    "IterativeROIHeads",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",

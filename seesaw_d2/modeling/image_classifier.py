@@ -57,7 +57,7 @@ class ImageClassifier(nn.Module):
             raise ValueError(f'cls_loss: expected background "none", found {cls_loss.background!r}')
         self.backbone = backbone
         *_, (self._feature, shape) = backbone.output_shape().items()
-        self.classifier = build_classifier(cls_predictor, shape.channels, cls_loss.num_logits, temperature)
+        self.classifier = build_classifier(cls_predictor, shape.channels, cls_loss, temperature)
         self.cls_loss = cls_loss
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)

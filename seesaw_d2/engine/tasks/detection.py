@@ -18,6 +18,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.cascade import check_cascade_config
+from seesaw_d2.modeling.iterative import check_iterative_config
 
 
 def check_loss(cfg: CfgNode) -> None:
@@ -30,9 +31,12 @@ def check_loss(cfg: CfgNode) -> None:
             if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
                 raise ConfigError(
                     f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
+                    "IterativeROIHeads"
                 )
         return
+    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
+        check_iterative_config(cfg)
     num_stages = 1
     if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
         check_cascade_config(cfg)
