@@ -18,6 +18,7 @@ class Schedule:
     # images of the data set, and of an epoch: with repeat factors that is their sum; None: not needed, not known
     num_images: int | None
     images_per_epoch: float | None
+    iterations_per_epoch: int | None
     batch_size: int
     # SOLVER.EPOCHS and STEP_EPOCHS; 0 and () for a schedule in iterations
     epochs: float
@@ -57,7 +58,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
         num_images, images_per_epoch: needed with EPOCHS > 0 alone; see ``Schedule``.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
-    max_iter, steps, step_epochs = solver.MAX_ITER, tuple(solver.STEPS), ()
+    max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
     if solver.EPOCHS > 0:
         per_epoch = math.ceil(images_per_epoch / batch_size)
         max_iter = max(1, round(solver.EPOCHS * per_epoch))
@@ -66,6 +67,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
     return Schedule(
         num_images=num_images,
         images_per_epoch=images_per_epoch,
+        iterations_per_epoch=per_epoch,
         batch_size=batch_size,
         epochs=solver.EPOCHS,
         step_epochs=step_epochs,
@@ -78,7 +80,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
 
 def apply_schedule(cfg: CfgNode) -> Schedule:
-    """Resolve the schedule and put it into the config, in place: MAX_ITER, STEPS, BASE_LR.
+    """Resolve the schedule and put it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
 
     Reads the training data if SOLVER.EPOCHS is set. Applied to the resulting config it changes nothing:
     REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size that the new BASE_LR belongs to.
@@ -95,6 +97,9 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
     cfg.SOLVER.BASE_LR = schedule.base_lr
     if cfg.SOLVER.REFERENCE_BATCH_SIZE:
         cfg.SOLVER.REFERENCE_BATCH_SIZE = schedule.batch_size
+    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
+    if pcb.START_EPOCH > 0:
+        pcb.START_ITER = round(pcb.START_EPOCH * schedule.iterations_per_epoch)
     return schedule
 
 
@@ -113,6 +118,12 @@ def check_schedule(cfg: CfgNode) -> None:
                 f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}, by which "
                 f"Detectron2 scales batch, iterations and learning rate; found {solver[key]}"
             )
+    start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH
+    if not (start == 0 or 0 < start < solver.EPOCHS):
+        raise ConfigError(
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
+            f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 there is START_ITER"
+        )
     if solver.EPOCHS == 0:
         return
     _check_steps(solver.EPOCHS, list(solver.STEP_EPOCHS))

@@ -207,7 +207,10 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
     if values is None:
         return None
     expected = f"{num_classes} finite numbers >= 0, one for each category"
-    values = torch.as_tensor(values, device="cpu").detach().double()
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float64)
+    else:
+        values = torch.tensor(values, dtype=torch.float64, device="cpu")
     if tuple(values.shape) != (num_classes,):
         raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
     if not bool((torch.isfinite(values) & (values >= 0)).all()):

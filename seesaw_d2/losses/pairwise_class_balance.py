@@ -63,7 +63,7 @@ class PairwiseClassBalance(ClassificationLoss):
 
     Buffers:
         confusion: float32 (C, C), [ground truth, prediction].
-        class_counts: int64 (C,), foreground proposals seen of each category, of all processes.
+        seen_counts: int64 (C,), foreground proposals seen of each category, of all processes.
         steps: int64 scalar, training steps so far.
     """
 
@@ -101,7 +101,7 @@ class PairwiseClassBalance(ClassificationLoss):
         _check_size(num_classes, check_number("max_matrix_mb", max_matrix_mb, "a number > 0", lambda v: v > 0))
         self.loss = loss
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
-        self.register_buffer("class_counts", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("seen_counts", torch.zeros(num_classes, dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.set_iteration(0, 1)
         self._calls, self._next_report = 0, _REPORT_PERIOD
@@ -124,7 +124,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.probabilities(logits)
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the step, and the foreground's predictions into ``confusion`` and ``class_counts``."""
+        """Count the step, and the foreground's predictions into ``confusion`` and ``seen_counts``."""
         if self._iteration[0] == 0:
             self.steps += 1
             self._report()
@@ -141,7 +141,7 @@ class PairwiseClassBalance(ClassificationLoss):
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
         if softmax:  # a row starts at 0: its first update is its first value
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
-        self.class_counts += counts.squeeze(1).long()
+        self.seen_counts += counts.squeeze(1).long()
 
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
@@ -161,7 +161,7 @@ class PairwiseClassBalance(ClassificationLoss):
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
         if self.unseen == "wait":
-            active = active & (self.class_counts > 0).all()
+            active = active & (self.seen_counts > 0).all()
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class PairwiseClassBalance(ClassificationLoss):
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return
-        missing = (self.class_counts == 0).nonzero().squeeze(1).tolist()
+        missing = (self.seen_counts == 0).nonzero().squeeze(1).tolist()
         begun = int(self.steps) > self.start_iter
         self._next_report = self._calls + (self._calls if begun and missing else _REPORT_PERIOD)
         if not (begun and missing) or rank() != 0:

@@ -12,6 +12,7 @@ from seesaw_d2.engine import Trainer, load_config
 from seesaw_d2.engine.checks import check_job, check_names
 from seesaw_d2.engine.config import config_keys
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import LOSS_REGISTRY
 
 ROOT = Path(__file__).parents[2]
 YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
@@ -61,12 +62,24 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.ALPHA",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.GAMMA",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.LOSS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MOMENTUM",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.UNSEEN",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.EPS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_ITERATIVE_HEAD.FC_DIM",
+            "MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM",
+            "MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS",
+            "MODEL.ROI_ITERATIVE_HEAD.NUM_FC",
+            "MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS",
             "MODEL.ROI_MASK_HEAD.PER_STAGE",
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
@@ -83,31 +96,24 @@ def test_each_key_is_in_the_readme(key):
     assert f"`{key}`" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("head", ["SeesawROIHeads", "SeesawCascadeROIHeads"])
-def test_each_key_is_read(config_file, monkeypatch, head):
-    """Checking a job and building its model and data, for each task, reads every key that this project adds."""
-    keys = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "MODEL.ROI_HEADS.NAME", head]
-    keys += ["SOLVER.EPOCHS", 1.0, "DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
-    keys += ["MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000]
-    detection = load_config(str(config_file), keys)
+MASK = ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"]
+ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False]
+# Between them these jobs use everything that this project adds.
+JOBS = [
+    ["MODEL.ROI_HEADS.NAME", "SeesawCascadeROIHeads", "MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000],
+    [*ITERATIVE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"],
+    *([*MASK, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", name] for name, _ in LOSS_REGISTRY),
+]
+
+
+def test_each_key_is_read(config_file, monkeypatch):
+    """Checking a job and building its model and data, of either task, reads every key that this project adds."""
+    common = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "SOLVER.EPOCHS", 1.0]
+    common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     digits = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(config_file.parent / "digits")]
-    classification = load_config(str(ROOT / "configs/digits/seesaw.yaml"), digits)
-    read = set()
-    for cfg in (detection, classification):
-        with monkeypatch.context() as context:
-            read |= keys_read(cfg, context)
-    of_cascade = {key for key in added_keys() if "CASCADE" in key or key.endswith("PER_STAGE")}
-    assert set(added_keys()) - (of_cascade if head == "SeesawROIHeads" else set()) <= read
-
-
-def keys_read(cfg, monkeypatch) -> set:
-    paths = {id(cfg): ""}
-    for key in config_keys(cfg):
-        node = cfg
-        for part in key.split("."):
-            node = node[part]
-        paths[id(node)] = key + "."
-    read = set()
+    configs = [load_config(str(config_file), [*common, *job]) for job in JOBS]
+    configs.append(load_config(str(ROOT / "configs/digits/seesaw.yaml"), digits))
+    paths, read = {}, set()
     plain = CfgNode.__getattr__
 
     def traced(node, name):
@@ -116,10 +122,17 @@ def keys_read(cfg, monkeypatch) -> set:
         return plain(node, name)
 
     monkeypatch.setattr(CfgNode, "__getattr__", traced)
-    check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
-    build_model(cfg)
-    Trainer.build_train_loader(cfg)
-    return read
+    for cfg in configs:
+        paths = {id(cfg): ""}
+        for key in config_keys(cfg):
+            node = cfg
+            for part in key.split("."):
+                node = node[part]
+            paths[id(node)] = key + "."
+        check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
+        build_model(cfg)
+        Trainer.build_train_loader(cfg)
+    assert set(added_keys()) <= read
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)

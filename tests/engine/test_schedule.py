@@ -61,6 +61,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     """In place, the same for every number of GPUs, and for good: the saved config resolves to itself."""
     overrides = ["SOLVER.EPOCHS", "2.5", "SOLVER.STEP_EPOCHS", "[1]", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
     overrides += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
+    overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
     cfg = load_config(str(config_file), [*overrides, "DATALOADER.REPEAT_ROUNDING", rounding])
     cfg.SOLVER.IMS_PER_BATCH = 16
     job = {"eval_only": False, "resume": False, "overwrite": False, "world_size": world_size}
@@ -71,6 +72,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     found = cfg.SOLVER
     resolved = (found.MAX_ITER, found.STEPS, found.BASE_LR)
     assert resolved == (round(2.5 * per_epoch), (per_epoch,), lr * 2)
+    assert round(1.5 * per_epoch) == cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER
     resolved = cfg.dump()
     check_job(cfg, **job)
     assert cfg.dump() == resolved
@@ -141,6 +143,14 @@ def test_the_learning_rate_falls_at_the_end_of_the_epoch():
         (
             ["SOLVER.EPOCHS", 0.0, "SOLVER.REFERENCE_BATCH_SIZE", 16, "SOLVER.REFERENCE_WORLD_SIZE", 8],
             r"SOLVER\.REFERENCE_BATCH_SIZE: expected 0",
+        ),
+        (
+            ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 24.0],
+            r"CLS_LOSS\.PCB\.START_EPOCH: expected a number between 0 and SOLVER\.EPOCHS 24, found 24\.0",
+        ),
+        (
+            ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 1.0, "SOLVER.EPOCHS", 0.0],
+            r"PCB\.START_EPOCH: .*with SOLVER\.EPOCHS 0 there is START_ITER",
         ),
         (["DATALOADER.SAMPLER_TRAIN", "Other"], r"DATALOADER\.SAMPLER_TRAIN: .*TrainingSampler or .*found 'Other'"),
     ],

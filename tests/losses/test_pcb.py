@@ -101,7 +101,7 @@ def test_literal_equations(seed):
         rows = (logits.tolist(), labels.tolist())
         confusion, counts = reference.update(confusion, counts, *rows, 0.7, "softmax")
         np.testing.assert_allclose(loss.confusion, confusion, rtol=1e-12)
-        assert loss.class_counts.tolist() == counts
+        assert loss.seen_counts.tolist() == counts
         expected = reference.softmax_loss(*rows, weights.tolist(), 7.0, confusion, 0.4)
         assert losses["loss_cls"].item() == pytest.approx(expected, rel=1e-12)
 
@@ -171,7 +171,7 @@ def test_a_cold_matrix_keeps_hard_labels():
     for loss_class in (PairwiseClassBalance, AuthorsCrossEntropyPCB):
         loss = make(loss_class=loss_class)
         loss.steps += 1
-        loss.class_counts += 1
+        loss.seen_counts += 1
         loss.eval()
         results[loss_class] = value_and_grad(loss, arguments)
     theirs, ours = results[AuthorsCrossEntropyPCB], results[PairwiseClassBalance]
@@ -222,7 +222,7 @@ def test_resumed_equals_uninterrupted_with_the_wrapped_losss_state():
     for seed in range(2):
         loss(*batch(loss, seed))
     resumed.load_state_dict(loss.state_dict())
-    assert {"confusion", "class_counts", "steps", "loss.class_counts"} == set(loss.state_dict())
+    assert {"confusion", "seen_counts", "steps", "loss.class_counts"} == set(loss.state_dict())
     first, second = (value_and_grad(each, batch(loss, 2)) for each in (loss, resumed))
     assert torch.equal(first[1], second[1])
     assert torch.equal(loss.confusion, resumed.confusion)

@@ -45,7 +45,7 @@ def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
         start_iter=1000 if before else 0,
     ).to(dtype)
     loss.confusion.copy_(torch.as_tensor(arrays["init_fg_confusion_matrix"]))
-    loss.class_counts.copy_(torch.as_tensor(arrays["init_num_inst_cnt"]).long())
+    loss.seen_counts.copy_(torch.as_tensor(arrays["init_num_inst_cnt"]).long())
     loss.steps += 1  # a sequence may begin inside a step
     return loss
 
@@ -61,7 +61,7 @@ def run(loss, arrays, call, dtype=torch.float64, weighted=True):
 
 def assert_buffers(loss, call, tolerance=golden.EXACT):
     golden.assert_matches(loss.confusion, call["buf_fg_confusion_matrix"], tolerance)
-    assert loss.class_counts.tolist() == call["buf_num_inst_cnt"].tolist()
+    assert loss.seen_counts.tolist() == call["buf_num_inst_cnt"].tolist()
     if call["buf_cum_samples"] is not None:
         assert loss.loss.class_counts.tolist() == call["buf_cum_samples"].tolist()
     if call["buf_pos_grad"] is not None:

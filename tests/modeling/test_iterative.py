@@ -89,7 +89,7 @@ def authors():
     loss = Weighted(4, loss=CrossEntropyLoss(4), alpha=0.4)
     heads = explicit_heads(features, 4, loss)
     loss.confusion.copy_(torch.from_numpy(arrays["init_fg_confusion_matrix"]))
-    loss.class_counts.copy_(torch.from_numpy(arrays["init_num_inst_cnt"]).long())
+    loss.seen_counts.copy_(torch.from_numpy(arrays["init_num_inst_cnt"]).long())
     loss.label_weights = torch.from_numpy(arrays["label_weights"])
     for theirs, ours in parameters(heads).items():
         ours.data.copy_(torch.from_numpy(arrays[f"param_{theirs}"]))
@@ -136,7 +136,7 @@ def test_the_authors_step(authors):
         else:
             golden.assert_matches(parameter.grad.norm(), arrays[f"gnorm_{name}"], golden.EXACT)
     golden.assert_matches(heads.box_predictor.cls_loss.confusion, arrays["buf_fg_confusion_matrix"], golden.EXACT)
-    assert heads.box_predictor.cls_loss.class_counts.tolist() == arrays["buf_num_inst_cnt"].tolist()
+    assert heads.box_predictor.cls_loss.seen_counts.tolist() == arrays["buf_num_inst_cnt"].tolist()
 
 
 def test_the_authors_predictions_in_each_iteration(authors):
@@ -209,9 +209,9 @@ def test_a_step_is_one_step_for_the_loss_and_counts_every_iteration():
     step(model, tiny_batch())
     step(model, tiny_batch())
     assert loss.steps == 2
-    assert torch.equal(loss.class_counts, loss.loss.class_counts[:-1])
-    assert loss.class_counts.sum() % 3 == 0
-    assert loss.class_counts.sum() > 0
+    assert torch.equal(loss.seen_counts, loss.loss.class_counts[:-1])
+    assert loss.seen_counts.sum() % 3 == 0
+    assert loss.seen_counts.sum() > 0
 
 
 def test_weights_of_the_iterations():
