@@ -15,6 +15,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_cascade(cfg)
     _add_backbone(cfg)
     _add_classifier(cfg)
+    _add_decoupled(cfg)
     _add_data(cfg)
     _add_solver(cfg)
 
@@ -46,7 +47,8 @@ def _add_box_head(cfg: CN) -> None:
 
     _add_other_losses(box_head.CLS_LOSS)
 
-    # The last layer of the classifier: "NormedLinear" (paper, section 3.2) or "Linear".
+    # The last layer of the classifier: "NormedLinear" (paper, section 3.2), "Linear", or "LWSLinear": a trained linear
+    # classifier of which only one scale for each logit is learned (learnable weight scaling, Kang et al., ICLR 2020).
     box_head.CLS_PREDICTOR = CN()
     box_head.CLS_PREDICTOR.NAME = "NormedLinear"
     # tau > 0, scale of the cosine in NormedLinear.
@@ -192,6 +194,22 @@ def _add_classifier(cfg: CN) -> None:
     cfg.INPUT.CLASSIFICATION.COLOR_JITTER = 0.0
 
 
+def _add_decoupled(cfg: CN) -> None:
+    # Decoupled training (Kang et al., ICLR 2020; paper, Table 9): a second training of a part of a trained model. In
+    # these keys a pattern is the name of a parameter or of a module, which stands for all that is in it; * and ? are
+    # wildcards, dots included. A pattern that matches nothing is an error.
+    cfg.MODEL.FREEZE = CN()
+    # Patterns of what is frozen, ["*"] for all: no gradient, batch normalization and dropout in evaluation mode. [] is
+    # nothing. Losses and what they count go on.
+    cfg.MODEL.FREEZE.NAMES = []
+    # Patterns of what is not, although NAMES says so: ["roi_heads.box_predictor*.cls_score"] is the classifier's last
+    # layer, in all stages of a cascade.
+    cfg.MODEL.FREEZE.EXCEPT = []
+    # Patterns of what is left out when a training starts from MODEL.WEIGHTS: it keeps its initial values although the
+    # file has others (cRT: the classifier's last layer). A resume and --eval-only load everything.
+    cfg.MODEL.WEIGHTS_EXCEPT = []
+
+
 def _add_data(cfg: CN) -> None:
     # Data sets to register, each a mapping:
     #   NAME    how DATASETS.TRAIN and DATASETS.TEST call it
@@ -214,6 +232,9 @@ def _add_data(cfg: CN) -> None:
     # (a, b), 1 <= a < b: a category is rare with at most a training images, common with at most b, else
     # frequent. The default is LVIS's. For image classification these are few, medium and many shots: [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
+
+    # DATALOADER.SAMPLER_TRAIN has one name more than in Detectron2: "ClassAwareSampler" chooses a category uniformly,
+    # then an image with it (class-balanced sampling, Kang et al.).
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).

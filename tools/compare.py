@@ -5,10 +5,10 @@
 
 A comparison is a list of rows in a YAML file: name, config (relative to the project), and overrides. A row with
 "after" starts from the final weights of the row of that name, which stands above it, with the same seed. With
-"convert", a command of tools/ and its options, it trains nothing: the command makes its weights of those, and they are
-evaluated. Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row that stands in several comparisons
-is trained once, finished runs are not repeated, and interrupted ones go on. The table goes to OUTPUT/<comparison>.md
-and to the terminal.
+"convert", a command of tools/ with {weights}, {output} and {config} in it, it trains nothing: the command makes its
+weights of those, and they are evaluated. Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row
+that stands in several comparisons is trained once, finished runs are not repeated, and interrupted ones go on. The
+table goes to OUTPUT/<comparison>.md and to the terminal.
 """
 
 import argparse
@@ -62,9 +62,9 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
     source = str(folder_of(row["after"], seed, output) / "model_final.pth")
     if "convert" not in row:
         return [[*arguments, "--resume", "MODEL.WEIGHTS", source, *settings]]
-    tool, *options = row["convert"].split()
-    convert = [f"tools/{tool}", "--config-file", row["config"], "--weights", source, "--output", str(weights), *options]
-    return [[*convert, *settings], [*arguments, "--eval-only", "MODEL.WEIGHTS", str(weights), *settings]]
+    words = {"weights": source, "output": weights, "config": row["config"]}
+    convert = [word.format(**words) for word in f"tools/{row['convert']}".split()]
+    return [convert, [*arguments, "--eval-only", "MODEL.WEIGHTS", str(weights), *settings]]
 
 
 def train(row: dict, seed: int, output: Path) -> dict:

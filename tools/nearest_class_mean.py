@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Make a nearest-class-mean classifier of a trained image classifier (NCM; Kang et al., ICLR 2020, section 4.2).
 
-    python tools/nearest_class_mean.py --config-file configs/digits/ncm.yaml \
-        --weights output/digits/ce/model_final.pth --output output/digits/ncm/model_final.pth
+    python tools/nearest_class_mean.py output/digits/ce/model_final.pth output/digits/ncm/model_final.pth \
+        --config-file configs/digits/ncm.yaml
     python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
         MODEL.WEIGHTS output/digits/ncm/model_final.pth
 
@@ -17,9 +17,9 @@ from pathlib import Path
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="a .pth file of a trained image classifier")
+    parser.add_argument("output", type=Path, help="the .pth file to write")
     parser.add_argument("--config-file", required=True, help="of the classifier to make")
-    parser.add_argument("--weights", required=True, help="checkpoint of the trained classifier")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("opts", nargs="*", help="overrides: KEY VALUE ...")
     return parser
 
@@ -31,7 +31,7 @@ def main(arguments=None) -> int:
 
     args = argument_parser().parse_args(arguments)
     try:
-        cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.weights, *args.opts])
+        cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
         class_mean_checkpoint(cfg, args.output)
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
+from seesaw_d2.data.class_aware import ClassAwareSampler
 from seesaw_d2.data.classification.entries import LabelledImages
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
@@ -24,6 +25,7 @@ from seesaw_d2.data.validation import validate_datasets
 __all__ = [
     "AnnotationFile",
     "CategoryStatistics",
+    "ClassAwareSampler",
     "ClassificationMapper",
     "DatasetEntry",
     "LabelledImages",

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data.build import filter_images_with_only_crowd_annotations
 
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.catalog import load_dataset
 from seesaw_d2.data.sampling import ROUNDINGS, category_repeat_factors, image_repeat_factors
-from seesaw_d2.data.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups
+from seesaw_d2.data.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups, training_statistics
+from seesaw_d2.errors import DataError
 
 GROUP_NAMES = ("rare", "common", "frequent")
 # How images are sampled: each once, or by repeat factors with one of the roundings.
@@ -110,3 +115,34 @@ def _instances(records) -> tuple[np.ndarray, np.ndarray]:
     ]
     image, category = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return image, category
+
+
+def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
+    """Analyze DATASETS.TRAIN as its annotation files have it; image files are not looked at.
+
+    Images without objects are left out where DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out of training.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        repeat_threshold: t; default: DATALOADER.REPEAT_THRESHOLD.
+
+    Raises:
+        ConfigError, DataError: as ``training_statistics``; a data set has no annotations.
+    """
+    statistics = training_statistics(cfg)
+    records = []
+    for name in cfg.DATASETS.TRAIN:
+        found = load_dataset(name)
+        if "annotations" not in found[0]:
+            raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
+        records += found
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+    return analyze_sampling(
+        records,
+        len(statistics.names),
+        repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeat_threshold is None else repeat_threshold,
+        names=statistics.names,
+        groups=frequency_groups(statistics.image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS),
+        **repeat_factor_options(cfg),
+    )

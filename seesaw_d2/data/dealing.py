@@ -26,9 +26,17 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
 
     Returns:
         I dicts with "image_id" and "annotations", which hold a "category_id" alone.
+
+    Raises:
+        DataError: there are too few images for a category, or too many to have an object each.
     """
     rng = np.random.default_rng(seed)
     image_count, instance_count = np.asarray(image_count), np.asarray(instance_count)
+    if not max(1, image_count.max()) <= num_annotated <= min(num_images, image_count.sum()):
+        raise DataError(
+            f"annotated images: expected {max(1, image_count.max())} (the most frequent category's) to "
+            f"{min(num_images, image_count.sum())} of {num_images}, found {num_annotated}"
+        )
     annotations = [[] for _ in range(num_images)]
     first = rng.multivariate_hypergeometric(image_count, num_annotated)
     firsts = np.split(rng.permutation(num_annotated), np.cumsum(first)[:-1])

@@ -9,9 +9,13 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.class_aware import ClassAwareSampler
 from seesaw_d2.errors import ConfigError
 
-UNIFORM, REPEATED = "TrainingSampler", "RepeatFactorTrainingSampler"
+UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
+# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted), and this project's.
+SAMPLERS = (UNIFORM, REPEATED, CLASS_AWARE, "RandomSubsetTrainingSampler")
+MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
 ROUNDINGS = ("stochastic", "ceil")
 
 
@@ -51,7 +55,9 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
 
 
 def build_sampler(cfg: CfgNode, records):
-    """The training sampler of repeat factors rounded up; None where Detectron2 builds the right one by itself."""
+    """The class-aware sampler, or that of repeat factors rounded up; None where Detectron2 builds the right one."""
+    if cfg.DATALOADER.SAMPLER_TRAIN == CLASS_AWARE:
+        return ClassAwareSampler(records)
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED or cfg.DATALOADER.REPEAT_ROUNDING != "ceil":
         return None
     # Its seed is drawn from the generators that SEED sets, and is the same in every process.
@@ -61,6 +67,7 @@ def build_sampler(cfg: CfgNode, records):
 def epoch_length(cfg: CfgNode, records) -> float:
     """Images in one epoch of the configured sampler: the sum of the repeat factors, or else I.
 
+    The class-aware sampler has no epochs of its own: I images are called one (eqlv2's configs draw 12 times I).
     With "stochastic" rounding that is the mean: an epoch is a little longer or shorter.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
@@ -74,8 +81,12 @@ def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
 
 
 def validate_sampling(cfg: CfgNode) -> None:
-    """Raise ConfigError for a rounding that does not exist or a negative threshold."""
+    """Raise ConfigError for a sampler or a rounding that does not exist, or a negative threshold."""
     node = cfg.DATALOADER
+    if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
+        raise ConfigError(
+            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(SAMPLERS)}, found {node.SAMPLER_TRAIN!r}"
+        )
     if node.REPEAT_ROUNDING not in ROUNDINGS:
         choices = " or ".join(f'"{name}"' for name in ROUNDINGS)
         raise ConfigError(f"DATALOADER.REPEAT_ROUNDING: expected {choices}, found {node.REPEAT_ROUNDING!r}")

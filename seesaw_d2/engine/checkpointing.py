@@ -15,6 +15,7 @@ from seesaw_d2.engine.torchvision_weights import (
 )
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.utils.names import select
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
@@ -22,18 +23,22 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     Starting a training from weights that do not fit everywhere (a COCO model for another data set, a softmax
     classifier for a Seesaw head) is normal: those parameters keep their initial values, and a warning lists them.
-    Evaluating or resuming with them is not: that raises ``WeightsError``.
+    Evaluating or resuming with them is not, nor is a frozen parameter that nothing would ever train: that raises
+    ``WeightsError``.
 
     ``torchvision://resnet50`` (and others), and files of torchvision's ResNet weights, are converted: they must fit the
     backbone in every layer, and leave the rest of the model as it is.
 
     Args:
         strict: raise also in ``load(path, checkpointables=[])``.
+        left_out: patterns (``utils.names.matches``) of the parameters and buffers that ``load(path,
+            checkpointables=[])``, the start of a training, leaves at their initial values although the file has others.
     """
 
-    def __init__(self, model, save_dir="", *, strict=False, **kwargs):
+    def __init__(self, model, save_dir="", *, strict=False, left_out=(), **kwargs):
         super().__init__(model, save_dir, **kwargs)
         self.strict = strict
+        self.left_out = select(self.model.state_dict(), left_out, "MODEL.WEIGHTS_EXCEPT")
 
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
@@ -41,7 +46,18 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self._backbone = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
-        return super().load(path, checkpointables)
+        if self._must_fit or not path:
+            return super().load(path, checkpointables)
+        # Put back afterwards, so that it holds for every format of checkpoint and its names.
+        # Not by load_state_dict: FrozenBatchNorm2d resets the statistics that a state lacks.
+        state = self.model.state_dict()
+        initial = {name: state[name].clone() for name in sorted(self.left_out)}
+        extra = super().load(path, checkpointables)
+        for name, value in initial.items():
+            state[name].copy_(value)
+        if initial:
+            self.logger.info(f"{path}: left out (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
+        return extra
 
     def _load_file(self, filename):
         try:
@@ -57,21 +73,35 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def _log_incompatible_keys(self, incompatible) -> None:
         if self._backbone is not None:
             self._check_backbone(incompatible)
-            if not self._must_fit:
+        problems = self._problems(incompatible)
+        if not self._must_fit:
+            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "left out by MODEL.WEIGHTS_EXCEPT")})
+            problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
+            if self._backbone is not None:
                 self.logger.info(f"{self._path}: loaded into {self._backbone}*; all else keeps its initial values")
                 return
-        parameters = {name for name, _ in self.model.named_parameters()}
-        wrong = _shape_lines(incompatible)
-        missing = [f"{name}: not in the file" for name in incompatible.missing_keys if name in parameters]
-        if wrong or missing:
-            self._complain(wrong + missing)
+        if problems:
+            self._complain([f"{name}: {problem}" for name, problem in problems.items()])
         if incompatible.unexpected_keys:
             names = ", ".join(incompatible.unexpected_keys)
             self.logger.warning(f"{self._path}: not used by this model: {names}")
 
+    def _problems(self, incompatible) -> dict[str, str]:
+        """Parameters that the file does not have, and what it has in another shape, each with what is wrong."""
+        parameters = {name for name, _ in self.model.named_parameters()}
+        problems = {name: "not in the file" for name in incompatible.missing_keys if name in parameters}
+        return {**problems, **_wrong_shapes(incompatible)}
+
+    def _check_frozen(self, problems: dict[str, str]) -> None:
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
+        if lines:
+            listed = "\n  ".join(lines)
+            raise WeightsError(f"{self._path}: frozen parameters would keep their initial values for ever:\n  {listed}")
+
     def _check_backbone(self, incompatible) -> None:
         """Every layer of the backbone was in the file, and every layer in the file is the backbone's."""
-        lines = _shape_lines(incompatible)
+        lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
         lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
         lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
         if lines:
@@ -108,11 +138,11 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
 
-def _shape_lines(incompatible) -> list[str]:
-    return [
-        f"{name}: expected shape {tuple(model)}, found {tuple(found)}"
+def _wrong_shapes(incompatible) -> dict[str, str]:
+    return {
+        name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes
-    ]
+    }
 
 
 def check_weights_file(path: str) -> None:

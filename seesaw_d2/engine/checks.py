@@ -3,20 +3,22 @@
 import difflib
 import functools
 import glob
+import logging
 import os
 import shutil
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
-from seesaw_d2.engine.checkpointing import check_weights_file
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling import freeze
 
 # What a training run leaves in OUTPUT_DIR and would lose or mix with another's.
 RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
@@ -46,6 +48,7 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     task.check_model(cfg)
     if eval_only:
         return None
+    check_partial_training(cfg, resume=resume)
     schedule = apply_schedule(cfg)
     check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
     return schedule
@@ -93,6 +96,33 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
         check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
         check_weights_file(cfg.MODEL.WEIGHTS)
+
+
+def check_partial_training(cfg: CfgNode, *, resume: bool) -> None:
+    """``MODEL.FREEZE`` and ``MODEL.WEIGHTS_EXCEPT`` fit the model and its weights.
+
+    Only building the model and loading the weights can tell, so a job with these keys does both twice; the
+    first time on the CPU.
+    """
+    names, exceptions, left_out = cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT, cfg.MODEL.WEIGHTS_EXCEPT
+    scales_weights = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear"
+    if not (names or exceptions or left_out or scales_weights):
+        return
+    on_cpu = cfg.clone()
+    on_cpu.defrost()
+    on_cpu.MODEL.DEVICE = "cpu"
+    model = freeze(build_model(on_cpu), names, exceptions)
+    checkpointer = SeesawCheckpointer(model, left_out=left_out)
+    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+        return
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError(
+            "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
+            "classifier LWSLinear train only a part of it; found none"
+        )
+    checkpointer.logger = logging.Logger("silent")  # the training says it all again
+    checkpointer.logger.addHandler(logging.NullHandler())
+    checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:

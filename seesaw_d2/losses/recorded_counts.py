@@ -9,9 +9,8 @@ import os
 import re
 from dataclasses import dataclass
 
-import torch
-
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.checkpoints import read_checkpoint
 
 # Mask R-CNN has one predictor, Cascade a list of them.
 _BUFFER = re.compile(r"(?:^|\.)box_predictor(?:\.(\d+))?\.(?:.+\.)?class_counts$")
@@ -76,7 +75,7 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     """
     if os.path.exists(path):
         raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
-    state = _load(checkpoint)
+    state = read_checkpoint(checkpoint)
     buffers = {match: value for name, value in state["model"].items() if (match := _BUFFER.search(name))}
     found = {int(match.group(1) or 0): value for match, value in buffers.items()}
     if not found:
@@ -89,15 +88,3 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         json.dump(content, file)
     os.replace(path + ".tmp", path)
     return RecordedCounts(path, stages)
-
-
-def _load(checkpoint: str) -> dict:
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"{checkpoint}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # torn or other files: PyTorch raises many types
-        raise WeightsError(f"{checkpoint}: expected a PyTorch checkpoint, found a torn or other file") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise WeightsError(f'{checkpoint}: expected a checkpoint with the weights below "model"')
-    return state

@@ -2,9 +2,11 @@
 
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
+from .freeze import freeze
 from .image_backbone import ImageBackbone, build_image_backbone
 from .image_classifier import ImageClassifier
 from .iterative import FeatureUpdate, IterativeROIHeads
+from .lws import LWSLinear
 from .mask_head import NormedMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
@@ -19,6 +21,7 @@ __all__ = [
     "ImageBackbone",
     "ImageClassifier",
     "IterativeROIHeads",
+    "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -29,4 +32,5 @@ __all__ = [
     "build_image_backbone",
     "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
+    "freeze",
 ]

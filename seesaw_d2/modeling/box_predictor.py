@@ -15,10 +15,11 @@ from torch import nn
 from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.metrics import log_classification_metrics
 from seesaw_d2.modeling.normalized import NormedLinear
 
-CLASSIFIERS = ("NormedLinear", "Linear")
+CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 
 
 class SeesawBoxPredictor(FastRCNNOutputLayers):
@@ -30,8 +31,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     Args:
         input_shape: shape of the box head's output.
         cls_loss: its ``num_classes`` must be ``num_classes``.
-        cls_predictor: "NormedLinear" or "Linear".
-        temperature: > 0, tau of NormedLinear; unused with "Linear".
+        cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
+        temperature: > 0, tau of NormedLinear; unused with the others.
         frequency_groups: called without arguments at the first training step; returns (C,) int array, 0 rare,
             1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known.
         kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
@@ -120,7 +121,7 @@ def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, 
     if name == "NormedLinear":
         layer = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
     else:
-        layer = nn.Linear(in_features, cls_loss.num_logits)
+        layer = (nn.Linear if name == "Linear" else LWSLinear)(in_features, cls_loss.num_logits)
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
     bias = cls_loss.initial_bias()

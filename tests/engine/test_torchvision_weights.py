@@ -6,13 +6,13 @@ import os
 
 import pytest
 import torch
-import torchvision
 from detectron2.modeling import build_backbone, build_model
 
 from seesaw_d2.engine import SeesawCheckpointer, load_config, torchvision_weights
 from seesaw_d2.engine.checks import check_weights
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.modeling.norm_eval_resnet import FixedStatisticsBatchNorm2d
+from tests.resnets import random_resnet
 
 BASE = "configs/Base-LVIS-mask_rcnn.yaml"
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -24,19 +24,6 @@ def config(depth=18, **overrides):
         {"MODEL.DEVICE": "cpu", "MODEL.RESNETS.RES2_OUT_CHANNELS": 64 if depth < 50 else 256} | weights | overrides
     )
     return load_config(BASE, [word for pair in overrides.items() for word in pair])
-
-
-def random_resnet(depth, **kwargs):
-    """torchvision's ResNet, not in its trivial initial state: every statistic and every affine parameter counts."""
-    torch.manual_seed(depth)
-    model = getattr(torchvision.models, f"resnet{depth}")(**kwargs)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(std=0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            torch.nn.init.uniform_(module.weight, 0.3, 0.6)
-            torch.nn.init.normal_(module.bias, std=0.1)
-    return model.eval()
 
 
 def torchvision_features(model, x):

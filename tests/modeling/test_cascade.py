@@ -8,6 +8,7 @@ from detectron2.structures import pairwise_iou
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.recorded_counts import record_class_counts
 from seesaw_d2.modeling import SeesawCascadeROIHeads
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 
@@ -220,3 +221,18 @@ def test_wrong_arguments():
         SeesawCascadeROIHeads(**{**arguments, "stage_loss_weights": [1.0]})
     with pytest.raises(ValueError, match="mask_head: expected one or 3"):
         SeesawCascadeROIHeads(**{**arguments, "mask_head": [arguments["mask_head"]]})
+
+
+def test_recorded_counts_go_to_their_stages(tmp_path):
+    """From one training's checkpoint into another model, where neither training nor loading changes them."""
+    model = build()
+    losses_of(model)
+    counted = [predictor.cls_loss.class_counts.clone() for predictor in model.roi_heads.box_predictor]
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    record_class_counts(str(tmp_path / "model.pth"), str(tmp_path / "counts.json"))
+    fixed = build("MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS", str(tmp_path / "counts.json"))
+    losses_of(fixed)
+    fixed.load_state_dict(build().state_dict())
+    found = [predictor.cls_loss.class_counts for predictor in fixed.roi_heads.box_predictor]
+    assert [counts.tolist() for counts in found] == [counts.tolist() for counts in counted]
+    assert counted[0].tolist() != counted[2].tolist()

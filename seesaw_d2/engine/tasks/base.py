@@ -1,5 +1,6 @@
 """What the engine must know of a task, and nothing else in it does."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ class Task:
     data set needs is told by its metadata, as in Detectron2.
     """
 
+    num_classes_key: str
     # Config keys that name a registered class, beside MODEL.META_ARCHITECTURE.
     registries: Mapping[str, Registry]
     # (cfg, training=bool): checks the data sets; raises ConfigError, DataError.
@@ -26,3 +28,7 @@ class Task:
     load_training_records: Callable[[CfgNode], list[dict[str, Any]]]
     build_train_loader: Callable[[CfgNode], Iterable]
     build_test_loader: Callable[[CfgNode, str], Iterable]
+
+    def num_classes(self, cfg: CfgNode) -> int:
+        """C, what the config's key for it says."""
+        return functools.reduce(getattr, self.num_classes_key.split("."), cfg)

@@ -25,6 +25,7 @@ def check_classifier(cfg: CfgNode) -> None:
 
 
 CLASSIFICATION = Task(
+    num_classes_key="MODEL.CLASSIFIER.NUM_CLASSES",
     registries={"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY},
     validate_datasets=validate_labelled_images,
     check_model=check_classifier,

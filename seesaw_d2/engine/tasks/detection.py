@@ -48,6 +48,7 @@ def check_loss(cfg: CfgNode) -> None:
 
 
 DETECTION = Task(
+    num_classes_key="MODEL.ROI_HEADS.NUM_CLASSES",
     registries={
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
         "MODEL.PROPOSAL_GENERATOR.NAME": PROPOSAL_GENERATOR_REGISTRY,
