@@ -64,6 +64,13 @@ def _add_other_losses(cls_loss: CN) -> None:
     cls_loss.EQL.LAMBDA = 1.77e-3
     cls_loss.EQL.PRIOR = 0.001
 
+    # SoftmaxEqualizationLoss (the same paper's form for image classification).
+    cls_loss.SOFTMAX_EQL = CN()
+    # lambda >= 0, as in EQL; the default is 50 images of ImageNet-LT's 115,846.
+    cls_loss.SOFTMAX_EQL.LAMBDA = 4.3e-4
+    # 0 <= gamma <= 1, how often a tail class is left out of another class's softmax. 0: never, which is cross-entropy.
+    cls_loss.SOFTMAX_EQL.GAMMA = 0.9
+
     # EqualizationLossV2 (Tan et al., CVPR 2021).
     cls_loss.EQL_V2 = CN()
     # gamma > 0 and mu >= 0, slope and middle of the map from gradient ratio to weight (equation 4).

@@ -29,7 +29,7 @@ def main(arguments=None) -> int:
     from seesaw_d2.engine.class_means import class_mean_checkpoint
     from seesaw_d2.errors import SeesawError
 
-    args = argument_parser().parse_args(arguments)
+    args = argument_parser().parse_intermixed_args(arguments)
     try:
         cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
         class_mean_checkpoint(cfg, args.output)

@@ -17,7 +17,11 @@ from seesaw_d2.errors import ConfigError
 
 # torchvision's names, by its own building function; it has no ResNet-10, the small network of ImageNet-LT's first
 # paper (Liu et al., CVPR 2019).
-TORCHVISION = sorted(name for name in torchvision.models.list_models(module=resnet) if name.startswith("res"))
+TORCHVISION = sorted(
+    name
+    for name in torchvision.models.list_models(module=torchvision.models)
+    if name.startswith(("resnet", "resnext", "wide_resnet"))
+)
 NAMES = ("tiny", "resnet10", *TORCHVISION)
 _TIMM = "timm/"
 _TINY_WIDTHS = (32, 64, 128)

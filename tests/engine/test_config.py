@@ -75,6 +75,8 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.EPS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SOFTMAX_EQL.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SOFTMAX_EQL.LAMBDA",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
             "MODEL.ROI_ITERATIVE_HEAD.FC_DIM",
@@ -105,7 +107,11 @@ ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CL
 JOBS = [
     ["MODEL.ROI_HEADS.NAME", "SeesawCascadeROIHeads", "MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000],
     [*ITERATIVE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"],
-    *([*MASK, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", name] for name, _ in LOSS_REGISTRY),
+    *(
+        [*MASK, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", name]
+        for name, loss in LOSS_REGISTRY
+        if loss.backgrounds != ("none",)
+    ),
 ]
 
 
@@ -115,7 +121,7 @@ def test_each_key_is_read(config_file, monkeypatch):
     common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     digits = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(config_file.parent / "digits")]
     configs = [load_config(str(config_file), [*common, *job]) for job in JOBS]
-    configs.append(load_config(str(ROOT / "configs/digits/seesaw.yaml"), digits))
+    configs += [load_config(str(ROOT / f"configs/digits/{name}.yaml"), digits) for name in ("seesaw", "eql")]
     paths, read = {}, set()
     plain = CfgNode.__getattr__
 

@@ -11,8 +11,8 @@ from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import check_names
 
 ROOT = Path(compare.__file__).parents[1]
-FILE = ROOT / "tools/glyph_comparisons.yaml"
-COMPARISONS = yaml.safe_load(FILE.read_text())
+FILES = sorted((ROOT / "tools").glob("*_comparisons.yaml"))
+COMPARISONS = [(path, name) for path in FILES for name in yaml.safe_load(path.read_text())]
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
