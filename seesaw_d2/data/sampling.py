@@ -41,8 +41,8 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
     """How often each image is drawn in an epoch on average: (I,) float32; r(I) = max of r(c) over its categories.
 
     The factors are Detectron2's. "ceil" rounds each up, as MMDetection's ``ClassBalancedDataset`` does; Detectron2's
-    sampler has nothing left to round then. An image without annotations has 1, in its own place: a release of
-    the reference left it out, and so gave every image after it its neighbour's factor.
+    sampler has nothing left to round then. An image without annotations has 1, in its own place: releases of
+    the reference left it out, and so gave every image after it another one's factor (mmengine pull request 1048).
 
     Args:
         records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
