@@ -240,8 +240,10 @@ def _add_data(cfg: CN) -> None:
     # frequent. The default is LVIS's. For image classification these are few, medium and many shots: [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
-    # DATALOADER.SAMPLER_TRAIN has one name more than in Detectron2: "ClassAwareSampler" chooses a category uniformly,
-    # then an image with it (class-balanced sampling, Kang et al.).
+    # DATALOADER.SAMPLER_TRAIN has three names more than in Detectron2, for Kang et al.'s ways: "ClassAwareSampler"
+    # chooses a category uniformly, then an image with it (class-balanced); "SquareRootSampler" chooses it in
+    # proportion to the square root of its images; "ProgressivelyBalancedSampler" goes from all images alike to all
+    # categories alike.
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).

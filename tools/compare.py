@@ -40,7 +40,7 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     for row in comparisons[comparison]:
         overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
         above = {known["name"] for known in rows}
-        if row.get("after", row["name"]) not in {row["name"]} | above:
+        if "after" in row and row["after"] not in above:
             raise SystemExit(f"error: {path}: {row['name']}: after: expected a row above it, found {row['after']!r}")
         extra = {key: row[key] for key in ("after", "convert") if key in row}
         rows.append({"name": row["name"], "config": row["config"], "overrides": overrides, **extra})

@@ -2,7 +2,7 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.class_aware import ClassAwareSampler
+from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.classification.entries import LabelledImages
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
@@ -29,6 +29,8 @@ __all__ = [
     "ClassificationMapper",
     "DatasetEntry",
     "LabelledImages",
+    "ProgressivelyBalancedSampler",
+    "SquareRootSampler",
     "build_classification_test_loader",
     "build_classification_train_loader",
     "build_test_loader",

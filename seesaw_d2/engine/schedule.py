@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from detectron2.config import CfgNode
 
-from seesaw_d2.data.sampling import CLASS_AWARE, REPEATED, UNIFORM, epoch_length
+from seesaw_d2.data.sampling import WITH_EPOCHS, epoch_length
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import ConfigError
 
@@ -128,10 +128,10 @@ def check_schedule(cfg: CfgNode) -> None:
         return
     _check_steps(solver.EPOCHS, list(solver.STEP_EPOCHS))
     sampler = cfg.DATALOADER.SAMPLER_TRAIN
-    if sampler not in (UNIFORM, REPEATED, CLASS_AWARE):
+    if sampler not in WITH_EPOCHS:
         raise ConfigError(
             f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs to know how long an epoch is, expected "
-            f"{UNIFORM}, {REPEATED} or {CLASS_AWARE}, found {sampler!r}"
+            f"one of {', '.join(WITH_EPOCHS)}, found {sampler!r}"
         )
 
 

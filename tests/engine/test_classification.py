@@ -55,6 +55,11 @@ def test_resume(tmp_path):
     assert torch.load(tmp_path / "run/model_final.pth", weights_only=True)["iteration"] == 4
 
 
+@pytest.mark.parametrize("sampler", ["SquareRootSampler", "ProgressivelyBalancedSampler"])
+def test_samplers(tmp_path, sampler):
+    assert run("ce", tmp_path / "run", "DATALOADER.SAMPLER_TRAIN", sampler) == 0
+
+
 @pytest.mark.parametrize("method", ["crt", "lws", "seesaw_decoupled"])
 def test_decoupled_training_leaves_the_backbone_alone(tmp_path, method):
     assert run("ce", tmp_path / "ce") == 0
