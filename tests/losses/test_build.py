@@ -65,10 +65,29 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
 def test_the_name_alone_is_a_config(name):
-    """BACKGROUND "auto" is the loss's own default; a detector's statistics are all that it needs."""
-    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]))
+    """BACKGROUND "auto" is the loss's own default; a data set's statistics are all that it needs."""
+    default = LOSS_REGISTRY.get(name).backgrounds[0]
+    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=default != "none")
     assert type(loss).__name__ == name
-    assert loss.background == LOSS_REGISTRY.get(name).backgrounds[0]
+    assert loss.background == default
+
+
+CLASSIFIERS = sorted(name for name, loss in LOSS_REGISTRY if "none" in loss.backgrounds)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_an_image_classifier_has_no_background(name):
+    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=False)
+    assert (loss.background, loss.num_logits) == ("none", 3)
+    with pytest.raises(ConfigError, match=r"BACKGROUND: expected .* \(for \w+ in an image classifier\)"):
+        build_loss(make_cfg(NAME=name, BACKGROUND="class"), 3, statistics([1, 8, 2]), has_background=False)
+
+
+def test_each_kind_of_model_has_losses_of_its_own():
+    with pytest.raises(ConfigError, match=r"NAME: .* 'SoftmaxEqualizationLoss'.* \(in a detector\)"):
+        build_loss(make_cfg(NAME="SoftmaxEqualizationLoss"), 3, statistics([1, 8, 2]))
+    with pytest.raises(ConfigError, match=r"NAME: .* 'BalancedGroupSoftmaxLoss'.* \(in an image classifier\)"):
+        build_loss(make_cfg(NAME="BalancedGroupSoftmaxLoss"), 3, statistics([1, 8, 2]), has_background=False)
 
 
 def test_the_others_get_every_value():
