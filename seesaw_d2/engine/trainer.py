@@ -1,6 +1,5 @@
 """Detectron2's default trainer with this project's data, evaluation and checkpoints."""
 
-import json
 import logging
 import os
 import weakref
@@ -13,6 +12,7 @@ from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.modeling import freeze
 
 
@@ -81,9 +81,12 @@ class Trainer(DefaultTrainer):
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:
-    folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "results.json")
-    with open(path + ".tmp", "w") as file:
-        json.dump(results, file, indent=1)
-    os.replace(path + ".tmp", path)
+    path = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json")
+    write_json(path, {task: _without_nan(metrics) for task, metrics in results.items()})
+
+
+def _without_nan(metrics):
+    """JSON has no nan: what could not be measured is null."""
+    if not isinstance(metrics, dict):
+        return metrics
+    return {name: None if value != value else value for name, value in metrics.items()}

@@ -66,6 +66,52 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
     assert torch.load(trained / "model_final.pth", weights_only=True)["iteration"] == 0
 
 
+def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_file, capsys):
+    before = {name: (trained / name).read_bytes() for name in files(trained)}
+    command = ["--config-file", str(config_file), "--overwrite"]
+    inside = str(trained / "model_final.pth")
+    wrong = (["MODEL.WEIGHTS", inside], ["SOLVER.IMS_PER_BATCH", "0"], ["MODEL.SMALL_RESNET.BLOCKS", "0"])
+    for overrides in wrong:
+        assert main([*command, *overrides]) == 2
+        assert before == {name: (trained / name).read_bytes() for name in files(trained)}
+    (trained / "mine.pth").write_bytes(b"not the run's")
+    (trained / "config.yaml").unlink()
+    assert main(command) == 2
+    assert "no config.yaml" in capsys.readouterr().err
+    assert (trained / "model_final.pth").exists()
+    (trained / "config.yaml").write_bytes(before["config.yaml"])
+    assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
+    assert (trained / "mine.pth").read_bytes() == b"not the run's"
+    assert not (trained / "model_0000001.pth").exists()
+
+
+@pytest.mark.parametrize("damage", ["absent", "torn", "list"])
+def test_resume_from_a_damaged_checkpoint_is_refused_by_name(trained, config_file, capsys, damage):
+    checkpoint = trained / "model_final.pth"
+    if damage == "absent":
+        checkpoint.unlink()
+    elif damage == "torn":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    else:
+        torch.save([1, 2], checkpoint)
+    for options in (["--resume"], ["--eval-only", "--resume"]):
+        assert main(["--config-file", str(config_file), *options]) == 2
+        error = capsys.readouterr().err
+        assert "error: " in error
+        assert "model_final.pth" in error
+        assert "Traceback" not in error
+
+
+def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
+    """A checkpoint that lacks batch normalization's statistics would give other numbers without a word."""
+    weights = torch.load(trained / "model_final.pth", weights_only=True)
+    weights["model"] = {name: value for name, value in weights["model"].items() if "running_" not in name}
+    torch.save(weights, trained / "stripped.pth")
+    arguments = ["--eval-only", "MODEL.WEIGHTS", str(trained / "stripped.pth")]
+    assert main(["--config-file", str(config_file), *arguments]) == 2
+    assert "running_mean: not in the file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,6 +133,14 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
         (["SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED"),
         (["--num-gpus", "3"], "3"),
         (["--resume", "--overwrite"], "--resume and --overwrite"),
+        (["SOLVER.IMS_PER_BATCH", "0"], "SOLVER.IMS_PER_BATCH: expected a positive multiple"),
+        (["SOLVER.MAX_ITER", "-1"], "SOLVER.MAX_ITER"),
+        (["SOLVER.LR_SCHEDULER_NAME", "Cosine"], "SOLVER.LR_SCHEDULER_NAME"),
+        (["DATALOADER.SAMPLER_TRAIN", "Foo"], "DATALOADER.SAMPLER_TRAIN"),
+        (["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "MODEL.ROI_MASK_HEAD.TEMPERATURE", "0"], "TEMPERATURE"),
+        (["OUTPUT_DIR", ""], "OUTPUT_DIR"),
+        (["OUTPUT_DIR", "setup.py/run"], "setup.py"),
+        (["MODEL.WEIGHTS", "https://localhost:1/weights.pth"], "cannot be fetched"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -97,7 +151,7 @@ def test_wrong_turns_end_at_once_and_write_nothing(config_file, capsys, monkeypa
     overrides = [a for a in arguments if a not in options]
     assert main(["--config-file", str(config_file), *options, *overrides]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert "error: " in error
     assert message in error
     assert "Traceback" not in error
     assert files(config_file.parent) == before
