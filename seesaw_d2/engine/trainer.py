@@ -9,8 +9,8 @@ from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
-from seesaw_d2.data import build_test_loader, build_train_loader
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.modeling import freeze
@@ -29,11 +29,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        return build_train_loader(cfg)
+        return task_of(cfg).build_train_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        return build_test_loader(cfg, dataset_name)
+        return task_of(cfg).build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):

@@ -1,8 +1,16 @@
-"""Evaluation of detections and masks: LVIS's metrics for every data set."""
+"""Evaluation: LVIS's metrics for detections and masks, accuracy by shots for labelled images."""
 
 from seesaw_d2.evaluation.build import build_evaluator
+from seesaw_d2.evaluation.classification import ClassificationEvaluator
 from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.metrics import METRICS, average_precision
 
-__all__ = ["METRICS", "LongTailEvaluator", "average_precision", "build_evaluator", "lvis_ground_truth"]
+__all__ = [
+    "METRICS",
+    "ClassificationEvaluator",
+    "LongTailEvaluator",
+    "average_precision",
+    "build_evaluator",
+    "lvis_ground_truth",
+]

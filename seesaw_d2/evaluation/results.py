@@ -1,8 +1,11 @@
 """Result files, written so that nobody ever finds half of one."""
 
+import csv
+import io
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,13 +25,30 @@ def write_json(path: str, value: Any) -> None:
 
     The folder is made if it is not there.
     """
+    write_text(path, json.dumps(value))  # dumps is written in C, dump is not
+
+
+def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | None = None) -> None:
+    """Write a CSV file as ``write_json`` writes its.
+
+    Args:
+        header: the columns; by default the keys of the first row.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file as ``write_json`` writes its."""
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            # dumps is written in C, dump is not.
-            file.write(json.dumps(value))
+            file.write(text)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner only

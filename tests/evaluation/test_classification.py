@@ -1,0 +1,63 @@
+"""Accuracy by shots and calibration: identities, and numbers worked out by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import MetadataCatalog
+
+from seesaw_d2.evaluation import ClassificationEvaluator
+from seesaw_d2.evaluation.classification_metrics import (
+    Predictions,
+    calibration_bins,
+    expected_calibration_error,
+    shot_accuracy,
+)
+
+GROUPS = np.array([2, 1, 0, 0])
+
+
+def test_shots_are_means_over_classes():
+    confusion = np.array([[8, 2, 0, 0], [1, 3, 0, 0], [0, 0, 1, 1], [4, 0, 0, 0]])
+    found = shot_accuracy(confusion, GROUPS)
+    assert found == pytest.approx({"overall": 60.0, "many": 80.0, "medium": 75.0, "few": 25.0})
+
+
+def test_classes_without_test_images_and_unknown_groups():
+    confusion = np.array([[2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0]])
+    found = shot_accuracy(confusion, GROUPS)
+    assert (found["many"], found["few"]) == (100.0, 100.0)
+    assert np.isnan(found["medium"])
+    assert np.isnan(shot_accuracy(confusion, None)["few"])
+
+
+def test_calibration_by_hand():
+    """Two images at confidence 0.9, one right; two at 0.3, one right: ECE = (0.4 + 0.2) / 2."""
+    predictions = Predictions(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]), np.array([0.9, 0.9, 0.3, 0.3]))
+    assert expected_calibration_error(calibration_bins(predictions)) == pytest.approx(30.0)
+
+
+def test_what_is_as_sure_as_right_is_calibrated():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.1, 1, 200_000)
+    predicted = (rng.uniform(size=len(confidence)) > confidence).astype(int)
+    predictions = Predictions(np.zeros_like(predicted), predicted, confidence)
+    assert expected_calibration_error(calibration_bins(predictions)) < 0.5
+
+
+def test_evaluator_writes_its_tables(tmp_path):
+    MetadataCatalog.get("labelled_toy").set(thing_classes=list("abcd"))
+    counts = np.array([500, 50, 5, 0])
+    evaluator = ClassificationEvaluator("labelled_toy", train_count=lambda: counts, output_dir=str(tmp_path))
+    logits = torch.tensor([[3.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
+    outputs = [{"probabilities": row} for row in logits.softmax(dim=1)]
+    evaluator.process([{"label": label} for label in (0, 2, 2)], outputs)
+    metrics = evaluator.evaluate()["classification"]
+    assert metrics["overall"] == pytest.approx(100 * 2 / 3)
+    assert metrics["few"] == pytest.approx(50.0)
+    rows = list(csv.DictReader((tmp_path / "per_class.csv").open()))
+    assert [row["shots"] for row in rows] == ["many", "medium", "few", "few"]
+    assert rows[2]["accuracy"] == "50.0"
+    (confusion,) = csv.DictReader((tmp_path / "confusion.csv").open())
+    assert confusion == {"class": "c", "called": "b", "images": "1"}
