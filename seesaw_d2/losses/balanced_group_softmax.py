@@ -15,7 +15,6 @@ from .base import (
     InvalidArgument,
     category_values,
     check_number,
-    default_avg_factor,
     known_statistics,
     not_given,
     weighted_sum,
@@ -127,7 +126,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         if weights is not None:
             selected, used = selected & (weights > 0).unsqueeze(1), used * weights.unsqueeze(1)
         means = (losses * used).sum(dim=0) / selected.sum(dim=0).clamp(min=1)
-        scale = default_avg_factor(labels, weights) / avg_factor
+        scale = self.default_avg_factor(labels, weights) / avg_factor
         objectness = F.cross_entropy(objectness, (labels == self.num_classes).long(), reduction="none")
         return {
             "loss_cls_classes": means.sum() * scale,

@@ -117,7 +117,7 @@ class ClassificationLoss(nn.Module):
             labels: (N,) int64 in [0, C], C is background (in [0, C) with background "none").
             weights: (N,) >= 0; None is all 1.
             avg_factor: > 0, what the weighted sums are divided by. Default: how many proposals have a
-                positive weight, background included, at least 1.
+                positive weight, background included, at least 1 (``default_avg_factor``).
 
         Returns:
             Scalars named loss_cls*. No proposals or no foreground give zeros that keep the graph.
@@ -132,7 +132,7 @@ class ClassificationLoss(nn.Module):
             if weights is not None:
                 weights = weights.to(logits.dtype)
             if avg_factor is None:
-                avg_factor = default_avg_factor(labels, weights)
+                avg_factor = self.default_avg_factor(labels, weights)
             elif isinstance(avg_factor, Tensor):
                 avg_factor = avg_factor.to(logits.dtype)
             self._update(logits, labels, before_loss=True)
@@ -143,6 +143,12 @@ class ClassificationLoss(nn.Module):
     def set_iteration(self, index: int, count: int) -> None:
         """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
         number ``index``, from 0. Without it every call is a step of its own."""
+
+    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> float | Tensor:
+        """How many proposals have a positive weight, at least 1. A method that averages over others overrides it."""
+        if weights is None:
+            return max(labels.numel(), 1)
+        return (weights > 0).sum().clamp(min=1)  # stays on the device
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
@@ -231,13 +237,6 @@ def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
 def widen(tensor: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; float32 and float64 as they are."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def default_avg_factor(labels: Tensor, weights: Tensor | None) -> float | Tensor:
-    """How many proposals have a positive weight, at least 1."""
-    if weights is None:
-        return max(labels.numel(), 1)
-    return (weights > 0).sum().clamp(min=1)  # stays on the device
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
