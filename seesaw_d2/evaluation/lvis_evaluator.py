@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 RESULTS_FILE = "lvis_instances_results.json"
 SUBMISSION_FILE = "lvis_submission.json"
+LVIS_MAX_DETS = 300  # Gupta et al., CVPR 2019: that many detections an image
 
 
 class LongTailEvaluator(LVISEvaluator):
@@ -57,7 +58,7 @@ class LongTailEvaluator(LVISEvaluator):
         tasks: Sequence[str] | None = None,
         distributed: bool = True,
         output_dir: str | None = None,
-        max_dets_per_image: int = 300,
+        max_dets_per_image: int = LVIS_MAX_DETS,
         frequency: Any = None,
     ):
         """
@@ -66,7 +67,7 @@ class LongTailEvaluator(LVISEvaluator):
             tasks: of "bbox" and "segm"; by default those that the predictions have.
             distributed: collect the predictions of all ranks.
             output_dir: for the result file; None writes none.
-            max_dets_per_image: detections counted in an image; LVIS's is 300.
+            max_dets_per_image: detections counted in an image; LVIS's is 300, and another is warned of.
             frequency: category id -> "r", "c", "f", or a function of the AnnotationFile that returns that or
                 None (unknown: APr, APc and APf are nan). By default the file's own.
         """
@@ -137,6 +138,12 @@ class LongTailEvaluator(LVISEvaluator):
         if not self._do_evaluation:
             self._write_submission(results)
             return
+        if self._max_dets_per_image != LVIS_MAX_DETS:
+            logger.warning(
+                "%s: %d detections count in an image, with LVIS %d (TEST.DETECTIONS_PER_IMAGE): these numbers do not "
+                "compare with published ones",
+                *(self._dataset_name, self._max_dets_per_image, LVIS_MAX_DETS),
+            )
         if self._output_dir:
             write_json(os.path.join(self._output_dir, RESULTS_FILE), results)
         for task in self._evaluable_tasks(results):

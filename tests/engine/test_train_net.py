@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from seesaw_d2.engine import main
 
@@ -16,6 +17,15 @@ def files(folder: Path) -> set:
 def results_of(run: Path) -> dict:
     (path,) = run.glob("inference/*/results.json")
     return json.loads(path.read_text())
+
+
+def training_groups(config_file: Path) -> set:
+    """Names of the frequency groups that the training data has."""
+    data = json.loads(Path(yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"][0]["JSON"]).read_text())
+    images = [
+        {item["image_id"] for item in data["annotations"] if item["category_id"] == c["id"]} for c in data["categories"]
+    ]
+    return {"rare" if len(found) <= 10 else "common" for found in images}
 
 
 @pytest.fixture
@@ -31,6 +41,11 @@ def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     assert {"model_final.pth", "metrics.json", "config.yaml", "log.txt", "last_checkpoint"} <= files(trained)
     losses = [json.loads(line) for line in (trained / "metrics.json").read_text().splitlines()]
     assert any("loss_cls_classes" in line for line in losses)
+    # The last is a mean over all of the iterations so far: each group had a proposal in one of them.
+    logged = set().union(*losses)
+    assert {f"fast_rcnn/{name}" for name in ("cls_accuracy", "objectness_accuracy", "class_accuracy")} <= logged
+    groups = training_groups(config_file)
+    assert {f"fast_rcnn/class_accuracy_{name}" for name in groups} <= logged
     weights = torch.load(trained / "model_final.pth", weights_only=True)
     counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
     assert counts.dtype == torch.int64
