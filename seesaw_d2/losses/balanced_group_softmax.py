@@ -10,19 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import (
-    ClassificationLoss,
-    InvalidArgument,
-    category_values,
-    check_number,
-    known_statistics,
-    not_given,
-    weighted_sum,
-    widen,
-    without_autocast,
-)
+from .base import ClassificationLoss, InvalidArgument, check_number, weighted_sum, widen, without_autocast
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import category_values, check_integer, check_number, known_statistics, not_given, weighted_sum, widen
+from .base import check_integer, check_number, weighted_sum, widen
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
 from .sigmoid import SigmoidLoss
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()
