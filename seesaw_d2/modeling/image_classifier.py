@@ -79,7 +79,7 @@ class ImageClassifier(nn.Module):
             "temperature": node.TEMPERATURE,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "frequency_groups": functools.partial(training_frequency_groups, cfg),
+            "frequency_groups": functools.partial(training_frequency_groups, cfg, num_classes),
         }
 
     @property
