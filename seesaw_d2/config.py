@@ -13,6 +13,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_mask_head(cfg)
     _add_backbone(cfg)
     _add_data(cfg)
+    _add_evaluation(cfg)
 
 
 def _add_box_head(cfg: CN) -> None:
@@ -74,3 +75,16 @@ def _add_data(cfg: CN) -> None:
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
+
+
+def _add_evaluation(cfg: CN) -> None:
+    # What computes LVIS's metrics. "hotcoco": a Rust engine. "official": lvis-api, to check it with: the same
+    # numbers, some 20 times slower, gigabytes at LVIS's size.
+    cfg.TEST.LVIS_ENGINE = "hotcoco"
+    # More metrics, each some of: "fixed" (AP_fixed: 10,000 detections of a category and no limit for an image,
+    # Dave et al. 2021; wants a large TEST.DETECTIONS_PER_IMAGE), "minival" (AP on the images of LVIS v1 val that
+    # are in COCO val2017), "coco" (AP over the categories that COCO has too).
+    cfg.TEST.LVIS_METRICS = []
+    # Also measure how ground-truth boxes, given as proposals, are classified: accuracy of rare, common and
+    # frequent categories and what is lost to background (paper, Figure 1). Costs a second pass over the data.
+    cfg.TEST.CLASSIFICATION_ACCURACY = False

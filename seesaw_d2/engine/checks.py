@@ -20,6 +20,8 @@ from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
 from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation import check_options
+from seesaw_d2.evaluation.classification import check_heads
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
 
@@ -52,6 +54,9 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     register_datasets(cfg)
     validate_datasets(cfg, training=not eval_only)
     check_loss(cfg)
+    check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
+    if cfg.TEST.CLASSIFICATION_ACCURACY:
+        check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
     if not eval_only:
         check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
 

@@ -5,13 +5,16 @@ import logging
 import os
 import weakref
 
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
-from seesaw_d2.data import build_test_loader, build_train_loader
+from seesaw_d2.data import build_test_loader, build_train_loader, load_dataset, training_frequency_groups
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.classification import classify_ground_truth
+from seesaw_d2.evaluation.results import write_json
 
 
 class Trainer(DefaultTrainer):
@@ -33,6 +36,9 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``."""
         results = super().test(cfg, model, evaluators)
+        if cfg.TEST.CLASSIFICATION_ACCURACY:
+            for name in cfg.DATASETS.TEST:
+                _save_classification(cfg, model, name)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
@@ -60,6 +66,22 @@ class Trainer(DefaultTrainer):
             )
         else:
             self._trainer.load_state_dict(optimizer_state)
+
+
+def _save_classification(cfg, model, dataset_name: str) -> None:
+    """``inference/<data set>/classification.json``: how ground-truth boxes are classified."""
+    loader = build_test_loader(cfg, dataset_name)
+    found = classify_ground_truth(model, loader, load_dataset(dataset_name))
+    if found is None:
+        return
+    groups = training_frequency_groups(cfg)
+    summary = found.summary(MetadataCatalog.get(dataset_name).thing_classes, groups)
+    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "classification.json"), summary)
+    lines = [
+        f"{group}: {values['accuracy']:.1f} % of {values['objects']} objects, {values['background']:.1f} % background"
+        for group, values in summary["groups"].items()
+    ]
+    logging.getLogger(__name__).info("Ground-truth boxes of %s classified right: %s", dataset_name, "; ".join(lines))
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:

@@ -1,8 +1,21 @@
 """Evaluation of detections and masks: LVIS's metrics for every data set."""
 
 from seesaw_d2.evaluation.build import build_evaluator
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.evaluate import check_options, evaluate_detections
 from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.metrics import METRICS, average_precision
+from seesaw_d2.evaluation.results import read_results
 
-__all__ = ["METRICS", "LongTailEvaluator", "average_precision", "build_evaluator", "lvis_ground_truth"]
+__all__ = [
+    "METRICS",
+    "Detections",
+    "LongTailEvaluator",
+    "average_precision",
+    "build_evaluator",
+    "check_options",
+    "evaluate_detections",
+    "lvis_ground_truth",
+    "read_results",
+]

@@ -43,6 +43,9 @@ def test_the_list_of_keys():
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
+            "TEST.CLASSIFICATION_ACCURACY",
+            "TEST.LVIS_ENGINE",
+            "TEST.LVIS_METRICS",
         ]
     )
 
