@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from lvis import LVIS
 
+from seesaw_d2.data.annotations import AnnotationFile
+from seesaw_d2.data.files import first_few
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.coco_categories import COCO_SYNSETS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.engines import ENGINES
-from seesaw_d2.evaluation.ground_truth import subset
+from seesaw_d2.evaluation.ground_truth import has_masks, subset
 from seesaw_d2.evaluation.metrics import (
     METRICS,
     average_precision,
@@ -24,6 +27,8 @@ from seesaw_d2.evaluation.metrics import (
     summarize,
 )
 from seesaw_d2.evaluation.results import atomic_file, write_json
+
+logger = logging.getLogger(__name__)
 
 EXTRA_METRICS = ("fixed", "minival", "coco")
 _GROUP_METRICS = ("AP", "APr", "APc", "APf")
@@ -145,6 +150,26 @@ def describe(
         "lowest score": float(detections.scores.min()) if len(detections) else None,
         **settings,
     }
+
+
+def evaluable_tasks(
+    name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
+) -> list[str]:
+    """Those of the tasks (by default: "bbox" and "segm") that ground truth and detections allow, with a warning."""
+    found = list(tasks or ("bbox", "segm"))
+    if tasks is None and not detections.has_masks:
+        found.remove("segm")
+    if "segm" in found and not has_masks(file):
+        without = [item["id"] for item in file.annotations if not item.get("segmentation")]
+        logger.warning("%s: masks are not evaluated, objects have none: ids %s", name, first_few(without))
+        found.remove("segm")
+    elif "segm" in found and not detections.has_masks:
+        logger.warning("%s: masks are not evaluated, the model predicts none", name)
+        found.remove("segm")
+    if "bbox" in found and detections.boxes is None:
+        logger.warning("%s: boxes are not evaluated, the results have none", name)
+        found.remove("bbox")
+    return found
 
 
 def _version(ground_truth: LVIS) -> str:

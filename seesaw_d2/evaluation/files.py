@@ -11,9 +11,14 @@ from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import check_registered, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.evaluate import check_options, describe, evaluate_detections, write_evaluation
+from seesaw_d2.evaluation.evaluate import (
+    check_options,
+    describe,
+    evaluable_tasks,
+    evaluate_detections,
+    write_evaluation,
+)
 from seesaw_d2.evaluation.ground_truth import file_frequency, frequency_letters, lvis_ground_truth
-from seesaw_d2.evaluation.lvis_evaluator import evaluable_tasks
 from seesaw_d2.evaluation.results import read_results
 
 

@@ -27,6 +27,7 @@ from seesaw_d2.evaluation.evaluate import (
     check_applicable,
     check_options,
     describe,
+    evaluable_tasks,
     evaluate_detections,
     reported,
     write_evaluation,
@@ -34,7 +35,6 @@ from seesaw_d2.evaluation.evaluate import (
 from seesaw_d2.evaluation.ground_truth import (
     file_frequency,
     frequency_letters,
-    has_masks,
     lvis_ground_truth,
 )
 from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
@@ -239,23 +239,3 @@ class LongTailEvaluator(LVISEvaluator):
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
             raise DataError(f"{self._dataset_name}: the model's scores are not finite in the images {images}")
         return detections.with_category_ids(ids[detections.category_ids])
-
-
-def evaluable_tasks(
-    name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
-) -> list[str]:
-    """Those of the tasks (by default: "bbox" and "segm") that ground truth and detections allow, with a warning."""
-    found = list(tasks or ("bbox", "segm"))
-    if tasks is None and not detections.has_masks:
-        found.remove("segm")
-    if "segm" in found and not has_masks(file):
-        without = [item["id"] for item in file.annotations if not item.get("segmentation")]
-        logger.warning("%s: masks are not evaluated, objects have none: ids %s", name, first_few(without))
-        found.remove("segm")
-    elif "segm" in found and not detections.has_masks:
-        logger.warning("%s: masks are not evaluated, the model predicts none", name)
-        found.remove("segm")
-    if "bbox" in found and detections.boxes is None:
-        logger.warning("%s: boxes are not evaluated, the results have none", name)
-        found.remove("bbox")
-    return found
