@@ -37,3 +37,8 @@ def loads_lvis_json(load_function: Any) -> bool:
     annotations, and at any data set name that is not LVIS's own.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
+
+
+def repeat_factor_options(cfg: Any) -> dict[str, Any]:
+    """What a config says of repeat factors beside their threshold: main has DATALOADER.REPEAT_SQRT, v0.6 nothing."""
+    return {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}

@@ -10,10 +10,14 @@ def add_seesaw_config(cfg: CN) -> None:
     Seesaw Loss as in the paper: p = 0.8, q = 2, normalized classifier with temperature 20, objectness branch.
     """
     _add_box_head(cfg)
+    _add_iterative_head(cfg)
     _add_mask_head(cfg)
+    _add_cascade(cfg)
     _add_backbone(cfg)
+    _add_decoupled(cfg)
     _add_data(cfg)
     _add_evaluation(cfg)
+    _add_solver(cfg)
 
 
 def _add_box_head(cfg: CN) -> None:
@@ -22,9 +26,10 @@ def _add_box_head(cfg: CN) -> None:
     # The classification loss: a name in seesaw_d2.losses.LOSS_REGISTRY.
     box_head.CLS_LOSS = CN()
     box_head.CLS_LOSS.NAME = "SeesawLoss"
-    # How background is modelled. "objectness": a two-way branch beside C classes (C + 2 logits; Seesaw Loss
-    # paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2).
-    box_head.CLS_LOSS.BACKGROUND = "objectness"
+    # How background is modelled. "auto": as the loss's own paper does. "objectness": a two-way branch beside C classes
+    # (C + 2 logits; Seesaw Loss paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2).
+    # "implicit": what no category's sigmoid accepts (C logits). What a loss cannot do is refused.
+    box_head.CLS_LOSS.BACKGROUND = "auto"
 
     # Seesaw Loss (Wang et al., CVPR 2021).
     box_head.CLS_LOSS.SEESAW = CN()
@@ -35,19 +40,126 @@ def _add_box_head(cfg: CN) -> None:
     # 0 < eps <= 1, lower bound of the ground-truth probability in the compensation factor's ratio.
     box_head.CLS_LOSS.SEESAW.EPS = 1e-2
     # Where the class counts N of the mitigation factor come from (paper, Table 4). "online": counted during
-    # training. "dataset": instances in the annotations of DATASETS.TRAIN.
+    # training. "dataset": instances in the annotations of DATASETS.TRAIN. Otherwise the path of a JSON file of
+    # counts that another training recorded (tools/record_class_counts.py), relative to the working directory.
     box_head.CLS_LOSS.SEESAW.CLASS_COUNTS = "online"
 
-    # The last layer of the classifier: "NormedLinear" (paper, section 3.2) or "Linear".
+    _add_other_losses(box_head.CLS_LOSS)
+
+    # The last layer of the classifier: "NormedLinear" (paper, section 3.2), "Linear", or "LWSLinear": a trained linear
+    # classifier of which only one scale for each logit is learned (learnable weight scaling, Kang et al., ICLR 2020).
     box_head.CLS_PREDICTOR = CN()
     box_head.CLS_PREDICTOR.NAME = "NormedLinear"
     # tau > 0, scale of the cosine in NormedLinear.
     box_head.CLS_PREDICTOR.TEMPERATURE = 20.0
 
 
+def _add_other_losses(cls_loss: CN) -> None:
+    """One node for each loss. PRIOR, in (0, 1): π, the probability that every sigmoid starts from, by the bias."""
+    # EqualizationLoss (Tan et al., CVPR 2020).
+    cls_loss.EQL = CN()
+    # lambda >= 0, frequency below which a category is tail: images with it over annotated images, in DATASETS.TRAIN.
+    # The paper's is for LVIS v0.5; for v1 1.1e-3 is the same share of categories.
+    cls_loss.EQL.LAMBDA = 1.77e-3
+    cls_loss.EQL.PRIOR = 0.001
+
+    # EqualizationLossV2 (Tan et al., CVPR 2021).
+    cls_loss.EQL_V2 = CN()
+    # gamma > 0 and mu >= 0, slope and middle of the map from gradient ratio to weight (equation 4).
+    cls_loss.EQL_V2.GAMMA = 12.0
+    cls_loss.EQL_V2.MU = 0.8
+    # alpha >= 0, how much positive samples of a category with a small ratio gain (equation 5).
+    cls_loss.EQL_V2.ALPHA = 4.0
+    cls_loss.EQL_V2.PRIOR = 0.001
+
+    # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).
+    cls_loss.BAGS = CN()
+    # Increasing instance counts that divide the categories of DATASETS.TRAIN into groups: [0, 10), [10, 100), ...
+    cls_loss.BAGS.BINS = [10, 100, 1000]
+    # beta > 0, how many other proposals a group is trained on for each of its own.
+    cls_loss.BAGS.BETA = 8.0
+
+    # FocalLoss (Lin et al., ICCV 2017).
+    cls_loss.FOCAL = CN()
+    # gamma >= 0, exponent of the modulating factor. 0 switches it off.
+    cls_loss.FOCAL.GAMMA = 2.0
+    # 0 < alpha < 1, weight of positives; negatives have 1 - alpha.
+    cls_loss.FOCAL.ALPHA = 0.25
+    cls_loss.FOCAL.PRIOR = 0.01
+
+    # ClassBalancedFocalLoss (Cui et al., CVPR 2019).
+    cls_loss.CLASS_BALANCED_FOCAL = CN()
+    # 0 <= beta < 1, of the effective number of samples, from the instances in DATASETS.TRAIN. 0: no balancing; towards
+    # 1: inverse frequency. BETA and GAMMA are the paper's for its large data sets.
+    cls_loss.CLASS_BALANCED_FOCAL.BETA = 0.999
+    # gamma >= 0, as in FOCAL.
+    cls_loss.CLASS_BALANCED_FOCAL.GAMMA = 0.5
+    cls_loss.CLASS_BALANCED_FOCAL.PRIOR = 0.01
+
+    # FederatedLoss (Zhou et al., CenterNet2, 2021). BACKGROUND "implicit" is a sigmoid, "class" a softmax.
+    cls_loss.FEDERATED = CN()
+    # >= 1, categories that a batch is trained on: its own, and others at random.
+    cls_loss.FEDERATED.NUM_SAMPLED = 50
+    # >= 0, exponent of the categories' image counts in DATASETS.TRAIN, as their probability to be drawn.
+    cls_loss.FEDERATED.POWER = 0.5
+    cls_loss.FEDERATED.PRIOR = 0.01
+
+    # PairwiseClassBalance (PCB; He et al., CVPR 2022): another loss with soft labels made of the confusion between
+    # categories.
+    cls_loss.PCB = CN()
+    # The loss that it wraps: "SeesawLoss", "CrossEntropyLoss" or "EqualizationLossV2"; their own keys hold.
+    cls_loss.PCB.LOSS = "SeesawLoss"
+    # alpha in [0, 1], weight of the soft labels. Published: 0.05 with Seesaw Loss, 0.2 with EQL v2, 0.4 with
+    # cross-entropy.
+    cls_loss.PCB.ALPHA = 0.05
+    # In [0, 1), how much of a row of the confusion matrix stays in each update.
+    cls_loss.PCB.MOMENTUM = 0.99
+    # >= 0, iterations before the soft labels begin; until then the matrix is collected alone. Published: 2 / 3 of the
+    # training (16 of 24 epochs), when the learning rate falls for the first time.
+    cls_loss.PCB.START_ITER = 0
+    # > 0: the same in epochs, with SOLVER.EPOCHS; put into START_ITER when the program starts, whatever it says.
+    cls_loss.PCB.START_EPOCH = 0.0
+    # While categories have had no proposal: "wait" with the soft labels (the reference; the log tells what is
+    # missing), or "ignore" them: begin, and give them no share of any soft label.
+    cls_loss.PCB.UNSEEN = "wait"
+    # > 0, in 10^6 bytes: the largest confusion matrix (4 C^2 bytes) that is allowed. LVIS v1's is 5.8, that of 13,204
+    # categories 697.
+    cls_loss.PCB.MAX_MATRIX_MB = 256.0
+
+
+def _add_iterative_head(cfg: CN) -> None:
+    # Of MODEL.ROI_HEADS.NAME "IterativeROIHeads" (PCB): boxes are classified several times, with features that the
+    # last classification and boxes have changed. It needs class-specific boxes.
+    cfg.MODEL.ROI_ITERATIVE_HEAD = CN()
+    # >= 1, how often.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS = 3
+    # One number >= 0 for each iteration: factor of its classification losses. (The box loss is that of the last one.)
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS = [0.2, 0.2, 0.6]
+    # >= 1, linear layers, and >= 1, the width between them, of the two perceptrons that change the features.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.NUM_FC = 2
+    cfg.MODEL.ROI_ITERATIVE_HEAD.FC_DIM = 512
+    # Normalize the logits (layer normalization) before they change the features. Published: True with EQL v2 alone.
+    cfg.MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM = False
+
+
 def _add_mask_head(cfg: CN) -> None:
     # tau > 0, scale of the cosine in MODEL.ROI_MASK_HEAD.NAME "NormedMaskHead" (paper, section 3.3).
     cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE = 20.0
+
+
+def _add_cascade(cfg: CN) -> None:
+    # Of MODEL.ROI_HEADS.NAME "SeesawCascadeROIHeads". The defaults are Detectron2's Cascade R-CNN. That of the paper
+    # and of MMDetection is PER_STAGE True, STAGE_LOSS_WEIGHTS [1.0, 0.5, 0.25], SCALE_GRADIENTS False, RESAMPLE True.
+    # A mask head in each stage, trained on that stage's proposals, their probabilities averaged at test time; or one
+    # mask head for all, trained on the first stage's proposals.
+    cfg.MODEL.ROI_MASK_HEAD.PER_STAGE = False
+    # One number >= 0 for each stage: factor of its losses, those of its mask head included.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 1.0, 1.0]
+    # Divide by the number of stages what the stages' heads send back to the features.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS = True
+    # Stages after the first: add the ground truth to the boxes that the stage before has refined, and sample
+    # ROI_HEADS.BATCH_SIZE_PER_IMAGE of them at ROI_HEADS.POSITIVE_FRACTION; or take the refined boxes as they are.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE = False
 
 
 def _add_backbone(cfg: CN) -> None:
@@ -58,6 +170,22 @@ def _add_backbone(cfg: CN) -> None:
     cfg.MODEL.SMALL_RESNET.WIDTHS = [32, 64, 128]
     # Residual blocks in each stage, >= 1.
     cfg.MODEL.SMALL_RESNET.BLOCKS = 2
+
+
+def _add_decoupled(cfg: CN) -> None:
+    # Decoupled training (Kang et al., ICLR 2020; paper, Table 9): a second training of a part of a trained model. In
+    # these keys a pattern is the name of a parameter or of a module, which stands for all that is in it; * and ? are
+    # wildcards, dots included. A pattern that matches nothing is an error.
+    cfg.MODEL.FREEZE = CN()
+    # Patterns of what is frozen, ["*"] for all: no gradient, batch normalization and dropout in evaluation mode. [] is
+    # nothing. Losses and what they count go on.
+    cfg.MODEL.FREEZE.NAMES = []
+    # Patterns of what is not, although NAMES says so: ["roi_heads.box_predictor*.cls_score"] is the classifier's last
+    # layer, in all stages of a cascade.
+    cfg.MODEL.FREEZE.EXCEPT = []
+    # Patterns of what is left out when a training starts from MODEL.WEIGHTS: it keeps its initial values although the
+    # file has others (cRT: the classifier's last layer). A resume and --eval-only load everything.
+    cfg.MODEL.WEIGHTS_EXCEPT = []
 
 
 def _add_data(cfg: CN) -> None:
@@ -72,9 +200,29 @@ def _add_data(cfg: CN) -> None:
     # frequent. The default is LVIS's.
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
+    # DATALOADER.SAMPLER_TRAIN has one name more than in Detectron2: "ClassAwareSampler" chooses a category uniformly,
+    # then an image with it (class-balanced sampling, Kang et al.).
+
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).
     cfg.DATALOADER.SKIP_BAD_IMAGES = False
+
+    # What DATALOADER.SAMPLER_TRAIN "RepeatFactorTrainingSampler" does with fractions of the images' repeat factors.
+    # "stochastic": rounds up or down at random in every epoch (Detectron2's). "ceil": rounds up (MMDetection's).
+    cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
+
+
+def _add_solver(cfg: CN) -> None:
+    # > 0: length of the training in epochs of the sampled data set; when the program starts, MAX_ITER and STEPS are
+    # computed from it, whatever they say. An epoch is ceil(images / IMS_PER_BATCH) iterations. Images without objects
+    # do not count if DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image
+    # counts as often as it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
+    cfg.SOLVER.EPOCHS = 0.0
+    # With EPOCHS: after which of them the learning rate is multiplied by SOLVER.GAMMA; increasing, in (0, EPOCHS).
+    cfg.SOLVER.STEP_EPOCHS = []
+    # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
+    # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
+    cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
 
 
 def _add_evaluation(cfg: CN) -> None:

@@ -47,5 +47,5 @@ def calls(arrays: dict[str, np.ndarray], prefix: str = "") -> list[Call]:
 
 def assert_matches(actual, expected, tolerance: dict[str, float]) -> None:
     """Values agree within the tolerance, whatever their types."""
-    actual = torch.as_tensor(actual).detach().double()
-    torch.testing.assert_close(actual, torch.as_tensor(expected).double(), **tolerance)
+    actual = torch.as_tensor(actual, dtype=torch.float64).detach()
+    torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=torch.float64), **tolerance)

@@ -2,6 +2,7 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
+from seesaw_d2.data.class_aware import ClassAwareSampler
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
 from seesaw_d2.data.statistics import (
@@ -16,6 +17,7 @@ from seesaw_d2.data.validation import validate_datasets
 __all__ = [
     "AnnotationFile",
     "CategoryStatistics",
+    "ClassAwareSampler",
     "DatasetEntry",
     "build_test_loader",
     "build_train_loader",

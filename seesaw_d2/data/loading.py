@@ -17,11 +17,16 @@ from detectron2.data.build import (
     load_proposals_into_dataset,
     print_instances_class_histogram,
 )
+from detectron2.utils import comm
 
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.analysis import analyze_sampling
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.files import first_few, warn_once
-from seesaw_d2.data.image_files import missing_files
+from seesaw_d2.data.image_files import missing_files, missing_folders
 from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.data.sampling import REPEATED, build_sampler
+from seesaw_d2.data.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
     Args:
         cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded.
         mapper: in place of Detectron2's DatasetMapper.
-        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN names.
+        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe.
         records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
 
     Returns:
@@ -48,6 +53,9 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = DatasetMapper(cfg, is_train=True) if mapper is None else mapper
+    if sampler is None:
+        sampler = build_sampler(cfg, dataset)
+        _log_sampling(cfg, dataset)
     if cfg.DATALOADER.SKIP_BAD_IMAGES:
         # One serialized copy for the loader and for the replacements.
         dataset = DatasetFromList(dataset, copy=False)
@@ -55,6 +63,23 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
     else:
         mapper = CheckedMapper(mapper)
     return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+
+
+def _log_sampling(cfg: CfgNode, records: Records) -> None:
+    """Log the class counts and, with repeat factors, what they do to them."""
+    names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
+    if names is None or not comm.is_main_process():
+        return
+    repeated = cfg.DATALOADER.SAMPLER_TRAIN == REPEATED
+    analysis = analyze_sampling(
+        records,
+        len(names),
+        repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeated else None,
+        groups=training_frequency_groups(cfg),
+        **repeat_factor_options(cfg),
+    )
+    samplings = ("uniform", cfg.DATALOADER.REPEAT_ROUNDING) if repeated else ("uniform",)
+    logger.info(f"Training data: {analysis.summary(*samplings)}")
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
@@ -159,7 +184,8 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     if not missing:
         return records
     count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
-    found = f"{count} are missing: {first_few(missing)}"
+    folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
+    found = f"{count} are missing: {first_few(folders or missing)}"
     if not skip:
         raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
     if len(missing) == len(records):

@@ -1,12 +1,21 @@
 """Loading weights, and saying what did not fit."""
 
 import os
+import pickle
 import zipfile
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
+from seesaw_d2.engine.torchvision_weights import (
+    SCHEME,
+    convert_resnet,
+    is_torchvision_resnet,
+    resnet_prefix,
+    torchvision_file,
+)
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.names import select
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
@@ -14,33 +23,97 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     Starting a training from weights that do not fit everywhere (a COCO model for another data set, a softmax
     classifier for a Seesaw head) is normal: those parameters keep their initial values, and a warning lists them.
-    Evaluating or resuming with them is not: that raises ``WeightsError``.
+    Evaluating or resuming with them is not, nor is a frozen parameter that nothing would ever train: that raises
+    ``WeightsError``.
+
+    ``torchvision://resnet50`` (and others), and files of torchvision's ResNet weights, are converted: they must fit the
+    backbone in every layer, and leave the rest of the model as it is.
 
     Args:
         strict: raise also in ``load(path, checkpointables=[])``.
+        left_out: patterns (``utils.names.matches``) of the parameters and buffers that ``load(path,
+            checkpointables=[])``, the start of a training, leaves at their initial values although the file has others.
     """
 
-    def __init__(self, model, save_dir="", *, strict=False, **kwargs):
+    def __init__(self, model, save_dir="", *, strict=False, left_out=(), **kwargs):
         super().__init__(model, save_dir, **kwargs)
         self.strict = strict
+        self.left_out = select(self.model.state_dict(), left_out, "MODEL.WEIGHTS_EXCEPT")
 
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path = path
-        return super().load(path, checkpointables)
+        self._backbone = None
+        if path and path.startswith(SCHEME):
+            path = torchvision_file(path)
+        if self._must_fit or not path:
+            return super().load(path, checkpointables)
+        # Put back afterwards, so that it holds for every format of checkpoint and its names.
+        # Not by load_state_dict: FrozenBatchNorm2d resets the statistics that a state lacks.
+        state = self.model.state_dict()
+        initial = {name: state[name].clone() for name in sorted(self.left_out)}
+        extra = super().load(path, checkpointables)
+        for name, value in initial.items():
+            state[name].copy_(value)
+        if initial:
+            self.logger.info(f"{path}: left out (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
+        return extra
+
+    def _load_file(self, filename):
+        try:
+            loaded = super()._load_file(filename)
+        except pickle.UnpicklingError as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{self._path}: expected a file of weights and plain values: {reason}") from error
+        if is_torchvision_resnet(loaded["model"]):
+            self._backbone = resnet_prefix(self.model)
+            loaded["model"] = convert_resnet(loaded["model"], self._backbone)
+        return loaded
 
     def _log_incompatible_keys(self, incompatible) -> None:
-        parameters = {name for name, _ in self.model.named_parameters()}
-        wrong = [
-            f"{name}: expected shape {tuple(model)}, found {tuple(found)}"
-            for name, found, model in incompatible.incorrect_shapes
-        ]
-        missing = [f"{name}: not in the file" for name in incompatible.missing_keys if name in parameters]
-        if wrong or missing:
-            self._complain(wrong + missing)
+        if self._backbone is not None:
+            self._check_backbone(incompatible)
+        problems = self._problems(incompatible)
+        if not self._must_fit:
+            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "left out by MODEL.WEIGHTS_EXCEPT")})
+            problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
+            if self._backbone is not None:
+                self.logger.info(f"{self._path}: loaded into {self._backbone}*; all else keeps its initial values")
+                return
+        if problems:
+            self._complain([f"{name}: {problem}" for name, problem in problems.items()])
         if incompatible.unexpected_keys:
             names = ", ".join(incompatible.unexpected_keys)
             self.logger.warning(f"{self._path}: not used by this model: {names}")
+
+    def _problems(self, incompatible) -> dict[str, str]:
+        """Parameters that the file does not have, and what it has in another shape, each with what is wrong."""
+        parameters = {name for name, _ in self.model.named_parameters()}
+        problems = {name: "not in the file" for name in incompatible.missing_keys if name in parameters}
+        return {**problems, **_wrong_shapes(incompatible)}
+
+    def _check_frozen(self, problems: dict[str, str]) -> None:
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
+        if lines:
+            listed = "\n  ".join(lines)
+            raise WeightsError(f"{self._path}: frozen parameters would keep their initial values for ever:\n  {listed}")
+
+    def _check_backbone(self, incompatible) -> None:
+        """Every layer of the backbone was in the file, and every layer in the file is the backbone's."""
+        lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
+        lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
+        lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
+        if lines:
+            listed = "\n  ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
+            raise WeightsError(
+                f"{self._path}: not the weights of the model's ResNet (MODEL.RESNETS.DEPTH):\n  {listed}"
+            )
+
+    def _in_backbone(self, name: str) -> bool:
+        # FrozenBatchNorm2d has no count of batches, and torchvision's is not converted.
+        own = name.startswith((f"{self._backbone}stem.", f"{self._backbone}res"))
+        return own and not name.endswith("num_batches_tracked")
 
     def _complain(self, lines) -> None:
         listed = "\n  ".join(lines)
@@ -69,11 +142,20 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
 
+def _wrong_shapes(incompatible) -> dict[str, str]:
+    return {
+        name: f"expected shape {tuple(model)}, found {tuple(found)}"
+        for name, found, model in incompatible.incorrect_shapes
+    }
+
+
 def check_weights_file(path: str) -> None:
-    """Raise WeightsError if a local weights file is missing or torn; URLs are left to their download.
+    """Raise WeightsError if a weights file is missing or torn; ``torchvision://`` is downloaded, URLs are not yet.
 
     Only the archive's directory is read, which stands at a file's end: a file that was cut off has none.
     """
+    if path.startswith(SCHEME):
+        path = torchvision_file(path)
     if "://" in path:
         return
     if not os.path.isfile(path):

@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import logging
 import os
 import shutil
 
@@ -12,18 +13,25 @@ from detectron2.modeling import (
     META_ARCH_REGISTRY,
     PROPOSAL_GENERATOR_REGISTRY,
     ROI_HEADS_REGISTRY,
+    build_model,
 )
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 
 from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
-from seesaw_d2.engine.checkpointing import check_weights_file
+from seesaw_d2.data.sampling import validate_sampling
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
+from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
+from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation import check_options
 from seesaw_d2.evaluation.classification import check_heads
 from seesaw_d2.losses import build_loss
+from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.cascade import check_cascade_config
+from seesaw_d2.modeling.iterative import check_iterative_config
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -38,8 +46,11 @@ REGISTRIES = {
 RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
 
 
-def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> None:
-    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` in place.
+def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> Schedule | None:
+    """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
+
+    Returns:
+        the schedule of the training; None with ``eval_only``.
 
     Raises:
         ConfigError, DataError, WeightsError: the first thing that is wrong, by its key or file.
@@ -51,14 +62,20 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
             f"SOLVER.IMS_PER_BATCH: expected a multiple of the {world_size} processes, found {cfg.SOLVER.IMS_PER_BATCH}"
         )
     check_weights(cfg, eval_only=eval_only, resume=resume)
+    check_schedule(cfg)
+    validate_sampling(cfg)
     register_datasets(cfg)
     validate_datasets(cfg, training=not eval_only)
     check_loss(cfg)
     check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
-    if not eval_only:
-        check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    if eval_only:
+        return None
+    check_partial_training(cfg, resume=resume)
+    schedule = apply_schedule(cfg)
+    check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    return schedule
 
 
 def resolve_device(cfg: CfgNode, world_size: int) -> None:
@@ -88,7 +105,7 @@ def check_names(cfg: CfgNode) -> None:
 
 
 def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss once, for its own checks; refuse one that the ROI heads would not use."""
+    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
         defaults = get_cfg()
@@ -97,11 +114,20 @@ def check_loss(cfg: CfgNode) -> None:
             if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
                 raise ConfigError(
                     f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads or SeesawCascadeROIHeads"
+                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
+                    "IterativeROIHeads"
                 )
         return
+    num_stages = 1
+    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
+        check_cascade_config(cfg)
+        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
+        check_iterative_config(cfg)
     check_classifier_config(box_head.CLS_PREDICTOR)
-    build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES, lambda: training_statistics(cfg))
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for stage in range(num_stages):
+        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
@@ -113,8 +139,52 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
+    if cfg.MODEL.WEIGHTS.startswith(SCHEME):
+        check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
         check_weights_file(cfg.MODEL.WEIGHTS)
+
+
+def check_partial_training(cfg: CfgNode, *, resume: bool) -> None:
+    """``MODEL.FREEZE`` and ``MODEL.WEIGHTS_EXCEPT`` fit the model and its weights.
+
+    Only building the model and loading the weights can tell, so a job with these keys does both twice; the
+    first time on the CPU.
+    """
+    names, exceptions, left_out = cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT, cfg.MODEL.WEIGHTS_EXCEPT
+    scales_weights = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear"
+    if not (names or exceptions or left_out or scales_weights):
+        return
+    on_cpu = cfg.clone()
+    on_cpu.defrost()
+    on_cpu.MODEL.DEVICE = "cpu"
+    model = freeze(build_model(on_cpu), names, exceptions)
+    checkpointer = SeesawCheckpointer(model, left_out=left_out)
+    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+        return
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError(
+            "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
+            "classifier LWSLinear train only a part of it; found none"
+        )
+    checkpointer.logger = logging.Logger("silent")  # the training says it all again
+    checkpointer.logger.addHandler(logging.NullHandler())
+    checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+
+
+def check_torchvision_config(cfg: CfgNode) -> None:
+    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
+    if name not in NAMES:
+        return  # its download will refuse it
+    expected = {
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
+        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
+        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
+    }
+    for key, (found, value) in expected.items():
+        if found != value:
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool) -> None:

@@ -15,6 +15,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.checks import check_job
 from seesaw_d2.engine.config import load_config
+from seesaw_d2.engine.schedule import Schedule
 from seesaw_d2.engine.trainer import Trainer
 from seesaw_d2.errors import SeesawError
 
@@ -39,7 +40,7 @@ def main(arguments=None) -> int:
     args = argument_parser().parse_args(arguments)
     try:
         cfg = load_config(args.config_file, args.opts)
-        check_job(
+        schedule = check_job(
             cfg,
             eval_only=args.eval_only,
             resume=args.resume,
@@ -53,7 +54,7 @@ def main(arguments=None) -> int:
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
-            args=(cfg, args),
+            args=(cfg, args, schedule),
         )
     except SeesawError as error:
         print(f"error: {_brief(error)}", file=sys.stderr)
@@ -64,14 +65,15 @@ def main(arguments=None) -> int:
     return 0
 
 
-def run(cfg: CfgNode, args) -> None:
-    """One process's part of the job."""
+def run(cfg: CfgNode, args, schedule: Schedule | None) -> None:
+    """One process's part of the job; ``schedule`` is what ``check_job`` returned."""
     register_datasets(cfg)
     if args.eval_only:
         evaluate(cfg, args)
         return
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="seesaw_d2")
+    logging.getLogger(__name__).info(f"Schedule: {schedule.describe()}")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

@@ -12,13 +12,23 @@ from detectron2.utils import comm
 
 from seesaw_d2.data import build_test_loader, build_train_loader, load_dataset, training_frequency_groups
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.classification import classify_ground_truth
 from seesaw_d2.evaluation.results import write_json
+from seesaw_d2.modeling import freeze
 
 
 class Trainer(DefaultTrainer):
     """Trains and evaluates what a config describes."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        model = freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        if cfg.MODEL.FREEZE.NAMES:
+            trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+            logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
+        return model
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -47,7 +57,9 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self):
         # The base class makes its checkpointer just before it asks for the hooks, which keep a reference to it.
-        self.checkpointer = SeesawCheckpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = SeesawCheckpointer(
+            self.model, self.cfg.OUTPUT_DIR, left_out=self.cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
+        )
         return super().build_hooks()
 
     def state_dict(self):
@@ -65,7 +77,13 @@ class Trainer(DefaultTrainer):
                 "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): its momentum starts at 0."
             )
         else:
-            self._trainer.load_state_dict(optimizer_state)
+            try:
+                self._trainer.load_state_dict(optimizer_state)
+            except ValueError as error:
+                raise WeightsError(
+                    f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
+                    f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
+                ) from error
 
 
 def _save_classification(cfg, model, dataset_name: str) -> None:

@@ -38,7 +38,7 @@ from seesaw_d2.evaluation.ground_truth import (
     lvis_ground_truth,
 )
 from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
-from seesaw_d2.evaluation.results import write_results
+from seesaw_d2.evaluation.results import write_results, write_submission
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class LongTailEvaluator(LVISEvaluator):
     - absent groups give nan (there -100); no detections give 0 where there is something to find (there nan);
     - writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics) and AP by category
       (``categories.json``, ``categories.csv``), all atomically, not ``instances_predictions.pth``;
+    - of data without annotations (LVIS's test sets) writes ``lvis_submission.json``, what LVIS's server takes;
     - keeps detections as columns, and evaluates with hotcoco (``engine``): lvis-api's numbers, faster;
     - reads the ground truth when it is needed, in the process that needs it.
     """
@@ -181,11 +182,11 @@ class LongTailEvaluator(LVISEvaluator):
 
     def _eval_detections(self, detections: Detections, image_count: int) -> None:
         detections = self._with_dataset_ids(detections)
+        if not self._do_evaluation:
+            write_submission(self._output_dir, self._dataset_name, detections)
+            return
         if self._output_dir:
             write_results(os.path.join(self._output_dir, RESULTS_FILE), detections)
-        if not self._do_evaluation:
-            logger.info("%s has no annotations: the results are not evaluated", self._dataset_name)
-            return
         tasks = evaluable_tasks(self._dataset_name, self._file, detections, self._tasks)
         description = describe(
             self._dataset_name,

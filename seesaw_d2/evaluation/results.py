@@ -1,5 +1,7 @@
 """Result files: written so that nobody ever finds half of one, read so that a bad one is named."""
 
+import dataclasses
+import logging
 import math
 import os
 import tempfile
@@ -16,6 +18,9 @@ from seesaw_d2.data.files import first_few, json_type
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
 
+logger = logging.getLogger(__name__)
+
+SUBMISSION_FILE = "lvis_submission.json"
 # Detections handled at a time, so that their dicts are never all there.
 CHUNK = 100_000
 
@@ -55,6 +60,25 @@ def write_results(path: str, detections: Detections) -> None:
             file.write(b"," if start else b"[")
             file.write(orjson.dumps(part.to_results())[1:-1])
         file.write(b"]" if len(detections) else b"[]")
+
+
+def write_submission(folder: str | None, name: str, detections: Detections) -> None:
+    """What LVIS's evaluation server takes, for the data set ``name`` without annotations: lvis_submission.json.
+
+    Where a result has a box beside its mask, lvis-api takes the size of the object from the box, and APs, APm and
+    APl with it: boxes are left out, unless there are no masks.
+    """
+    if not folder:
+        logger.info("%s has no annotations: nothing is evaluated, and no folder was given for results", name)
+        return
+    path = os.path.join(folder, SUBMISSION_FILE)
+    masks = detections.has_masks
+    write_results(path, dataclasses.replace(detections, boxes=None) if masks else detections)
+    logger.info(
+        "%s has no annotations: nothing is evaluated here. %s holds %d detections (%s) in the format of LVIS's "
+        "evaluation server: submit this file there",
+        *(name, path, len(detections), "masks" if masks else "boxes"),
+    )
 
 
 def read_results(path: str, ground_truth: LVIS) -> Detections:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seesaw_d2.errors import SeesawError
 
 # Logits beside the C categories', for each way to model background.
-_BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "none": 0}
+_BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 class InvalidArgument(SeesawError):
@@ -46,17 +46,24 @@ class ClassificationLoss(nn.Module):
     Args:
         num_classes: C >= 1, foreground categories.
         background: how background is modelled. "objectness": two logits after the C categories',
-            foreground and background, L = C + 2. "class": one more class, last, L = C + 1.
-            "none": image classification, L = C and labels in [0, C).
+            foreground and background, L = C + 2. "class": one more class, last, L = C + 1. "implicit": every
+            category is accepted or rejected for itself, and background is what all of them reject, L = C.
+            "none": image classification, L = C and labels in [0, C). A loss that needs more logits than these
+            overrides ``num_logits`` and puts them after.
 
     Raises:
         ValueError: ``num_classes`` < 1, or this loss does not support ``background``.
     """
 
-    # The ways to model background that this loss supports.
+    # The ways to model background that this loss supports, its default first.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
     # Whether the statistics include the current batch before its loss is computed. Seesaw: yes; EQL v2: no.
     updates_first: ClassVar[bool] = True
+    # How this loss takes soft labels over the C categories in place of hard ones, as PairwiseClassBalance makes
+    # them. "softmax": categories compete, a row of soft labels sums to 1. "sigmoid": each on its own. None: not
+    # at all. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take one more argument,
+    # ``targets``: (N, C), rows of background proposals 0; None is the labels themselves, one-hot.
+    soft_labels: ClassVar[str | None] = None
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
 
@@ -80,6 +87,10 @@ class ClassificationLoss(nn.Module):
         """Labels lie in [0, num_label_values): C + 1 with background, C without."""
         return self.num_classes + (self.background != "none")
 
+    def initial_bias(self) -> Tensor | None:
+        """The (L,) values that the classifier's bias starts from; None: 0, as it is."""
+        return None
+
     @classmethod
     def config_arguments(cls, node: Any, statistics: Callable[[], Any] | None) -> dict[str, Any]:
         """Constructor arguments from the config node MODEL.ROI_BOX_HEAD.CLS_LOSS, ``background`` aside.
@@ -87,9 +98,10 @@ class ClassificationLoss(nn.Module):
         Args:
             node: the config node.
             statistics: gives the training set's category statistics when called (it may read annotations,
-                so call it only if the loss needs them); None where there are none.
+                so call it only if the loss needs them); None where there are none. A loss that needs them in
+                training alone takes ``known_statistics(statistics)``.
         """
-        return {argument: _lookup(node, key) for argument, key in cls.config_keys.items()}
+        return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
     def forward(
         self,
@@ -115,20 +127,22 @@ class ClassificationLoss(nn.Module):
                 at the values would make the host wait for the device).
         """
         self._check_inputs(logits, labels, weights, avg_factor)
-        with _without_autocast(logits.device):
+        with without_autocast(logits.device):
             logits = widen(logits)
             if weights is not None:
                 weights = weights.to(logits.dtype)
             if avg_factor is None:
-                avg_factor = _default_avg_factor(labels, weights)
+                avg_factor = default_avg_factor(labels, weights)
             elif isinstance(avg_factor, Tensor):
                 avg_factor = avg_factor.to(logits.dtype)
-            if self.updates_first:
-                self._update(logits, labels)
+            self._update(logits, labels, before_loss=True)
             losses = self.compute(logits, labels, weights, avg_factor)
-            if not self.updates_first:
-                self._update(logits, labels)
+            self._update(logits, labels, before_loss=False)
         return losses
+
+    def set_iteration(self, index: int, count: int) -> None:
+        """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
+        number ``index``, from 0. Without it every call is a step of its own."""
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
@@ -136,7 +150,7 @@ class ClassificationLoss(nn.Module):
         """The losses, in float32 or float64, without side effects. Arguments as checked by ``forward``."""
         raise NotImplementedError
 
-    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Count the batch; called in training only, without gradient, on every rank in every iteration."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -146,8 +160,9 @@ class ClassificationLoss(nn.Module):
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
-    def _update(self, logits: Tensor, labels: Tensor) -> None:
-        if self.training:
+    def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
+        """Count the batch in training, on the side of the loss that ``updates_first`` says."""
+        if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
@@ -171,24 +186,69 @@ class ClassificationLoss(nn.Module):
                 raise ValueError(f"labels: expected values in [0, {last}], found {low} to {high}")
 
 
+def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
+    """The training set's statistics, or None where its annotations are not at hand.
+
+    A loss that is built with None predicts as ever and refuses to train: a model can be used where its training
+    data is not. Before a training, the check of its data sets has already found what is wrong with them.
+    """
+    try:
+        return None if statistics is None else statistics()
+    except SeesawError:
+        return None
+
+
+def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
+    """``values``, one number >= 0 for each category, as float64 (C,); None stays None.
+
+    Raises:
+        InvalidArgument: another shape, or a value that is negative or not finite.
+    """
+    if values is None:
+        return None
+    expected = f"{num_classes} finite numbers >= 0, one for each category"
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float64)
+    else:
+        values = torch.tensor(values, dtype=torch.float64, device="cpu")
+    if tuple(values.shape) != (num_classes,):
+        raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
+    if not bool((torch.isfinite(values) & (values >= 0)).all()):
+        raise InvalidArgument(name, expected, f"values from {values.min():g} to {values.max():g}")
+    return values
+
+
+def not_given(name: str) -> InvalidArgument:
+    """The error of a loss that is asked to train without its ``category_values``."""
+    return InvalidArgument(name, "those of the training set (None serves inference alone)", None)
+
+
+def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """Σ_n weights_n losses_n, for losses (N,)."""
+    return (losses if weights is None else losses * weights).sum()
+
+
 def widen(tensor: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; float32 and float64 as they are."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _default_avg_factor(labels: Tensor, weights: Tensor | None) -> float | Tensor:
+def default_avg_factor(labels: Tensor, weights: Tensor | None) -> float | Tensor:
+    """How many proposals have a positive weight, at least 1."""
     if weights is None:
         return max(labels.numel(), 1)
     return (weights > 0).sum().clamp(min=1)  # stays on the device
 
 
-def _without_autocast(device: torch.device) -> AbstractContextManager:
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """A context in which nothing is rounded to half precision."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
-def _lookup(node: Any, key: str) -> Any:
+def lookup(node: Any, key: str) -> Any:
+    """What ``node`` has at "A.B"."""
     for part in key.split("."):
         node = getattr(node, part)
     return node

@@ -8,7 +8,8 @@ from fvcore.common.registry import Registry
 
 from seesaw_d2.errors import ConfigError
 
-from .base import ClassificationLoss, InvalidArgument
+from .base import ClassificationLoss, InvalidArgument, lookup
+from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
@@ -16,31 +17,52 @@ LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of Clas
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
-def build_loss(cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None) -> ClassificationLoss:
+def build_loss(
+    cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None, *, stage: int = 0, num_stages: int = 1
+) -> ClassificationLoss:
     """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
     Args:
         cfg: a config with this project's keys.
         num_classes: C, foreground categories.
         statistics: gives the training set's category statistics when called: an object with
-            ``instance_count``, int64 (C,). Called only by losses that need them. None: there are none.
+            ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
+            that need them. None: there are none.
+        stage, num_stages: of a cascade, each with a loss of its own.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
-    names = [name for name, _ in LOSS_REGISTRY]
-    if node.NAME not in names:
-        raise ConfigError(f"{_NODE}.NAME: {_unknown(node.NAME, sorted(names))}")
-    loss_class = LOSS_REGISTRY.get(node.NAME)
-    # A detector has background proposals: "none" is for image classification.
-    backgrounds = [name for name in loss_class.backgrounds if name != "none"]
-    if node.BACKGROUND not in backgrounds:
-        problem = _unknown(node.BACKGROUND, backgrounds)
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {node.NAME} in a detector)")
-    try:
+
+    def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
         arguments = loss_class.config_arguments(node, statistics)
-        return loss_class(num_classes, background=node.BACKGROUND, **arguments)
+        recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
+        counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
+        return {**arguments, **counts}
+
+    return _build(node, "NAME", [name for name, _ in LOSS_REGISTRY], num_classes, arguments_of)
+
+
+def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of) -> ClassificationLoss:
+    """The loss that the config names at ``name_key``, one of ``names``."""
+    name = lookup(node, name_key)
+    if name not in names:
+        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))}")
+    loss_class = LOSS_REGISTRY.get(name)
+    # A detector has background proposals: "none" is for image classification.
+    backgrounds = [background for background in loss_class.backgrounds if background != "none"]
+    background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
+    if background not in backgrounds:
+        problem = _unknown(background, ["auto", *backgrounds])
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
+    try:
+        arguments = arguments_of(loss_class)
+        if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
+            inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
+            arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of)
+            background = arguments["loss"].background
+        return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
         if key is None:  # not from the config

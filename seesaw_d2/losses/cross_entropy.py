@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import ClassificationLoss, widen
+from .base import ClassificationLoss, weighted_sum, widen
 from .build import LOSS_REGISTRY
 
 
@@ -30,7 +30,8 @@ class CrossEntropyLoss(ClassificationLoss):
         background: "objectness", "class" (default) or "none"; see ``ClassificationLoss``.
     """
 
-    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
+    backgrounds: ClassVar[tuple[str, ...]] = ("class", "objectness", "none")
+    soft_labels: ClassVar[str | None] = "softmax"
 
     def __init__(self, num_classes: int, *, background: str = "class"):
         super().__init__(num_classes, background=background)
@@ -39,16 +40,18 @@ class CrossEntropyLoss(ClassificationLoss):
         """What the softmax is taken of: (R, K) for logits (R, K) and labels (R,) in [0, K)."""
         return logits
 
-    def compute(self, logits, labels, weights, avg_factor):
-        if self.background != "objectness":
-            return {"loss_cls": self._softmax_loss(logits, labels, weights) / avg_factor}
+    def compute(self, logits, labels, weights, avg_factor, targets=None):
         is_background = labels == self.num_classes
+        if self.background != "objectness":
+            if targets is not None and self.background == "class":
+                targets = torch.cat([targets, is_background.to(targets.dtype).unsqueeze(1)], dim=1)
+            return {"loss_cls": self._softmax_loss(logits, labels, weights, targets) / avg_factor}
         part = self._gathered if self._gathers_rows(logits.device) else self._masked
-        classes, objectness = part(logits, labels, weights, is_background)
+        classes, objectness = part(logits, labels, weights, targets, is_background)
         objectness_losses = F.cross_entropy(objectness, is_background.long(), reduction="none")
         return {
             "loss_cls_classes": self._softmax_loss(*classes) / avg_factor,
-            "loss_cls_objectness": _weighted_sum(objectness_losses, weights) / avg_factor,
+            "loss_cls_objectness": weighted_sum(objectness_losses, weights) / avg_factor,
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -60,24 +63,27 @@ class CrossEntropyLoss(ClassificationLoss):
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
-    def _softmax_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        losses = F.cross_entropy(self.adjusted_logits(logits, labels), labels, reduction="none")
-        return _weighted_sum(losses, weights)
+    def _softmax_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None, targets: Tensor | None) -> Tensor:
+        """Logits (R, K), labels (R,), weights (R,), soft labels (R, K) or None -> scalar, a sum."""
+        targets = labels if targets is None else targets
+        losses = F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
+        return weighted_sum(losses, weights)
 
-    # Two ways to the foreground (class logits (R, C), labels, weights) and the objectness logits (N, 2).
+    # Two ways to the foreground (class logits (R, C), labels, weights, targets) and the objectness logits (N, 2).
 
-    def _gathered(self, logits, labels, weights, is_background):
+    def _gathered(self, logits, labels, weights, targets, is_background):
         """R foreground proposals."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
-        return (classes, labels[rows], None if weights is None else weights[rows]), objectness
+        weights, targets = (None if values is None else values[rows] for values in (weights, targets))
+        return (classes, labels[rows], weights, targets), objectness
 
-    def _masked(self, logits, labels, weights, is_background):
+    def _masked(self, logits, labels, weights, targets, is_background):
         """R = N: background has weight 0, and label 0 in place of C, which this softmax does not have."""
         classes, objectness = logits.split([self.num_classes, 2], dim=1)
         foreground = (~is_background).to(logits.dtype)
         weights = foreground if weights is None else weights * foreground
-        return (classes, labels.masked_fill(is_background, 0), weights), objectness
+        return (classes, labels.masked_fill(is_background, 0), weights, targets), objectness
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
@@ -106,7 +112,3 @@ class _SplitForeground(torch.autograd.Function):
         grad[:, : ctx.num_classes].index_copy_(0, rows, classes_grad)
         grad[:, ctx.num_classes :] = objectness_grad
         return grad, None, None
-
-
-def _weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    return (losses if weights is None else losses * weights).sum()

@@ -5,6 +5,7 @@ objectness branch, else all), K entries of the softmax (C, or C + 1 with a backg
 """
 
 import math
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 from .base import InvalidArgument, check_number
 from .build import LOSS_REGISTRY
 from .cross_entropy import CrossEntropyLoss
+from .recorded_counts import read_recorded_counts
 
 
 @LOSS_REGISTRY.register()
@@ -52,6 +54,7 @@ class SeesawLoss(CrossEntropyLoss):
         class_counts: int64 (C + 1,), background last; (C,) with background "none".
     """
 
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
     config_keys: ClassVar[dict[str, str]] = {
         "p": "SEESAW.P",
         "q": "SEESAW.Q",
@@ -86,15 +89,17 @@ class SeesawLoss(CrossEntropyLoss):
     def config_arguments(cls, node, statistics):
         arguments = super().config_arguments(node, statistics)
         source = arguments.pop("class_counts")
-        if source not in ("online", "dataset"):
-            raise InvalidArgument("class_counts", '"online" or "dataset"', source)
         if source == "online":
             return arguments
+        if source != "dataset":
+            if not os.path.isfile(source):
+                raise InvalidArgument("class_counts", '"online", "dataset" or the path of recorded counts', source)
+            return {**arguments, "class_counts": read_recorded_counts(source)}
         if statistics is None:
             raise InvalidArgument("class_counts", '"online" (there are no statistics of a data set)', source)
         return {**arguments, "class_counts": statistics().instance_count}
 
-    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Add the batch's labels to ``class_counts``, unless the counts were given."""
         if not self.online:
             return

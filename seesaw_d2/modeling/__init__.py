@@ -1,14 +1,23 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
 from .box_predictor import SeesawBoxPredictor
+from .cascade import SeesawCascadeROIHeads
+from .freeze import freeze
+from .iterative import FeatureUpdate, IterativeROIHeads
+from .lws import LWSLinear
 from .mask_head import NormedMaskHead
+from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
-from .roi_heads import SeesawCascadeROIHeads, SeesawROIHeads
+from .roi_heads import SeesawROIHeads
 from .rpn_head import HeInitRPNHead
 from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
+    "FeatureUpdate",
+    "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
+    "IterativeROIHeads",
+    "LWSLinear",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",
@@ -16,5 +25,7 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
+    "freeze",
 ]

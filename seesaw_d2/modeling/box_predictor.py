@@ -15,10 +15,11 @@ from torch import nn
 from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.metrics import log_classification_metrics
 from seesaw_d2.modeling.normalized import NormedLinear
 
-CLASSIFIERS = ("NormedLinear", "Linear")
+CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 
 
 class SeesawBoxPredictor(FastRCNNOutputLayers):
@@ -30,8 +31,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     Args:
         input_shape: shape of the box head's output.
         cls_loss: its ``num_classes`` must be ``num_classes``.
-        cls_predictor: "NormedLinear" or "Linear".
-        temperature: > 0, tau of NormedLinear; unused with "Linear".
+        cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
+        temperature: > 0, tau of NormedLinear; unused with the others.
         frequency_groups: called without arguments at the first training step; returns (C,) int array, 0 rare,
             1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known.
         kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
@@ -55,17 +56,19 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
         self.cls_loss = cls_loss
-        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss.num_logits, temperature)
+        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
         # Not saved: it describes the training data, not the model.
         self.register_buffer("groups", None, persistent=False)
 
     @classmethod
-    def from_config(cls, cfg, input_shape):
+    def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
         ret = super().from_config(cfg, input_shape)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
-        ret["cls_loss"] = build_loss(cfg, ret["num_classes"], lambda: training_statistics(cfg))
+        ret["cls_loss"] = build_loss(
+            cfg, ret["num_classes"], lambda: training_statistics(cfg), stage=stage, num_stages=num_stages
+        )
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
         ret["frequency_groups"] = lambda: training_frequency_groups(cfg)
@@ -74,17 +77,25 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     def losses(self, predictions, proposals):
         """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
         logits, deltas = predictions
-        labels = _concatenate([p.gt_classes for p in proposals], logits.new_zeros(0, dtype=torch.int64))
+        return {**self.classification_losses(logits, proposals), **self.box_losses(deltas, proposals)}
+
+    def classification_losses(self, logits, proposals, *, log: bool = True):
+        """The part of ``losses`` from the logits; ``log``: put accuracies into the event storage."""
+        labels = _labels(proposals, logits)
+        losses = self.cls_loss(logits, labels)
+        if log:
+            self._log_metrics(logits.detach(), labels)
+        return {name: value * self._weight_of(name) for name, value in losses.items()}
+
+    def box_losses(self, deltas, proposals):
+        """The part of ``losses`` from the deltas."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of an image without objects carry no boxes to regress to, and none is used.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
-
-        losses = self.cls_loss(logits, labels)
-        self._log_metrics(logits.detach(), labels)
-        losses["loss_box_reg"] = self.box_reg_loss(boxes, targets, deltas, labels)
-        return {name: value * self._weight_of(name) for name, value in losses.items()}
+        loss = self.box_reg_loss(boxes, targets, deltas, _labels(proposals, deltas))
+        return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
         """Per image (R_i, C + 1) probabilities, background last."""
@@ -103,16 +114,21 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         log_classification_metrics(self.cls_loss.probabilities(logits), labels, self.groups)
 
 
-def build_classifier(name: str, in_features: int, num_logits: int, temperature: float) -> nn.Linear:
-    """The last layer: weights drawn with standard deviation 0.01, bias 0."""
+def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
+    """The last layer: weights drawn with standard deviation 0.01, and the bias that the loss starts from."""
+    if name not in CLASSIFIERS:
+        raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
     if name == "NormedLinear":
-        return NormedLinear(in_features, num_logits, temperature=temperature)
-    if name == "Linear":
-        layer = nn.Linear(in_features, num_logits)
+        layer = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
+    else:
+        layer = (nn.Linear if name == "Linear" else LWSLinear)(in_features, cls_loss.num_logits)
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
-        return layer
-    raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
+    bias = cls_loss.initial_bias()
+    if bias is not None:
+        with torch.no_grad():
+            layer.bias.copy_(bias)
+    return layer
 
 
 def check_classifier_config(node) -> None:
@@ -122,6 +138,11 @@ def check_classifier_config(node) -> None:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
     if not node.TEMPERATURE > 0:
         raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
+
+
+def _labels(proposals, like):
+    """(N,) int64."""
+    return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 
 def _concatenate(tensors, empty):

@@ -24,5 +24,8 @@ def rank() -> int:
 def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Sum ``tensor`` over all processes, in place, and return it. Not differentiable."""
     if world_size() > 1:
-        dist.all_reduce(tensor)
+        whole = tensor.contiguous()  # gloo takes the memory of a strided view as it lies, and sums what is beside it
+        dist.all_reduce(whole)
+        if whole is not tensor:
+            tensor.copy_(whole)
     return tensor

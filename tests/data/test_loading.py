@@ -77,6 +77,23 @@ def test_missing_image_is_found_before_training(toy, images):
             build(cfg)
 
 
+def test_missing_folder_is_named(tmp_path):
+    """LVIS v1's validation images lie in train2017 and val2017; many have only the second."""
+    data = toy_data()
+    for index, image in enumerate(data["images"]):
+        folder = "val2017" if index == 0 else "train2017"
+        image |= {"coco_url": f"http://images.cocodataset.org/{folder}/{image['file_name']}", "neg_category_ids": []}
+    root = tmp_path / "coco"
+    write_images(root / "val2017", {"images": data["images"][:1]})
+    cfg = make_cfg(entry("half_of_lvis", write(tmp_path, data), root, "lvis"), test=["half_of_lvis"])
+    register_datasets(cfg)
+    with pytest.raises(DataError) as error:
+        build_test_loader(cfg, "half_of_lvis")
+    assert "3 of 4 image files of half_of_lvis are missing" in str(error.value)
+    assert f"{root / 'train2017'} (no such folder, 3 images)" in str(error.value)
+    assert "val2017" not in str(error.value)
+
+
 def test_missing_image_is_skipped(toy, images, caplog):
     cfg = toy(DATALOADER__SKIP_BAD_IMAGES=True)
     (images / "1.jpg").unlink()

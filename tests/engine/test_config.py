@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from seesaw_d2 import add_seesaw_config
 from seesaw_d2.engine import Trainer, load_config
-from seesaw_d2.engine.checks import check_job
+from seesaw_d2.engine.checks import check_job, check_names
 from seesaw_d2.engine.config import config_keys
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import LOSS_REGISTRY
 
 ROOT = Path(__file__).parents[2]
 YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
@@ -29,23 +31,63 @@ def test_the_list_of_keys():
     """A new key changes this list, and with it the README."""
     assert added_keys() == sorted(
         [
+            "DATALOADER.REPEAT_ROUNDING",
             "DATALOADER.SKIP_BAD_IMAGES",
             "DATASETS.FREQUENCY_THRESHOLDS",
             "DATASETS.REGISTER",
+            "MODEL.FREEZE.EXCEPT",
+            "MODEL.FREEZE.NAMES",
+            "MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE",
+            "MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS",
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.BAGS.BETA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.BAGS.BINS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.BETA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.CLASS_BALANCED_FOCAL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL.LAMBDA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.MU",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.EQL_V2.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.NUM_SAMPLED",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.POWER",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FEDERATED.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.GAMMA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL.PRIOR",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.ALPHA",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.LOSS",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MOMENTUM",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.UNSEEN",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.EPS",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.Q",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_ITERATIVE_HEAD.FC_DIM",
+            "MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM",
+            "MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS",
+            "MODEL.ROI_ITERATIVE_HEAD.NUM_FC",
+            "MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS",
+            "MODEL.ROI_MASK_HEAD.PER_STAGE",
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
             "TEST.CLASSIFICATION_ACCURACY",
             "TEST.LVIS_ENGINE",
             "TEST.LVIS_METRICS",
+            "MODEL.WEIGHTS_EXCEPT",
+            "SOLVER.EPOCHS",
+            "SOLVER.REFERENCE_BATCH_SIZE",
+            "SOLVER.STEP_EPOCHS",
         ]
     )
 
@@ -55,17 +97,19 @@ def test_each_key_is_in_the_readme(key):
     assert f"`{key}`" in (ROOT / "README.md").read_text()
 
 
+MASK = ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"]
+ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False]
+# Between them these jobs use everything that this project adds.
+JOBS = [
+    ["MODEL.ROI_HEADS.NAME", "SeesawCascadeROIHeads", "MODEL.RPN.POST_NMS_TOPK_TRAIN", 2000],
+    [*ITERATIVE, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"],
+    *([*MASK, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", name] for name, _ in LOSS_REGISTRY),
+]
+
+
 def test_each_key_is_read(config_file, monkeypatch):
     """Checking a job and building its model and data reads every key that this project adds."""
-    keys = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"]
-    cfg = load_config(str(config_file), keys)
-    paths = {id(cfg): ""}
-    for key in config_keys(cfg):
-        node = cfg
-        for part in key.split("."):
-            node = node[part]
-        paths[id(node)] = key + "."
-    read = set()
+    paths, read = {}, set()
     plain = CfgNode.__getattr__
 
     def traced(node, name):
@@ -74,16 +118,28 @@ def test_each_key_is_read(config_file, monkeypatch):
         return plain(node, name)
 
     monkeypatch.setattr(CfgNode, "__getattr__", traced)
-    check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
-    build_model(cfg)
-    Trainer.build_train_loader(cfg)
+    for job in JOBS:
+        keys = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", *job]
+        keys += ["SOLVER.EPOCHS", 1.0, "DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
+        cfg = load_config(str(config_file), keys)
+        paths = {id(cfg): ""}
+        for key in config_keys(cfg):
+            node = cfg
+            for part in key.split("."):
+                node = node[part]
+            paths[id(node)] = key + "."
+        check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
+        build_model(cfg)
+        Trainer.build_train_loader(cfg)
     assert set(added_keys()) <= read
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_every_yaml_builds(path):
-    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu"])
-    assert build_model(cfg) is not None
+    cfg = load_config(str(path), ["MODEL.DEVICE", "meta"])
+    check_names(cfg)
+    with torch.device("meta"):  # without allocating and drawing its parameters
+        assert build_model(cfg) is not None
 
 
 def test_misspelt_key_suggests_the_nearest():

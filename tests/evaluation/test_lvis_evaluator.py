@@ -267,13 +267,34 @@ def test_groups_unknown(toy, caplog):
     assert "DATASETS.TRAIN" in caplog.text
 
 
-def test_without_annotations_only_the_results_are_written(toy, tmp_path):
-    _, _, records = toy()
+def test_without_annotations_the_submission_is_written(toy, tmp_path, caplog):
+    cfg, name, records = toy()
     data = toy_data()
     del data["annotations"]
     test_cfg, test_name, _ = toy(data)
-    assert evaluate(build_evaluator(test_cfg, test_name), records) == {}
-    assert (tmp_path / "out/inference" / test_name / "lvis_instances_results.json").stat().st_size > 100
+    with caplog.at_level("INFO"):
+        assert evaluate(build_evaluator(test_cfg, test_name), records) == {}
+    (path,) = (tmp_path / "out/inference" / test_name).iterdir()
+    assert path.name == "lvis_submission.json"
+    assert f"{path} holds 9 detections (masks) in the format of LVIS's evaluation server" in caplog.text
+    entries = json.loads(path.read_text())
+    assert all(set(entry) == {"image_id", "category_id", "score", "segmentation"} for entry in entries)
+    assert {entry["category_id"] for entry in entries} == {3, 7}
+    # The server runs lvis-api with its own annotations on it.
+    ground_truth = build_evaluator(cfg, name)._lvis_api
+    evaluation = lvis_eval_class()(ground_truth, LVISResults(ground_truth, str(path)), "segm")
+    evaluation.run()
+    assert evaluation.get_results()["AP"] == pytest.approx(1)
+
+
+def test_submission_of_boxes(toy, tmp_path):
+    _, _, records = toy()
+    data = toy_data()
+    del data["annotations"]
+    cfg, name, _ = toy(data, MODEL__MASK_ON=False)
+    evaluate(build_evaluator(cfg, name), records, masks=False)
+    entries = json.loads((tmp_path / "out/inference" / name / "lvis_submission.json").read_text())
+    assert all(set(entry) == {"image_id", "category_id", "score", "bbox"} for entry in entries)
 
 
 def test_degenerate_ground_truth_is_missed(toy):

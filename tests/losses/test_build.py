@@ -5,28 +5,42 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fvcore.common.config import CfgNode
+import torch
 
-from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses import LOSS_REGISTRY, CrossEntropyLoss, SeesawLoss, build_loss
+from seesaw_d2.engine import load_config
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.losses import (
+    LOSS_REGISTRY,
+    BalancedGroupSoftmaxLoss,
+    ClassBalancedFocalLoss,
+    CrossEntropyLoss,
+    EqualizationLoss,
+    EqualizationLossV2,
+    FederatedLoss,
+    FocalLoss,
+    SeesawLoss,
+    build_loss,
+)
 
 KEY = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
 def make_cfg(**changes):
-    """A config with the node that add_seesaw_config adds; SEESAW_P is CLS_LOSS.SEESAW.P."""
-    loss = {"NAME": "SeesawLoss", "BACKGROUND": "objectness"}
-    loss["SEESAW"] = {"P": 0.8, "Q": 2.0, "EPS": 0.01, "CLASS_COUNTS": "online"}
+    """The default config; SEESAW_P is CLS_LOSS.SEESAW.P."""
+    cfg = load_config()
+    node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
     for key, value in changes.items():
-        if key.startswith("SEESAW_"):
-            loss["SEESAW"][key.removeprefix("SEESAW_")] = value
+        inner = max((name for name in node if key.startswith(f"{name}_")), key=len, default=None)
+        if inner is None:
+            node[key] = value
         else:
-            loss[key] = value
-    return CfgNode({"MODEL": {"ROI_BOX_HEAD": {"CLS_LOSS": loss}}})
+            node[inner][key.removeprefix(f"{inner}_")] = value
+    return cfg
 
 
-def statistics(counts):
-    return lambda: SimpleNamespace(instance_count=np.array(counts, dtype=np.int64))
+def statistics(counts, images=10):
+    counts = np.array(counts, dtype=np.int64)
+    return lambda: SimpleNamespace(instance_count=2 * counts, image_count=counts, num_annotated_images=images)
 
 
 def never():
@@ -43,17 +57,82 @@ def test_seesaw_gets_every_value():
 
 
 def test_cross_entropy():
-    loss = build_loss(make_cfg(NAME="CrossEntropyLoss"), 4)
+    loss = build_loss(make_cfg(NAME="CrossEntropyLoss", BACKGROUND="objectness"), 4)
     assert type(loss) is CrossEntropyLoss
     assert loss.background == "objectness"
 
 
-@pytest.mark.parametrize(("background", "last"), [("objectness", 8), ("class", 8)])
+@pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
+def test_the_name_alone_is_a_config(name):
+    """BACKGROUND "auto" is the loss's own default; a detector's statistics are all that it needs."""
+    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]))
+    assert type(loss).__name__ == name
+    assert loss.background == LOSS_REGISTRY.get(name).backgrounds[0]
+
+
+def test_the_others_get_every_value():
+    eql = build_loss(make_cfg(NAME="EqualizationLoss", EQL_LAMBDA=0.5, EQL_PRIOR=0.1), 3, statistics([5, 8, 2]))
+    assert isinstance(eql, EqualizationLoss)
+    assert (eql.lambda_, eql.prior) == (0.5, 0.1)
+    assert eql.tail.tolist() == [False, False, True]  # 5 of 10 images is not below 0.5
+    changes = {"EQL_V2_GAMMA": 1.0, "EQL_V2_MU": 2.0, "EQL_V2_ALPHA": 3.0, "EQL_V2_PRIOR": 0.1}
+    eqlv2 = build_loss(make_cfg(NAME="EqualizationLossV2", **changes), 3, never)
+    assert isinstance(eqlv2, EqualizationLossV2)
+    assert (eqlv2.gamma, eqlv2.mu, eqlv2.alpha, eqlv2.prior) == (1, 2, 3, 0.1)
+    changes = {"BAGS_BINS": [4, 10], "BAGS_BETA": 2.0}
+    bags = build_loss(make_cfg(NAME="BalancedGroupSoftmaxLoss", **changes), 3, statistics([1, 2, 5]))
+    assert isinstance(bags, BalancedGroupSoftmaxLoss)
+    assert (bags.bins, bags.beta, bags.group.tolist()) == ((4, 10), 2, [0, 1, 2])
+    changes = {"FOCAL_GAMMA": 1.0, "FOCAL_ALPHA": 0.5, "FOCAL_PRIOR": 0.1}
+    focal = build_loss(make_cfg(NAME="FocalLoss", **changes), 3, never)
+    assert isinstance(focal, FocalLoss)
+    assert (focal.gamma, focal.alpha, focal.prior) == (1, 0.5, 0.1)
+    keys = ("GAMMA", "BETA", "PRIOR")
+    changes = {f"CLASS_BALANCED_FOCAL_{key}": value for key, value in zip(keys, (1.0, 0.5, 0.1), strict=True)}
+    balanced = build_loss(make_cfg(NAME="ClassBalancedFocalLoss", **changes), 3, statistics([1, 2, 5]))
+    assert isinstance(balanced, ClassBalancedFocalLoss)
+    assert (balanced.gamma, balanced.beta, balanced.alpha, balanced.prior) == (1, 0.5, None, 0.1)
+    assert balanced.class_weights.argsort(descending=True).tolist() == [0, 1, 2]
+    changes = {"FEDERATED_NUM_SAMPLED": 2, "FEDERATED_POWER": 2.0, "FEDERATED_PRIOR": 0.1}
+    federated = build_loss(make_cfg(NAME="FederatedLoss", **changes), 3, statistics([1, 2, 0]))
+    assert isinstance(federated, FederatedLoss)
+    assert (federated.num_sampled, federated.power, federated.prior) == (2, 2, 0.1)
+    assert federated.sampling_weights.tolist() == [1, 4, 0]
+
+
+NEEDS_STATISTICS = ("EqualizationLoss", "BalancedGroupSoftmaxLoss", "ClassBalancedFocalLoss", "FederatedLoss")
+
+
+def unreadable():
+    raise DataError("train.json: no such file")
+
+
+@pytest.mark.parametrize("statistics", [None, unreadable])
+@pytest.mark.parametrize("name", NEEDS_STATISTICS)
+def test_without_the_training_data_a_model_predicts_and_does_not_train(name, statistics):
+    loss = build_loss(make_cfg(NAME=name), 3, statistics)
+    logits, labels = torch.zeros(2, loss.num_logits), torch.tensor([0, 3])
+    with pytest.raises(ValueError, match=r"(image_frequency|_counts): expected those of the training set"):
+        loss(logits, labels)
+    if name == "BalancedGroupSoftmaxLoss":  # its scores need the groups, which come with the checkpoint
+        with pytest.raises(ValueError, match="instance_counts"):
+            loss.probabilities(logits)
+        loss.load_state_dict(BalancedGroupSoftmaxLoss(3, instance_counts=[1, 50, 5000]).state_dict())
+    assert loss.probabilities(logits).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", NEEDS_STATISTICS)
+def test_statistics_of_other_categories_are_refused(name):
+    with pytest.raises(ValueError, match=r"expected 4 finite numbers >= 0, one for each category, found .*\(3,\)"):
+        build_loss(make_cfg(NAME=name), 4, statistics([1, 8, 2]))
+
+
+@pytest.mark.parametrize(("background", "last"), [("objectness", 16), ("class", 16)])
 def test_counts_of_the_dataset(background, last):
     cfg = make_cfg(SEESAW_CLASS_COUNTS="dataset", BACKGROUND=background)
     loss = build_loss(cfg, 3, statistics([1, 8, 2]))
     assert not loss.online
-    assert loss.class_counts.tolist() == [1, 8, 2, last]
+    assert loss.class_counts.tolist() == [2, 16, 4, last]
 
 
 @pytest.mark.parametrize(
@@ -66,15 +145,36 @@ def test_counts_of_the_dataset(background, last):
         ),
         (
             {"BACKGROUND": "objectnes"},
-            f'{KEY}.BACKGROUND: expected one of "objectness", "class", found \'objectnes\'; did you mean "objectness"',
+            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'objectnes\'; '
+            'did you mean "objectness"',
         ),
-        ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "objectness", "class", found \'none\''),
+        ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'none\''),
+        (
+            {"NAME": "EqualizationLoss", "BACKGROUND": "class"},
+            f'{KEY}.BACKGROUND: expected one of "auto", "implicit", found \'class\' .*EqualizationLoss in a detector',
+        ),
+        ({"NAME": "EqualizationLoss", "EQL_LAMBDA": -1.0}, f"{KEY}.EQL.LAMBDA: expected a number >= 0, found -1.0"),
+        ({"NAME": "FocalLoss", "FOCAL_PRIOR": 1.0}, rf"{KEY}.FOCAL.PRIOR: expected a number in \(0, 1\), found 1.0"),
+        ({"NAME": "FocalLoss", "FOCAL_ALPHA": 1.0}, rf"{KEY}.FOCAL.ALPHA: expected a number in \(0, 1\), found 1.0"),
+        ({"NAME": "EqualizationLossV2", "EQL_V2_GAMMA": 0.0}, f"{KEY}.EQL_V2.GAMMA: expected a number > 0, found 0.0"),
+        (
+            {"NAME": "BalancedGroupSoftmaxLoss", "BAGS_BINS": [10, 5]},
+            rf"{KEY}.BAGS.BINS: expected increasing numbers > 0, found \[10, 5\]",
+        ),
+        (
+            {"NAME": "ClassBalancedFocalLoss", "CLASS_BALANCED_FOCAL_BETA": 1.0},
+            rf"{KEY}.CLASS_BALANCED_FOCAL.BETA: expected a number in \[0, 1\), found 1.0",
+        ),
+        (
+            {"NAME": "FederatedLoss", "FEDERATED_NUM_SAMPLED": 0},
+            f"{KEY}.FEDERATED.NUM_SAMPLED: expected an integer >= 1, found 0",
+        ),
         ({"SEESAW_P": -1.0}, f"{KEY}.SEESAW.P: expected a number >= 0, found -1.0"),
         ({"SEESAW_Q": "x"}, f"{KEY}.SEESAW.Q: expected a number >= 0, found 'x'"),
         ({"SEESAW_EPS": 0.0}, rf"{KEY}.SEESAW.EPS: expected a number in \(0, 1\], found 0.0"),
         (
             {"SEESAW_CLASS_COUNTS": "offline"},
-            f'{KEY}.SEESAW.CLASS_COUNTS: expected "online" or "dataset", found \'offline\'',
+            f'{KEY}.SEESAW.CLASS_COUNTS: expected "online", "dataset" or the path of .*, found \'offline\'',
         ),
         (
             {"SEESAW_CLASS_COUNTS": "dataset"},

@@ -12,12 +12,14 @@ from seesaw_d2.losses import LOSS_REGISTRY, ClassificationLoss, CrossEntropyLoss
 
 C, N = 6, 12
 
-# Values for the arguments that a loss has no default for, by the argument's name.
+# Values for the arguments that a loss has no default for, by the argument's name, for a way to model background.
 REQUIRED = {
-    "image_frequency": lambda: torch.linspace(0.0001, 0.5, C),
-    "instance_counts": lambda: torch.tensor([2, 5, 50, 500, 5000, 50000]),
-    "loss": lambda: CrossEntropyLoss(C),
+    "image_frequency": lambda background: torch.linspace(0.0001, 0.5, C),
+    "image_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
+    "instance_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
+    "loss": lambda background: CrossEntropyLoss(C, background=background if background in BACKGROUNDS else "class"),
 }
+BACKGROUNDS = CrossEntropyLoss.backgrounds
 LOSSES = sorted(name for name, _ in LOSS_REGISTRY)
 CASES = [(name, background) for name in LOSSES for background in LOSS_REGISTRY.get(name).backgrounds]
 every_loss = pytest.mark.parametrize(("name", "background"), CASES)
@@ -26,7 +28,7 @@ every_loss = pytest.mark.parametrize(("name", "background"), CASES)
 def make(name, background):
     loss_class = LOSS_REGISTRY.get(name)
     arguments = {
-        argument: REQUIRED[argument]()
+        argument: REQUIRED[argument](background)
         for argument, parameter in inspect.signature(loss_class).parameters.items()
         if argument != "num_classes" and parameter.default is inspect.Parameter.empty
     }
@@ -65,9 +67,30 @@ def test_the_registered_names_are_class_names():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_an_unsupported_background_is_refused_by_name(name):
-    for background in {"objectness", "class", "none", "nonsense"} - set(LOSS_REGISTRY.get(name).backgrounds):
+    for background in {"objectness", "class", "implicit", "none", "nonsense"} - set(
+        LOSS_REGISTRY.get(name).backgrounds
+    ):
         with pytest.raises(ValueError, match=f"background: expected one of .* for {name}, found '{background}'"):
             make(name, background)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_default_background_is_the_first_supported_one(name):
+    loss_class = LOSS_REGISTRY.get(name)
+    default = inspect.signature(loss_class).parameters["background"].default
+    if "loss" in loss_class.config_keys:
+        assert default is None  # that of the wrapped loss
+    else:
+        assert default == loss_class.backgrounds[0]
+
+
+@every_loss
+def test_the_initial_bias_fits_the_classifier(name, background):
+    loss = make(name, background)
+    bias = loss.initial_bias()
+    if bias is not None:
+        assert bias.shape == (loss.num_logits,)
+        assert torch.isfinite(bias).all()
 
 
 @every_loss

@@ -15,8 +15,11 @@ HEADS = {"mask": (), "cascade": CASCADE}
 LOSSES = {
     "seesaw": (),
     "seesaw_class": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
-    "ce": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss", "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"),
-    "ce_objectness": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
+    "ce": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
+    "ce_objectness": (
+        *("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
+        *("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectness"),
+    ),
     "linear": ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
     "normed_mask": ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"),
 }

@@ -1,0 +1,94 @@
+"""Repeat factor sampling, with both ways to round, and how long an epoch of it is.
+
+Shapes: C categories, I images.
+"""
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.class_aware import ClassAwareSampler
+from seesaw_d2.errors import ConfigError
+
+UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
+# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted), and this project's.
+SAMPLERS = (UNIFORM, REPEATED, CLASS_AWARE, "RandomSubsetTrainingSampler")
+MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
+ROUNDINGS = ("stochastic", "ceil")
+
+
+def category_repeat_factors(image_count: np.ndarray, num_images: int, threshold: float, sqrt=True) -> np.ndarray:
+    """r(c) = max(1, sqrt(t / f(c))), f(c) = images with category c / images (Gupta et al., CVPR 2019, appendix B.2).
+
+    Args:
+        image_count: (C,) images with the category. A category without any has r = 1: there is nothing to repeat.
+        num_images: images in all, >= 1.
+        threshold: t >= 0.
+        sqrt: False for t / f(c), an option of Detectron2 main.
+
+    Returns:
+        (C,) float64.
+    """
+    image_count = np.asarray(image_count)
+    frequency = np.where(image_count > 0, image_count, np.inf) / num_images
+    ratio = threshold / frequency
+    return np.maximum(1.0, np.sqrt(ratio) if sqrt else ratio)
+
+
+def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
+    """How often each image is drawn in an epoch on average: (I,) float32; r(I) = max of r(c) over its categories.
+
+    The factors are Detectron2's. "ceil" rounds each up, as MMDetection's ``ClassBalancedDataset`` does; Detectron2's
+    sampler has nothing left to round then. An image without annotations has 1, in its own place: releases of
+    the reference left it out, and so gave every image after it another one's factor (mmengine pull request 1048).
+
+    Args:
+        records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
+        threshold: t >= 0.
+        rounding: "stochastic" or "ceil".
+        options: further ones of Detectron2's ``repeat_factors_from_category_frequency``.
+    """
+    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(records, threshold, **options)
+    return factors.ceil() if rounding == "ceil" else factors
+
+
+def build_sampler(cfg: CfgNode, records):
+    """The class-aware sampler, or that of repeat factors rounded up; None where Detectron2 builds the right one."""
+    if cfg.DATALOADER.SAMPLER_TRAIN == CLASS_AWARE:
+        return ClassAwareSampler(records)
+    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED or cfg.DATALOADER.REPEAT_ROUNDING != "ceil":
+        return None
+    # Its seed is drawn from the generators that SEED sets, and is the same in every process.
+    return RepeatFactorTrainingSampler(_configured_factors(cfg, records))
+
+
+def epoch_length(cfg: CfgNode, records) -> float:
+    """Images in one epoch of the configured sampler: the sum of the repeat factors, or else I.
+
+    The class-aware sampler has no epochs of its own: I images are called one (eqlv2's configs draw 12 times I).
+    With "stochastic" rounding that is the mean: an epoch is a little longer or shorter.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
+        return float(len(records))
+    return float(_configured_factors(cfg, records).double().sum())
+
+
+def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
+    node = cfg.DATALOADER
+    return image_repeat_factors(records, node.REPEAT_THRESHOLD, node.REPEAT_ROUNDING, **repeat_factor_options(cfg))
+
+
+def validate_sampling(cfg: CfgNode) -> None:
+    """Raise ConfigError for a sampler or a rounding that does not exist, or a negative threshold."""
+    node = cfg.DATALOADER
+    if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
+        raise ConfigError(
+            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(SAMPLERS)}, found {node.SAMPLER_TRAIN!r}"
+        )
+    if node.REPEAT_ROUNDING not in ROUNDINGS:
+        choices = " or ".join(f'"{name}"' for name in ROUNDINGS)
+        raise ConfigError(f"DATALOADER.REPEAT_ROUNDING: expected {choices}, found {node.REPEAT_ROUNDING!r}")
+    if not 0 <= node.REPEAT_THRESHOLD < float("inf"):
+        raise ConfigError(f"DATALOADER.REPEAT_THRESHOLD: expected a number >= 0, found {node.REPEAT_THRESHOLD}")

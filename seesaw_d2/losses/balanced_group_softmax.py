@@ -1,0 +1,181 @@
+"""Balanced Group Softmax, BAGS (Li et al., CVPR 2020, arXiv 2006.10408).
+
+Shapes: N proposals, C foreground categories, G groups of them, L = C + 2 + G logits. Label C is background.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import (
+    ClassificationLoss,
+    InvalidArgument,
+    category_values,
+    check_number,
+    default_avg_factor,
+    known_statistics,
+    not_given,
+    weighted_sum,
+    widen,
+    without_autocast,
+)
+from .build import LOSS_REGISTRY
+from .sampling import BatchRandom
+
+
+@LOSS_REGISTRY.register()
+class BalancedGroupSoftmaxLoss(ClassificationLoss):
+    """One softmax for each group of categories of similar frequency, and one for foreground against background.
+
+    A group's softmax has its categories and "others", the right answer for every proposal outside the group. It is
+    trained on all its own proposals and on a random selection of the others, β for each of its own, or on none
+    where it has none of its own (section 3.3). Each group's loss is the mean over the proposals that it is trained
+    on; ``loss_cls_classes`` is their sum, ``loss_cls_objectness`` that of foreground against background.
+    Scores: P(j) = P(j in its group) P(foreground); "others" is not used.
+
+    Logits: [C categories, foreground, background, G "others"]; the reference puts each "others" before its group's
+    categories. Here a classifier's rows mean the same whatever the bins are.
+
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations: nothing waits for the
+    device; the selection can be repeated (see ``BatchRandom``); weights count, and an ``avg_factor`` other than
+    the default scales the means by default / ``avg_factor`` (it ignores both).
+
+    Args:
+        num_classes: C >= 1.
+        instance_counts: (C,) training instances, which decide the groups. None: the groups are those of the
+            checkpoint that will be loaded.
+        bins: increasing; group g has the categories with bins[g - 1] <= count < bins[g], so G = len(bins) + 1.
+        beta: β > 0, other proposals for each of the group's own, rounded down.
+        background: "objectness".
+        seed: of the selection.
+
+    Buffers:
+        group: int64 (C,), each category's group in [0, G), -1 where it is not known. Saved, and taken from a
+            checkpoint: a trained classifier's logits mean nothing without it.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
+    config_keys: ClassVar[dict[str, str]] = {"bins": "BAGS.BINS", "beta": "BAGS.BETA"}
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        instance_counts: Sequence[int] | Tensor | None,
+        bins: Sequence[int] = (10, 100, 1000),
+        beta: float = 8.0,
+        background: str = "objectness",
+        seed: int = 0,
+    ):
+        super().__init__(num_classes, background=background)
+        self.bins = _check_bins(bins)
+        self.beta = check_number("beta", beta, "a number > 0", lambda value: value > 0)
+        counts = category_values("instance_counts", instance_counts, num_classes)
+        self._knows_groups = counts is not None
+        group = torch.full((num_classes,), -1)
+        if counts is not None:
+            group = torch.bucketize(counts, counts.new_tensor(self.bins), right=True)
+        self.register_buffer("group", group)
+        self.random = BatchRandom(seed)
+
+    @property
+    def num_groups(self) -> int:
+        """G."""
+        return len(self.bins) + 1
+
+    @property
+    def num_logits(self) -> int:
+        return super().num_logits + self.num_groups
+
+    @classmethod
+    def config_arguments(cls, node, statistics):
+        known = known_statistics(statistics)
+        counts = None if known is None else known.instance_count
+        return {**super().config_arguments(node, statistics), "instance_counts": counts}
+
+    def compute(self, logits, labels, weights, avg_factor):
+        return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Another selection for every batch."""
+        self.random.next_batch()
+
+    def members(self, labels: Tensor) -> Tensor:
+        """Bool (N, G): the proposal's category is in the group."""
+        group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
+        return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
+
+    def select(self, labels: Tensor) -> Tensor:
+        """Bool (N, G): the proposals that each group is trained on."""
+        members = self.members(labels)
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # members come last
+        place = keys.argsort(dim=0).argsort(dim=0)
+        return members | (place < (members.sum(dim=0) * self.beta).floor())
+
+    def compute_selected(
+        self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
+    ) -> dict[str, Tensor]:
+        """``compute`` for a given selection, bool (N, G)."""
+        classes, objectness, others = self._split(logits)
+        log_sums = self._log_sums(classes, others)
+        own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
+        losses = log_sums - torch.where(self.members(labels), own, others)
+        used = selected.to(logits.dtype)
+        if weights is not None:
+            selected, used = selected & (weights > 0).unsqueeze(1), used * weights.unsqueeze(1)
+        means = (losses * used).sum(dim=0) / selected.sum(dim=0).clamp(min=1)
+        scale = default_avg_factor(labels, weights) / avg_factor
+        objectness = F.cross_entropy(objectness, (labels == self.num_classes).long(), reduction="none")
+        return {
+            "loss_cls_classes": means.sum() * scale,
+            "loss_cls_objectness": weighted_sum(objectness, weights) / avg_factor,
+        }
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See the class: (N, C + 1)."""
+        classes, objectness, others = self._split(widen(logits))
+        foreground, background = objectness.softmax(dim=1).split(1, dim=1)
+        in_group = (classes - self._log_sums(classes, others)[:, self.group]).exp()
+        return torch.cat([in_group * foreground, background], dim=1)
+
+    def _split(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self._knows_groups:
+            raise not_given("instance_counts")
+        return logits.split([self.num_classes, 2, self.num_groups], dim=1)
+
+    def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
+        """log(e^{others_g} + Σ_{j in g} e^{z_j}): (N, G), without a loop over groups or categories."""
+        group = self.group.expand(len(classes), -1)
+        peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
+        in_group = self._indicator(classes.dtype)
+        with without_autocast(classes.device):
+            sums = (classes - peak[:, self.group]).exp() @ in_group
+        return peak + (sums + (others - peak).exp()).log()
+
+    def _indicator(self, dtype: torch.dtype) -> Tensor:
+        """(C, G), 1 where the category is in the group. A product with it sums in a fixed order, on every device."""
+        groups = torch.arange(self.num_groups, device=self.group.device)
+        return (self.group.unsqueeze(1) == groups).to(dtype)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        saved = state_dict.get(prefix + "group")
+        if saved is not None and saved.shape == self.group.shape:
+            self._knows_groups = bool((saved >= 0).all())
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, bins={self.bins}, beta={self.beta}"
+
+
+def _check_bins(bins) -> tuple[float, ...]:
+    expected = "increasing numbers > 0"
+    try:
+        values = tuple(check_number("bins", value, expected, lambda value: value > 0) for value in bins)
+    except TypeError:
+        raise InvalidArgument("bins", expected, bins) from None
+    if list(values) != sorted(set(values)):
+        raise InvalidArgument("bins", expected, bins)
+    return values

@@ -1,0 +1,84 @@
+"""Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
+
+Shapes: N proposals, C foreground categories, which are also the logits. Label C is background.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import category_values, check_number, known_statistics, not_given
+from .build import LOSS_REGISTRY
+from .focal import FocalLoss
+
+
+@LOSS_REGISTRY.register()
+class ClassBalancedFocalLoss(FocalLoss):
+    """Focal loss of a sample of category i times v_i, its category's inverse effective number (equations 8, 12).
+
+    v_i = (1 - β) / (1 - β^{n_i}), then scaled so that Σ_i v_i = C; n_i are training instances, taken as at least 1.
+    There is no α: v takes its place.
+
+    Reference: github richardaecn/class-balanced-loss (image classification). Deviations: background, which it does
+    not have, weighs 1, the mean of v; the sum is divided by the number of proposals, which for image
+    classification is that of the labels, as there.
+
+    Args:
+        num_classes: C >= 1.
+        instance_counts: (C,) n >= 0. None: not known, which serves inference alone.
+        beta: β in [0, 1). 0: all v are 1; towards 1: inverse frequency. The paper takes 0.999 for iNaturalist and
+            ImageNet.
+        gamma: γ >= 0; the paper takes 0.5 there.
+        background: "implicit" (default) or "none".
+        prior: π; see ``SigmoidLoss``.
+
+    Buffers:
+        class_weights: float64 (C,), v. Not saved: it describes the training data.
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {
+        "beta": "CLASS_BALANCED_FOCAL.BETA",
+        "gamma": "CLASS_BALANCED_FOCAL.GAMMA",
+        "prior": "CLASS_BALANCED_FOCAL.PRIOR",
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        instance_counts: Sequence[int] | Tensor | None,
+        beta: float = 0.999,
+        gamma: float = 0.5,
+        background: str = "implicit",
+        prior: float = 0.01,
+    ):
+        super().__init__(num_classes, gamma=gamma, alpha=None, background=background, prior=prior)
+        self.beta = check_number("beta", beta, "a number in [0, 1)", lambda value: 0 <= value < 1)
+        counts = category_values("instance_counts", instance_counts, num_classes)
+        weights = None if counts is None else self._weights(counts.clamp(min=1))
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    @classmethod
+    def config_arguments(cls, node, statistics):
+        known = known_statistics(statistics)
+        counts = None if known is None else known.instance_count
+        return {**super().config_arguments(node, statistics), "instance_counts": counts}
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """v_i (1 - p_j)^γ: (N, C)."""
+        if self.class_weights is None:
+            raise not_given("instance_counts")
+        weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)
+        return super().factors(logits, labels, targets) * weights[labels].unsqueeze(1)
+
+    def _weights(self, counts: Tensor) -> Tensor:
+        if self.beta == 0:
+            return torch.ones_like(counts)
+        weights = (1 - self.beta) / -torch.expm1(counts * math.log(self.beta))
+        return weights * (self.num_classes / weights.sum())
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, beta={self.beta}"

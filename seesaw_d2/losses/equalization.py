@@ -1,0 +1,71 @@
+"""Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
+
+Shapes: N proposals, C foreground categories, which are also the logits.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from .base import category_values, check_number, known_statistics, not_given
+from .build import LOSS_REGISTRY
+from .sigmoid import SigmoidLoss
+
+
+@LOSS_REGISTRY.register()
+class EqualizationLoss(SigmoidLoss):
+    """Sigmoid cross-entropy that spares tail categories the punishment by other categories' samples (equation 3).
+
+    L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j),
+    E(r) = 1 for a foreground proposal, 0 for background, T_λ(f) = 1 for f < λ, else 0.
+
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As there, f < λ is strict and decided in
+    single precision, and the classifiers start from π = 0.001. Deviations: weights and ``avg_factor`` count (it
+    ignores them and divides by N), frequencies come from the data set (there from a table of LVIS).
+
+    Args:
+        num_classes: C >= 1.
+        image_frequency: (C,) f >= 0, training images with the category over annotated training images. None:
+            not known, which serves inference alone.
+        lambda_: λ >= 0, frequency below which a category is tail. 1.77e-3 is the paper's for LVIS v0.5; for v1 the
+            reference takes 1.1e-3. 0: none is, which is binary cross-entropy.
+        background: "implicit" (default) or "none" (then every sample is foreground).
+        prior: π; see ``SigmoidLoss``.
+
+    Buffers:
+        tail: bool (C,), f < λ. Not saved: it describes the training data.
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        image_frequency: Sequence[float] | Tensor | None,
+        lambda_: float = 1.77e-3,
+        background: str = "implicit",
+        prior: float = 0.001,
+    ):
+        super().__init__(num_classes, background=background, prior=prior)
+        self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
+        frequency = category_values("image_frequency", image_frequency, num_classes)
+        tail = None if frequency is None else frequency.float() < frequency.new_tensor(self.lambda_).float()
+        self.register_buffer("tail", tail, persistent=False)
+
+    @classmethod
+    def config_arguments(cls, node, statistics):
+        known = known_statistics(statistics)
+        frequency = None if known is None else known.image_count / max(known.num_annotated_images, 1)
+        return {**super().config_arguments(node, statistics), "image_frequency": frequency}
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """w_j: (N, C)."""
+        if self.tail is None:
+            raise not_given("image_frequency")
+        foreground = (labels < self.num_classes).unsqueeze(1)
+        return 1 - (foreground & self.tail).to(logits.dtype) * (1 - targets)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, lambda_={self.lambda_}"

@@ -1,0 +1,115 @@
+"""Equalization Loss v2 (Tan et al., CVPR 2021, arXiv 2012.08548).
+
+Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.utils.distributed import all_reduce_sum
+
+from .base import check_number, widen
+from .build import LOSS_REGISTRY
+from .sigmoid import SigmoidLoss
+
+# A category whose gradients were never seen is taken as balanced: f(100) = 1 leaves its weights at 1.
+_BALANCED = 100.0
+
+
+@LOSS_REGISTRY.register()
+class EqualizationLossV2(SigmoidLoss):
+    """Sigmoid cross-entropy, each category re-weighted by its accumulated gradients (equations 3 to 6).
+
+    g_j = Σ positive gradients / Σ negative gradients of category j, over the training so far,
+    f(x) = 1 / (1 + e^{-γ (x - μ)}),
+    negative samples of j weigh r_j = f(g_j), positive ones q_j = 1 + α (1 - f(g_j)).
+
+    A gradient is that of the weighted loss, q_j |σ - 1| or r_j σ. Background has a classifier of its own, the last
+    one, with weight 1; the paper calls it the objectness branch. Scores are σ(z_j) (1 - σ(z_background)).
+
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py; mmdet 3.3.0 has the same loss, but its
+    detectors score with a softmax by mistake. As there, proposals count whatever their weight, gradients count
+    after the loss, and the classifiers start from π = 0.001. Deviations: sums are float64 (float32 stops counting
+    small gradients in the millions); the ratio is derived from them instead of stored, so that an empty first
+    batch does not set it to 0; weights and ``avg_factor`` count in the loss.
+
+    Args:
+        num_classes: C >= 1.
+        gamma: γ > 0, slope of f.
+        mu: μ >= 0, the ratio at which f is 1/2.
+        alpha: α >= 0, how much positives gain.
+        background: "class" (default) or "none".
+        sync: add up the gradients of all processes. False: each process its own.
+        prior: π; see ``SigmoidLoss``.
+
+    Buffers:
+        positive_gradients, negative_gradients: float64 (C,), the sums.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("class", "none")
+    updates_first: ClassVar[bool] = False
+    soft_labels: ClassVar[str | None] = "sigmoid"
+    config_keys: ClassVar[dict[str, str]] = {
+        "gamma": "EQL_V2.GAMMA",
+        "mu": "EQL_V2.MU",
+        "alpha": "EQL_V2.ALPHA",
+        "prior": "EQL_V2.PRIOR",
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        gamma: float = 12.0,
+        mu: float = 0.8,
+        alpha: float = 4.0,
+        background: str = "class",
+        sync: bool = True,
+        prior: float = 0.001,
+    ):
+        super().__init__(num_classes, background=background, prior=prior)
+        self.gamma = check_number("gamma", gamma, "a number > 0", lambda value: value > 0)
+        self.mu = check_number("mu", mu, "a number >= 0", lambda value: value >= 0)
+        self.alpha = check_number("alpha", alpha, "a number >= 0", lambda value: value >= 0)
+        self.sync = sync
+        self.register_buffer("positive_gradients", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("negative_gradients", torch.zeros(num_classes, dtype=torch.float64))
+
+    def gradient_ratio(self) -> Tensor:
+        """g: (C,) float64; 100 where there was no gradient yet."""
+        ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
+        unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
+        return ratio.masked_fill(unseen, _BALANCED)
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """q_j where y_j = 1, r_j where it is 0, and between them for soft targets: (N, L)."""
+        negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
+        if self.background == "class":
+            negative = torch.cat([negative, negative.new_ones(1)])
+        positive = 1 + self.alpha * (1 - negative)
+        return positive * targets + negative * (1 - targets)
+
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
+        """Add the batch's gradients, as the loss has weighted them; those of a soft label y go to both sums, y to
+        1 - y."""
+        targets = self.targets(logits, labels, targets)
+        gradients = (logits.sigmoid() - targets).abs() * self.factors(logits, labels, targets)
+        positive = (gradients * targets).sum(dim=0)
+        negative = (gradients * (1 - targets)).sum(dim=0)
+        sums = torch.stack([positive, negative])[:, : self.num_classes].double()
+        if self.sync:
+            sums = all_reduce_sum(sums)
+        self.positive_gradients += sums[0]
+        self.negative_gradients += sums[1]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(N, C + 1): σ(z_j) (1 - σ(z_background)), and σ(z_background)."""
+        if self.background != "class":
+            return super().probabilities(logits)
+        classes, background = widen(logits).sigmoid().split([self.num_classes, 1], dim=1)
+        return torch.cat([classes * (1 - background), background], dim=1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, gamma={self.gamma}, mu={self.mu}, alpha={self.alpha}"

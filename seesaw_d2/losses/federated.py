@@ -1,0 +1,117 @@
+"""Federated loss (Zhou et al., "Probabilistic two-stage detection", CenterNet2, arXiv 2103.07461, appendix).
+
+Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import InvalidArgument, category_values, check_number, known_statistics, not_given, weighted_sum, widen
+from .build import LOSS_REGISTRY
+from .sampling import BatchRandom
+from .sigmoid import SigmoidLoss
+
+
+@LOSS_REGISTRY.register()
+class FederatedLoss(SigmoidLoss):
+    """A loss over a subset S of the categories, drawn for each batch: LVIS is annotated like a federation of data sets.
+
+    S holds the batch's own categories and, up to ``num_sampled`` in all, others drawn without replacement with
+    probabilities proportional to their number of images to the power ``power``.
+    background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j);
+    background "class": softmax cross-entropy over S and background.
+
+    Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
+    Detectron2 main's ``USE_FED_LOSS``. As there each process draws its own S. Deviations: ``num_sampled`` counts
+    categories (there background takes one of the places); nothing waits for the device; the draw can be repeated
+    (see ``BatchRandom``). The softmax there multiplies each proposal's loss by whether its own label is in S, which
+    it always is, and so is plain cross-entropy; here the categories outside S do not compete.
+
+    Args:
+        num_classes: C >= 1.
+        image_counts: (C,) training images with each category. None: not known, which serves inference alone.
+        num_sampled: >= 1, size of S (all of the batch's categories, if these are more).
+        power: >= 0; 0 draws uniformly among the categories that occur.
+        background: "implicit" (default), a sigmoid, or "class", a softmax.
+        prior: π of the sigmoids; see ``SigmoidLoss``.
+        seed: of the draw.
+
+    Buffers:
+        sampling_weights: float64 (C,). Not saved: it describes the training data.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
+    config_keys: ClassVar[dict[str, str]] = {
+        "num_sampled": "FEDERATED.NUM_SAMPLED",
+        "power": "FEDERATED.POWER",
+        "prior": "FEDERATED.PRIOR",
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        image_counts: Sequence[int] | Tensor | None,
+        num_sampled: int = 50,
+        power: float = 0.5,
+        background: str = "implicit",
+        prior: float = 0.01,
+        seed: int = 0,
+    ):
+        super().__init__(num_classes, background=background, prior=prior)
+        if isinstance(num_sampled, bool) or not isinstance(num_sampled, int) or num_sampled < 1:
+            raise InvalidArgument("num_sampled", "an integer >= 1", num_sampled)
+        self.num_sampled = num_sampled
+        self.power = check_number("power", power, "a number >= 0", lambda value: value >= 0)
+        counts = category_values("image_counts", image_counts, num_classes)
+        weights = None if counts is None else torch.where(counts > 0, counts**self.power, 0.0)
+        self.register_buffer("sampling_weights", weights, persistent=False)
+        self.random = BatchRandom(seed)
+
+    @classmethod
+    def config_arguments(cls, node, statistics):
+        known = known_statistics(statistics)
+        counts = None if known is None else known.image_count
+        return {**super().config_arguments(node, statistics), "image_counts": counts}
+
+    def initial_bias(self) -> Tensor | None:
+        return super().initial_bias() if self.background == "implicit" else None
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Another draw for every batch."""
+        self.random.next_batch()
+
+    def select(self, labels: Tensor) -> Tensor:
+        """Bool (C,): S."""
+        if self.sampling_weights is None:
+            raise not_given("image_counts")
+        counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
+        present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
+        # The order in which exponential clocks of these rates ring is that of drawing without replacement.
+        times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
+        place = times.masked_fill(present, -1.0).argsort().argsort()
+        return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """1 in S, else 0: (C,)."""
+        return self.select(labels).to(logits.dtype)
+
+    def compute(self, logits, labels, weights, avg_factor):
+        if self.background == "implicit":
+            return super().compute(logits, labels, weights, avg_factor)
+        left_out = ~self.select(labels)
+        left_out = torch.cat([left_out, left_out.new_zeros(1)])
+        losses = F.cross_entropy(logits.masked_fill(left_out, -torch.inf), labels, reduction="none")
+        return {"loss_cls": weighted_sum(losses, weights) / avg_factor}
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        if self.background == "implicit":
+            return super().probabilities(logits)
+        return widen(logits).softmax(dim=1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, num_sampled={self.num_sampled}, power={self.power}"

@@ -1,0 +1,60 @@
+"""Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
+
+Shapes: N proposals, C foreground categories, which are also the logits.
+"""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import check_number
+from .build import LOSS_REGISTRY
+from .sigmoid import SigmoidLoss
+
+
+@LOSS_REGISTRY.register()
+class FocalLoss(SigmoidLoss):
+    """L = -Σ_j α_j (1 - p_j)^γ log(p_j), p_j = σ(z_j) where y_j = 1, else 1 - σ(z_j) (equation 5).
+
+    α_j is α for the label's category and 1 - α for the others.
+
+    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. As there, the loss of a box head is divided by the
+    number of proposals (RetinaNet divides by that of foreground anchors). Deviation: computed in log space, so that
+    every γ has a finite gradient.
+
+    Args:
+        num_classes: C >= 1.
+        gamma: γ >= 0; 0 is (α-balanced) binary cross-entropy.
+        alpha: α in (0, 1); None: no α, all 1.
+        background: "implicit" (default) or "none".
+        prior: π; see ``SigmoidLoss``.
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {"gamma": "FOCAL.GAMMA", "alpha": "FOCAL.ALPHA", "prior": "FOCAL.PRIOR"}
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        gamma: float = 2.0,
+        alpha: float | None = 0.25,
+        background: str = "implicit",
+        prior: float = 0.01,
+    ):
+        super().__init__(num_classes, background=background, prior=prior)
+        self.gamma = check_number("gamma", gamma, "a number >= 0", lambda value: value >= 0)
+        if alpha is not None:
+            alpha = check_number("alpha", alpha, "a number in (0, 1)", lambda value: 0 < value < 1)
+        self.alpha = alpha
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """α_j (1 - p_j)^γ: (N, C), with a gradient."""
+        # 1 - p_j is σ(-z_j) where y_j = 1, else σ(z_j).
+        factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
+        if self.alpha is None:
+            return factors
+        return factors * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, gamma={self.gamma}, alpha={self.alpha}"

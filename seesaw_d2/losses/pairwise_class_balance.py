@@ -1,0 +1,212 @@
+"""Pairwise Class Balance: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR
+2022, arXiv 2201.02784).
+
+Shapes: N proposals, C foreground categories. Label C is background.
+"""
+
+import logging
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.utils.distributed import all_reduce_sum, rank
+
+from .base import ClassificationLoss, InvalidArgument, check_number
+from .build import LOSS_REGISTRY
+
+# Training steps between two looks at how many categories are missing: each look waits for the device.
+_REPORT_PERIOD = 100
+_FLOAT_BYTES = 4
+
+
+@LOSS_REGISTRY.register()
+class PairwiseClassBalance(ClassificationLoss):
+    """PCB: trains another loss with "fightback" soft labels, made of how categories are confused with each other.
+
+    The buffer ``confusion`` holds P(j | i): what is predicted for proposals of category i, among the foreground,
+    averaged over training with momentum. A proposal of category i then gets the label
+    (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k),
+    column i of the matrix: the categories that are often mistaken for i, which are the rare ones where i is
+    frequent, fight back. a is alpha, growing linearly over the classifications of one step in an iterative head
+    (0, alpha / 2, alpha with three, see ``IterativeROIHeads``). For losses with ``soft_labels`` "softmax" the rows
+    of P and the labels q are distributions; for "sigmoid" P holds independent probabilities and q_j = P(i | j).
+
+    Reference: the authors' mmdet 2.16 fork, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py: whole
+    copies of the losses. Here the wrapped loss does all but the labels, its statistics included. Deviations:
+
+    - Sums go through one all_reduce of C x (C + 1) values, on every rank, whatever the batch; the reference gathers
+      world_size x C^2 values, and waits for ever when one rank has no foreground.
+    - One classification per step has a = alpha; the reference divides by zero.
+    - A category that nothing was ever mistaken for (a matrix that is still 0) keeps its hard label; the reference
+      divides zero by zero.
+    - Weights and ``avg_factor`` hold for the soft part as for the hard one. With cross-entropy the reference ignores
+      the weights there and divides by N: the same where all weights are 1. It also subtracts the entropy of q, which
+      no gradient sees. With Seesaw Loss it returns the soft part by itself, here both parts are one value.
+    - While a category has not been seen the reference does not start, and says nothing; see ``unseen``.
+
+    Args:
+        num_classes: C >= 1, the wrapped loss's.
+        loss: the loss to wrap, one with ``soft_labels``: CrossEntropyLoss, SeesawLoss, EqualizationLossV2.
+        alpha: in [0, 1], weight of the fightback labels. Published: 0.4 with cross-entropy, 0.2 with EQL v2, 0.05
+            with Seesaw Loss.
+        momentum: in [0, 1), how much of ``confusion`` stays in each update of a category's row.
+        start_iter: integer >= 0, training steps before the soft labels begin; until then it is the wrapped loss, and
+            the matrix is collected. Published: 16 of 24 epochs, where the learning rate falls for the first time.
+        unseen: "wait" (reference): soft labels begin only once every category has had a foreground proposal; what is
+            missing is logged. "ignore": categories that have not been seen get no share of any soft label.
+        max_matrix_mb: refuse a C x C float32 matrix above this size, in 10^6 bytes.
+        background: None or the wrapped loss's.
+
+    Raises:
+        ValueError: a value out of range, a loss that takes no soft labels or does not fit, too large a matrix.
+
+    Buffers:
+        confusion: float32 (C, C), [ground truth, prediction].
+        seen_counts: int64 (C,), foreground proposals seen of each category, of all processes.
+        steps: int64 scalar, training steps so far.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
+    config_keys: ClassVar[dict[str, str]] = {
+        "loss": "PCB.LOSS",
+        "alpha": "PCB.ALPHA",
+        "momentum": "PCB.MOMENTUM",
+        "start_iter": "PCB.START_ITER",
+        "unseen": "PCB.UNSEEN",
+        "max_matrix_mb": "PCB.MAX_MATRIX_MB",
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        loss: ClassificationLoss,
+        alpha: float = 0.05,
+        momentum: float = 0.99,
+        start_iter: int = 0,
+        unseen: str = "wait",
+        max_matrix_mb: float = 256.0,
+        background: str | None = None,
+    ):
+        super().__init__(num_classes, background=loss.background if background is None else background)
+        _check_wrapped(loss, num_classes, self.background)
+        self.alpha = check_number("alpha", alpha, "a number in [0, 1]", lambda value: 0 <= value <= 1)
+        self.momentum = check_number("momentum", momentum, "a number in [0, 1)", lambda value: 0 <= value < 1)
+        whole = "an integer >= 0"
+        self.start_iter = int(check_number("start_iter", start_iter, whole, lambda v: v >= 0 and v == int(v)))
+        if unseen not in ("wait", "ignore"):
+            raise InvalidArgument("unseen", '"wait" or "ignore"', unseen)
+        self.unseen = unseen
+        _check_size(num_classes, check_number("max_matrix_mb", max_matrix_mb, "a number > 0", lambda v: v > 0))
+        self.loss = loss
+        self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
+        self.register_buffer("seen_counts", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.set_iteration(0, 1)
+        self._calls, self._next_report = 0, _REPORT_PERIOD
+
+    @property
+    def num_logits(self) -> int:
+        return self.loss.num_logits
+
+    def initial_bias(self) -> Tensor | None:
+        return self.loss.initial_bias()
+
+    def set_iteration(self, index: int, count: int) -> None:
+        self._iteration = (index, count)
+        self.loss.set_iteration(index, count)
+
+    def compute(self, logits, labels, weights, avg_factor):
+        return self.loss.compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return self.loss.probabilities(logits)
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the step, and the foreground's predictions into ``confusion`` and ``seen_counts``."""
+        if self._iteration[0] == 0:
+            self.steps += 1
+            self._report()
+        softmax = self.loss.soft_labels == "softmax"
+        categories = logits[:, : self.num_classes]
+        probs = categories.softmax(dim=1) if softmax else categories.sigmoid()
+        foreground = (labels < self.num_classes).to(self.confusion.dtype).unsqueeze(1)
+        rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
+        batch = rows.new_zeros(self.num_classes, self.num_classes + 1)
+        all_reduce_sum(batch.index_add_(0, self._categories(labels), rows))
+        sums, counts = batch.split([self.num_classes, 1], dim=1)
+        present = counts > 0  # other categories keep their rows
+        change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
+        self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
+        if softmax:  # a row starts at 0: its first update is its first value
+            self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
+        self.seen_counts += counts.squeeze(1).long()
+
+    @torch.no_grad()
+    def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        """(N, C): (1 - a) onehot + a q for foreground labels, 0 for background."""
+        categories = self._categories(labels).unsqueeze(1)
+        hard = torch.zeros(len(labels), self.num_classes, dtype=dtype, device=labels.device)
+        hard.scatter_(1, categories, 1)
+        soft = self.confusion.index_select(1, categories.squeeze(1)).t().to(dtype)
+        if self.loss.soft_labels == "softmax":
+            total = soft.sum(dim=1, keepdim=True)
+            soft = torch.where(total > 0, soft / total, hard)
+        return hard.lerp(soft, self._strength(dtype)) * (labels < self.num_classes).unsqueeze(1)
+
+    def _strength(self, dtype: torch.dtype) -> Tensor:
+        """a, a scalar on the device: 0 until the soft labels begin."""
+        index, count = self._iteration
+        share = index / (count - 1) if count > 1 else 1.0
+        active = self.steps > self.start_iter
+        if self.unseen == "wait":
+            active = active & (self.seen_counts > 0).all()
+        return active.to(dtype) * (self.alpha * share)
+
+    def _categories(self, labels: Tensor) -> Tensor:
+        """Background as some category: what is done with it has weight 0."""
+        return labels.clamp(max=self.num_classes - 1)
+
+    def _update(self, logits, labels, *, before_loss):
+        super()._update(logits, labels, before_loss=before_loss)
+        if self.training and before_loss == self.loss.updates_first:
+            with torch.no_grad():
+                self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
+
+    def _report(self) -> None:
+        """Log, ever more rarely, which categories the soft labels wait for."""
+        self._calls += 1
+        if self._calls < self._next_report or self.steps.is_meta:
+            return
+        missing = (self.seen_counts == 0).nonzero().squeeze(1).tolist()
+        begun = int(self.steps) > self.start_iter
+        self._next_report = self._calls + (self._calls if begun and missing else _REPORT_PERIOD)
+        if not (begun and missing) or rank() != 0:
+            return
+        what = "PCB waits for them" if self.unseen == "wait" else "they get no share of PCB's soft labels"
+        listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        logging.getLogger(__name__).warning(
+            f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} "
+            f"steps (START_ITER is {self.start_iter}): {what}. Contiguous ids: {listed}"
+        )
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, alpha={self.alpha}, momentum={self.momentum}, start_iter={self.start_iter}"
+
+
+def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) -> None:
+    if loss.soft_labels is None:
+        offers = ", ".join(sorted(name for name, registered in LOSS_REGISTRY if registered.soft_labels))
+        raise InvalidArgument("loss", f"a loss that takes soft labels ({offers})", type(loss).__name__)
+    if loss.num_classes != num_classes:
+        raise InvalidArgument("loss", f"one of {num_classes} classes", loss)
+    if loss.background != background:
+        raise InvalidArgument("background", f'"{loss.background}", that of the wrapped loss', background)
+
+
+def _check_size(num_classes: int, max_matrix_mb: float) -> None:
+    size = num_classes**2 * _FLOAT_BYTES / 1e6
+    if size > max_matrix_mb:
+        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.0f} MB"
+        raise InvalidArgument("max_matrix_mb", f"at least {size:.0f} ({matrix})", max_matrix_mb)

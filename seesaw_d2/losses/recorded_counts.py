@@ -1,0 +1,90 @@
+"""Class counts that one training recorded, for another to start from (Seesaw Loss paper, Table 4).
+
+The file is JSON: ``{"class_counts": [[...], ...], ...}``, a list for each stage (one for Mask R-CNN), or the one list
+itself; each of C or, with background last, C + 1 integers >= 0. Other keys are for people.
+"""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.checkpoints import read_checkpoint
+
+# Mask R-CNN has one predictor, Cascade a list of them.
+_BUFFER = re.compile(r"(?:^|\.)box_predictor(?:\.(\d+))?\.(?:.+\.)?class_counts$")
+
+
+@dataclass(frozen=True)
+class RecordedCounts:
+    """The counts in a file, a list for each stage; ``build_loss`` takes those of its stage."""
+
+    path: str
+    stages: list[list[int]]
+
+    def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
+        """The counts of one stage; a file with one list serves every stage.
+
+        Raises:
+            ConfigError: it has counts of other stages or another number of categories.
+        """
+        if len(self.stages) not in (1, num_stages):
+            expected = "1" if num_stages == 1 else f"1 or {num_stages}"
+            raise ConfigError(f"{self.path}: expected the class counts of {expected} stages, found {len(self.stages)}")
+        counts = self.stages[stage if len(self.stages) > 1 else 0]
+        if len(counts) not in (num_classes, num_classes + 1):
+            raise ConfigError(
+                f"{self.path}: expected the counts of {num_classes} categories, or {num_classes + 1} with background, "
+                f"found {len(counts)}"
+            )
+        return counts
+
+
+def read_recorded_counts(path: str) -> RecordedCounts:
+    """Read a file of counts.
+
+    Raises:
+        ConfigError: it cannot be read or holds something else.
+    """
+    try:
+        with open(path) as file:
+            found = json.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a JSON file: {error}") from error
+    stages = found.get("class_counts") if isinstance(found, dict) else None
+    if isinstance(stages, list) and stages and not isinstance(stages[0], list):
+        stages = [stages]
+    if not stages or not isinstance(stages, list) or not all(_is_counts(counts) for counts in stages):
+        raise ConfigError(f'{path}: expected "class_counts", a list of integers >= 0 or such a list for each stage')
+    return RecordedCounts(path, stages)
+
+
+def _is_counts(counts) -> bool:
+    return isinstance(counts, list) and bool(counts) and all(type(n) is int and 0 <= n < 2**63 for n in counts)
+
+
+def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
+    """Write the class counts in a checkpoint of this project to a file.
+
+    Raises:
+        WeightsError: the checkpoint cannot be read, or nothing was counted in its training.
+        ConfigError: ``path`` exists.
+    """
+    if os.path.exists(path):
+        raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
+    state = read_checkpoint(checkpoint)
+    buffers = {match: value for name, value in state["model"].items() if (match := _BUFFER.search(name))}
+    found = {int(match.group(1) or 0): value for match, value in buffers.items()}
+    if not found:
+        raise WeightsError(f"{checkpoint}: holds no class counts; expected a model trained with Seesaw Loss")
+    stages = [[int(count) for count in found[stage]] for stage in sorted(found)]
+    if not all(map(any, stages)):
+        raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
+    content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")}
+    with open(path + ".tmp", "w") as file:
+        json.dump(content, file)
+    os.replace(path + ".tmp", path)
+    return RecordedCounts(path, stages)

@@ -1,0 +1,209 @@
+"""Cascade R-CNN: Detectron2's, and by config the one of the Seesaw Loss paper.
+
+S stages, R regions of a batch.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import CascadeROIHeads
+from detectron2.modeling.roi_heads.cascade_rcnn import _ScaleGradient
+from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
+from detectron2.structures import Instances, pairwise_iou
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+
+
+@ROI_HEADS_REGISTRY.register()
+class SeesawCascadeROIHeads(CascadeROIHeads):
+    """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor`, and so a loss and counts of its own, in every stage.
+
+    The defaults are Detectron2's Cascade R-CNN. The paper's and MMDetection's ("cascade-mask-rcnn", mmdet 3.3.0,
+    models/roi_heads/cascade_roi_head.py) differs in how it trains:
+
+    - each stage's losses are weighted, 1, 0.5, 0.25, and their gradients go to the features as they are. Detectron2
+      adds the losses, and divides the gradients that the heads send to the features by S: in Detectron2 the heads
+      learn at the full rate and the backbone at a third, in MMDetection both at the stage's weight.
+    - each stage has a mask head, trained on that stage's foreground; Detectron2 has one, trained on the first's.
+      At test time all are given the final boxes, and their probabilities are averaged.
+    - each stage adds the ground truth to its proposals and samples anew. Detectron2 samples once.
+
+    At test time the stages' class probabilities are averaged, as in Detectron2 (MMDetection averages logits).
+
+    Args:
+        kwargs: those of ``CascadeROIHeads``; ``mask_head`` may be a list of S mask heads, one for each stage.
+        stage_loss_weights: S numbers >= 0; default: 1.
+        scale_gradients: divide by S what the heads of the stages, one mask head for all aside, send to the features.
+        resample: stages after the first sample anew, as the first does: from the boxes that the stage before refined
+            (without those that were ground truth, as in the reference) and, with ``proposal_append_gt``, the ground
+            truth.
+
+    Raises:
+        ValueError: not one weight, or one mask head, for each stage.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        stage_loss_weights: Sequence[float] | None = None,
+        scale_gradients: bool = True,
+        resample: bool = False,
+        mask_head: nn.Module | Sequence[nn.Module] | None = None,
+        **kwargs,
+    ):
+        per_stage = isinstance(mask_head, (list, tuple, nn.ModuleList))
+        if per_stage:
+            mask_head = nn.ModuleList(mask_head)
+        super().__init__(mask_head=mask_head, **kwargs)
+        stages = self.num_cascade_stages
+        self.stage_loss_weights = [1.0] * stages if stage_loss_weights is None else list(stage_loss_weights)
+        if len(self.stage_loss_weights) != stages:
+            raise ValueError(f"stage_loss_weights: expected {stages} numbers, found {self.stage_loss_weights}")
+        if per_stage and len(mask_head) != stages:
+            raise ValueError(f"mask_head: expected one or {stages}, one for each stage, found {len(mask_head)}")
+        self.per_stage_masks = per_stage
+        self.scale_gradients = scale_gradients
+        self.resample = resample
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        check_cascade_config(cfg)
+        node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
+        return {
+            **super().from_config(cfg, input_shape),
+            "stage_loss_weights": node.STAGE_LOSS_WEIGHTS,
+            "scale_gradients": node.SCALE_GRADIENTS,
+            "resample": node.RESAMPLE,
+        }
+
+    @classmethod
+    def _init_box_head(cls, cfg, input_shape):
+        ret = super()._init_box_head(cfg, input_shape)
+        stages = len(ret["box_heads"])
+        ret["box_predictors"] = [
+            SeesawBoxPredictor(
+                cfg, head.output_shape, box2box_transform=plain.box2box_transform, stage=stage, num_stages=stages
+            )
+            for stage, (head, plain) in enumerate(zip(ret["box_heads"], ret["box_predictors"], strict=True))
+        ]
+        return ret
+
+    @classmethod
+    def _init_mask_head(cls, cfg, input_shape):
+        ret = super()._init_mask_head(cfg, input_shape)
+        if ret and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE:
+            heads = [ret["mask_head"]]
+            for _ in cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS[1:]:
+                heads.append(super()._init_mask_head(cfg, input_shape)["mask_head"])
+            ret["mask_head"] = heads
+        return ret
+
+    def _forward_box(self, features, proposals, targets=None):
+        """As ``CascadeROIHeads``; in training with the losses of the stages' mask heads, if there are any."""
+        if not self.training:
+            return super()._forward_box(features, proposals, targets)
+        box_features = [features[f] for f in self.box_in_features]
+        losses, boxes = {}, None
+        for stage, predictor in enumerate(self.box_predictor):
+            if stage > 0:
+                proposals = self._next_proposals(boxes, proposals, stage, targets)
+            predictions = self._run_stage(box_features, proposals, stage)
+            boxes = predictor.predict_boxes(predictions, proposals)
+            with get_event_storage().name_scope(f"stage{stage}"):
+                stage_losses = predictor.losses(predictions, proposals)
+                if self.per_stage_masks:
+                    stage_losses.update(self._mask_losses(features, proposals, stage))
+            weight = self.stage_loss_weights[stage]
+            losses.update({f"{name}_stage{stage}": value * weight for name, value in stage_losses.items()})
+        return losses
+
+    def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
+        """A stage's labelled proposals: the boxes, per image, that the stage before made of its proposals."""
+        if self.resample:
+            boxes = [kept[~_is_ground_truth(each)] for kept, each in zip(boxes, proposals, strict=True)]
+        refined = self._create_proposals_from_boxes(boxes, [each.image_size for each in proposals])
+        if not self.resample:
+            return self._match_and_label_boxes(refined, stage, targets)
+        for each in refined:  # what Detectron2 adds the ground truth to has this field
+            each.objectness_logits = each.proposal_boxes.tensor.new_zeros(len(each))
+        first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]
+        try:
+            with get_event_storage().name_scope(f"stage{stage}"):
+                return self.label_and_sample_proposals(refined, targets)
+        finally:
+            self.proposal_matcher = first
+
+    @torch.no_grad()
+    def _match_and_label_boxes(self, proposals, stage, targets):
+        proposals = super()._match_and_label_boxes(proposals, stage, targets)
+        if self.per_stage_masks:
+            for each, truth in zip(proposals, targets, strict=True):
+                if len(truth):
+                    matched, _ = self.proposal_matchers[stage](pairwise_iou(truth.gt_boxes, each.proposal_boxes))
+                    each.gt_masks = truth.gt_masks[matched]
+        return proposals
+
+    def _run_stage(self, features, proposals, stage):
+        x = self.box_pooler(features, [each.proposal_boxes for each in proposals])
+        return self.box_predictor[stage](self.box_head[stage](self._scaled(x)))
+
+    def _scaled(self, x):
+        scales = self.training and self.scale_gradients
+        return _ScaleGradient.apply(x, 1.0 / self.num_cascade_stages) if scales else x
+
+    def _mask_losses(self, features, proposals, stage: int) -> dict[str, torch.Tensor]:
+        foreground, _ = select_foreground_proposals(proposals, self.num_classes)
+        x = self._mask_features(features, [each.proposal_boxes for each in foreground])
+        return self.mask_head[stage](self._scaled(x), foreground)
+
+    def _mask_features(self, features, boxes):
+        return self.mask_pooler([features[f] for f in self.mask_in_features], boxes)
+
+    def _forward_mask(self, features, instances):
+        if not (self.mask_on and self.per_stage_masks):
+            return super()._forward_mask(features, instances)
+        if self.training:
+            return {}  # each stage has trained its own
+        x = self._mask_features(features, [each.pred_boxes for each in instances])
+        probabilities = []  # S lists of (R_i, 1, M, M), one for each image
+        for head in self.mask_head:
+            instances = head(x, instances)
+            probabilities.append([each.pred_masks for each in instances])
+        for each, masks in zip(instances, zip(*probabilities, strict=True), strict=True):
+            each.pred_masks = torch.stack(masks).mean(dim=0)
+        return instances
+
+
+def _is_ground_truth(proposals: Instances) -> torch.Tensor:
+    """(R,) bool: which proposals are the ground truth itself, as ``label_and_sample_proposals`` adds it."""
+    boxes = proposals.proposal_boxes.tensor
+    if not proposals.has("gt_boxes"):  # an image without objects
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    return (boxes == proposals.gt_boxes.tensor).all(dim=1)
+
+
+def check_cascade_config(cfg) -> None:
+    """Raise ConfigError where the keys of Cascade R-CNN do not make sense."""
+    if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
+        key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
+        raise ConfigError(f"{key}: Cascade R-CNN needs class-agnostic boxes, expected True, found False")
+    node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
+    stages, weights = len(node.IOUS), list(node.STAGE_LOSS_WEIGHTS)
+    valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
+    if len(weights) != stages or not valid:
+        raise ConfigError(
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS: expected a number >= 0 for each of the "
+            f"{stages} stages of MODEL.ROI_BOX_CASCADE_HEAD.IOUS, found {weights}"
+        )
+    if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
+        raise ConfigError(
+            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that pools for itself "
+            "(MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty), found True"
+        )

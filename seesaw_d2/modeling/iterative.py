@@ -1,0 +1,182 @@
+"""PCB's iterative head: every proposal is classified several times, each time from features that know the last answer.
+
+R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.structures import Boxes
+from torch import Tensor, nn
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.modeling.roi_heads import SeesawROIHeads
+
+_NODE = "MODEL.ROI_ITERATIVE_HEAD"
+_AGNOSTIC = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
+# Constructor argument of IterativeROIHeads -> config key below MODEL.ROI_ITERATIVE_HEAD.
+_CONFIG_KEYS = {
+    "num_iterations": "NUM_ITERATIONS",
+    "loss_weights": "LOSS_WEIGHTS",
+    "num_fc": "NUM_FC",
+    "fc_dim": "FC_DIM",
+    "layer_norm": "LAYER_NORM",
+}
+
+
+class FeatureUpdate(nn.Module):
+    """The pooled features of the next iteration: x * location(deltas) + category(logits).
+
+    Two perceptrons (linear layers with ReLU between them, PyTorch's initialization): what the proposal was called
+    shifts each channel, where it was found scales each pixel.
+
+    Args:
+        num_logits: L.
+        num_deltas: 4 C.
+        channels, resolution: D, (H, W).
+        num_fc: >= 1, linear layers in each perceptron.
+        fc_dim: >= 1, width of those between.
+        layer_norm: normalize the logits first.
+    """
+
+    def __init__(
+        self, num_logits: int, num_deltas: int, channels: int, resolution: tuple[int, int], num_fc, fc_dim, layer_norm
+    ):
+        super().__init__()
+        height, width = resolution
+        self.category = _perceptron([num_logits, *[fc_dim] * (num_fc - 1), channels], layer_norm)
+        self.location = _perceptron([num_deltas, *[fc_dim] * (num_fc - 1), height * width], False)
+
+    def forward(self, features: Tensor, logits: Tensor, deltas: Tensor) -> Tensor:
+        """(R, D, H, W), (R, L), (R, 4 C) -> (R, D, H, W)."""
+        count, channels, height, width = features.shape
+        scale = self.location(deltas).view(count, 1, height, width)
+        return features * scale + self.category(logits).view(count, channels, 1, 1)
+
+
+@ROI_HEADS_REGISTRY.register()
+class IterativeROIHeads(SeesawROIHeads):
+    """``SeesawROIHeads`` whose box head and predictor run several times, a :class:`FeatureUpdate` in between.
+
+    Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022), section
+    "iterative learning"; the authors' mmdet/models/roi_heads/iterative_roi_head.py. Layers are shared between the
+    iterations. Classification losses are summed with ``loss_weights``; the box loss is that of the last iteration,
+    and so are scores and boxes at test time. The loss is told which iteration it is (``set_iteration``):
+    ``PairwiseClassBalance`` grows its alpha by it; any other ClassificationLoss works too, and counts each iteration.
+
+    Deviations: any pooler size and number of channels (reference: 7 x 7 x 256 alone); one iteration is
+    ``SeesawROIHeads`` (reference: divides by zero in its losses); the update after the last iteration, which nothing
+    uses, is not computed.
+
+    The published models use MMDetection's Shared2FCBBoxHead: Detectron2's FastRCNNConvFCHead with NUM_FC 2 and FC_DIM
+    1024. Another box head is one key, MODEL.ROI_BOX_HEAD.NAME, or the argument ``box_head``.
+
+    Args:
+        pooled_channels: D, channels of the features that ``box_pooler`` pools.
+        num_iterations: integer >= 1.
+        loss_weights: one number >= 0 for each iteration.
+        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. Published: 2, 512; layer_norm with EQL v2 alone.
+        kwargs: those of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
+
+    Raises:
+        ValueError: class-agnostic boxes (the location perceptron takes a box for each category); a value out of range.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        pooled_channels: int,
+        num_iterations: int = 3,
+        loss_weights: Sequence[float] = (0.2, 0.2, 0.6),
+        num_fc: int = 2,
+        fc_dim: int = 512,
+        layer_norm: bool = False,
+        **kwargs: Any,
+    ):
+        _check_values(num_iterations, loss_weights, num_fc, fc_dim)
+        super().__init__(**kwargs)
+        self.num_iterations, self.loss_weights = num_iterations, tuple(loss_weights)
+        num_deltas = self.box_predictor.bbox_pred.out_features
+        if num_deltas != 4 * self.num_classes:
+            raise InvalidArgument("box_predictor", f"4 box deltas for each of {self.num_classes} classes", num_deltas)
+        if num_iterations > 1:
+            num_logits = self.box_predictor.cls_loss.num_logits
+            resolution = self.box_pooler.output_size
+            self.feature_update = FeatureUpdate(
+                num_logits, num_deltas, pooled_channels, resolution, num_fc, fc_dim, layer_norm
+            )
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        check_iterative_config(cfg)
+        ret = super().from_config(cfg, input_shape)
+        ret["pooled_channels"] = input_shape[ret["box_in_features"][0]].channels
+        node = cfg.MODEL.ROI_ITERATIVE_HEAD
+        return {**ret, **{argument: getattr(node, key) for argument, key in _CONFIG_KEYS.items()}}
+
+    def predictions(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Logits (R, L) and deltas (R, 4 C) of each iteration, from pooled features (R, D, H, W)."""
+        predictions = [self.box_predictor(self.box_head(features))]
+        while len(predictions) < self.num_iterations:
+            features = self.feature_update(features, *predictions[-1])
+            predictions.append(self.box_predictor(self.box_head(features)))
+        return predictions
+
+    def _forward_box(self, features, proposals):
+        features = [features[name] for name in self.box_in_features]
+        predictions = self.predictions(self.box_pooler(features, [x.proposal_boxes for x in proposals]))
+        if not self.training:
+            return self.box_predictor.inference(predictions[-1], proposals)[0]
+        losses = self._losses(predictions, proposals)
+        if self.train_on_pred_boxes:
+            with torch.no_grad():
+                boxes = self.box_predictor.predict_boxes_for_gt_classes(predictions[-1], proposals)
+            for image, image_boxes in zip(proposals, boxes, strict=True):
+                image.proposal_boxes = Boxes(image_boxes)
+        return losses
+
+    def _losses(self, predictions, proposals) -> dict[str, Tensor]:
+        last = self.num_iterations - 1
+        losses = self.box_predictor.box_losses(predictions[last][1], proposals)
+        for index, (logits, _) in enumerate(predictions):
+            self.box_predictor.cls_loss.set_iteration(index, self.num_iterations)
+            each = self.box_predictor.classification_losses(logits, proposals, log=index == last)
+            for name, value in each.items():
+                losses[name] = losses.get(name, 0) + value * self.loss_weights[index]
+        return losses
+
+
+def check_iterative_config(cfg: CfgNode) -> None:
+    """Raise ConfigError unless ``IterativeROIHeads`` can be built as the config says."""
+    if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
+        raise ConfigError(f"{_AGNOSTIC}: IterativeROIHeads needs class-specific boxes, expected False, found True")
+    node = cfg.MODEL.ROI_ITERATIVE_HEAD
+    try:
+        _check_values(node.NUM_ITERATIONS, node.LOSS_WEIGHTS, node.NUM_FC, node.FC_DIM)
+    except InvalidArgument as error:
+        key = f"{_NODE}.{_CONFIG_KEYS[error.name]}"
+        raise ConfigError(f"{key}: expected {error.expected}, found {error.found!r}") from error
+
+
+def _check_values(num_iterations, loss_weights, num_fc, fc_dim) -> None:
+    for name, value in (("num_iterations", num_iterations), ("num_fc", num_fc), ("fc_dim", fc_dim)):
+        check_number(name, value, "an integer >= 1", lambda number: number >= 1 and number == int(number))
+    expected = f"{num_iterations} numbers >= 0, one for each iteration"
+    if len(loss_weights) != num_iterations:
+        raise InvalidArgument("loss_weights", expected, loss_weights)
+    for weight in loss_weights:
+        check_number("loss_weights", weight, expected, lambda number: number >= 0)
+
+
+def _perceptron(widths: list[int], layer_norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.LayerNorm(widths[0])] if layer_norm else []
+    for index in range(len(widths) - 1):
+        if index:
+            layers.append(nn.ReLU())
+        layers.append(nn.Linear(widths[index], widths[index + 1]))
+    return nn.Sequential(*layers)

@@ -1,0 +1,168 @@
+"""Every config takes a training step and an inference on data with as many categories as it is for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.solver import build_lr_scheduler, build_optimizer
+from detectron2.utils.events import EventStorage
+
+from seesaw_d2.engine import SeesawCheckpointer, Trainer, load_config
+from seesaw_d2.engine.checks import check_job
+from tests.configs.lvis_like import NUM_IMAGES, OBJECTS_PER_IMAGE, make_lvis_like
+from tests.resnets import random_resnet
+
+ROOT = Path(__file__).parents[2]
+# One of each kind; the others take minutes.
+FAST = (
+    "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x",
+    "lvis_v0.5/mask_rcnn_R_50_FPN_random_ce_2x",
+    "quickstart/mask_rcnn_glyphs_seesaw",
+    "quickstart/decoupled_glyphs_lws",
+)
+SIZES = {
+    "INPUT.MIN_SIZE_TRAIN": (64,),
+    "INPUT.MAX_SIZE_TRAIN": 96,
+    "INPUT.MIN_SIZE_TEST": 64,
+    "INPUT.MAX_SIZE_TEST": 96,
+    "SOLVER.IMS_PER_BATCH": 2,
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": 50,
+    "MODEL.RPN.PRE_NMS_TOPK_TEST": 50,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 50,
+    "MODEL.RPN.POST_NMS_TOPK_TEST": 20,
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 16,
+    "TEST.DETECTIONS_PER_IMAGE": 5,
+    "DATALOADER.NUM_WORKERS": 0,
+    "MODEL.DEVICE": "cpu",
+}
+CROSS_ENTROPY = {
+    "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME": "CrossEntropyLoss",
+    "MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND": "class",
+    "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME": "Linear",
+}
+
+
+def parameters():
+    for path in sorted(ROOT.glob("configs/**/*.yaml")):
+        name = str(path.relative_to(ROOT / "configs").with_suffix(""))
+        yield pytest.param(path, id=name, marks=() if name in FAST else pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Depth -> file of torchvision weights, small enough for features to stay finite through 33 blocks."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def make(depth):
+        path = folder / f"resnet{depth}.pth"
+        if not path.exists():
+            torch.save(random_resnet(depth).state_dict(), path)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Number of categories -> DATASETS.REGISTER, the data set's name being lvis_like_<number>."""
+
+    def make(num_classes):
+        root = tmp_path_factory.getbasetemp() / f"lvis_like_{num_classes}"
+        if not root.exists():
+            make_lvis_like(root, num_classes)
+        return [{"NAME": root.name, "JSON": str(root / "lvis.json"), "IMAGES": str(root / "images")}]
+
+    return make
+
+
+@pytest.fixture
+def config(data, weights, tmp_path):
+    def load(path):
+        cfg = load_config(str(path))
+        overrides = SIZES | {"OUTPUT_DIR": str(tmp_path / "run")}
+        register = data(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+        names = (register[0]["NAME"],)
+        overrides |= {"DATASETS.REGISTER": register, "DATASETS.TRAIN": names, "DATASETS.TEST": names}
+        if cfg.MODEL.FREEZE.NAMES:  # a base of such configs names no weights either
+            overrides["MODEL.WEIGHTS"] = str(tmp_path / "pretrained.pth")
+            pretrain(load_config(str(path), words(overrides | CROSS_ENTROPY)), weights)
+        elif cfg.MODEL.WEIGHTS:
+            overrides["MODEL.WEIGHTS"] = weights(cfg.MODEL.RESNETS.DEPTH)
+        return load_config(str(path), words(overrides))
+
+    return load
+
+
+def words(overrides):
+    return [word for pair in overrides.items() for word in pair]
+
+
+def pretrain(cfg, weights):
+    """Write what the first training of a decoupled one leaves, but for the training."""
+    torch.manual_seed(1)
+    model = build_model(cfg)
+    if "small_resnet" not in cfg.MODEL.BACKBONE.NAME:
+        SeesawCheckpointer(model).load(weights(cfg.MODEL.RESNETS.DEPTH), checkpointables=[])
+    torch.save({"model": model.state_dict()}, cfg.MODEL.WEIGHTS)
+
+
+@pytest.mark.parametrize("path", parameters())
+def test_step_and_inference(config, path):
+    torch.manual_seed(0)
+    cfg = config(path)
+    check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
+    model = Trainer.build_model(cfg)
+    if cfg.MODEL.WEIGHTS:
+        SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
+    optimizer = build_optimizer(cfg, model)
+    build_lr_scheduler(cfg, optimizer)
+    batch = next(iter(Trainer.build_train_loader(cfg)))
+    with EventStorage():
+        losses = model(batch)
+    sum(losses.values()).backward()
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if "cls_score" in name or "mask" in name}
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    optimizer.step()
+    assert all(loss.isfinite() for loss in losses.values()), losses
+    assert any(name.startswith("loss_cls") for name in losses)
+    assert any(name.startswith("loss_mask") for name in losses)
+    trained = dict(model.named_parameters())
+    assert all(trained[name].isfinite().all() for name in before)
+    assert all(torch.equal(trained[name], p) == (name in frozen) for name, p in before.items())
+    _check_counts(model, cfg)
+
+    model.eval()
+    image = next(iter(Trainer.build_test_loader(cfg, cfg.DATASETS.TEST[0])))
+    with torch.no_grad():
+        (output,) = model(image)
+    found = output["instances"]
+    assert 0 < len(found) <= 5
+    assert found.pred_masks.shape[1:] == (image[0]["height"], image[0]["width"])
+    assert found.scores.isfinite().all()
+    assert found.pred_classes.max() < cfg.MODEL.ROI_HEADS.NUM_CLASSES
+
+
+def _check_counts(model, cfg):
+    """Each stage's Seesaw Loss counted the proposals it saw, in as many classes as there are."""
+    if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME != "SeesawLoss":
+        return
+    predictors = model.roi_heads.box_predictor
+    predictors = predictors if isinstance(predictors, torch.nn.ModuleList) else [predictors]
+    for predictor in predictors:
+        counts = predictor.cls_loss.class_counts
+        assert counts.shape == (cfg.MODEL.ROI_HEADS.NUM_CLASSES + 1,)
+        assert 0 < counts.sum() <= 2 * 16
+
+
+def test_the_generated_data_is_lvis_like(config):
+    from seesaw_d2.data import load_dataset, register_datasets
+
+    cfg = config(ROOT / "configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x.yaml")
+    register_datasets(cfg)
+    records = load_dataset("lvis_like_1203")
+    assert len(records) == NUM_IMAGES
+    objects = [item["category_id"] for record in records for item in record["annotations"]]
+    assert len(objects) == NUM_IMAGES * OBJECTS_PER_IMAGE
+    assert objects.count(0) == NUM_IMAGES
+    assert max(objects) > 255

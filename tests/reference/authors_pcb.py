@@ -1,0 +1,21 @@
+"""PCB around cross-entropy with the weights of the authors' CrossEntropyPCBLoss, for comparison with its numbers."""
+
+import torch
+
+from seesaw_d2.losses import PairwiseClassBalance
+
+
+class AuthorsCrossEntropyPCB(PairwiseClassBalance):
+    """Label weights and avg_factor hold for the hard part alone; the soft one is a KL divergence over N."""
+
+    def compute(self, logits, labels, weights, avg_factor):
+        strength, foreground = self._strength(logits.dtype), labels < self.num_classes
+        if strength == 0:
+            return self.loss.compute(logits, labels, weights, avg_factor)
+        weights = torch.ones_like(logits[:, 0]) if weights is None else weights
+        hard = self.loss.compute(logits, labels, weights * (1 - strength * foreground), avg_factor)["loss_cls"]
+        soft = self.confusion.t()[labels[foreground]]
+        soft = torch.nn.functional.pad(soft / soft.sum(dim=1, keepdim=True), (0, 1))
+        log_probs = logits[foreground].log_softmax(dim=1)
+        divergence = torch.nn.functional.kl_div(log_probs, soft, reduction="sum") / len(labels)
+        return {"loss_cls": hard + strength * divergence}

@@ -1,0 +1,106 @@
+"""Counts go from a checkpoint to a file, and from the file into the losses of another training."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from record_class_counts import main
+
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.losses import build_loss
+from seesaw_d2.losses.recorded_counts import read_recorded_counts, record_class_counts
+from tests.losses.test_build import make_cfg
+
+PREFIX = "roi_heads.box_predictor."
+
+
+def save(path, **buffers):
+    model = {PREFIX + name.replace("__", "."): torch.tensor(value) for name, value in buffers.items()}
+    torch.save({"model": model, "iteration": 7}, path)
+    return str(path)
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def counts_of(path, num_classes=3, **stage):
+    loss = build_loss(make_cfg(SEESAW_CLASS_COUNTS=path), num_classes, **stage)
+    assert not loss.online
+    return loss.class_counts.tolist()
+
+
+def test_mask_rcnn(tmp_path, capsys):
+    checkpoint = save(tmp_path / "m.pth", cls_loss__class_counts=[1, 2, 2**40, 9], cls_score__weight=[0.5])
+    path = str(tmp_path / "counts.json")
+    assert main([checkpoint, path]) == 0
+    assert "4 classes, background 9" in capsys.readouterr().out
+    content = json.loads((tmp_path / "counts.json").read_text())
+    assert content == {"class_counts": [[1, 2, 2**40, 9]], "source": checkpoint, "iteration": 7}
+    assert counts_of(path) == [1, 2, 2**40, 9]
+    assert counts_of(path, stage=2, num_stages=3) == [1, 2, 2**40, 9]  # one list serves every stage
+    assert main([checkpoint, path]) == 2
+    assert "counts.json: expected the name of a new file" in capsys.readouterr().err
+
+
+def test_every_stage_has_its_own(tmp_path):
+    counts = {f"{stage}__cls_loss__class_counts": [stage, 2, 3, 10 * stage] for stage in (1, 0, 2)}
+    path = str(tmp_path / "counts.json")
+    recorded = record_class_counts(save(tmp_path / "c.pth", **counts), path)
+    assert recorded == read_recorded_counts(path)
+    for stage in range(3):
+        assert counts_of(path, stage=stage, num_stages=3) == [stage, 2, 3, 10 * stage]
+    with pytest.raises(ConfigError, match=r"counts\.json: expected the class counts of 1 stages, found 3"):
+        counts_of(path)
+
+
+def test_a_handwritten_list(tmp_path):
+    assert counts_of(write(tmp_path / "c.json", {"class_counts": [5, 8, 2], "why": "x"})) == [5, 8, 2, 8]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a JSON file"),
+        ([1, 2, 3], 'expected "class_counts"'),
+        ({"counts": [1, 2, 3]}, 'expected "class_counts"'),
+        ({"class_counts": []}, 'expected "class_counts"'),
+        ({"class_counts": [1, -2, 3]}, 'expected "class_counts"'),
+        ({"class_counts": [1, 2.5, 3]}, 'expected "class_counts"'),
+        ({"class_counts": [[1, 2, 3], 4]}, 'expected "class_counts"'),
+        ({"class_counts": [1, 2, 3, 4, 5]}, "expected the counts of 3 categories, or 4 with background, found 5"),
+        ({"class_counts": [[1, 2, 3], [1, 2]]}, "stages, found 2"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path, content, message):
+    with pytest.raises(ConfigError) as error:
+        counts_of(write(tmp_path / "bad.json", content))
+    assert "bad.json: " in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"nothing", "torn or other file"),
+        ({"model": {"backbone.weight": torch.zeros(1)}}, "holds no class counts"),
+        ({"model": {PREFIX + "cls_loss.class_counts": torch.zeros(3, dtype=torch.int64)}}, "are 0"),
+        ({"state_dict": {}}, 'weights below "model"'),
+        ({"model": {"x": SimpleNamespace()}}, "torn or other file"),  # anything but tensors and plain values
+    ],
+)
+def test_wrong_checkpoints_are_named(tmp_path, content, message):
+    path = tmp_path / "bad.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(WeightsError) as error:
+        record_class_counts(str(path), str(tmp_path / "counts.json"))
+    assert "bad.pth: " in str(error.value)
+    assert message in str(error.value)
+    assert not (tmp_path / "counts.json").exists()
+
+
+def test_no_checkpoint(tmp_path, capsys):
+    assert main([str(tmp_path / "none.pth"), str(tmp_path / "counts.json")]) == 2
+    assert "none.pth: cannot be read: No such file" in capsys.readouterr().err

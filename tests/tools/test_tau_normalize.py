@@ -1,0 +1,162 @@
+"""τ-normalization: the formula, the files, the evaluation, every mistake."""
+
+import pytest
+import torch
+import yaml
+from tau_normalize import main
+
+from seesaw_d2.engine import main as train_net
+from seesaw_d2.engine.tau_normalization import tau_normalize
+from tests.engine.test_decoupled import CE, CLASSIFIER
+
+C = 6  # the glyph fixture's categories
+
+
+def test_formula():
+    weight = torch.randn(8, 5, dtype=torch.float64) * torch.arange(1, 9)[:, None]
+    norms = weight.norm(dim=1)
+    for tau in (0.0, 0.3, 1.0, 1.7):
+        scaled = tau_normalize(weight, C, tau)
+        for row in range(C):
+            torch.testing.assert_close(scaled[row], weight[row] / norms[row] ** tau, rtol=1e-12, atol=0)
+        assert torch.equal(scaled[C:], weight[C:])  # background
+    assert torch.equal(tau_normalize(weight, C, 0), weight)
+    torch.testing.assert_close(tau_normalize(weight, C, 1.0)[:C].norm(dim=1), torch.ones(C).double())
+    weight[2] = 0
+    assert torch.equal(tau_normalize(weight.float(), C, 0.5)[2], torch.zeros(5))
+    assert tau_normalize(weight.half(), C, 0.5).dtype == torch.float16
+
+
+@pytest.fixture
+def run(config_file):
+    """A trained cross-entropy model, its config beside it."""
+    assert train_net(["--config-file", str(config_file), "DATASETS.TEST", "()", "SOLVER.MAX_ITER", "1", *CE]) == 0
+    return config_file.parent / "run"
+
+
+def model_of(path) -> dict:
+    state = torch.load(path, weights_only=True)
+    assert "optimizer" not in state
+    assert "trainer" not in state
+    return state["model"]
+
+
+def test_a_sweep_and_its_evaluation(run, config_file, capsys):
+    output = config_file.parent / "tau" / "model.pth"
+    capsys.readouterr()
+    assert main([str(run / "model_final.pth"), str(output), "--sweep", "0", "0.5"]) == 0
+    commands = capsys.readouterr().out.splitlines()
+    assert sorted(path.name for path in output.parent.iterdir()) == ["model_tau0.5.pth", "model_tau0.pth"]
+    before = torch.load(run / "model_final.pth", weights_only=True)["model"]
+    after = model_of(output.parent / "model_tau0.5.pth")
+    name = f"{CLASSIFIER}.weight"
+    assert [key for key in before if not torch.equal(before[key], after[key])] == [name]
+    assert torch.equal(after[name], tau_normalize(before[name], C, 0.5))
+    unchanged = model_of(output.parent / "model_tau0.pth")
+    assert all(torch.equal(value, unchanged[key]) for key, value in before.items())
+    # What is printed evaluates what was written.
+    program, script, *arguments = commands[1].split()
+    assert (program, script) == ("python", "train_net.py")
+    capsys.readouterr()
+    assert (
+        train_net([*arguments, "DATASETS.TEST", str(yaml.safe_load(config_file.read_text())["DATASETS"]["TEST"])]) == 0
+    )
+    assert (output.parent / "tau0.5/inference").is_dir()
+
+
+def test_one_tau_without_biases(run, tmp_path, capsys):
+    output = tmp_path / "one.pth"
+    assert main([str(run / "model_final.pth"), str(output), "--tau", "1", "--drop-bias"]) == 0
+    before = torch.load(run / "model_final.pth", weights_only=True)["model"][f"{CLASSIFIER}.bias"]
+    after = model_of(output)[f"{CLASSIFIER}.bias"]
+    assert (before[:C] != 0).any()
+    assert torch.equal(after, torch.cat([torch.zeros(C), before[C:]]))
+    # Written twice only if told to.
+    content = output.read_bytes()
+    assert main([str(run / "model_final.pth"), str(output), "--tau", "0.5"]) == 2
+    assert "one.pth: expected the name of a new file" in capsys.readouterr().err
+    assert output.read_bytes() == content
+    assert main([str(run / "model_final.pth"), str(output), "--tau", "0.5", "--overwrite"]) == 0
+    assert output.read_bytes() != content
+
+
+def test_every_stage_of_a_cascade(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("MODEL: {ROI_HEADS: {NAME: CascadeROIHeads, NUM_CLASSES: 6}}\n")
+    names = [f"roi_heads.box_predictor.{stage}.cls_score.weight" for stage in range(3)]
+    weights = {name: torch.randn(C + 1, 4) for name in names}
+    torch.save({"model": weights}, tmp_path / "cascade.pth")
+    assert main([str(tmp_path / "cascade.pth"), str(tmp_path / "out.pth"), "--tau", "0.7"]) == 0
+    after = model_of(tmp_path / "out.pth")
+    assert all(torch.equal(after[name], tau_normalize(weights[name], C, 0.7)) for name in names)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "MODEL: {ROI_HEADS: {NAME: SeesawROIHeads, NUM_CLASSES: 6}, ROI_BOX_HEAD: {CLS_PREDICTOR: {NAME: Linear}}}\n"
+    )
+    path = tmp_path / "model.pth"
+    torch.save({"model": {f"{CLASSIFIER}.weight": torch.randn(C + 1, 4)}}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["out.pth", "--tau", "-0.5"], "tau: expected numbers >= 0, each once, found -0.5"),
+        (["out.pth", "--tau", "nan"], "tau: expected numbers >= 0"),
+        (["out.pth", "--sweep", "0.5", "0.5"], "each once"),
+        (["out.pkl", "--tau", "0.5"], "output: expected the name of a .pth file"),
+        (["model.pth", "--tau", "0.5", "--overwrite"], "output: expected another file than the checkpoint"),
+        (["out.pth", "--tau", "0.5", "--config-file", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+    ],
+)
+def test_mistakes_in_the_arguments(checkpoint, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(checkpoint.parent)
+    before = {path.name: path.read_bytes() for path in checkpoint.parent.iterdir()}
+    assert main(["model.pth", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in checkpoint.parent.iterdir()}
+
+
+class Dangerous:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {"backbone.weight": torch.ones(3)}}, "expected a model with roi_heads.box_predictor.cls_score"),
+        ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}}, "config's 6 categories"),
+        ({"weights": {}}, 'expected a checkpoint with the weights below "model"'),
+        ({"model": Dangerous()}, "expected a PyTorch checkpoint, found a torn or other file"),
+        (b"torn", "expected a PyTorch checkpoint, found a torn or other file"),
+        (None, "model.pth: cannot be read"),
+    ],
+    ids=["no classifier", "other classifier", "no model", "code", "torn", "missing"],
+)
+def test_mistakes_in_the_checkpoint(checkpoint, capsys, content, message):
+    if isinstance(content, bytes):
+        checkpoint.write_bytes(content)
+    elif content is None:
+        checkpoint.unlink()
+    else:
+        torch.save(content, checkpoint)
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.out == ""
+    assert not (checkpoint.parent / "out.pth").exists()
+
+
+def test_classifiers_that_tau_is_not_for(checkpoint, capsys):
+    config = checkpoint.parent / "config.yaml"
+    config.write_text(config.read_text().replace("Linear", "NormedLinear"))
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
+    assert "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear" in capsys.readouterr().err
+    config.unlink()
+    assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
+    assert "--config-file: expected the config of the training" in capsys.readouterr().err

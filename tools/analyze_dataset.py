@@ -1,0 +1,90 @@
+#!/usr/bin/env python
+"""Look at a data set as a training sees it: categories by frequency, repeat factors, shares of each frequency group.
+
+    python tools/analyze_dataset.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
+    python tools/analyze_dataset.py --dataset lvis_v1_train
+    python tools/analyze_dataset.py --config-file ... DATASETS.TRAIN "('mine',)"
+    python tools/analyze_dataset.py --counts lvis_v1_train.json --num-images 99388
+
+Prints the tables, and writes all categories (categories.csv) and a picture (sampling.png) to the output folder. With
+--counts, images are made up whose categories have these counts; the annotation file's own counts are taken, or those
+of a JSON list of {"name", "image_count", "instance_count"}.
+"""
+
+import argparse
+import os
+import sys
+
+LVIS_THRESHOLD = 1e-3
+
+
+def parse(arguments) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config-file", help="the data sets of DATASETS.TRAIN")
+    source.add_argument("--dataset", help="a registered data set")
+    source.add_argument("--counts", help="a JSON file of category counts")
+    parser.add_argument("--num-images", type=int, help="with --counts: annotated images")
+    parser.add_argument("--seed", type=int, default=0, help="with --counts: of the made-up images")
+    parser.add_argument(
+        "--repeat-threshold",
+        type=float,
+        help=f"t of the repeat factors; default: the config's DATALOADER.REPEAT_THRESHOLD, or {LVIS_THRESHOLD}",
+    )
+    parser.add_argument("--list", type=int, default=10, metavar="N", help="print the N most and least frequent ones")
+    parser.add_argument("--output", help="folder; default: output/analysis/<name>")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
+    args = parser.parse_args(arguments)
+    if (args.counts is None) != (args.num_images is None):
+        parser.error("--counts and --num-images: expected both or none of them")
+    return args
+
+
+def analyze(args):
+    """Name and analysis of what the arguments describe."""
+    from seesaw_d2.data import register_datasets
+    from seesaw_d2.data.analysis import analyze_config, analyze_sampling
+    from seesaw_d2.data.dealing import deal_images, read_category_counts
+    from seesaw_d2.engine import load_config
+    from seesaw_d2.errors import ConfigError
+
+    if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
+        raise ConfigError(f"--repeat-threshold: expected a number >= 0, found {args.repeat_threshold}")
+    if args.counts:
+        names, images, instances = read_category_counts(args.counts)
+        records = deal_images(images, instances, args.num_images, args.num_images, args.seed)
+        threshold = LVIS_THRESHOLD if args.repeat_threshold is None else args.repeat_threshold
+        name = os.path.splitext(os.path.basename(args.counts))[0]
+        return name, analyze_sampling(records, len(names), repeat_threshold=threshold, names=names)
+    cfg = load_config(args.config_file or "", args.opts)
+    if args.dataset:
+        cfg.DATASETS.TRAIN = (args.dataset,)
+    register_datasets(cfg)
+    threshold = args.repeat_threshold
+    if threshold is None:
+        threshold = cfg.DATALOADER.REPEAT_THRESHOLD or LVIS_THRESHOLD
+    return "+".join(cfg.DATASETS.TRAIN), analyze_config(cfg, threshold)
+
+
+def main(arguments=None) -> int:
+    args = parse(arguments)
+    from seesaw_d2.errors import SeesawError
+    from seesaw_d2.report import draw_sampling, sampling_report, write_categories
+
+    try:
+        name, analysis = analyze(args)
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(sampling_report(analysis, args.list))
+    folder = args.output or os.path.join("output", "analysis", name)
+    os.makedirs(folder, exist_ok=True)
+    table, picture = os.path.join(folder, "categories.csv"), os.path.join(folder, "sampling.png")
+    write_categories(analysis, table)
+    draw_sampling(analysis, picture, name)
+    print(f"\ntable    {table}\npicture  {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+#!/usr/bin/env python
+"""Print the command of any row of the Seesaw Loss paper's detection tables, and of MMDetection's Seesaw Loss models.
+
+    python tools/paper_tables.py                      # every table
+    python tools/paper_tables.py --table 2            # its rows
+    python tools/paper_tables.py --table 2 --row 4 --num-gpus 8
+
+A row is trained into output/paper/<table>/<row>. The same training in two tables has one command and one folder.
+The rows and what was published for them stand in tools/paper_tables.yaml.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+FILE = Path(__file__).with_suffix(".yaml")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table, ready to run."""
+
+    table: str
+    number: int
+    name: str
+    config: str
+    overrides: tuple[str, ...]
+    # where it is trained: its own folder, or that of the first row with the same training
+    output: str
+    # a command to run first, or ""
+    before: str
+    # only evaluate the weights in `output`
+    eval_only: bool
+    published: tuple[float, ...]
+
+    def command(self, num_gpus: int = 8) -> str:
+        words = ["python", "train_net.py", "--config-file", self.config, "--num-gpus", str(num_gpus)]
+        if self.eval_only:
+            words += ["--eval-only", "MODEL.WEIGHTS", f"{self.output}/model_final.pth"]
+        return " ".join(map(_quote, [*words, "OUTPUT_DIR", self.output, *self.overrides]))
+
+
+def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
+    """Every table: "1" to "8" and "zoo" -> its rows."""
+    folders = {}  # of each training
+    tables = {}
+    for key, entries in yaml.safe_load(path.read_text()).items():
+        outputs = {}  # of each row of this table
+        tables[key.removeprefix("table")] = rows = []
+        for entry in entries:
+            overrides = entry.get("overrides") or {}
+            folder = f"output/paper/{key}/{re.sub(r'[^a-z0-9.]+', '_', entry['name'].lower())}"
+            if "eval_of" in entry:
+                output = outputs[entry["eval_of"]]
+            else:
+                output = folders.setdefault((entry["config"], frozenset(overrides.items())), folder)
+            outputs[entry["name"]] = output
+            rows.append(_row(key.removeprefix("table"), len(rows) + 1, entry, output))
+        for index, row in enumerate(rows):
+            rows[index] = replace(row, before=row.before.format(**outputs) if row.before else "")
+    return tables
+
+
+def _row(table: str, number: int, entry: dict, output: str) -> Row:
+    overrides = tuple(str(word) for pair in (entry.get("overrides") or {}).items() for word in pair)
+    return Row(
+        table=table,
+        number=number,
+        name=entry["name"],
+        config=entry["config"],
+        overrides=overrides,
+        output=output,
+        before=entry.get("before", ""),
+        eval_only="eval_of" in entry,
+        published=tuple(entry["published"]),
+    )
+
+
+def _quote(word: str) -> str:
+    return f'"{word}"' if "'" in word else shlex.quote(word)
+
+
+def describe(row: Row, num_gpus: int) -> str:
+    """A row as comments and commands."""
+    if row.table == "zoo":
+        title, names = "zoo", ("box AP", "mask AP")
+    else:
+        title, names = f"Table {row.table}", ("AP", "APr", "APc", "APf", "box AP")
+    # LVIS's server gives no box AP.
+    numbers = ", ".join(f"{name} {value}" for name, value in zip(names, row.published, strict=False))
+    lines = [f"# {title}, row {row.number}: {row.name}. Published: {numbers}", row.before, row.command(num_gpus)]
+    return "\n".join(filter(None, lines))
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tables = read_tables()
+    parser.add_argument("--table", choices=tables, help="default: all")
+    parser.add_argument("--row", type=int, help="number of the row, from 1; default: all")
+    parser.add_argument("--num-gpus", type=int, default=8)
+    args = parser.parse_args(arguments)
+    rows = [row for table in ([args.table] if args.table else tables) for row in tables[table]]
+    if args.row is not None:
+        if not args.table:
+            parser.error("--row needs --table")
+        if not 1 <= args.row <= len(rows):
+            parser.error(f"--row: table {args.table} has rows 1 to {len(rows)}, found {args.row}")
+        rows = [rows[args.row - 1]]
+    print("\n".join(describe(row, args.num_gpus) for row in rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""τ-normalize the classifier of a trained model: w_i / ||w_i||^τ (Kang et al., ICLR 2020), without training.
+
+    python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --tau 0.5
+    python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --sweep 0 0.25 0.5 0.75 1
+
+A sweep writes model_tau0.pth, model_tau0.25.pth, ... The commands that evaluate what is written are printed. τ is
+chosen on data that is held out; at 0 the model is what it was.
+"""
+
+import argparse
+import os
+import sys
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="a .pth file of a model with a linear classifier")
+    parser.add_argument("output", help="the .pth file to write")
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--tau", type=float, help="exponent >= 0")
+    choice.add_argument("--sweep", type=float, nargs="+", metavar="TAU", help="several, each to a file of its own")
+    parser.add_argument("--config-file", help="of the training; default: config.yaml beside the checkpoint")
+    parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al.")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    args = parser.parse_args(arguments)
+    from seesaw_d2.engine.tau_normalization import find_config, normalize_checkpoint
+    from seesaw_d2.errors import SeesawError
+
+    try:
+        config = args.config_file or find_config(args.checkpoint)
+        written = normalize_checkpoint(
+            args.checkpoint,
+            args.output,
+            [args.tau] if args.sweep is None else args.sweep,
+            config_file=config,
+            drop_bias=args.drop_bias,
+            overwrite=args.overwrite,
+        )
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for tau, path in written.items():
+        folder = os.path.join(os.path.dirname(path), f"tau{tau:g}")
+        print(f"python train_net.py --config-file {config} --eval-only MODEL.WEIGHTS {path} OUTPUT_DIR {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
