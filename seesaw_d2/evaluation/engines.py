@@ -3,6 +3,7 @@
 T IoU thresholds, R recall levels, C categories by ascending id, A object sizes (all, small, medium, large).
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -111,16 +112,17 @@ def _images_and_objects(ground_truth: LVIS, image_ids: list[int], iou_type: str)
 def _array(detections: Detections, iou_type: str) -> tuple[np.ndarray, dict[str, list]]:
     """hotcoco's array of detections, (N, 7): image, box, score, category; and their masks."""
     if iou_type == "bbox":
-        boxes = detections.boxes
+        boxes, masks = detections.boxes, []
         area = boxes[:, 2] * boxes[:, 3]
     else:
-        area = mask_areas(detections.sizes, detections.counts)
+        masks = detections.rles()
+        area = mask_areas(masks)
         zero, one = np.zeros(len(area)), np.ones(len(area))
         boxes = np.column_stack([zero, zero, area, one])
     visible = (area > 0) & (area < np.inf)
     columns = (detections.image_ids, boxes, detections.scores, detections.category_ids)
     array = np.column_stack(columns).astype(np.float64).reshape(-1, 7)[visible]
-    return array, {"segmentation": detections[visible].rles()} if iou_type == "segm" else {}
+    return array, {"segmentation": list(itertools.compress(masks, visible))} if iou_type == "segm" else {}
 
 
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -58,7 +58,7 @@ def write_results(path: str, detections: Detections) -> None:
         for start in range(0, len(detections), CHUNK):
             part = detections[np.arange(start, min(start + CHUNK, len(detections)))]
             file.write(b"," if start else b"[")
-            file.write(orjson.dumps(part.to_results())[1:-1])
+            file.write(part.to_json()[1:-1])
         file.write(b"]" if len(detections) else b"[]")
 
 
@@ -179,17 +179,16 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
             )
         counts.append(mask["counts"].encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)
-    mask_areas(sizes, counts, source)
+    mask_areas(masks, source)
     return sizes, counts
 
 
-def mask_areas(sizes: np.ndarray, counts: Iterable[bytes], source: str = "masks") -> np.ndarray:
+def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
     """(N,) pixels in each compressed mask.
 
     Raises:
         DataError: run lengths that are malformed (a negative one, or more pixels than the image has).
     """
-    rles = [{"size": size, "counts": value} for size, value in zip(sizes.tolist(), counts, strict=True)]
     try:
         return np.asarray(hotcoco.mask.area(rles), dtype=np.float64).reshape(-1) if rles else np.zeros(0)
     except ValueError:

@@ -1,8 +1,10 @@
 """Result files come back as they were written, and bad ones are named."""
 
+import dataclasses
 import json
 
 import numpy as np
+import orjson
 import pytest
 
 from seesaw_d2.errors import DataError
@@ -20,6 +22,20 @@ def test_round_trip(tmp_path, monkeypatch):
     again = read_results(str(path), TRUTH)
     np.testing.assert_array_equal(again.scores, [item["score"] for item in RESULTS])
     assert [p.name for p in path.parent.iterdir()] == ["results.json"]
+
+
+def test_json_of_columns_is_that_of_the_dicts():
+    detections = detections_from_results(RESULTS, TRUTH, "results")
+    escaped = detections.counts[0] + b"\\0\\"  # a backslash is one of run-length encoding's characters
+    detections = dataclasses.replace(detections, counts=[escaped, *detections.counts[1:]])
+    for part in (
+        detections,
+        detections[np.arange(1)],
+        detections[np.arange(0)],
+        dataclasses.replace(detections, boxes=None),
+        dataclasses.replace(detections, sizes=None, counts=None),
+    ):
+        assert orjson.loads(part.to_json()) == part.to_results()
 
 
 def test_empty_file(tmp_path):
