@@ -6,11 +6,12 @@ RUN = $(VENV)/bin/python
 # Waiting threads that spin cost more than they give on small models.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo test test-all lint format clean
+.PHONY: help setup demo demo-classification test test-all lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      make the glyph data set, train Seesaw Mask R-CNN on it, evaluate, show the results"
+	@echo "make demo-classification  train cross-entropy and Seesaw Loss on long-tailed digits, compare (a minute)"
 	@echo "make test      run the tests"
 	@echo "make test-all  run the slow ones too"
 	@echo "make lint      check the style"
@@ -23,6 +24,9 @@ setup:
 
 demo: setup
 	@$(RUN) tools/demo.py
+
+demo-classification: setup
+	@OMP_NUM_THREADS=1 $(RUN) tools/demo_classification.py
 
 test: setup
 	@$(RUN) -m pytest

@@ -37,6 +37,8 @@ setup(
         "matplotlib",  # figures, and the fonts of the glyph data set
     ],
     extras_require={
-        "dev": ["pytest", "ruff"],
+        "dev": ["pytest", "ruff", "scikit-learn"],
+        "digits": ["scikit-learn"],  # the handwritten digits of configs/digits
+        "timm": ["timm"],  # MODEL.CLASSIFIER.BACKBONE timm/NAME
     },
 )

@@ -14,6 +14,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_mask_head(cfg)
     _add_cascade(cfg)
     _add_backbone(cfg)
+    _add_classifier(cfg)
     _add_decoupled(cfg)
     _add_data(cfg)
     _add_evaluation(cfg)
@@ -28,7 +29,8 @@ def _add_box_head(cfg: CN) -> None:
     box_head.CLS_LOSS.NAME = "SeesawLoss"
     # How background is modelled. "auto": as the loss's own paper does. "objectness": a two-way branch beside C classes
     # (C + 2 logits; Seesaw Loss paper, section 3.3). "class": one more class (C + 1 logits, as in Detectron2).
-    # "implicit": what no category's sigmoid accepts (C logits). What a loss cannot do is refused.
+    # "implicit": what no category's sigmoid accepts (C logits). "none": not at all (C logits), which is what an
+    # ImageClassifier always does and a detector never. What a loss cannot do is refused.
     box_head.CLS_LOSS.BACKGROUND = "auto"
 
     # Seesaw Loss (Wang et al., CVPR 2021).
@@ -62,6 +64,13 @@ def _add_other_losses(cls_loss: CN) -> None:
     # The paper's is for LVIS v0.5; for v1 1.1e-3 is the same share of categories.
     cls_loss.EQL.LAMBDA = 1.77e-3
     cls_loss.EQL.PRIOR = 0.001
+
+    # SoftmaxEqualizationLoss (the same paper's form for image classification).
+    cls_loss.SOFTMAX_EQL = CN()
+    # lambda >= 0, as in EQL; the default is 50 images of ImageNet-LT's 115,846.
+    cls_loss.SOFTMAX_EQL.LAMBDA = 4.3e-4
+    # 0 <= gamma <= 1, how often a tail class is left out of another class's softmax. 0: never, which is cross-entropy.
+    cls_loss.SOFTMAX_EQL.GAMMA = 0.9
 
     # EqualizationLossV2 (Tan et al., CVPR 2021).
     cls_loss.EQL_V2 = CN()
@@ -172,6 +181,27 @@ def _add_backbone(cfg: CN) -> None:
     cfg.MODEL.SMALL_RESNET.BLOCKS = 2
 
 
+def _add_classifier(cfg: CN) -> None:
+    # MODEL.META_ARCHITECTURE "ImageClassifier": image classification (paper, section 4.4). Its loss and its last layer
+    # are described where a detector's are, by MODEL.ROI_BOX_HEAD.CLS_LOSS and CLS_PREDICTOR.
+    cfg.MODEL.CLASSIFIER = CN()
+    # C >= 1, classes.
+    cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
+    # MODEL.BACKBONE.NAME "build_image_backbone": "resnet10", one of torchvision's residual networks ("resnet50",
+    # "resnet152", "resnext50_32x4d", ...), "timm/NAME" for one of timm's models, or "tiny", for images of 8 pixels. Any
+    # other backbone of Detectron2 works too: its last output is averaged.
+    cfg.MODEL.CLASSIFIER.BACKBONE = "resnext50_32x4d"
+
+    cfg.INPUT.CLASSIFICATION = CN()
+    # S >= 1: side of the square images, in pixels.
+    cfg.INPUT.CLASSIFICATION.SIZE = 224
+    # "resized": a random part, scaled to S; in evaluation the centre of the image (as in ImageNet training). "padded":
+    # a random window of the image padded by S / 8; in evaluation the image itself (as in CIFAR training).
+    cfg.INPUT.CLASSIFICATION.CROP = "resized"
+    # In [0, 1): brightness, contrast and saturation of training images vary by so much (Kang et al., ICLR 2020: 0.4).
+    cfg.INPUT.CLASSIFICATION.COLOR_JITTER = 0.0
+
+
 def _add_decoupled(cfg: CN) -> None:
     # Decoupled training (Kang et al., ICLR 2020; paper, Table 9): a second training of a part of a trained model. In
     # these keys a pattern is the name of a parameter or of a module, which stands for all that is in it; * and ? are
@@ -195,13 +225,26 @@ def _add_data(cfg: CN) -> None:
     #   IMAGES  folder that the images' file names are relative to
     #   FORMAT  "lvis", "coco" or "auto" (default: "lvis" if every image has neg_category_ids)
     # Image files: with LVIS, the last two parts of coco_url (or else file_name); with COCO, file_name.
+    # For image classification, in place of JSON one of
+    #   LIST    text file with "path label" in each line (ImageNet-LT's format); needs IMAGES, CLASSES
+    #   CSV     file with the columns path and label (an index or a name); needs IMAGES, CLASSES
+    #   FOLDER  folder with a subfolder of images for each class; takes CLASSES
+    #   INATURALIST  annotation file of iNaturalist 2018; needs IMAGES
+    #   CIFAR   folder of CIFAR-10's or CIFAR-100's Python version; needs SPLIT, "train" or "test"
+    #   DIGITS  "train" or "test" of scikit-learn's 1,797 handwritten digits
+    # and with it
+    #   CLASSES    how many classes there are, or a text file with one name in each line
+    #   IMBALANCE  > 1: keep a long-tailed part, class i of C with N_max * IMBALANCE^(-i / (C - 1)) images
+    #   SEED       of the choice of that part (default 0)
     cfg.DATASETS.REGISTER = []
     # (a, b), 1 <= a < b: a category is rare with at most a training images, common with at most b, else
-    # frequent. The default is LVIS's.
+    # frequent. The default is LVIS's. For image classification these are few, medium and many shots: [19, 100].
     cfg.DATASETS.FREQUENCY_THRESHOLDS = [10, 100]
 
-    # DATALOADER.SAMPLER_TRAIN has one name more than in Detectron2: "ClassAwareSampler" chooses a category uniformly,
-    # then an image with it (class-balanced sampling, Kang et al.).
+    # DATALOADER.SAMPLER_TRAIN has three names more than in Detectron2, for Kang et al.'s ways: "ClassAwareSampler"
+    # chooses a category uniformly, then an image with it (class-balanced); "SquareRootSampler" chooses it in
+    # proportion to the square root of its images; "ProgressivelyBalancedSampler" goes from all images alike to all
+    # categories alike.
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).

@@ -3,9 +3,12 @@
 
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
 
-A comparison is a list of rows in a YAML file: name, config (relative to the project), and overrides. Each run goes to
-OUTPUT/<row>/seed<seed>, with one thread per job; a row that stands in several comparisons is trained once, finished
-runs are not repeated, and interrupted ones go on. The table goes to OUTPUT/<comparison>.md and to the terminal.
+A comparison is a list of rows in a YAML file: name, config (relative to the project), and overrides. A row with
+"after" starts from the final weights of the row of that name, which stands above it, with the same seed. With
+"convert", a command of tools/ with {weights}, {output} and {config} in it, it trains nothing: the command makes its
+weights of those, and they are evaluated. Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row
+that stands in several comparisons is trained once, finished runs are not repeated, and interrupted ones go on. The
+table goes to OUTPUT/<comparison>.md and to the terminal.
 """
 
 import argparse
@@ -21,7 +24,11 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = [(task, metric) for task in ("bbox", "segm") for metric in ("AP", "APr", "APc", "APf")]
+METRICS = {  # of each task in a results file, and what the table calls the task
+    "bbox": ("box", ("AP", "APr", "APc", "APf")),
+    "segm": ("mask", ("AP", "APr", "APc", "APf")),
+    "classification": ("", ("overall", "many", "medium", "few", "ECE")),
+}
 
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
@@ -32,31 +39,67 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     rows = []
     for row in comparisons[comparison]:
         overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
-        rows.append({"name": row["name"], "config": row["config"], "overrides": overrides})
+        above = {known["name"] for known in rows}
+        if "after" in row and row["after"] not in above:
+            raise SystemExit(f"error: {path}: {row['name']}: after: expected a row above it, found {row['after']!r}")
+        extra = {key: row[key] for key in ("after", "convert") if key in row}
+        rows.append({"name": row["name"], "config": row["config"], "overrides": overrides, **extra})
     return rows
 
 
-def command_of(row: dict, seed: int, folder: Path) -> list[str]:
-    """The training command of a row, to be run from the project's root."""
-    arguments = ["--config-file", row["config"], "--resume", "SEED", str(seed), "OUTPUT_DIR", str(folder)]
-    return [sys.executable, "train_net.py", *arguments, *row["overrides"]]
+def folder_of(name: str, seed: int, output: Path) -> Path:
+    return output.absolute() / re.sub(r"\W+", "_", name).strip("_") / f"seed{seed}"
+
+
+def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
+    """The commands of a row, to be run from the project's root."""
+    folder = folder_of(row["name"], seed, output)
+    weights = folder / "model_final.pth"
+    arguments = ["train_net.py", "--config-file", row["config"]]
+    settings = ["SEED", str(seed), "OUTPUT_DIR", str(folder), *row["overrides"]]
+    if "after" not in row:
+        return [[*arguments, "--resume", *settings]]
+    source = str(folder_of(row["after"], seed, output) / "model_final.pth")
+    if "convert" not in row:
+        return [[*arguments, "--resume", "MODEL.WEIGHTS", source, *settings]]
+    words = {"weights": source, "output": weights, "config": row["config"]}
+    convert = [word.format(**words) for word in f"tools/{row['convert']}".split()]
+    return [convert, [*arguments, "--eval-only", "MODEL.WEIGHTS", str(weights), *settings]]
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Run one training unless its results are there; return them."""
-    folder = output / re.sub(r"\W+", "_", row["name"]).strip("_") / f"seed{seed}"
+    """Run the commands of one row and seed unless their results are there; return them."""
+    folder = folder_of(row["name"], seed, output)
     if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
         folder.mkdir(parents=True, exist_ok=True)
         print(f"start   {row['name']}, seed {seed}", flush=True)
         with open(folder / "stdout.txt", "a") as log:
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            command = command_of(row, seed, folder.absolute())
-            status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        if status:
-            raise SystemExit(f"error: {row['name']}, seed {seed}: exit status {status}, see {folder / 'stdout.txt'}")
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+            for command in commands_of(row, seed, output):
+                command = [sys.executable, *command]
+                status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+                if status:
+                    log_file = folder / "stdout.txt"
+                    raise SystemExit(f"error: {row['name']}, seed {seed}: exit status {status}, see {log_file}")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     (results,) = folder.glob("inference/*/results.json")
     return json.loads(results.read_text())
+
+
+def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
+    """Row name -> results of each seed. A row waits for the one that it starts from, which is always begun earlier."""
+    running = {}
+
+    def job(row, seed):
+        if "after" in row:
+            running[row["after"], seed].result()
+        return train(row, seed, output)
+
+    with ThreadPoolExecutor(num_jobs) as pool:
+        for seed in seeds:
+            for row in rows:
+                running[row["name"], seed] = pool.submit(job, row, seed)
+    return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
 
 def cell(values: list[float]) -> str:
@@ -68,10 +111,12 @@ def cell(values: list[float]) -> str:
 
 def table(results: dict[str, list[dict]]) -> str:
     """Row name -> results of each seed, as a Markdown table."""
-    header = ["", *(f"{'box' if task == 'bbox' else 'mask'} {metric}" for task, metric in COLUMNS)]
+    (first, *_), *_ = results.values()
+    columns = [(task, metric) for task, (_, metrics) in METRICS.items() if task in first for metric in metrics]
+    header = ["", *(f"{METRICS[task][0]} {metric}".strip() for task, metric in columns)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, runs in results.items():
-        cells = [cell([run[task][metric] for run in runs]) for task, metric in COLUMNS]
+        cells = [cell([run[task][metric] for run in runs]) for task, metric in columns]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
@@ -86,16 +131,13 @@ def main() -> int:
     parser.add_argument("--commands", action="store_true", help="print the training commands and do nothing")
     args = parser.parse_args()
     rows = read_rows(args.file, args.comparison)
-    jobs = [(row, seed) for seed in args.seeds for row in rows]
     if args.commands:
-        for row, seed in jobs:
-            print(" ".join(["python", *command_of(row, seed, args.output / "...")[1:]]))
+        for seed in args.seeds:
+            for row in rows:
+                for command in commands_of(row, seed, args.output):
+                    print(" ".join(["python", *command]))
         return 0
-    with ThreadPoolExecutor(args.jobs) as pool:
-        done = list(pool.map(lambda job: train(*job, args.output), jobs))
-    results = {}
-    for (row, _), result in zip(jobs, done, strict=True):
-        results.setdefault(row["name"], []).append(result)
+    results = run_all(rows, args.seeds, args.output, args.jobs)
     text = table(results)
     (args.output / f"{args.comparison}.md").write_text(text + "\n")
     print(text)

@@ -2,7 +2,15 @@
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.class_aware import ClassAwareSampler
+from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
+from seesaw_d2.data.classification.entries import LabelledImages
+from seesaw_d2.data.classification.loading import (
+    build_classification_test_loader,
+    build_classification_train_loader,
+    load_labelled_records,
+)
+from seesaw_d2.data.classification.mapper import ClassificationMapper
+from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
 from seesaw_d2.data.statistics import (
@@ -18,12 +26,19 @@ __all__ = [
     "AnnotationFile",
     "CategoryStatistics",
     "ClassAwareSampler",
+    "ClassificationMapper",
     "DatasetEntry",
+    "LabelledImages",
+    "ProgressivelyBalancedSampler",
+    "SquareRootSampler",
+    "build_classification_test_loader",
+    "build_classification_train_loader",
     "build_test_loader",
     "build_train_loader",
     "dataset_statistics",
     "frequency_groups",
     "load_dataset",
+    "load_labelled_records",
     "load_training_dicts",
     "read_annotations",
     "register_dataset",
@@ -31,4 +46,5 @@ __all__ = [
     "training_frequency_groups",
     "training_statistics",
     "validate_datasets",
+    "validate_labelled_images",
 ]

@@ -57,8 +57,46 @@ class ClassAwareSampler(Sampler):
 
     def _infinite_indices(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed)
-        while True:
-            category = torch.randint(len(self._count), (_BLOCK,), generator=generator)
+        for block in itertools.count():
+            category = self._draw_categories(generator, block * _BLOCK)
             fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
             chosen = self._start[category] + (fraction * self._count[category]).long()
             yield from self._image[chosen].tolist()
+
+    def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
+        """(_BLOCK,) indices of categories that have images, for the images of the stream from ``position`` on."""
+        return torch.randint(len(self._count), (_BLOCK,), generator=generator)
+
+
+class SquareRootSampler(ClassAwareSampler):
+    """As ``ClassAwareSampler``, with categories drawn in proportion to the square root of their images.
+
+    Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
+    """
+
+    def _draw_categories(self, generator, position):
+        return torch.multinomial(self._count.double().sqrt(), _BLOCK, replacement=True, generator=generator)
+
+
+class ProgressivelyBalancedSampler(ClassAwareSampler):
+    """From sampling images to sampling categories, step by step over the training.
+
+    Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, in proportion to a category's images
+    (IB) and the same for all (CB). t/T is an image's place in the stream of ``length`` images, in steps of 1,024
+    images (the paper's are epochs); beyond it sampling stays class-balanced. A stream that begins anew, as after a
+    resume that restarts it, begins with t = 0.
+
+    Args:
+        records, seed: as in ``ClassAwareSampler``.
+        length: images in the whole training, >= 1.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):
+        super().__init__(records, seed=seed)
+        self._length = length
+
+    def _draw_categories(self, generator, position):
+        progress = min(position / self._length, 1.0)
+        by_image = self._count.double() / self._count.sum()
+        probability = (1 - progress) * by_image + progress / len(self._count)
+        return torch.multinomial(probability, _BLOCK, replacement=True, generator=generator)

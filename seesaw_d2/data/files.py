@@ -73,6 +73,11 @@ def fingerprint(path: str | None) -> tuple[int, int] | None:
     return (status.st_mtime_ns, status.st_size) if status else None
 
 
+def absolute_path(path: str) -> str:
+    """With ~ and $VARIABLES expanded; absolute, so that a later change of the working directory moves nothing."""
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
+
+
 def json_type(value: Any) -> str:
     """What JSON calls the type of a parsed value."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}

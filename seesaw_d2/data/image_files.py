@@ -24,7 +24,7 @@ def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str)
     if nameless:
         fields = '"coco_url" or "file_name"' if dataset_format == "lvis" else '"file_name"'
         raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
-    outside = [name for name in names if _leads_outside(name)]
+    outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
             f"{path}: image files must lie below the image folder; these lead outside: {first_few(outside)}"
@@ -38,17 +38,19 @@ def _name(image: dict[str, Any], dataset_format: str) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _leads_outside(name: str) -> bool:
+def leads_outside(name: str) -> bool:
+    """Whether a file name relative to an image folder is absolute or climbs out of that folder."""
     # A file may have been made on Windows: backslashes are no separators here, but would be there.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
 
 def missing_files(dicts: list[dict[str, Any]]) -> list[str]:
-    """Image files of dataset dicts that do not exist, in the order of the dicts.
+    """Image files of dataset dicts that do not exist, in the order of the dicts. Images in memory have none.
 
     Reads each folder once: on network file systems that takes seconds where a query per file takes minutes.
     """
+    dicts = [record for record in dicts if "file_name" in record]
     folders: dict[str, list[str]] = defaultdict(list)
     for record in dicts:
         folder, name = os.path.split(record["file_name"])

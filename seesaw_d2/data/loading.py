@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Records = list[dict[str, Any]]
 
 
-def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None):
+def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None, **kwargs):
     """Detectron2's training loader of DATASETS.TRAIN: its sampler, its mapper, its batches.
 
     Args:
@@ -42,6 +42,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
         mapper: in place of Detectron2's DatasetMapper.
         sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe.
         records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
+        kwargs: of Detectron2's ``build_detection_train_loader``, in place of what the config says.
 
     Returns:
         An endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
@@ -62,7 +63,7 @@ def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Reco
         mapper = ReplacingMapper(mapper, dataset)
     else:
         mapper = CheckedMapper(mapper)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler, **kwargs)
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:

@@ -49,7 +49,9 @@ class CheckedMapper:
             raise
 
     def _check_image(self, record: Record) -> None:
-        path = record["file_name"]
+        path = record.get("file_name")
+        if path is None:  # an image in memory
+            return
         try:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
         except Exception as error:
@@ -82,7 +84,7 @@ class ReplacingMapper(CheckedMapper):
         self.records = records
 
     def __call__(self, record: Record) -> Record:
-        rng = np.random.default_rng(zlib.crc32(record["file_name"].encode()))
+        rng = np.random.default_rng(zlib.crc32(str(record.get("file_name", record["image_id"])).encode()))
         for _ in range(_MAX_REPLACEMENTS):
             try:
                 return super().__call__(record)

@@ -1,7 +1,6 @@
 """One's own data sets, registered with Detectron2 from the config key DATASETS.REGISTER."""
 
 import difflib
-import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from seesaw_d2.data.annotations import FORMATS, AnnotationFile, read_annotations
+from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
+from seesaw_d2.data.files import absolute_path
 from seesaw_d2.errors import ConfigError
 
 _KEY = "DATASETS.REGISTER"
@@ -29,8 +30,26 @@ class DatasetEntry:
     # "lvis", "coco" or "auto"
     format: str = "auto"
 
+    def load(self) -> list[dict[str, Any]]:
+        """Detectron2's dataset dicts; the categories go to the metadata."""
+        file = read_annotations(self.json_file, self.format)
+        metadata = MetadataCatalog.get(self.name)
+        if isinstance(metadata, LazyMetadata):
+            metadata.set_categories(file)
+        return file.to_dataset_dicts(self.image_root)
 
-_registered: dict[str, DatasetEntry] = {}
+    def metadata(self) -> Metadata:
+        metadata = LazyMetadata(name=self.name)
+        metadata.set(
+            json_file=self.json_file,
+            image_root=self.image_root,
+            evaluator_type="lvis",
+            dataset_format=self.format,
+        )
+        return metadata
+
+
+_registered: dict[str, DatasetEntry | LabelledImages] = {}
 
 
 def register_datasets(cfg: CfgNode) -> None:
@@ -53,19 +72,12 @@ def register_datasets(cfg: CfgNode) -> None:
         register_dataset(entry)
 
 
-def register_dataset(entry: DatasetEntry) -> None:
+def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
     """Register one data set; nothing happens if the same entry is registered already."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
-    DatasetCatalog.register(entry.name, functools.partial(_load, entry))
-    metadata = LazyMetadata(name=entry.name)
-    metadata.set(
-        json_file=entry.json_file,
-        image_root=entry.image_root,
-        evaluator_type="lvis",
-        dataset_format=entry.format,
-    )
-    MetadataCatalog[entry.name] = metadata
+    DatasetCatalog.register(entry.name, entry.load)
+    MetadataCatalog[entry.name] = entry.metadata()
     _registered[entry.name] = entry
 
 
@@ -85,17 +97,11 @@ class LazyMetadata(Metadata):
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
-def _load(entry: DatasetEntry) -> list[dict[str, Any]]:
-    file = read_annotations(entry.json_file, entry.format)
-    metadata = MetadataCatalog.get(entry.name)
-    if isinstance(metadata, LazyMetadata):
-        metadata.set_categories(file)
-    return file.to_dataset_dicts(entry.image_root)
-
-
-def _parse(value: Any, where: str) -> DatasetEntry:
+def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected a mapping with {', '.join(_KNOWN)}, found {value!r}")
+    if any(key in SOURCES for key in value):
+        return parse_labelled_images(value, where)
     for key in value:
         if key not in _KNOWN:
             close = difflib.get_close_matches(str(key).upper(), _KNOWN, n=1)
@@ -110,18 +116,13 @@ def _parse(value: Any, where: str) -> DatasetEntry:
     dataset_format = value.get("FORMAT", "auto")
     if dataset_format not in FORMATS:
         raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(FORMATS)}, found {dataset_format!r}")
-    json_file, image_root = _absolute(value["JSON"]), _absolute(value["IMAGES"])
+    json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
         found = "it is a directory" if os.path.isdir(json_file) else "no such file"
         raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}")
     if not os.path.isdir(image_root):
         raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
     return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)
-
-
-def _absolute(path: str) -> str:
-    # Absolute, so that a later change of the working directory does not move the data.
-    return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
 
 
 def _check_free(entry: DatasetEntry, where: str) -> None:

@@ -9,12 +9,15 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from seesaw_d2.compat import repeat_factor_options
-from seesaw_d2.data.class_aware import ClassAwareSampler
+from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.errors import ConfigError
 
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
+SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
+# Those whose epoch has a length, see ``epoch_length``.
+WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
 # What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted), and this project's.
-SAMPLERS = (UNIFORM, REPEATED, CLASS_AWARE, "RandomSubsetTrainingSampler")
+SAMPLERS = (*WITH_EPOCHS, "RandomSubsetTrainingSampler")
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
 ROUNDINGS = ("stochastic", "ceil")
 
@@ -55,9 +58,13 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
 
 
 def build_sampler(cfg: CfgNode, records):
-    """The class-aware sampler, or that of repeat factors rounded up; None where Detectron2 builds the right one."""
+    """A sampler by category, or that of repeat factors rounded up; None where Detectron2 builds the right one."""
     if cfg.DATALOADER.SAMPLER_TRAIN == CLASS_AWARE:
         return ClassAwareSampler(records)
+    if cfg.DATALOADER.SAMPLER_TRAIN == SQUARE_ROOT:
+        return SquareRootSampler(records)
+    if cfg.DATALOADER.SAMPLER_TRAIN == PROGRESSIVE:
+        return ProgressivelyBalancedSampler(records, length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH)
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED or cfg.DATALOADER.REPEAT_ROUNDING != "ceil":
         return None
     # Its seed is drawn from the generators that SEED sets, and is the same in every process.
@@ -67,7 +74,7 @@ def build_sampler(cfg: CfgNode, records):
 def epoch_length(cfg: CfgNode, records) -> float:
     """Images in one epoch of the configured sampler: the sum of the repeat factors, or else I.
 
-    The class-aware sampler has no epochs of its own: I images are called one (eqlv2's configs draw 12 times I).
+    The samplers by category have no epochs of their own: I images are called one (eqlv2's configs draw 12 times I).
     With "stochastic" rounding that is the mean: an epoch is a little longer or shorter.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:

@@ -1,12 +1,15 @@
 """Everything about the data that can be wrong and be known before a run computes or writes anything."""
 
+import functools
 import itertools
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
 from seesaw_d2.data.loading import check_trainable, without_missing_images
-from seesaw_d2.data.statistics import dataset_statistics, frequency_groups
+from seesaw_d2.data.statistics import CategoryStatistics, dataset_statistics, frequency_groups
 from seesaw_d2.errors import ConfigError
 
 
@@ -24,29 +27,52 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
             categories, the data sets differ in their categories, or another key does not fit the data.
         DataError: an annotation file is missing or wrong, or image files are missing.
     """
+    used = used_datasets(cfg, training=training, classification=False)
+    for name in dict.fromkeys(name for _, name in used):
+        trained = ("DATASETS.TRAIN", name) in used
+        validate_images(cfg, name, check=check_trainable if trained else None)
+    check_categories(cfg, used, "MODEL.ROI_HEADS.NUM_CLASSES")
+
+
+def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
+    """(config key, name) of each data set that a job uses.
+
+    Raises:
+        ConfigError: there is none, a name is unknown, or a data set is of the other kind.
+    """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
     if not any(key == needed for key, _ in used):
         raise ConfigError(f"{needed}: expected at least one data set, found none")
+    kinds = {False: "objects in images", True: "labelled images"}
     for key, name in used:
         check_registered(name, key)
-    for name in dict.fromkeys(name for _, name in used):
-        _validate_dataset(cfg, name, trained=("DATASETS.TRAIN", name) in used)
-    _check_categories(cfg, used)
+        found = MetadataCatalog.get(name).get("evaluator_type") == EVALUATOR_TYPE
+        if found != classification:
+            raise ConfigError(
+                f"{key}: MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} expects a data set of "
+                f"{kinds[classification]}, found {name!r}, one of {kinds[found]}"
+            )
+    return used
 
 
-def _validate_dataset(cfg: CfgNode, name: str, trained: bool) -> None:
+def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
+    """Read a data set, look for its image files and count its categories, if it has any.
+
+    Args:
+        check: called with cfg, the name and the records.
+    """
     records = load_dataset(name)
-    if trained:
-        check_trainable(cfg, name, records)
+    if check is not None:
+        check(cfg, name, records)
     without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
-    if class_names(name):
-        dataset_statistics(name, records)
+    return dataset_statistics(name, records) if class_names(name) else None
 
 
-def _check_categories(cfg: CfgNode, used: list[tuple[str, str]]) -> None:
+def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
+    """Raise ConfigError unless all data sets have the same categories, as many as the model's key says."""
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
         return
@@ -57,11 +83,11 @@ def _check_categories(cfg: CfgNode, used: list[tuple[str, str]]) -> None:
                 f"{key}: expected {name!r} to have the categories of {first!r} ({first_key}) in the same "
                 f"order; {_first_difference(expected, found)}"
             )
-    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(expected)}, the number of categories of {first!r}, "
-            f"found {num_classes}; set MODEL.ROI_HEADS.NUM_CLASSES {len(expected)}"
+            f"{key_of_number}: expected {len(expected)}, the number of categories of {first!r}, "
+            f"found {num_classes}; set {key_of_number} {len(expected)}"
         )
 
 

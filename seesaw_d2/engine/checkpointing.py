@@ -4,7 +4,6 @@ import os
 import pickle
 import zipfile
 
-import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from seesaw_d2.engine.torchvision_weights import (
@@ -15,6 +14,7 @@ from seesaw_d2.engine.torchvision_weights import (
     torchvision_file,
 )
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.utils.names import select
 
 
@@ -118,8 +118,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def _complain(self, lines) -> None:
         listed = "\n  ".join(lines)
         hint = (
-            "MODEL.ROI_HEADS.NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND decide the classifier's "
-            f"shape (here: {self._classifier()})"
+            "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND decide the classifier's shape "
+            f"(here: {self._classifier()})"
         )
         if self._must_fit:
             raise WeightsError(f"{self._path}: does not fit the model:\n  {listed}\n{hint}")
@@ -129,13 +129,9 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
     def _classifier(self) -> str:
-        heads = getattr(self.model, "roi_heads", None)
-        predictor = getattr(heads, "box_predictor", None)
-        if isinstance(predictor, torch.nn.ModuleList):
-            predictor = predictor[0]
-        loss = getattr(predictor, "cls_loss", None)
+        loss = next((module for module in self.model.modules() if isinstance(module, ClassificationLoss)), None)
         if loss is None:
-            return type(heads).__name__
+            return type(getattr(self.model, "roi_heads", self.model)).__name__
         return (
             f"{type(loss).__name__}, background {loss.background!r}: "
             f"{loss.num_logits} logits for {loss.num_classes} categories"

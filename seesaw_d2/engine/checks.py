@@ -1,47 +1,25 @@
 """What can be wrong with a job, found before anything is computed or written."""
 
 import difflib
+import functools
 import glob
 import logging
 import os
 import shutil
 
 import torch
-from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import (
-    BACKBONE_REGISTRY,
-    META_ARCH_REGISTRY,
-    PROPOSAL_GENERATOR_REGISTRY,
-    ROI_HEADS_REGISTRY,
-    build_model,
-)
-from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
-from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
-from seesaw_d2.config import add_seesaw_config
-from seesaw_d2.data import register_datasets, training_statistics, validate_datasets
+from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
+from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation import check_options
-from seesaw_d2.evaluation.classification import check_heads
-from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling import freeze
-from seesaw_d2.modeling.box_predictor import check_classifier_config
-from seesaw_d2.modeling.cascade import check_cascade_config
-from seesaw_d2.modeling.iterative import check_iterative_config
 
-REGISTRIES = {
-    "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
-    "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
-    "MODEL.PROPOSAL_GENERATOR.NAME": PROPOSAL_GENERATOR_REGISTRY,
-    "MODEL.RPN.HEAD_NAME": RPN_HEAD_REGISTRY,
-    "MODEL.ROI_HEADS.NAME": ROI_HEADS_REGISTRY,
-    "MODEL.ROI_BOX_HEAD.NAME": ROI_BOX_HEAD_REGISTRY,
-    "MODEL.ROI_MASK_HEAD.NAME": ROI_MASK_HEAD_REGISTRY,
-}
 # What a training run leaves in OUTPUT_DIR and would lose or mix with another's.
 RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
 
@@ -65,11 +43,9 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     check_schedule(cfg)
     validate_sampling(cfg)
     register_datasets(cfg)
-    validate_datasets(cfg, training=not eval_only)
-    check_loss(cfg)
-    check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
-    if cfg.TEST.CLASSIFICATION_ACCURACY:
-        check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
+    task = task_of(cfg)
+    task.validate_datasets(cfg, training=not eval_only)
+    task.check_model(cfg)
     if eval_only:
         return None
     check_partial_training(cfg, resume=resume)
@@ -93,41 +69,18 @@ def resolve_device(cfg: CfgNode, world_size: int) -> None:
 
 def check_names(cfg: CfgNode) -> None:
     """Every NAME in the config is that of a registered class."""
-    for key, registry in REGISTRIES.items():
-        name = cfg
-        for part in key.split("."):
-            name = name[part]
-        if name not in registry:
-            known = [known for known, _ in registry]
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            raise ConfigError(f"{key}: expected one of {', '.join(sorted(known))}, found {name!r}{hint}")
+    _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
+    for key, registry in task_of(cfg).registries.items():
+        _check_name(cfg, key, registry)
 
 
-def check_loss(cfg: CfgNode) -> None:
-    """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
-    box_head = cfg.MODEL.ROI_BOX_HEAD
-    if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
-        defaults = get_cfg()
-        add_seesaw_config(defaults)
-        for key in ("CLS_LOSS", "CLS_PREDICTOR"):
-            if box_head[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
-                raise ConfigError(
-                    f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}, a head "
-                    "of Detectron2's, does not use it: expected SeesawROIHeads, SeesawCascadeROIHeads or "
-                    "IterativeROIHeads"
-                )
-        return
-    num_stages = 1
-    if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
-        check_cascade_config(cfg)
-        num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
-    if cfg.MODEL.ROI_HEADS.NAME == "IterativeROIHeads":
-        check_iterative_config(cfg)
-    check_classifier_config(box_head.CLS_PREDICTOR)
-    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    for stage in range(num_stages):
-        build_loss(cfg, num_classes, lambda: training_statistics(cfg), stage=stage, num_stages=num_stages)
+def _check_name(cfg: CfgNode, key: str, registry) -> None:
+    name = functools.reduce(getattr, key.split("."), cfg)
+    if name not in registry:
+        known = [known for known, _ in registry]
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ConfigError(f"{key}: expected one of {', '.join(sorted(known))}, found {name!r}{hint}")
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:

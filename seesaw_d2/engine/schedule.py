@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from detectron2.config import CfgNode
 
-from seesaw_d2.data import load_training_dicts
-from seesaw_d2.data.sampling import CLASS_AWARE, REPEATED, UNIFORM, epoch_length
+from seesaw_d2.data.sampling import WITH_EPOCHS, epoch_length
+from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import ConfigError
 
 
@@ -90,7 +90,7 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
     """
     num_images = images_per_epoch = None
     if cfg.SOLVER.EPOCHS > 0:
-        records = load_training_dicts(cfg)
+        records = task_of(cfg).load_training_records(cfg)
         num_images, images_per_epoch = len(records), epoch_length(cfg, records)
     schedule = resolve_schedule(cfg.SOLVER, num_images, images_per_epoch)
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
@@ -128,10 +128,10 @@ def check_schedule(cfg: CfgNode) -> None:
         return
     _check_steps(solver.EPOCHS, list(solver.STEP_EPOCHS))
     sampler = cfg.DATALOADER.SAMPLER_TRAIN
-    if sampler not in (UNIFORM, REPEATED, CLASS_AWARE):
+    if sampler not in WITH_EPOCHS:
         raise ConfigError(
             f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs to know how long an epoch is, expected "
-            f"{UNIFORM}, {REPEATED} or {CLASS_AWARE}, found {sampler!r}"
+            f"one of {', '.join(WITH_EPOCHS)}, found {sampler!r}"
         )
 
 

@@ -13,11 +13,12 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from seesaw_d2.engine.config import load_config
+from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.checkpoints import read_checkpoint, write_checkpoint
 
-# Mask R-CNN has one predictor, Cascade a list of them.
-_CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$")
+# Mask R-CNN has one predictor, Cascade a list of them; the other is that of an ImageClassifier.
+_CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
@@ -109,19 +110,21 @@ def _check_output(checkpoint: str, paths, overwrite: bool) -> None:
 def _check_config(cfg: CfgNode) -> int:
     """C, where the classifier is one that τ is for."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
-    ours = cfg.MODEL.ROI_HEADS.NAME not in ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
+    task = task_of(cfg)
+    detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
+    ours = task is CLASSIFICATION or cfg.MODEL.ROI_HEADS.NAME not in detectron2s
     if ours and box_head.CLS_PREDICTOR.NAME != "Linear":
         raise ConfigError(
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear (NormedLinear's weights are normalized already, "
             f"LWSLinear's have a scale of their own), found {box_head.CLS_PREDICTOR.NAME}"
         )
-    return cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    return task.num_classes(cfg)
 
 
 def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[str]:
     names = [name for name in model if _CLASSIFIER.search(name)]
     if not names:
-        raise WeightsError(f"{path}: expected a model with roi_heads.box_predictor.cls_score, found none")
+        raise WeightsError(f"{path}: expected a model with roi_heads.box_predictor.cls_score or classifier, found none")
     for name in names:
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:

@@ -5,17 +5,15 @@ import logging
 import os
 import weakref
 
-from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
-from seesaw_d2.data import build_test_loader, build_train_loader, load_dataset, training_frequency_groups
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
-from seesaw_d2.evaluation.classification import classify_ground_truth
-from seesaw_d2.evaluation.results import write_json
+from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.modeling import freeze
 
 
@@ -32,11 +30,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        return build_train_loader(cfg)
+        return task_of(cfg).build_train_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        return build_test_loader(cfg, dataset_name)
+        return task_of(cfg).build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
@@ -48,7 +46,8 @@ class Trainer(DefaultTrainer):
         results = super().test(cfg, model, evaluators)
         if cfg.TEST.CLASSIFICATION_ACCURACY:
             for name in cfg.DATASETS.TEST:
-                _save_classification(cfg, model, name)
+                loader = cls.build_test_loader(cfg, name)
+                evaluate_box_classification(cfg, model, loader, name)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
@@ -84,22 +83,6 @@ class Trainer(DefaultTrainer):
                     f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
                     f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
                 ) from error
-
-
-def _save_classification(cfg, model, dataset_name: str) -> None:
-    """``inference/<data set>/classification.json``: how ground-truth boxes are classified."""
-    loader = build_test_loader(cfg, dataset_name)
-    found = classify_ground_truth(model, loader, load_dataset(dataset_name))
-    if found is None:
-        return
-    groups = training_frequency_groups(cfg)
-    summary = found.summary(MetadataCatalog.get(dataset_name).thing_classes, groups)
-    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "classification.json"), summary)
-    lines = [
-        f"{group}: {values['accuracy']:.1f} % of {values['objects']} objects, {values['background']:.1f} % background"
-        for group, values in summary["groups"].items()
-    ]
-    logging.getLogger(__name__).info("Ground-truth boxes of %s classified right: %s", dataset_name, "; ".join(lines))
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:

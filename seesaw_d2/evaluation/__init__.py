@@ -1,6 +1,7 @@
-"""Evaluation of detections and masks: LVIS's metrics for every data set."""
+"""Evaluation: LVIS's metrics for detections and masks, accuracy by shots for labelled images."""
 
 from seesaw_d2.evaluation.build import build_evaluator
+from seesaw_d2.evaluation.classification import ClassificationEvaluator
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_options, evaluate_detections
 from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
@@ -10,6 +11,7 @@ from seesaw_d2.evaluation.results import read_results
 
 __all__ = [
     "METRICS",
+    "ClassificationEvaluator",
     "Detections",
     "LongTailEvaluator",
     "average_precision",

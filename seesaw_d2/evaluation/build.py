@@ -14,7 +14,9 @@ from detectron2.evaluation import (
 )
 
 from seesaw_d2.data.catalog import check_registered
+from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.classification import ClassificationEvaluator
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 
 
@@ -25,7 +27,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
         cfg: MODEL.MASK_ON (masks too?), TEST.DETECTIONS_PER_IMAGE, DATASETS.FREQUENCY_THRESHOLDS and, for
             the groups of data without ``frequency``, DATASETS.TRAIN.
         dataset_name: LVIS's own and everything in DATASETS.REGISTER are evaluated in LVIS's terms,
-            Detectron2's other built-in data sets of instances as Detectron2 does.
+            Detectron2's other built-in data sets of instances as Detectron2 does. Labelled images: accuracy by shots.
         output_folder: for result files; by default OUTPUT_DIR/inference/dataset_name.
 
     Raises:
@@ -37,6 +39,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind == "lvis":
         return LongTailEvaluator(cfg, dataset_name, output_folder)
+    if kind == EVALUATOR_TYPE:
+        return ClassificationEvaluator(cfg, dataset_name, output_folder)
     if kind == "coco":
         return COCOEvaluator(dataset_name, output_dir=output_folder)
     if kind == "coco_panoptic_seg":

@@ -1,166 +1,142 @@
-"""How the classifier does when the boxes are right: ground-truth boxes as proposals (Seesaw Loss paper, Figure 1).
+"""The evaluator of labelled images.
 
-G objects, C categories.
+N images, C classes.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import itertools
+import logging
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.evaluation.evaluator import inference_context
-from detectron2.layers import cat
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from torch import nn
+from detectron2.utils.logger import create_small_table
 
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.data.statistics import frequency_groups, training_statistics
+from seesaw_d2.evaluation.classification_metrics import (
+    SHOTS,
+    Predictions,
+    calibration_bins,
+    expected_calibration_error,
+    shot_accuracy,
+)
+from seesaw_d2.evaluation.results import write_csv
 
-GROUP_NAMES = ("rare", "common", "frequent")
-_BINS = 20
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, eq=False)
-class Classification:
-    """What the classifier says about G objects, (G,) each: the true category's index, the best category's, whether
-    background scores higher than every category, and the true category's score."""
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    lost: np.ndarray
-    scores: np.ndarray
-
-    def summary(self, names: Sequence[str], groups: np.ndarray | None, pairs: int = 200) -> dict[str, Any]:
-        """What is written and shown.
-
-        Args:
-            names: C category names.
-            groups: (C,) 0 rare, 1 common, 2 frequent; None: not known.
-            pairs: so many of the most frequent confusions.
-
-        Returns:
-            ``groups``: for "all" and each group the number of objects; ``accuracy``, the percentage whose best
-            foreground category is the true one; ``background``, the percentage lost to background; ``histogram``,
-            objects by the true category's score in 20 steps of 0.05. ``categories``: the same three numbers for each
-            category that occurs. ``confusions``: [true, predicted, count] by count, for foreground alone.
-        """
-        right = self.predicted == self.labels
-        masks = {"all": np.ones(len(self.labels), dtype=bool)}
-        if groups is not None:
-            masks |= {name: groups[self.labels] == index for index, name in enumerate(GROUP_NAMES)}
-        edges = np.linspace(0, 1, _BINS + 1)
-        found = {}
-        for name, mask in masks.items():
-            found[name] = {
-                "objects": int(mask.sum()),
-                "accuracy": _percent(right[mask]),
-                "background": _percent(self.lost[mask]),
-                "histogram": np.histogram(self.scores[mask], edges)[0].tolist(),
-            }
-        categories = []
-        for label in np.unique(self.labels).tolist():
-            mask = self.labels == label
-            categories.append(
-                {
-                    "name": names[label],
-                    "objects": int(mask.sum()),
-                    "accuracy": _percent(right[mask]),
-                    "background": _percent(self.lost[mask]),
-                }
-            )
-        codes, counts = np.unique(self.labels[~right] * len(names) + self.predicted[~right], return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:pairs]
-        confusions = [
-            [names[code // len(names)], names[code % len(names)], count]
-            for code, count in zip(codes[order].tolist(), counts[order].tolist(), strict=True)
-        ]
-        return {"groups": found, "categories": categories, "confusions": confusions}
+PER_CLASS_FILE = "per_class.csv"
+CONFUSION_FILE = "confusion.csv"
+CALIBRATION_FILE = "calibration.csv"
 
 
-def _percent(values: np.ndarray) -> float:
-    return 100 * float(values.mean()) if len(values) else float("nan")
+class ClassificationEvaluator(DatasetEvaluator):
+    """Top-1 accuracy, overall and by shots, and calibration.
 
+    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are
+    counted in the training set: more than 100 images many, 20 to 100 medium, fewer few (Kang et al., ICLR 2020) with
+    DATASETS.FREQUENCY_THRESHOLDS [19, 100].
 
-@torch.no_grad()
-def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
-    """Classify every object, its ground-truth box given as the proposal.
-
-    Works with every GeneralizedRCNN of Detectron2's StandardROIHeads, CascadeROIHeads (the stages' probabilities are
-    averaged, and each stage is given the ground-truth box) or Res5ROIHeads, and their subclasses. Crowds are left out.
+    Files in ``output_dir``, if there is one: ``per_class.csv``; ``confusion.csv``, how often a class is called
+    another one; ``calibration.csv``, confidence and accuracy in 15 intervals of confidence.
 
     Args:
-        model: put into evaluation mode for the time.
-        loader: the data set's test loader.
-        records: its dataset dicts, with "annotations".
-
-    Returns:
-        In the main process what all processes found, None in the others.
+        dataset_name: a registered data set of labelled images.
+        train_count: called without arguments; (C,) training images of each class, or None where not known.
+        thresholds: see ``frequency_groups``.
+        output_dir: None: no files.
+        distributed: gather what the other processes have.
     """
-    objects = {record["image_id"]: record.get("annotations", ()) for record in records}
-    found = []
-    with ExitStack() as stack:
-        stack.enter_context(inference_context(model))
-        for inputs in loader:
-            proposals = [_ground_truth(item, objects[item["image_id"]], model.device) for item in inputs]
-            if any(len(proposal) for proposal in proposals):
-                found.append(_classify(model, inputs, proposals))
-    mine = [np.concatenate(column) for column in zip(*found, strict=True)] if found else None
-    comm.synchronize()
-    parts = [part for part in comm.gather(mine, dst=0) if part is not None]
-    if not comm.is_main_process():
-        return None
-    if not parts:
-        return Classification(*(np.zeros(0, dtype=t) for t in (np.int64, np.int64, bool, np.float64)))
-    return Classification(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
+    @configurable
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        train_count: Callable[[], np.ndarray | None],
+        thresholds=(19, 100),
+        output_dir: str | None = None,
+        distributed: bool = True,
+    ):
+        self._dataset_name = dataset_name
+        self._train_count = train_count
+        self._thresholds = tuple(thresholds)
+        self._output_dir = output_dir
+        self._distributed = distributed
+        self.reset()
 
-def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """The objects of an image, in the pixels of the image that the model is given."""
-    height, width = item["image"].shape[-2:]
-    kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
-    boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
-    scale = torch.tensor([width / item["width"], height / item["height"]] * 2)
-    result = Instances((height, width))
-    result.proposal_boxes = Boxes((torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4) * scale).to(device))
-    result.gt_classes = torch.tensor([entry["category_id"] for entry in kept], dtype=torch.int64, device=device)
-    return result
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> dict[str, Any]:
+        return {
+            "dataset_name": dataset_name,
+            "train_count": lambda: training_statistics(cfg).image_count if cfg.DATASETS.TRAIN else None,
+            "thresholds": cfg.DATASETS.FREQUENCY_THRESHOLDS,
+            "output_dir": output_dir,
+        }
 
+    def reset(self) -> None:
+        self._rows: list[tuple[int, int, float]] = []
 
-def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
-    features = model.backbone(model.preprocess_image(inputs).tensor)
-    probs = _probabilities(model.roi_heads, features, proposals).float().cpu()
-    labels = cat([proposal.gt_classes for proposal in proposals]).cpu()
-    best, predicted = probs[:, :-1].max(dim=1)
-    scores = probs[torch.arange(len(labels)), labels]
-    return labels.numpy(), predicted.numpy(), (probs[:, -1] > best).numpy(), scores.double().numpy()
+    def process(self, inputs, outputs) -> None:
+        """Inputs with "label", outputs with "probabilities" (C,)."""
+        confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
+        labels = [item["label"] for item in inputs]
+        self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
 
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        """The metrics in the main process, None in the others."""
+        rows = self._rows
+        if self._distributed:
+            comm.synchronize()
+            rows = list(itertools.chain(*comm.gather(rows, dst=0)))
+            if not comm.is_main_process():
+                return None
+        if not rows:
+            logger.warning("%s: no image was evaluated", self._dataset_name)
+            return {}
+        labels, predicted, confidence = map(np.array, zip(*rows, strict=True))
+        return self._evaluate(Predictions(labels, predicted, confidence))
 
-def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposals: list[Instances]) -> torch.Tensor:
-    """(G, C + 1) probabilities, background last."""
-    check_heads(heads)
-    boxes = [proposal.proposal_boxes for proposal in proposals]
-    if hasattr(heads, "_shared_roi_transform"):  # Res5ROIHeads
-        shared = heads._shared_roi_transform([features[name] for name in heads.in_features], boxes)
-        return torch.cat(heads.box_predictor.predict_probs(heads.box_predictor(shared.mean(dim=[2, 3])), proposals))
-    pooled = heads.box_pooler([features[name] for name in heads.box_in_features], boxes)
-    cascade = isinstance(heads.box_predictor, nn.ModuleList)
-    stages = (
-        zip(heads.box_head, heads.box_predictor, strict=True) if cascade else [(heads.box_head, heads.box_predictor)]
-    )
-    found = [torch.cat(predictor.predict_probs(predictor(head(pooled)), proposals)) for head, predictor in stages]
-    return torch.stack(found).mean(dim=0)
+    def _evaluate(self, predictions: Predictions) -> dict[str, dict[str, float]]:
+        names = MetadataCatalog.get(self._dataset_name).thing_classes
+        counts = self._train_count()
+        groups = None if counts is None else frequency_groups(counts, self._thresholds)
+        confusion = predictions.confusion(len(names))
+        bins = calibration_bins(predictions)
+        metrics = {**shot_accuracy(confusion, groups), "ECE": expected_calibration_error(bins)}
+        logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
+        if self._output_dir:
+            self._write(names, counts, groups, confusion, bins)
+        return {"classification": metrics}
 
-
-def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError for ROI heads (or their class) that are none of Detectron2's or of their subclasses."""
-    from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
-
-    known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)
-    if not (issubclass(heads, known) if isinstance(heads, type) else isinstance(heads, known)):
-        name = heads.__name__ if isinstance(heads, type) else type(heads).__name__
-        raise ConfigError(
-            f"TEST.CLASSIFICATION_ACCURACY: expected ROI heads derived from {', '.join(k.__name__ for k in known)}, "
-            f"found MODEL.ROI_HEADS.NAME {name!r}"
-        )
+    def _write(self, names, counts, groups, confusion, bins) -> None:
+        tested, called, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+        rows = [
+            {
+                "class": name,
+                "train_images": "" if counts is None else counts[i],
+                "shots": "" if groups is None else SHOTS[groups[i]],
+                "test_images": tested[i],
+                "correct": right[i],
+                "accuracy": 100 * right[i] / tested[i] if tested[i] else "",
+                "predicted": called[i],
+                "precision": 100 * right[i] / called[i] if called[i] else "",
+            }
+            for i, name in enumerate(names)
+        ]
+        write_csv(os.path.join(self._output_dir, PER_CLASS_FILE), rows)
+        off_diagonal = confusion - np.diag(right)
+        rows = [
+            {"class": names[i], "called": names[j], "images": confusion[i, j]}
+            for i, j in np.argwhere(off_diagonal).tolist()
+        ]
+        write_csv(os.path.join(self._output_dir, CONFUSION_FILE), rows, header=("class", "called", "images"))
+        rows = [
+            {"from": i / len(bins), "to": (i + 1) / len(bins), "images": int(n), "confidence": c, "accuracy": a}
+            for i, (n, c, a) in enumerate(bins.tolist())
+        ]
+        write_csv(os.path.join(self._output_dir, CALIBRATION_FILE), rows)

@@ -1,7 +1,5 @@
 """From detections to metrics, tables of categories, and the words that say what was evaluated."""
 
-import csv
-import io
 import logging
 import os
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ from seesaw_d2.evaluation.metrics import (
     mean_of_categories,
     summarize,
 )
-from seesaw_d2.evaluation.results import atomic_file, write_json
+from seesaw_d2.evaluation.results import write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -184,16 +182,9 @@ def write_evaluation(
     """``evaluation.json`` (what was evaluated, every metric) and ``categories.json``, ``categories.csv`` by task."""
     write_json(os.path.join(folder, "evaluation.json"), {"evaluated": description, "metrics": metrics})
     write_json(os.path.join(folder, "categories.json"), categories)
-    text = io.StringIO()
-    writer = None
-    for task, rows in categories.items():
-        for row in rows:
-            writer = writer or csv.DictWriter(text, ["task", *row])
-            if text.tell() == 0:
-                writer.writeheader()
-            writer.writerow({"task": task, **{key: "" if value != value else value for key, value in row.items()}})
-    with atomic_file(os.path.join(folder, "categories.csv")) as file:
-        file.write(text.getvalue().encode())
+    rows = [{"task": task, **row} for task, found in categories.items() for row in found]
+    if rows:
+        write_csv(os.path.join(folder, "categories.csv"), rows)
 
 
 def reported(metrics: dict[str, float]) -> dict[str, float]:

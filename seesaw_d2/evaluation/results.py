@@ -1,11 +1,13 @@
 """Result files: written so that nobody ever finds half of one, read so that a bad one is named."""
 
+import csv
 import dataclasses
+import io
 import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -50,6 +52,25 @@ def write_json(path: str, value: Any) -> None:
     """Write a JSON file atomically; nan becomes null."""
     with atomic_file(path) as file:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | None = None) -> None:
+    """Write a CSV file as ``write_json`` writes its; nan becomes an empty cell.
+
+    Args:
+        header: the columns; by default the keys of the first row.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{key: "" if value != value else value for key, value in row.items()} for row in rows])
+    write_text(path, text.getvalue())
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file as ``write_json`` writes its."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def write_results(path: str, detections: Detections) -> None:

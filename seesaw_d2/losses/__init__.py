@@ -15,6 +15,7 @@ from .federated import FederatedLoss
 from .focal import FocalLoss
 from .pairwise_class_balance import PairwiseClassBalance
 from .seesaw import SeesawLoss
+from .softmax_equalization import SoftmaxEqualizationLoss
 
 __all__ = [
     "LOSS_REGISTRY",
@@ -28,5 +29,6 @@ __all__ = [
     "FocalLoss",
     "PairwiseClassBalance",
     "SeesawLoss",
+    "SoftmaxEqualizationLoss",
     "build_loss",
 ]

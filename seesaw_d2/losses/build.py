@@ -18,7 +18,13 @@ _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
 def build_loss(
-    cfg: Any, num_classes: int, statistics: Callable[[], Any] | None = None, *, stage: int = 0, num_stages: int = 1
+    cfg: Any,
+    num_classes: int,
+    statistics: Callable[[], Any] | None = None,
+    *,
+    stage: int = 0,
+    num_stages: int = 1,
+    has_background: bool = True,
 ) -> ClassificationLoss:
     """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
@@ -29,6 +35,8 @@ def build_loss(
             ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
             that need them. None: there are none.
         stage, num_stages: of a cascade, each with a loss of its own.
+        has_background: True for a detector, which has background proposals: a loss with background "none" is refused.
+            False for an image classifier: only "none" is taken.
 
     Raises:
         ConfigError: a value is wrong; the message names the key, what was expected and what was found.
@@ -41,26 +49,32 @@ def build_loss(
         counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
         return {**arguments, **counts}
 
-    return _build(node, "NAME", [name for name, _ in LOSS_REGISTRY], num_classes, arguments_of)
+    kind = "a detector" if has_background else "an image classifier"
+    names = [name for name, loss in LOSS_REGISTRY if _backgrounds(loss, kind)]
+    return _build(node, "NAME", names, num_classes, arguments_of, kind)
 
 
-def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of) -> ClassificationLoss:
-    """The loss that the config names at ``name_key``, one of ``names``."""
+def _backgrounds(loss_class: type[ClassificationLoss], kind: str) -> list[str]:
+    """The ways to model background that a loss offers to this kind of model."""
+    return [name for name in loss_class.backgrounds if (name != "none") == (kind == "a detector")]
+
+
+def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
+    """The loss that the config names at ``name_key``, one of ``names``, for a kind of model."""
     name = lookup(node, name_key)
     if name not in names:
-        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))}")
+        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
     loss_class = LOSS_REGISTRY.get(name)
-    # A detector has background proposals: "none" is for image classification.
-    backgrounds = [background for background in loss_class.backgrounds if background != "none"]
+    backgrounds = _backgrounds(loss_class, kind)
     background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
     if background not in backgrounds:
         problem = _unknown(background, ["auto", *backgrounds])
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in a detector)")
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in {kind})")
     try:
         arguments = arguments_of(loss_class)
         if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
-            inner = [inner for inner, inner_class in LOSS_REGISTRY if inner_class.soft_labels]
-            arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of)
+            inner = [name for name, other in LOSS_REGISTRY if other.soft_labels and _backgrounds(other, kind)]
+            arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)
             background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:

@@ -146,14 +146,15 @@ class PairwiseClassBalance(ClassificationLoss):
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """(N, C): (1 - a) onehot + a q for foreground labels, 0 for background."""
-        categories = self._categories(labels).unsqueeze(1)
-        hard = torch.zeros(len(labels), self.num_classes, dtype=dtype, device=labels.device)
-        hard.scatter_(1, categories, 1)
-        soft = self.confusion.index_select(1, categories.squeeze(1)).t().to(dtype)
+        categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
+        share, scale = self._strength(dtype) * foreground, 1.0
+        columns = self.confusion.index_select(1, categories).to(dtype)  # (C, N)
         if self.loss.soft_labels == "softmax":
-            total = soft.sum(dim=1, keepdim=True)
-            soft = torch.where(total > 0, soft / total, hard)
-        return hard.lerp(soft, self._strength(dtype)) * (labels < self.num_classes).unsqueeze(1)
+            total = columns.sum(dim=0)
+            share = torch.where(total > 0, share, 0)
+            scale = 1 / total.clamp(min=torch.finfo(dtype).tiny)
+        targets = columns.mul_(share * scale).t().contiguous()
+        return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
         """a, a scalar on the device: 0 until the soft labels begin."""
@@ -208,5 +209,5 @@ def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) 
 def _check_size(num_classes: int, max_matrix_mb: float) -> None:
     size = num_classes**2 * _FLOAT_BYTES / 1e6
     if size > max_matrix_mb:
-        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.0f} MB"
-        raise InvalidArgument("max_matrix_mb", f"at least {size:.0f} ({matrix})", max_matrix_mb)
+        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.6g} MB"
+        raise InvalidArgument("max_matrix_mb", f"at least {size:.6g} ({matrix})", max_matrix_mb)

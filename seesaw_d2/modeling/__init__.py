@@ -3,6 +3,8 @@
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
 from .freeze import freeze
+from .image_backbone import ImageBackbone, build_image_backbone
+from .image_classifier import ImageClassifier
 from .iterative import FeatureUpdate, IterativeROIHeads
 from .lws import LWSLinear
 from .mask_head import NormedMaskHead
@@ -16,6 +18,8 @@ __all__ = [
     "FeatureUpdate",
     "FixedStatisticsBatchNorm2d",
     "HeInitRPNHead",
+    "ImageBackbone",
+    "ImageClassifier",
     "IterativeROIHeads",
     "LWSLinear",
     "NormedConv2d",
@@ -25,6 +29,7 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SmallStem",
+    "build_image_backbone",
     "build_norm_eval_resnet_fpn_backbone",
     "build_small_resnet_fpn_backbone",
     "freeze",

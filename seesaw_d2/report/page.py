@@ -18,7 +18,7 @@ from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_re
 from seesaw_d2.evaluation.evaluate import describe, evaluable_tasks
 from seesaw_d2.evaluation.ground_truth import frequency_letters
 from seesaw_d2.evaluation.metrics import METRICS, group_members
-from seesaw_d2.evaluation.results import atomic_file
+from seesaw_d2.evaluation.results import write_text
 from seesaw_d2.report.analysis import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.runs import Run, read_config, read_run
@@ -86,8 +86,7 @@ def write_report(
         loader=PackageLoader("seesaw_d2.report"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
     )
     text = environment.get_template("report.html").render(context)
-    with atomic_file(path) as stream:
-        stream.write(text.encode())
+    write_text(path, text)
     return {f"{run.name}: {section}": why for run in runs for section, why in run.missing.items()}
 
 

@@ -35,6 +35,7 @@ SIZES = {
     "TEST.DETECTIONS_PER_IMAGE": 5,
     "DATALOADER.NUM_WORKERS": 0,
     "MODEL.DEVICE": "cpu",
+    "SOLVER.AMP.ENABLED": False,  # it needs a GPU
 }
 CROSS_ENTROPY = {
     "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME": "CrossEntropyLoss",

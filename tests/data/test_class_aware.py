@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from detectron2.utils import comm
 
-from seesaw_d2.data import ClassAwareSampler, build_train_loader, load_training_dicts, register_datasets
+from seesaw_d2.data import (
+    ClassAwareSampler,
+    ProgressivelyBalancedSampler,
+    SquareRootSampler,
+    build_train_loader,
+    load_training_dicts,
+    register_datasets,
+)
 from seesaw_d2.data.sampling import epoch_length, validate_sampling
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write, write_images
@@ -74,3 +81,28 @@ def test_misspelt_sampler():
     cfg = make_cfg(DATALOADER__SAMPLER_TRAIN="ClassAwareSampling")
     with pytest.raises(ConfigError, match=r"SAMPLER_TRAIN: .*ClassAwareSampler, .*found 'ClassAwareSampling'"):
         validate_sampling(cfg)
+
+
+def single_label(counts):
+    return [{"annotations": [{"category_id": c}]} for c, count in enumerate(counts) for _ in range(count)]
+
+
+def category_shares(sampler, records, start, stop):
+    chosen = [records[i]["annotations"][0]["category_id"] for i in itertools.islice(iter(sampler), start, stop)]
+    return np.bincount(chosen, minlength=3) / len(chosen)
+
+
+def test_square_root_sampling():
+    records = single_label([400, 100, 4])
+    shares = category_shares(SquareRootSampler(records, seed=0), records, 0, 40_000)
+    assert shares == pytest.approx(np.array([20, 10, 2]) / 32, abs=0.01)
+
+
+def test_progressively_balanced_sampling():
+    """Kang et al., equation 2, at the beginning, in the middle and at the end."""
+    records = single_label([80, 15, 5])
+    sampler = ProgressivelyBalancedSampler(records, length=1_024_000, seed=0)
+    by_image, balanced = np.array([0.8, 0.15, 0.05]), np.full(3, 1 / 3)
+    for start, progress in ((0, 0.01), (500_000, 0.5), (1_100_000, 1.0)):
+        shares = category_shares(sampler, records, start, start + 20_480)
+        assert shares == pytest.approx((1 - progress) * by_image + progress * balanced, abs=0.015)

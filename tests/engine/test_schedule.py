@@ -152,7 +152,7 @@ def test_the_learning_rate_falls_at_the_end_of_the_epoch():
             ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 1.0, "SOLVER.EPOCHS", 0.0],
             r"PCB\.START_EPOCH: .*with SOLVER\.EPOCHS 0 there is START_ITER",
         ),
-        (["DATALOADER.SAMPLER_TRAIN", "Other"], r"DATALOADER\.SAMPLER_TRAIN: .*TrainingSampler or .*found 'Other'"),
+        (["DATALOADER.SAMPLER_TRAIN", "Other"], r"DATALOADER\.SAMPLER_TRAIN: .*TrainingSampler, .*found 'Other'"),
     ],
 )
 def test_wrong_values(overrides, message):

@@ -1,68 +1,63 @@
-"""Ground-truth boxes as proposals: what is counted, and that it is the classifier's own opinion."""
+"""Accuracy by shots and calibration: identities, and numbers worked out by hand."""
 
-import json
+import csv
 
 import numpy as np
 import pytest
 import torch
-from detectron2.modeling import build_model
+from detectron2.data import MetadataCatalog
 
-from seesaw_d2.data import build_test_loader, load_dataset, register_datasets
-from seesaw_d2.engine import load_config, main
-from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.classification import Classification, check_heads, classify_ground_truth
+from seesaw_d2.evaluation import ClassificationEvaluator
+from seesaw_d2.evaluation.classification_metrics import (
+    Predictions,
+    calibration_bins,
+    expected_calibration_error,
+    shot_accuracy,
+)
 
-
-def test_summary_counts():
-    found = Classification(
-        labels=np.array([0, 0, 0, 2]),
-        predicted=np.array([0, 2, 2, 2]),
-        lost=np.array([False, True, False, True]),
-        scores=np.array([0.9, 0.0, 0.04, 1.0]),
-    )
-    summary = found.summary(["a", "b", "c"], np.array([0, 1, 2]))
-    assert summary["groups"]["rare"]["accuracy"] == pytest.approx(100 / 3)
-    assert summary["groups"]["rare"]["background"] == pytest.approx(100 / 3)
-    assert np.isnan(summary["groups"]["common"]["accuracy"])
-    assert summary["groups"]["frequent"] == {
-        "objects": 1,
-        "accuracy": 100,
-        "background": 100,
-        "histogram": [0] * 19 + [1],
-    }
-    assert summary["confusions"] == [["a", "c", 2]]
-    assert [row["name"] for row in summary["categories"]] == ["a", "c"]
+GROUPS = np.array([2, 1, 0, 0])
 
 
-@pytest.mark.parametrize("heads", ["SeesawROIHeads", "StandardROIHeads", "SeesawCascadeROIHeads"])
-def test_every_object_is_classified(config_file, heads):
-    cfg = load_config(str(config_file), ["MODEL.ROI_HEADS.NAME", heads])
-    register_datasets(cfg)
-    name = cfg.DATASETS.TEST[0]
-    model = build_model(cfg)
-    records = load_dataset(name)
-    found = classify_ground_truth(model, build_test_loader(cfg, name), records)
-    assert sorted(found.labels) == sorted(item["category_id"] for r in records for item in r["annotations"])
-    assert model.training
-    # A classifier that only knows category 3, and one that only knows background.
-    for predictor in model.roi_heads.box_predictor if "Cascade" in heads else [model.roi_heads.box_predictor]:
-        with torch.no_grad():
-            predictor.cls_score.weight.zero_()
-            predictor.cls_score.bias.zero_()
-            predictor.cls_score.bias[3] = 5.0
-    found = classify_ground_truth(model, build_test_loader(cfg, name), records)
-    assert (found.predicted == 3).all()
-    assert (found.scores[found.labels == 3] > found.scores[found.labels != 3].max()).all()
+def test_shots_are_means_over_classes():
+    confusion = np.array([[8, 2, 0, 0], [1, 3, 0, 0], [0, 0, 1, 1], [4, 0, 0, 0]])
+    found = shot_accuracy(confusion, GROUPS)
+    assert found == pytest.approx({"overall": 60.0, "many": 80.0, "medium": 75.0, "few": 25.0})
 
 
-def test_written_beside_the_results(config_file):
-    assert main(["--config-file", str(config_file), "TEST.CLASSIFICATION_ACCURACY", "True"]) == 0
-    (path,) = config_file.parent.glob("run/inference/*/classification.json")
-    summary = json.loads(path.read_text())
-    assert set(summary["groups"]) == {"all", "rare", "common", "frequent"}
-    assert sum(summary["groups"]["all"]["histogram"]) == summary["groups"]["all"]["objects"] == 18
+def test_classes_without_test_images_and_unknown_groups():
+    confusion = np.array([[2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0]])
+    found = shot_accuracy(confusion, GROUPS)
+    assert (found["many"], found["few"]) == (100.0, 100.0)
+    assert np.isnan(found["medium"])
+    assert np.isnan(shot_accuracy(confusion, None)["few"])
 
 
-def test_other_heads_are_refused():
-    with pytest.raises(ConfigError, match=r"TEST\.CLASSIFICATION_ACCURACY: expected ROI heads .* found .*'Linear'"):
-        check_heads(torch.nn.Linear)
+def test_calibration_by_hand():
+    """Two images at confidence 0.9, one right; two at 0.3, one right: ECE = (0.4 + 0.2) / 2."""
+    predictions = Predictions(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]), np.array([0.9, 0.9, 0.3, 0.3]))
+    assert expected_calibration_error(calibration_bins(predictions)) == pytest.approx(30.0)
+
+
+def test_what_is_as_sure_as_right_is_calibrated():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.1, 1, 200_000)
+    predicted = (rng.uniform(size=len(confidence)) > confidence).astype(int)
+    predictions = Predictions(np.zeros_like(predicted), predicted, confidence)
+    assert expected_calibration_error(calibration_bins(predictions)) < 0.5
+
+
+def test_evaluator_writes_its_tables(tmp_path):
+    MetadataCatalog.get("labelled_toy").set(thing_classes=list("abcd"))
+    counts = np.array([500, 50, 5, 0])
+    evaluator = ClassificationEvaluator("labelled_toy", train_count=lambda: counts, output_dir=str(tmp_path))
+    logits = torch.tensor([[3.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
+    outputs = [{"probabilities": row} for row in logits.softmax(dim=1)]
+    evaluator.process([{"label": label} for label in (0, 2, 2)], outputs)
+    metrics = evaluator.evaluate()["classification"]
+    assert metrics["overall"] == pytest.approx(100 * 2 / 3)
+    assert metrics["few"] == pytest.approx(50.0)
+    rows = list(csv.DictReader((tmp_path / "per_class.csv").open()))
+    assert [row["shots"] for row in rows] == ["many", "medium", "few", "few"]
+    assert rows[2]["accuracy"] == "50.0"
+    (confusion,) = csv.DictReader((tmp_path / "confusion.csv").open())
+    assert confusion == {"class": "c", "called": "b", "images": "1"}

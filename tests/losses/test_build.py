@@ -18,6 +18,7 @@ from seesaw_d2.losses import (
     EqualizationLossV2,
     FederatedLoss,
     FocalLoss,
+    PairwiseClassBalance,
     SeesawLoss,
     build_loss,
 )
@@ -64,10 +65,29 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
 def test_the_name_alone_is_a_config(name):
-    """BACKGROUND "auto" is the loss's own default; a detector's statistics are all that it needs."""
-    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]))
+    """BACKGROUND "auto" is the loss's own default; a data set's statistics are all that it needs."""
+    default = LOSS_REGISTRY.get(name).backgrounds[0]
+    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=default != "none")
     assert type(loss).__name__ == name
-    assert loss.background == LOSS_REGISTRY.get(name).backgrounds[0]
+    assert loss.background == default
+
+
+CLASSIFIERS = sorted(name for name, loss in LOSS_REGISTRY if "none" in loss.backgrounds)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_an_image_classifier_has_no_background(name):
+    loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=False)
+    assert (loss.background, loss.num_logits) == ("none", 3)
+    with pytest.raises(ConfigError, match=r"BACKGROUND: expected .* \(for \w+ in an image classifier\)"):
+        build_loss(make_cfg(NAME=name, BACKGROUND="class"), 3, statistics([1, 8, 2]), has_background=False)
+
+
+def test_each_kind_of_model_has_losses_of_its_own():
+    with pytest.raises(ConfigError, match=r"NAME: .* 'SoftmaxEqualizationLoss'.* \(in a detector\)"):
+        build_loss(make_cfg(NAME="SoftmaxEqualizationLoss"), 3, statistics([1, 8, 2]))
+    with pytest.raises(ConfigError, match=r"NAME: .* 'BalancedGroupSoftmaxLoss'.* \(in an image classifier\)"):
+        build_loss(make_cfg(NAME="BalancedGroupSoftmaxLoss"), 3, statistics([1, 8, 2]), has_background=False)
 
 
 def test_the_others_get_every_value():
@@ -101,6 +121,30 @@ def test_the_others_get_every_value():
 
 
 NEEDS_STATISTICS = ("EqualizationLoss", "BalancedGroupSoftmaxLoss", "ClassBalancedFocalLoss", "FederatedLoss")
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "background", "width"),
+    [
+        ("SeesawLoss", "auto", 6),
+        ("SeesawLoss", "class", 5),
+        ("CrossEntropyLoss", "auto", 5),
+        ("CrossEntropyLoss", "objectness", 6),
+        ("EqualizationLossV2", "auto", 5),
+    ],
+)
+def test_pcb_around_another_loss(wrapped, background, width):
+    """Its own keys and the wrapped loss's, whose background it takes."""
+    changes = {"PCB_ALPHA": 0.3, "PCB_MOMENTUM": 0.5, "PCB_START_ITER": 7, "PCB_UNSEEN": "ignore", "SEESAW_P": 0.1}
+    cfg = make_cfg(NAME="PairwiseClassBalance", PCB_LOSS=wrapped, BACKGROUND=background, EQL_V2_MU=0.4, **changes)
+    loss = build_loss(cfg, 4, never)
+    assert isinstance(loss, PairwiseClassBalance)
+    assert (loss.alpha, loss.momentum, loss.start_iter, loss.unseen) == (0.3, 0.5, 7, "ignore")
+    assert type(loss.loss).__name__ == wrapped
+    assert loss.background == loss.loss.background
+    assert loss.num_logits == width
+    assert getattr(loss.loss, "p", 0.1) == 0.1
+    assert getattr(loss.loss, "mu", 0.4) == 0.4
 
 
 def unreadable():
@@ -169,6 +213,24 @@ def test_counts_of_the_dataset(background, last):
             {"NAME": "FederatedLoss", "FEDERATED_NUM_SAMPLED": 0},
             f"{KEY}.FEDERATED.NUM_SAMPLED: expected an integer >= 1, found 0",
         ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "SeasawLoss"},
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", .*found \'SeasawLoss\'; did you mean "SeesawLoss"',
+        ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "PairwiseClassBalance"},
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", "EqualizationLossV2", "SeesawLoss", found',
+        ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "EqualizationLossV2", "BACKGROUND": "objectness"},
+            f'{KEY}.BACKGROUND: expected one of "auto", "class", .*EqualizationLossV2 in a detector',
+        ),
+        ({"NAME": "PairwiseClassBalance", "SEESAW_Q": -1.0}, f"{KEY}.SEESAW.Q: expected a number >= 0, found -1.0"),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_MAX_MATRIX_MB": 1e-6},
+            rf"{KEY}.PCB.MAX_MATRIX_MB: expected at least .* \(the confusion matrix of 4 x 4 .*, found 1e-06",
+        ),
+        ({"NAME": "PairwiseClassBalance", "PCB_ALPHA": 2.0}, rf"{KEY}.PCB.ALPHA: expected .* \[0, 1\], found 2.0"),
         ({"SEESAW_P": -1.0}, f"{KEY}.SEESAW.P: expected a number >= 0, found -1.0"),
         ({"SEESAW_Q": "x"}, f"{KEY}.SEESAW.Q: expected a number >= 0, found 'x'"),
         ({"SEESAW_EPS": 0.0}, rf"{KEY}.SEESAW.EPS: expected a number in \(0, 1\], found 0.0"),

@@ -20,6 +20,7 @@ LOSSES = {
         *("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "CrossEntropyLoss"),
         *("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectness"),
     ),
+    "pcb": ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"),
     "linear": ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"),
     "normed_mask": ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead"),
 }
@@ -101,7 +102,11 @@ def test_cascade_refuses_class_specific_boxes():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Cosine", "expected one of NormedLinear, Linear, found 'Cosine'"),
+        (
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
+            "Cosine",
+            "Linear, LWSLinear, found 'Cosine'",
+        ),
         ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", 0.0, "expected a number > 0, found 0.0"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeesawLos", "SeesawLoss"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectnes", "objectness"),

@@ -11,19 +11,20 @@ from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import check_names
 
 ROOT = Path(compare.__file__).parents[1]
+FILES = sorted((ROOT / "tools").glob("*_comparisons.yaml"))
 FILE = ROOT / "tools/glyph_comparisons.yaml"
-COMPARISONS = yaml.safe_load(FILE.read_text())
+COMPARISONS = [(path, name) for path in FILES for name in yaml.safe_load(path.read_text())]
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS)
-def test_rows_are_valid_and_distinct(comparison):
-    rows = compare.read_rows(FILE, comparison)
+@pytest.mark.parametrize(("path", "comparison"), COMPARISONS, ids=lambda value: getattr(value, "stem", value))
+def test_rows_are_valid_and_distinct(path, comparison):
+    rows = compare.read_rows(path, comparison)
     resolved = set()
     for row in rows:
         cfg = load_config(str(ROOT / row["config"]), row["overrides"])
         check_names(cfg)
         cfg.OUTPUT_DIR = ""
-        resolved.add(cfg.dump())
+        resolved.add(cfg.dump() + row.get("convert", ""))
     assert len(resolved) == len(rows) == len({row["name"] for row in rows})
 
 
@@ -45,3 +46,37 @@ def test_finished_runs_are_tabulated_without_training(tmp_path, monkeypatch, cap
     assert compare.main() == 0
     assert "| Seesaw Loss | 15.0 ± 7.1 |" in capsys.readouterr().out
     assert (tmp_path / "main.md").is_file()
+
+
+def test_a_row_starts_from_the_row_above_with_the_same_seed(tmp_path):
+    rows = {row["name"]: row for row in compare.read_rows(ROOT / "tools/digits_comparisons.yaml", "table10")}
+    source = str(tmp_path / "cross_entropy/seed2/model_final.pth")
+    (crt,) = compare.commands_of(rows["cRT (decoupled)"], 2, tmp_path)
+    assert crt[crt.index("MODEL.WEIGHTS") + 1] == source
+    assert "--resume" in crt
+    convert, evaluate = compare.commands_of(rows["NCM (decoupled)"], 2, tmp_path)
+    written = str(tmp_path / "NCM_decoupled/seed2/model_final.pth")
+    assert convert[:3] == ["tools/nearest_class_mean.py", source, written]
+    assert evaluate[evaluate.index("MODEL.WEIGHTS") + 1] == written
+    assert "--eval-only" in evaluate
+
+
+def test_a_row_cannot_start_from_one_below(tmp_path):
+    path = tmp_path / "rows.yaml"
+    path.write_text("main:\n  - {name: a, config: x, after: b}\n  - {name: b, config: x}\n")
+    with pytest.raises(SystemExit, match="a: after: expected a row above it, found 'b'"):
+        compare.read_rows(path, "main")
+
+
+def test_rows_that_start_from_others_come_after_them(tmp_path, monkeypatch):
+    done = []
+
+    def train(row, seed, output):
+        assert "after" not in row or (row["after"], seed) in done
+        done.append((row["name"], seed))
+        return seed
+
+    monkeypatch.setattr(compare, "train", train)
+    rows = [{"name": "a"}, {"name": "b", "after": "a"}, {"name": "c", "after": "b"}]
+    assert compare.run_all(rows, [1, 2, 3], tmp_path, 2) == {name: [1, 2, 3] for name in "abc"}
+    assert len(done) == 9

@@ -8,7 +8,8 @@ import pytest
 from detectron2.config import CfgNode
 
 from seesaw_d2.engine import argument_parser, load_config
-from seesaw_d2.engine.checks import check_loss, check_names
+from seesaw_d2.engine.checks import check_names
+from seesaw_d2.engine.tasks.detection import check_loss
 from seesaw_d2.losses.build import LOSS_REGISTRY
 
 ROOT = Path(paper_tables.__file__).parents[1]

@@ -1,0 +1,38 @@
+"""The 1,797 handwritten digits that ship inside scikit-learn: real images without a download.
+
+Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998:
+8 x 8 pixels of 17 grey values, 174 to 183 images of each digit.
+"""
+
+import numpy as np
+
+from seesaw_d2.data.classification.labelled import LabelledSet
+from seesaw_d2.errors import ConfigError
+
+TEST_PER_CLASS = 50
+_SPLIT_SEED = 0  # which images are held out: the same ones for every imbalance and seed
+
+
+def read_digits(split: str) -> LabelledSet:
+    """Digits as RGB images of 8 x 8 pixels.
+
+    Args:
+        split: "test": 50 images of each digit; "train": the other 1,297.
+
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ConfigError("DATASETS.REGISTER: DIGITS needs scikit-learn (pip install scikit-learn)") from None
+    digits = load_digits()
+    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    rng = np.random.default_rng(_SPLIT_SEED)
+    test = np.zeros(len(grey), dtype=bool)
+    for digit in range(10):
+        test[rng.permutation(np.flatnonzero(digits.target == digit))[:TEST_PER_CLASS]] = True
+    chosen = np.flatnonzero(test if split == "test" else ~test)
+    arrays = np.repeat(grey[..., None], 3, axis=3)
+    whole = LabelledSet(digits.target.astype(np.int64), tuple(map(str, range(10))), arrays=arrays)
+    return whole.select(chosen)

@@ -1,0 +1,173 @@
+"""The entries of DATASETS.REGISTER that are data sets of labelled images."""
+
+import difflib
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.data.catalog import Metadata
+
+from seesaw_d2.data.classification import readers
+from seesaw_d2.data.classification.cifar import read_cifar
+from seesaw_d2.data.classification.digits import read_digits
+from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
+from seesaw_d2.data.files import absolute_path, fingerprint
+from seesaw_d2.errors import ConfigError
+
+# The key that says where the images come from -> further keys that it needs, and those that it takes.
+SOURCES = {
+    "LIST": (("IMAGES", "CLASSES"), ()),
+    "CSV": (("IMAGES", "CLASSES"), ()),
+    "FOLDER": ((), ("CLASSES",)),
+    "INATURALIST": (("IMAGES",), ()),
+    "CIFAR": (("SPLIT",), ()),
+    "DIGITS": ((), ()),
+}
+_COMMON = ("NAME", "IMBALANCE", "SEED")
+_FILES = ("LIST", "CSV", "INATURALIST")
+EVALUATOR_TYPE = "classification"
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One such entry, checked, with absolute paths; see ``DATASETS.REGISTER`` for the meaning of its keys."""
+
+    name: str
+    source: str
+    # the file or folder, or with DIGITS the split
+    path: str
+    images: str = ""
+    # how many classes there are, a file of their names, or None: the source's own
+    classes: int | str | None = None
+    split: str = ""
+    imbalance: float = 1.0
+    seed: int = 0
+
+    def load(self) -> list[dict[str, Any]]:
+        """Detectron2's dataset dicts (see ``LabelledSet``).
+
+        Raises:
+            DataError: a file is missing or wrong.
+        """
+        return self._read().to_dataset_dicts()
+
+    def class_names(self) -> list[str]:
+        return list(self._read().names)
+
+    def metadata(self) -> Metadata:
+        metadata = _LazyClasses(name=self.name)
+        metadata.set(evaluator_type=EVALUATOR_TYPE, entry=self)
+        return metadata
+
+    def _read(self) -> LabelledSet:
+        return _read(self, fingerprint(self.path), fingerprint(str(self.classes)))
+
+
+class _LazyClasses(Metadata):
+    """Detectron2's Metadata; reads the class names when first asked for them."""
+
+    def __getattr__(self, key: str) -> Any:
+        if key == "thing_classes":
+            self.__dict__[key] = self.entry.class_names()
+            return self.__dict__[key]
+        return super().__getattr__(key)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
+    names = readers.read_names(entry.classes) if isinstance(entry.classes, str) else None
+    if isinstance(entry.classes, int):
+        names = tuple(map(str, range(entry.classes)))
+    if entry.source == "LIST":
+        labelled = readers.read_list(entry.path, entry.images, names)
+    elif entry.source == "CSV":
+        labelled = readers.read_table(entry.path, entry.images, names)
+    elif entry.source == "FOLDER":
+        labelled = readers.read_folder(entry.path, names)
+    elif entry.source == "INATURALIST":
+        labelled = readers.read_inaturalist(entry.path, entry.images)
+    elif entry.source == "CIFAR":
+        labelled = read_cifar(entry.path, entry.split)
+    else:
+        labelled = read_digits(entry.path)
+    return long_tailed(labelled, entry.imbalance, entry.seed) if entry.imbalance > 1 else labelled
+
+
+def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
+    """Check one entry of DATASETS.REGISTER.
+
+    Args:
+        value: the entry.
+        where: its place, for messages.
+
+    Raises:
+        ConfigError: a key is missing, unknown or wrong, or a file or folder is not there.
+    """
+    (source, *others) = [key for key in SOURCES if key in value]
+    if others:
+        raise ConfigError(f"{where}: expected one of {', '.join(SOURCES)}, found {source} and {', '.join(others)}")
+    _check_keys(value, where, source)
+    if not isinstance(value["NAME"], str) or not value["NAME"].strip():
+        raise ConfigError(f"{where}.NAME: expected a non-empty string, found {value['NAME']!r}")
+    if source == "DIGITS":
+        path = _choice(value, "DIGITS", where)
+    else:
+        path = _existing(value, source, where, is_file=source in _FILES)
+    images = _existing(value, "IMAGES", where, is_file=False) if "IMAGES" in value else ""
+    return LabelledImages(
+        name=value["NAME"],
+        source=source,
+        path=path,
+        images=images,
+        classes=_classes(value, where) if "CLASSES" in value else None,
+        split=_choice(value, "SPLIT", where) if "SPLIT" in value else "",
+        imbalance=_number(value, "IMBALANCE", where, 1.0, (int, float), "a number >= 1", 1),
+        seed=_number(value, "SEED", where, 0, (int,), "an integer >= 0", 0),
+    )
+
+
+def _check_keys(value: Mapping, where: str, source: str) -> None:
+    needed, taken = SOURCES[source]
+    known = (*_COMMON[:1], source, *needed, *taken, *_COMMON[1:])
+    for key in value:
+        if key not in known:
+            close = difflib.get_close_matches(str(key).upper(), known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(f"{where}.{key}: unknown key beside {source}; expected {', '.join(known)}{hint}")
+    for key in ("NAME", *needed):
+        if key not in value:
+            raise ConfigError(f"{where}.{key}: missing; {source} needs {', '.join(('NAME', *needed))}")
+
+
+def _existing(value: Mapping, key: str, where: str, *, is_file: bool) -> str:
+    what = "a file" if is_file else "a folder"
+    if not isinstance(value[key], str) or not value[key].strip():
+        raise ConfigError(f"{where}.{key}: expected the path of {what}, found {value[key]!r}")
+    path = absolute_path(value[key])
+    if not (os.path.isfile if is_file else os.path.isdir)(path):
+        raise ConfigError(f"{where}.{key}: expected {what}, found {path}: no such {what.split()[1]}")
+    return path
+
+
+def _classes(value: Mapping, where: str) -> int | str:
+    classes = value["CLASSES"]
+    if isinstance(classes, str):
+        return _existing(value, "CLASSES", where, is_file=True)
+    if type(classes) is not int or classes < 1:
+        raise ConfigError(f"{where}.CLASSES: expected how many classes there are or a file of names, found {classes!r}")
+    return classes
+
+
+def _choice(value: Mapping, key: str, where: str) -> str:
+    if value[key] not in ("train", "test"):
+        raise ConfigError(f"{where}.{key}: expected train or test, found {value[key]!r}")
+    return value[key]
+
+
+def _number(value: Mapping, key: str, where: str, default, types, expected: str, least):
+    number = value.get(key, default)
+    if type(number) not in types or not least <= number < float("inf"):
+        raise ConfigError(f"{where}.{key}: expected {expected}, found {number!r}")
+    return number

@@ -1,0 +1,68 @@
+"""Labelled images in memory: what every reader returns.
+
+N images, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """N images with a label each.
+
+    Either ``files`` or ``arrays`` holds the images.
+    """
+
+    # (N,) int64 in [0, C)
+    labels: np.ndarray
+    # C class names
+    names: tuple[str, ...]
+    # N paths
+    files: Sequence[str] | None = None
+    # (N, H, W, 3) uint8, RGB
+    arrays: np.ndarray | None = None
+
+    def select(self, indices: np.ndarray) -> "LabelledSet":
+        """The images of these indices, in their order."""
+        files = None if self.files is None else [self.files[i] for i in indices]
+        arrays = None if self.arrays is None else self.arrays[indices]
+        return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
+
+    def to_dataset_dicts(self) -> list[dict[str, Any]]:
+        """Detectron2's dataset dicts: an image is one that holds a single object, without a box.
+
+        So statistics, frequency groups and samplers are those of detection. Beside "image_id" and "annotations" a
+        record has "file_name" or "array".
+        """
+        annotations = [[{"category_id": int(label)}] for label in self.labels]
+        if self.files is not None:
+            pairs = zip(self.files, annotations, strict=True)
+            return [{"file_name": f, "image_id": f, "annotations": a} for f, a in pairs]
+        pairs = zip(self.arrays, annotations, strict=True)
+        return [{"array": image, "image_id": i, "annotations": a} for i, (image, a) in enumerate(pairs)]
+
+
+def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
+    """A long-tailed part of a data set: class i keeps N_i = N_max · imbalance^(-i / (C - 1)) images.
+
+    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019, whose reference
+    code it follows in rounding down). Classes keep their order: the first is the most frequent. N_max is the size of
+    the largest class; a class with fewer than N_i images keeps all of them, and every class keeps one at least.
+
+    Args:
+        labelled: what to choose from.
+        imbalance: >= 1, N_max / N_min.
+        seed: of the choice within each class.
+    """
+    counts = np.bincount(labelled.labels, minlength=len(labelled.names))
+    exponents = np.arange(len(counts)) / max(len(counts) - 1, 1)
+    keep = np.maximum((counts.max() * float(imbalance) ** -exponents).astype(int), 1)
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.permutation(np.flatnonzero(labelled.labels == label))[:count] for label, count in enumerate(keep.tolist())
+    ]
+    return labelled.select(np.sort(np.concatenate(chosen)))

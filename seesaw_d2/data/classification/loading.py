@@ -1,0 +1,60 @@
+"""Data loaders of labelled images."""
+
+import itertools
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data.build import trivial_batch_collator
+from detectron2.data.samplers import InferenceSampler
+
+from seesaw_d2.data.catalog import check_registered, load_dataset
+from seesaw_d2.data.classification.mapper import BlankingClassificationMapper, ClassificationMapper
+from seesaw_d2.data.loading import build_train_loader, without_missing_images
+from seesaw_d2.data.mapper import CheckedMapper
+
+_TEST_BATCH = 64
+
+
+def build_classification_train_loader(cfg: CfgNode):
+    """An endless iterable of batches, lists of what ``ClassificationMapper`` returns: DATASETS.TRAIN.
+
+    SOLVER.IMS_PER_BATCH images over all processes; DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES mean
+    what they mean in detection.
+
+    Raises:
+        DataError: a list or an image file is missing or wrong; while iterating, an image cannot be decoded.
+    """
+    records = load_labelled_records(cfg)
+    # Grouping by aspect ratio is for images that keep theirs.
+    mapper = ClassificationMapper(cfg, is_train=True)
+    return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
+
+
+def build_classification_test_loader(cfg: CfgNode, name: str):
+    """Every image of one data set once over all processes, 64 in a batch.
+
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and undecodable ones are blank.
+
+    Raises:
+        DataError: as in ``build_classification_train_loader``.
+    """
+    check_registered(name, "DATASETS.TEST")
+    records = without_missing_images(load_dataset(name), [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    mapper = ClassificationMapper(cfg, is_train=False)
+    mapper = (BlankingClassificationMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
+    return torch.utils.data.DataLoader(
+        MapDataset(DatasetFromList(records, copy=False), mapper),
+        batch_size=_TEST_BATCH,
+        sampler=InferenceSampler(len(records)),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=trivial_batch_collator,
+    )
+
+
+def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
+    """The records of all of DATASETS.TRAIN together."""
+    names = list(cfg.DATASETS.TRAIN)
+    records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))
+    return without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)

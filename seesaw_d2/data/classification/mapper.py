@@ -1,0 +1,141 @@
+"""From a record to the model's input: reading, cropping, flipping.
+
+S: side of the model's images in pixels.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.file_io import PathManager
+from PIL import Image, ImageOps
+from torchvision import transforms
+
+from seesaw_d2.data.mapper import BlankingMapper
+from seesaw_d2.errors import ConfigError, DataError
+
+CROPS = ("resized", "padded")
+_CENTRE = 0.875  # the part of the shorter side that is left in evaluation: 224 of 256
+
+
+class ClassificationMapper:
+    """Maps a record of labelled images to {"image": uint8 (3, S, S), "label": int, "image_id"}.
+
+    Greyscale, palette, CMYK and transparent images become RGB (transparency is dropped), and are turned as their
+    EXIF data ask for. Images of more than 8 bits per channel are refused: Pillow would clip them.
+
+    Args:
+        is_train: random crop, flip and jitter, or the centre.
+        size: S.
+        crop: "resized": of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation the shorter side is
+            scaled to S / 0.875 and the centre taken (as in ImageNet training). "padded": zeros of S / 8 pixels on each
+            side, then a random window of S; in evaluation the image itself (as in CIFAR training). Images of another
+            size are scaled to S first.
+        flip: mirror half of the training images.
+        color_jitter: in [0, 1), brightness, contrast and saturation of training images vary by factors in
+            [1 - color_jitter, 1 + color_jitter].
+        image_format: "RGB" or "BGR", the order of the channels.
+    """
+
+    @configurable
+    def __init__(self, *, is_train, size=224, crop="resized", flip=True, color_jitter=0.0, image_format="RGB"):
+        self.is_train = is_train
+        self.size = size
+        self.image_format = image_format
+        self.transform = transforms.Compose(
+            _training_steps(size, crop, flip, color_jitter) if is_train else _evaluation_steps(size, crop)
+        )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
+        check_input_config(cfg)
+        node = cfg.INPUT.CLASSIFICATION
+        return {
+            "is_train": is_train,
+            "size": node.SIZE,
+            "crop": node.CROP,
+            "flip": cfg.INPUT.RANDOM_FLIP == "horizontal",
+            "color_jitter": node.COLOR_JITTER,
+            "image_format": cfg.INPUT.FORMAT,
+        }
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """
+        Raises:
+            DataError: the image has more than 8 bits per channel.
+            OSError: the image cannot be read.
+        """
+        image = Image.fromarray(record["array"]) if "array" in record else read_rgb(record["file_name"])
+        return self._result(record, np.asarray(self.transform(image)))
+
+    def blank(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A black image in place of the record's."""
+        return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
+
+    def _result(self, record, image: np.ndarray) -> dict[str, Any]:
+        channels = image[:, :, ::-1] if self.image_format == "BGR" else image
+        return {
+            "image": torch.from_numpy(channels.transpose(2, 0, 1).copy()),
+            "label": record["annotations"][0]["category_id"],
+            "image_id": record["image_id"],
+        }
+
+
+class BlankingClassificationMapper(BlankingMapper):
+    """For evaluation: a black image in place of one that cannot be decoded."""
+
+    def _blank(self, record):
+        return self.mapper.blank(record)
+
+
+def read_rgb(path: str) -> Image.Image:
+    """An image file as RGB, see ``ClassificationMapper``."""
+    with PathManager.open(path, "rb") as file:
+        image = Image.open(file)
+        if image.mode.startswith(("I", "F")):
+            raise DataError(f"{path}: expected 8 bits per channel, found Pillow's mode {image.mode!r}")
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def check_input_config(cfg: CfgNode) -> None:
+    """Raise ConfigError unless the keys of INPUT that the mapper reads make sense."""
+    node = cfg.INPUT.CLASSIFICATION
+    if node.SIZE < 1:
+        raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected at least 1 pixel, found {node.SIZE}")
+    if node.CROP not in CROPS:
+        raise ConfigError(f"INPUT.CLASSIFICATION.CROP: expected one of {', '.join(CROPS)}, found {node.CROP!r}")
+    if not 0 <= node.COLOR_JITTER < 1:
+        raise ConfigError(f"INPUT.CLASSIFICATION.COLOR_JITTER: expected a number in [0, 1), found {node.COLOR_JITTER}")
+    if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal"):
+        raise ConfigError(f"INPUT.RANDOM_FLIP: expected none or horizontal, found {cfg.INPUT.RANDOM_FLIP!r}")
+    if cfg.INPUT.FORMAT not in ("RGB", "BGR"):
+        raise ConfigError(f"INPUT.FORMAT: expected RGB or BGR, found {cfg.INPUT.FORMAT!r}")
+
+
+class _ScaleTo:
+    """Scales an image that has not the size S x S."""
+
+    def __init__(self, size: int):
+        self.size = (size, size)
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image if image.size == self.size else image.resize(self.size, Image.Resampling.BILINEAR)
+
+
+def _training_steps(size, crop, flip, color_jitter) -> list:
+    if crop == "resized":
+        steps = [transforms.RandomResizedCrop(size)]
+    else:
+        steps = [_ScaleTo(size), transforms.RandomCrop(size, padding=-(-size // 8))]
+    if flip:
+        steps.append(transforms.RandomHorizontalFlip())
+    if color_jitter:
+        steps.append(transforms.ColorJitter(color_jitter, color_jitter, color_jitter))
+    return steps
+
+
+def _evaluation_steps(size, crop) -> list:
+    if crop == "resized":
+        return [transforms.Resize(round(size / _CENTRE)), transforms.CenterCrop(size)]
+    return [_ScaleTo(size)]

@@ -1,0 +1,36 @@
+"""What can be wrong with labelled images, known before a run computes or writes anything."""
+
+import logging
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.data.classification.mapper import check_input_config
+from seesaw_d2.data.files import first_few, warn_once
+from seesaw_d2.data.validation import check_categories, used_datasets, validate_images
+
+logger = logging.getLogger(__name__)
+
+
+def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, labels, classes.
+
+    Classes without training images are allowed, and named in a warning: their accuracy counts as few-shot.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        training: False for evaluation only, which needs DATASETS.TEST alone.
+
+    Raises:
+        ConfigError: a list of data sets is empty, a name is unknown or that of a detection data set,
+            MODEL.CLASSIFIER.NUM_CLASSES is not the number of classes, or the data sets differ in their classes.
+        DataError: a file is missing or wrong, a label is out of range, a data set is empty, images are missing.
+    """
+    check_input_config(cfg)
+    used = used_datasets(cfg, training=training, classification=True)
+    for name in dict.fromkeys(name for _, name in used):
+        statistics = validate_images(cfg, name)
+        if ("DATASETS.TRAIN", name) in used:
+            empty = [c for c, count in zip(statistics.names, statistics.image_count, strict=True) if not count]
+            if empty:
+                warn_once(logger, f"data set {name!r}: classes without a training image: {first_few(empty)}")
+    check_categories(cfg, used, "MODEL.CLASSIFIER.NUM_CLASSES")

@@ -1,0 +1,106 @@
+"""Backbones of image classifiers: torchvision's residual networks, timm's models, and one for tiny images.
+
+B images, D channels.
+"""
+
+import difflib
+import importlib.util
+
+import torchvision
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from fvcore.nn.weight_init import c2_msra_fill
+from torch import nn
+from torchvision.models import resnet
+
+from seesaw_d2.errors import ConfigError
+
+# torchvision's names, by its own building function; it has no ResNet-10, the small network of ImageNet-LT's first
+# paper (Liu et al., CVPR 2019).
+TORCHVISION = sorted(
+    name
+    for name in torchvision.models.list_models(module=torchvision.models)
+    if name.startswith(("resnet", "resnext", "wide_resnet"))
+)
+NAMES = ("tiny", "resnet10", *TORCHVISION)
+_TIMM = "timm/"
+_TINY_WIDTHS = (32, 64, 128)
+
+
+@BACKBONE_REGISTRY.register()
+def build_image_backbone(cfg, input_shape: ShapeSpec):
+    """The backbone that ``MODEL.CLASSIFIER.BACKBONE`` names, initialised at random.
+
+    Weights come through MODEL.WEIGHTS, with the names of the classifier's parameters.
+    """
+    name = cfg.MODEL.CLASSIFIER.BACKBONE
+    check_image_backbone(name)
+    if name == "tiny":
+        return ImageBackbone(_tiny(input_shape.channels), _TINY_WIDTHS[-1], stride=2)
+    if name.startswith(_TIMM):
+        import timm
+
+        model = timm.create_model(name.removeprefix(_TIMM), num_classes=0, in_chans=input_shape.channels)
+        return ImageBackbone(model, model.num_features)
+    if name == "resnet10":
+        model = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
+    else:
+        model = torchvision.models.get_model(name, weights=None)
+    channels = model.fc.in_features
+    model.fc = nn.Identity()  # pools and flattens before it
+    return ImageBackbone(model, channels)
+
+
+class ImageBackbone(Backbone):
+    """Any network as a backbone of Detectron2 with one output, "features".
+
+    Args:
+        model: images (B, 3, H, W) -> features (B, D), or maps (B, D, h, w).
+        channels: D.
+        stride: of the maps; None where the output is pooled already.
+    """
+
+    def __init__(self, model: nn.Module, channels: int, stride: int | None = None):
+        super().__init__()
+        self.model = model
+        self._shape = ShapeSpec(channels=channels, stride=stride)
+
+    def forward(self, x):
+        return {"features": self.model(x)}
+
+    def output_shape(self):
+        return {"features": self._shape}
+
+
+def check_image_backbone(name: str) -> None:
+    """Raise ConfigError unless ``MODEL.CLASSIFIER.BACKBONE`` names a network that can be built here."""
+    key = "MODEL.CLASSIFIER.BACKBONE"
+    if not name.startswith(_TIMM):
+        _check_known(key, name, NAMES, " or timm/ and a name of timm's")
+        return
+    if importlib.util.find_spec("timm") is None:
+        raise ConfigError(f"{key}: {name!r} needs timm, which is not installed (pip install timm)")
+    import timm
+
+    _check_known(key, name.removeprefix(_TIMM).split(".")[0], timm.list_models(), " with timm/ before it")
+
+
+def _check_known(key: str, name: str, known, suffix: str) -> None:
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        listed = ", ".join(known) if len(known) < 30 else f"{len(known)} names, such as {known[0]}"
+        raise ConfigError(f"{key}: expected one of {listed}{suffix}, found {name!r}{hint}")
+
+
+def _tiny(in_channels: int) -> nn.Sequential:
+    """Three convolutions of stride 1, 2, 1 for images of some 8 pixels: 0.1 M parameters."""
+    layers = []
+    for width, stride in zip(_TINY_WIDTHS, (1, 2, 1), strict=True):
+        conv = Conv2d(
+            in_channels, width, 3, stride, padding=1, bias=False, norm=get_norm("BN", width), activation=nn.ReLU()
+        )
+        c2_msra_fill(conv)
+        layers.append(conv)
+        in_channels = width
+    return nn.Sequential(*layers)

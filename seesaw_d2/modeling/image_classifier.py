@@ -1,0 +1,125 @@
+"""Image classification with any classification loss.
+
+B images, C classes, D features.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
+from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
+
+GROUP_NAMES = ("few", "medium", "many")  # of frequency groups 0, 1, 2
+
+
+@META_ARCH_REGISTRY.register()
+class ImageClassifier(nn.Module):
+    """Backbone, global average pooling, one linear or normalized layer, any ClassificationLoss without background.
+
+    Source: Seesaw Loss paper, section 4.4. The loss and the last layer are the detectors' own.
+
+    Args:
+        backbone: its last output is used: (B, D), or maps (B, D, h, w), which are averaged.
+        cls_loss: a loss with ``background="none"``.
+        cls_predictor, temperature: as in ``SeesawBoxPredictor``.
+        pixel_mean, pixel_std: three numbers each, in the channel order of the images.
+        frequency_groups: called without arguments at the first training step; (C,) ints, 0 few, 1 medium, 2 many
+            training images, for the accuracies that are logged; None, or a call that returns None: not known.
+
+    Raises:
+        ValueError: the loss models background.
+    """
+
+    task: ClassVar[str] = "classification"  # which data, checks and loaders the engine uses with it
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        cls_loss: ClassificationLoss,
+        cls_predictor: str = "Linear",
+        temperature: float = 20.0,
+        pixel_mean=(123.675, 116.28, 103.53),
+        pixel_std=(58.395, 57.12, 57.375),
+        frequency_groups: Callable[[], np.ndarray | None] | None = None,
+    ):
+        super().__init__()
+        if cls_loss.background != "none":
+            raise ValueError(f'cls_loss: expected background "none", found {cls_loss.background!r}')
+        self.backbone = backbone
+        *_, (self._feature, shape) = backbone.output_shape().items()
+        self.classifier = build_classifier(cls_predictor, shape.channels, cls_loss, temperature)
+        self.cls_loss = cls_loss
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        self._find_groups = frequency_groups
+        self.register_buffer("groups", None, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict[str, Any]:
+        node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
+        check_classifier_config(node)
+        num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+        return {
+            "backbone": build_backbone(cfg),
+            "cls_loss": build_loss(cfg, num_classes, lambda: training_statistics(cfg), has_background=False),
+            "cls_predictor": node.NAME,
+            "temperature": node.TEMPERATURE,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "frequency_groups": lambda: training_frequency_groups(cfg),
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict[str, Any]]):
+        """
+        Args:
+            batched_inputs: each with "image", (3, H, W), all of one size, and in training "label", an int in [0, C).
+
+        Returns:
+            in training a dict of scalar losses; else for each image {"probabilities": (C,)}.
+        """
+        logits = self.classifier(self.features(batched_inputs))
+        if not self.training:
+            return [{"probabilities": probs} for probs in self.cls_loss.probabilities(logits)]
+        labels = torch.tensor([item["label"] for item in batched_inputs], device=self.device)
+        losses = self.cls_loss(logits, labels)
+        self._log_accuracy(logits.detach(), labels)
+        return losses
+
+    def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
+        """(B, D): what the last layer gets."""
+        images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
+        features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
+        return features.mean(dim=(2, 3)) if features.dim() == 4 else features
+
+    @torch.no_grad()
+    def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
+        """Accuracy of the training batch, over all and over each group that is in it."""
+        if self._find_groups is not None:
+            groups, self._find_groups = self._find_groups(), None
+            if groups is not None:
+                self.groups = torch.as_tensor(groups, dtype=torch.int64, device=labels.device)
+        right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
+        metrics = {"accuracy": right.mean()}
+        if self.groups is not None:
+            for index, name in enumerate(GROUP_NAMES):
+                inside = self.groups[labels] == index
+                metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
+        values = torch.stack(list(metrics.values())).tolist()  # one transfer from the device
+        storage = get_event_storage()
+        for name, value in zip(metrics, values, strict=True):
+            if value == value:  # nan: no such image in the batch
+                storage.put_scalar(f"classifier/{name}", value)

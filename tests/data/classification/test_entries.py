@@ -1,0 +1,138 @@
+"""Labelled images by config: every source gives the same records, and every mistake is named."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.errors import ConfigError, DataError
+
+FILES = ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "emu/0.png"]
+LABELS = [0, 0, 0, 1, 1, 2]
+NAMES = ["cat", "dog", "emu"]
+
+
+def entry(**keys):
+    return parse_labelled_images({"NAME": "x", **{k: str(v) if k != "CLASSES" else v for k, v in keys.items()}}, "R[0]")
+
+
+def labels(records):
+    return [record["annotations"][0]["category_id"] for record in records]
+
+
+def write_list(tmp_path, images, rows=None):
+    path = tmp_path / "list.txt"
+    rows = [f"{f} {i}" for f, i in zip(FILES, LABELS, strict=True)] if rows is None else rows
+    path.write_text("\n".join(rows) + "\n")
+    return {"LIST": path, "IMAGES": images, "CLASSES": 3}
+
+
+def write_table(tmp_path, images):
+    path = tmp_path / "table.csv"
+    path.write_text("label,path\n" + "\n".join(f"{NAMES[i]},{f}" for f, i in zip(FILES, LABELS, strict=True)))
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    return {"CSV": path, "IMAGES": images, "CLASSES": str(tmp_path / "names.txt")}
+
+
+def write_inaturalist(tmp_path, images):
+    content = {
+        "images": [{"id": 10 + i, "file_name": f} for i, f in enumerate(FILES)],
+        "annotations": [{"image_id": 10 + i, "category_id": 5 * c} for i, c in enumerate(LABELS)],
+        "categories": [{"id": 5 * i, "name": name} for i, name in enumerate(NAMES)],
+    }
+    path = tmp_path / "train2018.json"
+    path.write_text(json.dumps(content))
+    return {"INATURALIST": path, "IMAGES": images}
+
+
+@pytest.mark.parametrize("source", [write_list, write_table, write_inaturalist, lambda t, i: {"FOLDER": i}])
+def test_every_source_gives_the_same(tmp_path, images, source):
+    found = entry(**source(tmp_path, images))
+    records = found.load()
+    assert [record["file_name"] for record in records] == [str(images / name) for name in FILES]
+    assert labels(records) == LABELS
+    assert found.class_names() == (["0", "1", "2"] if source is write_list else NAMES)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["cat/0.png 0", "cat/1.png 3"], r"line 2: expected a label in \[0, 2\], found '3'"),
+        (["cat/0.png -1"], r"line 1: expected a label in \[0, 2\], found '-1'"),
+        (["cat/0.png one"], "line 1: .* found 'one'"),
+        (["cat/0.png"], "line 1: expected a path and a label"),
+        (["../secret.png 0"], "line 1: expected an image file below"),
+    ],
+)
+def test_wrong_lines_are_named(tmp_path, images, rows, message):
+    with pytest.raises(DataError, match=message):
+        entry(**write_list(tmp_path, images, rows)).load()
+
+
+def test_folders_that_are_no_class(images, tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    with pytest.raises(DataError, match="expected subfolders named after the 2 classes, found emu"):
+        entry(FOLDER=images, CLASSES=str(tmp_path / "names.txt")).load()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"LIST": "nowhere.txt", "IMAGES": ".", "CLASSES": 3}, r"R\[0\]\.LIST: expected a file"),
+        ({"LIST": "setup.py", "IMAGES": "."}, r"R\[0\]\.CLASSES: missing"),
+        ({"LIST": "setup.py", "IMAGES": ".", "CLASSES": 0}, "CLASSES: expected how many"),
+        ({"FOLDER": ".", "IMBALANSE": 10}, r"IMBALANSE: unknown key .*did you mean IMBALANCE\?"),
+        ({"DIGITS": "val"}, "DIGITS: expected train or test, found 'val'"),
+        ({"DIGITS": "train", "IMBALANCE": 0.5}, "IMBALANCE: expected a number >= 1, found 0.5"),
+        ({"DIGITS": "train", "FOLDER": "."}, "expected one of LIST, .* found FOLDER and DIGITS"),
+    ],
+)
+def test_wrong_entries_are_named(value, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_labelled_images({"NAME": "x", **value}, "R[0]")
+
+
+def write_cifar(folder):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
+    batch = {"data": data, "labels": [i % 10 for i in range(20)]}
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        (folder / name).write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    return data
+
+
+def test_cifar(tmp_path):
+    folder = tmp_path / "cifar"
+    data = write_cifar(folder)
+    found = entry(CIFAR=folder, SPLIT="train")
+    records = found.load()
+    assert len(records) == 100
+    assert found.class_names() == list("abcdefghij")
+    assert (records[1]["array"] == data[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    folder = tmp_path / "cifar"
+    write_cifar(folder)
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": print}))
+    with pytest.raises(DataError, match=r"test_batch: .*builtins\.print"):
+        entry(CIFAR=folder, SPLIT="test").load()
+
+
+def test_long_tailed_digits():
+    pytest.importorskip("sklearn")
+    value = {"NAME": "x", "DIGITS": "train", "IMBALANCE": 50}
+    counts = np.bincount(labels(parse_labelled_images(value, "").load()))
+    whole = parse_labelled_images({**value, "IMBALANCE": 1}, "").load()
+    largest = np.bincount(labels(whole)).max()
+    assert counts.tolist() == [min(128, largest), *(int(largest * 50 ** (-i / 9)) for i in range(1, 10))]
+    test = parse_labelled_images({"NAME": "y", "DIGITS": "test"}, "").load()
+    assert np.bincount(labels(test)).tolist() == [50] * 10
+    assert len(test) + len(whole) == 1797
+    again = [parse_labelled_images({**value, "SEED": seed}, "").load() for seed in (0, 0, 1)]
+    a, b, c = ([record["array"].tobytes() for record in records] for records in again)
+    assert a == b != c

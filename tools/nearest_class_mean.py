@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""Make a nearest-class-mean classifier of a trained image classifier (NCM; Kang et al., ICLR 2020, section 4.2).
+
+    python tools/nearest_class_mean.py output/digits/ce/model_final.pth output/digits/ncm/model_final.pth \
+        --config-file configs/digits/ncm.yaml
+    python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
+        MODEL.WEIGHTS output/digits/ncm/model_final.pth
+
+The last layer's weights become the mean features of each class's training images, so that a normalized classifier
+(MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME NormedLinear, which the config must say) decides by cosine similarity.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="a .pth file of a trained image classifier")
+    parser.add_argument("output", type=Path, help="the .pth file to write")
+    parser.add_argument("--config-file", required=True, help="of the classifier to make")
+    parser.add_argument("opts", nargs="*", help="overrides: KEY VALUE ...")
+    return parser
+
+
+def main(arguments=None) -> int:
+    from seesaw_d2.engine import load_config
+    from seesaw_d2.engine.class_means import class_mean_checkpoint
+    from seesaw_d2.errors import SeesawError
+
+    args = argument_parser().parse_intermixed_args(arguments)
+    try:
+        cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
+        class_mean_checkpoint(cfg, args.output)
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {args.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
