@@ -17,6 +17,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_classifier(cfg)
     _add_decoupled(cfg)
     _add_data(cfg)
+    _add_evaluation(cfg)
     _add_solver(cfg)
 
 
@@ -265,3 +266,16 @@ def _add_solver(cfg: CN) -> None:
     # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
     # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
+
+
+def _add_evaluation(cfg: CN) -> None:
+    # What computes LVIS's metrics. "hotcoco": a Rust engine. "official": lvis-api, to check it with: the same
+    # numbers, some 20 times slower, gigabytes at LVIS's size.
+    cfg.TEST.LVIS_ENGINE = "hotcoco"
+    # More metrics, each some of: "fixed" (AP_fixed: 10,000 detections of a category and no limit for an image,
+    # Dave et al. 2021; wants a large TEST.DETECTIONS_PER_IMAGE), "minival" (AP on the images of LVIS v1 val that
+    # are in COCO val2017), "coco" (AP over the categories that COCO has too).
+    cfg.TEST.LVIS_METRICS = []
+    # Also measure how ground-truth boxes, given as proposals, are classified: accuracy of rare, common and
+    # frequent categories and what is lost to background (paper, Figure 1). Costs a second pass over the data.
+    cfg.TEST.CLASSIFICATION_ACCURACY = False

@@ -12,6 +12,7 @@ from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.modeling import freeze
 
@@ -43,6 +44,10 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``."""
         results = super().test(cfg, model, evaluators)
+        if cfg.TEST.CLASSIFICATION_ACCURACY:
+            for name in cfg.DATASETS.TEST:
+                loader = cls.build_test_loader(cfg, name)
+                evaluate_box_classification(cfg, model, loader, name)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
@@ -81,12 +86,4 @@ class Trainer(DefaultTrainer):
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:
-    path = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json")
-    write_json(path, {task: _without_nan(metrics) for task, metrics in results.items()})
-
-
-def _without_nan(metrics):
-    """JSON has no nan: what could not be measured is null."""
-    if not isinstance(metrics, dict):
-        return metrics
-    return {name: None if value != value else value for name, value in metrics.items()}
+    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json"), results)

@@ -1,7 +1,7 @@
 """The ground truth of a registered data set in LVIS's terms, in memory, whatever its format."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,19 @@ def _lvis(dataset: dict[str, Any]) -> LVIS:
     result.dataset = dataset
     result._create_index()
     return result
+
+
+def subset(ground_truth: LVIS, image_ids: Collection[int]) -> LVIS:
+    """The same ground truth for some of its images."""
+    keep = set(image_ids)
+    data = ground_truth.dataset
+    return _lvis(
+        {
+            "images": [image for image in data["images"] if image["id"] in keep],
+            "categories": data["categories"],
+            "annotations": [item for item in data["annotations"] if item["image_id"] in keep],
+        }
+    )
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:

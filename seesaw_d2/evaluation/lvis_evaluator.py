@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog
@@ -20,21 +21,28 @@ from lvis import LVIS
 from seesaw_d2.data.annotations import AnnotationFile
 from seesaw_d2.data.catalog import category_ids, read_annotation_file
 from seesaw_d2.data.files import first_few
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.evaluate import (
+    check_applicable,
+    check_options,
+    describe,
+    evaluable_tasks,
+    evaluate_detections,
+    reported,
+    write_evaluation,
+)
 from seesaw_d2.evaluation.ground_truth import (
     file_frequency,
     frequency_letters,
-    has_masks,
     lvis_ground_truth,
 )
-from seesaw_d2.evaluation.metrics import METRICS, average_precision
-from seesaw_d2.evaluation.results import submission, write_json
+from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
+from seesaw_d2.evaluation.results import write_results, write_submission
 
 logger = logging.getLogger(__name__)
 
 RESULTS_FILE = "lvis_instances_results.json"
-SUBMISSION_FILE = "lvis_submission.json"
-LVIS_MAX_DETS = 300  # Gupta et al., CVPR 2019: that many detections an image
 
 
 class LongTailEvaluator(LVISEvaluator):
@@ -45,8 +53,10 @@ class LongTailEvaluator(LVISEvaluator):
 
     - any data set, any category ids, groups of any origin; COCO's crowds are ignored;
     - absent groups give nan (there -100); no detections give 0 where there is something to find (there nan);
-    - writes ``lvis_instances_results.json`` only, and atomically, not ``instances_predictions.pth``;
+    - writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics) and AP by category
+      (``categories.json``, ``categories.csv``), all atomically, not ``instances_predictions.pth``;
     - of data without annotations (LVIS's test sets) writes ``lvis_submission.json``, what LVIS's server takes;
+    - keeps detections as columns, and evaluates with hotcoco (``engine``): lvis-api's numbers, faster;
     - reads the ground truth when it is needed, in the process that needs it.
     """
 
@@ -58,20 +68,27 @@ class LongTailEvaluator(LVISEvaluator):
         tasks: Sequence[str] | None = None,
         distributed: bool = True,
         output_dir: str | None = None,
-        max_dets_per_image: int = LVIS_MAX_DETS,
+        max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
         frequency: Any = None,
+        engine: str = "hotcoco",
+        extra_metrics: Sequence[str] = (),
+        settings: dict[str, Any] | None = None,
     ):
         """
         Args:
             dataset_name: registered, with an annotation file in LVIS or COCO format.
             tasks: of "bbox" and "segm"; by default those that the predictions have.
             distributed: collect the predictions of all ranks.
-            output_dir: for the result file; None writes none.
+            output_dir: for the files; None writes none.
             max_dets_per_image: detections counted in an image; LVIS's is 300, and another is warned of.
             frequency: category id -> "r", "c", "f", or a function of the AnnotationFile that returns that or
                 None (unknown: APr, APc and APf are nan). By default the file's own.
+            engine: "hotcoco" or "official" (lvis-api).
+            extra_metrics: see ``evaluate_detections``.
+            settings: of the model, to be named beside the results.
         """
         # Not the base's: it would read the file here, in every process, and only if it is LVIS's.
+        check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
         self._tasks = tuple(tasks) if tasks is not None else None
@@ -79,9 +96,12 @@ class LongTailEvaluator(LVISEvaluator):
         self._output_dir = output_dir
         self._max_dets_per_image = max_dets_per_image
         self._frequency = frequency
+        self._engine = engine
+        self._extra = tuple(extra_metrics)
+        self._settings = settings or {}
         self._cpu_device = torch.device("cpu")
         self._metadata = MetadataCatalog.get(dataset_name)
-        self._predictions: list[dict[str, Any]] = []
+        self.reset()
 
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> dict[str, Any]:
@@ -89,8 +109,15 @@ class LongTailEvaluator(LVISEvaluator):
             "dataset_name": dataset_name,
             "tasks": ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
             "output_dir": output_dir,
-            "max_dets_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "max_dets_per_image": min(cfg.TEST.DETECTIONS_PER_IMAGE, LVIS_DETECTIONS_PER_IMAGE),
             "frequency": functools.partial(frequency_letters, cfg.clone(), dataset_name),
+            "engine": cfg.TEST.LVIS_ENGINE,
+            "extra_metrics": tuple(cfg.TEST.LVIS_METRICS),
+            "settings": {
+                "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
+                "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
+                "weights": cfg.MODEL.WEIGHTS,
+            },
         }
 
     @functools.cached_property
@@ -114,81 +141,108 @@ class LongTailEvaluator(LVISEvaluator):
         # LVIS's test sets have no annotations: the evaluation server wants the result file.
         return bool(self._file.annotations)
 
+    def reset(self) -> None:
+        self._detections: list[Detections] = []
+        self._proposals: list[dict[str, Any]] = []
+        self._image_count = 0
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Keep the detections as columns; each mask is encoded here, once."""
+        for record, output in zip(inputs, outputs, strict=True):
+            self._image_count += 1
+            if "instances" in output:
+                instances = output["instances"].to(self._cpu_device)
+                self._detections.append(Detections.from_instances(instances, record["image_id"]))
+            if "proposals" in output:
+                proposals = output["proposals"].to(self._cpu_device)
+                self._proposals.append({"image_id": record["image_id"], "proposals": proposals})
+
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """The metrics of each task in the main process, None in the others (as Detectron2's)."""
-        predictions = self._predictions
+        has_instances = bool(self._detections)
+        mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
+        self._detections = []
+        parts = [mine]
         if self._distributed:
             comm.synchronize()
-            predictions = list(itertools.chain(*comm.gather(self._predictions, dst=0)))
+            parts = comm.gather(mine, dst=0)
             if not comm.is_main_process():
                 return None
-        if not predictions:
+        image_count = sum(part[0] for part in parts)
+        if not image_count:
             logger.warning("%s: no image was evaluated", self._dataset_name)
             return {}
         self._results = OrderedDict()
-        if "proposals" in predictions[0]:
-            self._eval_box_proposals(predictions)
-        if "instances" in predictions[0]:
-            self._eval_predictions(predictions)
+        proposals = list(itertools.chain.from_iterable(part[3] for part in parts))
+        if proposals:
+            self._eval_box_proposals(proposals)
+        if any(part[1] for part in parts):
+            self._eval_detections(Detections.concatenate([part[2] for part in parts if part[1]]), image_count)
         return copy.deepcopy(self._results)
 
-    def _eval_predictions(self, predictions: list[dict[str, Any]]) -> None:
-        results = list(itertools.chain.from_iterable(item["instances"] for item in predictions))
-        self._restore_category_ids(results)
+    def _eval_detections(self, detections: Detections, image_count: int) -> None:
+        detections = self._with_dataset_ids(detections)
         if not self._do_evaluation:
-            self._write_submission(results)
+            write_submission(self._output_dir, self._dataset_name, detections)
             return
-        if self._max_dets_per_image != LVIS_MAX_DETS:
+        if self._max_dets_per_image != LVIS_DETECTIONS_PER_IMAGE:
             logger.warning(
                 "%s: %d detections count in an image, with LVIS %d (TEST.DETECTIONS_PER_IMAGE): these numbers do not "
                 "compare with published ones",
-                *(self._dataset_name, self._max_dets_per_image, LVIS_MAX_DETS),
+                *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
             )
         if self._output_dir:
-            write_json(os.path.join(self._output_dir, RESULTS_FILE), results)
-        for task in self._evaluable_tasks(results):
-            metrics = average_precision(self._lvis_api, results, task, self._max_dets_per_image)
-            if self._letters is None:
-                metrics |= dict.fromkeys(("APr", "APc", "APf"), float("nan"))
-            logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, create_small_table(metrics))
-            self._results[task] = {name: metrics[name] for name in METRICS}
-
-    def _write_submission(self, results: list[dict[str, Any]]) -> None:
-        name = self._dataset_name
-        if not self._output_dir:
-            logger.info("%s has no annotations: nothing is evaluated, and no folder was given for results", name)
-            return
-        path = os.path.join(self._output_dir, SUBMISSION_FILE)
-        entries = submission(results)
-        write_json(path, entries)
-        what = "masks" if entries and "segmentation" in entries[0] else "boxes"
-        logger.info(
-            "%s has no annotations: nothing is evaluated here. %s holds %d detections (%s) in the format of LVIS's "
-            "evaluation server: submit this file there",
-            *(name, path, len(entries), what),
+            write_results(os.path.join(self._output_dir, RESULTS_FILE), detections)
+        tasks = evaluable_tasks(self._dataset_name, self._file, detections, self._tasks)
+        description = describe(
+            self._dataset_name,
+            self._file.path,
+            self._lvis_api,
+            detections,
+            evaluated=image_count,
+            **self._settings,
+            **{"detections counted in an image": self._max_dets_per_image, "engine": self._engine},
+            **{"IoU types": " and ".join(tasks)},
         )
+        logger.info("Evaluated: %s", "; ".join(f"{key} {value}" for key, value in description.items()))
+        metrics, categories = {}, {}
+        for task in tasks:
+            metrics[task], categories[task] = evaluate_detections(
+                self._lvis_api,
+                detections,
+                task,
+                max_dets_per_image=self._max_dets_per_image,
+                engine=self._engine,
+                extra=self._applicable_metrics(),
+                groups_known=self._letters is not None,
+            )
+            self._results[task] = reported(metrics[task])
+            table = create_small_table(self._results[task])
+            logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, table)
+        if self._output_dir:
+            write_evaluation(self._output_dir, description, metrics, categories)
 
-    def _restore_category_ids(self, results: list[dict[str, Any]]) -> None:
-        """Contiguous indices to the file's own ids, in place."""
-        ids = category_ids(self._dataset_name, self._file)
-        for result in results:
-            if not 0 <= result["category_id"] < len(ids):
-                raise ConfigError(
-                    f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(ids)}, the number of categories of "
-                    f"{self._dataset_name!r}; found a detection of category index {result['category_id']}"
-                )
-            result["category_id"] = ids[result["category_id"]]
+    def _applicable_metrics(self) -> list[str]:
+        """Those asked for that this data set can have: after hours of training a metric less is no reason to stop."""
+        found = []
+        for name in self._extra:
+            try:
+                check_applicable(self._lvis_api, name)
+                found.append(name)
+            except ConfigError as error:
+                logger.warning("%s: left out: %s", self._dataset_name, error)
+        return found
 
-    def _evaluable_tasks(self, results: list[dict[str, Any]]) -> list[str]:
-        tasks = list(self._tasks or self._tasks_from_predictions(results))
-        if "segm" not in tasks:
-            return tasks
-        if not has_masks(self._file):
-            without = [item["id"] for item in self._file.annotations if not item.get("segmentation")]
-            ids = first_few(without)
-            logger.warning("%s: masks are not evaluated, objects have none: ids %s", self._dataset_name, ids)
-            tasks.remove("segm")
-        elif any("segmentation" not in result for result in results):
-            logger.warning("%s: masks are not evaluated, the model predicts none", self._dataset_name)
-            tasks.remove("segm")
-        return tasks
+    def _with_dataset_ids(self, detections: Detections) -> Detections:
+        """Contiguous indices to the file's own ids."""
+        ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
+        wrong = (detections.category_ids < 0) | (detections.category_ids >= len(ids))
+        if wrong.any():
+            raise ConfigError(
+                f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(ids)}, the number of categories of "
+                f"{self._dataset_name!r}; found a detection of category index {detections.category_ids[wrong][0]}"
+            )
+        if not np.isfinite(detections.scores).all():
+            images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
+            raise DataError(f"{self._dataset_name}: the model's scores are not finite in the images {images}")
+        return detections.with_category_ids(ids[detections.category_ids])

@@ -11,6 +11,7 @@ from seesaw_d2.data import (
     validate_labelled_images,
 )
 from seesaw_d2.engine.tasks.base import Task
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.image_backbone import check_image_backbone
@@ -18,6 +19,11 @@ from seesaw_d2.modeling.image_backbone import check_image_backbone
 
 def check_classifier(cfg: CfgNode) -> None:
     """The loss, the classifier and the backbone are ones that can be built."""
+    if cfg.TEST.CLASSIFICATION_ACCURACY:
+        raise ConfigError(
+            "TEST.CLASSIFICATION_ACCURACY: it classifies the boxes of a detector; expected False for "
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, whose accuracy is its result anyway"
+        )
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
     build_loss(cfg, cfg.MODEL.CLASSIFIER.NUM_CLASSES, lambda: training_statistics(cfg), has_background=False)
     if cfg.MODEL.BACKBONE.NAME == "build_image_backbone":

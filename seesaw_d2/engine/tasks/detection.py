@@ -15,14 +15,23 @@ from seesaw_d2.data import (
 )
 from seesaw_d2.engine.tasks.base import Task
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation import check_options
+from seesaw_d2.evaluation.box_classification import check_heads
 from seesaw_d2.losses import build_loss
 from seesaw_d2.modeling.box_predictor import check_classifier_config
 from seesaw_d2.modeling.cascade import check_cascade_config
 from seesaw_d2.modeling.iterative import check_iterative_config
 
 
+def _check_evaluation(cfg: CfgNode) -> None:
+    check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
+    if cfg.TEST.CLASSIFICATION_ACCURACY:
+        check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
+
+
 def check_loss(cfg: CfgNode) -> None:
     """Build the classification loss of each stage once, for its own checks; refuse one that would not be used."""
+    _check_evaluation(cfg)
     box_head = cfg.MODEL.ROI_BOX_HEAD
     if ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME).__module__.startswith("detectron2."):
         defaults = get_cfg()

@@ -1,0 +1,159 @@
+"""Detections of many images as columns: a tenth of the memory of one dict for each.
+
+N detections in the order in which they were found.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from detectron2.structures import BoxMode, Instances
+from pycocotools import mask as mask_utils
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Detections in the data set's own ids.
+
+    ``image_ids``, ``category_ids``: (N,) int64. ``scores``: (N,) float64. ``boxes``: (N, 4) float64, XYWH in pixels,
+    None where only masks are known. ``sizes``: (N, 2) int32, height and width of each mask, and ``counts``: N
+    compressed run lengths as bytes (COCO's RLE); both None without masks.
+    """
+
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray | None
+    sizes: np.ndarray | None = None
+    counts: Sequence[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def has_masks(self) -> bool:
+        return self.counts is not None
+
+    @classmethod
+    def empty(cls, masks: bool) -> "Detections":
+        ids = np.zeros(0, dtype=np.int64)
+        mask_columns = (np.zeros((0, 2), dtype=np.int32), []) if masks else (None, None)
+        return cls(ids, ids, np.zeros(0), np.zeros((0, 4)), *mask_columns)
+
+    @classmethod
+    def from_instances(cls, instances: Instances, image_id: int) -> "Detections":
+        """One image's output of a Detectron2 model, on the CPU; ``category_ids`` are then indices in [0, C)."""
+        count = len(instances)
+        boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
+        sizes = counts = None
+        if instances.has("pred_masks"):
+            # One plane at a time: all of them in Fortran's order would double the memory of 300 masks.
+            planes = (np.asfortranarray(mask, dtype=np.uint8) for mask in instances.pred_masks)
+            counts = [mask_utils.encode(plane)["counts"] for plane in planes]
+            sizes = np.tile(np.array(instances.image_size, dtype=np.int32), (count, 1))
+        return cls(
+            np.full(count, image_id, dtype=np.int64),
+            instances.pred_classes.numpy().astype(np.int64),
+            instances.scores.numpy().astype(np.float64),
+            boxes.astype(np.float64).reshape(-1, 4),
+            sizes,
+            counts,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
+        """All of them one after the other; masks are kept only if every part that is not empty has them."""
+        filled = [part for part in parts if len(part)]
+        if not filled:
+            return cls.empty(masks=all(part.has_masks for part in parts))
+        masks = all(part.has_masks for part in filled)
+        boxes = all(part.boxes is not None for part in filled)
+        return cls(
+            np.concatenate([part.image_ids for part in filled]),
+            np.concatenate([part.category_ids for part in filled]),
+            np.concatenate([part.scores for part in filled]),
+            np.concatenate([part.boxes for part in filled]) if boxes else None,
+            np.concatenate([part.sizes for part in filled]) if masks else None,
+            [counts for part in filled for counts in part.counts] if masks else None,
+        )
+
+    def __getitem__(self, index: np.ndarray) -> "Detections":
+        """Those at the positions (or where the mask of N bools is true), in that order."""
+        positions = np.flatnonzero(index) if index.dtype == bool else index
+        masks = self.has_masks
+        return Detections(
+            self.image_ids[positions],
+            self.category_ids[positions],
+            self.scores[positions],
+            None if self.boxes is None else self.boxes[positions],
+            self.sizes[positions] if masks else None,
+            [self.counts[i] for i in positions.tolist()] if masks else None,
+        )
+
+    def with_category_ids(self, category_ids: np.ndarray) -> "Detections":
+        return Detections(self.image_ids, category_ids, self.scores, self.boxes, self.sizes, self.counts)
+
+    def best_per_image(self, limit: int) -> np.ndarray:
+        """Positions of the ``limit`` highest scores in each image, by image and then score; ties in order."""
+        return _best_of_each(self.image_ids, self.scores, limit)
+
+    def best_per_category(self, limit: int) -> np.ndarray:
+        """Positions of the ``limit`` highest scores of each category over all images; ties in order."""
+        return _best_of_each(self.category_ids, self.scores, limit)
+
+    def rles(self) -> list[dict[str, Any]]:
+        """The masks as COCO has them: size and compressed counts."""
+        return [{"size": size, "counts": counts} for size, counts in zip(self.sizes.tolist(), self.counts, strict=True)]
+
+    def to_json(self) -> bytes:
+        """LVIS's results format as JSON: what ``orjson.dumps(self.to_results())`` says, in a quarter of its time.
+
+        Scores and boxes must be finite; counts hold no character but the backslash that JSON has to escape.
+        """
+        rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in _pairs(self.image_ids, self.category_ids)]
+        if self.boxes is not None:
+            rows = [b'%b,"bbox":[%b]' % pair for pair in zip(rows, _numbers(self.boxes, b"],["), strict=True)]
+        rows = [b'%b,"score":%b' % pair for pair in zip(rows, _numbers(self.scores, b","), strict=True)]
+        if self.has_masks:
+            masks = zip(rows, _numbers(self.sizes, b"],["), self.counts, strict=True)
+            rows = [
+                b'%b,"segmentation":{"size":[%b],"counts":"%b"}' % (row, size, counts.replace(b"\\", b"\\\\"))
+                for row, size, counts in masks
+            ]
+        return b"[" + b",".join([row + b"}" for row in rows]) + b"]"
+
+    def to_results(self) -> list[dict[str, Any]]:
+        """LVIS's results format."""
+        columns = {
+            "image_id": self.image_ids.tolist(),
+            "category_id": self.category_ids.tolist(),
+            "score": self.scores.tolist(),
+        }
+        if self.boxes is not None:
+            columns["bbox"] = self.boxes.tolist()
+        if self.has_masks:
+            columns["segmentation"] = [{**rle, "counts": rle["counts"].decode("ascii")} for rle in self.rles()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _pairs(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int]]:
+    return zip(first.tolist(), second.tolist(), strict=True)
+
+
+def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
+    """The JSON text of each row."""
+    if not len(values):
+        return []
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return text.strip(b"[]").split(separator)
+
+
+def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
+    order = np.lexsort((-scores, groups))  # stable; the last key is the first to sort by
+    ordered = groups[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
+    lengths = np.diff(np.r_[starts, len(ordered)])
+    rank = np.arange(len(ordered)) - np.repeat(starts, lengths)
+    return order[rank < limit]

@@ -1,0 +1,85 @@
+"""What became of each object: found, taken for something else, or not found; by detections alone, of any model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lvis import LVIS
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.evaluation.detections import Detections
+
+# Overlap from which a detection is about an object, and the score below which it does not count as an answer.
+MIN_IOU, MIN_SCORE = 0.5, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One answer for each of G objects: (G,) image id, true category id, answered category id (-1: none), score."""
+
+    image_ids: np.ndarray
+    labels: np.ndarray
+    answers: np.ndarray
+    scores: np.ndarray
+
+    def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
+        """For each group of category ids: objects, and the percentages right, wrong and not found."""
+        found = {}
+        for name, ids in members.items():
+            mask = np.isin(self.labels, list(ids))
+            right, none = self.answers[mask] == self.labels[mask], self.answers[mask] < 0
+            share = [100 * float(v.mean()) if mask.any() else None for v in (right, ~right & ~none, none)]
+            scores = self.scores[mask][right]
+            found[name] = {
+                "objects": int(mask.sum()),
+                **dict(zip(("right", "wrong", "none"), share, strict=True)),
+                "histogram": np.histogram(scores, np.linspace(0, 1, 11))[0].tolist(),
+            }
+        return found
+
+    def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
+        """(true, answered, count, objects of the true category), the most frequent ones of some categories first."""
+        wrong = (self.answers >= 0) & (self.answers != self.labels) & np.isin(self.labels, list(category_ids))
+        pairs, counts = np.unique(
+            np.stack([self.labels[wrong], self.answers[wrong]], axis=1), axis=0, return_counts=True
+        )
+        order = np.argsort(-counts, kind="stable")[:limit]
+        return [
+            (int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i]), int((self.labels == pairs[i, 0]).sum())) for i in order
+        ]
+
+
+def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
+    """The best-scored detection of any category that overlaps an object by an IoU of 0.5 is the answer for it.
+
+    Unlike in AP, a detection may answer for several objects and lower-scored ones for none: this is about what the
+    model took an object for, not about how well it is ranked. Detections below a score of 0.05 are no answers.
+    """
+    boxes, order = _boxes(detections), np.argsort(detections.image_ids, kind="stable")
+    ordered = detections.image_ids[order]
+    columns: list[list] = [[], [], [], []]
+    for image_id in sorted(ground_truth.imgs):
+        objects = [a for a in ground_truth.img_ann_map.get(image_id, ()) if not a.get("ignore", 0)]
+        low, high = np.searchsorted(ordered, [image_id, image_id + 1])
+        mine = order[low:high]
+        mine = mine[detections.scores[mine] >= MIN_SCORE]
+        answers, scores = np.full(len(objects), -1), np.zeros(len(objects))
+        if len(objects) and len(mine):
+            truth = np.array([a["bbox"] for a in objects], dtype=np.float64)
+            overlap = mask_utils.iou(boxes[mine], truth, [0] * len(objects)) >= MIN_IOU
+            ranked = np.where(overlap, detections.scores[mine][:, None], -1)
+            best = ranked.argmax(axis=0)
+            scores = ranked[best, np.arange(len(objects))]
+            answers = np.where(scores >= 0, detections.category_ids[mine][best], -1)
+        columns[0] += [image_id] * len(objects)
+        columns[1] += [a["category_id"] for a in objects]
+        columns[2] += answers.tolist()
+        columns[3] += np.maximum(scores, 0).tolist()
+    types = (np.int64, np.int64, np.int64, np.float64)
+    return Outcome(*(np.array(values, dtype=kind) for values, kind in zip(columns, types, strict=True)))
+
+
+def _boxes(detections: Detections) -> np.ndarray:
+    if detections.boxes is not None:
+        return detections.boxes
+    return np.asarray(mask_utils.toBbox(detections.rles()), dtype=np.float64).reshape(-1, 4)

@@ -1,0 +1,105 @@
+"""Small charts as SVG text, coloured by the page's style sheet, each with a title that a screen reader reads."""
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
+
+
+def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Markup:
+    return Markup(
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<text class="axis" x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text class="axis" x="2" y="{TOP + 4}">{escape(y_label)}</text>{"".join(parts)}</svg>'
+    )
+
+
+class _Scale:
+    """Data to pixels, linear or logarithmic (values below 0.5 are drawn at 0.5), with its ticks."""
+
+    def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
+        self.log, self.start, self.end = log, start, end
+        low, high = (math.log10(max(low, 0.5)), math.log10(max(high, 1))) if log else (low, high)
+        self.low, self.high = low, high if high > low else low + 1
+
+    def __call__(self, value: float) -> float:
+        value = math.log10(max(value, 0.5)) if self.log else value
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        if self.log:
+            return [10.0**e for e in range(math.ceil(self.low), math.floor(self.high) + 1)]
+        step = 10 ** math.floor(math.log10((self.high - self.low) / 2))
+        step *= next(m for m in (1, 2, 5, 10) if (self.high - self.low) / (step * m) <= 6)
+        first = math.ceil(self.low / step)
+        return [step * index for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def _axes(x: _Scale, y: _Scale) -> list[str]:
+    parts = []
+    for value in y.ticks():
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 8}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text x="{LEFT - 4}" y="{y(value) + 3:.1f}" text-anchor="end">{value:g}</text>')
+    for value in x.ticks():
+        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:g}</text>')
+    return parts
+
+
+def scatter(title, series: Sequence[Sequence[tuple[float, float, str]]], x_label, y_label, log_y=False) -> Markup:
+    """Points (x > 0 on a logarithmic axis, y, tooltip) of several series."""
+    points = [point for one in series for point in one]
+    if not points:
+        return Markup("")
+    x = _Scale(min(p[0] for p in points), max(p[0] for p in points), LEFT + 6, WIDTH - 14, log=True)
+    low = min(p[1] for p in points) if log_y else min(0, *(p[1] for p in points))
+    y = _Scale(low, max(p[1] for p in points), HEIGHT - BOTTOM, TOP + 12, log_y)
+    parts = _axes(x, y)
+    for index, one in enumerate(series):
+        for a, b, text in one:
+            tip = f"<title>{escape(text)}</title>" if text else ""
+            parts.append(f'<circle class="run{index}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5">{tip}</circle>')
+    return _frame(title, x_label, y_label, parts)
+
+
+def lines(title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_label) -> Markup:
+    """Lines through points (x, y), at most some hundred of each drawn."""
+    points = [point for one in series for point in one]
+    if not points:
+        return Markup("")
+    x = _Scale(min(p[0] for p in points), max(p[0] for p in points), LEFT + 4, WIDTH - 14)
+    y = _Scale(min(0, *(p[1] for p in points)), max(p[1] for p in points), HEIGHT - BOTTOM, TOP + 12)
+    parts = _axes(x, y)
+    for index, one in enumerate(series):
+        step = max(1, len(one) // 300)
+        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in one[::step])
+        parts.append(f'<polyline class="run{index}" points="{path}"/>')
+    return _frame(title, x_label, y_label, parts)
+
+
+def bars(title, names: Sequence[str], series: Sequence[Sequence[float | None]], y_label, top=None) -> Markup:
+    """Groups of bars: one group for each name, one bar of it for each series; None draws nothing. ``top``: of the
+    axis; by default the largest value."""
+    values = [value for one in series for value in one if value is not None]
+    y = _Scale(0, top or max([*values, 1e-9]), HEIGHT - BOTTOM, TOP + 22)
+    x = _Scale(0, 1, 0, 1)
+    parts = [part for part in _axes(x, y) if "middle" not in part]
+    room = (WIDTH - LEFT - 10) / max(len(names), 1)
+    width = room * 0.8 / max(len(series), 1)
+    for place, name in enumerate(names):
+        left = LEFT + 4 + place * room + room * 0.1
+        label = left + room * 0.4
+        parts.append(f'<text x="{label:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{escape(name)}</text>')
+        for index, one in enumerate(series):
+            if one[place] is None:
+                continue
+            upper, at = y(one[place]), left + index * width
+            height = HEIGHT - BOTTOM - upper
+            parts.append(
+                f'<rect class="run{index}" x="{at:.1f}" y="{upper:.1f}" width="{width - 2:.1f}" height="{height:.1f}"/>'
+            )
+            if len(names) < 6:
+                middle = at + width / 2 - 1
+                parts.append(f'<text x="{middle:.1f}" y="{upper - 3:.1f}" text-anchor="middle">{one[place]:.1f}</text>')
+    return _frame(title, "", y_label, parts)

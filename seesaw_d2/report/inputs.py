@@ -1,0 +1,90 @@
+"""What ``demo.py`` reads and writes: pictures, folders of them, videos."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from detectron2.data.detection_utils import read_image
+
+from seesaw_d2.errors import DataError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+
+
+def find_pictures(inputs: Sequence[str]) -> list[str]:
+    """Picture files: those given, those in given folders, those that patterns match.
+
+    Raises:
+        DataError: an input that is not there, or without any picture.
+    """
+    found = []
+    for given in inputs:
+        path = os.path.expanduser(given)
+        if os.path.isdir(path):
+            files = sorted(os.path.join(path, name) for name in os.listdir(path) if name.lower().endswith(PICTURES))
+        else:
+            files = [path] if os.path.isfile(path) else sorted(glob.glob(path))
+        if not files:
+            raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found none")
+        found += files
+    return found
+
+
+def is_video(path: str) -> bool:
+    return path.lower().endswith(VIDEOS)
+
+
+def read_picture(path: str) -> np.ndarray:
+    """(H, W, 3) uint8 BGR.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    try:
+        return read_image(path, format="BGR")
+    except Exception as error:  # each decoder has its own
+        raise DataError(f"{path}: cannot be read as a picture: {error}") from None
+
+
+class Video:
+    """Frames of a video file, (H, W, 3) uint8 BGR.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+
+    def __init__(self, path: str):
+        self._capture = cv2.VideoCapture(path)
+        if not os.path.isfile(path) or not self._capture.isOpened():
+            raise DataError(f"--input {path}: cannot be opened as a video")
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+        # As the file says, which may be wrong; for the progress bar only.
+        self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while True:
+            more, frame = self._capture.read()
+            if not more:
+                self._capture.release()
+                return
+            yield frame
+
+
+class VideoWriter:
+    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size."""
+
+    def __init__(self, path: str, rate: float):
+        self.path, self.rate, self._writer = path, rate, None
+
+    def write(self, frame: np.ndarray) -> None:
+        if self._writer is None:
+            height, width = frame.shape[:2]
+            self._writer = cv2.VideoWriter(self.path, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
+        self._writer.write(frame)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()

@@ -1,0 +1,132 @@
+"""The charts and tables of the report, from what runs and evaluation hold.
+
+C categories in the order of the model's indices.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lvis import LVIS
+
+from seesaw_d2.evaluation.metrics import group_members
+from seesaw_d2.report import charts
+from seesaw_d2.report.runs import Run
+
+_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
+_CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
+
+
+def build_sections(
+    runs: list[Run],
+    evaluated: list[dict[str, Any]],
+    ground_truth: LVIS,
+    ids: Sequence[int],
+    counts: dict[str, list[int]] | None,
+) -> dict[str, Any]:
+    """Template variables: ``answers``, ``charts``, ``confusions``, ``categories``."""
+    members = {letter: found for letter, found in group_members(ground_truth).items() if found}
+    names = {key: ground_truth.cats[key]["name"] for key in ids}
+    answers = [entry["outcome"].groups(members) for entry in evaluated]
+    drawn = _answer_charts(answers, members)
+    drawn |= _frequency_charts(runs, evaluated, ids, names, counts)
+    drawn |= _curve_charts(runs) | _ground_truth_box_charts(runs)
+    tail = "r" if "r" in members else next(iter(members))
+    confusions = []
+    for entry in evaluated:
+        outcome = entry["outcome"]
+        part = {"tail": outcome.confusions(members[tail]), "all": outcome.confusions(set(ids))}
+        confusions.append(
+            {key: [(names[a], names[b], n, total) for a, b, n, total in rows] for key, rows in part.items()}
+        )
+    return {
+        "answers": answers,
+        "members": members,
+        "charts": drawn,
+        "confusions": confusions,
+        "tail_name": _NAMES[tail],
+        "categories": _category_table(evaluated, ids, ground_truth, counts),
+    }
+
+
+def _answer_charts(answers, members) -> dict[str, Any]:
+    labels = [_NAMES[letter] for letter in members]
+    found = {}
+    for key, title in (
+        ("right", "Objects whose best detection has the right category"),
+        ("wrong", "Objects taken for another category"),
+        ("none", "Objects that nothing was found for"),
+    ):
+        series = [[answer[letter][key] for letter in members] for answer in answers]
+        found[key] = charts.bars(title, labels, series, "% of objects", top=100)
+    bins = [f"{low / 10:g}" for low in range(10)]
+    for letter in members:
+        series = [[float(count) for count in answer[letter]["histogram"]] for answer in answers]
+        title = f"Scores of right answers, {_NAMES[letter]} categories"
+        found[f"scores_{letter}"] = charts.bars(title, bins, series, "objects")
+    return found
+
+
+def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
+    if counts is None:
+        return {}
+    images = counts["images"]
+    ap, norms, seen = [], [], []
+    for run, entry in zip(runs, evaluated, strict=True):
+        task = "bbox" if "bbox" in entry["rows"] else next(iter(entry["rows"]))
+        by_id = {row["id"]: row["AP"] for row in entry["rows"][task]}
+        triples = [(n, by_id[key], f"{names[key]}: AP {by_id[key]:.1f}") for n, key in zip(images, ids, strict=True)]
+        ap.append([point for point in triples if point[1] == point[1]])
+        norms.append(list(zip(images, run.weight_norms or [], [names[i] for i in ids], strict=False)))
+        seen.append(list(zip(counts["instances"], run.class_counts or [], [names[i] for i in ids], strict=False)))
+    return {
+        "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP"),
+        "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm"),
+        "counts": charts.scatter(
+            "Proposals counted by the loss over training instances", seen, "training instances", "counted", log_y=True
+        ),
+    }  # fmt: skip
+
+
+def _curve_charts(runs: list[Run]) -> dict[str, Any]:
+    found = {}
+    for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in _NAMES.values())):
+        series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
+        if any(series):
+            found[f"curve_{title}"] = charts.lines(f"{title} during training", series, "iteration", title)
+    return found
+
+
+def _ground_truth_box_charts(runs: list[Run]) -> dict[str, Any]:
+    if not any(run.classification for run in runs):
+        return {}
+    groups = [
+        group for group in _NAMES.values() if any(group in (r.classification or {}).get("groups", {}) for r in runs)
+    ]
+    found = {}
+    for key, title in (("accuracy", "Right category"), ("background", "Lost to background")):
+        series = [
+            [((run.classification or {}).get("groups", {}).get(group) or {}).get(key) for group in groups]
+            for run in runs
+        ]
+        found[f"boxes_{key}"] = charts.bars(
+            f"{title}, ground-truth boxes as proposals", groups, series, "% of objects", top=100
+        )
+    return found
+
+
+def _category_table(evaluated, ids, ground_truth: LVIS, counts) -> list[dict[str, Any]]:
+    rows = []
+    task = "segm" if all("segm" in entry["rows"] for entry in evaluated) else "bbox"
+    tables = [{row["id"]: row for row in entry["rows"][task]} for entry in evaluated if task in entry["rows"]]
+    for index, key in enumerate(ids):
+        aps = [table[key]["AP"] for table in tables]
+        rows.append(
+            {
+                "name": ground_truth.cats[key]["name"],
+                "group": ground_truth.cats[key]["frequency"],
+                "images": counts["images"][index] if counts else None,
+                "val": tables[0][key]["val_instances"] if tables else 0,
+                "ap": [value if value == value else None for value in aps],
+            }
+        )
+    return rows

@@ -1,0 +1,68 @@
+"""Ground-truth boxes as proposals: what is counted, and that it is the classifier's own opinion."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from seesaw_d2.data import build_test_loader, load_dataset, register_datasets
+from seesaw_d2.engine import load_config, main
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.box_classification import Classification, check_heads, classify_ground_truth
+
+
+def test_summary_counts():
+    found = Classification(
+        labels=np.array([0, 0, 0, 2]),
+        predicted=np.array([0, 2, 2, 2]),
+        lost=np.array([False, True, False, True]),
+        scores=np.array([0.9, 0.0, 0.04, 1.0]),
+    )
+    summary = found.summary(["a", "b", "c"], np.array([0, 1, 2]))
+    assert summary["groups"]["rare"]["accuracy"] == pytest.approx(100 / 3)
+    assert summary["groups"]["rare"]["background"] == pytest.approx(100 / 3)
+    assert np.isnan(summary["groups"]["common"]["accuracy"])
+    assert summary["groups"]["frequent"] == {
+        "objects": 1,
+        "accuracy": 100,
+        "background": 100,
+        "histogram": [0] * 19 + [1],
+    }
+    assert summary["confusions"] == [["a", "c", 2]]
+    assert [row["name"] for row in summary["categories"]] == ["a", "c"]
+
+
+@pytest.mark.parametrize("heads", ["SeesawROIHeads", "StandardROIHeads", "SeesawCascadeROIHeads"])
+def test_every_object_is_classified(config_file, heads):
+    cfg = load_config(str(config_file), ["MODEL.ROI_HEADS.NAME", heads])
+    register_datasets(cfg)
+    name = cfg.DATASETS.TEST[0]
+    model = build_model(cfg)
+    records = load_dataset(name)
+    found = classify_ground_truth(model, build_test_loader(cfg, name), records)
+    assert sorted(found.labels) == sorted(item["category_id"] for r in records for item in r["annotations"])
+    assert model.training
+    # A classifier that only knows category 3, and one that only knows background.
+    for predictor in model.roi_heads.box_predictor if "Cascade" in heads else [model.roi_heads.box_predictor]:
+        with torch.no_grad():
+            predictor.cls_score.weight.zero_()
+            predictor.cls_score.bias.zero_()
+            predictor.cls_score.bias[3] = 5.0
+    found = classify_ground_truth(model, build_test_loader(cfg, name), records)
+    assert (found.predicted == 3).all()
+    assert (found.scores[found.labels == 3] > found.scores[found.labels != 3].max()).all()
+
+
+def test_written_beside_the_results(config_file):
+    assert main(["--config-file", str(config_file), "TEST.CLASSIFICATION_ACCURACY", "True"]) == 0
+    (path,) = config_file.parent.glob("run/inference/*/classification.json")
+    summary = json.loads(path.read_text())
+    assert set(summary["groups"]) == {"all", "rare", "common", "frequent"}
+    assert sum(summary["groups"]["all"]["histogram"]) == summary["groups"]["all"]["objects"] == 18
+
+
+def test_other_heads_are_refused():
+    with pytest.raises(ConfigError, match=r"TEST\.CLASSIFICATION_ACCURACY: expected ROI heads .* found .*'Linear'"):
+        check_heads(torch.nn.Linear)

@@ -1,0 +1,94 @@
+"""Both engines find the same curves, to the last digit, and so the same thirteen metrics."""
+
+import copy
+
+import numpy as np
+import pytest
+from lvis import LVISResults
+
+from seesaw_d2.compat import lvis_eval_class
+from seesaw_d2.data import read_annotations
+from seesaw_d2.evaluation import Detections, average_precision
+from seesaw_d2.evaluation.engines import hotcoco_curves, official_curves
+from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
+from seesaw_d2.evaluation.metrics import fixed_average_precision
+from seesaw_d2.evaluation.results import detections_from_results
+from tests.evaluation.generated import generate, perturbed
+from tests.shared import shared_path
+
+NAMES = {"AR": "AR@300", "ARs": "ARs@300", "ARm": "ARm@300", "ARl": "ARl@300"}
+
+
+def thirteen(ground_truth, results, iou_type, max_dets):
+    """By lvis-api alone, from its own reading of the results."""
+    field = {"bbox": "bbox", "segm": "segmentation"}[iou_type]
+    results = [{key: item[key] for key in ("image_id", "category_id", "score", field)} for item in results]
+    truth = copy.deepcopy(ground_truth)
+    evaluation = lvis_eval_class()(truth, LVISResults(truth, results, max_dets=max_dets), iou_type)
+    evaluation.run()
+    return evaluation.get_results()
+
+
+def check(ground_truth, results, iou_type, max_dets=300):
+    detections = detections_from_results(results, ground_truth, "results")
+    ours = average_precision(ground_truth, detections, iou_type, max_dets)
+    theirs = thirteen(ground_truth, results, iou_type, max_dets)
+    assert len(ours) == len(theirs) == 13
+    for name, value in ours.items():
+        expected = theirs[NAMES.get(name, name)]
+        expected = expected * 100 if expected >= 0 else float("nan")
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-12 * 100, err_msg=name)
+    return ours
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_real_lvis_annotations(iou_type):
+    file = read_annotations(str(shared_path("data/lvis_v0.5_val_100.json")))
+    ground_truth = lvis_ground_truth(file, None)
+    found = check(ground_truth, perturbed(ground_truth, seed=0), iou_type)
+    assert 10 < found["AP"] < 90
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_generated(seed, iou_type):
+    check(*generate(seed), iou_type, max_dets=300)
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("max_dets", [300, 40])
+def test_more_detections_than_count(iou_type, max_dets):
+    ground_truth, results = generate(7, num_images=8, crowded=True)
+    _, counts = np.unique([item["image_id"] for item in results], return_counts=True)
+    assert counts.max() > 300 or max_dets < 300
+    check(ground_truth, results, iou_type, max_dets)
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_no_detections(iou_type):
+    ground_truth, _ = generate(1)
+    empty = Detections.empty(masks=True)
+    first, second = (engine(ground_truth, empty, iou_type) for engine in (hotcoco_curves, official_curves))
+    np.testing.assert_array_equal(first.precision, second.precision)
+    np.testing.assert_array_equal(first.recall, second.recall)
+    assert average_precision(ground_truth, empty, iou_type)["AP"] == 0
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_fixed_has_no_limit_for_an_image(iou_type):
+    """AP_fixed counts every detection here: 400 and more in an image, far below 10,000 of a category."""
+    ground_truth, results = generate(7, num_images=8, crowded=True)
+    detections = detections_from_results(results, ground_truth, "results")
+    found = [fixed_average_precision(ground_truth, detections, iou_type, name) for name in ("hotcoco", "official")]
+    np.testing.assert_allclose(found[0].precision, found[1].precision, rtol=0, atol=1e-12)
+    limited = hotcoco_curves(ground_truth, detections[detections.best_per_image(20)], iou_type)
+    assert np.abs(limited.precision - found[0].precision).max() > 0.01
+
+
+def test_best_of_each_category():
+    ground_truth, results = generate(2)
+    detections = detections_from_results(results, ground_truth, "results")
+    best = detections[detections.best_per_category(5)]
+    for key in np.unique(detections.category_ids):
+        expected = sorted((r["score"] for r in results if r["category_id"] == key), reverse=True)[:5]
+        assert best.scores[best.category_ids == key].tolist() == expected

@@ -1,0 +1,42 @@
+"""Run folders as trainings leave them, without a training."""
+
+import json
+from pathlib import Path
+
+import torch
+import yaml
+
+from seesaw_d2.engine import load_config
+
+
+def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: bool = False, confuse: bool = False):
+    """A run whose detections are the ground truth (or, with ``confuse``, the next category); ``plain``: in the places
+    and with the files of a plain Detectron2 training."""
+    cfg = load_config(str(config_file))
+    name = cfg.DATASETS.TEST[0]
+    inference = folder / "inference" if plain else folder / "inference" / name
+    inference.mkdir(parents=True)
+    results = []
+    for record in records:
+        for item in record["annotations"]:
+            category = (item["category_id"] + confuse) % num_classes
+            # The glyph set's ids are index + 1.
+            result = {"image_id": record["image_id"], "category_id": category + 1, "bbox": list(item["bbox"])}
+            results.append({**result, "score": 0.75})
+    (inference / "lvis_instances_results.json").write_text(json.dumps(results))
+    (folder / "config.yaml").write_text(cfg.dump() if not plain else _plain(cfg))
+    lines = [
+        {"iteration": i, "total_loss": 3 / (i + 1), "lr": 0.1, "fast_rcnn/class_accuracy_rare": 0.1} for i in range(9)
+    ]
+    (folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)) + '\n{"torn')
+    model = {"roi_heads.box_predictor.cls_score.weight": torch.rand(num_classes + 2, 8)}
+    if not plain:
+        model["roi_heads.box_predictor.cls_loss.class_counts"] = torch.arange(num_classes + 1)
+    torch.save({"model": model}, folder / "model_final.pth")
+    return folder
+
+
+def _plain(cfg) -> str:
+    """A Detectron2 config of another version: it has a key that this one does not know."""
+    datasets = {"TRAIN": list(cfg.DATASETS.TRAIN), "TEST": list(cfg.DATASETS.TEST), "UNKNOWN": 1}
+    return yaml.safe_dump({"DATASETS": datasets, "MODEL": {"ROI_HEADS": {"NAME": "StandardROIHeads"}}})

@@ -1,0 +1,160 @@
+"""The report: what it says, what it leaves out and says so, what it refuses; and in a browser, how it works."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import report
+
+from seesaw_d2.data import load_dataset, register_datasets
+from seesaw_d2.engine import load_config
+from seesaw_d2.evaluation.results import detections_from_results
+from seesaw_d2.report.analysis import outcomes
+from tests.conftest import NUM_CLASSES
+from tests.evaluation.generated import _lvis
+from tests.report.runs import make_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def runs(config_file, tmp_path):
+    cfg = load_config(str(config_file))
+    register_datasets(cfg)
+    records = load_dataset(cfg.DATASETS.TEST[0])
+    make_run(tmp_path / "good", config_file, records, NUM_CLASSES)
+    make_run(tmp_path / "confused", config_file, records, NUM_CLASSES, confuse=True)
+    make_run(tmp_path / "plain", config_file, records, NUM_CLASSES, plain=True)
+    return tmp_path
+
+
+def test_answers():
+    box = [10, 10, 20, 20]
+    images = [{"id": 1, "height": 99, "width": 99, "neg_category_ids": [], "not_exhaustive_category_ids": []}]
+    categories = [{"id": key, "name": str(key), "frequency": "r"} for key in (1, 2)]
+    boxes = [box, [60, 60, 20, 20], [10, 60, 20, 20]]
+    annotations = [{"id": i + 1, "image_id": 1, "category_id": 1, "bbox": b, "area": 400} for i, b in enumerate(boxes)]
+    truth = _lvis({"images": images, "categories": categories, "annotations": annotations})
+    found = [(1, box, 0.5), (2, box, 0.6), (1, boxes[1], 0.9), (2, boxes[1], 0.3), (1, boxes[2], 0.01)]
+    results = [{"image_id": 1, "category_id": c, "bbox": b, "score": s} for c, b, s in found]
+    outcome = outcomes(truth, detections_from_results(results, truth, ""))
+    np.testing.assert_array_equal(outcome.answers, [2, 1, -1])
+    groups = outcome.groups({"r": {1, 2}})["r"]
+    assert [groups[key] for key in ("right", "wrong", "none")] == pytest.approx([100 / 3] * 3)
+    assert outcome.confusions({1}) == [(1, 2, 1, 3)]
+
+
+def test_two_runs_and_a_plain_one(runs, capsys):
+    path = runs / "page.html"
+    folders = [str(runs / name) for name in ("confused", "good", "plain")]
+    assert report.main([*folders, "--output", str(path)]) == 0
+    text, printed = path.read_text(), capsys.readouterr().out
+    assert "plain: counts: its loss counts no classes" in printed
+    assert re.findall(r'data-m data-v="([\d.]*)"', text)[:9:9] == ["0.0"]
+    assert "confused: left out, it was evaluated without TEST.CLASSIFICATION_ACCURACY" in text
+    assert "Class counts as the loss saw them" in text
+    # Nothing is fetched: no address in anything that loads, and a policy that forbids it.
+    assert not re.search(r"(src|href|url\()\s*=?\s*[\"']?(https?:|//)", text)
+    assert "default-src 'none'" in text
+    entries = json.loads(re.search(r'id="gallery-data">(.*?)</script>', text, re.DOTALL).group(1))
+    assert len(entries) == 6
+    assert all(entry["runs"][0]["missed"] and not entry["runs"][1]["missed"] for entry in entries)
+
+
+def test_a_run_with_results_alone(runs):
+    for name in ("metrics.json", "model_final.pth"):
+        (runs / "good" / name).unlink()
+    assert report.main([str(runs / "good"), "--images", "0"]) == 0
+    text = (runs / "good/report.html").read_text()
+    for why in ("metrics.json is not there", "model_final.pth is not there", "log.txt is not there"):
+        assert f"good: left out, {why}" in text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "message"),
+    [
+        (lambda run: shutil.rmtree(run / "inference"), [], "evaluate the run first"),
+        (lambda run: (run / "config.yaml").unlink(), [], "its config names no DATASETS.TEST"),
+        (lambda run: (run / "config.yaml").write_text("a: [1"), [], "config.yaml: not a YAML file"),
+        (lambda run: shutil.rmtree(run), [], "no such folder"),
+        (lambda run: None, ["--dataset", "nowhere"], "nowhere"),
+        (lambda run: None, ["--names", "a", "b"], "--names: expected 1 different names"),
+    ],
+)
+def test_wrong_turns_are_named_and_write_nothing(runs, capsys, spoil, arguments, message):
+    spoil(runs / "good")
+    page = runs / "page.html"
+    assert report.main([str(runs / "good"), "--output", str(page), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not page.exists()
+
+
+# Appended to the page: uses it as a person does, and leaves what it saw in the title.
+SCRIPT = """
+<script>
+window.errors = [];
+window.addEventListener("error", (event) => window.errors.push(event.message));
+document.addEventListener("securitypolicyviolation", (event) => window.errors.push(event.blockedURI));
+window.addEventListener("load", () => setTimeout(() => {
+  const names = () => all("#categories tbody tr").filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+  const seen = { before: names() };
+  const column = (index) => all("#categories tbody tr").map((row) => value(row.cells[index]));
+  const button = all("#categories th button")[2];
+  button.focus(); button.click();
+  seen.sorted = column(2); seen.sort = button.parentElement.getAttribute("aria-sort");
+  button.click(); seen.again = column(2);
+  const search = document.getElementById("search");
+  search.value = seen.before[0]; search.dispatchEvent(new Event("input")); seen.found = names();
+  search.value = ""; search.dispatchEvent(new Event("input"));
+  const marks = () => all("#results small").map((mark) => mark.textContent);
+  seen.first = marks();
+  const base = document.getElementById("baseline");
+  base.value = "1"; base.dispatchEvent(new Event("change")); seen.second = marks();
+  seen.width = window.innerWidth;
+  window.dispatchEvent(new Event("beforeprint"));
+  seen.wide = document.documentElement.scrollWidth - window.innerWidth;
+  seen.boxes = all("#gallery svg rect").length; seen.images = all("#gallery img[src]").length;
+  const box = document.getElementById("show-truth");
+  box.click(); seen.less = all("#gallery svg rect").length;
+  seen.requests = performance.getEntriesByType("resource").filter((one) => !one.name.startsWith("data:")).length;
+  seen.errors = window.errors;
+  parent.postMessage(JSON.stringify(seen), "*");
+}, 300));
+</script>
+"""
+
+
+# A window is at least 500 pixels wide; a frame in it may be narrower.
+FRAME = """<iframe src="page.html" style="width: {}px; height: 900px; border: 0"></iframe>
+<script>addEventListener("message", (event) => {{ document.body.dataset.seen = event.data; }});</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.slow
+def test_in_a_browser(runs, width):
+    page = runs / "page.html"
+    assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(page)]) == 0
+    page.write_text(page.read_text().replace("</body>", SCRIPT + "</body>"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=5000"]
+    frame = runs / "frame.html"
+    frame.write_text(FRAME.format(width))
+    command = [CHROMIUM, *options, "--window-size=1500,900", "--dump-dom", frame.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr
+    seen = json.loads(re.search(r'data-seen="(.*?)"', done.stdout).group(1).replace("&quot;", '"'))
+    assert seen["errors"] == []
+    assert seen["requests"] == 0
+    assert seen["sorted"] == sorted(seen["sorted"], reverse=True) == seen["again"][::-1]
+    assert seen["sort"] == "descending"
+    assert seen["found"] == [seen["before"][0]]
+    assert len(seen["before"]) == NUM_CLASSES
+    assert any(seen["first"])
+    assert seen["first"] != seen["second"]
+    assert seen["width"] == width
+    assert seen["wide"] <= 0
+    assert seen["images"] > 0
+    assert 0 < seen["less"] < seen["boxes"]

@@ -1,0 +1,88 @@
+"""A results file alone gives the numbers that the evaluation after a training gave."""
+
+import csv
+import json
+
+import evaluate_results
+import numpy as np
+import pytest
+
+from seesaw_d2.data import read_annotations
+from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
+from tests.data.toy import toy_data, write
+from tests.evaluation.generated import perturbed
+from tests.shared import shared_path
+
+
+@pytest.fixture
+def toy(tmp_path):
+    file = write(tmp_path, toy_data())
+    results = [
+        {"image_id": item["image_id"], "category_id": item["category_id"], "bbox": item["bbox"], "score": 0.5}
+        for item in toy_data()["annotations"]
+    ]
+    return file, write(tmp_path, results, "results.json"), tmp_path
+
+
+def test_perfect_boxes(toy, capsys):
+    file, results, folder = toy
+    assert evaluate_results.main(["--annotations", file, results, "--output", str(folder / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "images in the annotation file     4" in text
+    assert "AP             100.00" in text
+    found = json.loads((folder / "out/evaluation.json").read_text())
+    assert found["metrics"]["bbox"]["APr"] is None  # COCO's files have no groups
+    rows = list(csv.DictReader((folder / "out/categories.csv").read_text().splitlines()))
+    assert [(row["id"], row["val_instances"], float(row["AP"])) for row in rows] == [
+        ("3", "5", pytest.approx(100)),
+        ("7", "4", pytest.approx(100)),
+    ]
+
+
+def test_real_lvis_with_everything(tmp_path):
+    path = str(shared_path("data/lvis_v0.5_val_100.json"))
+    truth = lvis_ground_truth(read_annotations(path), None)
+    results = write(tmp_path, perturbed(truth, 1), "results.json")
+    arguments = ["--annotations", path, results, "--metrics", "fixed", "minival", "coco"]
+    found = {}
+    for engine in ("hotcoco", "official"):
+        assert evaluate_results.main([*arguments, "--engine", engine, "--output", str(tmp_path / engine)]) == 0
+        found[engine] = json.loads((tmp_path / engine / "evaluation.json").read_text())
+    first, second = (found[engine]["metrics"] for engine in found)
+    assert found["official"]["evaluated"]["version"] == "LVIS v0.5"
+    assert first.keys() == second.keys() == {"bbox", "segm"}
+    for task, metrics in first.items():
+        assert {"AP_fixed", "APr_fixed", "AP_minival", "AP_coco", "AR"} <= metrics.keys()
+        values = [[m[task][name] or np.nan for name in metrics] for m in (first, second)]
+        np.testing.assert_allclose(*values, rtol=0, atol=1e-9)
+        # All 100 images are out of val2017, and no image has more than 300 detections.
+        assert metrics["AP_minival"] == pytest.approx(metrics["AP"])
+        assert metrics["AP_fixed"] == pytest.approx(metrics["AP"])
+        assert metrics["AP_coco"] != metrics["AP"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "lvis"], "TEST.LVIS_ENGINE: expected one of hotcoco, official, found 'lvis'"),
+        (["--metrics", "fixd"], "TEST.LVIS_METRICS: expected some of fixed, minival, coco, found 'fixd'"),
+        (["--metrics", "minival"], "needs images of COCO val2017"),
+        (["--metrics", "coco"], "needs categories with synsets"),
+        (["--max-dets", "0"], "expected at least 1"),
+    ],
+)
+def test_wrong_turns_are_named_and_write_nothing(toy, capsys, arguments, message):
+    file, results, folder = toy
+    out = folder / "out"
+    assert evaluate_results.main(["--annotations", file, results, "--output", str(out), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_results_of_another_data_set(toy, capsys):
+    file, _, folder = toy
+    results = write(folder, [{"image_id": 1, "category_id": 3, "bbox": [1, 1, 2, 2], "score": 0.5}], "other.json")
+    assert evaluate_results.main(["--annotations", file, results]) == 2
+    assert "Is it the result of another data set or version?" in capsys.readouterr().err
+    assert evaluate_results.main(["--dataset", "nowhere", results]) == 2
+    assert "--dataset: no data set is called 'nowhere'" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+#!/usr/bin/env python
+"""Evaluate a results file without a model, as the evaluation after a training does.
+
+    python tools/evaluate_results.py --dataset lvis_v1_val output/inference/lvis_v1_val/lvis_instances_results.json
+    python tools/evaluate_results.py --annotations data/birds/val.json results.json --metrics fixed --output tables
+
+The data set is a registered one (Detectron2's own, or one in DATASETS.REGISTER of --config-file) or any annotation file
+in LVIS or COCO format. Groups (rare, common, frequent) are the file's own, or follow from DATASETS.TRAIN of
+--config-file. The results may be those of any program that writes LVIS's or COCO's results format.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="JSON file of detections")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", help="name of a registered data set")
+    source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
+    parser.add_argument("--config-file", default="", help="for DATASETS.REGISTER, DATASETS.TRAIN and thresholds")
+    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official: lvis-api")
+    parser.add_argument("--metrics", nargs="*", default=[], help="more of them: fixed, minival, coco")
+    parser.add_argument("--max-dets", type=int, default=300, help="detections counted in an image")
+    parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None) -> int:
+    args = parse(arguments)
+    from seesaw_d2.data import register_datasets
+    from seesaw_d2.engine import load_config
+    from seesaw_d2.errors import SeesawError
+    from seesaw_d2.evaluation.files import evaluate_file
+
+    try:
+        cfg = load_config(args.config_file)
+        register_datasets(cfg)
+        description, metrics = evaluate_file(
+            str(args.results),
+            dataset=args.dataset,
+            annotations=args.annotations,
+            cfg=cfg if args.config_file else None,
+            engine=args.engine,
+            extra=args.metrics,
+            max_dets_per_image=args.max_dets,
+            output=str(args.output) if args.output else None,
+        )
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for key, value in description.items():
+        print(f"{key:<34}{value}")
+    for task, values in metrics.items():
+        print("\n" + {"bbox": "boxes (AP^b)", "segm": "masks"}[task])
+        for name, value in values.items():
+            print(f"  {name:<14}{value:7.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
