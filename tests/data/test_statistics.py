@@ -1,9 +1,17 @@
 import json
+import logging
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog
 
-from seesaw_d2.data import CategoryStatistics, frequency_groups, register_datasets, training_statistics
+from seesaw_d2.data import (
+    CategoryStatistics,
+    frequency_groups,
+    register_datasets,
+    training_frequency_groups,
+    training_statistics,
+)
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write
 from tests.shared import shared_path
@@ -79,3 +87,33 @@ def test_unknown_or_no_training_set():
         training_statistics(make_cfg(train=["lvis_v1_trian"]))
     with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one"):
         training_statistics(make_cfg())
+
+
+@pytest.fixture
+def own_data():
+    """A data set of somebody's own: a function, no file, no category names."""
+    DatasetCatalog.register("own_without_names", lambda: [record(0, 1), record(1)])
+    yield "own_without_names"
+    DatasetCatalog.remove("own_without_names")
+
+
+def test_groups_of_training_data(own_data, caplog):
+    cfg = make_cfg(train=[own_data])
+    assert training_frequency_groups(cfg).tolist() == [0, 0]
+    cfg.DATASETS.FREQUENCY_THRESHOLDS = [1, 2]
+    assert training_frequency_groups(cfg).tolist() == [0, 1]
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            assert training_frequency_groups(cfg, num_classes=3) is None
+    assert caplog.text.count("DATASETS.TRAIN has 2 categories, the model 3") == 1
+    cfg.DATASETS.FREQUENCY_THRESHOLDS = [2, 1]
+    with pytest.raises(ConfigError, match="FREQUENCY_THRESHOLDS"):
+        training_frequency_groups(cfg)
+
+
+@pytest.mark.parametrize("train", [(), ("coco_2017_train",), ("nowhere",)])
+def test_groups_of_data_that_cannot_be_read(train, caplog):
+    """Someone's own loader takes the place of what the config names: accuracies by group are no reason to stop."""
+    with caplog.at_level(logging.INFO):
+        assert training_frequency_groups(make_cfg(train=train, MODEL__ROI_HEADS__NUM_CLASSES=80)) is None
+    assert "no accuracies of rare, common and frequent categories: " in caplog.text

@@ -1,4 +1,5 @@
 import pytest
+from detectron2.data import DatasetCatalog
 
 from seesaw_d2.data import register_datasets, validate_datasets
 from seesaw_d2.errors import ConfigError, DataError
@@ -93,3 +94,40 @@ def test_built_in_data_sets_without_their_files(make):
 def test_thresholds(make):
     with pytest.raises(ConfigError, match=r"DATASETS\.FREQUENCY_THRESHOLDS"):
         validate_datasets(make(DATASETS__FREQUENCY_THRESHOLDS=[100, 10]))
+
+
+def test_image_headers(make, tmp_path):
+    cfg = make()
+    (tmp_path / "images/3.jpg").write_bytes(b"")
+    for training in (True, False):
+        with pytest.raises(DataError, match=r"cannot be read: \S+3\.jpg"):
+            validate_datasets(cfg, training=training)
+    validate_datasets(make(DATALOADER__SKIP_BAD_IMAGES=True))
+
+
+def test_nothing_to_train_on(make):
+    data = toy_data()
+    data["annotations"].clear()
+    cfg = make(train=data)
+    with pytest.raises(DataError, match=r"has an object to train on; DATALOADER\.FILTER_EMPTY_ANNOTATIONS False"):
+        validate_datasets(cfg)
+    validate_datasets(cfg, training=False)
+    validate_datasets(make(val=data))
+    both = make()
+    both.DATASETS.TRAIN = (*cfg.DATASETS.TRAIN, *both.DATASETS.TRAIN)
+    validate_datasets(both)
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    validate_datasets(cfg)
+
+
+def test_other_files_than_images(make, tmp_path):
+    """A data set without an annotation file has its own loader, and perhaps its own mapper."""
+    (tmp_path / "a.npy").write_bytes(b"numbers")
+    record = {"file_name": str(tmp_path / "a.npy"), "height": 4, "width": 4, "image_id": 1, "annotations": []}
+    DatasetCatalog.register("own_numbers", lambda: [record])
+    try:
+        cfg = make()
+        cfg.DATASETS.TEST = ("own_numbers",)
+        validate_datasets(cfg)
+    finally:
+        DatasetCatalog.remove("own_numbers")
