@@ -2,8 +2,8 @@
 """Make a Python environment in which this project runs: virtual environment, PyTorch, Detectron2, this package.
 
 Called by ``make``. Each step is skipped where its result is already there, so that the script can be interrupted
-and called again, and takes a moment when nothing is to be done. An environment with a PyTorch or a Detectron2 of
-your own keeps them. Nothing is compiled.
+and called again, and takes a moment when nothing is to be done. An environment with its own PyTorch (2.6 or newer,
+with torchvision) or its own Detectron2 keeps them. Nothing is compiled.
 
     python tools/bootstrap.py --venv .venv
 """

@@ -66,7 +66,7 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
-        _check_loss_keys(cfg)
+        check_loss_keys(cfg)
         ret = super().from_config(cfg, input_shape)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
@@ -143,7 +143,7 @@ def check_classifier_config(node) -> None:
         raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
 
 
-def _check_loss_keys(cfg) -> None:
+def check_loss_keys(cfg) -> None:
     """Raise ConfigError where Detectron2's own keys ask for another loss; they exist on its main branch only."""
     for name in ("USE_SIGMOID_CE", "USE_FED_LOSS"):
         if cfg.MODEL.ROI_BOX_HEAD.get(name, False):

@@ -17,7 +17,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor, check_loss_keys
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -85,6 +85,7 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
+        check_loss_keys(cfg)  # before Detectron2 builds the predictors that these replace
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [

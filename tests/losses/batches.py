@@ -1,6 +1,7 @@
 """Random batches for the tests of single losses."""
 
 import torch
+import torch.nn.functional as F
 
 
 def random_batch(num_logits, num_classes, num_proposals=12, seed=0):
@@ -15,3 +16,14 @@ def random_batch(num_logits, num_classes, num_proposals=12, seed=0):
 def gradient(losses, logits):
     (grad,) = torch.autograd.grad(sum(losses.values()), logits)
     return grad
+
+
+def assert_is_binary_cross_entropy(loss) -> None:
+    """The loss is the plain sigmoid one over its C logits, averaged over the proposals: value and gradient."""
+    width = loss.num_classes
+    logits, labels = random_batch(width, width)
+    targets = F.one_hot(labels, width + 1)[:, :width].double()
+    expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(labels)
+    losses = loss(logits, labels)
+    torch.testing.assert_close(losses["loss_cls"], expected)
+    torch.testing.assert_close(gradient(losses, logits), torch.autograd.grad(expected, logits)[0])

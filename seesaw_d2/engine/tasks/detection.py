@@ -18,7 +18,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation import check_options
 from seesaw_d2.evaluation.box_classification import check_heads
 from seesaw_d2.losses import build_loss
-from seesaw_d2.modeling.box_predictor import check_classifier_config
+from seesaw_d2.modeling.box_predictor import check_classifier_config, check_loss_keys
 from seesaw_d2.modeling.cascade import check_cascade_config
 from seesaw_d2.modeling.iterative import check_iterative_config
 
@@ -50,6 +50,7 @@ def check_loss(cfg: CfgNode) -> None:
     if cfg.MODEL.ROI_HEADS.NAME == "SeesawCascadeROIHeads":
         check_cascade_config(cfg)
         num_stages = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS)
+    check_loss_keys(cfg)
     check_classifier_config(box_head.CLS_PREDICTOR)
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     for stage in range(num_stages):
