@@ -1,0 +1,100 @@
+"""What a config can say wrongly of its loss; see ``test_build``."""
+
+import inspect
+
+import pytest
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses import (
+    LOSS_REGISTRY,
+    build_loss,
+)
+from tests.losses.test_build import KEY, make_cfg, statistics
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"NAME": "SeasawLoss"},
+            f'{KEY}.NAME: expected one of .*"CrossEntropyLoss".*"SeesawLoss".*, found \'SeasawLoss\'; '
+            'did you mean "SeesawLoss"',
+        ),
+        (
+            {"BACKGROUND": "objectnes"},
+            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'objectnes\'; '
+            'did you mean "objectness"',
+        ),
+        ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'none\''),
+        (
+            {"NAME": "EqualizationLoss", "BACKGROUND": "class"},
+            f'{KEY}.BACKGROUND: expected one of "auto", "implicit", found \'class\' .*EqualizationLoss in a detector',
+        ),
+        ({"NAME": "EqualizationLoss", "EQL_LAMBDA": -1.0}, f"{KEY}.EQL.LAMBDA: expected a number >= 0, found -1.0"),
+        ({"NAME": "FocalLoss", "FOCAL_PRIOR": 1.0}, rf"{KEY}.FOCAL.PRIOR: expected a number in \(0, 1\), found 1.0"),
+        ({"NAME": "FocalLoss", "FOCAL_ALPHA": 1.0}, rf"{KEY}.FOCAL.ALPHA: expected a number in \(0, 1\), found 1.0"),
+        ({"NAME": "EqualizationLossV2", "EQL_V2_GAMMA": 0.0}, f"{KEY}.EQL_V2.GAMMA: expected a number > 0, found 0.0"),
+        (
+            {"NAME": "BalancedGroupSoftmaxLoss", "BAGS_BINS": [10, 5]},
+            rf"{KEY}.BAGS.BINS: expected increasing numbers > 0, found \[10, 5\]",
+        ),
+        (
+            {"NAME": "ClassBalancedFocalLoss", "CLASS_BALANCED_FOCAL_BETA": 1.0},
+            rf"{KEY}.CLASS_BALANCED_FOCAL.BETA: expected a number in \[0, 1\), found 1.0",
+        ),
+        (
+            {"NAME": "FederatedLoss", "FEDERATED_NUM_SAMPLED": 0},
+            f"{KEY}.FEDERATED.NUM_SAMPLED: expected an integer >= 1, found 0",
+        ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "SeasawLoss"},
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", .*found \'SeasawLoss\'; did you mean "SeesawLoss"',
+        ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "PairwiseClassBalance"},
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", "EqualizationLossV2", "SeesawLoss", found',
+        ),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_LOSS": "EqualizationLossV2", "BACKGROUND": "objectness"},
+            f'{KEY}.BACKGROUND: expected one of "auto", "class", .*EqualizationLossV2 in a detector',
+        ),
+        ({"NAME": "PairwiseClassBalance", "SEESAW_Q": -1.0}, f"{KEY}.SEESAW.Q: expected a number >= 0, found -1.0"),
+        (
+            {"NAME": "PairwiseClassBalance", "PCB_MAX_MATRIX_MB": 1e-6},
+            rf"{KEY}.PCB.MAX_MATRIX_MB: expected at least .* \(the confusion matrix of 4 x 4 .*, found 1e-06",
+        ),
+        ({"NAME": "PairwiseClassBalance", "PCB_ALPHA": 2.0}, rf"{KEY}.PCB.ALPHA: expected .* \[0, 1\], found 2.0"),
+        ({"SEESAW_P": -1.0}, f"{KEY}.SEESAW.P: expected a number >= 0, found -1.0"),
+        ({"SEESAW_Q": "x"}, f"{KEY}.SEESAW.Q: expected a number >= 0, found 'x'"),
+        ({"SEESAW_EPS": 0.0}, rf"{KEY}.SEESAW.EPS: expected a number in \(0, 1\], found 0.0"),
+        (
+            {"SEESAW_CLASS_COUNTS": "offline"},
+            f'{KEY}.SEESAW.CLASS_COUNTS: expected "online", "dataset" or the path of .*, found \'offline\'',
+        ),
+        (
+            {"SEESAW_CLASS_COUNTS": "dataset"},
+            f"{KEY}.SEESAW.CLASS_COUNTS: expected \"online\" .*, found 'dataset'",
+        ),
+    ],
+)
+def test_wrong_values_name_the_key(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build_loss(make_cfg(**changes), 4)
+
+
+def test_no_suggestion_where_nothing_is_near():
+    with pytest.raises(ConfigError) as caught:
+        build_loss(make_cfg(NAME="xyz"), 4)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_statistics_of_another_dataset():
+    cfg = make_cfg(SEESAW_CLASS_COUNTS="dataset")
+    with pytest.raises(ConfigError, match=rf"{KEY}.SEESAW.CLASS_COUNTS: .*\(4,\).*found \(3,\)"):
+        build_loss(cfg, 4, statistics([1, 8, 2]))
+
+
+@pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
+def test_config_keys_name_arguments_of_the_constructor(name):
+    loss_class = LOSS_REGISTRY.get(name)
+    assert set(loss_class.config_keys) <= set(inspect.signature(loss_class).parameters)
