@@ -14,6 +14,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
+from seesaw_d2.engine.monitoring import check_monitoring
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
@@ -46,6 +47,7 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     task = task_of(cfg)
     task.validate_datasets(cfg, training=not eval_only)
     task.check_model(cfg)
+    check_monitoring(cfg)
     if eval_only:
         return None
     check_partial_training(cfg, resume=resume)
