@@ -1,14 +1,26 @@
 """A glyph data set of a few images and a config that trains on it in seconds."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import yaml
+from detectron2.utils.logger import setup_logger
 
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
 
 NUM_CLASSES = 6
+
+
+@pytest.fixture(autouse=True)
+def _fresh_loggers():
+    """Detectron2 sets a logger up once, for the output stream of that moment, which pytest closes after the test."""
+    yield
+    for name in ("detectron2", "fvcore", "seesaw_d2"):
+        for handler in logging.getLogger(name).handlers[:]:
+            logging.getLogger(name).removeHandler(handler)
+    setup_logger.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,8 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 def train(row: dict, seed: int, output: Path) -> dict:
     """Run the commands of one row and seed unless their results are there; return them."""
     folder = folder_of(row["name"], seed, output)
+    _claim(folder, row)
     if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
-        folder.mkdir(parents=True, exist_ok=True)
         print(f"start   {row['name']}, seed {seed}", flush=True)
         with open(folder / "stdout.txt", "a") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -84,6 +84,15 @@ def train(row: dict, seed: int, output: Path) -> dict:
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     (results,) = folder.glob("inference/*/results.json")
     return json.loads(results.read_text())
+
+
+def _claim(folder: Path, row: dict) -> None:
+    """Mark a folder as that of a row; refuse one whose row was another, whose results these would not be."""
+    mark, text = folder / "row.json", json.dumps(row, indent=1)
+    if mark.exists() and mark.read_text() != text:
+        raise SystemExit(f"error: {mark}: expected the row {text}, found another; remove {folder} to train anew")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(text)
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
@@ -102,8 +111,10 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
     return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
 
-def cell(values: list[float]) -> str:
-    """mean ± standard deviation, in percent."""
+def cell(values: list[float | None]) -> str:
+    """mean ± standard deviation, in percent; a dash for what could not be measured."""
+    if None in values:
+        return "-"
     if len(values) < 2:
         return f"{values[0]:.1f}"
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"

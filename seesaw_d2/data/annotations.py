@@ -98,20 +98,21 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     images, image_ids = _sorted_by_id(data, "images", path)
     if not images:
         raise DataError(f'{path}: "images" is empty; expected at least one image')
-    for field in ("height", "width"):
-        checks.positive_column(images, "images", field, path)
-    for field in ("neg_category_ids", "not_exhaustive_category_ids"):
-        checks.check_id_lists(images, field, path)
+    sizes = np.stack([checks.positive_column(images, "images", field, path) for field in ("height", "width")], axis=1)
     if dataset_format == "auto":
         dataset_format = "lvis" if all("neg_category_ids" in image for image in images) else "coco"
     categories, category_ids = _sorted_categories(data, path)
+    for field in ("neg_category_ids", "not_exhaustive_category_ids"):
+        checks.check_id_lists(images, field, category_ids, path)
     annotations, has_area = None, np.ones(0, dtype=bool)
     # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
     if "annotations" in data:
         annotations = checks.entries(data, "annotations", path)
-        _check_ids(annotations, image_ids, category_ids, path)
-        has_area = shapes.has_area(annotations, path)
-        sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+        owners = _check_ids(annotations, image_ids, category_ids, path)
+        checks.check_finite_where_given(annotations, "annotations", "area", path)
+        checks.check_flags(annotations, "annotations", "iscrowd", path)
+        sizes = sizes[np.searchsorted(image_ids, owners)]
+        has_area = shapes.has_area(annotations, sizes.max(axis=1), path)
         keep = shapes.clean_segmentations(annotations, sizes, path)
         annotations = [item for item, kept in zip(annotations, keep.tolist(), strict=True) if kept]
         has_area = has_area[keep]
@@ -137,11 +138,11 @@ def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, 
     return categories, ids
 
 
-def _check_ids(annotations: list[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray, path) -> None:
+def _check_ids(annotations: list[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray, path) -> np.ndarray:
+    """Check all ids; (N,) the image id of each annotation."""
     ids = checks.id_column(annotations, "annotations", path)
-    for field, targets, key in (
-        ("image_id", image_ids, "images"),
-        ("category_id", category_ids, "categories"),
-    ):
-        values = checks.integer_column(annotations, "annotations", field, path)
-        checks.check_references(values, field, targets, key, path, ids)
+    owners = checks.integer_column(annotations, "annotations", "image_id", path)
+    checks.check_references(owners, "image_id", image_ids, "images", path, ids)
+    values = checks.integer_column(annotations, "annotations", "category_id", path)
+    checks.check_references(values, "category_id", category_ids, "categories", path, ids)
+    return owners

@@ -3,13 +3,19 @@
 All of them run over whole columns; only where a column is wrong is it searched for the culprits.
 """
 
+import itertools
+import logging
+import reprlib
 from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.files import first_few, json_type
+from seesaw_d2.data.files import first_few, json_type, warn_once
 from seesaw_d2.errors import DataError
 
+logger = logging.getLogger(__name__)
+
+NUMBERS = {int, float}
 _MISSING = object()
 
 
@@ -57,7 +63,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
     if not bad:
         bad = [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
     if bad:
-        found = first_few([repr(values[index]) for index in bad])
+        found = first_few([reprlib.repr(values[index]) for index in bad])
         raise DataError(f'{path}: "{field}" in "{key}" is not an integer: {_label(items, bad)}; found {found}')
     return np.array(values, dtype=np.int64)
 
@@ -93,11 +99,60 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
         )
 
 
-def check_id_lists(images: list[dict[str, Any]], field: str, path: str) -> None:
-    """Where an image has the field (LVIS: lists of category ids), it is a list."""
-    bad = [image["id"] for image in images if not isinstance(image.get(field, []), list)]
+def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
+    """Where an image has the field (LVIS: lists of category ids), it is a list of integers.
+
+    Ids of other categories, as remain where a file was cut down to some of its categories, change nothing and
+    are only warned about.
+    """
+    lists = [image.get(field, []) for image in images]
+    bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
+    if not bad and not set(map(type, itertools.chain.from_iterable(lists))) <= {int}:
+        bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not set(map(type, ids)) <= {int}]
     if bad:
         raise DataError(f'{path}: "{field}" is not a list of category ids: image ids {first_few(bad)}')
+    unknown = set(itertools.chain.from_iterable(lists)) - set(category_ids.tolist())
+    if unknown:
+        found = first_few(map(reprlib.repr, sorted(unknown)))
+        warn_once(logger, f'{path}: "{field}" names categories that are not in "categories": {found}')
+
+
+def check_finite_where_given(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
+    """Where an entry has the field, it is a finite number."""
+    values = [item.get(field, 0) for item in items]
+    if set(map(type, values)) <= NUMBERS:
+        bad = np.flatnonzero(~np.isfinite(float_array(values)))
+    else:
+        bad = [index for index, value in enumerate(values) if type(value) not in NUMBERS]
+    if len(bad):
+        found = first_few([reprlib.repr(values[index]) for index in bad])
+        raise DataError(f'{path}: "{field}" in "{key}" is not a finite number: {_label(items, bad)}; found {found}')
+
+
+def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
+    """Where an entry has the field, it is 0 or 1 (or false or true)."""
+    values = [item.get(field, 0) for item in items]
+    if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
+        return
+    bad = [index for index, value in enumerate(values) if type(value) not in (int, bool) or value not in (0, 1)]
+    found = first_few([reprlib.repr(values[index]) for index in bad])
+    raise DataError(f'{path}: "{field}" in "{key}" is neither 0 nor 1: {_label(items, bad)}; found {found}')
+
+
+def float_array(numbers: list) -> np.ndarray:
+    """Numbers, or lists of equal length of them, as float64. Integers too large for it become infinite."""
+    try:
+        return np.array(numbers, dtype=np.float64)
+    except OverflowError:
+        array = np.array(numbers, dtype=object)
+        return np.array([_float(value) for value in array.flat], dtype=np.float64).reshape(array.shape)
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf")
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from seesaw_d2.errors import DataError
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
-_already_warned: set[str] = set()
+_already_logged: set[str] = set()
 
 
 def load_json_object(path: str) -> dict[str, Any]:
@@ -48,6 +48,10 @@ def _parse(text: str, path: str) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{path}: not JSON: {error.msg} at {where}; {_EXPECTED}") from None
+    except DataError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"{path}: holds a number that cannot be read: {error}") from None
     except RecursionError:
         raise DataError(f"{path}: nested too deeply; {_EXPECTED}") from None
 
@@ -91,8 +95,8 @@ def first_few(values: Iterable[Any], limit: int = 5) -> str:
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
-def warn_once(logger: logging.Logger, message: str) -> None:
-    """Log a warning unless this process has logged the same one: files are parsed more than once in a run."""
-    if message not in _already_warned:
-        _already_warned.add(message)
-        logger.warning(message)
+def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
+    """Log a message unless this process has logged the same one: files are parsed more than once in a run."""
+    if message not in _already_logged:
+        _already_logged.add(message)
+        logger.log(level, message)

@@ -76,7 +76,7 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
         records,
         len(names),
         repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeated else None,
-        groups=training_frequency_groups(cfg),
+        groups=training_frequency_groups(cfg, len(names)),
         **repeat_factor_options(cfg),
     )
     samplings = ("uniform", cfg.DATALOADER.REPEAT_ROUNDING) if repeated else ("uniform",)
@@ -123,24 +123,30 @@ def load_training_dicts(cfg: CfgNode) -> Records:
         parts.append(part)
     records = list(itertools.chain.from_iterable(parts))
     records = without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
-    return _filtered(cfg, records, names)
+    records = trained_records(cfg, records)
+    check_any_left(records, names)
+    classes = class_names(names[0])
+    if classes:
+        print_instances_class_histogram(records, classes)
+    return records
 
 
-def _filtered(cfg: CfgNode, records: Records, names: list[str]) -> Records:
-    """What Detectron2's ``get_detection_dataset_dicts`` leaves out, and an error where nothing is left."""
+def trained_records(cfg: CfgNode, records: Records) -> Records:
+    """The records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
         records = filter_images_with_few_keypoints(records, cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE)
+    return records
+
+
+def check_any_left(records: Records, names: list[str]) -> None:
+    """Raise a DataError where nothing is left to train on."""
     if not records:
         raise DataError(
             f"no image of {', '.join(names)} has an object to train on; "
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without"
         )
-    classes = class_names(names[0])
-    if classes:
-        print_instances_class_histogram(records, classes)
-    return records
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:

@@ -7,38 +7,47 @@ counts the objects that the official one counts.
 
 import itertools
 import logging
+import reprlib
 from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.checks import column
+from seesaw_d2.data.checks import NUMBERS, column, float_array
 from seesaw_d2.data.files import first_few, warn_once
+from seesaw_d2.data.run_lengths import is_run_length_mask
 from seesaw_d2.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_NUMBERS = {int, float}
+# Coordinates may leave the image by so many times its longer side. What lies beyond is no drawing error, and makes
+# rasterizing polygons crash or take hours.
+FAR = 10
 
 
-def has_area(annotations: list[dict[str, Any]], path: str) -> np.ndarray:
+def has_area(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
     """Which boxes (x, y, width, height; pixels) have a positive width and height: (N,) bool.
 
+    Args:
+        annotations: N entries.
+        sides: (N,) the longer side of each one's image, pixels.
+
     Raises:
-        DataError: a box is missing or is not four finite numbers.
+        DataError: a box is missing, is not four finite numbers, or one of them is beyond ``FAR`` times the side.
     """
     boxes = column(annotations, "annotations", "bbox", path)
     bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
-    if not bad and not set(map(type, itertools.chain.from_iterable(boxes))) <= _NUMBERS:
-        bad = [index for index, box in enumerate(boxes) if not set(map(type, box)) <= _NUMBERS]
+    if not bad and not set(map(type, itertools.chain.from_iterable(boxes))) <= NUMBERS:
+        bad = [index for index, box in enumerate(boxes) if not set(map(type, box)) <= NUMBERS]
     if not bad:
-        array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        array = float_array(boxes).reshape(-1, 4)
         bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if len(bad):
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
             f'{path}: "bbox" is not four finite numbers x, y, width, height: annotation ids {ids}; '
-            f"found {boxes[bad[0]]!r}"
+            f"found {reprlib.repr(boxes[bad[0]])}"
         )
+    _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
     positive = (array[:, 2:] > 0).all(axis=1)
     if not positive.all():
         ids = first_few(annotations[index]["id"] for index in np.flatnonzero(~positive))
@@ -47,23 +56,24 @@ def has_area(annotations: list[dict[str, Any]], path: str) -> np.ndarray:
     return positive
 
 
-def clean_segmentations(annotations: list[dict[str, Any]], sizes: dict[int, tuple], path: str) -> np.ndarray:
+def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> np.ndarray:
     """Check the segmentations and take unusable polygons out of them, in place.
 
     Args:
         annotations: N entries.
-        sizes: image id -> (height, width), pixels, for the size of run-length masks.
+        sizes: (N, 2) int64, height and width of each one's image, pixels.
 
     Returns:
         (N,) bool, False for objects that had polygons of which none is left. Objects that never had a
         segmentation (absent, null or empty) stay: a data set of boxes is good for training boxes.
 
     Raises:
-        DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size.
+        DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
+            coordinate is beyond ``FAR`` times the longer side of the image.
     """
     keep = np.ones(len(annotations), dtype=bool)
     dropped, wrong = [], []
-    for index, annotation in enumerate(annotations):
+    for index, (annotation, size) in enumerate(zip(annotations, sizes.tolist(), strict=True)):
         segmentation = annotation.get("segmentation")
         if not segmentation:
             continue
@@ -76,15 +86,16 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: dict[int, tupl
                 dropped.append(annotation["id"])
                 annotation["segmentation"] = polygons
                 keep[index] = bool(polygons)
-        elif not _is_run_length_mask(segmentation, sizes[annotation["image_id"]]):
+        elif not is_run_length_mask(segmentation, size):
             wrong.append(index)
     wrong += _with_other_than_numbers(annotations) if not wrong else []
     if wrong:
         raise DataError(
             f'{path}: "segmentation" is neither a list of polygons (lists of numbers x, y, x, y, …) nor a '
-            "run-length mask (counts and the image's [height, width] as size): annotation ids "
+            "run-length mask (the image's [height, width] as size, counts that cover it): annotation ids "
             f"{first_few(annotations[index]['id'] for index in wrong)}"
         )
+    _refuse_far(annotations, "segmentation", _with_far_coordinates(annotations, sizes), path)
     if dropped:
         lost = int((~keep).sum())
         warn_once(
@@ -95,15 +106,6 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: dict[int, tupl
     return keep
 
 
-def _is_run_length_mask(value: Any, size: tuple) -> bool:
-    if type(value) is not dict or value.get("size") != list(size):
-        return False
-    counts = value.get("counts")
-    if type(counts) is not list:
-        return type(counts) is str
-    return set(map(type, counts)) <= {int} and sum(counts) == size[0] * size[1] and min(counts, default=0) >= 0
-
-
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
     """Positions of annotations with a polygon of which a coordinate is not a number."""
 
@@ -111,6 +113,25 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
         polygons = (item["segmentation"] for item in items if type(item.get("segmentation")) is list)
         return set(map(type, itertools.chain.from_iterable(itertools.chain.from_iterable(polygons))))
 
-    if types(annotations) <= _NUMBERS:
+    if types(annotations) <= NUMBERS:
         return []
-    return [index for index, item in enumerate(annotations) if not types([item]) <= _NUMBERS]
+    return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
+
+
+def _with_far_coordinates(annotations: list[dict[str, Any]], sizes: np.ndarray) -> list[int]:
+    """Positions of annotations with a polygon that reaches too far. Compares as Python does: integers may be huge."""
+    bad = []
+    for index, (item, limit) in enumerate(zip(annotations, (FAR * sizes.max(axis=1)).tolist(), strict=True)):
+        segmentation = item.get("segmentation")
+        if type(segmentation) is list and any(min(p) < -limit or max(p) > limit for p in segmentation):
+            bad.append(index)
+    return bad
+
+
+def _refuse_far(annotations: list[dict[str, Any]], field: str, bad, path: str) -> None:
+    if len(bad):
+        ids = first_few(annotations[index]["id"] for index in bad)
+        raise DataError(
+            f'{path}: "{field}" has numbers beyond {FAR} times the longer side of the image: annotation ids {ids}; '
+            f"found {reprlib.repr(annotations[bad[0]][field])}"
+        )

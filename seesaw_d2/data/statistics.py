@@ -3,6 +3,7 @@
 Shapes: C categories.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.files import fingerprint
-from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.data.files import fingerprint, warn_once
+from seesaw_d2.errors import ConfigError, DataError, SeesawError
+
+logger = logging.getLogger(__name__)
 
 # LVIS's (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
 LVIS_THRESHOLDS = (10, 100)
@@ -147,8 +150,22 @@ def training_statistics(cfg: CfgNode) -> CategoryStatistics:
     return total
 
 
-def training_frequency_groups(cfg: CfgNode) -> np.ndarray | None:
-    """The groups of DATASETS.TRAIN's categories, (C,); None where no training data is named."""
-    if not cfg.DATASETS.TRAIN:
+def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> np.ndarray | None:
+    """The groups of DATASETS.TRAIN's categories, (num_classes,).
+
+    Args:
+        num_classes: by default MODEL.ROI_HEADS.NUM_CLASSES.
+
+    Returns:
+        None, and the reason in the log, where the groups cannot be known: DATASETS.TRAIN is empty, cannot be read
+        (a loader of one's own may take its place), or has another number of categories.
+    """
+    num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
+    try:
+        image_count = training_statistics(cfg).image_count
+        if len(image_count) != num_classes:
+            raise ConfigError(f"DATASETS.TRAIN has {len(image_count)} categories, the model {num_classes}")
+    except SeesawError as error:
+        warn_once(logger, f"no accuracies of rare, common and frequent categories: {error}", logging.INFO)
         return None
-    return frequency_groups(training_statistics(cfg).image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)
+    return frequency_groups(image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)

@@ -8,7 +8,8 @@ from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
-from seesaw_d2.data.loading import check_trainable, without_missing_images
+from seesaw_d2.data.image_headers import check_headers
+from seesaw_d2.data.loading import check_any_left, check_trainable, trained_records, without_missing_images
 from seesaw_d2.data.statistics import CategoryStatistics, dataset_statistics, frequency_groups
 from seesaw_d2.errors import ConfigError
 
@@ -16,7 +17,8 @@ from seesaw_d2.errors import ConfigError
 def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
 
-    Reads every annotation file once and keeps the category counts (``training_statistics`` is then free).
+    Reads every annotation file once and keeps the category counts (``training_statistics`` is then free). Of the
+    images it reads headers, see ``check_headers``: pixels are decoded by the loaders alone.
 
     Args:
         cfg: after ``register_datasets(cfg)``.
@@ -25,12 +27,24 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
     Raises:
         ConfigError: a list is empty, a name is unknown, MODEL.ROI_HEADS.NUM_CLASSES is not the number of
             categories, the data sets differ in their categories, or another key does not fit the data.
-        DataError: an annotation file is missing or wrong, or image files are missing.
+        DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
+            no object to train on.
     """
     used = used_datasets(cfg, training=training, classification=False)
+    some_left: list[dict] = []
+
+    def check(cfg, name, records):
+        if ("DATASETS.TRAIN", name) in used:
+            check_trainable(cfg, name, records)
+            some_left.extend(trained_records(cfg, records)[:1])
+        # A data set without such a file has a loader of its own and perhaps a mapper that reads other files.
+        if MetadataCatalog.get(name).get("json_file"):
+            check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+
     for name in dict.fromkeys(name for _, name in used):
-        trained = ("DATASETS.TRAIN", name) in used
-        validate_images(cfg, name, check=check_trainable if trained else None)
+        validate_images(cfg, name, check=check)
+    if training:
+        check_any_left(some_left, list(cfg.DATASETS.TRAIN))
     check_categories(cfg, used, "MODEL.ROI_HEADS.NUM_CLASSES")
 
 
@@ -62,12 +76,12 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
     """Read a data set, look for its image files and count its categories, if it has any.
 
     Args:
-        check: called with cfg, the name and the records.
+        check: called with cfg, the name and the records whose image file exists.
     """
     records = load_dataset(name)
+    present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
     if check is not None:
-        check(cfg, name, records)
-    without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+        check(cfg, name, present)
     return dataset_statistics(name, records) if class_names(name) else None
 
 

@@ -5,6 +5,7 @@ import pickle
 import zipfile
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.engine.torchvision_weights import (
     SCHEME,
@@ -46,6 +47,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self._backbone = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
+        elif path and "://" in path:
+            path = _fetched(path)
+        elif path and not os.path.isfile(path):
+            raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
         # Put back afterwards, so that it holds for every format of checkpoint and its names.
@@ -62,9 +67,12 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename):
         try:
             loaded = super()._load_file(filename)
-        except pickle.UnpicklingError as error:
-            reason = str(error).splitlines()[0]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise WeightsError(f"{self._path}: expected a file of weights and plain values: {reason}") from error
+        if not isinstance(loaded["model"], dict):
+            found = type(loaded["model"]).__name__
+            raise WeightsError(f"{self._path}: expected a mapping of parameters, found a {found}")
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)
             loaded["model"] = convert_resnet(loaded["model"], self._backbone)
@@ -87,9 +95,15 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self.logger.warning(f"{self._path}: not used by this model: {names}")
 
     def _problems(self, incompatible) -> dict[str, str]:
-        """Parameters that the file does not have, and what it has in another shape, each with what is wrong."""
-        parameters = {name for name, _ in self.model.named_parameters()}
-        problems = {name: "not in the file" for name in incompatible.missing_keys if name in parameters}
+        """Parameters and buffers that the file does not have or has in another shape, each with what is wrong.
+
+        Counts of batches and what a loss keeps are left aside: predictions do not depend on them.
+        """
+        problems = {
+            name: "not in the file"
+            for name in incompatible.missing_keys
+            if not name.endswith("num_batches_tracked") and ".cls_loss." not in name
+        }
         return {**problems, **_wrong_shapes(incompatible)}
 
     def _check_frozen(self, problems: dict[str, str]) -> None:
@@ -145,15 +159,23 @@ def _wrong_shapes(incompatible) -> dict[str, str]:
     }
 
 
+def _fetched(url: str) -> str:
+    """The local copy of weights at an address that Detectron2 knows (https, detectron2, catalog, ...)."""
+    try:
+        return PathManager.get_local_path(url)
+    except Exception as error:  # whatever its downloader raises
+        raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be fetched: {type(error).__name__}: {error}") from error
+
+
 def check_weights_file(path: str) -> None:
-    """Raise WeightsError if a weights file is missing or torn; ``torchvision://`` is downloaded, URLs are not yet.
+    """Raise WeightsError if a weights file is missing or torn; what is not local is downloaded.
 
     Only the archive's directory is read, which stands at a file's end: a file that was cut off has none.
     """
     if path.startswith(SCHEME):
         path = torchvision_file(path)
     if "://" in path:
-        return
+        path = _fetched(path)
     if not os.path.isfile(path):
         raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
     if path.endswith(".pth") and not zipfile.is_zipfile(path):

@@ -2,10 +2,8 @@
 
 import difflib
 import functools
-import glob
 import logging
 import os
-import shutil
 
 import torch
 from detectron2.config import CfgNode
@@ -15,18 +13,34 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.monitoring import check_monitoring
+from seesaw_d2.engine.output_folder import check_output_folder, remove_run
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling import freeze
 
-# What a training run leaves in OUTPUT_DIR and would lose or mix with another's.
-RUN_FILES = ("last_checkpoint", "*.pth", "metrics.json", "events.out.tfevents.*", "inference")
 
-
-def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, world_size: int) -> Schedule | None:
+def check_job(
+    cfg: CfgNode,
+    *,
+    eval_only: bool,
+    resume: bool,
+    overwrite: bool,
+    num_gpus: int = 1,
+    num_machines: int = 1,
+    main_machine: bool = True,
+) -> Schedule | None:
     """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
+
+    The model is built and its weights are loaded once for it, on the CPU, since only that shows every mistake.
+
+    Args:
+        cfg: not frozen.
+        eval_only, resume, overwrite: what the command line says. With ``overwrite`` the run in OUTPUT_DIR is removed,
+            after everything else was found right.
+        num_gpus, num_machines: processes of each machine, and machines.
+        main_machine: whether OUTPUT_DIR is this machine's to check: on a shared disk the first one's run is in it.
 
     Returns:
         the schedule of the training; None with ``eval_only``.
@@ -34,11 +48,13 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     Raises:
         ConfigError, DataError, WeightsError: the first thing that is wrong, by its key or file.
     """
-    resolve_device(cfg, world_size)
+    resolve_device(cfg, num_gpus)
     check_names(cfg)
-    if cfg.SOLVER.IMS_PER_BATCH % world_size:
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: expected a multiple of the {world_size} processes, found {cfg.SOLVER.IMS_PER_BATCH}"
+    check_solver(cfg, max(num_gpus, 1) * num_machines)
+    if main_machine:
+        # An evaluation adds to the folder of its run.
+        check_output_folder(
+            cfg.OUTPUT_DIR, resume=resume or eval_only, overwrite=overwrite and not eval_only, weights=cfg.MODEL.WEIGHTS
         )
     check_weights(cfg, eval_only=eval_only, resume=resume)
     check_schedule(cfg)
@@ -48,15 +64,16 @@ def check_job(cfg: CfgNode, *, eval_only: bool, resume: bool, overwrite: bool, w
     task.validate_datasets(cfg, training=not eval_only)
     task.check_model(cfg)
     check_monitoring(cfg)
+    rehearse(cfg, eval_only=eval_only, resume=resume)
     if eval_only:
         return None
-    check_partial_training(cfg, resume=resume)
     schedule = apply_schedule(cfg)
-    check_output_folder(cfg.OUTPUT_DIR, resume=resume, overwrite=overwrite)
+    if overwrite and main_machine:
+        remove_run(cfg.OUTPUT_DIR)
     return schedule
 
 
-def resolve_device(cfg: CfgNode, world_size: int) -> None:
+def resolve_device(cfg: CfgNode, num_gpus: int) -> None:
     """Replace ``MODEL.DEVICE: auto`` by cuda or cpu; refuse GPUs that are not there."""
     if cfg.MODEL.DEVICE == "auto":
         cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -65,8 +82,27 @@ def resolve_device(cfg: CfgNode, world_size: int) -> None:
             f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
             "add MODEL.DEVICE cpu to train on the CPU"
         )
+    gpus = torch.cuda.device_count() if cfg.MODEL.DEVICE.startswith("cuda") else 0
+    if num_gpus > max(gpus, 1):
+        raise ConfigError(f"--num-gpus: expected at most {gpus}, as many as this machine has, found {num_gpus}")
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         raise ConfigError("SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), found True")
+
+
+def check_solver(cfg: CfgNode, world_size: int) -> None:
+    """Numbers of the training that Detectron2 would stumble over."""
+    batch = cfg.SOLVER.IMS_PER_BATCH
+    if batch < 1 or batch % world_size:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of the {world_size} processes, found {batch}"
+        )
+    if cfg.SOLVER.MAX_ITER < 0:
+        raise ConfigError(f"SOLVER.MAX_ITER: expected at least 0, found {cfg.SOLVER.MAX_ITER}")
+    schedulers = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one on main
+    if cfg.SOLVER.LR_SCHEDULER_NAME not in schedulers:
+        raise ConfigError(
+            f"SOLVER.LR_SCHEDULER_NAME: expected one of {', '.join(schedulers)}, found {cfg.SOLVER.LR_SCHEDULER_NAME!r}"
+        )
 
 
 def check_names(cfg: CfgNode) -> None:
@@ -100,31 +136,31 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
         check_weights_file(cfg.MODEL.WEIGHTS)
 
 
-def check_partial_training(cfg: CfgNode, *, resume: bool) -> None:
-    """``MODEL.FREEZE`` and ``MODEL.WEIGHTS_EXCEPT`` fit the model and its weights.
-
-    Only building the model and loading the weights can tell, so a job with these keys does both twice; the
-    first time on the CPU.
-    """
-    names, exceptions, left_out = cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT, cfg.MODEL.WEIGHTS_EXCEPT
-    scales_weights = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear"
-    if not (names or exceptions or left_out or scales_weights):
-        return
+def rehearse(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
+    """Build the model and load its weights as the job will: on the CPU, and without a word where they fit."""
     on_cpu = cfg.clone()
     on_cpu.defrost()
     on_cpu.MODEL.DEVICE = "cpu"
-    model = freeze(build_model(on_cpu), names, exceptions)
-    checkpointer = SeesawCheckpointer(model, left_out=left_out)
-    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+    model = freeze(build_model(on_cpu), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+    continues = resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))
+    left_out = () if eval_only else cfg.MODEL.WEIGHTS_EXCEPT
+    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=eval_only or continues, left_out=left_out)
+    if not (cfg.MODEL.WEIGHTS or continues):
+        _refuse_partial_training_from_nothing(cfg)
         return
-    if not cfg.MODEL.WEIGHTS:
+    checkpointer.logger = logging.Logger("silent")  # the job says it all again
+    checkpointer.logger.addHandler(logging.NullHandler())
+    path = checkpointer.get_checkpoint_file() if continues else cfg.MODEL.WEIGHTS
+    checkpointer.load(path, checkpointables=[])
+
+
+def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
+    parts = cfg.MODEL.FREEZE.NAMES or cfg.MODEL.FREEZE.EXCEPT or cfg.MODEL.WEIGHTS_EXCEPT
+    if parts or cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear":
         raise ConfigError(
             "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
             "classifier LWSLinear train only a part of it; found none"
         )
-    checkpointer.logger = logging.Logger("silent")  # the training says it all again
-    checkpointer.logger.addHandler(logging.NullHandler())
-    checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:
@@ -140,23 +176,3 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     for key, (found, value) in expected.items():
         if found != value:
             raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
-
-
-def check_output_folder(folder: str, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that holds another run; with ``overwrite``, remove that run from it."""
-    if resume and overwrite:
-        raise ConfigError("--resume and --overwrite: expected one of them, found both")
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise ConfigError(f"OUTPUT_DIR: expected a folder, found the file {folder}")
-    found = [path for pattern in RUN_FILES for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
-    found = [path for path in found if os.path.isdir(path) or os.path.getsize(path)]
-    if not found or resume:
-        return
-    if not overwrite:
-        names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
-        raise ConfigError(
-            f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
-            "--overwrite, or name another folder with OUTPUT_DIR path"
-        )
-    for path in found:
-        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)

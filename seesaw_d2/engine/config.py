@@ -27,11 +27,15 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     cfg = get_cfg()
     add_seesaw_config(cfg)
     if config_file:
-        _merge(cfg, lambda: cfg.merge_from_other_cfg(_read(config_file)), config_file)
+        _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(_read(config_file), cfg)), config_file)
     overrides = list(overrides or [])
     if len(overrides) % 2:
-        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}")
-    _merge(cfg, lambda: cfg.merge_from_list(overrides), "command line")
+        flags = [word for word in overrides if str(word).startswith("--")]
+        hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
+        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
+    pairs = zip(overrides[::2], overrides[1::2], strict=True)
+    words = [word for key, value in pairs for word in (key, _as_float(value, _lookup(cfg, key)))]
+    _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     return cfg
 
 
@@ -45,6 +49,10 @@ def _read(path: str) -> CfgNode:
         raise ConfigError(f"{path}: its _BASE_ cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: its _BASE_ leads back to itself") from None
+    except TypeError:  # an empty file, or one that is no mapping, below a _BASE_
+        loaded = None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
     if loaded.pop("VERSION", 2) != 2:
@@ -53,6 +61,35 @@ def _read(path: str) -> CfgNode:
         return CfgNode(loaded)
     except AssertionError as error:  # a value that is neither plain nor a mapping
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
+    """``loaded`` with whole numbers as floats where ``cfg`` has floats: yacs takes 0.0 there, and people write 0."""
+    for name, value in loaded.items():
+        known = cfg.get(name)
+        if isinstance(value, CfgNode) and isinstance(known, CfgNode):
+            _with_floats(value, known)
+        elif isinstance(known, CfgNode) and not isinstance(value, CfgNode):
+            raise ValueError(f"{name}: expected a mapping of keys, found {value!r}")
+        else:
+            loaded[name] = _as_float(value, known)
+    return loaded
+
+
+def _as_float(value, known):
+    """A whole number, or its text, as a float if ``known`` is one; anything else as it is."""
+    if not isinstance(known, float) or isinstance(value, bool):
+        return value
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
+        return float(value)
+    return value
+
+
+def _lookup(cfg: CfgNode, key: str):
+    """The value of a key in full, None if there is none."""
+    for part in str(key).split("."):
+        cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
+    return cfg
 
 
 def _merge(cfg: CfgNode, merge, source: str) -> None:

@@ -45,7 +45,9 @@ def main(arguments=None) -> int:
             eval_only=args.eval_only,
             resume=args.resume,
             overwrite=args.overwrite,
-            world_size=max(args.num_gpus, 1) * args.num_machines,
+            num_gpus=args.num_gpus,
+            num_machines=args.num_machines,
+            main_machine=args.machine_rank == 0,
         )
         cfg.freeze()
         launch(

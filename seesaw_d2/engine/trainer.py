@@ -1,6 +1,5 @@
 """Detectron2's default trainer with this project's data, evaluation and checkpoints."""
 
-import json
 import logging
 import os
 import weakref
@@ -15,6 +14,7 @@ from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.box_classification import evaluate_box_classification
+from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.modeling import freeze
 
 
@@ -94,9 +94,5 @@ class Trainer(DefaultTrainer):
 
 
 def _save_results(results: dict, cfg, dataset_name: str) -> None:
-    folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "results.json")
-    with open(path + ".tmp", "w") as file:
-        json.dump(results, file, indent=1)
-    os.replace(path + ".tmp", path)
+    path = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json")
+    write_json(path, results)

@@ -80,7 +80,7 @@ class LongTailEvaluator(LVISEvaluator):
             tasks: of "bbox" and "segm"; by default those that the predictions have.
             distributed: collect the predictions of all ranks.
             output_dir: for the files; None writes none.
-            max_dets_per_image: detections counted in an image; LVIS's is 300.
+            max_dets_per_image: detections counted in an image; LVIS's is 300, and another is warned of.
             frequency: category id -> "r", "c", "f", or a function of the AnnotationFile that returns that or
                 None (unknown: APr, APc and APf are nan). By default the file's own.
             engine: "hotcoco" or "official" (lvis-api).
@@ -185,6 +185,12 @@ class LongTailEvaluator(LVISEvaluator):
         if not self._do_evaluation:
             write_submission(self._output_dir, self._dataset_name, detections)
             return
+        if self._max_dets_per_image != LVIS_DETECTIONS_PER_IMAGE:
+            logger.warning(
+                "%s: %d detections count in an image, with LVIS %d (TEST.DETECTIONS_PER_IMAGE): these numbers do not "
+                "compare with published ones",
+                *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
+            )
         if self._output_dir:
             write_results(os.path.join(self._output_dir, RESULTS_FILE), detections)
         tasks = evaluable_tasks(self._dataset_name, self._file, detections, self._tasks)

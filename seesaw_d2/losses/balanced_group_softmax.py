@@ -10,20 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import (
-    ClassificationLoss,
-    InvalidArgument,
-    category_values,
-    check_number,
-    default_avg_factor,
-    known_statistics,
-    not_given,
-    weighted_sum,
-    widen,
-    without_autocast,
-)
+from .base import ClassificationLoss, InvalidArgument, check_number, weighted_sum, widen, without_autocast
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()
@@ -127,7 +117,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         if weights is not None:
             selected, used = selected & (weights > 0).unsqueeze(1), used * weights.unsqueeze(1)
         means = (losses * used).sum(dim=0) / selected.sum(dim=0).clamp(min=1)
-        scale = default_avg_factor(labels, weights) / avg_factor
+        scale = self.default_avg_factor(labels, weights) / avg_factor
         objectness = F.cross_entropy(objectness, (labels == self.num_classes).long(), reduction="none")
         return {
             "loss_cls_classes": means.sum() * scale,

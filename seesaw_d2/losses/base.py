@@ -4,6 +4,7 @@ Shapes: N proposals, C foreground categories, L classifier logits. Label C is ba
 """
 
 import math
+import operator
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from seesaw_d2.errors import SeesawError
+
+from .inputs import check_inputs
 
 # Logits beside the C categories', for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
@@ -36,6 +39,17 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
     return number
 
 
+def check_integer(name: str, value: int, minimum: int) -> int:
+    """``value`` as an int, or InvalidArgument if it is none (True and 2.0 are none) or below ``minimum``."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < minimum:
+        raise InvalidArgument(name, f"an integer >= {minimum}", value)
+    return number
+
+
 class ClassificationLoss(nn.Module):
     """Base of every classification loss. A subclass writes three parts:
 
@@ -44,7 +58,7 @@ class ClassificationLoss(nn.Module):
     - ``probabilities``: the scores at inference.
 
     Args:
-        num_classes: C >= 1, foreground categories.
+        num_classes: integer C >= 1, foreground categories.
         background: how background is modelled. "objectness": two logits after the C categories',
             foreground and background, L = C + 2. "class": one more class, last, L = C + 1. "implicit": every
             category is accepted or rejected for itself, and background is what all of them reject, L = C.
@@ -52,7 +66,7 @@ class ClassificationLoss(nn.Module):
             overrides ``num_logits`` and puts them after.
 
     Raises:
-        ValueError: ``num_classes`` < 1, or this loss does not support ``background``.
+        ValueError: ``num_classes`` is no integer >= 1, or this loss does not support ``background``.
     """
 
     # The ways to model background that this loss supports, its default first.
@@ -69,12 +83,10 @@ class ClassificationLoss(nn.Module):
 
     def __init__(self, num_classes: int, *, background: str):
         super().__init__()
-        if num_classes < 1:
-            raise InvalidArgument("num_classes", "at least 1", num_classes)
         if background not in self.backgrounds:
             choices = ", ".join(f'"{name}"' for name in self.backgrounds)
             raise InvalidArgument("background", f"one of {choices} for {type(self).__name__}", background)
-        self.num_classes = num_classes
+        self.num_classes = check_integer("num_classes", num_classes, 1)
         self.background = background
 
     @property
@@ -99,7 +111,7 @@ class ClassificationLoss(nn.Module):
             node: the config node.
             statistics: gives the training set's category statistics when called (it may read annotations,
                 so call it only if the loss needs them); None where there are none. A loss that needs them in
-                training alone takes ``known_statistics(statistics)``.
+                training alone takes ``training_data.known_statistics``.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
@@ -116,25 +128,26 @@ class ClassificationLoss(nn.Module):
             logits: (N, L) floating point. Half precision is computed in float32, under autocast too.
             labels: (N,) int64 in [0, C], C is background (in [0, C) with background "none").
             weights: (N,) >= 0; None is all 1.
-            avg_factor: > 0, what the weighted sums are divided by. Default: how many proposals have a
-                positive weight, background included, at least 1.
+            avg_factor: > 0, what the weighted sums are divided by: a number, or a tensor of shape (), whose value
+                nothing waits for: below 1.2e-7, float32's epsilon, it is taken as that, so sums of 0 over a
+                count of 0 are 0. Default: ``default_avg_factor``: how many proposals, background included, weigh
+                > 0, at least 1.
 
         Returns:
             Scalars named loss_cls*. No proposals or no foreground give zeros that keep the graph.
 
         Raises:
-            ValueError: shapes or types do not fit; a label out of range (on the CPU only: elsewhere looking
-                at the values would make the host wait for the device).
+            ValueError: shapes or types do not fit; a label out of range or a negative weight (see ``check_inputs``).
         """
-        self._check_inputs(logits, labels, weights, avg_factor)
+        check_inputs(logits, labels, weights, avg_factor, self.num_logits, self.num_label_values)
         with without_autocast(logits.device):
             logits = widen(logits)
             if weights is not None:
                 weights = weights.to(logits.dtype)
             if avg_factor is None:
-                avg_factor = default_avg_factor(labels, weights)
+                avg_factor = self.default_avg_factor(labels, weights)
             elif isinstance(avg_factor, Tensor):
-                avg_factor = avg_factor.to(logits.dtype)
+                avg_factor = avg_factor.to(logits.dtype).clamp(min=torch.finfo(torch.float32).eps)
             self._update(logits, labels, before_loss=True)
             losses = self.compute(logits, labels, weights, avg_factor)
             self._update(logits, labels, before_loss=False)
@@ -143,6 +156,12 @@ class ClassificationLoss(nn.Module):
     def set_iteration(self, index: int, count: int) -> None:
         """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
         number ``index``, from 0. Without it every call is a step of its own."""
+
+    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> float | Tensor:
+        """How many proposals have a positive weight, at least 1. A method that averages over others overrides it."""
+        if weights is None:
+            return max(labels.numel(), 1)
+        return (weights > 0).sum().clamp(min=1)  # stays on the device
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
@@ -166,62 +185,6 @@ class ClassificationLoss(nn.Module):
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
-    def _check_inputs(self, logits, labels, weights, avg_factor) -> None:
-        if logits.dim() != 2 or logits.shape[1] != self.num_logits:
-            raise ValueError(f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}")
-        if not logits.is_floating_point():
-            raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")
-        for name, values in (("labels", labels), ("weights", weights)):
-            if values is not None and values.shape != logits.shape[:1]:
-                expected, found = tuple(logits.shape[:1]), tuple(values.shape)
-                raise ValueError(f"{name}: expected shape {expected}, found {found}")
-        if labels.dtype != torch.int64:
-            raise ValueError(f"labels: expected torch.int64, found {labels.dtype}")
-        if avg_factor is not None and not isinstance(avg_factor, Tensor) and not avg_factor > 0:
-            raise ValueError(f"avg_factor: expected a number > 0, found {avg_factor!r}")
-        if labels.device.type == "cpu" and labels.numel() > 0:
-            low, high = (int(value) for value in labels.aminmax())
-            if low < 0 or high >= self.num_label_values:
-                last = self.num_label_values - 1
-                raise ValueError(f"labels: expected values in [0, {last}], found {low} to {high}")
-
-
-def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
-    """The training set's statistics, or None where its annotations are not at hand.
-
-    A loss that is built with None predicts as ever and refuses to train: a model can be used where its training
-    data is not. Before a training, the check of its data sets has already found what is wrong with them.
-    """
-    try:
-        return None if statistics is None else statistics()
-    except SeesawError:
-        return None
-
-
-def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
-    """``values``, one number >= 0 for each category, as float64 (C,); None stays None.
-
-    Raises:
-        InvalidArgument: another shape, or a value that is negative or not finite.
-    """
-    if values is None:
-        return None
-    expected = f"{num_classes} finite numbers >= 0, one for each category"
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float64)
-    else:
-        values = torch.tensor(values, dtype=torch.float64, device="cpu")
-    if tuple(values.shape) != (num_classes,):
-        raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
-    if not bool((torch.isfinite(values) & (values >= 0)).all()):
-        raise InvalidArgument(name, expected, f"values from {values.min():g} to {values.max():g}")
-    return values
-
-
-def not_given(name: str) -> InvalidArgument:
-    """The error of a loss that is asked to train without its ``category_values``."""
-    return InvalidArgument(name, "those of the training set (None serves inference alone)", None)
-
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Σ_n weights_n losses_n, for losses (N,)."""
@@ -231,13 +194,6 @@ def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
 def widen(tensor: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; float32 and float64 as they are."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def default_avg_factor(labels: Tensor, weights: Tensor | None) -> float | Tensor:
-    """How many proposals have a positive weight, at least 1."""
-    if weights is None:
-        return max(labels.numel(), 1)
-    return (weights > 0).sum().clamp(min=1)  # stays on the device
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:

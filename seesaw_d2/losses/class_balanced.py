@@ -10,9 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import category_values, check_number, known_statistics, not_given
+from .base import check_number
 from .build import LOSS_REGISTRY
 from .focal import FocalLoss
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()
@@ -22,9 +23,8 @@ class ClassBalancedFocalLoss(FocalLoss):
     v_i = (1 - β) / (1 - β^{n_i}), then scaled so that Σ_i v_i = C; n_i are training instances, taken as at least 1.
     There is no α: v takes its place.
 
-    Reference: github richardaecn/class-balanced-loss (image classification). Deviations: background, which it does
-    not have, weighs 1, the mean of v; the sum is divided by the number of proposals, which for image
-    classification is that of the labels, as there.
+    Reference: github richardaecn/class-balanced-loss (image classification). As there, the sum is divided by the number
+    of labels, which are the foreground's. Deviation: background, which it does not have, weighs 1, the mean of v.
 
     Args:
         num_classes: C >= 1.

@@ -88,8 +88,8 @@ class CrossEntropyLoss(ClassificationLoss):
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
         # How many rows there are is known on the device: to select them the host would wait for it. On the
-        # CPU nothing waits, and selecting is faster.
-        return device.type == "cpu"
+        # CPU nothing waits, and selecting is faster; a compiled graph needs shapes that do not depend on values.
+        return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _SplitForeground(torch.autograd.Function):

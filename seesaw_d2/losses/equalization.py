@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .base import category_values, check_number, known_statistics, not_given
+from .base import check_number
 from .build import LOSS_REGISTRY
 from .sigmoid import SigmoidLoss
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

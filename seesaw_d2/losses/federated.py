@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import InvalidArgument, category_values, check_number, known_statistics, not_given, weighted_sum, widen
+from .base import check_integer, check_number, weighted_sum, widen
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
 from .sigmoid import SigmoidLoss
+from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()
@@ -63,9 +64,7 @@ class FederatedLoss(SigmoidLoss):
         seed: int = 0,
     ):
         super().__init__(num_classes, background=background, prior=prior)
-        if isinstance(num_sampled, bool) or not isinstance(num_sampled, int) or num_sampled < 1:
-            raise InvalidArgument("num_sampled", "an integer >= 1", num_sampled)
-        self.num_sampled = num_sampled
+        self.num_sampled = check_integer("num_sampled", num_sampled, 1)
         self.power = check_number("power", power, "a number >= 0", lambda value: value >= 0)
         counts = category_values("image_counts", image_counts, num_classes)
         weights = None if counts is None else torch.where(counts > 0, counts**self.power, 0.0)

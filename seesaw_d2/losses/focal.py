@@ -19,9 +19,10 @@ class FocalLoss(SigmoidLoss):
 
     α_j is α for the label's category and 1 - α for the others.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. As there, the loss of a box head is divided by the
-    number of proposals (RetinaNet divides by that of foreground anchors). Deviation: computed in log space, so that
-    every γ has a finite gradient.
+    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py; its box heads divide the sum by the number of proposals.
+    Deviations: without ``avg_factor`` it is divided by the number of foreground proposals, as in the paper (section 4),
+    whose α is chosen for that: with a quarter of foreground the loss is otherwise four times too small. It is computed
+    in log space, so that every γ has a finite gradient.
 
     Args:
         num_classes: C >= 1.
@@ -47,6 +48,11 @@ class FocalLoss(SigmoidLoss):
         if alpha is not None:
             alpha = check_number("alpha", alpha, "a number in (0, 1)", lambda value: 0 < value < 1)
         self.alpha = alpha
+
+    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """How many foreground proposals have a positive weight, at least 1."""
+        foreground = labels < self.num_classes
+        return (foreground if weights is None else foreground & (weights > 0)).sum().clamp(min=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """α_j (1 - p_j)^γ: (N, C), with a gradient."""

@@ -117,6 +117,9 @@ class PairwiseClassBalance(ClassificationLoss):
         self._iteration = (index, count)
         self.loss.set_iteration(index, count)
 
+    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> float | Tensor:
+        return self.loss.default_avg_factor(labels, weights)
+
     def compute(self, logits, labels, weights, avg_factor):
         return self.loss.compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
 

@@ -133,9 +133,12 @@ class SeesawLoss(CrossEntropyLoss):
         return log_probs.sub_(own).clamp_(min=0).mul_(self.q)
 
     def _given_counts(self, class_counts) -> Tensor:
-        counts = torch.as_tensor(class_counts)
         shapes = sorted({(self.num_classes,), (self.num_label_values,)})
         expected = f"integers >= 0 of shape {' or '.join(map(str, shapes))}"
+        try:
+            counts = torch.as_tensor(class_counts)
+        except (TypeError, ValueError, RuntimeError):
+            raise InvalidArgument("class_counts", expected, class_counts) from None
         if tuple(counts.shape) not in shapes:
             raise InvalidArgument("class_counts", expected, tuple(counts.shape))
         if counts.is_floating_point() or counts.dtype == torch.bool or bool((counts < 0).any()):

@@ -3,6 +3,8 @@
 N proposals of a batch, C foreground categories, L logits of the loss, B = 4 box coordinates.
 """
 
+import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +18,7 @@ from seesaw_d2.data.statistics import training_frequency_groups, training_statis
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.lws import LWSLinear
-from seesaw_d2.modeling.metrics import log_classification_metrics
+from seesaw_d2.modeling.metrics import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.normalized import NormedLinear
 
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
@@ -34,7 +36,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
         temperature: > 0, tau of NormedLinear; unused with the others.
         frequency_groups: called without arguments at the first training step; returns (C,) int array, 0 rare,
-            1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known.
+            1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known. Those of
+            another number of categories are not used, which is logged. A model is pickled with it.
         kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
@@ -63,15 +66,16 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
+        _check_loss_keys(cfg)
         ret = super().from_config(cfg, input_shape)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
-        ret["cls_loss"] = build_loss(
-            cfg, ret["num_classes"], lambda: training_statistics(cfg), stage=stage, num_stages=num_stages
-        )
+        statistics = functools.partial(training_statistics, cfg)
+        ret["cls_loss"] = build_loss(cfg, ret["num_classes"], statistics, stage=stage, num_stages=num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        ret["frequency_groups"] = lambda: training_frequency_groups(cfg)
+        # Not a lambda: a model is pickled with it.
+        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)
         return ret
 
     def losses(self, predictions, proposals):
@@ -107,10 +111,9 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         return self.loss_weight.get(key, 1.0)
 
     def _log_metrics(self, logits, labels) -> None:
-        if self.groups is None and self._find_groups is not None:
-            groups, self._find_groups = self._find_groups(), None
-            if groups is not None:
-                self.groups = torch.as_tensor(groups, dtype=torch.int64, device=labels.device)
+        if self._find_groups is not None:
+            self.groups = group_tensor(self._find_groups, self.num_classes, labels.device)
+            self._find_groups = None
         log_classification_metrics(self.cls_loss.probabilities(logits), labels, self.groups)
 
 
@@ -136,8 +139,19 @@ def check_classifier_config(node) -> None:
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
     if node.NAME not in CLASSIFIERS:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
-    if not node.TEMPERATURE > 0:
+    if not 0 < node.TEMPERATURE < math.inf:
         raise ConfigError(f"{key}.TEMPERATURE: expected a number > 0, found {node.TEMPERATURE}")
+
+
+def _check_loss_keys(cfg) -> None:
+    """Raise ConfigError where Detectron2's own keys ask for another loss; they exist on its main branch only."""
+    for name in ("USE_SIGMOID_CE", "USE_FED_LOSS"):
+        if cfg.MODEL.ROI_BOX_HEAD.get(name, False):
+            raise ConfigError(
+                f"MODEL.ROI_BOX_HEAD.{name}: expected False with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}, "
+                "whose loss MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME decides (FederatedLoss and those with sigmoids are among "
+                "its values), found True"
+            )
 
 
 def _labels(proposals, like):

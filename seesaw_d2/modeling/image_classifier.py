@@ -3,6 +3,7 @@
 B images, C classes, D features.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
+from seesaw_d2.modeling.metrics import group_tensor
 
 GROUP_NAMES = ("few", "medium", "many")  # of frequency groups 0, 1, 2
 
@@ -69,14 +71,15 @@ class ImageClassifier(nn.Module):
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
         num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+        statistics = functools.partial(training_statistics, cfg)
         return {
             "backbone": build_backbone(cfg),
-            "cls_loss": build_loss(cfg, num_classes, lambda: training_statistics(cfg), has_background=False),
+            "cls_loss": build_loss(cfg, num_classes, statistics, has_background=False),
             "cls_predictor": node.NAME,
             "temperature": node.TEMPERATURE,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "frequency_groups": lambda: training_frequency_groups(cfg),
+            "frequency_groups": functools.partial(training_frequency_groups, cfg, num_classes),
         }
 
     @property
@@ -109,9 +112,8 @@ class ImageClassifier(nn.Module):
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
         """Accuracy of the training batch, over all and over each group that is in it."""
         if self._find_groups is not None:
-            groups, self._find_groups = self._find_groups(), None
-            if groups is not None:
-                self.groups = torch.as_tensor(groups, dtype=torch.int64, device=labels.device)
+            self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, labels.device)
+            self._find_groups = None
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}
         if self.groups is not None:

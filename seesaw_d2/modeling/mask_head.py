@@ -3,6 +3,8 @@
 R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
 """
 
+import math
+
 import torch
 from detectron2.config import configurable
 from detectron2.layers import cat
@@ -43,7 +45,7 @@ class NormedMaskHead(MaskRCNNConvUpsampleHead):
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
         ret["temperature"] = cfg.MODEL.ROI_MASK_HEAD.TEMPERATURE
-        if not ret["temperature"] > 0:
+        if not 0 < ret["temperature"] < math.inf:
             raise ConfigError(f"MODEL.ROI_MASK_HEAD.TEMPERATURE: expected a number > 0, found {ret['temperature']}")
         return ret
 

@@ -3,9 +3,15 @@
 N proposals, C foreground categories; label C is background.
 """
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 GROUP_NAMES = ("rare", "common", "frequent")
 
@@ -43,6 +49,26 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
         for index, name in enumerate(GROUP_NAMES):
             metrics[f"class_accuracy_{name}"] = _mean_where(right_class, foreground & (group == index))
     return metrics
+
+
+def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
+    """What ``find_groups`` returns as int64 (C,) on ``device``; None where the groups are not known.
+
+    Groups of another number of categories than the model's are none: that is logged, and the accuracies of the groups
+    are left out.
+    """
+    groups = None if find_groups is None else find_groups()
+    if groups is None:
+        return None
+    groups = torch.as_tensor(groups, dtype=torch.int64, device=device)
+    if tuple(groups.shape) == (num_classes,):
+        return groups
+    logger.warning(
+        "Accuracies of rare, common and frequent categories are not logged: the training data has %d categories, the "
+        "model %d",
+        *(groups.numel(), num_classes),
+    )
+    return None
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:

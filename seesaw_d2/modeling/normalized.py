@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seesaw_d2.losses.base import check_number
+
 
 class NormedLinear(nn.Linear):
     """z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
@@ -99,8 +101,9 @@ class NormedConv2d(nn.Conv2d):
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
         """One filter's output for each region: ``forward(x)[r, class_index[r]]`` without the other C - 1.
 
-        Neither the C x H x W outputs of a region nor a normalized copy of its features is made: a position's
-        norm is one number, which divides the output just as well.
+        The C x H x W outputs of a region are not made. Nor is a normalized copy of its features: a position's norm
+        is one number, which divides the output just as well. Only where the product is taken in half precision
+        the features are normalized first: its range is too small for features as they are.
 
         Args:
             x: (R, D, H, W).
@@ -118,8 +121,11 @@ class NormedConv2d(nn.Conv2d):
             raise ValueError(f"forward_selected: expected kernel size, stride, padding, groups {plain}, found {found}")
         weight = self.weight.flatten(1)[class_index]
         weight = _scaled(weight, weight, 1, self.power, self.eps)
-        product = torch.bmm(weight.unsqueeze(1), x.flatten(2)).view(len(x), 1, *x.shape[2:])
-        output = _scaled(product, x, 1, self.power, self.eps, self.temperature)
+        half = _multiplies_in_half(x)
+        features = _scaled(x, x, 1, self.power, self.eps, self.temperature) if half else x
+        output = torch.bmm(weight.unsqueeze(1), features.flatten(2)).view(len(x), 1, *x.shape[2:])
+        if not half:
+            output = _scaled(output, x, 1, self.power, self.eps, self.temperature)
         if self.bias is None:
             return output
         return output + self.bias[class_index].view(-1, 1, 1, 1).to(output.dtype)
@@ -130,15 +136,20 @@ class NormedConv2d(nn.Conv2d):
 
 def _set_normalization(layer: nn.Module, temperature: float, power: float, eps: float) -> None:
     for name, value in (("temperature", temperature), ("power", power), ("eps", eps)):
-        if not value > 0:
-            raise ValueError(f"{name}: expected a number > 0, found {value!r}")
-        setattr(layer, name, float(value))
+        setattr(layer, name, check_number(name, value, "a number > 0", lambda number: number > 0))
 
 
 def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
     nn.init.normal_(layer.weight, std=0.01)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def _multiplies_in_half(x: Tensor) -> bool:
+    """Whether matrix products of ``x`` are taken in float16 or bfloat16 here, by autocast or by its own type."""
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    return torch.finfo(dtype).bits < 32
 
 
 def _scaled(

@@ -8,10 +8,14 @@ def results_table(results: dict) -> str:
     """Box and mask AP of one evaluation as a table.
 
     Args:
-        results: task ("bbox", "segm") -> metric -> percent, as an evaluator returns them.
+        results: task ("bbox", "segm") -> metric -> percent, as ``results.json`` has them (None: not measured).
     """
     lines = ["      " + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in TASKS.items():
         if task in results:
-            lines.append(f"{name:<6}" + "".join(f"{results[task][metric]:7.1f}" for metric in METRICS))
+            lines.append(f"{name:<6}" + "".join(_cell(results[task][metric]) for metric in METRICS))
     return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return f"{'-':>7}" if value is None or value != value else f"{value:7.1f}"

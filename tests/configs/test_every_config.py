@@ -112,7 +112,7 @@ def pretrain(cfg, weights):
 def test_step_and_inference(config, path):
     torch.manual_seed(0)
     cfg = config(path)
-    check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
+    check_job(cfg, eval_only=False, resume=False, overwrite=False)
     model = Trainer.build_model(cfg)
     if cfg.MODEL.WEIGHTS:
         SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])

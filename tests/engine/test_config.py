@@ -142,7 +142,7 @@ def test_each_key_is_read(config_file, monkeypatch):
             for part in key.split("."):
                 node = node[part]
             paths[id(node)] = key + "."
-        check_job(cfg, eval_only=False, resume=False, overwrite=False, world_size=1)
+        check_job(cfg, eval_only=False, resume=False, overwrite=False)
         build_model(cfg)
         Trainer.build_train_loader(cfg)
     assert set(added_keys()) <= read
@@ -174,6 +174,9 @@ def test_misspelt_key_in_a_file(tmp_path):
     ("text", "message"),
     [
         ("MODEL: [1, 2", "not a YAML file"),
+        ("", "mapping"),
+        ("MODEL: 3\n", "MODEL: expected a mapping"),
+        ("_BASE_: broken.yaml\n", "leads back to itself"),
         ("- 1\n- 2\n", "mapping"),
         ("MODEL:\n  X: !!python/object/apply:os.getcwd []\n", "not a YAML file of plain values"),
         ("_BASE_: nowhere.yaml\n", "_BASE_"),
@@ -193,6 +196,24 @@ def test_broken_files_are_named(tmp_path, text, message):
 def test_missing_file():
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such config file"):
         load_config("nowhere.yaml")
+
+
+def test_whole_numbers_are_floats_where_floats_are_expected(tmp_path):
+    """p = 0 is the ablation as people write it."""
+    key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P"
+    path = tmp_path / "zero.yaml"
+    path.write_text("MODEL:\n  ROI_BOX_HEAD:\n    CLS_LOSS:\n      SEESAW:\n        P: 0\n")
+    for cfg in (load_config("", [key, "0"]), load_config("", [key, 0]), load_config(str(path))):
+        value = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P
+        assert value == 0
+        assert isinstance(value, float)
+    with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER"):
+        load_config("", ["SOLVER.MAX_ITER", "1.5"])
+
+
+def test_options_behind_overrides_get_a_hint():
+    with pytest.raises(ConfigError, match=r"options such as --eval-only go before"):
+        load_config("", ["OUTPUT_DIR", "x", "--eval-only"])
 
 
 def test_odd_overrides():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from seesaw_d2.engine import main
 
@@ -16,6 +17,15 @@ def files(folder: Path) -> set:
 def results_of(run: Path) -> dict:
     (path,) = run.glob("inference/*/results.json")
     return json.loads(path.read_text())
+
+
+def training_groups(config_file: Path) -> set:
+    """Names of the frequency groups that the training data has."""
+    data = json.loads(Path(yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"][0]["JSON"]).read_text())
+    images = [
+        {item["image_id"] for item in data["annotations"] if item["category_id"] == c["id"]} for c in data["categories"]
+    ]
+    return {"rare" if len(found) <= 10 else "common" for found in images}
 
 
 @pytest.fixture
@@ -31,6 +41,11 @@ def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     assert {"model_final.pth", "metrics.json", "config.yaml", "log.txt", "last_checkpoint"} <= files(trained)
     losses = [json.loads(line) for line in (trained / "metrics.json").read_text().splitlines()]
     assert any("loss_cls_classes" in line for line in losses)
+    # The last is a mean over all of the iterations so far: each group had a proposal in one of them.
+    logged = set().union(*losses)
+    assert {f"fast_rcnn/{name}" for name in ("cls_accuracy", "objectness_accuracy", "class_accuracy")} <= logged
+    groups = training_groups(config_file)
+    assert {f"fast_rcnn/class_accuracy_{name}" for name in groups} <= logged
     weights = torch.load(trained / "model_final.pth", weights_only=True)
     counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
     assert counts.dtype == torch.int64
@@ -66,6 +81,52 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
     assert torch.load(trained / "model_final.pth", weights_only=True)["iteration"] == 0
 
 
+def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_file, capsys):
+    before = {name: (trained / name).read_bytes() for name in files(trained) - {"log.txt"}}  # this process logs on
+    command = ["--config-file", str(config_file), "--overwrite"]
+    inside = str(trained / "model_final.pth")
+    wrong = (["MODEL.WEIGHTS", inside], ["SOLVER.IMS_PER_BATCH", "0"], ["MODEL.SMALL_RESNET.BLOCKS", "0"])
+    for overrides in wrong:
+        assert main([*command, *overrides]) == 2
+        assert before == {name: (trained / name).read_bytes() for name in files(trained) - {"log.txt"}}
+    (trained / "mine.pth").write_bytes(b"not the run's")
+    (trained / "config.yaml").unlink()
+    assert main(command) == 2
+    assert "no config.yaml" in capsys.readouterr().err
+    assert (trained / "model_final.pth").exists()
+    (trained / "config.yaml").write_bytes(before["config.yaml"])
+    assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
+    assert (trained / "mine.pth").read_bytes() == b"not the run's"
+    assert not (trained / "model_0000001.pth").exists()
+
+
+@pytest.mark.parametrize("damage", ["absent", "torn", "list"])
+def test_resume_from_a_damaged_checkpoint_is_refused_by_name(trained, config_file, capsys, damage):
+    checkpoint = trained / "model_final.pth"
+    if damage == "absent":
+        checkpoint.unlink()
+    elif damage == "torn":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    else:
+        torch.save([1, 2], checkpoint)
+    for options in (["--resume"], ["--eval-only", "--resume"]):
+        assert main(["--config-file", str(config_file), *options]) == 2
+        error = capsys.readouterr().err
+        assert "error: " in error
+        assert "model_final.pth" in error
+        assert "Traceback" not in error
+
+
+def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
+    """A checkpoint that lacks batch normalization's statistics would give other numbers without a word."""
+    weights = torch.load(trained / "model_final.pth", weights_only=True)
+    weights["model"] = {name: value for name, value in weights["model"].items() if "running_" not in name}
+    torch.save(weights, trained / "stripped.pth")
+    arguments = ["--eval-only", "MODEL.WEIGHTS", str(trained / "stripped.pth")]
+    assert main(["--config-file", str(config_file), *arguments]) == 2
+    assert "running_mean: not in the file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,6 +148,14 @@ def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys
         (["SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED"),
         (["--num-gpus", "3"], "3"),
         (["--resume", "--overwrite"], "--resume and --overwrite"),
+        (["SOLVER.IMS_PER_BATCH", "0"], "SOLVER.IMS_PER_BATCH: expected a positive multiple"),
+        (["SOLVER.MAX_ITER", "-1"], "SOLVER.MAX_ITER"),
+        (["SOLVER.LR_SCHEDULER_NAME", "Cosine"], "SOLVER.LR_SCHEDULER_NAME"),
+        (["DATALOADER.SAMPLER_TRAIN", "Foo"], "DATALOADER.SAMPLER_TRAIN"),
+        (["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "MODEL.ROI_MASK_HEAD.TEMPERATURE", "0"], "TEMPERATURE"),
+        (["OUTPUT_DIR", ""], "OUTPUT_DIR"),
+        (["OUTPUT_DIR", "setup.py/run"], "setup.py"),
+        (["MODEL.WEIGHTS", "https://localhost:1/weights.pth"], "cannot be fetched"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -97,7 +166,7 @@ def test_wrong_turns_end_at_once_and_write_nothing(config_file, capsys, monkeypa
     overrides = [a for a in arguments if a not in options]
     assert main(["--config-file", str(config_file), *options, *overrides]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert "error: " in error
     assert message in error
     assert "Traceback" not in error
     assert files(config_file.parent) == before

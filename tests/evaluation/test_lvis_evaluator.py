@@ -71,7 +71,7 @@ def noisy(record):
 
 
 @pytest.mark.parametrize("max_dets", [300, 20])
-def test_equals_lvis_api(coco38, tmp_path, max_dets):
+def test_equals_lvis_api(coco38, tmp_path, max_dets, caplog):
     torch.manual_seed(0)
     coco38.TEST.DETECTIONS_PER_IMAGE = max_dets
     evaluator = build_evaluator(coco38, "coco38_eval_val", str(tmp_path))
@@ -92,6 +92,8 @@ def test_equals_lvis_api(coco38, tmp_path, max_dets):
                 name,
             )
     assert 5 < ours["bbox"]["AP"] < 95
+    warned = [record for record in caplog.records if "TEST.DETECTIONS_PER_IMAGE" in record.getMessage()]
+    assert len(warned) == (max_dets != 300)
 
 
 def test_detectron2_agrees(coco38, tmp_path):

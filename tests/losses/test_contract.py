@@ -248,7 +248,13 @@ def test_inputs_that_do_not_fit(name, background):
         ((logits, labels + C), "labels: expected values in"),
         ((logits, labels - C - 1), "labels: expected values in"),
         ((logits, labels, torch.ones(1)), rf"weights: expected shape \({N},\), found \(1,\)"),
+        ((logits, labels, torch.full((N,), -1.0)), "weights: expected values >= 0, found -1"),
+        ((logits, labels, torch.full((N,), float("nan"))), "weights: expected values >= 0, found nan"),
         ((logits, labels, None, 0), "avg_factor: expected a number > 0, found 0"),
+        ((logits, labels, None, float("inf")), "avg_factor: expected a number > 0, found inf"),
+        ((logits, labels, None, "1"), "avg_factor: expected a number > 0, found '1'"),
+        ((logits, labels, None, torch.ones(2)), r"avg_factor: expected .* shape \(\), found \(2,\)"),
+        ((logits, labels, None, torch.ones(1)), r"avg_factor: expected .* shape \(\), found \(1,\)"),
     ]
     before = state(loss)
     for arguments, message in cases:
@@ -257,6 +263,52 @@ def test_inputs_that_do_not_fit(name, background):
     assert_same_state(state(loss), before)
 
 
-def test_the_number_of_classes_is_positive():
-    with pytest.raises(ValueError, match="num_classes: expected at least 1, found 0"):
-        CrossEntropyLoss(0)
+@every_loss
+def test_labels_end_where_background_does(name, background):
+    """The largest label is taken, the next one is not."""
+    loss = make(name, background)
+    logits, labels = batch(loss)
+    loss(logits, torch.full_like(labels, loss.num_label_values - 1))
+    with pytest.raises(ValueError, match=rf"values in \[0, {loss.num_label_values - 1}\], found .* to"):
+        loss(logits, torch.full_like(labels, loss.num_label_values))
+
+
+@every_loss
+def test_an_average_over_nothing_is_finite(name, background):
+    loss = make(name, background)
+    logits, labels = batch(loss)
+    losses = loss(logits, labels, torch.zeros(N), torch.tensor(0.0))
+    assert all(value == 0 for value in losses.values())
+    assert all(torch.isfinite(value) for value in loss(logits, labels, None, torch.tensor(0.0)).values())
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "SeesawLoss", "EqualizationLossV2", "FocalLoss"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiles_as_one_graph(name, weighted):
+    for background in LOSS_REGISTRY.get(name).backgrounds:
+        torch.compiler.reset()
+        loss, plain = make(name, background), make(name, background)
+        logits, labels = batch(loss)
+        weights = torch.rand(N) if weighted else None
+        compiled = torch.compile(loss, fullgraph=True, backend="eager")
+        for _ in range(2):
+            losses, expected = compiled(logits, labels, weights), plain(logits, labels, weights)
+            for key, value in losses.items():
+                torch.testing.assert_close(value, expected[key])
+        gradients = [torch.autograd.grad(total(each), logits)[0] for each in (losses, expected)]
+        torch.testing.assert_close(*gradients)
+        assert_same_state(state(loss), state(plain))
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, "3", None, True, float("nan")])
+def test_the_number_of_classes_is_a_positive_integer(value):
+    with pytest.raises(ValueError, match=f"^num_classes: expected an integer >= 1, found {value!r}$"):
+        CrossEntropyLoss(value)
+
+
+@pytest.mark.parametrize("values", ["online", ["a"] * C, [[1], [2, 3]], 5])
+@pytest.mark.parametrize("name", ["SeesawLoss", "ClassBalancedFocalLoss", "FederatedLoss"])
+def test_counts_that_are_no_numbers_are_named(name, values):
+    argument = {"SeesawLoss": "class_counts", "FederatedLoss": "image_counts"}.get(name, "instance_counts")
+    with pytest.raises(ValueError, match=f"^{argument}: expected"):
+        LOSS_REGISTRY.get(name)(C, **{argument: values})

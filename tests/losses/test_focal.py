@@ -10,6 +10,7 @@ from tests.losses.batches import gradient, random_batch
 from tests.reference.focal import class_balanced_weights, focal
 
 C = 5
+PRECISE = {"rtol": 1e-9, "atol": 0}
 COUNTS = [1, 10, 100, 1000, 50000]
 
 
@@ -23,7 +24,9 @@ def binary_cross_entropy(logits, labels):
 def test_the_papers_equation(gamma, alpha):
     logits, labels = random_batch(C, C)
     value = FocalLoss(C, gamma=gamma, alpha=alpha)(logits, labels)["loss_cls"]
-    golden.assert_matches(value, focal(logits.tolist(), labels.tolist(), gamma, alpha, len(labels)), golden.EXACT)
+    golden.assert_matches(
+        value, focal(logits.tolist(), labels.tolist(), gamma, alpha, (labels < C).sum().item()), golden.EXACT
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,9 +44,26 @@ def test_the_references_numbers(dtype, tolerance):
         golden.assert_matches(gradient(losses, logits), call["grad_total"], tolerance)
 
 
+def test_the_average_is_over_the_foreground_and_the_references_over_all():
+    """A deviation from mmdet's box heads; it is the paper's average."""
+    logits, labels = random_batch(C, C)
+    weights = torch.ones(len(labels), dtype=torch.float64)
+    weights[0] = 0
+    loss = FocalLoss(C)
+    foreground = int((labels < C).sum())
+    assert 0 < foreground < len(labels)
+    assert labels[0] < C
+    theirs = loss(logits, labels, avg_factor=len(labels))["loss_cls"]
+    torch.testing.assert_close(loss(logits, labels)["loss_cls"], theirs * len(labels) / foreground)
+    weighted = loss(logits, labels, weights, avg_factor=1)["loss_cls"]
+    torch.testing.assert_close(loss(logits, labels, weights)["loss_cls"], weighted / (foreground - 1))
+    background = torch.full_like(labels, C)
+    torch.testing.assert_close(loss(logits, background), loss(logits, background, avg_factor=1))
+
+
 def test_gamma_zero_is_binary_cross_entropy():
     logits, labels = random_batch(C, C)
-    expected = binary_cross_entropy(logits, labels).mean()
+    expected = binary_cross_entropy(logits, labels).sum() / (labels < C).sum()
     losses = FocalLoss(C, gamma=0, alpha=None)(logits, labels)
     torch.testing.assert_close(losses["loss_cls"], expected)
     torch.testing.assert_close(gradient(losses, logits), torch.autograd.grad(expected, logits)[0])
@@ -66,10 +86,10 @@ def test_gradients(gamma):
 def test_class_balanced_equations(beta):
     loss = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=beta, gamma=0.5)
     weights = class_balanced_weights(COUNTS, beta)
-    golden.assert_matches(loss.class_weights, weights, {"rtol": 1e-9, "atol": 0})
+    golden.assert_matches(loss.class_weights, weights, PRECISE)
     logits, labels = random_batch(C, C)
-    expected = focal(logits.tolist(), labels.tolist(), 0.5, None, len(labels), weights)
-    golden.assert_matches(loss(logits, labels)["loss_cls"], expected, {"rtol": 1e-9, "atol": 0})
+    expected = focal(logits.tolist(), labels.tolist(), 0.5, None, (labels < C).sum().item(), weights)
+    golden.assert_matches(loss(logits, labels)["loss_cls"], expected, PRECISE)
 
 
 def test_beta_zero_is_focal_loss():

@@ -159,6 +159,15 @@ def test_given_counts_are_used_as_they_are(as_type):
     assert list(given) == [5, 0, 7]
 
 
+def test_given_counts_are_a_copy():
+    given = torch.tensor([5, 0, 7, 9])
+    loss = SeesawLoss(3, class_counts=given)
+    given[0] = 100
+    assert loss.class_counts.tolist() == [5, 0, 7, 9]
+    loss.class_counts[1] = 3
+    assert given.tolist() == [100, 0, 7, 9]
+
+
 def test_a_checkpoint_does_not_replace_given_counts():
     online, given = SeesawLoss(2), SeesawLoss(2, class_counts=[4, 5, 6])
     given.load_state_dict(online.state_dict())
@@ -183,6 +192,7 @@ def test_background_is_no_rarer_than_any_category_where_its_count_is_unknown():
         ([[1, 2, 3]], r"\(1, 3\)"),
         ([1, -2, 3], "smallest -2"),
         ([0.5, 1, 2], "float32"),
+        ([True, False, True], "torch.bool"),
     ],
 )
 def test_counts_that_do_not_fit(counts, found):
@@ -196,6 +206,8 @@ def test_counts_that_do_not_fit(counts, found):
         ("p", -1, "a number >= 0, found -1"),
         ("p", float("nan"), "a number >= 0, found nan"),
         ("q", -0.1, "a number >= 0, found -0.1"),
+        ("p", float("inf"), "a number >= 0, found inf"),
+        ("q", float("inf"), "a number >= 0, found inf"),
         ("q", "two", "a number >= 0, found 'two'"),
         ("eps", 0, r"a number in \(0, 1\], found 0"),
         ("eps", 1.5, r"a number in \(0, 1\], found 1.5"),

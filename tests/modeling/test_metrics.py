@@ -1,9 +1,10 @@
 """Accuracies by hand, and the reference's."""
 
+import numpy as np
 import torch
 
 from seesaw_d2.losses import SeesawLoss
-from seesaw_d2.modeling.metrics import classification_metrics
+from seesaw_d2.modeling.metrics import classification_metrics, group_tensor
 from tests import golden as reference
 
 PROBS = torch.tensor(
@@ -37,6 +38,17 @@ def test_by_hand():
 
 def test_groups_unknown():
     assert not any("rare" in name for name in classification_metrics(PROBS, LABELS))
+
+
+def test_groups_of_other_data_are_left_out_and_said_once(caplog):
+    assert group_tensor(None, 3, torch.device("cpu")) is None
+    assert group_tensor(lambda: None, 3, torch.device("cpu")) is None
+    assert not caplog.records
+    assert group_tensor(lambda: np.array([2, 0, 1]), 3, torch.device("cpu")).tolist() == [2, 0, 1]
+    for length in (2, 4):
+        caplog.clear()
+        assert group_tensor(lambda length=length: np.zeros(length), 3, torch.device("cpu")) is None
+        assert f"the training data has {length} categories, the model 3" in caplog.text
 
 
 def test_reference_accuracies():

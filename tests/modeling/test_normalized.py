@@ -143,6 +143,28 @@ def test_selected_filters_in_half_precision(dtype):
     assert torch.isfinite(conv.weight.grad).all()
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("size", [6000.0, 60000.0, 0.01])
+def test_selected_filters_are_those_of_all_in_float16_at_any_scale(size, autocast):
+    """256 channels of 6000: w̃ᵀx is 96000, beyond float16, and τ w̃ᵀx̃ is 20."""
+    conv = NormedConv2d(256, 3, 1, bias=False)
+    torch.nn.init.ones_(conv.weight)
+    x, index = torch.full((2, 256, 2, 2), size), torch.tensor([2, 0])
+    if autocast:
+        x = (x * 10).requires_grad_()  # the features may be float32: autocast narrows them in the product
+    else:
+        conv, x = conv.half(), x.half().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
+        every = conv(x)[torch.arange(2), index].unsqueeze(1)
+        selected = conv.forward_selected(x, index)
+    torch.testing.assert_close(selected, every, rtol=2e-3, atol=0)
+    if size > 1:
+        torch.testing.assert_close(selected, torch.full_like(selected, 20.0), rtol=2e-3, atol=0)
+    selected.float().sum().backward()
+    assert torch.isfinite(conv.weight.grad).all()
+    assert torch.isfinite(x.grad).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_parameters(dtype):
     torch.manual_seed(0)
@@ -157,7 +179,7 @@ def test_half_precision_parameters(dtype):
 
 
 @pytest.mark.parametrize("name", ["temperature", "power", "eps"])
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "x", None])
 def test_numbers_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"{name}: expected a number > 0, found"):
         NormedLinear(2, 3, **{name: value})

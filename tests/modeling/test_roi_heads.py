@@ -1,15 +1,21 @@
 """The heads inside a whole detector: they train and predict, on batches as they come."""
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from detectron2.engine.train_loop import TrainerBase  # noqa: F401 (registers what build_model needs)
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.modeling import NormedLinear, NormedMaskHead, SeesawBoxPredictor
-from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
+from tests.modeling.tiny import CASCADE, NUM_CLASSES, SIZE, tiny_batch, tiny_config
 
 HEADS = {"mask": (), "cascade": CASCADE}
 LOSSES = {
@@ -99,6 +105,78 @@ def test_cascade_refuses_class_specific_boxes():
         build_model(tiny_config(*CASCADE, "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False"))
 
 
+def probe(loss_weight=1.0, frequency_groups=None, loss=None):
+    """A predictor, and the losses and logged values of a training step with it."""
+    torch.manual_seed(0)
+    shape, transform = ShapeSpec(channels=6), Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0))
+    predictor = SeesawBoxPredictor(
+        shape,
+        box2box_transform=transform,
+        num_classes=NUM_CLASSES,
+        cls_loss=loss or SeesawLoss(NUM_CLASSES),
+        loss_weight=loss_weight,
+        frequency_groups=frequency_groups,
+    )
+    proposals = Instances((SIZE, SIZE))
+    proposals.proposal_boxes = proposals.gt_boxes = Boxes(torch.tensor([[2.0, 2.0, 20.0, 30.0]]).repeat(4, 1))
+    proposals.gt_classes = torch.tensor([0, 1, 6, NUM_CLASSES])
+    with EventStorage() as storage:
+        for _ in range(2):
+            losses = predictor.losses(predictor(torch.randn(4, 6)), [proposals])
+    return losses, set(storage.latest())
+
+
+def test_loss_weights_scale_each_loss_of_the_classifier():
+    plain, _ = probe()
+    assert {"loss_cls_classes", "loss_cls_objectness", "loss_box_reg"} == set(plain)
+    cases = [
+        ({"loss_cls": 3.0}, (3.0, 3.0, 1.0)),
+        ({"loss_cls": 3.0, "loss_cls_objectness": 0.5}, (3.0, 0.5, 1.0)),
+        ({"loss_cls_classes": 2.0, "loss_box_reg": 0.25}, (2.0, 1.0, 0.25)),
+    ]
+    for weights, factors in cases:
+        weighted, _ = probe(weights)
+        for name, factor in zip(("loss_cls_classes", "loss_cls_objectness", "loss_box_reg"), factors, strict=True):
+            if name == "loss_box_reg":  # boxes on their ground truth: the deltas alone make the loss
+                assert plain[name] > 0
+            torch.testing.assert_close(weighted[name], plain[name] * factor, msg=name)
+
+
+def test_accuracies_are_logged_and_those_of_groups_where_they_are_known(caplog):
+    everything = {"cls_accuracy", "fg_cls_accuracy", "false_negative", "objectness_accuracy", "class_accuracy"}
+    groups = {"class_accuracy_rare", "class_accuracy_common", "class_accuracy_frequent"}
+    found = probe(frequency_groups=lambda: np.array([0, 1, 0, 0, 0, 0, 2]))[1]
+    assert {f"fast_rcnn/{name}" for name in everything | groups} == found
+    assert {f"fast_rcnn/{name}" for name in everything} == probe()[1]
+    assert not caplog.records
+    for length in (NUM_CLASSES - 2, NUM_CLASSES + 1):
+        caplog.clear()
+        assert {f"fast_rcnn/{name}" for name in everything} == probe(frequency_groups=lambda n=length: np.zeros(n))[1]
+        assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("head", ["mask", "cascade", "iterative"])
+def test_a_model_can_be_pickled(head):
+    overrides = {**HEADS, "iterative": ("MODEL.ROI_HEADS.NAME", "IterativeROIHeads")}[head]
+    model = build_model(tiny_config(*overrides))
+    copy = pickle.loads(pickle.dumps(model))
+    for name, value in copy.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    assert all(torch.isfinite(value) for value in step(copy, tiny_batch()).values())
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", ["USE_SIGMOID_CE", "USE_FED_LOSS"])
+def test_losses_of_detectron2s_own_keys_are_refused(head, name):
+    cfg = tiny_config(*HEADS[head])
+    cfg.defrost()
+    cfg.MODEL.ROI_BOX_HEAD[name] = True  # v0.6 does not have the keys
+    with pytest.raises(ConfigError, match=rf"MODEL\.ROI_BOX_HEAD\.{name}: .*CLS_LOSS\.NAME decides"):
+        build_model(cfg)
+    cfg.MODEL.ROI_BOX_HEAD[name] = False
+    build_model(cfg)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -108,6 +186,7 @@ def test_cascade_refuses_class_specific_boxes():
             "Linear, LWSLinear, found 'Cosine'",
         ),
         ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", 0.0, "expected a number > 0, found 0.0"),
+        ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", float("inf"), "expected a number > 0, found inf"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "SeesawLos", "SeesawLoss"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "objectnes", "objectness"),
         ("MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", -1.0, ">= 0"),

@@ -30,7 +30,7 @@ def test_picture(config_file, tmp_path):
 
 def test_table():
     metrics = dict.fromkeys(("AP", "AP50", "AP75", "APr", "APc", "APf"), 12.34)
-    table = results_table({"bbox": metrics, "segm": {**metrics, "APr": float("nan")}}).splitlines()
+    table = results_table({"bbox": metrics, "segm": {**metrics, "APr": None}}).splitlines()
     assert table[0].split() == ["AP", "AP50", "AP75", "APr", "APc", "APf"]
     assert table[1].split() == ["box"] + ["12.3"] * 6
-    assert table[2].split()[4] == "nan"
+    assert table[2].split()[4] == "-"

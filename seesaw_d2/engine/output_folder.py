@@ -1,0 +1,68 @@
+"""The folder of a run: no run is lost or mixed with another by accident."""
+
+import glob
+import os
+import shutil
+
+from seesaw_d2.errors import ConfigError
+
+# What makes a folder one that holds a run, and what a run writes.
+RESULTS = ("last_checkpoint", "model_final.pth", "model_[0-9]*.pth", "metrics.json", "inference")
+WRITTEN = (*RESULTS, "events.out.tfevents.*", "log.txt*", "config.yaml")
+
+
+def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "") -> None:
+    """Refuse a folder that cannot be written, or that holds another run.
+
+    Args:
+        folder: OUTPUT_DIR.
+        resume, overwrite: whether the command says so.
+        weights: MODEL.WEIGHTS, which may not be in what ``overwrite`` would remove.
+
+    Raises:
+        ConfigError: as said. Nothing is removed here.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite: expected one of them, found both")
+    if not folder:
+        raise ConfigError("OUTPUT_DIR: expected the path of a folder, found ''")
+    _check_writable(folder)
+    found = _find(folder, RESULTS)
+    if not found or resume:
+        return
+    if not overwrite:
+        names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
+        raise ConfigError(
+            f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
+            "--overwrite, or name another folder with OUTPUT_DIR path"
+        )
+    if not os.path.isfile(os.path.join(folder, "config.yaml")):
+        raise ConfigError(
+            f"OUTPUT_DIR: {folder} has checkpoints or results, and no config.yaml, which every run writes: "
+            "--overwrite removes only runs; name another folder with OUTPUT_DIR path"
+        )
+    inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
+    if weights and "://" not in weights and inside:
+        raise ConfigError(f"MODEL.WEIGHTS: {weights} is in OUTPUT_DIR, whose run --overwrite would remove")
+
+
+def remove_run(folder: str) -> None:
+    """Remove what a run wrote from ``folder``, and nothing else."""
+    for path in _find(folder, WRITTEN):
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+
+
+def _find(folder: str, patterns) -> list[str]:
+    """Existing paths, empty files aside."""
+    paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
+    return [path for path in paths if os.path.isdir(path) or os.path.getsize(path)]
+
+
+def _check_writable(folder: str) -> None:
+    existing = os.path.abspath(folder)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        raise ConfigError(f"OUTPUT_DIR: expected a folder, found the file {existing}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"OUTPUT_DIR: {folder}: expected a folder that can be written, {existing} cannot")
