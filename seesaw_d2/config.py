@@ -201,3 +201,7 @@ def _add_evaluation(cfg: CN) -> None:
     # Also measure how ground-truth boxes, given as proposals, are classified: accuracy of rare, common and
     # frequent categories and what is lost to background (paper, Figure 1). Costs a second pass over the data.
     cfg.TEST.CLASSIFICATION_ACCURACY = False
+
+    cfg.LOGGING = CN()
+    # Not "": also log to this project of Weights & Biases, with the package wandb and its own login.
+    cfg.LOGGING.WANDB_PROJECT = ""

@@ -24,6 +24,7 @@ def main() -> int:
     from seesaw_d2.engine import main as train
     from seesaw_d2.errors import SeesawError
     from seesaw_d2.report import draw_predictions, results_table
+    from seesaw_d2.report.page import write_report
 
     start = time.perf_counter()
     try:
@@ -31,7 +32,7 @@ def main() -> int:
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    status = train(["--config-file", CONFIG, "--resume"])
+    status = train(["--config-file", CONFIG, "--resume", "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status:
         return status
     cfg = load_config(CONFIG)
@@ -43,7 +44,9 @@ def main() -> int:
     print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {time.perf_counter() - start:.0f} s):\n")
     print(results_table(json.loads((inference / "results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
-    print(f"detections   {detections}\npicture      {picture}")
+    page = folder / "report.html"
+    write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph data set")
+    print(f"detections   {detections}\npicture      {picture}\nreport       {page} (open it in a browser)")
     return 0
 
 

@@ -12,6 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
+from seesaw_d2.engine.monitoring import check_monitoring
 from seesaw_d2.engine.output_folder import check_output_folder, remove_run
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
@@ -62,6 +63,7 @@ def check_job(
     task = task_of(cfg)
     task.validate_datasets(cfg, training=not eval_only)
     task.check_model(cfg)
+    check_monitoring(cfg)
     rehearse(cfg, eval_only=eval_only, resume=resume)
     if eval_only:
         return None

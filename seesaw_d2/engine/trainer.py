@@ -9,6 +9,7 @@ from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.monitoring import extra_writers, monitoring_hooks
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
@@ -59,7 +60,14 @@ class Trainer(DefaultTrainer):
         self.checkpointer = SeesawCheckpointer(
             self.model, self.cfg.OUTPUT_DIR, left_out=self.cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
         )
-        return super().build_hooks()
+        hooks = super().build_hooks()
+        extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
+        # Detectron2's last hook, in the main process, writes what the others have logged.
+        place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
+        return hooks[:place] + extra + hooks[place:]
+
+    def build_writers(self):
+        return extra_writers(self.cfg) + super().build_writers()
 
     def state_dict(self):
         state = super().state_dict()

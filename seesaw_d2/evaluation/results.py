@@ -49,9 +49,9 @@ def atomic_file(path: str) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: str, value: Any) -> None:
-    """Write a JSON file atomically; nan becomes null."""
+    """Write a JSON file atomically; nan, which JSON does not know, becomes null."""
     with atomic_file(path) as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
 
 
 def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | None = None) -> None:

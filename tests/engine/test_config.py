@@ -88,6 +88,7 @@ def test_the_list_of_keys():
             "MODEL.ROI_MASK_HEAD.TEMPERATURE",
             "MODEL.SMALL_RESNET.BLOCKS",
             "MODEL.SMALL_RESNET.WIDTHS",
+            "LOGGING.WANDB_PROJECT",
             "TEST.CLASSIFICATION_ACCURACY",
             "TEST.LVIS_ENGINE",
             "TEST.LVIS_METRICS",
