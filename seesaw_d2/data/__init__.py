@@ -11,6 +11,7 @@ from seesaw_d2.data.classification.loading import (
 )
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.classification.validation import validate_labelled_images
+from seesaw_d2.data.lazy import build_repeat_factor_loader
 from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
 from seesaw_d2.data.statistics import (
@@ -33,6 +34,7 @@ __all__ = [
     "SquareRootSampler",
     "build_classification_test_loader",
     "build_classification_train_loader",
+    "build_repeat_factor_loader",
     "build_test_loader",
     "build_train_loader",
     "dataset_statistics",

@@ -12,6 +12,7 @@ from detectron2.data.build import filter_images_with_only_crowd_annotations
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.catalog import load_dataset
+from seesaw_d2.data.outlines import outline
 from seesaw_d2.data.sampling import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.data.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups, training_statistics
 from seesaw_d2.errors import DataError
@@ -109,7 +110,7 @@ def _instances(records) -> tuple[np.ndarray, np.ndarray]:
     """Image index and category of every instance that is trained on."""
     pairs = [
         (index, item["category_id"])
-        for index, record in enumerate(records)
+        for index, record in enumerate(outline(records))
         for item in record.get("annotations", ())
         if not item.get("iscrowd", 0)
     ]
@@ -132,7 +133,7 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
     statistics = training_statistics(cfg)
     records = []
     for name in cfg.DATASETS.TRAIN:
-        found = load_dataset(name)
+        found = outline(load_dataset(name))
         if "annotations" not in found[0]:
             raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
         records += found

@@ -9,7 +9,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import checks, shapes
-from seesaw_d2.data.files import first_few, load_json_object
+from seesaw_d2.data.files import first_few, load_json_object, no_garbage_collection
 from seesaw_d2.data.image_files import relative_names
 from seesaw_d2.errors import DataError
 
@@ -84,6 +84,7 @@ def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any
     return result
 
 
+@no_garbage_collection()
 def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     """Read and check an annotation file.
 

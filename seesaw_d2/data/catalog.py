@@ -2,13 +2,16 @@
 
 import difflib
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
-from seesaw_d2.compat import loads_lvis_json
+from seesaw_d2.compat import loads_coco_json, loads_lvis_json
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
+from seesaw_d2.data.compiled import CompiledFile, open_annotations
+from seesaw_d2.data.image_files import check_below
 from seesaw_d2.data.registration import LazyMetadata
 from seesaw_d2.errors import ConfigError, DataError
 
@@ -21,18 +24,22 @@ def check_registered(name: str, key: str) -> None:
         raise ConfigError(f"{key}: no data set is called {name!r}; {hint}")
 
 
-def load_dataset(name: str) -> list[dict[str, Any]]:
+def load_dataset(name: str) -> Sequence[dict[str, Any]]:
     """Detectron2's dataset dicts of a registered data set, image files not looked at.
+
+    A list, or, of a large annotation file, a sequence that makes each of them when it is asked for (``compiled``).
 
     Raises:
         DataError: the annotation file is missing or wrong, or it holds no image.
     """
     _check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
-        file, metadata = read_annotation_file(name), MetadataCatalog.get(name)
+        file, metadata = _annotation_file(name, open_annotations), MetadataCatalog.get(name)
         dicts = file.to_dataset_dicts(metadata.image_root, _contiguous_ids(name, file))
     else:
         dicts = DatasetCatalog.get(name)
+        if loads_coco_json(DatasetCatalog[name]):
+            check_below(dicts, MetadataCatalog.get(name).image_root, MetadataCatalog.get(name).json_file)
     if not dicts:
         raise DataError(f"data set {name!r} is empty; expected at least one image")
     return dicts
@@ -42,15 +49,24 @@ def read_annotation_file(name: str) -> AnnotationFile:
     """The annotation file of a registered data set in LVIS or COCO format.
 
     Raises:
-        ConfigError: its metadata names none.
+        ConfigError: it is not registered, or its metadata names none.
         DataError: the file is missing or wrong.
     """
+    return _annotation_file(name, read_annotations)
+
+
+def _annotation_file(name: str, read: Callable):
+    """What ``read`` makes of the annotation file; the metadata gets its categories."""
+    if name not in DatasetCatalog.list():
+        raise ConfigError(
+            f"data set {name!r}: expected a registered one, found no such name; DATASETS.REGISTER adds one"
+        )
     _check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
     path = PathManager.get_local_path(metadata.json_file)
-    file = read_annotations(path, metadata.get("dataset_format", "lvis"))
+    file = read(path, metadata.get("dataset_format", "lvis"))
     if isinstance(metadata, LazyMetadata):
         metadata.set_categories(file)
     elif metadata.get("thing_classes") is None:
@@ -69,7 +85,7 @@ def class_names(name: str) -> list[str] | None:
     return MetadataCatalog.get(name).get("thing_classes")
 
 
-def _contiguous_ids(name: str, file: AnnotationFile) -> dict[int, int]:
+def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
     """Category id -> index. LVIS's built-in metadata has no map: there it is id - 1 (as in Detectron2)."""
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
+# Pixels. No image is larger, and nothing that is computed from sides up to it overflows.
+MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
@@ -69,12 +71,13 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """As ``integer_column``, and every value is at least 1."""
+    """As ``integer_column``, and every value is in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
-    bad = np.flatnonzero(values < 1)
-    if len(bad):
-        found = first_few(values[bad])
-        raise DataError(f'{path}: "{field}" in "{key}" is not positive: {_label(items, bad)}; found {found}')
+    for bad, problem in ((values < 1, "not positive"), (values > MAX_SIDE, f"above {MAX_SIDE}")):
+        if bad.any():
+            found = first_few(values[bad])
+            where = _label(items, np.flatnonzero(bad))
+            raise DataError(f'{path}: "{field}" in "{key}" is {problem}: {where}; found {found}')
     return values
 
 

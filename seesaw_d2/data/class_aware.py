@@ -12,12 +12,14 @@ import torch
 from detectron2.utils import comm
 from torch.utils.data import Sampler
 
+from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.errors import DataError
 
 _BLOCK = 1024  # images drawn at a time
 
 
-class ClassAwareSampler(Sampler):
+class ClassAwareSampler(EpochStream, Sampler):
     """An endless stream of images: a category is chosen uniformly, then one of the images with it.
 
     Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with many objects as in
@@ -40,7 +42,7 @@ class ClassAwareSampler(Sampler):
     def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
         pairs = [
             (category, index)
-            for index, record in enumerate(records)
+            for index, record in enumerate(outline(records))
             for category in {a["category_id"] for a in record.get("annotations", ()) if not a.get("iscrowd", 0)}
         ]
         if not pairs:
@@ -55,13 +57,12 @@ class ClassAwareSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
-    def _infinite_indices(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed)
-        for block in itertools.count():
-            category = self._draw_categories(generator, block * _BLOCK)
-            fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
-            chosen = self._start[category] + (fraction * self._count[category]).long()
-            yield from self._image[chosen].tolist()
+    def epoch(self, number: int) -> torch.Tensor:
+        """The images from place 1024 ``number`` of the stream on, 1024 of them."""
+        generator = self.generator(number)
+        category = self._draw_categories(generator, number * _BLOCK)
+        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
+        return self._image[self._start[category] + (fraction * self._count[category]).long()]
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
         """(_BLOCK,) indices of categories that have images, for the images of the stream from ``position`` on."""
@@ -83,8 +84,7 @@ class ProgressivelyBalancedSampler(ClassAwareSampler):
 
     Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, in proportion to a category's images
     (IB) and the same for all (CB). t/T is an image's place in the stream of ``length`` images, in steps of 1,024
-    images (the paper's are epochs); beyond it sampling stays class-balanced. A stream that begins anew, as after a
-    resume that restarts it, begins with t = 0.
+    images (the paper's are epochs); beyond it sampling stays class-balanced.
 
     Args:
         records, seed: as in ``ClassAwareSampler``.

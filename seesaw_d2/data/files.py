@@ -8,56 +8,66 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import orjson
+
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.regular_files import irregular
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
 _already_logged: set[str] = set()
+_collectors: list[list[str]] = []
 
 
-def load_json_object(path: str) -> dict[str, Any]:
+def load_json_object(path: str, expected: str = _EXPECTED) -> dict[str, Any]:
     """Read a file whose top level is a JSON object.
+
+    Args:
+        path: the file.
+        expected: for messages, what the file should be.
 
     Raises:
         DataError: the file is missing, a directory, unreadable, not JSON (with line and column) or holds
             something else than an object.
     """
+    if irregular(path):
+        raise DataError(f"{path}: is {irregular(path)}; {expected}")
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {_EXPECTED}") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a directory; {_EXPECTED}") from None
+        raise DataError(f"{path}: no such file; {expected}") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {_EXPECTED}") from None
+        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {expected}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    value = _parse(text, path)
+    value = _parse(text, path, expected)
     if not isinstance(value, dict):
-        raise DataError(f"{path}: the top level is {json_type(value)}; {_EXPECTED}, which is an object")
+        raise DataError(f"{path}: the top level is {json_type(value)}; {expected}, which is an object")
     return value
 
 
-def _parse(text: str, path: str) -> Any:
+def _parse(text: str, path: str, expected: str) -> Any:
     def refuse(constant: str) -> None:
         raise DataError(f"{path}: holds {constant}, which is not JSON; expected finite numbers")
 
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(text)
+    # What orjson does not take may still be JSON (integers beyond 64 bits); what is not, json says where.
     try:
-        with _no_garbage_collection():
-            return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{path}: not JSON: {error.msg} at {where}; {_EXPECTED}") from None
+        raise DataError(f"{path}: not JSON: {error.msg} at {where}; {expected}") from None
     except DataError:
         raise
     except ValueError as error:  # an integer of thousands of digits
         raise DataError(f"{path}: holds a number that cannot be read: {error}") from None
     except RecursionError:
-        raise DataError(f"{path}: nested too deeply; {_EXPECTED}") from None
+        raise DataError(f"{path}: nested too deeply; {expected}") from None
 
 
 @contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Millions of new containers and no cycle among them: the collector would only cost time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -97,6 +107,19 @@ def first_few(values: Iterable[Any], limit: int = 5) -> str:
 
 def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
     """Log a message unless this process has logged the same one: files are parsed more than once in a run."""
+    for messages in _collectors:
+        messages.append(message)
     if message not in _already_logged:
         _already_logged.add(message)
         logger.log(level, message)
+
+
+@contextlib.contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """The messages of ``warn_once`` in this block, those that were logged before among them."""
+    messages: list[str] = []
+    _collectors.append(messages)
+    try:
+        yield messages
+    finally:
+        _collectors.remove(messages)

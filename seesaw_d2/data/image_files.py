@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.data.files import first_few
+from seesaw_d2.data.outlines import outline
 from seesaw_d2.errors import DataError
 
 
@@ -24,6 +25,9 @@ def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str)
     if nameless:
         fields = '"coco_url" or "file_name"' if dataset_format == "lvis" else '"file_name"'
         raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
+    nothing = [name for name in names if not _is_file_name(name)]
+    if nothing:
+        raise DataError(f"{path}: these are no file names: {first_few(map(ascii, nothing))}")
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
@@ -38,6 +42,15 @@ def _name(image: dict[str, Any], dataset_format: str) -> str:
     return name if isinstance(name, str) else ""
 
 
+def _is_file_name(name: str) -> bool:
+    """JSON can hold halves of characters, which no file's name has."""
+    try:
+        os.fsencode(name)
+    except UnicodeError:
+        return False
+    return True
+
+
 def leads_outside(name: str) -> bool:
     """Whether a file name relative to an image folder is absolute or climbs out of that folder."""
     # A file may have been made on Windows: backslashes are no separators here, but would be there.
@@ -45,12 +58,28 @@ def leads_outside(name: str) -> bool:
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
 
+def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None:
+    """Raise DataError unless the image files of dataset dicts lie below their folder, judged by their names alone.
+
+    Args:
+        path: of the annotation file, for the message.
+    """
+    folder = os.path.join(image_root, "")
+    names = [record["file_name"] for record in dicts]
+    outside = [name for name in names if not name.startswith(folder) or leads_outside(name.removeprefix(folder))]
+    if outside:
+        raise DataError(f"{path}: image files must lie below {image_root}; these lead outside: {first_few(outside)}")
+
+
 def missing_files(dicts: list[dict[str, Any]]) -> list[str]:
     """Image files of dataset dicts that do not exist, in the order of the dicts. Images in memory have none.
 
+    What is there and no file, as a folder or a pipe, which a reader would wait for, is as good as missing. Links count
+    as what they lead to, wherever that is: who makes a folder of images decides on them, not the annotation file.
+
     Reads each folder once: on network file systems that takes seconds where a query per file takes minutes.
     """
-    dicts = [record for record in dicts if "file_name" in record]
+    dicts = [record for record in outline(dicts) if "file_name" in record]
     folders: dict[str, list[str]] = defaultdict(list)
     for record in dicts:
         folder, name = os.path.split(record["file_name"])
@@ -60,7 +89,7 @@ def missing_files(dicts: list[dict[str, Any]]) -> list[str]:
         present = _listing(folder)
         suspects.update(os.path.join(folder, name) for name in names if name not in present)
     # File systems that ignore case or normalize Unicode, and remote ones, list other names than they open.
-    missing = {name for name in suspects if not PathManager.exists(name)}
+    missing = {name for name in suspects if not PathManager.isfile(name)}
     return [record["file_name"] for record in dicts if record["file_name"] in missing]
 
 
@@ -74,7 +103,16 @@ def missing_folders(missing: list[str]) -> dict[str, int]:
 
 
 def _listing(folder: str) -> set[str]:
+    """Names of the files in a folder; only for links does that ask the file system about each."""
     try:
-        return set(os.listdir(folder or "."))
+        with os.scandir(folder or ".") as found:
+            return {item.name for item in found if _is_file(item)}
     except OSError:
         return set()
+
+
+def _is_file(item: os.DirEntry) -> bool:
+    try:
+        return item.is_file()
+    except OSError:  # a link that leads to itself
+        return False

@@ -8,6 +8,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from seesaw_d2.data.files import first_few, warn_once
+from seesaw_d2.data.outlines import outline
 from seesaw_d2.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,9 @@ logger = logging.getLogger(__name__)
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
-_DEEP_MODES = ("I", "F")
+DEEP_MODES = ("I", "F")
+# Formats that Pillow has other programs draw.
+_PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
 
 
 def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> None:
@@ -35,9 +38,9 @@ def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> No
         DataError: a file is no image (unless ``skip``), or one has another size than annotated.
     """
     # Ceiling, so that no more are opened.
-    opened = records[:: -(-len(records) // MAX_OPENED) or 1]
+    opened = outline(records)[:: -(-len(records) // MAX_OPENED) or 1]
     with ThreadPoolExecutor(_THREADS) as pool:
-        headers = list(pool.map(lambda record: _header(record["file_name"], _annotated_size(record)), opened))
+        headers = list(pool.map(lambda record: read_header(record["file_name"], _annotated_size(record)), opened))
     unreadable, other_size, deep = [], [], []
     for record, (found, mode) in zip(opened, headers, strict=True):
         path, expected = record["file_name"], _annotated_size(record)
@@ -45,7 +48,7 @@ def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> No
             unreadable.append(f"{path} ({type(found).__name__}: {found})")
         elif None not in expected and found != expected:
             other_size.append(f"{path} (annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]})")
-        elif mode.startswith(_DEEP_MODES):
+        elif mode.startswith(DEEP_MODES):
             deep.append(path)
     if unreadable and not skip:
         raise DataError(
@@ -69,10 +72,12 @@ def _annotated_size(record: dict[str, Any]) -> tuple[int | None, int | None]:
     return record.get("width"), record.get("height")
 
 
-def _header(path: str, expected: tuple[int | None, int | None]) -> tuple[tuple[int, int] | Exception, str]:
+def read_header(path: str, expected: tuple[int | None, int | None]) -> tuple[tuple[int, int] | Exception, str]:
     """Size (width, height) as Detectron2 will see it and PIL's mode, or what went wrong."""
     try:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
+            if image.format in _PROGRAMS:
+                raise ValueError(f"a program ({_PROGRAMS[image.format]}), which Pillow would start an interpreter for")
             width, height = image.size
             # A PNG's EXIF data may lie behind the pixels, and asking for them decodes those: only where it may matter.
             quick = image.format != "PNG" or "exif" in image.info

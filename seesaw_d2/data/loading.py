@@ -1,23 +1,23 @@
-"""Data loaders: Detectron2's own, around checked data."""
+"""Data loaders around checked data."""
 
-import itertools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
-    DatasetMapper,
     build_detection_test_loader,
     build_detection_train_loader,
 )
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
-    load_proposals_into_dataset,
     print_instances_class_histogram,
 )
 from detectron2.utils import comm
+from torch.utils.data import Sampler
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.analysis import analyze_sampling
@@ -25,45 +25,86 @@ from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.files import first_few, warn_once
 from seesaw_d2.data.image_files import missing_files, missing_folders
 from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.data.outlines import join, kept, outline, take
+from seesaw_d2.data.proposals import load_proposals
+from seesaw_d2.data.resizing import build_mapper
 from seesaw_d2.data.sampling import REPEATED, build_sampler
 from seesaw_d2.data.statistics import training_frequency_groups
+from seesaw_d2.data.streams import EpochStream
+from seesaw_d2.data.train_loader import TrainLoader, digest_of
 from seesaw_d2.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
-Records = list[dict[str, Any]]
+Records = Sequence[dict[str, Any]]
 
 
-def build_train_loader(cfg: CfgNode, *, mapper=None, sampler=None, records: Records | None = None, **kwargs):
-    """Detectron2's training loader of DATASETS.TRAIN: its sampler, its mapper, its batches.
+def build_train_loader(
+    cfg: CfgNode,
+    *,
+    mapper=None,
+    sampler: Sampler | None = None,
+    records: Records | None = None,
+    aspect_ratio_grouping: bool | None = None,
+    **options,
+):
+    """The training loader of DATASETS.TRAIN: what Detectron2's gives, in an order that can be entered anywhere.
 
     Args:
-        cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded.
+        cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded. SEED decides
+            order and augmentation; with -1 a seed is drawn, the same in every process, from numpy's global generator.
         mapper: in place of Detectron2's DatasetMapper.
-        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe.
+        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe. One that is no
+            ``EpochStream``, and those that Detectron2's main branch alone has, go to Detectron2's own loader.
         records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
-        kwargs: of Detectron2's ``build_detection_train_loader``, in place of what the config says.
+        aspect_ratio_grouping: in place of DATALOADER.ASPECT_RATIO_GROUPING.
+        options: further ones of PyTorch's ``DataLoader``.
 
     Returns:
-        An endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
-        over all ranks.
+        A ``TrainLoader``: an endless iterable of batches, lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
+        over all ranks. (Detectron2's own loader in the cases named above.)
 
     Raises:
-        DataError: see ``load_training_dicts``; while iterating, an image cannot be decoded or has another
-            size than annotated.
+        DataError: see ``load_training_dicts``; an image has no width or height to group it by; while iterating, an
+            image cannot be decoded or has another size than annotated.
     """
     dataset = load_training_dicts(cfg) if records is None else records
-    mapper = DatasetMapper(cfg, is_train=True) if mapper is None else mapper
+    mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if sampler is None:
-        sampler = build_sampler(cfg, dataset)
+        sampler = build_sampler(cfg, dataset, cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
         _log_sampling(cfg, dataset)
-    if cfg.DATALOADER.SKIP_BAD_IMAGES:
+    grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
+    groups = _aspect_groups(dataset) if grouping else None
+    digest = digest_of(dataset)
+    if isinstance(dataset, list):
         # One serialized copy for the loader and for the replacements.
         dataset = DatasetFromList(dataset, copy=False)
-        mapper = ReplacingMapper(mapper, dataset)
-    else:
-        mapper = CheckedMapper(mapper)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler, **kwargs)
+    mapper = ReplacingMapper(mapper, dataset) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
+    if not isinstance(sampler, EpochStream):
+        name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
+        logger.warning(f"{name}: the order of the images starts anew in a resumed training")
+        return build_detection_train_loader(
+            cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
+        )
+    return TrainLoader(
+        dataset,
+        mapper,
+        sampler,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        groups=groups,
+        digest=digest,
+        **{"num_workers": cfg.DATALOADER.NUM_WORKERS, **options},
+    )
+
+
+def _aspect_groups(records: Records) -> np.ndarray:
+    """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
+    try:
+        return np.array([record["width"] > record["height"] for record in outline(records)], dtype=np.int64)
+    except KeyError as error:
+        raise DataError(
+            f"a training image has no {error}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
+        ) from None
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
@@ -96,9 +137,9 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
     records = load_dataset(name)
     if cfg.MODEL.LOAD_PROPOSALS:
         index = list(cfg.DATASETS.TEST).index(name)
-        records = load_proposals_into_dataset(records, cfg.DATASETS.PROPOSAL_FILES_TEST[index])
+        records = load_proposals(list(records), cfg.DATASETS.PROPOSAL_FILES_TEST[index])
     records = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
-    mapper = DatasetMapper(cfg, is_train=False) if mapper is None else mapper
+    mapper = build_mapper(cfg, is_train=False) if mapper is None else mapper
     mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
     return build_detection_test_loader(records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
@@ -119,22 +160,23 @@ def load_training_dicts(cfg: CfgNode) -> Records:
         part = load_dataset(name)
         check_trainable(cfg, name, part)
         if cfg.MODEL.LOAD_PROPOSALS:
-            part = load_proposals_into_dataset(part, cfg.DATASETS.PROPOSAL_FILES_TRAIN[index])
+            part = load_proposals(list(part), cfg.DATASETS.PROPOSAL_FILES_TRAIN[index])
         parts.append(part)
-    records = list(itertools.chain.from_iterable(parts))
+    records = join(parts)
     records = without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
     records = trained_records(cfg, records)
     check_any_left(records, names)
     classes = class_names(names[0])
     if classes:
-        print_instances_class_histogram(records, classes)
+        print_instances_class_histogram(outline(records), classes)
     return records
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
     """The records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        all_records = outline(records)
+        records = kept(records, filter_images_with_only_crowd_annotations(all_records), all_records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
         records = filter_images_with_few_keypoints(records, cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE)
     return records
@@ -161,7 +203,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
     if not cfg.MODEL.MASK_ON:
         return
     maskless, encoded = [], []
-    for record in records:
+    for record in outline(records):
         for item in record["annotations"]:
             if not item.get("iscrowd", 0):
                 segmentation = item.get("segmentation")
@@ -199,4 +241,5 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
         raise DataError(f"{found}. Nothing is left")
     warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
     gone = set(missing)
-    return [record for record in records if record["file_name"] not in gone]
+    there = [index for index, record in enumerate(outline(records)) if record["file_name"] not in gone]
+    return take(records, there)

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
-from seesaw_d2.data.annotations import FORMATS, AnnotationFile, read_annotations
+from seesaw_d2.data.annotations import FORMATS, AnnotationFile
 from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
+from seesaw_d2.data.compiled import CompiledFile, open_annotations
 from seesaw_d2.data.files import absolute_path
 from seesaw_d2.errors import ConfigError
 
@@ -30,9 +31,9 @@ class DatasetEntry:
     # "lvis", "coco" or "auto"
     format: str = "auto"
 
-    def load(self) -> list[dict[str, Any]]:
+    def load(self) -> Sequence[dict[str, Any]]:
         """Detectron2's dataset dicts; the categories go to the metadata."""
-        file = read_annotations(self.json_file, self.format)
+        file = open_annotations(self.json_file, self.format)
         metadata = MetadataCatalog.get(self.name)
         if isinstance(metadata, LazyMetadata):
             metadata.set_categories(file)
@@ -86,11 +87,11 @@ class LazyMetadata(Metadata):
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
-            self.set_categories(read_annotations(self.json_file, self.dataset_format))
+            self.set_categories(open_annotations(self.json_file, self.dataset_format))
             return self.__dict__[key]
         return super().__getattr__(key)
 
-    def set_categories(self, file: AnnotationFile) -> None:
+    def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
         # Past __setattr__, which would ask for the old values first and so read the file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
@@ -125,7 +126,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)
 
 
-def _check_free(entry: DatasetEntry, where: str) -> None:
+def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
     if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
         return
     other = _registered.get(entry.name)

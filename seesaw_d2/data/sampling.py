@@ -10,14 +10,18 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
+from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.streams import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
 
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
+SUBSET = "RandomSubsetTrainingSampler"
 # Those whose epoch has a length, see ``epoch_length``.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted), and this project's.
-SAMPLERS = (*WITH_EPOCHS, "RandomSubsetTrainingSampler")
+# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted; their order starts anew
+# in a resumed training), and this project's.
+SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
 ROUNDINGS = ("stochastic", "ceil")
 
@@ -53,22 +57,34 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
         rounding: "stochastic" or "ceil".
         options: further ones of Detectron2's ``repeat_factors_from_category_frequency``.
     """
-    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(records, threshold, **options)
+    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(outline(records), threshold, **options)
     return factors.ceil() if rounding == "ceil" else factors
 
 
-def build_sampler(cfg: CfgNode, records):
-    """A sampler by category, or that of repeat factors rounded up; None where Detectron2 builds the right one."""
-    if cfg.DATALOADER.SAMPLER_TRAIN == CLASS_AWARE:
-        return ClassAwareSampler(records)
-    if cfg.DATALOADER.SAMPLER_TRAIN == SQUARE_ROOT:
-        return SquareRootSampler(records)
-    if cfg.DATALOADER.SAMPLER_TRAIN == PROGRESSIVE:
-        return ProgressivelyBalancedSampler(records, length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH)
-    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED or cfg.DATALOADER.REPEAT_ROUNDING != "ceil":
-        return None
-    # Its seed is drawn from the generators that SEED sets, and is the same in every process.
-    return RepeatFactorTrainingSampler(_configured_factors(cfg, records))
+def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
+    """The sampler that DATALOADER.SAMPLER_TRAIN names, as a stream that can be entered anywhere.
+
+    Args:
+        cfg: with it DATALOADER.REPEAT_THRESHOLD, REPEAT_ROUNDING and RANDOM_SUBSET_RATIO.
+        records: dataset dicts.
+        seed: of the stream, the same in every process.
+
+    Returns:
+        None for those that only Detectron2's own loader knows (``MAIN_SAMPLERS``).
+    """
+    node = cfg.DATALOADER
+    builders = {
+        UNIFORM: lambda: UniformStream(len(records), seed=seed),
+        REPEATED: lambda: RepeatFactorStream(_configured_factors(cfg, records), seed=seed),
+        SUBSET: lambda: SubsetStream(len(records), node.RANDOM_SUBSET_RATIO, seed_shuffle=seed, seed_subset=seed),
+        CLASS_AWARE: lambda: ClassAwareSampler(records, seed=seed),
+        SQUARE_ROOT: lambda: SquareRootSampler(records, seed=seed),
+        PROGRESSIVE: lambda: ProgressivelyBalancedSampler(
+            records, length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH, seed=seed
+        ),
+    }
+    build = builders.get(node.SAMPLER_TRAIN)
+    return None if build is None else build()
 
 
 def epoch_length(cfg: CfgNode, records) -> float:

@@ -110,22 +110,34 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
     """Positions of annotations with a polygon of which a coordinate is not a number."""
 
     def types(items) -> set[type]:
-        polygons = (item["segmentation"] for item in items if type(item.get("segmentation")) is list)
-        return set(map(type, itertools.chain.from_iterable(itertools.chain.from_iterable(polygons))))
+        polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
+        # A list in between: a chain of chains takes twice as long.
+        return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
 
     if types(annotations) <= NUMBERS:
         return []
     return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
 
 
-def _with_far_coordinates(annotations: list[dict[str, Any]], sizes: np.ndarray) -> list[int]:
-    """Positions of annotations with a polygon that reaches too far. Compares as Python does: integers may be huge."""
-    bad = []
-    for index, (item, limit) in enumerate(zip(annotations, (FAR * sizes.max(axis=1)).tolist(), strict=True)):
+def _with_far_coordinates(annotations: list[dict[str, Any]], sizes: np.ndarray) -> np.ndarray:
+    """Positions of annotations with a polygon that reaches too far."""
+    owners, parts = [], []
+    for index, item in enumerate(annotations):
         segmentation = item.get("segmentation")
-        if type(segmentation) is list and any(min(p) < -limit or max(p) > limit for p in segmentation):
-            bad.append(index)
-    return bad
+        if type(segmentation) is list:
+            parts += segmentation
+            owners += [index] * len(segmentation)
+    if not parts:
+        return np.zeros(0, dtype=np.int64)
+    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    try:
+        values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, lengths.sum())
+    except OverflowError:  # an integer beyond float64
+        values = float_array(list(itertools.chain.from_iterable(parts)))
+    starts = np.cumsum(lengths) - lengths
+    reach = np.maximum(np.maximum.reduceat(values, starts), -np.minimum.reduceat(values, starts))
+    owner = np.array(owners)
+    return np.unique(owner[~(reach <= FAR * sizes.max(axis=1)[owner])])
 
 
 def _refuse_far(annotations: list[dict[str, Any]], field: str, bad, path: str) -> None:

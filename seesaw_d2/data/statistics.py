@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.files import fingerprint, warn_once
+from seesaw_d2.data.outlines import outline
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class CategoryStatistics:
             DataError: a category index is not in [0, C).
         """
         categories, images = [], []
-        for index, record in enumerate(dicts):
+        for index, record in enumerate(outline(dicts)):
             found = [item["category_id"] for item in record.get("annotations", ()) if not item.get("iscrowd", 0)]
             categories += found
             images += [index] * len(found)
@@ -125,7 +126,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
         names = class_names(name)
         if names is None:
             largest = max(
-                (item["category_id"] for record in dicts for item in record.get("annotations", ())), default=0
+                (item["category_id"] for record in outline(dicts) for item in record.get("annotations", ())), default=0
             )
             names = list(map(str, range(largest + 1)))
         _cache[key] = CategoryStatistics.from_dataset_dicts(dicts, len(names), names)

@@ -10,6 +10,7 @@ from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
 from seesaw_d2.data.image_headers import check_headers
 from seesaw_d2.data.loading import check_any_left, check_trainable, trained_records, without_missing_images
+from seesaw_d2.data.resizing import validate_resizing
 from seesaw_d2.data.statistics import CategoryStatistics, dataset_statistics, frequency_groups
 from seesaw_d2.errors import ConfigError
 
@@ -30,6 +31,7 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
         DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
             no object to train on.
     """
+    validate_resizing(cfg)
     used = used_datasets(cfg, training=training, classification=False)
     some_left: list[dict] = []
 

@@ -73,6 +73,6 @@ def test_deep_images(records, tmp_path, caplog, suffix, dtype):
 def test_large_data_sets_are_sampled(records, monkeypatch, limit, opened):
     monkeypatch.setattr(image_headers, "MAX_OPENED", limit)
     seen = []
-    monkeypatch.setattr(image_headers, "_header", lambda path, size: (seen.append(path), (size, "RGB"))[1])
+    monkeypatch.setattr(image_headers, "read_header", lambda path, size: (seen.append(path), (size, "RGB"))[1])
     check_headers(records, "toy", skip=False)
     assert sorted(seen) == [records[index]["file_name"] for index in opened]

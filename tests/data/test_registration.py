@@ -3,6 +3,7 @@ import os
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 
 from seesaw_d2.data import dataset_statistics, load_dataset, register_datasets
 from seesaw_d2.errors import ConfigError, DataError
@@ -119,3 +120,16 @@ def test_built_in_lvis_is_read_with_its_own_ids(tmp_path, monkeypatch):
     monkeypatch.setitem(metadata.__dict__, "json_file", write(tmp_path, toy_data(), "other.json"))
     classes = {item["category_id"] for item in load_dataset("lvis_v1_test_dev")[0]["annotations"]}
     assert classes == {2, 6}
+
+
+def test_detectron2s_own_registration_stays_below_the_image_folder(tmp_path):
+    """Its loader joins whatever the file names with the folder, so that an absolute path leads anywhere."""
+    for name in ("../0.jpg", "/etc/passwd"):
+        data = toy_data()
+        data["images"][1]["file_name"] = name
+        registered = f"{tmp_path}{name}"
+        register_coco_instances(registered, {}, write(tmp_path, data), str(tmp_path / "images"))
+        with pytest.raises(DataError, match=rf"toy\.json: image files must lie below .*{name}"):
+            load_dataset(registered)
+    register_coco_instances(f"{tmp_path}/right", {}, write(tmp_path, toy_data()), f"{tmp_path}/images/")
+    assert len(load_dataset(f"{tmp_path}/right")) == len(toy_data()["images"])

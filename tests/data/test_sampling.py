@@ -13,6 +13,7 @@ from seesaw_d2.data import build_train_loader, frequency_groups, load_training_d
 from seesaw_d2.data.analysis import SAMPLINGS, analyze_sampling
 from seesaw_d2.data.dealing import deal_images, read_category_counts
 from seesaw_d2.data.sampling import build_sampler, category_repeat_factors, image_repeat_factors, validate_sampling
+from seesaw_d2.data.streams import UniformStream
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.toy import entry, make_cfg, toy_data, write, write_images
 from tests.shared import shared_path
@@ -155,7 +156,7 @@ def test_the_loader_draws_by_the_configured_rounding(toy_cfg, caplog):
 def test_uniform_sampling_never_repeats(toy_cfg, caplog):
     toy_cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
     toy_cfg.DATALOADER.REPEAT_ROUNDING = "ceil"
-    assert build_sampler(toy_cfg, load_training_dicts(toy_cfg)) is None
+    assert type(build_sampler(toy_cfg, load_training_dicts(toy_cfg), seed=0)) is UniformStream
     with caplog.at_level("INFO"):
         loader = iter(build_train_loader(toy_cfg))
     drawn = [sample["image_id"] for sample in itertools.chain.from_iterable(next(loader) for _ in range(5))]

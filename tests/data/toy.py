@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from detectron2.config import get_cfg
 from PIL import Image
+from pycocotools import mask as mask_utils
 
 from seesaw_d2.config import add_seesaw_config
 
@@ -35,6 +36,26 @@ def toy_data(num_images: int = 4) -> dict:
     annotations.append({"id": 99, "image_id": 10, "category_id": 3, **square(42, 20, 12)})
     categories = [{"id": 7, "name": "seven"}, {"id": 3, "name": "three"}]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def everything() -> dict:
+    """COCO format: all that an object can be, polygons, run lengths of both kinds, none, a crowd, no area."""
+    data = toy_data()
+    data["images"].reverse()
+    runs = {"size": [40, 60], "counts": [100, 20, 2280]}
+    text = {"size": [40, 60], "counts": mask_utils.frPyObjects(runs, 40, 60)["counts"].decode()}
+    others = [
+        {"segmentation": runs, "iscrowd": 1},
+        {"segmentation": text, "iscrowd": 0},
+        {"segmentation": [*square(1, 1, 5)["segmentation"], *square(9, 9, 5)["segmentation"]]},
+        {"segmentation": []},
+        {"segmentation": None},
+        {"bbox": [1, 1, 0, 5]},
+        {"bbox": [0.1, 1 / 3, 5, 7.25]},
+    ]
+    for number, other in enumerate(others):
+        data["annotations"].append({"id": 500 + number, "image_id": 12, "category_id": 7, **square(3, 3, 9), **other})
+    return data
 
 
 def write(folder: Path, data, name: str = "toy.json") -> str:

@@ -18,7 +18,12 @@ def focal(logits, labels, gamma, alpha, avg_factor, class_weights=None):
     return loss
 
 
-def class_balanced_weights(counts, beta):
-    """(1 - β) / (1 - β^n) (equation 8), scaled so that they sum to C (section 5)."""
-    weights = [(1 - beta) / (1 - beta ** max(count, 1)) for count in counts]
-    return [weight * len(counts) / sum(weights) for weight in weights]
+def class_balanced_weights(counts, beta, background):
+    """(1 - β) / (1 - β^n) (equation 8), scaled so that they sum to C (section 5); beside background, which has no n,
+    so that the instances' weights sum to their number."""
+    counts = [max(count, 1) for count in counts]
+    weights = [(1 - beta) / (1 - beta**count) for count in counts]
+    total = len(counts) / sum(weights)
+    if background:
+        total = sum(counts) / sum(count * weight for count, weight in zip(counts, weights, strict=True))
+    return [weight * total for weight in weights]

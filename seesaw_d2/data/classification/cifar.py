@@ -1,26 +1,18 @@
 """CIFAR-10 and CIFAR-100 from a local copy of their Python version (Krizhevsky, 2009)."""
 
 import os
-import pickle
 from typing import Any
 
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.unpickling import load_plain_pickle
 
 # By the label's key in the files: training files, test files, file of names and the key in it.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
-}
-# All that a file of arrays in plain containers needs.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
 }
 
 
@@ -37,35 +29,41 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
     label_key = "labels" if os.path.exists(os.path.join(folder, "batches.meta")) else "fine_labels"
     train, test, meta, names_key = _LAYOUTS[label_key]
     names = _get(_load(folder, meta), names_key, folder, meta)
+    if not isinstance(names, list):
+        raise DataError(f"{os.path.join(folder, meta)}: expected a list of class names, found {type(names).__name__}")
     arrays, labels = [], []
     for name in train if split == "train" else test:
-        content = _load(folder, name)
-        data = np.asarray(_get(content, "data", folder, name), dtype=np.uint8)
-        arrays.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        labels.append(np.asarray(_get(content, label_key, folder, name), dtype=np.int64))
+        images, classes = _batch(folder, name, label_key, len(names))
+        arrays.append(images)
+        labels.append(classes)
     return LabelledSet(np.concatenate(labels), tuple(map(str, names)), arrays=np.concatenate(arrays))
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Arrays and plain containers only: a pickle can otherwise run any code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"holds {module}.{name}")
-        return super().find_class(module, name)
+def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    content = _load(folder, name)
+    data, labels = _get(content, "data", folder, name), _get(content, label_key, folder, name)
+    path = os.path.join(folder, name)
+    try:
+        images = np.asarray(data, dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = np.asarray(labels, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: expected images of 3 x 32 x 32 bytes and integer labels: {error}") from None
+    if labels.shape != images.shape[:1] or ((labels < 0) | (labels >= num_classes)).any():
+        raise DataError(f"{path}: expected a label in [0, {num_classes - 1}] for each of {len(images)} images")
+    return images, labels
 
 
 def _load(folder: str, name: str) -> dict[str, Any]:
     path = os.path.join(folder, name)
     try:
         with open(path, "rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
+            return load_plain_pickle(file)
     except OSError as error:
         raise DataError(
             f"{path}: expected a file of CIFAR's Python version (cifar-10-batches-py or cifar-100-python): "
             f"{error.strerror or error}"
         ) from None
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # pickle raises many types
         raise DataError(f"{path}: not a file of CIFAR's Python version: {error}") from None
 
 

@@ -16,6 +16,8 @@ from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
 
+# A number of classes is a list of as many names: more would only be a mistake that fills the memory.
+MAX_CLASSES = 1_000_000
 # The key that says where the images come from -> further keys that it needs, and those that it takes.
 SOURCES = {
     "LIST": (("IMAGES", "CLASSES"), ()),
@@ -155,8 +157,11 @@ def _classes(value: Mapping, where: str) -> int | str:
     classes = value["CLASSES"]
     if isinstance(classes, str):
         return _existing(value, "CLASSES", where, is_file=True)
-    if type(classes) is not int or classes < 1:
-        raise ConfigError(f"{where}.CLASSES: expected how many classes there are or a file of names, found {classes!r}")
+    if type(classes) is not int or not 1 <= classes <= MAX_CLASSES:
+        raise ConfigError(
+            f"{where}.CLASSES: expected how many classes there are, 1 to {MAX_CLASSES}, or a file of names, found "
+            f"{classes!r}"
+        )
     return classes
 
 

@@ -5,6 +5,7 @@ N images, C classes.
 
 import csv
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.files import first_few, load_json_object
 from seesaw_d2.data.image_files import leads_outside
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.regular_files import irregular
 
 # What Pillow reads, by the ending of the name; other files in an image folder are passed over.
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -46,10 +48,13 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     Arguments and errors are those of ``read_list``.
     """
     reader = csv.DictReader(_lines(path))
-    missing = {"path", "label"} - set(reader.fieldnames or ())
-    if missing:
-        raise DataError(f"{path}: expected a header with the columns path and label, found {reader.fieldnames}")
-    rows = [(reader.line_num, row["path"] or "", row["label"] or "") for row in reader]
+    try:
+        missing = {"path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path}: expected a header with the columns path and label, found {reader.fieldnames}")
+        rows = [(reader.line_num, row["path"] or "", row["label"] or "") for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: expected a CSV file: {error}") from None
     return _labelled(path, images, names, rows)
 
 
@@ -105,21 +110,23 @@ def _labelled(path, images, names, rows: Iterable[tuple[int, str, str]], unit="l
     files, labels = [], []
     for number, file, label in rows:
         where = f"{path}, {unit} {number}"
-        if not file or leads_outside(file):
-            raise DataError(f"{where}: expected an image file below {images}, found {file!r}")
+        if not isinstance(file, str) or not file or leads_outside(file):
+            raise DataError(f"{where}: expected an image file below {images}, found {reprlib.repr(file)}")
         index = index_of[label] if label in index_of else _integer(label)
         if index is None or not 0 <= index < len(names):
-            raise DataError(f"{where}: expected a label in [0, {len(names) - 1}], found {label!r}")
+            raise DataError(f"{where}: expected a label in [0, {len(names) - 1}], found {reprlib.repr(label)}")
         files.append(os.path.join(images, file))
         labels.append(index)
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 
 def _integer(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _lines(path: str) -> list[str]:
+    if irregular(path):
+        raise DataError(f"{path}: expected a text file, found {irregular(path)}")
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read().splitlines()

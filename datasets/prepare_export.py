@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Makes a data set of what a labelling tool (Label Studio, CVAT, Roboflow) exports as COCO; see docs/own-data.md.
+
+    python datasets/prepare_export.py my_export/result.json --output my_data
+    python datasets/prepare_export.py my_export/train/_annotations.coco.json \
+        --val my_export/valid/_annotations.coco.json --images my_export --output my_data
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+
+from seesaw_d2.data.exports import prepare_export
+from seesaw_d2.errors import SeesawError
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("export", type=Path, help="annotation file in COCO's format")
+    parser.add_argument("--output", type=Path, required=True, help="folder for train.json, val.json and dataset.yaml")
+    parser.add_argument("--images", type=Path, help="folder below which the images lie (default: the export's)")
+    parser.add_argument("--val", type=Path, help="annotation file of the validation images, if the export has one")
+    parser.add_argument("--val-share", type=float, default=0.2, help="else the share of images that is split off")
+    parser.add_argument("--seed", type=int, default=0, help="of that split")
+    args = parser.parse_args(arguments)
+    try:
+        done = prepare_export(
+            args.export, args.output, images=args.images, val=args.val, val_share=args.val_share, seed=args.seed
+        )
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for note in done.notes:
+        print(f"note       {note}")
+    for split, count in done.num_images.items():
+        print(f"{split:10} {count} images")
+    absent = [name for name, (train, val) in done.category_images.items() if not (train and val)]
+    print(f"categories {len(done.category_images)}")
+    if absent:
+        print(f"           without an image in training or validation: {', '.join(absent)}")
+    print(f"config     {done.config}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Where compiled annotation files lie: one folder for each content, written once, then only mapped.
+
+The folder is ``annotations`` below ``$SEESAW_D2_CACHE``, by default ``$XDG_CACHE_HOME/seesaw_d2`` or
+``~/.cache/seesaw_d2``. An empty ``SEESAW_D2_CACHE`` switches it off. What is there is never believed: a folder is used
+only if it was made by this version of the format, for this content, and every file in it has the size that it says.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.annotations import AnnotationFile, read_annotations
+from seesaw_d2.data.compiled.records import CompiledRecords
+from seesaw_d2.data.compiled.tables import ARRAYS, Tables, make_tables
+from seesaw_d2.data.files import collected_warnings, fingerprint, first_few, no_garbage_collection, warn_once
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# Bytes of an annotation file from which on it is compiled; below, parsing takes a second.
+MIN_SIZE = 50_000_000
+VERSION = 1  # of the format; another one is another folder
+_META = "meta.json"
+_opened: dict[tuple, "CompiledFile"] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledFile:
+    """A checked annotation file without its entries; see ``AnnotationFile``."""
+
+    path: str
+    format: str
+    category_ids: list[int]
+    category_names: list[str]
+    has_annotations: bool
+    tables: Tables
+
+    def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
+        """As ``AnnotationFile.to_dataset_dicts``, each record made when it is asked for."""
+        contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
+        used = np.unique(self.tables["category"]).tolist()
+        unknown = [self.category_ids[index] for index in used if self.category_ids[index] not in contiguous]
+        if unknown:
+            raise DataError(f"{self.path}: categories without an index: ids {first_few(unknown)}")
+        categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
+        return CompiledRecords(self.tables, image_root, categories, has_annotations=self.has_annotations)
+
+
+def open_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile | CompiledFile:
+    """Read and check an annotation file; a large one from what an earlier call has made of it.
+
+    Args:
+        path, dataset_format: as in ``read_annotations``.
+
+    Raises:
+        DataError: as ``read_annotations``.
+    """
+    cache = cache_folder()
+    if cache is None or not os.path.isfile(path) or os.path.getsize(path) < MIN_SIZE:
+        return read_annotations(path, dataset_format)
+    seen = (os.path.abspath(path), dataset_format, fingerprint(path))
+    if seen not in _opened:
+        _opened[seen] = _from_cache(path, dataset_format, cache)
+    return _opened[seen]
+
+
+def cache_folder() -> str | None:
+    """The folder of compiled files; None where there is to be none."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
+    return os.path.join(os.path.abspath(root), "annotations") if root else None
+
+
+def _from_cache(path: str, dataset_format: str, cache: str) -> CompiledFile:
+    folder = os.path.join(cache, _key(path, dataset_format))
+    found = _load(folder, path)
+    if found is not None:
+        return found
+    try:
+        os.makedirs(cache, exist_ok=True)
+        # Of processes that start together one compiles; the others wait for what it makes.
+        with _locked(f"{folder}.lock"):
+            return _load(folder, path) or _compile(path, dataset_format, folder)
+    except OSError as error:  # read-only or full: this process alone, then
+        warn_once(
+            logger,
+            f"{cache}: {error.strerror or error}: the compiled annotations of {path} are not kept, and every process "
+            "parses it for itself; SEESAW_D2_CACHE names another folder",
+        )
+        return _compile(path, dataset_format, None)
+
+
+def _key(path: str, dataset_format: str) -> str:
+    """What a compiled file is named by: content, and how it is read."""
+    digest = hashlib.sha256(f"{VERSION} {dataset_format}\n".encode())
+    with open(path, "rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def _compile(path: str, dataset_format: str, folder: str | None) -> CompiledFile:
+    """Parse, and write the arrays to the folder; None keeps them in memory."""
+    logger.info(f"{path}: parsing and checking; the next start will take what is made of it from {folder}")
+    with no_garbage_collection(), collected_warnings() as warnings:
+        file = read_annotations(path, dataset_format)
+        tables = {key: np.ascontiguousarray(value, ARRAYS[key]) for key, value in make_tables(file).items()}
+    meta = {
+        "version": VERSION,
+        "path": path,
+        "format": file.format,
+        "category_ids": file.category_ids,
+        "category_names": file.category_names,
+        "has_annotations": file.annotations is not None,
+        "warnings": warnings,
+        "shapes": {key: list(array.shape) for key, array in tables.items()},
+    }
+    if folder is None:
+        return _compiled_file(meta, path, tables)
+    del file
+    _write(folder, meta, tables)
+    return _load(folder, path) or _compiled_file(meta, path, tables)
+
+
+def _write(folder: str, meta: dict[str, Any], tables: Tables) -> None:
+    """All at once: under another name, then renamed."""
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix="tmp-")
+    try:
+        for key, array in tables.items():
+            np.save(os.path.join(temporary, f"{key}.npy"), array, allow_pickle=False)
+        with open(os.path.join(temporary, _META), "w") as file:
+            json.dump(meta, file)
+        shutil.rmtree(folder, ignore_errors=True)  # what was there could not be used
+        os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _load(folder: str, path: str) -> CompiledFile | None:
+    """The compiled file of a folder; None if it is not there, torn, or something else."""
+    try:
+        with open(os.path.join(folder, _META)) as file:
+            meta = json.load(file)
+        tables = MappedTables(folder)
+        shapes = {key: list(array.shape) for key, array in tables.items()}
+        if meta["version"] != VERSION or meta["shapes"] != shapes or not _consistent(tables):
+            return None
+        found = _compiled_file(meta, path, tables)
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return None
+    for message in meta["warnings"]:
+        warn_once(logger, message.replace(meta["path"], path))
+    return found
+
+
+def _compiled_file(meta: dict[str, Any], path: str, tables: Tables) -> CompiledFile:
+    fields = (meta[key] for key in ("format", "category_ids", "category_names", "has_annotations"))
+    return CompiledFile(path, *fields, tables)
+
+
+def _consistent(tables: Tables) -> bool:
+    """Whether what the ends point to is there, so that no index leads outside."""
+    pairs = [("name_end", "names"), ("object_end", "category"), ("part_end", "polygon_end")]
+    pairs += [("polygon_end", "coordinates"), ("runs_end", "runs")]
+    return all(int(tables[ends][-1] if len(tables[ends]) else 0) == len(tables[of]) for ends, of in pairs)
+
+
+class MappedTables(dict):
+    """The arrays of a folder, mapped into memory. A pickle of it is the folder's name."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        for key, kind in ARRAYS.items():
+            array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
+            if array.dtype != np.dtype(kind):
+                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
+            # A plain array: what np.memmap adds costs time at every slice.
+            self[key] = array.view(np.ndarray)
+
+    def __reduce__(self):
+        return MappedTables, (self._folder,)
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Alone among processes; the lock of one that died is free."""
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,111 @@
+"""An annotation file as arrays.
+
+Shapes: I images, N objects that are trained on, in the order of their images, K categories. An array named ``*_end``
+says where each entry's part of another array ends; it begins where the one before ends.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.data.annotations import AnnotationFile
+
+# What an object's segmentation is. "text" and "bytes" are run lengths, as the file has them or compressed here.
+NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
+ABSENT = -1  # of a flag
+ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+
+# Name -> type. Those of the second part have one row for each object.
+ARRAYS = {
+    "image_id": "i8",
+    "height": "i8",
+    "width": "i8",
+    "name_end": "i8",
+    "names": "u1",
+    "object_end": "i8",
+    **{f"{key}_end": "i8" for key in ID_LISTS},
+    **{f"{key}_given": "?" for key in ID_LISTS},
+    **dict.fromkeys(ID_LISTS, "i8"),
+    "bbox": "f8",
+    "category": "i4",
+    "crowd": "i1",
+    "kind": "i1",
+    "part_end": "i8",
+    "runs_end": "i8",
+    # of the polygons: where their coordinates end; x, y, x, y, ...; and the run lengths' characters
+    "polygon_end": "i8",
+    "coordinates": "f8",
+    "runs": "u1",
+}
+
+Tables = dict[str, np.ndarray]
+
+
+def make_tables(file: AnnotationFile) -> Tables:
+    """The arrays of a checked annotation file: what ``AnnotationFile.to_dataset_dicts`` has, and no more."""
+    names = [name.encode() for name in file.image_files]
+    tables = {
+        **{key: np.array([image[key] for image in file.images], np.int64) for key in ("height", "width")},
+        "image_id": np.array([image["id"] for image in file.images], np.int64),
+        "name_end": _ends(map(len, names), len(names)),
+        "names": _characters(names),
+    }
+    for key in ID_LISTS:
+        lists = [image.get(key) if file.format == "lvis" else None for image in file.images]
+        tables[f"{key}_given"] = np.array([value is not None for value in lists])
+        tables[f"{key}_end"] = _ends((len(value or ()) for value in lists), len(lists))
+        tables[key] = np.array(list(itertools.chain.from_iterable(value or () for value in lists)), np.int64)
+    return tables | _object_tables(file, tables["image_id"])
+
+
+def _object_tables(file: AnnotationFile, image_ids: np.ndarray) -> Tables:
+    usable = itertools.compress(file.annotations or (), file.has_area.tolist())
+    objects = list(usable)
+    owner = np.searchsorted(image_ids, np.array([item["image_id"] for item in objects], np.int64))
+    order = np.argsort(owner, kind="stable")
+    objects = [objects[index] for index in order.tolist()]
+    category = np.array([item["category_id"] for item in objects], np.int64)
+    segmentations = [item.get("segmentation") for item in objects]
+    kind, runs = _run_lengths(segmentations)
+    polygons = [value if kind == POLYGONS else () for value, kind in zip(segmentations, kind.tolist(), strict=True)]
+    parts = list(itertools.chain.from_iterable(polygons))
+    ends = _ends(map(len, parts), len(parts))
+    total = int(ends[-1]) if len(ends) else 0
+    return {
+        "object_end": np.cumsum(np.bincount(owner, minlength=len(image_ids))),
+        "bbox": np.array([item["bbox"] for item in objects], np.float64).reshape(-1, 4),
+        "category": np.searchsorted(np.array(file.category_ids, np.int64), category).astype(np.int32),
+        "crowd": np.array([item.get("iscrowd", ABSENT) for item in objects], np.int8),
+        "kind": kind,
+        "part_end": _ends(map(len, polygons), len(polygons)),
+        "polygon_end": ends,
+        "coordinates": np.fromiter(itertools.chain.from_iterable(parts), np.float64, total),
+        "runs_end": _ends(map(len, runs), len(runs)),
+        "runs": _characters(runs),
+    }
+
+
+def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:
+    """(N,) kinds, and N strings of compressed run lengths, empty where there are none."""
+    kinds, runs = np.zeros(len(segmentations), np.int8), [b""] * len(segmentations)
+    for index, value in enumerate(segmentations):
+        if not value:
+            continue
+        if isinstance(value, list):
+            kinds[index] = POLYGONS
+        elif isinstance(value["counts"], str):
+            kinds[index], runs[index] = TEXT, value["counts"].encode()
+        else:
+            kinds[index], runs[index] = BYTES, mask_utils.frPyObjects(value, *value["size"])["counts"]
+    return kinds, runs
+
+
+def _ends(lengths, count: int) -> np.ndarray:
+    return np.cumsum(np.fromiter(lengths, np.int64, count))
+
+
+def _characters(strings: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(strings), np.uint8)

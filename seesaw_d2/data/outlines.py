@@ -1,0 +1,72 @@
+"""What goes through all records without looking at boxes and masks works on their outlines.
+
+Records are a list of dataset dicts, or a sequence that makes each when it is asked for (``compiled.CompiledRecords``,
+``Joined``), which has ``outline()`` and ``take(positions)``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Records = Sequence[dict[str, Any]]
+
+
+def outline(records: Records) -> Records:
+    """Records without boxes and with empty segmentations where making them costs time, else themselves."""
+    return records.outline() if hasattr(records, "outline") else records
+
+
+def take(records: Records, positions) -> Records:
+    """Some of the records, by ascending positions, as a sequence of the same kind."""
+    if hasattr(records, "take"):
+        return records.take(np.asarray(positions, np.int64))
+    return [records[position] for position in positions]
+
+
+def kept(records: Records, chosen: Sequence[Any], among: Records) -> Records:
+    """The records whose outlines were chosen ``among`` them, in their order."""
+    wanted = set(map(id, chosen))
+    return take(records, [position for position, entry in enumerate(among) if id(entry) in wanted])
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """One sequence of several; a list where all of them are."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, list) for part in parts):
+        return [record for part in parts for record in part]
+    return Joined(parts)
+
+
+class Joined(Sequence):
+    """Several sequences of records, one after the other.
+
+    Args:
+        parts: the sequences.
+        positions: of the records in all of them; None: all.
+    """
+
+    def __init__(self, parts: Sequence[Records], positions: np.ndarray | None = None):
+        self._parts = list(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+        self._positions = np.arange(self._ends[-1]) if positions is None else positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        position = int(self._positions[index])
+        part = int(np.searchsorted(self._ends, position, side="right"))
+        return self._parts[part][position - (int(self._ends[part - 1]) if part else 0)]
+
+    def take(self, positions: np.ndarray) -> "Joined":
+        """Some of the records, by their positions."""
+        return Joined(self._parts, self._positions[positions])
+
+    def outline(self) -> list[dict[str, Any]]:
+        """See ``CompiledRecords``."""
+        records = [record for part in self._parts for record in outline(part)]
+        return [records[position] for position in self._positions.tolist()]

@@ -1,0 +1,31 @@
+"""Precomputed proposals (MODEL.LOAD_PROPOSALS), read by Detectron2 once it is known that their pickle holds no code."""
+
+from typing import Any
+
+from detectron2.data.build import load_proposals_into_dataset
+from detectron2.utils.file_io import PathManager
+
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.unpickling import load_plain_pickle
+
+# The one class in such files is a number: which corners a box has.
+_NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
+
+
+def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    """The records, each with the proposals of its image, see Detectron2's ``load_proposals_into_dataset``.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else than arrays and plain values, or no proposals.
+    """
+    if "://" not in path and not PathManager.isfile(path):
+        raise DataError(f"{path}: no such file of proposals")
+    try:
+        with PathManager.open(path, "rb") as file:
+            load_plain_pickle(file, extra=_NUMBERS)
+        return load_proposals_into_dataset(records, path)
+    except Exception as error:  # pickle raises many types, and so does a file of another layout
+        raise DataError(
+            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), which are arrays and plain "
+            f"values: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,86 @@
+"""How images are resized: Detectron2's way, by Pillow, or MMDetection's, by OpenCV (INPUT.RESIZE)."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper
+from detectron2.data import transforms as T
+from PIL import Image
+
+from seesaw_d2.errors import ConfigError
+
+PILLOW, OPENCV = "pillow", "opencv"
+_CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
+
+
+class OpenCVResizeTransform(T.ResizeTransform):
+    """``ResizeTransform`` by OpenCV: images bilinear without antialiasing, masks by the nearest pixel.
+
+    The pixels are those of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
+    """
+
+    def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
+        """(H, W) or (H, W, channels) -> the same in the new size; ``interp`` is Pillow's bilinear or nearest."""
+        assert img.shape[:2] == (self.h, self.w)
+        code = _CODES[self.interp if interp is None else interp]
+        resized = cv2.resize(np.ascontiguousarray(img), (self.new_w, self.new_h), interpolation=code)
+        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV drops a single channel
+
+    def inverse(self) -> "OpenCVResizeTransform":
+        return OpenCVResizeTransform(self.new_h, self.new_w, self.h, self.w, self.interp)
+
+
+class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
+    """``ResizeShortestEdge`` with ``OpenCVResizeTransform``, and with MMDetection's rounding of the new size.
+
+    Both scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds on the way, so that one side is a pixel
+    longer or shorter for some 3 in 10,000 sizes.
+    """
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        low, high = self.short_edge_length[0], self.short_edge_length[-1]
+        # As Detectron2 draws it, so that the same seed gives the same sizes.
+        size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
+        if size == 0:
+            return T.NoOpTransform()
+        h, w = image.shape[:2]
+        return OpenCVResizeTransform(h, w, *self.get_output_shape(h, w, int(size), self.max_size), self.interp)
+
+    @staticmethod
+    def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
+        """The new height and width (mmcv 2.1.0, ``rescale_size``)."""
+        scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
+        return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
+
+
+def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
+    """``augmentations`` with each of Detectron2's resizing to a short edge done as INPUT.RESIZE says.
+
+    Raises:
+        ConfigError: INPUT.RESIZE is neither "pillow" nor "opencv".
+    """
+    validate_resizing(cfg)
+    if cfg.INPUT.RESIZE == PILLOW:
+        return list(augmentations)
+    # Threads that OpenCV starts before the loader's processes are forked would be missing in them, and waited for.
+    cv2.setNumThreads(0)
+    return [_by_opencv(each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
+
+
+def _by_opencv(plain: T.ResizeShortestEdge) -> OpenCVResizeShortestEdge:
+    style = "range" if plain.is_range else "choice"
+    return OpenCVResizeShortestEdge(plain.short_edge_length, plain.max_size, style, plain.interp)
+
+
+def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
+    """Detectron2's DatasetMapper, resizing as INPUT.RESIZE says."""
+    plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
+    return DatasetMapper(cfg, is_train, augmentations=build_resizing(cfg, plain))
+
+
+def validate_resizing(cfg: CfgNode) -> None:
+    """Raise ConfigError unless INPUT.RESIZE is one of its two values."""
+    if cfg.INPUT.RESIZE not in (PILLOW, OPENCV):
+        raise ConfigError(f'INPUT.RESIZE: expected "{PILLOW}" or "{OPENCV}", found {cfg.INPUT.RESIZE!r}')

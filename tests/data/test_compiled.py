@@ -1,0 +1,114 @@
+"""Compiled annotation files: the same records as parsing gives."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from seesaw_d2.data import (
+    CategoryStatistics,
+    ClassAwareSampler,
+    load_training_dicts,
+    read_annotations,
+    register_datasets,
+)
+from seesaw_d2.data.compiled import CompiledRecords, open_annotations, store
+from seesaw_d2.data.outlines import Joined, join, outline, take
+from seesaw_d2.data.sampling import image_repeat_factors
+from seesaw_d2.engine import main
+from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
+from tests.shared import shared_path
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def lvis(data: dict) -> dict:
+    for image in data["images"]:
+        image["neg_category_ids"], image["not_exhaustive_category_ids"] = [7] * (image["id"] % 2), [3, 7]
+    return data
+
+
+FILES = {
+    "coco": everything,
+    "lvis": lambda: lvis(everything()),
+    "test set": lambda: {key: value for key, value in toy_data().items() if key != "annotations"},
+    "no objects": lambda: {**toy_data(), "annotations": []},
+}
+
+
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_records_are_those_of_the_parsed_file(tmp_path, make):
+    path = write(tmp_path, make())
+    parsed = read_annotations(path)
+    for _ in range(2):  # made, and then only mapped
+        file = open_annotations(path)
+        assert (file.category_ids, file.category_names) == (parsed.category_ids, parsed.category_names)
+        records, expected = file.to_dataset_dicts("root"), parsed.to_dataset_dicts("root")
+        assert isinstance(records, CompiledRecords)
+        assert list(records) == expected
+        assert [list(record) for record in records] == [list(record) for record in expected]
+        assert list(records[1:]) == expected[1:]
+        assert records[-1] == expected[-1]
+        assert list(take(records, [0, 2])) == take(expected, [0, 2])
+        store._opened.clear()
+    mapping = {3: 5, 7: 1}
+    assert list(file.to_dataset_dicts("/x", mapping)) == parsed.to_dataset_dicts("/x", mapping)
+    with pytest.raises(IndexError):
+        records[len(records)]
+
+
+def test_real_annotations():
+    path = str(shared_path("data/lvis_v0.5_val_100.json"))
+    expected = read_annotations(path).to_dataset_dicts("/images")
+    assert list(open_annotations(path).to_dataset_dicts("/images")) == expected
+
+
+def test_what_goes_through_all_records_finds_the_same(tmp_path):
+    path = write(tmp_path, everything())
+    listed, compiled = (read(path).to_dataset_dicts("root") for read in (read_annotations, open_annotations))
+    for mine, theirs in zip(outline(compiled), listed, strict=True):
+        assert {**mine, "annotations": 0} == {**theirs, "annotations": 0}
+        for small, large in zip(mine["annotations"], theirs["annotations"], strict=True):
+            assert small.items() >= {k: v for k, v in large.items() if k in ("category_id", "iscrowd")}.items()
+            assert type(small.get("segmentation")) is type(large.get("segmentation"))
+    counts = [CategoryStatistics.from_dataset_dicts(records, 2) for records in (listed, compiled)]
+    np.testing.assert_array_equal(counts[0].instance_count, counts[1].instance_count)
+    np.testing.assert_array_equal(counts[0].image_count, counts[1].image_count)
+    torch.testing.assert_close(image_repeat_factors(compiled, 2.0), image_repeat_factors(listed, 2.0))
+    streams = [ClassAwareSampler(records, seed=1).epoch(0) for records in (listed, compiled)]
+    assert torch.equal(*streams)
+
+
+def test_several_data_sets_together(tmp_path):
+    """Images without an object that is trained on are left out, in the order of the data sets."""
+    crowd = everything()
+    for item in crowd["annotations"]:
+        item["iscrowd"] = int(item["image_id"] != 11)
+    paths = [write(tmp_path, data, name) for data, name in ((everything(), "a.json"), (crowd, "b.json"))]
+    images = write_images(tmp_path / "images", toy_data())
+    names = [f"compiled_{tmp_path.name}_{letter}" for letter in "ab"]
+    entries = [entry(name, path, images) for name, path in zip(names, paths, strict=True)]
+    cfg = make_cfg(*entries, train=names, INPUT__MASK_FORMAT="bitmask", MODEL__MASK_ON=False)
+    register_datasets(cfg)
+    records = load_training_dicts(cfg)
+    expected = [r for path in paths for r in read_annotations(path).to_dataset_dicts(images)]
+    assert list(records) == [r for r in expected if any(not a.get("iscrowd", 0) for a in r["annotations"])]
+    assert isinstance(records, Joined)
+    assert len(records) == 5
+    assert list(records[1:4]) == list(records)[1:4]
+    assert join([[1], [2]]) == [1, 2]
+
+
+def test_trains_as_from_a_list(config_file, tmp_path, monkeypatch):
+    def metrics(folder):
+        assert main(["--config-file", str(config_file), "OUTPUT_DIR", str(folder), "DATALOADER.NUM_WORKERS", "2"]) == 0
+        lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if "time" not in k and "eta" not in k} for line in lines]
+
+    compiled = metrics(tmp_path / "compiled")
+    monkeypatch.setattr(store, "MIN_SIZE", 10**9)
+    listed = metrics(tmp_path / "listed")
+    assert compiled == listed
+    weights = [torch.load(tmp_path / name / "model_final.pth")["model"] for name in ("compiled", "listed")]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
