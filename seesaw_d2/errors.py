@@ -15,3 +15,11 @@ class DataError(SeesawError):
 
 class WeightsError(SeesawError):
     """A checkpoint is missing, unreadable or does not fit the model."""
+
+
+class OutputError(SeesawError):
+    """A file or folder cannot be written, or belongs to another run that is at work."""
+
+
+class NonFiniteError(SeesawError):
+    """A training has diverged: a loss or a gradient is nan or infinite."""

@@ -81,6 +81,16 @@ def make_environment(venv: Path) -> str:
     return str(python)
 
 
+def refuse_foreign_torch(python: str) -> None:
+    """A PyTorch that somebody chose is not replaced; one left by an interrupted set-up is."""
+    own = TORCH[0].removeprefix("torch==")
+    if has(python, f"import torch, sys; sys.exit(torch.__version__.split('+')[0] == {own!r})"):
+        raise SetupError(
+            f"{python}: has PyTorch, but no torchvision that works with it, which is needed too; "
+            "install the torchvision that belongs to that PyTorch"
+        )
+
+
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
@@ -101,6 +111,7 @@ def set_up(venv: Path) -> None:
     if stamp.exists() and stamp.read_text() == expected:
         return
     if not has(python, "import torch, torchvision"):
+        refuse_foreign_torch(python)
         check_disk(venv)
         pip_install(python, "PyTorch (about 3 GB to download)", *TORCH)
     print("  Detectron2 …", flush=True)

@@ -1,12 +1,14 @@
 """Loading weights, and saying what did not fit."""
 
 import os
-import pickle
 import zipfile
 
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
+from seesaw_d2.data.files import first_few
+from seesaw_d2.engine.checkpoint_files import resume_file, write_pointer
 from seesaw_d2.engine.torchvision_weights import (
     SCHEME,
     convert_resnet,
@@ -16,7 +18,9 @@ from seesaw_d2.engine.torchvision_weights import (
 )
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.utils.checkpoints import write_checkpoint
 from seesaw_d2.utils.names import select
+from seesaw_d2.utils.weights_files import as_checkpoint, check_regular_file, read_weights_file
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
@@ -45,10 +49,13 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self._must_fit = self.strict or checkpointables is None
         self._path = path
         self._backbone = None
+        self._parsed_url_during_load = (
+            None  # Detectron2 main leaves it behind where a load failed, and then refuses all
+        )
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
         elif path and "://" in path:
-            path = _fetched(path)
+            path = fetched(path)
         elif path and not os.path.isfile(path):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
@@ -64,19 +71,51 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self.logger.info(f"{path}: left out (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
         return extra
 
+    def save(self, name, **kwargs):
+        """As in Detectron2, but atomically: ``last_checkpoint`` names a file that is there as a whole, always.
+
+        Raises:
+            OutputError: it cannot be written, for want of space or else; the checkpoints before are as they were.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        state = {"model": self.model.state_dict()}
+        state |= {key: each.state_dict() for key, each in self.checkpointables.items()}
+        self.logger.info(f"Saving checkpoint to {os.path.join(self.save_dir, name)}.pth")
+        write_checkpoint(os.path.join(self.save_dir, f"{name}.pth"), {**state, **kwargs})
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def tag_last_checkpoint(self, last_filename_basename):
+        write_pointer(self.save_dir, last_filename_basename)
+
+    def has_checkpoint(self):
+        return resume_file(self.save_dir) is not None
+
+    def get_checkpoint_file(self):
+        """The checkpoint that a training resumes from, "" if there is none: see ``resume_file``."""
+        found = resume_file(self.save_dir)
+        for problem in found.problems if found else ():
+            self.logger.warning(f"{problem}: the checkpoint before it is taken, {found.path}")
+        return found.path if found else ""
+
     def _load_file(self, filename):
-        try:
-            loaded = super()._load_file(filename)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise WeightsError(f"{self._path}: expected a file of weights and plain values: {reason}") from error
-        if not isinstance(loaded["model"], dict):
-            found = type(loaded["model"]).__name__
-            raise WeightsError(f"{self._path}: expected a mapping of parameters, found a {found}")
+        """In place of Detectron2's, which runs the code in a pickle: see ``weights_files``."""
+        loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)
             loaded["model"] = convert_resnet(loaded["model"], self._backbone)
         return loaded
+
+    def _load_model(self, checkpoint):
+        state = self.model.state_dict()
+        _check_types(state, checkpoint["model"], self._path)
+        before = _not_finite(state)
+        incompatible = super()._load_model(checkpoint)
+        # Where the model itself starts from infinity that is its way.
+        lines = [name for name in _not_finite(state) if name not in before]
+        if lines:
+            raise WeightsError(f"{self._path}: expected finite weights, found nan or infinity in {first_few(lines)}")
+        return incompatible
 
     def _log_incompatible_keys(self, incompatible) -> None:
         if self._backbone is not None:
@@ -152,6 +191,21 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
 
+def _not_finite(state) -> list[str]:
+    return [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+
+
+def _check_types(state, loaded, path: str) -> None:
+    """Raise WeightsError where a file has something else than floating point for a parameter that is floating point."""
+    for name, value in loaded.items():
+        if name in state and state[name].is_floating_point():
+            plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
+            if not plain or value.is_meta:
+                raise WeightsError(
+                    f"{path}: {name}: expected {state[name].dtype}, found {value.dtype} ({value.layout})"
+                )
+
+
 def _wrong_shapes(incompatible) -> dict[str, str]:
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
@@ -159,7 +213,7 @@ def _wrong_shapes(incompatible) -> dict[str, str]:
     }
 
 
-def _fetched(url: str) -> str:
+def fetched(url: str) -> str:
     """The local copy of weights at an address that Detectron2 knows (https, detectron2, catalog, ...)."""
     try:
         return PathManager.get_local_path(url)
@@ -175,9 +229,10 @@ def check_weights_file(path: str) -> None:
     if path.startswith(SCHEME):
         path = torchvision_file(path)
     if "://" in path:
-        path = _fetched(path)
-    if not os.path.isfile(path):
+        path = fetched(path)
+    if not os.path.lexists(path):
         raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
+    check_regular_file(path)
     if path.endswith(".pth") and not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             magic = file.read(2)

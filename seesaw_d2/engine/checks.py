@@ -3,7 +3,7 @@
 import difflib
 import functools
 import logging
-import os
+import math
 
 import torch
 from detectron2.config import CfgNode
@@ -11,12 +11,14 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
+from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.monitoring import check_monitoring
-from seesaw_d2.engine.output_folder import check_output_folder, remove_run
+from seesaw_d2.engine.output_folder import check_output_folder
 from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
+from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling import freeze
 
@@ -27,8 +29,7 @@ def check_job(
     eval_only: bool,
     resume: bool,
     overwrite: bool,
-    num_gpus: int = 1,
-    num_machines: int = 1,
+    world_size: int = 1,
     main_machine: bool = True,
 ) -> Schedule | None:
     """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
@@ -37,9 +38,8 @@ def check_job(
 
     Args:
         cfg: not frozen.
-        eval_only, resume, overwrite: what the command line says. With ``overwrite`` the run in OUTPUT_DIR is removed,
-            after everything else was found right.
-        num_gpus, num_machines: processes of each machine, and machines.
+        eval_only, resume, overwrite: what the command line says.
+        world_size: processes of the job.
         main_machine: whether OUTPUT_DIR is this machine's to check: on a shared disk the first one's run is in it.
 
     Returns:
@@ -48,9 +48,9 @@ def check_job(
     Raises:
         ConfigError, DataError, WeightsError: the first thing that is wrong, by its key or file.
     """
-    resolve_device(cfg, num_gpus)
+    resolve_device(cfg)
     check_names(cfg)
-    check_solver(cfg, max(num_gpus, 1) * num_machines)
+    check_solver(cfg, world_size)
     if main_machine:
         # An evaluation adds to the folder of its run.
         check_output_folder(
@@ -62,31 +62,49 @@ def check_job(
     register_datasets(cfg)
     task = task_of(cfg)
     task.validate_datasets(cfg, training=not eval_only)
-    task.check_model(cfg)
     check_monitoring(cfg)
     rehearse(cfg, eval_only=eval_only, resume=resume)
     if eval_only:
         return None
-    schedule = apply_schedule(cfg)
-    if overwrite and main_machine:
-        remove_run(cfg.OUTPUT_DIR)
-    return schedule
+    return apply_schedule(cfg)
 
 
-def resolve_device(cfg: CfgNode, num_gpus: int) -> None:
-    """Replace ``MODEL.DEVICE: auto`` by cuda or cpu; refuse GPUs that are not there."""
+def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
+    """Replace ``MODEL.DEVICE: auto`` by cuda or cpu; refuse GPUs that are not there, for this machine's processes."""
+    starter = world.starter if world else ""
     if cfg.MODEL.DEVICE == "auto":
-        cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+        cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() and starter != "--num-processes" else "cpu"
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
             "add MODEL.DEVICE cpu to train on the CPU"
         )
-    gpus = torch.cuda.device_count() if cfg.MODEL.DEVICE.startswith("cuda") else 0
-    if num_gpus > max(gpus, 1):
-        raise ConfigError(f"--num-gpus: expected at most {gpus}, as many as this machine has, found {num_gpus}")
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         raise ConfigError("SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), found True")
+    if world and world.size > 1:
+        _check_processes(cfg, world)
+
+
+def _check_processes(cfg: CfgNode, world: World) -> None:
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        if world.starter == "--num-gpus":
+            raise ConfigError(
+                f"--num-gpus: expected at most 1 with MODEL.DEVICE {cfg.MODEL.DEVICE}, found {world.local_size}; "
+                "for several processes on the CPU there is --num-processes"
+            )
+        return
+    if world.starter == "--num-processes":
+        raise ConfigError(
+            f"--num-processes: expected MODEL.DEVICE cpu with it, found {cfg.MODEL.DEVICE!r}; for GPUs there is "
+            "--num-gpus"
+        )
+    gpus = torch.cuda.device_count()
+    # srun --gpus-per-task shows each process its own GPU alone.
+    if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
+        raise ConfigError(
+            f"{world.starter}: expected at most {gpus} processes, as many as this machine has GPUs, found "
+            f"{world.local_size}"
+        )
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
@@ -96,6 +114,20 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         raise ConfigError(
             f"SOLVER.IMS_PER_BATCH: expected a positive multiple of the {world_size} processes, found {batch}"
         )
+    if not 0 < cfg.SOLVER.COLLECTIVE_TIMEOUT < math.inf:
+        raise ConfigError(
+            f"SOLVER.COLLECTIVE_TIMEOUT: expected a number of minutes > 0, found {cfg.SOLVER.COLLECTIVE_TIMEOUT}"
+        )
+    for key in ("MAX_SKIPPED_STEPS", "CHECKPOINT_KEEP"):
+        if getattr(cfg.SOLVER, key) < 0:
+            raise ConfigError(f"SOLVER.{key}: expected at least 0, found {cfg.SOLVER[key]}")
+    if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
+        raise ConfigError(
+            f"SOLVER.CHECKPOINT_BEST: {cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, expected data sets in "
+            "DATASETS.TEST, found none"
+        )
+    if cfg.SOLVER.CHECKPOINT_PERIOD < 1:
+        raise ConfigError(f"SOLVER.CHECKPOINT_PERIOD: expected at least 1, found {cfg.SOLVER.CHECKPOINT_PERIOD}")
     if cfg.SOLVER.MAX_ITER < 0:
         raise ConfigError(f"SOLVER.MAX_ITER: expected at least 0, found {cfg.SOLVER.MAX_ITER}")
     schedulers = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one on main
@@ -123,7 +155,7 @@ def _check_name(cfg: CfgNode, key: str, registry) -> None:
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     """``MODEL.WEIGHTS`` is given where it is needed, and can be read."""
-    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+    if resume and resume_file(cfg.OUTPUT_DIR):
         return
     if eval_only and not cfg.MODEL.WEIGHTS:
         raise ConfigError(
@@ -137,12 +169,17 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
 
 
 def rehearse(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
-    """Build the model and load its weights as the job will: on the CPU, and without a word where they fit."""
+    """Build the model and load its weights as the job will: on the CPU, and without a word where they fit.
+
+    What is wrong with the model's config, its own builders find.
+    """
     on_cpu = cfg.clone()
     on_cpu.defrost()
     on_cpu.MODEL.DEVICE = "cpu"
-    model = freeze(build_model(on_cpu), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
-    continues = resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))
+    model = build_model(on_cpu)
+    task_of(cfg).check_model(cfg, model)
+    freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+    continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
     left_out = () if eval_only else cfg.MODEL.WEIGHTS_EXCEPT
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=eval_only or continues, left_out=left_out)
     if not (cfg.MODEL.WEIGHTS or continues):

@@ -28,7 +28,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
         ConfigError: the config is of no image classifier, or its classifier is not normalized.
         WeightsError, DataError: the checkpoint or the data are missing or wrong.
     """
-    resolve_device(cfg, 1)
+    resolve_device(cfg)
     check_names(cfg)
     if task_of(cfg) is not CLASSIFICATION:
         raise ConfigError(f"MODEL.META_ARCHITECTURE: expected ImageClassifier, found {cfg.MODEL.META_ARCHITECTURE!r}")

@@ -1,6 +1,7 @@
 """Reading a config file and overrides, with messages that name the key and the nearest one that exists."""
 
 import difflib
+import math
 import os
 import re
 
@@ -8,6 +9,7 @@ import yaml
 from detectron2.config import CfgNode, get_cfg
 
 from seesaw_d2.config import add_seesaw_config
+from seesaw_d2.engine.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
 
 
@@ -34,23 +36,35 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
         raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
-    words = [word for key, value in pairs for word in (key, _as_float(value, _lookup(cfg, key)))]
+    words = []
+    for key, value in pairs:
+        *nodes, _ = str(key).split(".")
+        if not isinstance(_lookup(cfg, ".".join(nodes)) if nodes else cfg, CfgNode):  # yacs asks a value for its keys
+            raise ConfigError(f"command line: unknown config key {key}{_suggestion(cfg, str(key))}")
+        words += [key, _as_float(value, _lookup(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
+    _refuse_infinite(cfg.SOLVER)
     return cfg
+
+
+def _refuse_infinite(solver: CfgNode) -> None:
+    """A learning rate that is no number is found only in the first losses, or never."""
+    for key in config_keys(solver):
+        value = _lookup(solver, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"SOLVER.{key}: expected a finite number, found {value}")
 
 
 def _read(path: str) -> CfgNode:
     """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise ConfigError(f"{path}: no such config file")
     try:
-        loaded = CfgNode.load_yaml_with_base(path, allow_unsafe=False)
+        loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:
-        raise ConfigError(f"{path}: its _BASE_ cannot be read: {error}") from error
+        raise ConfigError(f"{path}: it or its _BASE_ cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{path}: its _BASE_ leads back to itself") from None
     except TypeError:  # an empty file, or one that is no mapping, below a _BASE_
         loaded = None
     if not isinstance(loaded, dict):
@@ -95,6 +109,8 @@ def _lookup(cfg: CfgNode, key: str):
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
+    except (MemoryError, RecursionError):  # of Python's parser, which yacs reads text with
+        raise ConfigError(f"{source}: a value is nested too deeply") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

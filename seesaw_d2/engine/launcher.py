@@ -1,28 +1,36 @@
 """The command line of ``train_net.py``."""
 
-import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, default_setup, launch
-from detectron2.modeling import build_model
-from detectron2.utils import comm
-from detectron2.utils.env import seed_all_rng
-from detectron2.utils.logger import setup_logger
+from detectron2.engine import default_argument_parser
 
-from seesaw_d2.data import register_datasets
-from seesaw_d2.engine.checkpointing import SeesawCheckpointer
-from seesaw_d2.engine.checks import check_job
+from seesaw_d2.engine.checks import check_solver, resolve_device
 from seesaw_d2.engine.config import load_config
-from seesaw_d2.engine.schedule import Schedule
-from seesaw_d2.engine.trainer import Trainer
+from seesaw_d2.engine.job import run
+from seesaw_d2.engine.processes import Group, launch
+from seesaw_d2.engine.signals import Stopped
+from seesaw_d2.engine.supervision import RankFailed
+from seesaw_d2.engine.world import World, find_world
 from seesaw_d2.errors import SeesawError
+
+# What runs in each process, how the processes talk, the function's arguments.
+Job = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
 def argument_parser():
-    """Detectron2's own arguments, and ``--overwrite``."""
+    """Detectron2's own arguments, ``--num-processes`` and ``--overwrite``."""
     parser = default_argument_parser()
+    # Not given is not the same as 1: torchrun and srun may have started several processes.
+    parser.set_defaults(num_gpus=None, dist_url="")
+    parser.add_argument(
+        "--num-processes",
+        type=int,
+        default=None,
+        help="processes on this machine, on its CPU (MODEL.DEVICE cpu); for GPUs there is --num-gpus",
+    )
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -32,70 +40,55 @@ def argument_parser():
 
 
 def main(arguments=None) -> int:
-    """Parse the command line, check everything, then train or evaluate.
+    """Parse the command line, check everything, then train or evaluate, in as many processes as it says.
+
+    With torchrun or srun every process calls this. One that was started anew (torchrun's ``--max-restarts``, Slurm's
+    requeue) resumes.
 
     Returns:
-        the exit status: 0, 2 for a mistake in what was given (printed), 130 after ctrl-C.
+        the exit status: 0; 1 if a spawned process failed; 2 for a mistake in what was given; 143 and 130 after SIGTERM
+        and SIGINT (ctrl-C). What was wrong is printed.
     """
-    args = argument_parser().parse_args(arguments)
+    return launch_job(argument_parser().parse_args(arguments), prepare)
+
+
+def prepare(args, world: World) -> Job:
+    """What ``train_net.py`` runs in each process: ``run`` with the config."""
+    cfg = load_config(args.config_file, args.opts)
+    resolve_device(cfg, world)
+    check_solver(cfg, world.size)
+    group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR)
+    return run, group, (cfg, args)
+
+
+def launch_job(args, prepare: Callable[[Any, World], Job]) -> int:
+    """Find out what starts the processes, launch the job that ``prepare`` makes, and report how it ended, see ``main``.
+
+    Args:
+        args: of ``argument_parser``.
+        prepare: the function that each process runs, how they talk, and the function's arguments.
+    """
+    world = World()
     try:
-        cfg = load_config(args.config_file, args.opts)
-        schedule = check_job(
-            cfg,
-            eval_only=args.eval_only,
-            resume=args.resume,
-            overwrite=args.overwrite,
-            num_gpus=args.num_gpus,
-            num_machines=args.num_machines,
-            main_machine=args.machine_rank == 0,
-        )
-        cfg.freeze()
-        launch(
-            run,
-            max(args.num_gpus, 1),
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(cfg, args, schedule),
-        )
+        world = find_world(args, os.environ)
+        if world.restarts and not args.eval_only:
+            args.resume, args.overwrite = True, False
+        function, group, arguments = prepare(args, world)
+        launch(function, world, group, arguments)
     except SeesawError as error:
         print(f"error: {_brief(error)}", file=sys.stderr)
         return 2
+    except RankFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except Stopped as stop:
+        if world.rank == 0:
+            print(stop, file=sys.stderr)
+        return stop.code
     except KeyboardInterrupt:
-        print("interrupted: the same command with --resume goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def run(cfg: CfgNode, args, schedule: Schedule | None) -> None:
-    """One process's part of the job; ``schedule`` is what ``check_job`` returned."""
-    register_datasets(cfg)
-    if args.eval_only:
-        evaluate(cfg, args)
-        return
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="seesaw_d2")
-    logging.getLogger(__name__).info(f"Schedule: {schedule.describe()}")
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    trainer.train()
-
-
-def evaluate(cfg: CfgNode, args):
-    """Evaluate ``MODEL.WEIGHTS`` (or, with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
-
-    The config and the log of the run in OUTPUT_DIR are left as they are.
-    """
-    setup_logger(distributed_rank=comm.get_rank(), name="fvcore")
-    setup_logger(distributed_rank=comm.get_rank())
-    setup_logger(distributed_rank=comm.get_rank(), name="seesaw_d2")
-    logging.getLogger(__name__).info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
-    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    model = build_model(cfg)
-    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
-    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    return Trainer.test(cfg, model)
 
 
 def _brief(error: Exception) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.utils.checkpoints import read_checkpoint, write_checkpoint
+from seesaw_d2.utils.checkpoints import check_output, read_checkpoint, write_checkpoint
 
 # Mask R-CNN has one predictor, Cascade a list of them; the other is that of an ImageClassifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
@@ -70,7 +70,8 @@ def normalize_checkpoint(
     """
     _check_taus(taus)
     paths = {tau: _path(output, tau) if len(taus) > 1 else output for tau in taus}
-    _check_output(checkpoint, paths.values(), overwrite)
+    for path in paths.values():
+        check_output(checkpoint, path, overwrite=overwrite)
     num_classes = _check_config(load_config(config_file or find_config(checkpoint)))
     model = read_checkpoint(checkpoint)["model"]
     names = _classifiers(model, num_classes, checkpoint)
@@ -95,16 +96,6 @@ def _check_taus(taus: Sequence[float]) -> None:
     wrong = [tau for tau in taus if not 0 <= tau < math.inf]
     if wrong or not taus or len(set(taus)) < len(taus):
         raise ConfigError(f"tau: expected numbers >= 0, each once, found {', '.join(map(str, taus)) or 'none'}")
-
-
-def _check_output(checkpoint: str, paths, overwrite: bool) -> None:
-    for path in paths:
-        if not path.endswith(".pth"):
-            raise ConfigError(f"output: expected the name of a .pth file, found {path}")
-        if os.path.realpath(path) == os.path.realpath(checkpoint):
-            raise ConfigError(f"output: expected another file than the checkpoint, found {path}")
-        if os.path.isdir(path) or (os.path.exists(path) and not overwrite):
-            raise ConfigError(f"{path}: expected the name of a new file, found one that exists (--overwrite)")
 
 
 def _check_config(cfg: CfgNode) -> int:

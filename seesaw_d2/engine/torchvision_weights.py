@@ -79,15 +79,21 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
     for name, tensor in state.items():
         if name.startswith("fc.") or name.endswith("num_batches_tracked"):
             continue
-        for pattern, replacement in _RENAMES:
-            new_name, found = re.subn(pattern, replacement, name)
-            if found:
-                # A plain dict: with torchvision's version numbers FrozenBatchNorm2d would change the variances.
-                converted[prefix + new_name] = tensor
-                break
-        else:
+        new_name = rename_resnet(name)
+        if new_name is None:
             raise WeightsError(f"{name}: expected a name of torchvision's ResNets")
+        # A plain dict: with torchvision's version numbers FrozenBatchNorm2d would change the variances.
+        converted[prefix + new_name] = tensor
     return converted
+
+
+def rename_resnet(name: str) -> str | None:
+    """Detectron2's name of a parameter or statistic of torchvision's ResNets; None if they have none of this name."""
+    for pattern, replacement in _RENAMES:
+        new_name, found = re.subn(pattern, replacement, name)
+        if found:
+            return new_name
+    return None
 
 
 def resnet_prefix(model: torch.nn.Module) -> str:

@@ -5,21 +5,53 @@ import os
 import weakref
 
 from detectron2.engine import DefaultTrainer
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
+from seesaw_d2.engine.checkpoint_hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.monitoring import extra_writers, monitoring_hooks
+from seesaw_d2.engine.signals import STOP
+from seesaw_d2.engine.step import Step
 from seesaw_d2.engine.tasks import task_of
+from seesaw_d2.engine.training_state import TrainingState
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.modeling import freeze
+from seesaw_d2.utils.distributed import broadcast, distributed
 
 
 class Trainer(DefaultTrainer):
     """Trains and evaluates what a config describes."""
+
+    def __init__(self, cfg):
+        # DefaultTrainer's, but for the model of several processes, where it wants GPUs.
+        TrainerBase.__init__(self)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # nobody has set it up
+            setup_logger()
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        model = distributed(model)
+        self._trainer = Step(
+            model,
+            loader,
+            optimizer,
+            folder=cfg.OUTPUT_DIR,
+            max_skipped=cfg.SOLVER.MAX_SKIPPED_STEPS,
+            amp=cfg.SOLVER.AMP.ENABLED,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = SeesawCheckpointer(
+            model, cfg.OUTPUT_DIR, left_out=cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
+        )
+        self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
+        self.register_hooks(self.build_hooks())
 
     @classmethod
     def build_model(cls, cfg):
@@ -43,12 +75,19 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``."""
-        results = super().test(cfg, model, evaluators)
-        if cfg.TEST.CLASSIFICATION_ACCURACY:
-            for name in cfg.DATASETS.TEST:
-                loader = cls.build_test_loader(cfg, name)
-                evaluate_box_classification(cfg, model, loader, name)
+        """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``.
+
+        All processes evaluate the main one's model, which is the one that checkpoints hold: batch normalization's
+        statistics are each process's own otherwise.
+        """
+        with STOP.at_once():
+            for buffer in model.buffers():
+                broadcast(buffer)
+            results = super().test(cfg, model, evaluators)
+            if cfg.TEST.CLASSIFICATION_ACCURACY:
+                for name in cfg.DATASETS.TEST:
+                    loader = cls.build_test_loader(cfg, name)
+                    evaluate_box_classification(cfg, model, loader, name)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
@@ -56,18 +95,40 @@ class Trainer(DefaultTrainer):
         return results
 
     def build_hooks(self):
-        # The base class makes its checkpointer just before it asks for the hooks, which keep a reference to it.
-        self.checkpointer = SeesawCheckpointer(
-            self.model, self.cfg.OUTPUT_DIR, left_out=self.cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
-        )
-        hooks = super().build_hooks()
+        solver = self.cfg.SOLVER
+        hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
+        place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+        hooks.insert(place, CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP))
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
+        if solver.CHECKPOINT_BEST:
+            extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
         # Detectron2's last hook, in the main process, writes what the others have logged.
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
-        return hooks[:place] + extra + hooks[place:]
+        self._training_state = TrainingState(self.cfg, self._trainer.data_loader, getattr(self, "_writers", []))
+        return [*hooks[:place], *extra, *hooks[place:], self._training_state]
+
+    def resume_or_load(self, resume=True):
+        super().resume_or_load(resume)
+        if resume and self.start_iter == 0:
+            self._training_state.begin_again()
+
+    def after_train(self):
+        """As in Detectron2 after all iterations. After fewer of them (a failure, a stop) what was logged is written,
+        and nothing is evaluated: other processes may be no more."""
+        STOP.deferred = False
+        if self.iter >= self.max_iter:
+            # A run that is resumed after its last step has none left, and Detectron2 counts one more nonetheless.
+            self.iter = self.max_iter
+            super().after_train()
+            return
+        self.storage.iter = self.iter
+        for hook in self._hooks:
+            if isinstance(hook, PeriodicWriter):
+                hook.after_train()
 
     def build_writers(self):
-        return extra_writers(self.cfg) + super().build_writers()
+        self._writers = extra_writers(self.cfg) + super().build_writers()
+        return self._writers
 
     def state_dict(self):
         state = super().state_dict()

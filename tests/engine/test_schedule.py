@@ -64,7 +64,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
     cfg = load_config(str(config_file), [*overrides, "DATALOADER.REPEAT_ROUNDING", rounding])
     cfg.SOLVER.IMS_PER_BATCH = 16
-    job = {"eval_only": False, "resume": False, "overwrite": False, "num_machines": world_size}
+    job = {"eval_only": False, "resume": False, "overwrite": False, "world_size": world_size}
     lr = cfg.SOLVER.BASE_LR
     schedule = check_job(cfg, **job)
     per_epoch = -(-schedule.images_per_epoch // 16)

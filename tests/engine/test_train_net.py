@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads
 
 from seesaw_d2.engine import main
 
@@ -100,23 +101,6 @@ def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_fil
     assert not (trained / "model_0000001.pth").exists()
 
 
-@pytest.mark.parametrize("damage", ["absent", "torn", "list"])
-def test_resume_from_a_damaged_checkpoint_is_refused_by_name(trained, config_file, capsys, damage):
-    checkpoint = trained / "model_final.pth"
-    if damage == "absent":
-        checkpoint.unlink()
-    elif damage == "torn":
-        checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
-    else:
-        torch.save([1, 2], checkpoint)
-    for options in (["--resume"], ["--eval-only", "--resume"]):
-        assert main(["--config-file", str(config_file), *options]) == 2
-        error = capsys.readouterr().err
-        assert "error: " in error
-        assert "model_final.pth" in error
-        assert "Traceback" not in error
-
-
 def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
     """A checkpoint that lacks batch normalization's statistics would give other numbers without a word."""
     weights = torch.load(trained / "model_final.pth", weights_only=True)
@@ -170,6 +154,21 @@ def test_wrong_turns_end_at_once_and_write_nothing(config_file, capsys, monkeypa
     assert message in error
     assert "Traceback" not in error
     assert files(config_file.parent) == before
+
+
+def test_a_head_of_ones_own_that_ignores_the_loss_is_refused(config_file, capsys):
+    class OwnPlainROIHeads(StandardROIHeads):
+        pass
+
+    ROI_HEADS_REGISTRY.register(OwnPlainROIHeads)
+    try:
+        own = ["MODEL.ROI_HEADS.NAME", "OwnPlainROIHeads"]
+        ignored = ["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", "10.0"]
+        assert main(["--config-file", str(config_file), *own, *ignored]) == 2
+        assert "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR is set" in capsys.readouterr().err
+        assert main(["--config-file", str(config_file), *own, "SOLVER.MAX_ITER", "1"]) == 0
+    finally:
+        ROI_HEADS_REGISTRY._obj_map.pop("OwnPlainROIHeads")
 
 
 def test_torn_weights_are_named(config_file, trained, capsys):

@@ -25,6 +25,22 @@ def test_full_disk_is_seen_before_the_download(tmp_path, monkeypatch):
         bootstrap.check_disk(tmp_path)
 
 
+@pytest.mark.parametrize(("version", "refused"), [("2.8.0+cu128", True), (bootstrap.TORCH[0][7:], False)])
+def test_a_pytorch_of_ones_own_without_torchvision_is_kept(tmp_path, monkeypatch, version, refused):
+    (tmp_path / "torch.py").write_text(f"__version__ = {version!r}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if refused:
+        with pytest.raises(bootstrap.SetupError, match="install the torchvision that belongs to that PyTorch"):
+            bootstrap.refuse_foreign_torch(sys.executable)
+    else:
+        bootstrap.refuse_foreign_torch(sys.executable)
+
+
+def test_without_pytorch_it_is_installed(monkeypatch):
+    monkeypatch.setattr(bootstrap, "has", lambda python, code: False)
+    bootstrap.refuse_foreign_torch(sys.executable)
+
+
 @pytest.mark.parametrize(
     ("output", "cause"),
     [

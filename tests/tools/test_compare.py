@@ -28,6 +28,24 @@ def test_rows_are_valid_and_distinct(path, comparison):
     assert len(resolved) == len(rows) == len({row["name"] for row in rows})
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_one_folder_one_training(path, tmp_path):
+    """A row that stands in several comparisons is the same training in all of them."""
+    trainings = {}
+    for comparison in yaml.safe_load(path.read_text()):
+        for row in compare.read_rows(path, comparison):
+            folder = compare.folder_of(row["name"], 1, tmp_path)
+            assert trainings.setdefault(folder, row) == row, comparison
+
+
+def test_some_rows_and_what_they_start_from():
+    rows = compare.read_rows(FILE, "decoupled")
+    assert [row["name"] for row in compare.choose(rows, ["cRT", "DE-BAGS"])] == ["CE", "cRT", "DE-BAGS"]
+    assert compare.choose(rows, None) == rows
+    with pytest.raises(SystemExit, match=r"--rows: expected some of 'CE', .* found 'crt'"):
+        compare.choose(rows, ["crt"])
+
+
 def test_unknown_comparison_is_named():
     with pytest.raises(SystemExit, match=r"expected one of main, .* found 'mian'"):
         compare.read_rows(FILE, "mian")

@@ -132,9 +132,9 @@ class Dangerous:
         ({"model": {"backbone.weight": torch.ones(3)}}, "expected a model with roi_heads.box_predictor.cls_score"),
         ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}}, "config's 6 categories"),
         ({"weights": {}}, 'expected a checkpoint with the weights below "model"'),
-        ({"model": Dangerous()}, "expected a PyTorch checkpoint, found a torn or other file"),
-        (b"torn", "expected a PyTorch checkpoint, found a torn or other file"),
-        (None, "model.pth: cannot be read"),
+        ({"model": Dangerous()}, "expected weights and plain values, found builtins.print"),
+        (b"torn", "expected a file of weights and plain values, found a torn or other file"),
+        (None, "model.pth: no such file of weights"),
     ],
     ids=["no classifier", "other classifier", "no model", "code", "torn", "missing"],
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Task:
     registries: Mapping[str, Registry]
     # (cfg, training=bool): checks the data sets; raises ConfigError, DataError.
     validate_datasets: Callable[..., None]
-    # (cfg): checks what the config says of the model, the data sets being known; raises ConfigError.
-    check_model: Callable[[CfgNode], None]
+    # (cfg, model): the config's model was built, and fits what else the config says; raises ConfigError.
+    check_model: Callable[[CfgNode, nn.Module], None]
     # The dataset dicts that are trained on: how many there are is how long an epoch is.
     load_training_records: Callable[[CfgNode], list[dict[str, Any]]]
     build_train_loader: Callable[[CfgNode], Iterable]

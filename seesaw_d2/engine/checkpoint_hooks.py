@@ -1,0 +1,105 @@
+"""When a training writes checkpoints: periodically, when it is told to stop, and when it is better than before."""
+
+import logging
+import math
+import os
+
+from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
+
+from seesaw_d2.engine.checkpoint_files import checkpoint_name, keep_newest
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.signals import STOP, Stopped
+from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.checkpoints import read_checkpoint, write_checkpoint
+from seesaw_d2.utils.distributed import any_process
+
+logger = logging.getLogger(__name__)
+
+BEST = "model_best.pth"
+
+
+class CheckpointHook(HookBase):
+    """Checkpoints every ``period`` iterations, and ``model_final.pth``, as Detectron2's; and on SIGTERM and SIGINT.
+
+    All processes have it, as they agree on the iteration after which they stop: any that got a signal stops all. It
+    stands before evaluation and writers: a checkpoint is that of an iteration's end, and a stop does not wait for an
+    evaluation.
+
+    Args:
+        keep: how many of the periodic checkpoints stay; 0 for all.
+
+    Raises:
+        Stopped: after the checkpoint is written. OutputError: it cannot be.
+    """
+
+    def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0):
+        self._checkpointer, self._period, self._keep = checkpointer, period, keep
+
+    def before_step(self) -> None:
+        STOP.deferred = True
+
+    def after_step(self) -> None:
+        iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
+        stops = any_process(STOP.signum is not None)
+        if (iteration + 1) % self._period == 0 or (stops and not last):
+            self._save(checkpoint_name(iteration), iteration)
+        if last:
+            self._save("model_final", iteration)
+        if stops:
+            # A process that got no signal stops with the others', whose number it does not know.
+            signum = max(each or 0 for each in comm.all_gather(STOP.signum))
+            comm.synchronize()  # all of it is on the disk
+            raise Stopped(signum, iteration)
+
+    def after_train(self) -> None:
+        STOP.deferred = False
+
+    def _save(self, name: str, iteration: int) -> None:
+        self._checkpointer.save(name, iteration=iteration)
+        if comm.is_main_process():
+            keep_newest(self._checkpointer.save_dir, iteration, self._keep)
+
+
+class BestCheckpoint(hooks.BestCheckpointer):
+    """``model_best.pth``: the weights with the highest value of a metric in the evaluations so far.
+
+    Unlike Detectron2's it does not become the last checkpoint, from which a training would resume, and it is compared
+    with the file that an interrupted run has left.
+
+    Args:
+        period: TEST.EVAL_PERIOD. The hook stands after the evaluation.
+        metric: as it is logged: "segm/APr", with several data sets "lvis_v1_val/segm/APr".
+    """
+
+    def __init__(self, checkpointer: SeesawCheckpointer, period: int, metric: str):
+        super().__init__(period, checkpointer, metric)
+        self._path = os.path.join(checkpointer.save_dir, BEST)
+
+    def before_train(self) -> None:
+        if not comm.is_main_process() or not os.path.isfile(self._path):
+            return
+        try:
+            state = read_checkpoint(self._path)
+        except WeightsError as error:
+            logger.warning(f"{error}; the best checkpoint is chosen anew")
+            return
+        if state.get("metric") == self._val_metric and state.get("iteration", -1) < self.trainer.start_iter:
+            self.best_metric, self.best_iter = state.get("value"), state.get("iteration")
+
+    def _best_checking(self) -> None:
+        if not comm.is_main_process():
+            return
+        latest = self.trainer.storage.latest()
+        if self._val_metric not in latest:
+            known = sorted(name for name in latest if "/AP" in name or "accuracy" in name or "overall" in name)
+            logger.warning(
+                f"SOLVER.CHECKPOINT_BEST: no metric {self._val_metric!r} was logged; {', '.join(known)} were"
+            )
+            return
+        value, iteration = latest[self._val_metric]
+        if math.isfinite(value) and (self.best_metric is None or value > self.best_metric):
+            self.best_metric, self.best_iter = float(value), int(iteration)
+            state = {"model": self._checkpointer.model.state_dict(), "iteration": self.best_iter}
+            write_checkpoint(self._path, {**state, "metric": self._val_metric, "value": self.best_metric})
+            logger.info(f"Best {self._val_metric} so far, {value:.4f}, saved to {self._path}")

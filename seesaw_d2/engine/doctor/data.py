@@ -1,0 +1,67 @@
+"""Annotation files and every image of them."""
+
+from collections.abc import Callable
+
+from detectron2.config import CfgNode
+from tqdm import tqdm
+
+from seesaw_d2.data.catalog import class_names, load_dataset
+from seesaw_d2.data.decoding import Examined, examine_images
+from seesaw_d2.data.files import first_few
+from seesaw_d2.data.image_files import missing_files
+from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.statistics import dataset_statistics
+from seesaw_d2.engine.doctor.findings import Findings
+from seesaw_d2.engine.tasks import task_of
+
+
+def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int) -> None:
+    """Every data set by itself, then all of them as a training checks them.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        decode: decode every image, not only read the headers of some.
+    """
+    before = len(findings.to_fix)
+    for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+        with findings.attempt():
+            _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
+    if len(findings.to_fix) == before:  # else it would say the same again
+        task_of(cfg).validate_datasets(cfg, training=True)
+        findings.ok("data sets, categories and config fit each other")
+
+
+def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
+    records = outline(load_dataset(name))  # categories and files are all that is looked at
+    names = class_names(name) or ()
+    objects = sum(len(record.get("annotations", ())) for record in records)
+    findings.ok(f"{name}: {len(records)} images, {objects} objects, {len(names)} categories")
+    if names and name in cfg.DATASETS.TRAIN:
+        counts = dataset_statistics(name, records).image_count
+        unused = [category for category, count in zip(names, counts, strict=True) if not count]
+        if unused:
+            findings.note(f"{name}: categories without an image: {first_few(unused)}")
+    missing = set(missing_files(records))
+    # What a training does without is worth knowing, and one that stops at it is to be mended.
+    report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
+    if missing:
+        report(f"{name}: image files that are missing: {first_few(sorted(missing))}")
+    records = [record for record in records if "file_name" in record and record["file_name"] not in missing]
+    if not records:
+        return
+    if not decode:
+        findings.note(f"{name}: images not decoded (--quick)")
+        return
+    found = tqdm(examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False)
+    wrong = [image for image in found if image.kind]
+    _report(wrong, "unreadable", f"{name}: image files that cannot be read", report)
+    _report(wrong, "size", f"{name}: image files of another width x height", findings.fix)
+    _report(wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note)
+    if not wrong:
+        findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
+
+
+def _report(wrong: list[Examined], kind: str, what: str, report: Callable[[str], None]) -> None:
+    listed = sorted(f"{image.path} ({image.problem})" for image in wrong if image.kind == kind)
+    if listed:
+        report(f"{what}: {first_few(listed, limit=20)}")

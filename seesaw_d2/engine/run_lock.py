@@ -1,0 +1,75 @@
+"""One training at a time in a folder."""
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import socket
+from typing import IO
+
+from seesaw_d2.errors import ConfigError, OutputError
+
+NAME = "run.lock"
+
+
+class RunLock:
+    """A lock on a folder that the kernel releases when the process ends, however it does.
+
+    A record lock (``fcntl.lockf``) and not ``flock``: loaders' workers, which outlive a killed process by seconds, do
+    not inherit it, and network file systems know it. Where they do not, there is no protection.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock and write down who has it; the folder is made if it is not there.
+
+        Raises:
+            ConfigError: another process has it. OutputError: the folder cannot be written.
+        """
+        path = os.path.join(self.folder, NAME)
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            file = open(path, "a+")  # noqa: SIM115 (open as long as the lock is held)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        if not _lock(file):
+            raise self._in_use(file)
+        parent = multiprocessing.parent_process()
+        file.truncate(0)
+        file.write(f"process {parent.pid if parent else os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        self._file = file
+
+    def check(self) -> None:
+        """Raise ConfigError if another process has the lock now; writes nothing."""
+        path = os.path.join(self.folder, NAME)
+        if self._file is None and os.path.isfile(path) and os.access(path, os.W_OK):
+            with open(path, "r+") as file:  # closing it ends what was locked here
+                if not _lock(file):
+                    raise self._in_use(file)
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _in_use(self, file: IO[str]) -> ConfigError:
+        file.seek(0)
+        owner = file.read(200).strip() or "another process"
+        file.close()
+        return ConfigError(
+            f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, end it, or name another folder with "
+            "OUTPUT_DIR path"
+        )
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether it is this process's now; also if the file system does not know locks."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True

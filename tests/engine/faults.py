@@ -1,0 +1,13 @@
+"""What the tests of faults have in common."""
+
+from pathlib import Path
+
+import torch
+
+# No evaluation, and no step of the learning rate that a shorter run would not come to.
+PLAIN = ["TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()", "SEED", "1", "SOLVER.STEPS", "()"]
+
+
+def state_of(run: Path):
+    """The final checkpoint of a run."""
+    return torch.load(run / "model_final.pth", weights_only=True)

@@ -1,0 +1,225 @@
+"""Several processes: spawned here, started by torchrun or srun; one that fails, hangs or is killed."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from seesaw_d2.engine import main
+from seesaw_d2.engine.processes import Group, launch
+from seesaw_d2.engine.supervision import RankFailed
+from seesaw_d2.engine.world import World, find_world, first_host
+from seesaw_d2.errors import ConfigError, DataError, SeesawError
+
+TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
+TORCHRUN |= {"MASTER_ADDR": "here", "MASTER_PORT": "1"}
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "8",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+    "SLURM_STEP_NODELIST": "gpu[07-08]",
+    "SLURM_JOB_ID": "12345",
+    "SLURM_STEP_ID": "0",
+}
+
+
+def arguments(**given):
+    plain = {"num_gpus": None, "num_processes": None, "num_machines": 1, "machine_rank": 0, "dist_url": ""}
+    return argparse.Namespace(**{**plain, **given})
+
+
+def test_one_process_is_the_default():
+    assert find_world(arguments(), {}) == World()
+    assert find_world(arguments(num_gpus=0), {}) == World()  # a way of saying CPU
+
+
+def test_detectron2s_arguments():
+    given = arguments(num_gpus=4, num_machines=2, machine_rank=1, dist_url="tcp://first:1")
+    world = find_world(given, {})
+    assert world == World(size=8, local_size=4, rank=4, address="tcp://first:1", starter="--num-gpus")
+    assert world.local(3) == World(size=8, local_size=4, rank=7, local_rank=3, address="tcp://first:1")
+
+
+def test_torchrun():
+    world = find_world(arguments(), {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
+    assert world == World(8, 4, rank=5, local_rank=1, address="env://", starter="torchrun", restarts=2)
+    assert find_world(arguments(num_gpus=4), TORCHRUN).starter == "torchrun"
+    # Clusters set some of the variables for other programs: only all of them are torchrun's.
+    assert find_world(arguments(), {k: v for k, v in TORCHRUN.items() if k != "LOCAL_RANK"}) == World()
+
+
+def test_srun():
+    world = find_world(arguments(), SLURM)
+    expected = World(8, 4, rank=5, local_rank=1, address=world.address, starter="srun")
+    assert world == expected
+    assert world.address.startswith("tcp://gpu07:")
+    other = find_world(arguments(), {**SLURM, "SLURM_STEP_ID": "1"})
+    assert other.address != world.address
+    assert find_world(arguments(), {**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "9"}).address == "tcp://a:9"
+    assert find_world(arguments(), {**SLURM, "SLURM_RESTART_COUNT": "1"}).restarts == 1
+
+
+@pytest.mark.parametrize("given", [{"num_gpus": 1}, {"num_processes": 1}])
+def test_srun_does_not_count_where_the_command_line_says_how_many(given):
+    assert find_world(arguments(**given), SLURM).size == 1
+
+
+def test_srun_with_one_task_is_one_process():
+    assert find_world(arguments(), {**SLURM, "SLURM_STEP_NUM_TASKS": "1"}) == World()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("gpu1", "gpu1"),
+        ("gpu[07-08,11]", "gpu07"),
+        ("a-[3,5].site,b", "a-3.site"),
+        ("a,b", "a"),
+    ],
+)
+def test_the_first_of_slurms_nodes(nodes, first):
+    assert first_host(nodes) == first
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "message"),
+    [
+        ({"num_gpus": 2, "num_processes": 2}, {}, "--num-gpus and --num-processes: expected one of them"),
+        ({"num_gpus": 2}, TORCHRUN, "--num-gpus: torchrun has started 4 processes"),
+        ({"num_gpus": -1}, {}, "--num-gpus: expected at least 1"),
+        ({"num_processes": 0}, {}, "--num-processes: expected at least 1"),
+        ({"num_gpus": 1, "num_machines": 2}, {}, "--dist-url: expected tcp://HOST:PORT"),
+        ({"num_gpus": 1, "machine_rank": 1}, {}, r"--machine-rank: expected a number in \[0, 1\)"),
+        ({}, {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "4,3"}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({}, {**SLURM, "SLURM_LOCALID": "2"}, "SLURM_LOCALID"),
+    ],
+)
+def test_contradictions_are_named(given, environ, message):
+    with pytest.raises(ConfigError, match=message):
+        find_world(arguments(**given), environ)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of the 3 processes, found 4"),
+        (["--num-gpus", "2"], "for several processes on the CPU there is --num-processes"),
+        (["--num-processes", "2", "SOLVER.COLLECTIVE_TIMEOUT", "0.0"], "SOLVER.COLLECTIVE_TIMEOUT"),
+        (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED: expected False on the CPU"),
+    ],
+)
+def test_wrong_turns_end_before_any_process_starts(config_file, capsys, options, message):
+    assert main(["--config-file", str(config_file), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (config_file.parent / "run").exists()
+
+
+def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, monkeypatch):
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "16"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--config-file", str(config_file)]) == 2
+    assert "multiple of the 16 processes" in capsys.readouterr().err
+
+
+def run_two(function, folder, *args, timeout=1.0):
+    launch(function, World(2, 2, starter="--num-processes"), Group("cpu", timeout, str(folder)), (str(folder), *args))
+
+
+def behave(folder, how):
+    """Process 1 does as it is told, process 0 waits for it."""
+    Path(folder, f"pid{dist.get_rank()}").write_text(str(os.getpid()))
+    if dist.get_rank() == 1:
+        Path(folder, "since").write_text(str(time.monotonic()))
+        if how == "fails":
+            raise KeyError("no such thing")
+        if how == "mistake":
+            raise DataError("cat.jpg: torn")
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "hangs":
+            time.sleep(100)
+    dist.all_reduce(torch.zeros(1))
+    Path(folder, f"done{dist.get_rank()}").touch()
+
+
+@pytest.mark.slow
+def test_two_processes_meet(tmp_path):
+    run_two(behave, tmp_path, "well")
+    assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}
+
+
+@pytest.mark.parametrize(
+    ("how", "expected", "messages"),
+    [
+        pytest.param("fails", RankFailed, ["rank 1 of 2 failed", "KeyError: 'no such thing'"], marks=pytest.mark.slow),
+        ("killed", RankFailed, ["rank 1 of 2 failed", "it was killed by SIGKILL"]),
+        pytest.param("mistake", SeesawError, ["cat.jpg: torn"], marks=pytest.mark.slow),
+    ],
+)
+def test_one_that_fails_takes_the_other_down_and_is_named(tmp_path, how, expected, messages):
+    with pytest.raises(expected) as error:
+        run_two(behave, tmp_path, how)
+    assert time.monotonic() - float((tmp_path / "since").read_text()) < 30  # the time-out of collectives is 60
+    text = str(error.value)
+    assert all(message in text for message in messages)
+    assert text.rstrip().endswith(messages[-1])
+    for rank in range(2):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f"pid{rank}").read_text()), 0)
+
+
+@pytest.mark.slow
+def test_a_hang_ends_with_its_place(tmp_path, capfd):
+    with pytest.raises(RankFailed) as error:
+        run_two(behave, tmp_path, "hangs", timeout=3 / 60)
+    expected = "rank 0 of 2 has waited in all_reduce, called at"
+    assert expected in str(error.value)
+    assert "test_launching.py" in str(error.value)
+    assert "SOLVER.COLLECTIVE_TIMEOUT: 0.05 minutes" in str(error.value)
+    printed = capfd.readouterr().err
+    assert "in behave" in printed[printed.index("rank 1 is here") :]
+
+
+TRAIN_NET = [sys.executable, str(Path(__file__).parents[2] / "train_net.py")]
+FREE = "--rdzv-endpoint=localhost:0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", ["spawned", "torchrun", "srun"])
+def test_trains_and_evaluates_in_two_processes(config_file, starter):
+    run = config_file.parent / "run"
+    command = [*TRAIN_NET, "--config-file", str(config_file)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if starter == "spawned":
+        done = [subprocess.run([*command, "--num-processes", "2"], env=environ, capture_output=True, text=True)]
+    elif starter == "torchrun":
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend=c10d", FREE]
+        done = [subprocess.run([*torchrun, *command[1:]], env=environ, capture_output=True, text=True)]
+    else:
+        tasks = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "localhost"}
+        started = [
+            subprocess.Popen(
+                command,
+                env={**environ, **tasks, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n), "SLURM_JOB_ID": "77"},
+                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for n in range(2)
+        ]
+        done = [subprocess.CompletedProcess(p.args, p.wait(), *p.communicate()) for p in started]
+    assert [each.returncode for each in done] == [0] * len(done), done[-1].stderr
+    weights = torch.load(run / "model_final.pth", weights_only=True)
+    counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
+    assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals, of both processes
+    assert "World size: 2" in (run / "log.txt").read_text()
+    assert (run / "log.txt.rank1").exists()
+    assert len(list(run.glob("inference/*/results.json"))) == 1

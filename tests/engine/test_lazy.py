@@ -1,0 +1,105 @@
+"""lazyconfig_train_net.py: trains, resumes and evaluates a LazyConfig, and names what is wrong with it."""
+
+import builtins
+import json
+
+import pytest
+import torch
+
+from seesaw_d2.engine.lazy import LazyCheckpointer, load_lazy_config, main
+
+CONFIG = """
+from seesaw_d2 import model_zoo
+from seesaw_d2.data import DatasetEntry, register_dataset
+
+base = model_zoo.get_cfg("lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py")
+for split in ("train", "val"):
+    folder = "GLYPHS"
+    register_dataset(DatasetEntry("lazy_" + split, f"{folder}/annotations/glyphs_{split}.json", folder + "/images"))
+model, dataloader, optimizer = base.model, base.dataloader, base.optimizer
+lr_multiplier, train = base.lr_multiplier, base.train
+model.backbone.bottom_up.stages.pop("stride_in_1x1")
+model.backbone.bottom_up.stages.depth = 18
+model.roi_heads.num_classes = 6
+model.roi_heads.batch_size_per_image = 16
+model.roi_heads.box_predictor.test_topk_per_image = 5
+model.proposal_generator.post_nms_topk = (50, 20)
+dataloader.train.update(names=["lazy_train"], repeat_threshold=0.5, total_batch_size=2, num_workers=0)
+dataloader.test.dataset.name = "lazy_val"
+dataloader.test.num_workers = 0
+for part in (dataloader.train, dataloader.test):
+    part.mapper.augmentations[0].update(short_edge_length=(64,), sample_style="choice", max_size=96)
+train.update(device="cpu", init_checkpoint="", output_dir="RUN", max_iter=2, log_period=1)
+"""
+
+
+@pytest.fixture
+def config(glyphs, tmp_path):
+    """Path of a LazyConfig that trains for two iterations, output below ``run``."""
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.replace("GLYPHS", str(glyphs)).replace("RUN", str(tmp_path / "run")))
+    return path
+
+
+def run(config, *words):
+    return main(["--config-file", str(config), *words])
+
+
+def test_train_resume_evaluate(config, tmp_path, capsys):
+    assert run(config) == 0
+    assert run(config) == 2
+    assert "train.output_dir: " in capsys.readouterr().err
+    assert run(config, "--resume", "train.max_iter=3") == 0
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2]
+    results = folder / "inference/lazy_val/results.json"
+    trained = results.read_text()
+    assert set(json.loads(trained)) == {"bbox", "segm"}
+    results.unlink()
+    assert run(config, "--eval-only", f"train.init_checkpoint={folder}/model_final.pth") == 0
+    assert results.read_text() == trained
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.device=cuda"], "train.device: expected a CUDA device"),
+        (["train.amp.enabled=True"], "train.amp.enabled: expected False on the CPU"),
+        (["train.init_checkpoint=nowhere.pth"], "train.init_checkpoint: nowhere.pth: no such file"),
+        (["--eval-only"], "train.init_checkpoint: --eval-only needs the weights"),
+        (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size: expected a positive multiple"),
+        (["train.max_iter"], "overrides: expected key=value"),
+    ],
+)
+def test_mistakes_are_named(config, words, message, tmp_path, capsys):
+    if "cuda" in words[0] and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert run(config, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_that_are_no_lazy_configs(tmp_path, capsys):
+    assert run(tmp_path / "nowhere.py") == 2
+    assert "nowhere.py" in capsys.readouterr().err
+    original = builtins.__import__
+    (tmp_path / "broken.py").write_text("model = 1 / 0\n")
+    assert run(tmp_path / "broken.py") == 2
+    assert "broken.py: cannot be run: ZeroDivisionError" in capsys.readouterr().err
+    assert builtins.__import__ is original
+    (tmp_path / "half.py").write_text("model = dict(a=1)\n")
+    assert run(tmp_path / "half.py") == 2
+    assert "found no dataloader, optimizer, lr_multiplier, train" in capsys.readouterr().err
+
+
+def test_names_that_are_ends_of_the_models(tmp_path):
+    """PATH?matching_heuristics=True, as in ViTDet's configs."""
+    source, model = torch.nn.Linear(2, 3), torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 3)})
+    torch.save({"model": source.state_dict()}, tmp_path / "plain.pth")
+    LazyCheckpointer(model).load(f"{tmp_path}/plain.pth?matching_heuristics=True", checkpointables=[])
+    assert torch.equal(model["backbone"].weight, source.weight)
+
+
+def test_overrides_reach_the_config(config):
+    assert load_lazy_config(str(config), ["train.max_iter=7"]).train.max_iter == 7

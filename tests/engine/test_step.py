@@ -1,0 +1,75 @@
+"""Step: what Detectron2's trainers do, and mixed precision's path."""
+
+import pytest
+import torch
+from detectron2.engine import SimpleTrainer
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from seesaw_d2.engine.step import Step
+from seesaw_d2.errors import NonFiniteError
+
+
+class Model(nn.Module):
+    """Losses of a linear layer, behind batch normalization, whose statistics a forward pass changes."""
+
+    def __init__(self, as_dict=True):
+        super().__init__()
+        self.norm, self.linear, self.as_dict = nn.BatchNorm1d(3), nn.Linear(3, 1), as_dict
+
+    def forward(self, batch):
+        inputs = torch.stack([item["input"] for item in batch])
+        loss = self.linear(self.norm(inputs)).square().mean()
+        return {"loss_a": loss, "loss_b": 2 * loss} if self.as_dict else loss
+
+
+def batches(spoilt=()):
+    generator = torch.Generator().manual_seed(0)
+    data = [[{"input": torch.randn(3, generator=generator), "image_id": i} for i in range(4)] for _ in range(4)]
+    for index in spoilt:
+        data[index][0]["input"][0] = float("inf")
+    return data
+
+
+def train(kind, data, as_dict=True, **options):
+    torch.manual_seed(0)
+    model = Model(as_dict)
+    trainer = kind(model, data, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), **options)
+    model.train()
+    with EventStorage(0) as storage:
+        for trainer.iter in range(len(data)):
+            storage.iter = trainer.iter
+            trainer.run_step()
+    logged = {name: values.values() for name, values in storage.histories().items() if "time" not in name}
+    return trainer, logged
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+# Without a GPU the scaler and autocast are switched off, which leaves what is computed.
+@pytest.mark.parametrize("amp", [False, pytest.param(True, marks=pytest.mark.filterwarnings("ignore::UserWarning"))])
+def test_the_steps_are_detectron2s(tmp_path, as_dict, amp):
+    theirs, logged = train(SimpleTrainer, batches(), as_dict)
+    ours, ours_logged = train(Step, batches(), as_dict, folder=str(tmp_path), amp=amp)
+    torch.testing.assert_close(ours.model.state_dict(), theirs.model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(ours.optimizer.state_dict(), theirs.optimizer.state_dict(), rtol=0, atol=0)
+    assert ours_logged == logged
+    assert ("grad_scaler" in ours.state_dict()) == amp
+
+
+def test_a_skipped_step_is_none(tmp_path):
+    """Statistics that infinity has touched are put back."""
+    plain = batches()
+    expected, _ = train(Step, [plain[0], *plain[2:]], folder=str(tmp_path))
+    skipped, _ = train(Step, batches(spoilt=[1]), folder=str(tmp_path), max_skipped=1)
+    torch.testing.assert_close(skipped.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(skipped.optimizer.state_dict(), expected.optimizer.state_dict(), rtol=0, atol=0)
+
+
+def test_one_more_than_may_be_skipped(tmp_path):
+    with pytest.raises(
+        NonFiniteError, match=r"iteration 3: a loss(?s:.*)loss_a nan, loss_b nan(?s:.*)images 0, 1, 2, 3"
+    ):
+        train(Step, batches(spoilt=[1, 3]), folder=str(tmp_path), max_skipped=1)
+    state = torch.load(tmp_path / "nonfinite_iter3.pth", weights_only=True)
+    assert all(value.isfinite().all() for value in state["model"].values())
+    assert state["ranks"][0]["images"] == [{"image_id": i} for i in range(4)]

@@ -1,0 +1,155 @@
+"""Annotation files: torn, of another type, with numbers and references that break what comes after."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import DatasetMapper
+
+from seesaw_d2.data import read_annotations
+from seesaw_d2.data.loading import check_trainable
+from seesaw_d2.data.mapper import CheckedMapper
+from tests.data.toy import make_cfg, toy_data, write_images
+from tests.robustness.corpus import Case, cases
+
+NAME = "toy.json"
+
+
+def text(content: bytes | str) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        write_images(folder / "images", toy_data())
+        path = folder / NAME
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return make
+
+
+def changed(key: str, **fields: Any) -> Callable[[Path], str]:
+    """The toy data, fields of the first entry of a list changed; None removes one."""
+    data = toy_data()
+    for name, value in fields.items():
+        if value is None:
+            data[key][0].pop(name, None)
+        else:
+            data[key][0][name] = value
+    return text(json.dumps(data))
+
+
+def with_text(key: str, name: str, value: str) -> Callable[[Path], str]:
+    """As ``changed``, with JSON text that Python would not write."""
+    data = toy_data()
+    data[key][0][name] = "<here>"
+    return text(json.dumps(data).replace('"<here>"', value))
+
+
+def special(make_path: Callable[[Path], None]) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        make_path(folder / NAME)
+        return str(folder / NAME)
+
+    return make
+
+
+def read(path: str) -> None:
+    """As a training does: read, check, convert, map every image."""
+    records = read_annotations(path).to_dataset_dicts(os.path.join(os.path.dirname(path), "images"))
+    cfg = make_cfg()
+    check_trainable(cfg, path, records)
+    mapper = CheckedMapper(DatasetMapper(cfg, is_train=True))
+    for record in records:
+        assert os.path.realpath(record["file_name"]).startswith(os.path.dirname(os.path.realpath(path)))
+        sample = mapper(record)
+        assert sample["image"].numel()
+        assert np.isfinite(sample["instances"].gt_boxes.tensor.numpy()).all()
+
+
+RIGHT = json.dumps(toy_data())
+ANNOTATIONS = toy_data()["annotations"]
+OUTER = [[-50, -50, -41, -50, -41, -41]]
+RUNS = {"size": [40, 60], "counts": [2400]}
+LVIS = [{**image, "neg_category_ids": [], "coco_url": "http://x/y/../../0.jpg"} for image in toy_data()["images"]]
+NEITHER = r'toy\.json: "segmentation" is neither .* annotation ids 100'
+OUTSIDE = r"toy\.json: image files must lie below the image folder; these lead outside"
+
+CASES: list[Case] = cases(
+    "json",
+    {
+        "empty": (text(""), r"toy\.json: not JSON: .* line 1, column 1"),
+        "torn": (text(RIGHT[: len(RIGHT) // 2]), r"toy\.json: not JSON: .* line 1"),
+        "trailing text": (text(RIGHT + "x"), r"toy\.json: not JSON: Extra data"),
+        "not UTF-8": (text(b'{"images": "\xff\xfe"}'), r"toy\.json: not JSON: byte 12 is not UTF-8"),
+        "UTF-16": (text(RIGHT.encode("utf-16")), r"toy\.json: not JSON: byte 0 is not UTF-8"),
+        "zeros": (text(bytes(5000)), r"toy\.json: not JSON"),
+        "100,000 brackets": (text("[" * 100_000), r"toy\.json: nested too deeply"),
+        "100,000 objects": (text('{"a":' * 100_000), r"toy\.json: nested too deeply"),
+        "a list": (text("[]"), r"toy\.json: the top level is a list"),
+        "null": (text("null"), r"toy\.json: the top level is null"),
+        "NaN": (with_text("annotations", "bbox", "[NaN, 1, 2, 3]"), r"toy\.json: holds NaN"),
+        "Infinity": (with_text("annotations", "area", "Infinity"), r"toy\.json: holds Infinity"),
+        "overflowing box": (with_text("annotations", "bbox", "[1e999, 1, 2, 3]"), r'"bbox" is not four finite'),
+        "a number of 5,000 digits": (with_text("images", "id", "1" * 5000), r"holds a number that cannot be read"),
+        "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"no file names: '.ud800\.jpg'"),
+        "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
+        "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images" is empty'),
+        "images an object": (text('{"images": {}, "categories": []}'), r'"images" is an object'),
+        "no categories": (text('{"images": [{"id": 1, "height": 1, "width": 1}]}'), r'no "categories"'),
+        "image ids twice": (changed("images", id=11), r'ids occur more than once in "images": 11'),
+        "annotation ids twice": (changed("annotations", id=101), r'ids occur more than once in "annotations": 101'),
+        "category ids twice": (changed("categories", id=3), r'ids occur more than once in "categories": 3'),
+        "negative category": (changed("annotations", category_id=-1), r'"category_id" .* not the id .*: -1'),
+        "category a float": (changed("annotations", category_id=3.0), r'"category_id" .* not an integer'),
+        "category a string": (changed("annotations", category_id="3"), r'"category_id" .* not an integer'),
+        "category true": (changed("annotations", category_id=True), r'"category_id" .* not an integer'),
+        "id beyond 64 bits": (changed("annotations", image_id=2**64), r'"image_id" .* not an integer'),
+        "negative ids": (text(RIGHT.replace('_id": 3', '_id": -3').replace('"id": 3', '"id": -3')), None),
+        "no image of an annotation": (changed("annotations", image_id=999), r'"image_id" of annotations .*: 999'),
+        "image without size": (changed("images", height=None), r'no "height" in "images": ids 10'),
+        "negative size": (changed("images", width=-60), r'"width" in "images" is not positive: ids 10'),
+        "size a float": (changed("images", width=60.0), r'"width" in "images" is not an integer'),
+        "size beyond memory": (changed("images", width=10**18), r'"width" in "images" is above 1000000: ids 10'),
+        "name a number": (changed("images", file_name=7), r'no "file_name" in "images": ids 10'),
+        "no name of a category": (changed("categories", name=None), r'no "name" in "categories"'),
+        "polygon of two points": (changed("annotations", segmentation=[[1, 1, 9, 9]]), None),
+        "polygon of odd length": (changed("annotations", segmentation=[[1, 1, 9, 1, 9, 9, 1]]), None),
+        "polygon on a line": (changed("annotations", segmentation=[[5, 5, 9, 5, 20, 5]]), None),
+        "polygon that crosses itself": (changed("annotations", segmentation=[[5, 5, 20, 20, 20, 5, 5, 20]]), None),
+        "polygon far away": (changed("annotations", segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]), r"beyond 10 times"),
+        "polygon of null": (changed("annotations", segmentation=[[0, 0, 9, "x", 9, 9]]), NEITHER),
+        "polygon of lists": (changed("annotations", segmentation=[[[0, 0], [9, 0], [9, 9]] * 2]), NEITHER),
+        "100,000 points": (changed("annotations", segmentation=[[5, 5, 20, 5, 20, 20] * 33_334]), None),
+        "runs that are garbage": (changed("annotations", segmentation={**RUNS, "counts": "garbage!!"}), NEITHER),
+        "runs too long": (changed("annotations", segmentation={**RUNS, "counts": [2401]}), NEITHER),
+        "runs too short": (changed("annotations", segmentation={**RUNS, "counts": [1]}), NEITHER),
+        "negative runs": (changed("annotations", segmentation={**RUNS, "counts": [-1, 2401]}), NEITHER),
+        "runs of another size": (changed("annotations", segmentation={"size": [9, 9], "counts": [81]}), NEITHER),
+        "runs of a huge size": (
+            changed("annotations", segmentation={"size": [10**9, 10**9], "counts": [10**18]}),
+            NEITHER,
+        ),
+        "negative box": (changed("annotations", bbox=[5, 5, -9, -9]), None),
+        "box of no size": (changed("annotations", bbox=[5, 5, 0, 0]), None),
+        "box outside": (changed("annotations", bbox=[-50, -50, 9, 9], segmentation=OUTER), None),
+        "box far away": (changed("annotations", bbox=[0, 0, 1e9, 1e9]), r'"bbox" has numbers beyond 10 times'),
+        "crowd 2": (changed("annotations", iscrowd=2), r'"iscrowd" .* neither 0 nor 1'),
+        "every object without an area": (
+            text(json.dumps({**toy_data(), "annotations": [{**a, "bbox": [1, 1, 0, 0]} for a in ANNOTATIONS]})),
+            None,
+        ),
+        "parent folder": (changed("images", file_name="../../../etc/passwd"), OUTSIDE),
+        "inner parent folder": (changed("images", file_name="a/../../0.jpg"), OUTSIDE),
+        "absolute path": (changed("images", file_name="/etc/passwd"), OUTSIDE),
+        "Windows' path": (changed("images", file_name="..\\..\\x.jpg"), OUTSIDE),
+        "home": (changed("images", file_name="~/x.jpg"), r"~/x\.jpg: the image cannot be read"),
+        "an address": (changed("images", file_name="http://localhost:1/x.jpg"), OUTSIDE),
+        "coco_url with a parent folder": (text(json.dumps({**toy_data(), "images": LVIS})), OUTSIDE),
+        "folder in place of the file": (special(lambda path: path.mkdir()), r"toy\.json: is a directory"),
+        "pipe in place of the file": (special(os.mkfifo), r"toy\.json: is a pipe"),
+        "device in place of the file": (special(lambda path: path.symlink_to("/dev/zero")), r"toy\.json: is a device"),
+        "link to nothing": (special(lambda path: path.symlink_to("nowhere")), r"toy\.json: no such file"),
+        "link to itself": (special(lambda path: path.symlink_to(path)), r"toy\.json: cannot be read"),
+    },
+)

@@ -1,0 +1,64 @@
+"""Output folders as ``--resume`` finds them: what it goes on from, never anything outside the folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from seesaw_d2.engine.checkpoint_files import resume_file
+from tests.robustness.corpus import CANARY, Case, cases
+from tests.robustness.weights_makers import Call
+
+LAST, BEFORE = "model_0000003.pth", "model_0000001.pth"
+RIGHT = LAST.encode()
+
+
+def folder(pointer: bytes | Callable[[Path], None] = RIGHT, last=None, before=None) -> Callable[[Path], str]:
+    """A run of two checkpoints. ``pointer``, ``last`` and ``before`` write other files in place of right ones."""
+
+    def make(root: Path) -> str:
+        run = root / "run"
+        run.mkdir()
+        for name, iteration, change in ((LAST, 3, last), (BEFORE, 1, before)):
+            if change is None:
+                torch.save({"model": {"x": torch.ones(2)}, "iteration": iteration}, run / name)
+            else:
+                change(run / name)
+        path = run / "last_checkpoint"
+        pointer(path) if callable(pointer) else path.write_bytes(pointer)
+        torch.save({"model": {"x": torch.zeros(2)}, "iteration": 9}, root / "outside.pth")
+        return str(run)
+
+    return make
+
+
+def code(path: Path) -> None:
+    torch.save({"model": {"x": Call(os.system, f"touch {path.parents[1] / CANARY}")}, "iteration": 3}, path)
+
+
+def text(path: Path) -> None:
+    path.write_text("no checkpoint")
+
+
+def read(run: str) -> None:
+    found = resume_file(run)
+    assert os.path.dirname(found.path) == run
+    assert os.path.basename(found.path) in (LAST, BEFORE)
+
+
+CASES: list[Case] = cases(
+    "resume",
+    {
+        "a pointer outside": (folder(b"../outside.pth"), None),
+        "an absolute pointer": (folder(b"/etc/passwd.pth"), None),
+        "a pointer of zeros": (folder(bytes(1000)), None),
+        "a pointer of megabytes": (folder(b"x" * 10_000_000), None),
+        "a pipe for a pointer": (folder(os.mkfifo), None),
+        "a folder for a pointer": (folder(lambda path: path.mkdir()), None),
+        "code in the last checkpoint": (folder(last=code), None),
+        "code in both": (folder(last=code, before=code), r"no checkpoint to resume from:.*model_0000003\.pth.*system"),
+        "a pipe for the last checkpoint": (folder(last=os.mkfifo), None),
+        "neither a checkpoint": (folder(last=text, before=text), r"no checkpoint to resume from:.*model_0000001\.pth"),
+    },
+)

@@ -1,0 +1,54 @@
+"""Weights go from one kind of file to another and back without a change."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from convert_weights import main
+
+from seesaw_d2.utils.weights_files import read_weights_file
+
+
+def test_there_and_back(tmp_path, capsys):
+    weights = {"a.weight": torch.randn(3, 4), "counts": torch.arange(5), "half": torch.ones(2).bfloat16()}
+    source, middle, target = (str(tmp_path / name) for name in ("a.pth", "a.safetensors", "b.pth"))
+    torch.save({"model": weights, "iteration": 7, "trainer": {}}, source)
+    assert main([source, middle]) == 0
+    assert "3 tensors written" in capsys.readouterr().out
+    assert main([middle, target]) == 0
+    found = read_weights_file(target)["model"]
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in weights.items())
+
+
+def test_what_is_left_behind_is_named(tmp_path, capsys):
+    torch.save({"model": {"a": torch.ones(1)}, "iteration": 7, "trainer": {}}, tmp_path / "a.pth")
+    assert main([str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 0
+    assert "left behind: iteration, trainer" in capsys.readouterr().out
+
+
+def test_how_names_are_read_is_kept(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"conv1_w": np.ones(3, np.float32)}))
+    for source, target in (("a.pkl", "a.safetensors"), ("a.safetensors", "a.pth")):
+        assert main([str(tmp_path / source), str(tmp_path / target)]) == 0
+        found = read_weights_file(str(tmp_path / target))
+        assert (found["__author__"], found["matching_heuristics"]) == ("Caffe2", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("a.pth", "a.pth", "a.pth: expected the name of a new file"),
+        ("a.pth", "b.bin", "b.bin: expected a name that ends in .safetensors or .pth"),
+        ("none.pth", "b.pth", "none.pth: no such file of weights"),
+        ("text.safetensors", "b.pth", "text.safetensors: not a safetensors file"),
+    ],
+)
+def test_wrong_turns_write_nothing(tmp_path, capsys, source, target, message):
+    torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "a.pth")
+    (tmp_path / "text.safetensors").write_text("this is no such file, although it is long enough")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([str(tmp_path / source), str(tmp_path / target)]) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}

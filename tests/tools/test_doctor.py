@@ -1,0 +1,142 @@
+"""The doctor, from outside: what is right, what is wrong, nothing written."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from doctor import main
+from PIL import Image
+
+
+@pytest.fixture
+def own(config_file, glyphs, tmp_path):
+    """The config on a data set of its own, to be broken; and its folder."""
+    root = tmp_path / "glyphs"
+    shutil.copytree(glyphs, root)
+    config = yaml.safe_load(config_file.read_text())
+    for entry, split in zip(config["DATASETS"]["REGISTER"], ("train", "val"), strict=True):
+        entry |= {"NAME": f"{tmp_path}/{split}", "JSON": str(root / f"annotations/glyphs_{split}.json")}
+        entry["IMAGES"] = str(root / "images")
+    config["DATASETS"] |= {"TRAIN": [f"{tmp_path}/train"], "TEST": [f"{tmp_path}/val"]}
+    config_file.write_text(yaml.safe_dump(config))
+    return config_file, root
+
+
+def examine(capsys, config_file, *options, status):
+    before = {path: path.stat().st_mtime_ns for path in Path(config_file).parent.rglob("*")}
+    assert main(["--config-file", str(config_file), "--workers", "1", *options]) == status
+    assert before == {path: path.stat().st_mtime_ns for path in Path(config_file).parent.rglob("*")}
+    return capsys.readouterr().out
+
+
+def to_fix(text: str) -> list[str]:
+    return [line.split("FIX", 1)[1].strip() for line in text.splitlines() if line.startswith("  FIX")]
+
+
+def test_nothing_to_fix(config_file, capsys):
+    text = examine(capsys, config_file, status=0)
+    assert not to_fix(text)
+    for part in (
+        f"PyTorch {torch.__version__}",
+        "24 images",
+        "all 24 images can be decoded",
+        "MODEL.WEIGHTS: none",
+        "schedule: 3 iterations of 4 images",
+        "one step on 4 images: loss ",
+        "2 checkpoints of about 0.0",
+        "nothing to fix",
+    ):
+        assert part in text
+    assert "can be decoded" not in examine(capsys, config_file, "--quick", status=0)
+
+
+def test_every_bad_image_is_named(own, capsys):
+    """A truncated one that only decoding finds, one of another size, one that is no image, two that are not there."""
+    config_file, root = own
+    images = sorted((root / "images/train").iterdir())
+    images[0].write_bytes(images[0].read_bytes()[:-400])
+    Image.new("RGB", (7, 9)).save(images[1])
+    images[2].write_bytes(b"")
+    images[3].unlink()
+    images[4].unlink()
+    os.mkfifo(images[4])
+    found = "\n".join(to_fix(examine(capsys, config_file, "--workers", "2", status=1)))
+    for image, problem in zip(images, ("truncated", "is 7 x 9", "cannot identify", "", ""), strict=False):
+        assert image.name in found
+        assert problem in found
+    assert images[5].name not in found
+    for image in images[1:2]:
+        image.unlink()
+    text = examine(capsys, config_file, "DATALOADER.SKIP_BAD_IMAGES", "True", status=0)
+    assert f"note  {config_file.parent}/train: image files that cannot be read" in text
+    assert "one step on 4 images" in text
+
+
+def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
+    """Several mistakes, each with its key, and the data are still looked at."""
+    config_file, root = own
+    path = root / "annotations/glyphs_val.json"
+    data = json.loads(path.read_text())
+    data["annotations"][0]["category_id"] = 99
+    path.write_text(json.dumps(data))
+    wrong = ["SOLVER.IMS_PER_BATCH", "5", "DATALOADER.SAMPLER_TRAIN", "Foo", "MODEL.ROI_HEADS.NAME", "Bar"]
+    text = examine(capsys, config_file, "--num-processes", "2", "--quick", *wrong, status=1)
+    found = to_fix(text)
+    for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", "MODEL.ROI_HEADS.NAME", "glyphs_val.json"):
+        assert sum(part in line for line in found) == 1, text
+    assert f"{len(found)} to fix" in text
+
+
+def test_no_config(tmp_path, capsys):
+    assert main(["--config-file", str(tmp_path / "none.yaml")]) == 1
+    assert to_fix(capsys.readouterr().out) == [f"{tmp_path / 'none.yaml'}: no such config file"]
+
+
+def test_weights(config_file, tmp_path, capsys):
+    """Which come from the file, which do not and why; a file that is refused."""
+    from detectron2.modeling import build_model
+
+    from seesaw_d2.engine import load_config
+
+    state = build_model(load_config(str(config_file))).state_dict()
+    total, gone, other = (
+        len(state),
+        "roi_heads.box_predictor.bbox_pred.bias",
+        "roi_heads.box_predictor.cls_score.weight",
+    )
+    del state[gone]
+    state[other] = state[other][1:]
+    torch.save({"model": {**state, "mine": torch.ones(1)}}, tmp_path / "w.pth")
+    text = examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", str(tmp_path / "w.pth"), status=0)
+    assert f"{total - 2} of {total} parameters and buffers come from" in text
+    assert f"not in the file: {gone}\n" in text, text
+    assert f"of another shape in the file: {other}\n" in text
+    assert "in the file alone: mine\n" in text
+    state[other].fill_(torch.nan)
+    torch.save({"model": {other: torch.full((8, 256), torch.nan)}}, tmp_path / "w.pth")
+    found = to_fix(examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", str(tmp_path / "w.pth"), status=1))
+    assert len(found) == 1
+    assert "expected finite weights" in found[0]
+
+
+def test_a_step_that_fails(config_file, capsys):
+    (found,) = to_fix(examine(capsys, config_file, "--quick", "MODEL.PIXEL_STD", "[0.0, 0.0, 0.0]", status=1))
+    assert "not finite" in found or "Inf/NaN" in found
+
+
+def test_disk(config_file, tmp_path, capsys, monkeypatch):
+    import seesaw_d2.engine.doctor.disk as disk
+
+    usage = disk.shutil.disk_usage
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage(path)._replace(free=1000))
+    found = to_fix(examine(capsys, config_file, "--quick", status=1))
+    assert len(found) == 1
+    assert "are free in" in found[0]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.json").write_text("{}")
+    found = to_fix(examine(capsys, config_file, "--quick", status=1))
+    assert "holds another run" in found[0]

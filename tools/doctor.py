@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Look at a training before days are spent on it: environment, config, data, weights, memory, disk.
+
+    python tools/doctor.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml --num-processes 8
+    python tools/doctor.py --config-file my.yaml --quick MODEL.WEIGHTS R-50.pkl
+
+Every image is decoded, unless --quick, and one step is trained. Nothing is written. What to fix is printed as FIX, a
+line each; the exit status is 1 if there is any, else 0.
+"""
+
+import argparse
+import os
+import sys
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, help="of the training")
+    parser.add_argument("--num-processes", type=int, default=1, help="of the training, on all machines: GPUs")
+    parser.add_argument("--quick", action="store_true", help="do not decode every image")
+    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 16), help="processes that decode")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
+    args = parser.parse_args(arguments)
+    if args.num_processes < 1 or args.workers < 1:
+        parser.error("--num-processes and --workers: expected at least 1")
+    from seesaw_d2.engine.doctor import examine
+
+    to_fix = examine(
+        args.config_file, args.opts, num_processes=args.num_processes, quick=args.quick, workers=args.workers
+    )
+    print(f"\n{len(to_fix)} to fix" if to_fix else "\nnothing to fix")
+    return 1 if to_fix else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
