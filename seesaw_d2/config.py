@@ -91,6 +91,9 @@ def _add_cascade(cfg: CN) -> None:
     # Stages after the first: add the ground truth to the boxes that the stage before has refined, and sample
     # ROI_HEADS.BATCH_SIZE_PER_IMAGE of them at ROI_HEADS.POSITIVE_FRACTION; or take the refined boxes as they are.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE = False
+    # What of the stages is averaged at test time: "probabilities" (Detectron2's), or "logits", before the probabilities
+    # are taken once (MMDetection's).
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE = "probabilities"
 
 
 def _add_backbone(cfg: CN) -> None:
@@ -166,7 +169,13 @@ def _add_data(cfg: CN) -> None:
     # DATALOADER.SAMPLER_TRAIN has three names more than in Detectron2, for Kang et al.'s ways: "ClassAwareSampler"
     # chooses a category uniformly, then an image with it (class-balanced); "SquareRootSampler" chooses it in
     # proportion to the square root of its images; "ProgressivelyBalancedSampler" goes from all images alike to all
-    # categories alike.
+    # categories alike. The order of the images, of all samplers but the weighted ones that Detectron2's main branch
+    # alone has, and their augmentation follow from SEED (-1: one that the run draws and keeps) and the place in the
+    # training, whatever NUM_WORKERS is.
+
+    # How a detector's images and masks are resized, in training and at test time. "pillow": Detectron2's way, bilinear
+    # with antialiasing. "opencv": MMDetection's pixels and sizes, bilinear without; for models that were trained so.
+    cfg.INPUT.RESIZE = "pillow"
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a
     # warning (in evaluation its objects count as missed).
@@ -188,6 +197,16 @@ def _add_solver(cfg: CN) -> None:
     # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
     # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
+    # > 0, minutes: with several processes, how long one waits for the others before it gives up and says where.
+    cfg.SOLVER.COLLECTIVE_TIMEOUT = 30.0
+    # >= 0: how many steps with a loss or a gradient that is not finite a run leaves out before it stops. A step that is
+    # left out changes neither parameters nor counts.
+    cfg.SOLVER.MAX_SKIPPED_STEPS = 0
+    # >= 0: how many of the periodic checkpoints are kept, the newest; 0 keeps all. 2 or more: one can be damaged.
+    cfg.SOLVER.CHECKPOINT_KEEP = 0
+    # A metric as it is logged, such as "segm/APr" (with several DATASETS.TEST "NAME/segm/APr"): model_best.pth are the
+    # weights with its highest value in the evaluations, of which TEST.EVAL_PERIOD says when. "": none.
+    cfg.SOLVER.CHECKPOINT_BEST = ""
 
 
 def _add_evaluation(cfg: CN) -> None:

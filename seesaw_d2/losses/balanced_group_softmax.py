@@ -49,6 +49,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
     config_keys: ClassVar[dict[str, str]] = {"bins": "BAGS.BINS", "beta": "BAGS.BETA"}
+    group: Tensor
 
     def __init__(
         self,

@@ -131,7 +131,7 @@ class ClassificationLoss(nn.Module):
             avg_factor: > 0, what the weighted sums are divided by: a number, or a tensor of shape (), whose value
                 nothing waits for: below 1.2e-7, float32's epsilon, it is taken as that, so sums of 0 over a
                 count of 0 are 0. Default: ``default_avg_factor``: how many proposals, background included, weigh
-                > 0, at least 1.
+                > 0, at least 1. Of this process: a head in several processes gives the mean of theirs.
 
         Returns:
             Scalars named loss_cls*. No proposals or no foreground give zeros that keep the graph.
@@ -157,11 +157,14 @@ class ClassificationLoss(nn.Module):
         """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
         number ``index``, from 0. Without it every call is a step of its own."""
 
-    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> float | Tensor:
-        """How many proposals have a positive weight, at least 1. A method that averages over others overrides it."""
-        if weights is None:
-            return max(labels.numel(), 1)
-        return (weights > 0).sum().clamp(min=1)  # stays on the device
+    def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
+        """How many proposals have a positive weight. A method that averages over others overrides it."""
+        return labels.numel() if weights is None else (weights > 0).sum()  # stays on the device
+
+    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
+        """``num_averaged``, at least 1."""
+        count = self.num_averaged(labels, weights)
+        return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor

@@ -20,11 +20,14 @@ from .training_data import category_values, known_statistics, not_given
 class ClassBalancedFocalLoss(FocalLoss):
     """Focal loss of a sample of category i times v_i, its category's inverse effective number (equations 8, 12).
 
-    v_i = (1 - β) / (1 - β^{n_i}), then scaled so that Σ_i v_i = C; n_i are training instances, taken as at least 1.
-    There is no α: v takes its place.
+    v_i = (1 - β) / (1 - β^{n_i}), then scaled; n_i are training instances, taken as at least 1. There is no α: v takes
+    its place.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As there, the sum is divided by the number
-    of labels, which are the foreground's. Deviation: background, which it does not have, weighs 1, the mean of v.
+    of labels, which are the foreground's, and with background "none" Σ_i v_i = C. Deviation: background, which it does
+    not have, weighs 1, and so v is scaled to a mean of 1 over the training instances, Σ_i n_i v_i = Σ_i n_i: foreground
+    and background then weigh against each other as without v. Scaled as in images, nearly all objects, which are those
+    of frequent categories, would weigh next to nothing beside background (0.03 on LVIS), and hardly be found.
 
     Args:
         num_classes: C >= 1.
@@ -44,6 +47,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         "gamma": "CLASS_BALANCED_FOCAL.GAMMA",
         "prior": "CLASS_BALANCED_FOCAL.PRIOR",
     }
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -78,7 +82,9 @@ class ClassBalancedFocalLoss(FocalLoss):
         if self.beta == 0:
             return torch.ones_like(counts)
         weights = (1 - self.beta) / -torch.expm1(counts * math.log(self.beta))
-        return weights * (self.num_classes / weights.sum())
+        if self.background == "none":
+            return weights * (self.num_classes / weights.sum())
+        return weights * (counts.sum() / (counts * weights).sum())
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, beta={self.beta}"

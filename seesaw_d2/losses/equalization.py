@@ -39,6 +39,7 @@ class EqualizationLoss(SigmoidLoss):
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}
+    tail: Tensor | None
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ class EqualizationLossV2(SigmoidLoss):
         "alpha": "EQL_V2.ALPHA",
         "prior": "EQL_V2.PRIOR",
     }
+    positive_gradients: Tensor
+    negative_gradients: Tensor
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class FederatedLoss(SigmoidLoss):
         "power": "FEDERATED.POWER",
         "prior": "FEDERATED.PRIOR",
     }
+    sampling_weights: Tensor | None
 
     def __init__(
         self,

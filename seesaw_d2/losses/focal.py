@@ -49,10 +49,10 @@ class FocalLoss(SigmoidLoss):
             alpha = check_number("alpha", alpha, "a number in (0, 1)", lambda value: 0 < value < 1)
         self.alpha = alpha
 
-    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """How many foreground proposals have a positive weight, at least 1."""
+    def num_averaged(self, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """How many foreground proposals have a positive weight."""
         foreground = labels < self.num_classes
-        return (foreground if weights is None else foreground & (weights > 0)).sum().clamp(min=1)
+        return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """α_j (1 - p_j)^γ: (N, C), with a gradient."""

@@ -40,7 +40,7 @@ def _check_avg_factor(avg_factor: Any) -> None:
     if isinstance(avg_factor, Tensor):
         if avg_factor.dim():
             raise ValueError(f"avg_factor: expected a number or a tensor of shape (), found {tuple(avg_factor.shape)}")
-    elif not isinstance(avg_factor, Real) or not 0 < avg_factor < math.inf:
+    elif not isinstance(avg_factor, Real) or not 0 < avg_factor < math.inf:  # type: ignore[operator]
         raise ValueError(f"avg_factor: expected a number > 0, found {avg_factor!r}")
 
 

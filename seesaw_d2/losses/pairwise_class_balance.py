@@ -76,6 +76,9 @@ class PairwiseClassBalance(ClassificationLoss):
         "unseen": "PCB.UNSEEN",
         "max_matrix_mb": "PCB.MAX_MATRIX_MB",
     }
+    confusion: Tensor
+    seen_counts: Tensor
+    steps: Tensor
 
     def __init__(
         self,
@@ -117,8 +120,8 @@ class PairwiseClassBalance(ClassificationLoss):
         self._iteration = (index, count)
         self.loss.set_iteration(index, count)
 
-    def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> float | Tensor:
-        return self.loss.default_avg_factor(labels, weights)
+    def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
+        return self.loss.num_averaged(labels, weights)
 
     def compute(self, logits, labels, weights, avg_factor):
         return self.loss.compute(logits, labels, weights, avg_factor, self.soft_targets(labels, logits.dtype))
@@ -150,7 +153,8 @@ class PairwiseClassBalance(ClassificationLoss):
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """(N, C): (1 - a) onehot + a q for foreground labels, 0 for background."""
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
-        share, scale = self._strength(dtype) * foreground, 1.0
+        share = self._strength(dtype) * foreground
+        scale: Tensor | float = 1.0
         columns = self.confusion.index_select(1, categories).to(dtype)  # (C, N)
         if self.loss.soft_labels == "softmax":
             total = columns.sum(dim=0)

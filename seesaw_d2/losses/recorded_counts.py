@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.atomic import write_text
 from seesaw_d2.utils.checkpoints import read_checkpoint
+from seesaw_d2.utils.regular_files import irregular
 
 # Mask R-CNN has one predictor, Cascade a list of them.
 _BUFFER = re.compile(r"(?:^|\.)box_predictor(?:\.(\d+))?\.(?:.+\.)?class_counts$")
@@ -47,12 +49,14 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     Raises:
         ConfigError: it cannot be read or holds something else.
     """
+    if irregular(path):
+        raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")
     try:
         with open(path) as file:
             found = json.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a JSON file: {error}") from error
     stages = found.get("class_counts") if isinstance(found, dict) else None
     if isinstance(stages, list) and stages and not isinstance(stages[0], list):
@@ -84,7 +88,5 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     if not all(map(any, stages)):
         raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
     content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")}
-    with open(path + ".tmp", "w") as file:
-        json.dump(content, file)
-    os.replace(path + ".tmp", path)
+    write_text(path, json.dumps(content))
     return RecordedCounts(path, stages)

@@ -24,6 +24,8 @@ class BatchRandom(nn.Module):
         num_batches: int64 (), batches so far.
     """
 
+    num_batches: Tensor
+
     def __init__(self, seed: int = 0):
         super().__init__()
         self.seed = int(seed)

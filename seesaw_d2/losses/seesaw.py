@@ -61,6 +61,7 @@ class SeesawLoss(CrossEntropyLoss):
         "eps": "SEESAW.EPS",
         "class_counts": "SEESAW.CLASS_COUNTS",
     }
+    class_counts: Tensor
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
+    tail: Tensor | None
 
     def __init__(
         self,

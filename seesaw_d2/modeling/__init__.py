@@ -7,7 +7,7 @@ from .image_backbone import ImageBackbone, build_image_backbone
 from .image_classifier import ImageClassifier
 from .iterative import FeatureUpdate, IterativeROIHeads
 from .lws import LWSLinear
-from .mask_head import NormedMaskHead
+from .mask_head import NormedMaskHead, SelectiveMaskHead
 from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawROIHeads
@@ -28,6 +28,7 @@ __all__ = [
     "SeesawBoxPredictor",
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
+    "SelectiveMaskHead",
     "SmallStem",
     "build_image_backbone",
     "build_norm_eval_resnet_fpn_backbone",

@@ -20,6 +20,7 @@ from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.metrics import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.normalized import NormedLinear
+from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 
@@ -29,6 +30,10 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
 
     Box regression, NMS and top-k are Detectron2's. The default is the Seesaw Loss paper's classifier (section 3):
     normalized linear activation with temperature 20, and an objectness branch in the same layer.
+
+    In several processes both losses are averages over the proposals of all of them, as in one process with the whole
+    batch; Detectron2's are averages over each process's own. What is logged of the classification are the main
+    process's proposals. Losses that sample (BAGS, federated) sample in each process for itself.
 
     Args:
         input_shape: shape of the box head's output.
@@ -59,7 +64,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
         self.cls_loss = cls_loss
-        self.cls_score = build_classifier(cls_predictor, self.cls_score.in_features, cls_loss, temperature)
+        in_features = self.cls_score.in_features  # type: ignore[has-type]
+        self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
         # Not saved: it describes the training data, not the model.
         self.register_buffer("groups", None, persistent=False)
@@ -81,24 +87,43 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     def losses(self, predictions, proposals):
         """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
         logits, deltas = predictions
-        return {**self.classification_losses(logits, proposals), **self.box_losses(deltas, proposals)}
+        means = self.mean_counts(logits, proposals)
+        return {**self.classification_losses(logits, proposals, means), **self.box_losses(deltas, proposals, means)}
 
-    def classification_losses(self, logits, proposals, *, log: bool = True):
-        """The part of ``losses`` from the logits; ``log``: put accuracies into the event storage."""
+    def mean_counts(self, logits, proposals) -> torch.Tensor | None:
+        """(2,) float: over how many proposals of a process the classification and the box loss are averages, in the
+        mean of all processes; None in a single one. Collective: every process calls it, whatever it has."""
+        if world_size() == 1:
+            return None
         labels = _labels(proposals, logits)
-        losses = self.cls_loss(logits, labels)
+        # float32 counts to 2^24.
+        counts = logits.new_zeros(2, dtype=torch.float32)
+        counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
+        return all_reduce_sum(counts).clamp(min=1) / world_size()
+
+    def classification_losses(self, logits, proposals, means=None, *, log: bool = True):
+        """The part of ``losses`` from the logits.
+
+        Args:
+            means: what ``mean_counts`` returned; None: averages over this process's proposals.
+            log: put accuracies into the event storage.
+        """
+        labels = _labels(proposals, logits)
+        losses = self.cls_loss(logits, labels) if means is None else self.cls_loss(logits, labels, avg_factor=means[0])
         if log:
             self._log_metrics(logits.detach(), labels)
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
-    def box_losses(self, deltas, proposals):
-        """The part of ``losses`` from the deltas."""
+    def box_losses(self, deltas, proposals, means=None):
+        """The part of ``losses`` from the deltas; ``means`` as in ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of an image without objects carry no boxes to regress to, and none is used.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, _labels(proposals, deltas))
+        if means is not None:  # Detectron2 has divided by this process's count
+            loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
@@ -122,7 +147,7 @@ def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, 
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
     if name == "NormedLinear":
-        layer = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
+        layer: nn.Linear = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
     else:
         layer = (nn.Linear if name == "Linear" else LWSLinear)(in_features, cls_loss.num_logits)
         nn.init.normal_(layer.weight, std=0.01)

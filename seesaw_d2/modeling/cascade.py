@@ -3,7 +3,6 @@
 S stages, R regions of a batch.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,17 +10,19 @@ from detectron2.config import configurable
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import CascadeROIHeads
 from detectron2.modeling.roi_heads.cascade_rcnn import _ScaleGradient
+from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor, check_loss_keys
+from seesaw_d2.modeling.cascade_config import AVERAGES, check_cascade_config
+from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 
 
 @ROI_HEADS_REGISTRY.register()
-class SeesawCascadeROIHeads(CascadeROIHeads):
+class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
     """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor`, and so a loss and counts of its own, in every stage.
 
     The defaults are Detectron2's Cascade R-CNN. The paper's and MMDetection's ("cascade-mask-rcnn", mmdet 3.3.0,
@@ -34,7 +35,7 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
       At test time all are given the final boxes, and their probabilities are averaged.
     - each stage adds the ground truth to its proposals and samples anew. Detectron2 samples once.
 
-    At test time the stages' class probabilities are averaged, as in Detectron2 (MMDetection averages logits).
+    At test time the stages' class probabilities are averaged, as in Detectron2, or their logits, as in MMDetection.
 
     Args:
         kwargs: those of ``CascadeROIHeads``; ``mask_head`` may be a list of S mask heads, one for each stage.
@@ -43,9 +44,10 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
         resample: stages after the first sample anew, as the first does: from the boxes that the stage before refined
             (without those that were ground truth, as in the reference) and, with ``proposal_append_gt``, the ground
             truth.
+        average: "probabilities" or "logits", see above.
 
     Raises:
-        ValueError: not one weight, or one mask head, for each stage.
+        ValueError: not one weight, or one mask head, for each stage; another ``average``.
     """
 
     @configurable
@@ -55,22 +57,26 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
         stage_loss_weights: Sequence[float] | None = None,
         scale_gradients: bool = True,
         resample: bool = False,
+        average: str = "probabilities",
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
         **kwargs,
     ):
-        per_stage = isinstance(mask_head, (list, tuple, nn.ModuleList))
-        if per_stage:
+        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # LazyConfig's own lists are no ``list``
             mask_head = nn.ModuleList(mask_head)
+        per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
         stages = self.num_cascade_stages
         self.stage_loss_weights = [1.0] * stages if stage_loss_weights is None else list(stage_loss_weights)
         if len(self.stage_loss_weights) != stages:
             raise ValueError(f"stage_loss_weights: expected {stages} numbers, found {self.stage_loss_weights}")
-        if per_stage and len(mask_head) != stages:
+        if isinstance(mask_head, nn.ModuleList) and len(mask_head) != stages:
             raise ValueError(f"mask_head: expected one or {stages}, one for each stage, found {len(mask_head)}")
         self.per_stage_masks = per_stage
         self.scale_gradients = scale_gradients
         self.resample = resample
+        if average not in AVERAGES:
+            raise ValueError(f"average: expected one of {', '.join(AVERAGES)}, found {average!r}")
+        self.average = average
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -81,6 +87,7 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
             "stage_loss_weights": node.STAGE_LOSS_WEIGHTS,
             "scale_gradients": node.SCALE_GRADIENTS,
             "resample": node.RESAMPLE,
+            "average": node.AVERAGE,
         }
 
     @classmethod
@@ -109,6 +116,8 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
     def _forward_box(self, features, proposals, targets=None):
         """As ``CascadeROIHeads``; in training with the losses of the stages' mask heads, if there are any."""
         if not self.training:
+            if self.average == "logits":
+                return self._detect(features, proposals)
             return super()._forward_box(features, proposals, targets)
         box_features = [features[f] for f in self.box_in_features]
         losses, boxes = {}, None
@@ -125,6 +134,34 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
             losses.update({f"{name}_stage{stage}": value * weight for name, value in stage_losses.items()})
         return losses
 
+    def _detect(self, features, proposals) -> list[Instances]:
+        """Detections by ``average_probs``; otherwise as ``CascadeROIHeads._forward_box``."""
+        box_features = [features[f] for f in self.box_in_features]
+        sizes = [each.image_size for each in proposals]
+        predictions, boxes = [], None
+        for stage, predictor in enumerate(self.box_predictor):
+            if stage > 0:
+                proposals = self._create_proposals_from_boxes(boxes, sizes)
+            predictions.append(self._run_stage(box_features, proposals, stage))
+            boxes = predictor.predict_boxes(predictions[-1], proposals)
+        scores = self.average_probs(predictions, proposals)
+        limits = (predictor.test_score_thresh, predictor.test_nms_thresh, predictor.test_topk_per_image)
+        return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
+
+    def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
+        """Per image (R_i, C + 1), of all stages together, background last.
+
+        Args:
+            predictions: S pairs, the stages' logits and deltas.
+            proposals: as many of each image as have been predicted.
+        """
+        if self.average == "logits":
+            mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
+            return list(self.box_predictor[-1].predict_probs((mean, predictions[-1][1]), proposals))
+        stages = zip(self.box_predictor, predictions, strict=True)
+        found = [predictor.predict_probs(predicted, proposals) for predictor, predicted in stages]
+        return [torch.stack(images).mean(dim=0) for images in zip(*found, strict=True)]
+
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
         """A stage's labelled proposals: the boxes, per image, that the stage before made of its proposals."""
         if self.resample:
@@ -134,7 +171,7 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
             return self._match_and_label_boxes(refined, stage, targets)
         for each in refined:  # what Detectron2 adds the ground truth to has this field
             each.objectness_logits = each.proposal_boxes.tensor.new_zeros(len(each))
-        first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]
+        first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]  # type: ignore[has-type]
         try:
             with get_event_storage().name_scope(f"stage{stage}"):
                 return self.label_and_sample_proposals(refined, targets)
@@ -162,7 +199,8 @@ class SeesawCascadeROIHeads(CascadeROIHeads):
     def _mask_losses(self, features, proposals, stage: int) -> dict[str, torch.Tensor]:
         foreground, _ = select_foreground_proposals(proposals, self.num_classes)
         x = self._mask_features(features, [each.proposal_boxes for each in foreground])
-        return self.mask_head[stage](self._scaled(x), foreground)
+        losses = self.mask_head[stage](self._scaled(x), foreground)
+        return global_mask_losses(losses, [each.gt_classes for each in foreground], self.num_classes)
 
     def _mask_features(self, features, boxes):
         return self.mask_pooler([features[f] for f in self.mask_in_features], boxes)
@@ -188,23 +226,3 @@ def _is_ground_truth(proposals: Instances) -> torch.Tensor:
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     return (boxes == proposals.gt_boxes.tensor).all(dim=1)
-
-
-def check_cascade_config(cfg) -> None:
-    """Raise ConfigError where the keys of Cascade R-CNN do not make sense."""
-    if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
-        key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
-        raise ConfigError(f"{key}: Cascade R-CNN needs class-agnostic boxes, expected True, found False")
-    node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
-    stages, weights = len(node.IOUS), list(node.STAGE_LOSS_WEIGHTS)
-    valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
-    if len(weights) != stages or not valid:
-        raise ConfigError(
-            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS: expected a number >= 0 for each of the "
-            f"{stages} stages of MODEL.ROI_BOX_CASCADE_HEAD.IOUS, found {weights}"
-        )
-    if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
-        raise ConfigError(
-            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that pools for itself "
-            "(MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty), found True"
-        )

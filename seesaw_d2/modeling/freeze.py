@@ -48,7 +48,7 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(f"{_KEY}: expected something left to train, found all {len(parameters)} parameters frozen")
     for module in list(_frozen_layers(model, names, exceptions, frozen)):
-        module.train = _StayInEval(module)
+        module.train = _StayInEval(module)  # type: ignore[method-assign]
         module.train()
     return model
 

@@ -42,6 +42,10 @@ class ImageClassifier(nn.Module):
 
     task: ClassVar[str] = "classification"  # which data, checks and loaders the engine uses with it
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    groups: Tensor | None
+
     @configurable
     def __init__(
         self,

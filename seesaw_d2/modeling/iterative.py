@@ -142,10 +142,11 @@ class IterativeROIHeads(SeesawROIHeads):
 
     def _losses(self, predictions, proposals) -> dict[str, Tensor]:
         last = self.num_iterations - 1
-        losses = self.box_predictor.box_losses(predictions[last][1], proposals)
+        means = self.box_predictor.mean_counts(predictions[last][0], proposals)
+        losses = self.box_predictor.box_losses(predictions[last][1], proposals, means)
         for index, (logits, _) in enumerate(predictions):
             self.box_predictor.cls_loss.set_iteration(index, self.num_iterations)
-            each = self.box_predictor.classification_losses(logits, proposals, log=index == last)
+            each = self.box_predictor.classification_losses(logits, proposals, means, log=index == last)
             for name, value in each.items():
                 losses[name] = losses.get(name, 0) + value * self.loss_weights[index]
         return losses

@@ -17,6 +17,10 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
     # That of FrozenBatchNorm2d, which takes eps off the variance of files with a lower version.
     _version = 3
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.eval()
+
     def train(self, mode: bool = True):
         return super().train(False)
 
@@ -46,4 +50,4 @@ def fix_statistics(module: nn.Module) -> None:
             if type(child) is nn.BatchNorm2d:
                 fixed = FixedStatisticsBatchNorm2d(child.num_features, child.eps, child.momentum)
                 fixed.load_state_dict(child.state_dict())
-                setattr(parent, name, fixed.eval())
+                setattr(parent, name, fixed)

@@ -30,6 +30,10 @@ class NormedLinear(nn.Linear):
         ValueError: a number out of its range.
     """
 
+    temperature: float
+    power: float
+    eps: float
+
     def __init__(
         self,
         in_features: int,
@@ -69,6 +73,10 @@ class NormedConv2d(nn.Conv2d):
         temperature, power, eps: as in ``NormedLinear``.
         norm_over_kernel: see above.
     """
+
+    temperature: float
+    power: float
+    eps: float
 
     def __init__(
         self,
@@ -123,7 +131,7 @@ class NormedConv2d(nn.Conv2d):
         weight = _scaled(weight, weight, 1, self.power, self.eps)
         half = _multiplies_in_half(x)
         features = _scaled(x, x, 1, self.power, self.eps, self.temperature) if half else x
-        output = torch.bmm(weight.unsqueeze(1), features.flatten(2)).view(len(x), 1, *x.shape[2:])
+        output = one_filter_each(features, weight)
         if not half:
             output = _scaled(output, x, 1, self.power, self.eps, self.temperature)
         if self.bias is None:
@@ -132,6 +140,11 @@ class NormedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, temperature={self.temperature}, power={self.power}"
+
+
+def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
+    """A 1 x 1 convolution with another filter for each region: (R, 1, H, W) for x (R, D, H, W), filters (R, D)."""
+    return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(len(x), 1, *x.shape[2:])
 
 
 def _set_normalization(layer: nn.Module, temperature: float, power: float, eps: float) -> None:

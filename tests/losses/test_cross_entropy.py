@@ -1,10 +1,13 @@
 """CrossEntropyLoss: the losses of each way to model background, weights, averages, probabilities."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from seesaw_d2.losses import CrossEntropyLoss
+from seesaw_d2.losses import CrossEntropyLoss, SeesawLoss
+from tests.losses.batches import random_batch
 
 C, N = 5, 11
 
@@ -83,3 +86,14 @@ def test_all_weights_zero(batch):
     logits, labels, weights = batch
     losses = CrossEntropyLoss(C, background="objectness")(logits, labels, torch.zeros_like(weights))
     assert sum(losses.values()) == 0
+
+
+@pytest.mark.parametrize("make", [CrossEntropyLoss, SeesawLoss], ids=lambda make: make.__name__)
+def test_a_compiled_loss_is_one_graph(make):
+    """Which rows are foreground is not asked for in a compiled graph: its shapes do not depend on values."""
+    plain = make(7, background="objectness")
+    logits, labels = random_batch(plain.num_logits, 7)
+    compiled = torch.compile(copy.deepcopy(plain), backend="eager", fullgraph=True)
+    expected, found = plain(logits, labels), compiled(logits, labels)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)

@@ -82,12 +82,14 @@ def test_gradients(gamma):
     assert torch.isfinite(gradient(loss(extreme, torch.tensor([0])), extreme)).all()
 
 
+@pytest.mark.parametrize("background", ["implicit", "none"])
 @pytest.mark.parametrize("beta", [0.9, 0.999, 0.9999])
-def test_class_balanced_equations(beta):
-    loss = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=beta, gamma=0.5)
-    weights = class_balanced_weights(COUNTS, beta)
+def test_class_balanced_equations(beta, background):
+    loss = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=beta, gamma=0.5, background=background)
+    weights = class_balanced_weights(COUNTS, beta, background == "implicit")
     golden.assert_matches(loss.class_weights, weights, PRECISE)
     logits, labels = random_batch(C, C)
+    labels = labels if background == "implicit" else labels.clamp(max=C - 1)
     expected = focal(logits.tolist(), labels.tolist(), 0.5, None, (labels < C).sum().item(), weights)
     golden.assert_matches(loss(logits, labels)["loss_cls"], expected, PRECISE)
 
@@ -95,19 +97,22 @@ def test_class_balanced_equations(beta):
 def test_beta_zero_is_focal_loss():
     logits, labels = random_batch(C, C)
     balanced = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=0, gamma=2)
-    assert balanced.class_weights.tolist() == [1] * C
+    torch.testing.assert_close(balanced.class_weights, torch.ones(C).double())
     expected = FocalLoss(C, gamma=2, alpha=None)(logits, labels)
     torch.testing.assert_close(balanced(logits, labels), expected)
 
 
 def test_beta_towards_one_is_inverse_frequency():
-    weights = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=1 - 1e-9).class_weights
+    weights = ClassBalancedFocalLoss(C, instance_counts=COUNTS, beta=1 - 1e-9, background="none").class_weights
     inverse = 1 / torch.tensor(COUNTS, dtype=torch.float64)
     torch.testing.assert_close(weights, inverse * C / inverse.sum(), rtol=1e-4, atol=0)
     assert weights.sum() == pytest.approx(C)
 
 
-def test_background_weighs_one():
+def test_background_weighs_as_much_as_the_average_object():
+    weights = ClassBalancedFocalLoss(C, instance_counts=COUNTS).class_weights
+    counts = torch.tensor(COUNTS)
+    assert (weights * counts).sum() == pytest.approx(counts.sum().item())
     logits, _ = random_batch(C, C)
     background = torch.full((len(logits),), C)
     balanced = ClassBalancedFocalLoss(C, instance_counts=COUNTS, gamma=2)(logits, background)

@@ -16,7 +16,7 @@ PER_STAGE = ("MODEL.ROI_MASK_HEAD.PER_STAGE", True)
 RESAMPLE = ("MODEL.ROI_BOX_CASCADE_HEAD.RESAMPLE", True)
 WEIGHTS = ("MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS", [1.0, 0.5, 0.25])
 UNSCALED = ("MODEL.ROI_BOX_CASCADE_HEAD.SCALE_GRADIENTS", False)
-MASK_HEADS = ("MaskRCNNConvUpsampleHead", "NormedMaskHead")
+MASK_HEADS = ("MaskRCNNConvUpsampleHead", "SelectiveMaskHead", "NormedMaskHead")
 
 
 def build(*overrides):
@@ -221,6 +221,8 @@ def test_wrong_arguments():
         SeesawCascadeROIHeads(**{**arguments, "stage_loss_weights": [1.0]})
     with pytest.raises(ValueError, match="mask_head: expected one or 3"):
         SeesawCascadeROIHeads(**{**arguments, "mask_head": [arguments["mask_head"]]})
+    with pytest.raises(ValueError, match="average: expected one of probabilities, logits"):
+        SeesawCascadeROIHeads(**{**arguments, "average": "masks"})
 
 
 def test_recorded_counts_go_to_their_stages(tmp_path):

@@ -3,20 +3,25 @@
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference, mask_rcnn_loss
+from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead, mask_rcnn_inference, mask_rcnn_loss
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from seesaw_d2.modeling import NormedMaskHead
+from seesaw_d2.modeling import NormedMaskHead, SelectiveMaskHead
 
 C, CHANNELS = 5, 4
 
 
-def make_head(num_classes=C):
-    torch.manual_seed(0)
-    head = NormedMaskHead(ShapeSpec(channels=CHANNELS, height=4, width=4), num_classes=num_classes, conv_dims=[6, 6])
-    torch.nn.init.normal_(head.predictor.bias)
-    return head
+@pytest.fixture(params=[SelectiveMaskHead, NormedMaskHead], ids=lambda head: head.__name__)
+def make_head(request):
+    def make(num_classes=C):
+        torch.manual_seed(0)
+        shape = ShapeSpec(channels=CHANNELS, height=4, width=4)
+        head = request.param(shape, num_classes=num_classes, conv_dims=[6, 6])
+        torch.nn.init.normal_(head.predictor.bias)
+        return head
+
+    return make
 
 
 def foreground(counts=(3, 0, 2)):
@@ -32,7 +37,7 @@ def foreground(counts=(3, 0, 2)):
     return instances
 
 
-def test_training_equals_all_filters():
+def test_training_equals_all_filters(make_head):
     head, x = make_head(), torch.randn(5, CHANNELS, 4, 4, requires_grad=True)
     with EventStorage():
         loss = head(x, foreground())["loss_mask"]
@@ -43,7 +48,7 @@ def test_training_equals_all_filters():
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_inference_equals_all_filters():
+def test_inference_equals_all_filters(make_head):
     head, x, ours, expected = make_head().eval(), torch.randn(5, CHANNELS, 4, 4), foreground(), foreground()
     head(x, ours)
     mask_rcnn_inference(head.layers(x), expected)
@@ -51,14 +56,14 @@ def test_inference_equals_all_filters():
         torch.testing.assert_close(a.pred_masks, b.pred_masks)
 
 
-def test_class_agnostic():
+def test_class_agnostic(make_head):
     head, x = make_head(num_classes=1), torch.randn(5, CHANNELS, 4, 4)
     with EventStorage():
         torch.testing.assert_close(head(x, foreground())["loss_mask"], mask_rcnn_loss(head.layers(x), foreground()))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_no_regions(training):
+def test_no_regions(make_head, training):
     head, x = make_head().train(training), torch.zeros(0, CHANNELS, 4, 4, requires_grad=True)
     with EventStorage():
         output = head(x, foreground((0, 0)))
@@ -68,3 +73,10 @@ def test_no_regions(training):
         assert head.predictor.weight.grad is not None
     else:
         assert all(len(image.pred_masks) == 0 for image in output)
+
+
+def test_parameters_are_detectron2s(make_head):
+    head = make_head()
+    plain = MaskRCNNConvUpsampleHead(ShapeSpec(channels=CHANNELS, height=4, width=4), num_classes=C, conv_dims=[6, 6])
+    shapes = {name: value.shape for name, value in plain.state_dict().items()}
+    assert {name: value.shape for name, value in head.state_dict().items()} == shapes

@@ -61,7 +61,7 @@ def test_trains_and_predicts(head, loss):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("mask", ["MaskRCNNConvUpsampleHead", "NormedMaskHead"])
+@pytest.mark.parametrize("mask", ["MaskRCNNConvUpsampleHead", "SelectiveMaskHead", "NormedMaskHead"])
 @pytest.mark.parametrize("objects", [(0, 0), (0, 2), (0,)])
 def test_images_without_objects_train(head, mask, objects):
     model = build_model(tiny_config(*HEADS[head], "MODEL.ROI_MASK_HEAD.NAME", mask))
