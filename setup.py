@@ -5,12 +5,30 @@ Detectron2 is not on the package index under its own name, so it cannot be requi
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/__init__.py").read_text()).group(1)
+
+DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
+TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME
+DOCS = ["mkdocs-material", "mkdocstrings[python]"]
+
+
+class BuildWithConfigs(build_py):
+    """Puts ``configs/`` into the wheel's package for ``seesaw_d2.model_zoo``; a checkout has them beside it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "seesaw_d2/configs"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(ROOT / "configs", target, ignore=shutil.ignore_patterns("__pycache__"))
+
 
 setup(
     name="seesaw_d2",
@@ -20,7 +38,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["seesaw_d2", "seesaw_d2.*"]),
-    package_data={"seesaw_d2.report": ["templates/*"]},
+    package_data={"seesaw_d2": ["py.typed"], "seesaw_d2.report": ["templates/*"]},
+    cmdclass={"build_py": BuildWithConfigs},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",  # torch.load(weights_only=True) is unsafe before
@@ -30,15 +49,19 @@ setup(
         # LVIS's metrics in Rust: those of lvis-api to 1e-12 and some 20 times faster, which faster-coco-eval is not (3
         # times, and without LVIS's limit of 300 detections an image). TEST.LVIS_ENGINE "official" checks it.
         "hotcoco>=1.3,<2",
-        "jinja2",  # the HTML report
+        "safetensors",  # weights in files that cannot hold code, read and written
         "orjson",  # results of gigabytes, ten times faster than json
         "pycocotools",
         "opencv-python",
         "matplotlib",  # figures, and the fonts of the glyph data set
     ],
     extras_require={
-        "dev": ["pytest", "ruff", "scikit-learn"],
-        "digits": ["scikit-learn"],  # the handwritten digits of configs/digits
-        "timm": ["timm"],  # MODEL.CLASSIFIER.BACKBONE timm/NAME
+        "report": ["jinja2"],  # the HTML report
+        "classification": DIGITS + TIMM,
+        "digits": DIGITS,
+        "timm": TIMM,
+        "export": ["onnx", "onnxscript", "onnxruntime"],
+        "docs": DOCS,
+        "dev": ["pytest", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS],
     },
 )

@@ -1,0 +1,65 @@
+#!/usr/bin/env python
+"""SeesawLoss in a plain PyTorch training loop: a classifier of long-tailed points. Detectron2 is not needed.
+
+python pytorch_loop.py
+"""
+
+import torch
+from torch import nn
+
+from seesaw_d2.losses import SeesawLoss
+
+NUM_CLASSES, FEATURES = 20, 16
+# Training examples of each class: 500, 360, ... 1.
+COUNTS = [max(int(500 * 0.72**index), 1) for index in range(NUM_CLASSES)]
+RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
+
+
+def points(centers: torch.Tensor, counts, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points around the centers of their classes: (N, FEATURES), and their classes (N,)."""
+    labels = torch.repeat_interleave(torch.arange(NUM_CLASSES), torch.tensor(counts))
+    noise = torch.randn(len(labels), FEATURES, generator=generator)
+    return centers[labels] + 1.2 * noise, labels
+
+
+def train(loss_function, data, steps: int = 400) -> nn.Module:
+    """``loss_function(logits, labels)`` gives a scalar."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, NUM_CLASSES))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    inputs, labels = data
+    for _ in range(steps):
+        batch = torch.randint(len(labels), (128,))
+        optimizer.zero_grad()
+        loss_function(model(inputs[batch]), labels[batch]).backward()
+        optimizer.step()
+    return model
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data) -> tuple[float, float]:
+    """In percent, of all points and of those of the classes with at most 10 training examples."""
+    inputs, labels = data
+    right = model(inputs).argmax(dim=1) == labels
+    rare = torch.isin(labels, torch.tensor(RARE))
+    return 100 * right.float().mean().item(), 100 * right[rare].float().mean().item()
+
+
+def main() -> None:
+    generator = torch.Generator().manual_seed(1)
+    centers = 1.2 * torch.randn(NUM_CLASSES, FEATURES, generator=generator)
+    training, test = points(centers, COUNTS, generator), points(centers, [100] * NUM_CLASSES, generator)
+    # A module with state: move it to the model's device, save it with the model. In evaluation mode it does not count.
+    seesaw = SeesawLoss(NUM_CLASSES, background="none")
+    losses = {
+        "cross-entropy": nn.functional.cross_entropy,
+        "Seesaw Loss": lambda logits, labels: sum(seesaw(logits, labels).values()),
+    }
+    for name, loss in losses.items():
+        overall, rare = accuracy(train(loss, training), test)
+        print(f"{name}: accuracy {overall:.1f}, rare classes {rare:.1f}")
+    print(f"examples that Seesaw Loss has counted: {seesaw.class_counts.tolist()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""Seesaw Loss in torchvision's Mask R-CNN, trained for some iterations on drawn squares. Detectron2 is not needed.
+
+    python torchvision_mask_rcnn.py --iterations 10
+
+C categories; torchvision's label 0 is background and 1 to C are the categories, SeesawLoss's are 0 to C - 1 and C.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import maskrcnn_resnet50_fpn, roi_heads
+
+from seesaw_d2.losses import SeesawLoss
+
+SIZE = 128
+
+
+class SeesawPredictor(nn.Module):
+    """In place of ``FastRCNNPredictor``: a classifier for the loss's logits, boxes for each category as before.
+
+    In training it returns the loss's logits (N, C + 2); in evaluation what torchvision takes a softmax of to get
+    (N, C + 1) scores, background first: their logarithms.
+    """
+
+    def __init__(self, in_channels: int, cls_loss: SeesawLoss):
+        super().__init__()
+        self.cls_loss = cls_loss
+        self.cls_score = nn.Linear(in_channels, cls_loss.num_logits)
+        self.bbox_pred = nn.Linear(in_channels, 4 * (cls_loss.num_classes + 1))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        features = features.flatten(1)
+        logits = self.cls_score(features)
+        if not self.training:
+            logits = self.cls_loss.probabilities(logits).roll(1, dims=1).clamp(min=1e-30).log()
+        return logits, self.bbox_pred(features)
+
+
+def use_seesaw_loss(model: nn.Module, num_classes: int) -> nn.Module:
+    """Put Seesaw Loss into one of torchvision's Faster or Mask R-CNNs.
+
+    torchvision looks its loss up by the name ``roi_heads.fastrcnn_loss``: every model of this process trains with the
+    replacement from here on.
+    """
+    predictor = SeesawPredictor(model.roi_heads.box_predictor.cls_score.in_features, SeesawLoss(num_classes))
+    model.roi_heads.box_predictor = predictor
+    plain_loss = roi_heads.fastrcnn_loss
+
+    def fastrcnn_loss(logits, deltas, labels, regression_targets):
+        flat = torch.cat(labels)
+        losses = predictor.cls_loss(logits, (flat - 1) % (num_classes + 1))
+        unused = logits.new_zeros(len(flat), num_classes + 1)
+        _, box_loss = plain_loss(unused, deltas, labels, regression_targets)
+        return sum(losses.values()), box_loss
+
+    roi_heads.fastrcnn_loss = fastrcnn_loss
+    return model
+
+
+def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Images with one square each, whose brightness is its category; the first category is most of them."""
+    generator = torch.Generator().manual_seed(seed)
+    images, targets = [], []
+    for _ in range(count):
+        label = int(torch.randint(1, num_classes + 1, (1,), generator=generator).clamp(max=num_classes))
+        label = 1 if torch.rand(1, generator=generator) < 0.7 else label
+        x, y = torch.randint(4, SIZE // 2, (2,), generator=generator).tolist()
+        side = SIZE // 3
+        mask = torch.zeros(1, SIZE, SIZE, dtype=torch.uint8)
+        mask[:, y : y + side, x : x + side] = 1
+        images.append((mask * label / num_classes + 0.1 * torch.rand(3, SIZE, SIZE, generator=generator)).float())
+        box = torch.tensor([[x, y, x + side, y + side]], dtype=torch.float32)
+        targets.append({"boxes": box, "labels": torch.tensor([label]), "masks": mask})
+    return images, targets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--iterations", type=int, default=10)
+    iterations = parser.parse_args().iterations
+    torch.manual_seed(0)
+    num_classes = 5
+    model = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=num_classes + 1, min_size=SIZE, max_size=SIZE
+    )
+    use_seesaw_loss(model, num_classes).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
+    for iteration in range(iterations):
+        losses = model(*squares(2, num_classes, seed=iteration))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        print(iteration, {name: round(value.item(), 3) for name, value in losses.items()})
+    with torch.no_grad():
+        (found,) = model.eval()(squares(1, num_classes, seed=iterations)[0])
+    print(f"counted {model.roi_heads.box_predictor.cls_loss.class_counts.tolist()}, detections {len(found['scores'])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+#!/usr/bin/env python
+"""Train or evaluate what a LazyConfig describes, in the manner of Detectron2's tools/lazyconfig_train_net.py.
+
+python lazyconfig_train_net.py --config-file configs/lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py --num-gpus 8
+python lazyconfig_train_net.py --config-file ... train.max_iter=100 dataloader.train.total_batch_size=8
+python lazyconfig_train_net.py --config-file ... --eval-only train.init_checkpoint=output/model_final.pth
+"""
+
+import sys
+
+from seesaw_d2.engine.lazy import main
+
+if __name__ == "__main__":
+    sys.exit(main())

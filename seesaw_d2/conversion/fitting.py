@@ -1,0 +1,44 @@
+"""Whether converted weights are those of a config's model, found before anything is written."""
+
+from collections.abc import Mapping
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from torch import Tensor
+
+from seesaw_d2.errors import WeightsError
+
+
+def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
+    """Every parameter and buffer of a config's model that is saved, with its shape; no memory is taken for them."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        state = build_model(cfg).state_dict()
+    return {name: value.shape for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def check_fit(
+    state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str, config: str, *, partly: bool = False
+) -> list[str]:
+    """Raise WeightsError unless ``state`` has every parameter of the model in its shape, and no other.
+
+    Args:
+        partly: parameters may lack.
+
+    Returns:
+        those that lack; what a loss keeps is left aside, as predictions do not depend on it.
+    """
+    lacking = [name for name in shapes if name not in state and ".cls_loss." not in name]
+    lines = [] if partly else [f"{name}: not in the checkpoint" for name in lacking]
+    for name, value in state.items():
+        if name not in shapes:
+            lines.append(f"{name}: not in the model")
+        elif value.shape != shapes[name]:
+            lines.append(f"{name}: expected shape {tuple(shapes[name])}, found {tuple(value.shape)}")
+    if lines:
+        listed = "\n  ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
+        raise WeightsError(f"{source}: does not fit the model of {config}:\n  {listed}")
+    return lacking

@@ -1,0 +1,64 @@
+"""The project's configs by name, from a checkout and from an installed wheel alike, as ``detectron2.model_zoo``."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from seesaw_d2.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def config_folder() -> Path:
+    """Where the configs are: inside the package of a wheel, beside the package in a checkout.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
+        if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
+            return folder
+    raise ConfigError(f"{_PACKAGE}: expected the folder configs in it or beside it, found neither")
+
+
+def config_names() -> list[str]:
+    """Every config that ``get_config_file`` takes, such as "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml"."""
+    folder = config_folder()
+    paths = [path for path in folder.rglob("*") if path.suffix in (".yaml", ".py")]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def get_config_file(name: str) -> str:
+    """The path of a config.
+
+    Args:
+        name: relative to ``configs/``, as in ``config_names()``.
+
+    Raises:
+        ConfigError: there is none of this name; the message has the nearest one.
+    """
+    known = config_names()
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ConfigError(f"model_zoo: expected a config below {config_folder()}, found {name!r}{hint}")
+    return str(config_folder() / name)
+
+
+def get_cfg(name: str) -> Any:
+    """The config, loaded: Detectron2's CfgNode of a YAML, not frozen; a LazyConfig of a ``.py``.
+
+    Args:
+        name: as of ``get_config_file``.
+
+    Raises:
+        ConfigError: there is none of this name, or (``lazy/*vitdet*``) this Detectron2 lacks what it is made of.
+    """
+    path = get_config_file(name)
+    if path.endswith(".py"):
+        from seesaw_d2.compat import load_lazy
+
+        return load_lazy(path)
+    from seesaw_d2.engine.config import load_config
+
+    return load_config(path)

@@ -1,0 +1,58 @@
+"""The package as others get it: a wheel, installed into a folder of its own, used from another one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ["setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "seesaw_d2", "configs"]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """``pip wheel .`` of a copy of the project: pip builds where the sources are. Nothing is downloaded for it."""
+    if int(version("setuptools").split(".")[0]) < 71:
+        pytest.skip("needs setuptools 71 or newer in this environment, which builds wheels by itself")
+    source = tmp_path_factory.mktemp("source")
+    for name in PARTS:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    target = tmp_path_factory.mktemp("wheel")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(target), str(source))
+    (path,) = target.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory):
+    """Folder that the wheel is installed into."""
+    folder = tmp_path_factory.mktemp("installed")
+    _pip("install", "--no-deps", "--target", str(folder), str(wheel))
+    return folder
+
+
+@pytest.fixture
+def run_python(installed, tmp_path):
+    """Run Python in a folder without anything, with the installed package and not the checkout; its output."""
+
+    def run(*arguments):
+        paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        paths = [path for path in paths if not (Path(path) / "seesaw_d2").is_dir()]  # Detectron2's main branch, perhaps
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *paths]), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    return run
+
+
+def _pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

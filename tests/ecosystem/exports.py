@@ -1,0 +1,79 @@
+"""Photos with annotations as Label Studio, CVAT and Roboflow export them, each with its ways."""
+
+import json
+import os
+from pathlib import Path
+
+from pycocotools import mask as mask_utils
+
+from tests.shared import shared_path
+
+
+def photos():
+    """coco38's training photos: their annotations, plain COCO, and the folder of the images."""
+    root = shared_path("data/coco38")
+    data = json.loads((root / "lvis_train.json").read_text())
+    keep = {
+        "images": ("id", "file_name", "height", "width"),
+        "annotations": ("id", "image_id", "category_id", "bbox", "segmentation"),
+        "categories": ("id", "name"),
+    }
+    plain = {key: [{field: item[field] for field in fields} for item in data[key]] for key, fields in keep.items()}
+    return plain, root / "images/train2017"
+
+
+def label_studio(folder: Path) -> Path:
+    """Ids from 0, names that are paths on its server; neither iscrowd nor area."""
+    data, source = photos()
+    for item in data["categories"]:
+        item["id"] -= 1
+    for item in data["annotations"]:
+        item["category_id"] -= 1
+        item["ignore"] = 0
+    _images(folder / "images", data, source)
+    for number, image in enumerate(data["images"]):
+        name = image["file_name"]
+        image["file_name"] = [f"images\\{name}", f"/data/upload/1/{name}", f"images/{name}?x=1"][number % 3]
+    return _write(folder / "result.json", data)
+
+
+def cvat(folder: Path) -> Path:
+    """Names relative to a folder in images/; a mask drawn with the brush, a crowd; attributes."""
+    data, source = photos()
+    _images(folder / "images/default", data, source)
+    sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    for number, item in enumerate(data["annotations"]):
+        item |= {
+            "iscrowd": int(number == 0),
+            "area": item["bbox"][2] * item["bbox"][3],
+            "attributes": {"occluded": False},
+        }
+        if number < 2:
+            encoded = mask_utils.merge(mask_utils.frPyObjects(item["segmentation"], *sizes[item["image_id"]]))
+            item["segmentation"] = {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+    return _write(folder / "annotations/instances_default.json", data)
+
+
+def roboflow(folder: Path, split: str = "train", share: slice = slice(None)) -> Path:
+    """The annotation file beside the images; a root category 0 that no object has."""
+    data, source = photos()
+    data["images"] = data["images"][share]
+    ids = {image["id"] for image in data["images"]}
+    data["annotations"] = [{**item, "iscrowd": 0} for item in data["annotations"] if item["image_id"] in ids]
+    for item in data["categories"]:
+        item["supercategory"] = "things"
+    data["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
+    _images(folder / split, data, source)
+    return _write(folder / split / "_annotations.coco.json", data)
+
+
+def _images(folder: Path, data, source: Path) -> None:
+    folder.mkdir(parents=True)
+    for image in data["images"]:
+        os.symlink(source / image["file_name"], folder / image["file_name"])
+
+
+def _write(path: Path, data) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    return path

@@ -1,0 +1,92 @@
+"""The reference names what exists, its pages build without a warning; types; CITATION."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+
+import seesaw_d2
+from seesaw_d2 import evaluation, losses
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs/api").glob("*.md"))
+SNIPPET = """
+import torch
+from seesaw_d2.losses import SeesawLoss
+loss = SeesawLoss(3, p=0.5)
+reveal_type(loss.forward(torch.zeros(1, 5), torch.zeros(1, dtype=torch.int64)))
+reveal_type(loss.class_counts)
+SeesawLoss(3, p="much")
+"""
+
+
+def documented():
+    return [name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("name", documented())
+def test_what_the_reference_names_exists_and_is_described(name):
+    try:
+        found = importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, attribute = name.rsplit(".", 1)
+        found = getattr(importlib.import_module(module), attribute)
+    assert found.__doc__
+
+
+def test_every_loss_and_evaluator_is_in_the_reference():
+    names = {name.rsplit(".", 1)[1] for name in documented()}
+    assert set(losses.__all__) - {"LOSS_REGISTRY"} <= names
+    assert {name for name in evaluation.__all__ if name.endswith("Evaluator")} <= names
+
+
+def test_every_guide_is_in_the_menu():
+    text = (ROOT / "mkdocs.yml").read_text()
+    for path in [*(ROOT / "docs").glob("*.md"), *PAGES]:
+        assert path.relative_to(ROOT / "docs").as_posix() in text
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    if find_spec("mkdocs") is None or find_spec("mkdocstrings") is None:
+        pytest.skip("needs the extra docs (pip install -e .[docs])")
+    for name in ("docs", "tools", "seesaw_d2", "mkdocs.yml", "README.md"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's notice about its future
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "WARNING" not in done.stderr
+    assert "mitigation" in (tmp_path / "site/api/losses/index.html").read_text()
+    assert 'href="own-data/' in (tmp_path / "site/index.html").read_text()
+
+
+@pytest.mark.slow
+def test_types_reach_other_programs(tmp_path):
+    """py.typed: a type checker sees what a loss returns and refuses a wrong argument."""
+    if find_spec("mypy") is None:
+        pytest.skip("needs the extra dev (pip install -e .[dev])")
+    (tmp_path / "use.py").write_text(SNIPPET)
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports", "use.py"]
+    environment = {"MYPYPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    printed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+    assert 'Revealed type is "dict[str, torch._tensor.Tensor]"' in printed.replace("builtins.", "")
+    assert 'Revealed type is "torch._tensor.Tensor"' in printed
+    assert 'use.py:7: error: Argument "p"' in printed
+
+
+def test_citation():
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert found["version"] == seesaw_d2.__version__
+    paper = json.dumps(found["preferred-citation"])
+    assert "Wang" in paper
+    assert "2008.10032" in paper

@@ -1,0 +1,181 @@
+"""Data sets from labelling tools' exports, and docs/own-data.md word for word."""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from seesaw_d2.data.exports import prepare_export
+from seesaw_d2.engine import load_config
+from seesaw_d2.engine.checks import check_job
+from seesaw_d2.errors import ConfigError, DataError
+from tests.ecosystem.exports import cvat, label_studio, roboflow
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs/own-data.md"
+BASE = str(ROOT / "configs/quickstart/Base-glyphs.yaml")
+
+
+def job(output):
+    """The config of a training with ``dataset.yaml``, checked as the training would."""
+    path = output / "job.yaml"
+    path.write_text(f'_BASE_: ["{BASE}", "dataset.yaml"]\n')
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(output / "run")])
+    check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    return cfg
+
+
+@pytest.mark.parametrize("tool", [label_studio, cvat, roboflow])
+def test_exports_become_jobs(tool, tmp_path):
+    """All 41 categories, every image once, in the config that a training checks and takes."""
+    done = prepare_export(tool(tmp_path / "export"), tmp_path / tool.__name__, images=tmp_path / "export")
+    cfg = job(tmp_path / tool.__name__)
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41 == len(done.category_images)
+    assert sum(done.num_images.values()) == 32
+    assert ("bitmask" if tool is cvat else "polygon") == cfg.INPUT.MASK_FORMAT
+    assert all(train > 0 for train, _ in done.category_images.values())
+    assert 6 <= done.num_images["val"] <= 12
+    check_coverage(tmp_path / tool.__name__)
+    assert any("supercategories" in note for note in done.notes) == (tool is roboflow)
+
+
+def check_coverage(output):
+    """A category without a validation image has none that could be spared: each is the last of some category."""
+    held = {}
+    for split in ("train", "val"):
+        held[split] = {}
+        for item in json.loads((output / f"{split}.json").read_text())["annotations"]:
+            if not item.get("iscrowd"):
+                held[split].setdefault(item["image_id"], set()).add(item["category_id"])
+    validated = set().union(*held["val"].values())
+    counts = Counter(category for categories in held["train"].values() for category in categories)
+    for categories in held["train"].values():
+        assert categories <= validated or min(counts[category] for category in categories) == 1
+    assert len(validated) > 10
+
+
+def test_a_split_of_the_tools_own_is_kept(tmp_path):
+    train = roboflow(tmp_path / "export", "train", slice(0, 20))
+    val = roboflow(tmp_path / "export", "valid", slice(20, 32))
+    done = prepare_export(train, tmp_path / "kept", val=val, images=tmp_path / "export")
+    assert done.num_images == {"train": 20, "val": 12}
+    job(tmp_path / "kept")
+
+
+def small(folder, *, names=("a.png", "b.png", "c.png", "d.png"), segmentation=None, **changes):
+    """An export of four images with one object each, of two categories."""
+    folder.mkdir(exist_ok=True)
+    for name in ("a", "b", "c", "d"):
+        Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
+    images = [{"id": index, "file_name": name, "width": 20, "height": 20} for index, name in enumerate(names)]
+    objects = [
+        {"id": index, "image_id": index, "category_id": index % 2, "bbox": [2, 2, 9, 9], "segmentation": segmentation}
+        for index in range(len(names))
+    ]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    data = {"images": images, "annotations": objects, "categories": categories, **changes}
+    (folder / "result.json").write_text(json.dumps(data))
+    return folder / "result.json"
+
+
+def test_boxes_alone(tmp_path):
+    prepare_export(small(tmp_path / "export"), tmp_path / "boxes")
+    assert job(tmp_path / "boxes").MODEL.MASK_ON is False
+
+
+def test_the_split_is_by_category_and_seed(tmp_path):
+    files = []
+    for name in ("one", "same"):
+        done = prepare_export(small(tmp_path / "export"), tmp_path / name, seed=3)
+        assert done.category_images == {"cat": (1, 1), "dog": (1, 1)}
+        files.append((tmp_path / name / "val.json").read_text())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, "no such file for 1 of 4: nowhere.png"),
+        ({"annotations": None}, 'expected "annotations", a list of objects'),
+        ({"annotations": [{"id": 1, "image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]}]}, '"category_id"'),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(tmp_path, changes, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        prepare_export(small(tmp_path / "export", **changes), tmp_path / "made")
+    assert not list((tmp_path / "made").glob("*"))
+
+
+def test_images_of_one_name(tmp_path):
+    """The folder in the name decides; where there is none nothing is guessed."""
+    export = small(tmp_path / "export", names=("x/a.png", "b.png", "c.png", "d.png"))
+    for folder in ("x", "y"):
+        (tmp_path / "export" / folder).mkdir()
+        Image.new("RGB", (20, 20)).save(tmp_path / "export" / folder / "a.png")
+    (tmp_path / "export/a.png").unlink()
+    prepare_export(export, tmp_path / "made")
+    parts = [json.loads((tmp_path / f"made/{split}.json").read_text())["images"] for split in ("train", "val")]
+    assert "x/a.png" in {image["file_name"] for part in parts for image in part}
+    small(tmp_path / "export")
+    (tmp_path / "export/a.png").unlink()
+    with pytest.raises(DataError, match=r"several files of this name for 1 of 4: a\.png"):
+        prepare_export(export, tmp_path / "made")
+
+
+def test_wrong_arguments(tmp_path, capsys):
+    with pytest.raises(ConfigError, match="--val-share: expected a number between 0 and 1, found 1"):
+        prepare_export(small(tmp_path / "export"), tmp_path / "made", val_share=1)
+    main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
+    assert main([str(tmp_path / "nowhere.json"), "--output", str(tmp_path / "made")]) == 2
+    assert "nowhere.json: no such file" in capsys.readouterr().err
+
+
+def blocks(marked):
+    """The guide's code blocks in this language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language == marked]
+
+
+def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
+    """The block that needs a GPU and the network, without its weights."""
+    (block,) = [block for block in blocks("") if "train.yaml" in block]
+    (text,) = re.findall(r"<<'END'\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "my_data")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    Path("my_data/train.yaml").write_text(text)
+    cfg = load_config("my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    assert schedule.epochs == 24
+
+
+@pytest.mark.slow
+def test_the_guide_word_for_word(tmp_path):
+    label_studio(tmp_path / "my_export")
+    for name in ("configs", "tools", "datasets", "train_net.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (bin_folder / "python").chmod(0o755)
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
+        "PYTHONPATH": ":".join(filter(None, paths)),
+    }
+    found = blocks("bash")
+    assert len(found) == 4
+    for block in found:
+        command = ["bash", "-e", "-c", block]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, block + done.stdout[-3000:] + done.stderr[-3000:]
+    assert (tmp_path / "output/my_try/model_final.pth").is_file()
+    assert "<html" in (tmp_path / "output/my_try/report.html").read_text()[:500]

@@ -1,0 +1,68 @@
+"""The wheel: what is in it, and that it works from another folder."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from seesaw_d2 import model_zoo
+from seesaw_d2.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+USE = """
+import json, sys
+from pathlib import Path
+import seesaw_d2
+from detectron2.modeling import ROI_HEADS_REGISTRY, ROI_MASK_HEAD_REGISTRY, build_model
+from seesaw_d2 import model_zoo
+from seesaw_d2.report.page import write_report  # finds its templates
+from seesaw_d2.report import page
+
+folder = Path(seesaw_d2.__file__).resolve().parent
+assert folder == Path(sys.argv[1]).resolve() / "seesaw_d2", folder
+assert "SeesawROIHeads" in ROI_HEADS_REGISTRY and "NormedMaskHead" in ROI_MASK_HEAD_REGISTRY
+assert model_zoo.config_folder() == folder / "configs"
+for name in model_zoo.config_names():
+    if name.endswith(".yaml"):
+        model_zoo.get_cfg(name)
+cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
+cfg.MODEL.DEVICE = "cpu"
+build_model(cfg)
+assert model_zoo.get_cfg("lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py").model.roi_heads.num_classes == 1203
+assert {"report.html", "report.css", "report.js"} <= {path.name for path in (folder / "report/templates").iterdir()}
+print(json.dumps(model_zoo.config_names()))
+"""
+
+
+def test_every_config_is_in_the_wheel(wheel):
+    """And the templates, the licence, the marker of type hints; no test and no cache."""
+    names = zipfile.ZipFile(wheel).namelist()
+    expected = {f"seesaw_d2/configs/{name}" for name in model_zoo.config_names()}
+    assert expected == {name for name in names if name.startswith("seesaw_d2/configs/")}
+    assert {"seesaw_d2/py.typed", "seesaw_d2/report/templates/report.html"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seesaw_d2").rglob("*.py")}
+    assert modules == {name for name in names if name.endswith(".py") and "/configs/" not in name}
+
+
+@pytest.mark.slow
+def test_the_installed_package_works_from_another_folder(run_python, installed):
+    listed = run_python("-c", USE, installed)
+    assert "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml" in listed
+
+
+@pytest.mark.slow
+def test_train_net_of_an_installed_package(run_python, config_file, tmp_path):
+    run_python("-m", "seesaw_d2", "--config-file", config_file)
+    assert (tmp_path / "run/model_final.pth").is_file()
+
+
+def test_a_checkout_finds_its_own_configs():
+    assert model_zoo.config_folder() == ROOT / "configs"
+    assert model_zoo.get_config_file("digits/ce.yaml") == str(ROOT / "configs/digits/ce.yaml")
+    assert model_zoo.get_cfg("digits/ce.yaml").MODEL.META_ARCHITECTURE == "ImageClassifier"
+
+
+def test_an_unknown_config_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=r"found 'digits/cee\.yaml'; did you mean digits/ce\.yaml\?"):
+        model_zoo.get_config_file("digits/cee.yaml")

@@ -1,0 +1,66 @@
+#!/usr/bin/env python
+"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, into this project's.
+
+    python tools/convert_mmdet_checkpoint.py mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1-a698dd3d.pth m.pth
+    python tools/convert_mmdet_checkpoint.py epoch_24.pth mine.pth --mask normed
+    python tools/convert_mmdet_checkpoint.py epoch_24.pth mine.pth --config-file my.yaml
+
+What it is the model of is found out from the file, and the command that evaluates it is printed, with the AP that was
+published for it. No code in the file is run. docs/published-models.md says more.
+"""
+
+import argparse
+import shlex
+import sys
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="MMDetection's .pth file")
+    parser.add_argument("output", help="the .pth file to write")
+    parser.add_argument("--config-file", help="this project's config of the model; default: found out")
+    parser.add_argument("--mask", choices=("normed", "plain"), help="mask prediction, where the file does not tell")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
+    args = parser.parse_args(arguments)
+    from seesaw_d2.conversion import convert_mmdet_file
+    from seesaw_d2.errors import SeesawError
+
+    try:
+        done = convert_mmdet_file(
+            args.checkpoint,
+            args.output,
+            config_file=args.config_file,
+            overrides=args.opts,
+            normed_mask=None if args.mask is None else args.mask == "normed",
+            overwrite=args.overwrite,
+        )
+    except SeesawError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{done.written} tensors written to {args.output}, as {done.config} has them")
+    if done.unrecognised:
+        print(f"not recognised, and left behind: {', '.join(done.unrecognised)}")
+    print_evaluation(done, args.output)
+    return 0
+
+
+def print_evaluation(done, output: str) -> None:
+    """The command that evaluates what was written, and what is to be expected of it."""
+    words = ["python", "train_net.py", "--config-file", done.config, "--eval-only", "MODEL.WEIGHTS", output]
+    print(" ".join(map(shlex.quote, [*words, *done.overrides])))
+    if done.model is None:
+        return
+    if not done.model.is_lvis:
+        print("It has not LVIS v1's categories: name its data in DATASETS.REGISTER and DATASETS.TEST")
+    elif done.model.sampler is None:
+        print("Whether it was trained with repeat factors, and so what was published for it, the file does not say")
+    else:
+        from paper_tables import read_tables
+
+        box, mask = next(row.published for row in read_tables()["zoo"] if row.config == done.model.config)
+        print(f"published for this model on LVIS v1 val: box AP {box}, mask AP {mask}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
