@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 # Waiting threads that spin cost more than they give on small models.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo demo-classification test test-all lint format clean
+.PHONY: help setup demo demo-classification test test-all lint docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,7 +14,8 @@ help:
 	@echo "make demo-classification  train cross-entropy and Seesaw Loss on long-tailed digits, compare (a minute)"
 	@echo "make test      run the tests"
 	@echo "make test-all  run the slow ones too"
-	@echo "make lint      check the style"
+	@echo "make lint      check the style and the types"
+	@echo "make docs      the guides and the library's reference as web pages, in site/"
 	@echo "make format    mend the style"
 	@echo "make setup     only set up the environment \$$(VENV) (default .venv) with \$$(PYTHON) (default python3)"
 	@echo "make clean     remove what the commands made, but not the environment"
@@ -37,10 +38,15 @@ test-all: setup
 lint: setup
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+docs: setup
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 format: setup
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
 clean:
-	rm -rf output datasets/glyphs .pytest_cache .ruff_cache build *.egg-info
+	rm -rf output datasets/glyphs .pytest_cache .ruff_cache build site *.egg-info .mypy_cache

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from detectron2.utils.logger import setup_logger
 
+from seesaw_d2.data.files import _already_logged
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
 
 NUM_CLASSES = 6
@@ -15,7 +16,11 @@ NUM_CLASSES = 6
 
 @pytest.fixture(autouse=True)
 def _fresh_loggers():
-    """Detectron2 sets a logger up once, for the output stream of that moment, which pytest closes after the test."""
+    """Detectron2 sets a logger up once, for the output stream of that moment, which pytest closes after the test.
+
+    And what is logged once in a process is logged once in a test.
+    """
+    _already_logged.clear()
     yield
     for name in ("detectron2", "fvcore", "seesaw_d2"):
         for handler in logging.getLogger(name).handlers[:]:

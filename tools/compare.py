@@ -47,6 +47,18 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     return rows
 
 
+def choose(rows: list[dict], names: list[str] | None) -> list[dict]:
+    """The rows of these names, in the file's order, and those that they start from; all without names."""
+    if not names:
+        return rows
+    known = {row["name"]: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"error: --rows: expected some of {', '.join(map(repr, known))}, found {name!r}")
+    wanted = set(names) | {known[name]["after"] for name in names if "after" in known[name]}
+    return [row for row in rows if row["name"] in wanted]
+
+
 def folder_of(name: str, seed: int, output: Path) -> Path:
     return output.absolute() / re.sub(r"\W+", "_", name).strip("_") / f"seed{seed}"
 
@@ -138,10 +150,11 @@ def main() -> int:
     parser.add_argument("comparison", help="the name of one of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--rows", nargs="+", help="only these rows, by their names")
     parser.add_argument("--output", type=Path, default=Path("output/compare"))
     parser.add_argument("--commands", action="store_true", help="print the training commands and do nothing")
     args = parser.parse_args()
-    rows = read_rows(args.file, args.comparison)
+    rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:
         for seed in args.seeds:
             for row in rows:

@@ -17,6 +17,9 @@ def main(arguments=None) -> int:
     parser.add_argument("runs", nargs="+", help="run folders; the others are compared to the first")
     parser.add_argument("--output", help="the HTML file; by default report.html in the last run's folder")
     parser.add_argument("--dataset", help="of the results; by default the first of the first run's DATASETS.TEST")
+    parser.add_argument(
+        "--config-file", default="", help="for DATASETS.REGISTER, where the runs are plain Detectron2's on own data"
+    )
     parser.add_argument("--names", nargs="+", help="of the runs; by default their folders'")
     parser.add_argument("--images", type=int, default=24, help="in the gallery (some 12 kB each)")
     parser.add_argument("--title", default="Long-tailed instance segmentation")
@@ -27,7 +30,13 @@ def main(arguments=None) -> int:
     output = args.output or f"{args.runs[-1].rstrip('/')}/report.html"
     try:
         missing = write_report(
-            args.runs, output, dataset=args.dataset, names=args.names, num_images=args.images, title=args.title
+            args.runs,
+            output,
+            dataset=args.dataset,
+            config_file=args.config_file,
+            names=args.names,
+            num_images=args.images,
+            title=args.title,
         )
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)

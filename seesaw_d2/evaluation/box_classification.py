@@ -95,8 +95,9 @@ def _percent(values: np.ndarray) -> float:
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
     """Classify every object, its ground-truth box given as the proposal.
 
-    Works with every GeneralizedRCNN of Detectron2's StandardROIHeads, CascadeROIHeads (the stages' probabilities are
-    averaged, and each stage is given the ground-truth box) or Res5ROIHeads, and their subclasses. Crowds are left out.
+    Works with every GeneralizedRCNN of Detectron2's StandardROIHeads, CascadeROIHeads (the stages' probabilities, or
+    their logits, as MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE says, are averaged, and each stage is given the ground-truth
+    box) or Res5ROIHeads, and their subclasses. Crowds are left out.
 
     Args:
         model: put into evaluation mode for the time.
@@ -153,6 +154,9 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
         shared = heads._shared_roi_transform([features[name] for name in heads.in_features], boxes)
         return torch.cat(heads.box_predictor.predict_probs(heads.box_predictor(shared.mean(dim=[2, 3])), proposals))
     pooled = heads.box_pooler([features[name] for name in heads.box_in_features], boxes)
+    if hasattr(heads, "average_probs"):  # this project's cascade
+        stages = zip(heads.box_head, heads.box_predictor, strict=True)
+        return torch.cat(heads.average_probs([predictor(head(pooled)) for head, predictor in stages], proposals))
     cascade = isinstance(heads.box_predictor, nn.ModuleList)
     stages = (
         zip(heads.box_head, heads.box_predictor, strict=True) if cascade else [(heads.box_head, heads.box_predictor)]

@@ -3,13 +3,12 @@
 import csv
 import dataclasses
 import io
+import itertools
 import logging
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 import hotcoco.mask
 import numpy as np
@@ -19,33 +18,14 @@ from lvis import LVIS
 from seesaw_d2.data.files import first_few, json_type
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.utils.atomic import atomic_file, write_text
+from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
 # Detections handled at a time, so that their dicts are never all there.
 CHUNK = 100_000
-
-
-@contextmanager
-def atomic_file(path: str) -> Iterator[IO[bytes]]:
-    """A binary file under another name in the same folder, renamed to ``path`` when it is complete.
-
-    The folder is made if it is not there.
-    """
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner only
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def write_json(path: str, value: Any) -> None:
@@ -65,12 +45,6 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
     writer.writeheader()
     writer.writerows([{key: "" if value != value else value for key, value in row.items()} for row in rows])
     write_text(path, text.getvalue())
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a text file as ``write_json`` writes its."""
-    with atomic_file(path) as file:
-        file.write(text.encode())
 
 
 def write_results(path: str, detections: Detections) -> None:
@@ -113,6 +87,8 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
         DataError: the file is missing or not such a list; a detection lacks a field, has a score or box that is
             not finite, a malformed mask, or an image or category that the ground truth does not have.
     """
+    if irregular(path):
+        raise DataError(f"{path}: expected a results file, found {irregular(path)}")
     try:
         with open(path, "rb") as file:
             results = orjson.loads(file.read())
@@ -170,8 +146,10 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
     expected = "a number" if width is None else f"{width} numbers"
     try:
-        array = np.array(values, dtype=np.float64)
-        wrong = array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
+        array = np.array(values, dtype=np.float64)  # which takes the text of numbers too
+        types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
+        wrong = not types <= {int, float}
+        wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
     except (TypeError, ValueError):
         wrong = True
     if wrong or not np.isfinite(array).all():

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from seesaw_d2.evaluation.classification import CALIBRATION_FILE, CONFUSION_FILE, PER_CLASS_FILE
-from seesaw_d2.evaluation.results import write_text
+from seesaw_d2.utils.atomic import write_text
 
 COLUMNS = ("overall", "many", "medium", "few", "ECE")
 _MAX_CONFUSIONS = 20

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from seesaw_d2.data import register_datasets, training_frequency_groups
 from seesaw_d2.data.catalog import class_names
+from seesaw_d2.data.resizing import build_resizing
 from seesaw_d2.engine import SeesawCheckpointer, load_config
 from seesaw_d2.engine.checks import check_names, check_weights, resolve_device
 from seesaw_d2.errors import ConfigError, SeesawError
@@ -33,7 +34,7 @@ class Predictor(DefaultPredictor):
         self.model = build_model(self.cfg).eval()
         SeesawCheckpointer(self.model, strict=True).load(cfg.MODEL.WEIGHTS)
         sizes = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
-        self.aug = T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)
+        (self.aug,) = build_resizing(cfg, [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)])
         self.input_format = cfg.INPUT.FORMAT
 
 
@@ -53,7 +54,7 @@ def main(arguments=None) -> int:
     args = parser().parse_args(arguments)
     try:
         cfg = load_config(args.config_file, args.opts)
-        resolve_device(cfg, 1)
+        resolve_device(cfg)
         check_names(cfg)
         if not cfg.MODEL.WEIGHTS:
             raise ConfigError("MODEL.WEIGHTS: expected the model's weights, found none; add --opts MODEL.WEIGHTS path")

@@ -12,17 +12,18 @@ from lvis import LVIS
 
 from seesaw_d2.data import load_dataset, register_datasets, training_statistics
 from seesaw_d2.data.catalog import category_ids, read_annotation_file
+from seesaw_d2.data.outlines import outline
 from seesaw_d2.engine import load_config
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_results
 from seesaw_d2.evaluation.evaluate import describe, evaluable_tasks
 from seesaw_d2.evaluation.ground_truth import frequency_letters
 from seesaw_d2.evaluation.metrics import METRICS, group_members
-from seesaw_d2.evaluation.results import write_text
 from seesaw_d2.report.analysis import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.runs import Run, read_config, read_run
 from seesaw_d2.report.sections import build_sections
+from seesaw_d2.utils.atomic import write_text
 
 GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 
@@ -32,6 +33,7 @@ def write_report(
     path: str,
     *,
     dataset: str | None = None,
+    config_file: str = "",
     names: Sequence[str] | None = None,
     num_images: int = 24,
     title: str = "Long-tailed instance segmentation",
@@ -43,6 +45,8 @@ def write_report(
             the others are compared to.
         path: of the HTML file.
         dataset: the data set of the results; by default the first of the first run's DATASETS.TEST.
+        config_file: a config whose DATASETS.REGISTER has the data set, where the first run's config does not: that of
+            a plain Detectron2 run, whose own code registered it.
         names: of the runs; by default their folders'.
         num_images: in the gallery.
         title: of the page.
@@ -55,7 +59,7 @@ def write_report(
             written then.
     """
     names = _distinct(folders, names)
-    cfg = run_config(folders[0])
+    cfg = run_config(folders[0], config_file)
     register_datasets(cfg)
     dataset = dataset or next(iter(cfg.DATASETS.TEST), None)
     if dataset is None:
@@ -90,9 +94,9 @@ def write_report(
     return {f"{run.name}: {section}": why for run in runs for section, why in run.missing.items()}
 
 
-def run_config(folder: str) -> CfgNode:
-    """The defaults with what this page needs of a run's config: its data sets, and nothing that could be unknown."""
-    cfg = load_config()
+def run_config(folder: str, config_file: str = "") -> CfgNode:
+    """A config (or the defaults) with what this page needs of a run's: its data sets, nothing that could be unknown."""
+    cfg = load_config(config_file)
     _, found = read_config(folder)
     datasets = found.get("DATASETS", {})
     for key in ("REGISTER", "TRAIN", "TEST", "FREQUENCY_THRESHOLDS"):
@@ -163,7 +167,7 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 def _gallery(dataset: str, ground_truth: LVIS, evaluated: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     files = {}
     if limit > 0:
-        files = {record["image_id"]: record["file_name"] for record in load_dataset(dataset)}
+        files = {record["image_id"]: record["file_name"] for record in outline(load_dataset(dataset))}
     members = group_members(ground_truth)
     pairs = [(entry["detections"], entry["outcome"]) for entry in evaluated]
     if any(detections.boxes is None for detections, _ in pairs):

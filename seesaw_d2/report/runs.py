@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 import yaml
 
-from seesaw_d2.errors import DataError
+from seesaw_d2.data.files import load_json_object
+from seesaw_d2.errors import DataError, WeightsError
+from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.weights_files import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
 
@@ -66,14 +68,23 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     if not os.path.isdir(folder):
         raise DataError(f"{folder}: no such folder; expected a run's OUTPUT_DIR")
     path = os.path.join(folder, "config.yaml")
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         return "", {}
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    if irregular(path):
+        raise DataError(f"{path}: expected a config file, found {irregular(path)}")
     try:
-        return text, yaml.safe_load(text.replace("!!python/tuple", "")) or {}
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        config = yaml.safe_load(text.replace("!!python/tuple", "")) or {}
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a YAML file: byte {error.start} is not UTF-8") from None
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not a YAML file of plain values: {error}") from None
+    except RecursionError:
+        raise DataError(f"{path}: nested too deeply; expected a config file") from None
+    if not isinstance(config, dict):
+        raise DataError(f"{path}: expected a mapping of config keys, found {type(config).__name__}")
+    return text, config
 
 
 def find_results(folder: str, dataset: str) -> str:
@@ -88,17 +99,21 @@ def find_results(folder: str, dataset: str) -> str:
 def _read_curves(run: Run) -> None:
     path = os.path.join(run.folder, "metrics.json")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     run.curves.append(json.loads(line))
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):
                     continue  # the last line of a run that was killed
     except OSError:
         pass
-    run.curves = [line for line in run.curves if "iteration" in line and "total_loss" in line]
+    run.curves = [line for line in run.curves if _is_step(line)]
     if not run.curves:
         run.missing["curves"] = "metrics.json is not there, or has no losses"
+
+
+def _is_step(line: Any) -> bool:
+    return isinstance(line, dict) and all(type(line.get(key)) in (int, float) for key in ("iteration", "total_loss"))
 
 
 def _read_log(run: Run) -> None:
@@ -119,19 +134,17 @@ def _read_classification(run: Run) -> None:
     if not os.path.isfile(path):
         run.missing["classification"] = "it was evaluated without TEST.CLASSIFICATION_ACCURACY"
         return
-    with open(path, encoding="utf-8") as file:
-        run.classification = json.load(file)
+    run.classification = load_json_object(path, "expected what an evaluation writes")
 
 
 def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a torn or foreign file has many ways to fail, and only this section needs it
-        reason = "model_final.pth " + ("is not there" if isinstance(error, OSError) else "cannot be read")
+        weights = as_checkpoint(read_weights_file(path), path)["model"]
+    except WeightsError:  # only this section needs it
+        reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is not there")
         run.missing["norms"] = run.missing["counts"] = reason
         return
-    weights = state.get("model", state)
     # With several stages (Cascade) the last one's.
     classifiers = [key for key in weights if re.search(r"box_predictor(\.\d+)?\.cls_score\.weight$", key)]
     counts = [key for key in weights if key.endswith("cls_loss.class_counts")]

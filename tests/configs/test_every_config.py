@@ -22,6 +22,7 @@ FAST = (
     "quickstart/decoupled_glyphs_lws",
 )
 SIZES = {
+    "SEED": 2,  # another batch may have no foreground in a stage, which then trains nothing
     "INPUT.MIN_SIZE_TRAIN": (64,),
     "INPUT.MAX_SIZE_TRAIN": 96,
     "INPUT.MIN_SIZE_TEST": 64,
@@ -44,8 +45,14 @@ CROSS_ENTROPY = {
 }
 
 
+# Image classifiers, which tests/engine/test_classification.py trains.
+CLASSIFICATION = ("cifar_lt", "digits", "imagenet_lt", "inaturalist18")
+
+
 def parameters():
     for path in sorted(ROOT.glob("configs/**/*.yaml")):
+        if path.parent.name in CLASSIFICATION:
+            continue
         name = str(path.relative_to(ROOT / "configs").with_suffix(""))
         yield pytest.param(path, id=name, marks=() if name in FAST else pytest.mark.slow)
 
@@ -130,7 +137,7 @@ def test_step_and_inference(config, path):
     assert any(name.startswith("loss_mask") for name in losses)
     trained = dict(model.named_parameters())
     assert all(trained[name].isfinite().all() for name in before)
-    assert all(torch.equal(trained[name], p) == (name in frozen) for name, p in before.items())
+    assert {name for name, p in before.items() if torch.equal(trained[name], p)} == frozen & set(before)
     _check_counts(model, cfg)
 
     model.eval()

@@ -54,7 +54,7 @@ def test_a_published_setting(each):
     head = cfg.MODEL.ROI_ITERATIVE_HEAD
     assert (head.NUM_ITERATIONS, head.LOSS_WEIGHTS) == (3, [0.2, 0.2, 0.6])
     assert (2, 512, layer_norm) == (head.NUM_FC, head.FC_DIM, head.LAYER_NORM)
-    normed = "NormedMaskHead" if method == "seesaw_normmask" else "MaskRCNNConvUpsampleHead"
+    normed = "NormedMaskHead" if method == "seesaw_normmask" else "SelectiveMaskHead"
     assert normed == cfg.MODEL.ROI_MASK_HEAD.NAME
     assert cfg.SOLVER.AMP.ENABLED
     assert (cfg.SOLVER.EPOCHS, list(cfg.SOLVER.STEP_EPOCHS)) == (24, [16, 22])

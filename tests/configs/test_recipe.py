@@ -159,7 +159,7 @@ def test_the_published_recipe(framework, depth, sampler, normed):
         "MODEL.RESNETS.DEPTH": depth,
         # Repeat factor sampling is for "rfs" alone: a "random" config trains on each image once an epoch.
         "DATALOADER.SAMPLER_TRAIN": "RepeatFactorTrainingSampler" if sampler == "rfs" else "TrainingSampler",
-        "MODEL.ROI_MASK_HEAD.NAME": "NormedMaskHead" if normed else "MaskRCNNConvUpsampleHead",
+        "MODEL.ROI_MASK_HEAD.NAME": "NormedMaskHead" if normed else "SelectiveMaskHead",
     }
     found = {key: value(cfg, key) for key in expected}
     bias = expected.pop("SOLVER.WEIGHT_DECAY_BIAS")

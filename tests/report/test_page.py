@@ -1,13 +1,17 @@
 """The report: what it says, what it leaves out and says so, what it refuses; and in a browser, how it works."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import report
+import yaml
 
 from seesaw_d2.data import load_dataset, register_datasets
 from seesaw_d2.engine import load_config
@@ -17,6 +21,7 @@ from tests.conftest import NUM_CLASSES
 from tests.evaluation.generated import _lvis
 from tests.report.runs import make_run
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -71,6 +76,25 @@ def test_a_run_with_results_alone(runs):
     text = (runs / "good/report.html").read_text()
     for why in ("metrics.json is not there", "model_final.pth is not there", "log.txt is not there"):
         assert f"good: left out, {why}" in text
+
+
+def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
+    """Its config does not say what the data set is; another one does."""
+    config = runs / "plain/config.yaml"
+    found = yaml.safe_load(config.read_text())
+    found["DATASETS"].pop("REGISTER", None)
+    config.write_text(yaml.safe_dump(found))
+
+    def run(*arguments):
+        command = [sys.executable, report.__file__, str(runs / "plain"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+    refused = run()
+    assert refused.returncode == 2
+    assert "DATASETS.REGISTER" in refused.stderr
+    assert not (runs / "plain/report.html").exists()
+    assert run("--config-file", str(config_file)).returncode == 0
+    assert "What objects were taken for" in (runs / "plain/report.html").read_text()
 
 
 @pytest.mark.parametrize(

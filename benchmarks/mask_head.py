@@ -1,0 +1,113 @@
+#!/usr/bin/env python
+"""Time and memory of the mask heads with 1203 categories, against Detectron2's, which computes all masks of a region.
+
+    python benchmarks/mask_head.py
+    python benchmarks/mask_head.py --device cuda --regions 128 256
+
+Four convolutions of 256 channels, the deconvolution and the last layer, on 14 x 14 features. "train" is forward and
+backward. Times are medians of interleaved repetitions, one thread on a CPU; memory is the peak of what tensors take
+beside the parameters and the input, from PyTorch's profiler on a CPU.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
+from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.events import EventStorage
+
+from seesaw_d2.modeling import NormedMaskHead, SelectiveMaskHead
+
+HEADS = {"detectron2": MaskRCNNConvUpsampleHead, "ours": SelectiveMaskHead, "ours, normalized": NormedMaskHead}
+
+
+def regions(count, num_classes, device):
+    instances = Instances((800, 800))
+    instances.proposal_boxes = instances.pred_boxes = Boxes(torch.tensor([[0.0, 0, 100, 100]]).repeat(count, 1))
+    instances.gt_classes = instances.pred_classes = torch.randint(0, num_classes, (count,))
+    instances.gt_masks = BitMasks(torch.rand(count, 112, 112) > 0.5)
+    return instances.to(device)
+
+
+def step(kind, head, x, instances):
+    if kind == "inference":
+        with torch.no_grad():
+            head.eval()(x, [instances])
+        return
+    head.train().zero_grad(set_to_none=True)
+    with EventStorage():
+        head(x, [instances])["loss_mask"].backward()
+
+
+def synchronize(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_memory(function, device):
+    """MB at the highest point, over the start."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        function()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    total = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        total += event.nbytes()
+        highest = max(highest, total)
+    return highest / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--regions", nargs="+", type=int, default=[32, 256])
+    parser.add_argument("--categories", type=int, default=1203)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    shape = ShapeSpec(channels=256, height=14, width=14)
+    print("| regions | pass | head | s | peak MB | time / detectron2 | memory / detectron2 |")
+    print("|---" * 7 + "|")
+    for count in args.regions:
+        instances = regions(count, args.categories, args.device)
+        x = torch.rand(count, 256, 14, 14, device=args.device)
+        heads = {
+            name: head(shape, num_classes=args.categories, conv_dims=[256] * 5).to(args.device)
+            for name, head in HEADS.items()
+        }
+        for kind in ("train", "inference"):
+            times = {name: [] for name in heads}
+            for _ in range(args.repetitions):
+                for name, head in heads.items():
+                    synchronize(args.device)
+                    start = time.perf_counter()
+                    step(kind, head, x, instances)
+                    synchronize(args.device)
+                    times[name].append(time.perf_counter() - start)
+            seconds = {name: statistics.median(values) for name, values in times.items()}
+            memory = {}
+            for name, head in heads.items():
+                memory[name] = peak_memory(functools.partial(step, kind, head, x, instances), args.device)
+            for name in heads:
+                ratios = (values[name] / values["detectron2"] for values in (seconds, memory))
+                cells = [
+                    count,
+                    kind,
+                    name,
+                    f"{seconds[name]:.2f}",
+                    f"{memory[name]:.0f}",
+                    *(f"{r:.2f}" for r in ratios),
+                ]
+                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
