@@ -1,8 +1,8 @@
 """What a detector does between its layers, written so that it can be captured as a graph.
 
-Detectron2 chooses proposals and detections with Python's ``if`` and ``len`` on what it finds, which a graph cannot hold:
-the exporter of torch.onnx stops there, and a trace keeps the answers of the image that it was made from. Here the same is
-said with tensors alone, for one image: the same boxes, scores and order, whatever is found, nothing included.
+Detectron2 chooses proposals and detections with Python's ``if`` and ``len`` on what it finds, which a graph cannot
+hold: the exporter of torch.onnx stops there, and a trace keeps the answers of the image that it was made from. Here the
+same is said with tensors alone, for one image: the same boxes, scores and order, whatever is found, nothing included.
 
 R regions, C categories, K = C or 1 boxes of a region (class-agnostic), L levels of the pyramid, A anchors of a level.
 """
@@ -71,9 +71,11 @@ def select_proposals(
     (size,) = image_sizes
     boxes, scores, levels = [], [], []
     for level, (level_boxes, logits) in enumerate(zip(proposals, pred_objectness_logits, strict=True)):
-        top, index = logits[0].topk(_smaller(logits.shape[1], pre_nms_topk))
+        count = _smaller(logits.shape[1], pre_nms_topk)
+        ordered, index = logits[0].sort(descending=True)  # of equal ones the first, as in Detectron2; topk takes any
+        index = index[:count]
         boxes.append(level_boxes[0][index])
-        scores.append(top)
+        scores.append(ordered[:count])
         levels.append(torch.full_like(index, level))
     all_boxes, all_scores, all_levels = torch.cat(boxes), torch.cat(scores), torch.cat(levels)
     found = Boxes(all_boxes)
@@ -89,7 +91,7 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """``fast_rcnn_inference``: one image's (R, 4 K) boxes and (R, C + 1) scores -> its detections, and their regions."""
+    """``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> its detections, and their regions."""
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
     scores = scores[:, :-1]
