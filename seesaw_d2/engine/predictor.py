@@ -66,7 +66,7 @@ class BatchPredictor:
             same = [other for other in waiting if self._padded(waiting[other]) == self._padded(waiting[index])]
             if len(same) == self.batch_size:
                 self._run(same, waiting, done)
-            elif len(waiting) >= _LOOKAHEAD * self.batch_size:
+            if given in waiting and len(waiting) + len(done) >= _LOOKAHEAD * self.batch_size:
                 self._run_first(waiting, done)
             while given in done:
                 yield done.pop(given)
