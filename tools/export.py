@@ -47,7 +47,7 @@ def main(arguments=None) -> int:
         print(f"detections: {', '.join(map(str, written.detections))}")
         if not any(written.detections):
             print("nothing was detected, so that nothing was compared but that: --sample-image names a picture")
-    print("largest difference: " + ", ".join(f"{name} {value:.1e}" for name, value in written.differences.items()))
+    print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
     return 0
 
 

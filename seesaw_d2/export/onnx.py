@@ -46,6 +46,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str) -> bytes:
                 input_names=[INPUT],
                 output_names=list(outputs_of(model)),
                 opset_version=OPSET,
+                custom_translation_table=_translations(),
                 verbose=False,
             )
     except Exception as error:  # the exporter has many, of several modules
@@ -55,6 +56,20 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str) -> bytes:
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, metadata
     return proto.SerializeToString()
+
+
+def _translations() -> dict:
+    """ONNX for what the exporter does not know: NMS by category, and a sort that keeps the order of equal values."""
+    from onnxscript import opset18 as op
+
+    def nms(boxes, scores, max_iou: float, min_score: float):
+        return op.NonMaxSuppression(boxes, scores, torch.iinfo(torch.int64).max, max_iou, min_score)
+
+    def sort(values, stable: bool = True, dim: int = -1, descending: bool = False):
+        count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+        return op.TopK(values, count, axis=dim, largest=int(descending))  # of equal values the first, says ONNX
+
+    return {torch.ops.seesaw_d2.onnx_nms.default: nms, torch.ops.aten.sort.stable: sort}
 
 
 def _remove_notes(proto) -> None:

@@ -21,6 +21,8 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor
 from torchvision.ops import nms
 
+from seesaw_d2.export.nms import class_nms
+
 _INFERENCE_IN = (
     "detectron2.modeling.roi_heads.fast_rcnn",
     "detectron2.modeling.roi_heads.cascade_rcnn",
@@ -69,24 +71,22 @@ def select_proposals(
 ) -> list[Instances]:
     """``find_top_rpn_proposals``: L times (1, A, 4), (1, A) -> one image's proposals."""
     (size,) = image_sizes
-    boxes, scores, levels = [], [], []
-    for level, (level_boxes, logits) in enumerate(zip(proposals, pred_objectness_logits, strict=True)):
+    boxes, scores = [], []
+    for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
         ordered, index = logits[0].sort(descending=True)  # of equal ones the first, as in Detectron2; topk takes any
-        index = index[:count]
-        boxes.append(level_boxes[0][index])
-        scores.append(ordered[:count])
-        levels.append(torch.full_like(index, level))
-    all_boxes, all_scores, all_levels = torch.cat(boxes), torch.cat(scores), torch.cat(levels)
-    found = Boxes(all_boxes)
-    found.clip(size)
-    usable = all_boxes.isfinite().all(dim=1) & all_scores.isfinite() & found.nonempty(min_box_size)
-    kept = usable.nonzero()[:, 0]
-    clipped, kept_scores = found.tensor[kept], all_scores[kept]
-    best = grouped_nms(clipped, kept_scores, all_levels[kept], len(proposals), size, nms_thresh)[:post_nms_topk]
+        level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
+        finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
+        found.clip(size)
+        usable = (finite & found.nonempty(min_box_size)).nonzero()[:, 0]
+        clipped, level_scores = found.tensor[usable], level_scores[usable]
+        best = nms(clipped, level_scores, nms_thresh)
+        boxes.append(clipped[best])
+        scores.append(level_scores[best])
+    ordered, index = torch.cat(scores).sort(descending=True, stable=True)
     result = Instances(size)
-    result.proposal_boxes = Boxes(clipped[best])
-    result.objectness_logits = kept_scores[best]
+    result.proposal_boxes = Boxes(torch.cat(boxes)[index[:post_nms_topk]])
+    result.objectness_logits = ordered[:post_nms_topk]
     return [result]
 
 
@@ -94,36 +94,20 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
     """``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> its detections, and their regions."""
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
-    scores = scores[:, :-1]
-    region, category = ((scores > score_thresh) & finite.unsqueeze(1)).nonzero().unbind(dim=1)
-    column = category if boxes.shape[1] > 4 else torch.zeros_like(category)
-    found = Boxes(boxes.reshape(boxes.shape[0], -1, 4)[region, column])
+    scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
+    found = Boxes(boxes.reshape(-1, 4))
     found.clip(size)
-    chosen = scores[region, category]
-    best = grouped_nms(found.tensor, chosen, category, scores.shape[1], size, nms_thresh)
+    found_boxes = found.tensor.view(boxes.shape[0], -1, 4)
+    region, category = class_nms(found_boxes, scores, score_thresh, nms_thresh)
+    chosen, best = scores[region, category].sort(descending=True, stable=True)
     if topk_per_image >= 0:
-        best = best[:topk_per_image]
+        chosen, best = chosen[:topk_per_image], best[:topk_per_image]
+    region, category = region[best], category[best]
     result = Instances(size)
-    result.pred_boxes = Boxes(found.tensor[best])
-    result.scores = chosen[best]
-    result.pred_classes = category[best]
-    return [result], [region[best]]
-
-
-def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, num_groups: int, size, threshold: float) -> Tensor:
-    """Indices of what is left by an NMS within each group, best first, in one NMS: each group has a place of its own.
-
-    The places are a square of squares. In a row, as torchvision puts them, those of a thousand categories are a million
-    pixels away, where float32 has steps of 0.1 pixels.
-
-    Args:
-        boxes, scores, group: (R, 4) inside the image, (R,), (R,) int64 in [0, num_groups).
-        size: height and width of the image.
-    """
-    columns = math.ceil(math.sqrt(num_groups))
-    side = size[0] + size[1] + 1
-    place = torch.stack([group % columns, group.div(columns, rounding_mode="floor")], dim=1) * side
-    return nms(boxes.float() + place.repeat(1, 2).to(torch.float32), scores.float(), threshold)
+    result.pred_boxes = Boxes(found_boxes[region, category if boxes.shape[1] > 4 else torch.zeros_like(category)])
+    result.scores = chosen
+    result.pred_classes = category
+    return [result], [region]
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
