@@ -4,10 +4,10 @@
     python tools/export.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --format onnx \
         --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000001.png \
         MODEL.WEIGHTS output/quickstart/model_final.pth
-    python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output output/quickstart MODEL.WEIGHTS ...
+    python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output folder MODEL.WEIGHTS ...
 
-Classes, channel order, sizes and thresholds are in the file's metadata. What cannot be exported is named, and nothing is
-written then. ONNX needs the extra "export".
+Classes, channel order, sizes and thresholds are in the file's metadata. What cannot be exported is named, and nothing
+is written then. ONNX needs the extra "export".
 """
 
 import argparse
@@ -43,6 +43,8 @@ def main(arguments=None) -> int:
         return 2
     sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
     print(f"{written.path}: {written.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
+    if written.unknown_data:
+        print(f"classes are numbered, as the data sets are not at hand: {written.unknown_data}")
     if "boxes" in written.differences:
         print(f"detections: {', '.join(map(str, written.detections))}")
         if not any(written.detections):

@@ -13,7 +13,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.engine.checks import check_names, check_weights, resolve_device
 from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
 from seesaw_d2.engine.tasks import DETECTION, task_of
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.export.checks import check_exportable, check_options
 from seesaw_d2.export.graph import predict
 from seesaw_d2.export.metadata import describe
@@ -38,6 +38,7 @@ class Exported:
     images: list[tuple[int, int]]  # height and width of each that was compared
     detections: list[int]  # of the model in each of them
     differences: dict[str, float]  # the largest of all images, by output
+    unknown_data: str  # why the classes have no names, or ""
 
 
 def export_model(
@@ -74,7 +75,7 @@ def export_model(
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("MODEL.WEIGHTS: expected the model's weights, found none; add MODEL.WEIGHTS path")
     check_weights(cfg, eval_only=True, resume=False)
-    register_datasets(cfg)
+    unknown_data = _register(cfg)
     model = build_predictor_model(cfg, check_exportable)
     images = _images(cfg, picture)
     expected = [_eager(model, image, dtype) for image in images]
@@ -89,7 +90,17 @@ def export_model(
         images=[image.shape[1:] for image in images],
         detections=[len(each.get("classes", ())) for each in expected],
         differences=differences,
+        unknown_data=unknown_data,
     )
+
+
+def _register(cfg: CfgNode) -> str:
+    """Registers the data sets, which give the names of classes; what is wrong with them if there are none."""
+    try:
+        register_datasets(cfg)
+    except SeesawError as error:
+        return str(error)
+    return ""
 
 
 def _target(output: str, file_format: str, overwrite: bool) -> str:

@@ -68,5 +68,3 @@ def capturing() -> Iterator[None]:
         for category in (torch.jit.TracerWarning, FutureWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", category)
         yield
-
-

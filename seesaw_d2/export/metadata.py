@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
 from torch import nn
 
 import seesaw_d2
@@ -50,6 +51,8 @@ def _names(cfg: CfgNode) -> list[str]:
     for part in task_of(cfg).num_classes_key.split("."):
         count = count[part]
     for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        if dataset not in DatasetCatalog:
+            continue
         try:
             names = class_names(dataset)
         except SeesawError:  # its annotations are elsewhere

@@ -1,8 +1,8 @@
 """NMS within each category, in the form that each kind of file has for it.
 
 torchvision's way into a trace is one NMS of all categories' boxes, moved apart. Its time grows with the square of their
-number: minutes for the hundred thousand that LVIS's score threshold leaves. And 1203 categories side by side end a million
-pixels away, where float32 has steps of 0.1 pixels.
+number: minutes for the hundred thousand that LVIS's score threshold leaves. And 1203 categories side by side end a
+million pixels away, where float32 has steps of 0.1 pixels.
 
 R regions, C categories, K = C or 1 boxes of a region (class-agnostic), N of C R candidates are left.
 """

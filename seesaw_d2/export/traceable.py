@@ -41,7 +41,7 @@ def traceable() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
         # A field as long as the others: what is compared there is known in a program that runs, not in a graph.
-        stack.enter_context(mock.patch("detectron2.structures.instances.len", lambda _: 1, create=True))
+        stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
         for owner, name, function in (
@@ -144,6 +144,10 @@ def convolve(self: Conv2d, x: Tensor) -> Tensor:
     x = self._conv_forward(x, self.weight, self.bias)
     x = x if self.norm is None else self.norm(x)
     return x if self.activation is None else self.activation(x)
+
+
+def _any_length(_) -> int:
+    return 1
 
 
 def _smaller(size, limit: int):

@@ -94,7 +94,9 @@ def draw_pictures(paths: list[str], output: str, draw: Painter) -> str:
     single = len(paths) == 1 and os.path.splitext(output)[1] != "" and not os.path.isdir(output)
     os.makedirs(os.path.dirname(os.path.abspath(output)) if single else output, exist_ok=True)
     drawings = draw(map(read_picture, paths))
-    for path, drawn in tqdm(zip(paths, drawings, strict=True), total=len(paths), unit="picture", disable=len(paths) < 2):
+    for path, drawn in tqdm(
+        zip(paths, drawings, strict=True), total=len(paths), unit="picture", disable=len(paths) < 2
+    ):
         target = output if single else os.path.join(output, os.path.basename(path))
         if not cv2.imwrite(target, drawn):
             raise ConfigError(f"--output {target}: cannot be written; expected a folder or a name like out.jpg")

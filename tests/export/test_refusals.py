@@ -86,6 +86,13 @@ def test_the_command(arguments, glyphs, tmp_path, capsys):
     assert main(["--overwrite", *given]) == 0
 
 
+def test_data_is_not_needed(arguments, tmp_path, capsys):
+    given = {**arguments, "DATASETS.REGISTER": "[{'NAME': 'gone', 'JSON': 'gone.json', 'IMAGES': '.'}]"}
+    assert main(words({**given, "DATASETS.TRAIN": "('gone',)", "DATASETS.TEST": "('gone',)"})) == 0
+    assert "classes are numbered, as the data sets are not at hand: DATASETS.REGISTER[0]" in capsys.readouterr().out
+    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] == "category 0"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -136,4 +143,3 @@ def test_files_that_are_no_exported_models(tmp_path):
     pytest.importorskip("onnxruntime")
     with pytest.raises(WeightsError, match=r"a.onnx: expected a file that tools/export.py wrote"):
         ExportedModel(tmp_path / "a.onnx")
-

@@ -20,6 +20,7 @@ from tests.export.models import (
     threshold_between,
 )
 
+FAST = ("normed_mask", "cascade", "pcb", "EqualizationLossV2", "BalancedGroupSoftmaxLoss")
 OTHERS = [(64, 96, 5), (33, 41, 6), (200, 97, 7)]  # none of the size that was traced, two that are padded
 
 
@@ -33,12 +34,16 @@ def check(cfg, folder):
         assert max(difference(expected, found).values()) <= 1e-5
 
 
-@pytest.mark.parametrize("head", HEADS)
+def fast_first(names):
+    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("head", fast_first(HEADS))
 def test_heads(head, tmp_path):
     check(detector(tmp_path, *HEADS[head]), tmp_path)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", fast_first(LOSSES))
 def test_losses(loss, tmp_path):
     check(detector(tmp_path, f"{CLS_LOSS}.NAME", loss), tmp_path)
 
