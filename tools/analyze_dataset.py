@@ -15,11 +15,13 @@ import argparse
 import os
 import sys
 
+from command_line import command, parser_of
+
 LVIS_THRESHOLD = 1e-3
 
 
 def parse(arguments) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config-file", help="the data sets of DATASETS.TRAIN")
     source.add_argument("--dataset", help="a registered data set")
@@ -66,16 +68,12 @@ def analyze(args):
     return "+".join(cfg.DATASETS.TRAIN), analyze_config(cfg, threshold)
 
 
-def main(arguments=None) -> int:
+@command
+def main(arguments=None) -> None:
     args = parse(arguments)
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
 
-    try:
-        name, analysis = analyze(args)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    name, analysis = analyze(args)
     print(sampling_report(analysis, args.list))
     folder = args.output or os.path.join("output", "analysis", name)
     os.makedirs(folder, exist_ok=True)
@@ -83,7 +81,6 @@ def main(arguments=None) -> int:
     write_categories(analysis, table)
     draw_sampling(analysis, picture, name)
     print(f"\ntable    {table}\npicture  {picture}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpoin
 _TRAIN += ("log_period", "device")
 # Detectron2's options that this project has nothing for, off in its own configs.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
-# The checks, and what they are checks of, are those of YAML configs; their messages get the names that LazyConfigs have.
+# The checks are those of YAML configs; their messages, and those of what they check, get the names of LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "OUTPUT_DIR path": "train.output_dir=path",
