@@ -52,6 +52,8 @@ def analyze(args):
 
     if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
         raise ConfigError(f"--repeat-threshold: expected a number >= 0, found {args.repeat_threshold}")
+    if args.seed < 0:
+        raise ConfigError(f"--seed: expected at least 0, found {args.seed}")
     if args.counts:
         names, images, instances = read_category_counts(args.counts)
         records = deal_images(images, instances, args.num_images, args.num_images, args.seed)

@@ -9,6 +9,7 @@ chosen on data that is held out; at 0 the model is what it was.
 """
 
 import os
+import shlex
 import sys
 
 from command_line import command, parser_of
@@ -39,7 +40,8 @@ def main(arguments=None) -> None:
     )
     for tau, path in written.items():
         folder = os.path.join(os.path.dirname(path), f"tau{tau:g}")
-        print(f"python train_net.py --config-file {config} --eval-only MODEL.WEIGHTS {path} OUTPUT_DIR {folder}")
+        words = ["--config-file", config, "--eval-only", "MODEL.WEIGHTS", path, "OUTPUT_DIR", folder]
+        print(f"python train_net.py {shlex.join(words)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seesaw_d2.conversion.fitting import check_fit, model_shapes
 from seesaw_d2.conversion.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
-from seesaw_d2.conversion.reading import read_foreign_checkpoint
+from seesaw_d2.conversion.reading import naming, read_foreign_checkpoint
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.model_zoo import get_config_file
@@ -190,7 +190,8 @@ def convert_mmdet_file(
     """
     check_output(source, target, overwrite=overwrite)
     state, meta = read_foreign_checkpoint(source)
-    converted, unrecognised = convert_mmdet(state)
+    with naming(source):
+        converted, unrecognised = convert_mmdet(state)
     model = None
     if config_file is None:
         model = describe_mmdet(state, meta, source, normed_mask=normed_mask)

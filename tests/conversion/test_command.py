@@ -171,6 +171,13 @@ def test_a_config_of_another_model(tiny, capsys, arguments, message):
     assert not target.exists()
 
 
+def test_a_file_of_another_program(tmp_path, capsys):
+    torch.save({"fc.weight": torch.ones(1)}, tmp_path / "in.pth")
+    status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
+    assert status == 2
+    assert f"{tmp_path / 'in.pth'}: expected names of MMDetection, found fc.weight" in err
+
+
 def test_files_that_stay(tiny, capsys):
     source, config, target = tiny
     target.write_text("kept")
