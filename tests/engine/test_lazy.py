@@ -11,6 +11,7 @@ import torch
 from seesaw_d2.engine.lazy import LazyCheckpointer, LazyTrainer, main
 from seesaw_d2.engine.lazy_config import load_lazy_config
 from seesaw_d2.modeling import SeesawBoxPredictor
+from tests.engine.resumed_runs import assert_same, final_state, metrics
 
 CONFIG = """
 from seesaw_d2 import model_zoo
@@ -90,6 +91,25 @@ def test_a_signal_finishes_the_iteration_and_saves(config, tmp_path, monkeypatch
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2, 3, 4]
     assert (folder / "inference/lazy_val/results.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
+    """Losses, weights, class counts, optimizer, place in the data: bit for bit."""
+    words = ["train.seed=5", "train.checkpointer.period=2", "dataloader.train.num_workers=2"]
+    words.append("dataloader.evaluator=null")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(config, *words, "train.max_iter=5", f"train.output_dir={whole}") == 0
+    assert run(config, *words, "train.max_iter=5", f"train.output_dir={parts}") == 0
+    # As after a kill in the fourth iteration.
+    for name in ("model_0000003.pth", "model_final.pth"):
+        (parts / name).unlink()
+    (parts / "last_checkpoint").write_text("model_0000001.pth")
+    assert run(config, "--resume", *words, "train.max_iter=5", f"train.output_dir={parts}") == 0
+    assert "Starting training from iteration 2" in (parts / "log.txt").read_text()
+    assert_same(final_state(whole), final_state(parts))
+    assert metrics(whole) == metrics(parts)
+    assert torch.load(whole / "model_final.pth", weights_only=True)["trainer"]["hooks"]["TrainingState"]["loader"]
 
 
 def test_the_seed_decides_the_weights_and_every_step(config, tmp_path):
