@@ -11,6 +11,7 @@ import torch
 from seesaw_d2.engine.lazy import LazyCheckpointer, LazyTrainer, main
 from seesaw_d2.engine.lazy_config import load_lazy_config
 from seesaw_d2.modeling import SeesawBoxPredictor
+from seesaw_d2.report.page import write_report
 
 CONFIG = """
 from seesaw_d2 import model_zoo
@@ -60,6 +61,8 @@ def test_train_resume_evaluate(config, tmp_path, capsys):
     results = folder / "inference/lazy_val/results.json"
     trained = results.read_text()
     assert set(json.loads(trained)) == {"bbox", "segm"}
+    write_report([str(folder)], str(tmp_path / "report.html"), dataset="lazy_val")
+    assert "SeesawROIHeads" in (tmp_path / "report.html").read_text()
     results.unlink()
     assert run(config, "--eval-only", f"train.init_checkpoint={folder}/model_final.pth") == 0
     assert results.read_text() == trained
