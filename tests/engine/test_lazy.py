@@ -95,6 +95,18 @@ def test_a_signal_finishes_the_iteration_and_saves(config, tmp_path, monkeypatch
     assert (folder / "inference/lazy_val/results.json").is_file()
 
 
+@pytest.mark.slow
+def test_two_processes(config, tmp_path):
+    """They train, evaluate and resume; one file of each kind is written."""
+    words = ["--num-processes", "2"]
+    assert run(config, *words) == 0
+    assert run(config, *words, "--resume", "train.max_iter=3") == 0
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2]
+    assert set(json.loads((folder / "inference/lazy_val/results.json").read_text())) == {"bbox", "segm"}
+
+
 def test_the_seed_decides_the_weights_and_every_step(config, tmp_path):
     losses = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
