@@ -11,6 +11,7 @@ import torch
 from seesaw_d2.engine.lazy import LazyCheckpointer, LazyTrainer, main
 from seesaw_d2.engine.lazy_config import load_lazy_config
 from seesaw_d2.modeling import SeesawBoxPredictor
+from seesaw_d2.report.page import write_report
 from tests.engine.resumed_runs import assert_same, final_state, metrics
 
 CONFIG = """
@@ -61,6 +62,8 @@ def test_train_resume_evaluate(config, tmp_path, capsys):
     results = folder / "inference/lazy_val/results.json"
     trained = results.read_text()
     assert set(json.loads(trained)) == {"bbox", "segm"}
+    write_report([str(folder)], str(tmp_path / "report.html"), dataset="lazy_val")
+    assert "SeesawROIHeads" in (tmp_path / "report.html").read_text()
     results.unlink()
     assert run(config, "--eval-only", f"train.init_checkpoint={folder}/model_final.pth") == 0
     assert results.read_text() == trained
@@ -110,6 +113,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     assert_same(final_state(whole), final_state(parts))
     assert metrics(whole) == metrics(parts)
     assert torch.load(whole / "model_final.pth", weights_only=True)["trainer"]["hooks"]["TrainingState"]["loader"]
+
+
+@pytest.mark.slow
+def test_two_processes(config, tmp_path):
+    """They train, evaluate and resume; one file of each kind is written."""
+    words = ["--num-processes", "2"]
+    assert run(config, *words) == 0
+    assert run(config, *words, "--resume", "train.max_iter=3") == 0
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2]
+    assert set(json.loads((folder / "inference/lazy_val/results.json").read_text())) == {"bbox", "segm"}
 
 
 def test_the_seed_decides_the_weights_and_every_step(config, tmp_path):
