@@ -53,7 +53,7 @@ def test_unknown_comparison_is_named():
 
 def test_finished_runs_are_tabulated_without_training(tmp_path, monkeypatch, capsys):
     for seed, value in ((1, 10.0), (2, 20.0)):
-        for name in ("cross_entropy", "cross_entropy_objectness_normalized_classifier", "Seesaw_Loss"):
+        for name in ("CE", "CE_objectness_NLA", "Seesaw_NLA"):
             folder = tmp_path / name / f"seed{seed}"
             (folder / "inference/glyphs_val").mkdir(parents=True)
             (folder / "model_final.pth").write_bytes(b"")
