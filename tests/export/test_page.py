@@ -21,9 +21,9 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     assert PROGRAM.count("\n") <= 16
+    cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("picture.png", picture(96, 128, 1))
-    cfg = detector(tmp_path)
     written = export_model(cfg, "model.onnx", "onnx", picture=picture(96, 128, 1))
     names = {}
     exec(PROGRAM, names)
