@@ -30,7 +30,7 @@ def run(cfg: CfgNode, args) -> None:
     """
     lock = RunLock(cfg.OUTPUT_DIR)
     try:
-        cfg, schedule = checked(cfg, args, lock)
+        cfg, schedule, args.resume = checked(cfg, args, lock)
         register_datasets(cfg)
         if args.eval_only:
             evaluate(cfg, args)
@@ -50,11 +50,12 @@ def train(cfg: CfgNode, args, schedule: Schedule) -> None:
     trainer.train()
 
 
-def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None]:
+def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None, bool]:
     """``check_job`` by one process of each machine, while the others wait; the first one then takes OUTPUT_DIR.
 
     Returns:
-        the first process's config, checked and frozen, and the schedule of the training.
+        of the first process: the config, checked and frozen, the schedule of the training, and whether to resume, which
+        processes of other machines cannot tell in a job that was started anew.
 
     Raises:
         SeesawError: in the process that has found it. Elsewhere: in the others.
@@ -73,7 +74,7 @@ def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None
             cfg.freeze()
             if comm.is_main_process() and not args.eval_only:
                 take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=cfg.MODEL.WEIGHTS)
-            outcome = (cfg, schedule)
+            outcome = (cfg, schedule, args.resume)
         except SeesawError as error:
             outcome = error
     outcomes = comm.all_gather(outcome)

@@ -21,9 +21,10 @@ from seesaw_d2.compat import load_lazy
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.checks import check_solver, resolve_device
 from seesaw_d2.engine.config import load_config
-from seesaw_d2.engine.launcher import Job, argument_parser, launch_job
-from seesaw_d2.engine.output_folder import check_output_folder, remove_run
+from seesaw_d2.engine.launcher import Job, argument_parser, continue_own_run, launch_job
+from seesaw_d2.engine.output_folder import check_output_folder, take_folder
 from seesaw_d2.engine.processes import Group
+from seesaw_d2.engine.run_lock import RunLock
 from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 from seesaw_d2.evaluation.results import write_json
@@ -73,6 +74,7 @@ def prepare(args, world: World) -> Job:
     with _lazy_names():
         resolve_device(job, world)
         check_solver(job, world.size)
+        continue_own_run(args, world, job.OUTPUT_DIR)
         if world.rank == 0:
             _check_files(job, args)
     return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR), (args,)
@@ -114,11 +116,17 @@ def run(args) -> None:
         checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
         evaluate(cfg, model)
         return
-    if args.overwrite and comm.is_main_process():
-        remove_run(cfg.train.output_dir)
-    default_setup(cfg, args)
-    setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name="seesaw_d2")
-    train(cfg, model, resume=args.resume)
+    lock = RunLock(cfg.train.output_dir)
+    try:
+        if comm.is_main_process():
+            with _lazy_names():
+                take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=cfg.train.init_checkpoint)
+        args.resume = comm.all_gather(args.resume)[0]  # once the folder is this job's: the others begin to write there
+        default_setup(cfg, args)
+        setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name="seesaw_d2")
+        train(cfg, model, resume=args.resume)
+    finally:
+        lock.release()
 
 
 def evaluate(cfg: Any, model) -> dict | None:
