@@ -1,4 +1,4 @@
-"""Precomputed proposals (MODEL.LOAD_PROPOSALS): their pickle is read as data, and written anew for Detectron2 to read."""
+"""Precomputed proposals (MODEL.LOAD_PROPOSALS): their pickle is read as data, and written anew for Detectron2."""
 
 import pickle
 import tempfile

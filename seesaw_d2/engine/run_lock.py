@@ -68,7 +68,7 @@ class RunLock:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Whether the run in a folder is that of the job which this process belongs to, before its starter started it anew."""
+    """Whether the run in a folder is that of this process's job, before its starter started it anew."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             lines = file.read(10_000).splitlines()

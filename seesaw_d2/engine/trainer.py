@@ -112,8 +112,8 @@ class Trainer(DefaultTrainer):
         starts = comm.all_gather(self.start_iter)
         if len(set(starts)) > 1:
             raise ConfigError(
-                "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints in it from "
-                f"which they would go on with iterations {', '.join(map(str, starts))}"
+                "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints "
+                f"from which they would go on with iterations {', '.join(map(str, starts))}"
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()

@@ -136,12 +136,12 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def _check_opcodes(file: IO[bytes]) -> None:
-    """Raise UnpicklingError for a few bytes that Python's unpickler takes gigabytes for: a memory cell of a high number.
+    """Raise UnpicklingError for a few bytes that Python's unpickler takes gigabytes for: a memory cell far beyond.
 
     Whoever writes a pickle numbers them from 0 on.
     """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name in _STORES and argument > number:
+        if opcode.name in _STORES and isinstance(argument, int) and argument > number:
             raise pickle.UnpicklingError(f"stores a value in memory cell {argument} after {number} operations")
 
 

@@ -133,7 +133,8 @@ def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, mon
 
 def started_anew(monkeypatch, torchrun: Path) -> None:
     """The environment of one process of a torchrun that has started it once more."""
-    one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "1"}
+    one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    one["TORCHELASTIC_RESTART_COUNT"] = "1"
     errors = torchrun / "attempt_1/0"
     errors.mkdir(parents=True, exist_ok=True)
     one["TORCHELASTIC_ERROR_FILE"] = str(errors / "error.json")
