@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from seesaw_d2.engine import main
 from seesaw_d2.engine.processes import Group, launch
+from seesaw_d2.engine.run_lock import RunLock, begun_by_this_job
 from seesaw_d2.engine.signals import Stopped
 from seesaw_d2.engine.supervision import RankFailed
 from seesaw_d2.engine.world import World, find_world, first_host
@@ -159,6 +160,21 @@ def test_a_restart_resumes_the_run_of_its_job_and_no_other(config_file, tmp_path
         started_anew(patch, tmp_path / ("second" if option else "first"))
         assert main([*command, "SOLVER.MAX_ITER", "4"]) == 0
     assert kept.exists()
+
+
+def test_a_requeued_step_knows_its_run(tmp_path, monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    assert not begun_by_this_job(str(tmp_path))
+    lock = RunLock(str(tmp_path))
+    lock.acquire()
+    lock.release()
+    assert begun_by_this_job(str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "12346")
+    assert not begun_by_this_job(str(tmp_path))
+    for name in SLURM:
+        monkeypatch.delenv(name)
+    assert not begun_by_this_job(str(tmp_path))
 
 
 def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
