@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.roi_align import with_product_gradients
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def check_acceleration(cfg: CfgNode) -> None:
         ConfigError: a value that is none of a key's, or does not go with others.
     """
     _one_of("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, DTYPES)
+    _one_of("MODEL.ROI_ALIGN_GRADIENT", cfg.MODEL.ROI_ALIGN_GRADIENT, ("torchvision", "products"))
     _one_of("SOLVER.TF32", cfg.SOLVER.TF32, TF32)
     _one_of("SOLVER.OPTIMIZER_IMPLEMENTATION", cfg.SOLVER.OPTIMIZER_IMPLEMENTATION, ("auto", *IMPLEMENTATIONS))
     period = cfg.SOLVER.METRICS_PERIOD
@@ -84,6 +86,8 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
         model.to(memory_format=torch.channels_last)
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16" and hasattr(model, "roi_heads"):
         model.backbone.register_forward_hook(_widened)
+    if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
+        with_product_gradients(model)
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)

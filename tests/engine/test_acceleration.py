@@ -73,6 +73,7 @@ def test_the_same_bits(config_file):
 ROUNDED = {
     "fused": FUSED,
     "channels last": ["MODEL.CHANNELS_LAST", "True"],
+    "gradient of RoIAlign": ["MODEL.ROI_ALIGN_GRADIENT", "products"],
     "compiled": ["MODEL.COMPILE", "['backbone']"],
 }
 
@@ -163,6 +164,7 @@ def test_boxes_keep_their_precision_in_bfloat16():
 
 REFUSED = {
     "SOLVER.AMP.DTYPE": ("half", "float16, bfloat16, found 'half'"),
+    "MODEL.ROI_ALIGN_GRADIENT": ("matmul", "torchvision, products, found 'matmul'"),
     "SOLVER.TF32": ("yes", "convolutions, all, none, found 'yes'"),
     "SOLVER.OPTIMIZER_IMPLEMENTATION": ("apex", "auto, for-loop, foreach, fused, found 'apex'"),
     "SOLVER.METRICS_PERIOD": ("3", "a divisor of 20.*found 3"),
