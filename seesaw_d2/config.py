@@ -231,8 +231,8 @@ def _add_speed(cfg: CN) -> None:
     # Names of parts of the model that torch.compile compiles, such as ["backbone"], which is the FPN too. It needs a
     # compiler, and a minute or more at the start.
     cfg.MODEL.COMPILE = []
-    # How the gradient of RoIAlign is computed on a CPU. "torchvision": by its own kernel. "products": by matrix products
-    # where feature maps have at most 64 x 64 positions, several times faster; another rounding.
+    # How the gradient of RoIAlign is computed on a CPU. "torchvision": by its own kernel. "products": by matrix
+    # products where feature maps have at most 64 x 64 positions, several times faster; another rounding.
     cfg.MODEL.ROI_ALIGN_GRADIENT = "torchvision"
     # With a GPU: load images into pinned memory and copy them to it while the batch before is trained on. On a CPU
     # nothing changes.

@@ -57,8 +57,8 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
     for name in cfg.MODEL.COMPILE:
         if not name or name not in parts:
             raise ConfigError(
-                f"MODEL.COMPILE: expected names of the model's parts such as {', '.join(dict(model.named_children()))}, "
-                f"found {name!r}"
+                "MODEL.COMPILE: expected names of the model's parts such as "
+                f"{', '.join(dict(model.named_children()))}, found {name!r}"
             )
     if cfg.MODEL.COMPILE:
         try_compiler(torch.device(cfg.MODEL.DEVICE))

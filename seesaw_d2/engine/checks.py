@@ -83,8 +83,8 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(
-            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16; found True "
-            f"with {cfg.SOLVER.AMP.DTYPE}"
+            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16; found "
+            f"True with {cfg.SOLVER.AMP.DTYPE}"
         )
     if world and world.size > 1:
         _check_processes(cfg, world)

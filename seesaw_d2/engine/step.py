@@ -71,8 +71,8 @@ class Step(SimpleTrainer):
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
-                "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel can leave "
-                f"a step out by itself, and no float16 (SOLVER.AMP.DTYPE bfloat16); expected 1, found {metrics_period}"
+                "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no float16; "
+                f"expected 1, found {metrics_period}"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(getattr(model, "module", model).named_parameters())
@@ -102,7 +102,9 @@ class Step(SimpleTrainer):
             norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
             finite = finite & norms.isfinite().all()
         values = measured_values(own, finite, data_time)
-        self._pending.append(Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars))
+        self._pending.append(
+            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars)
+        )
         if self.metrics_period > 1:
             self._update_unless(values[0] > 0)
             if (self.iter + 1) % self.metrics_period == 0:

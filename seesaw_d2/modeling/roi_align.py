@@ -81,7 +81,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     """How much each position of an axis counts in each bin: (R, bins, length).
 
     A bin is the mean of samples at even distances, ``sampling_ratio`` of them or, with 0, one for each position that
-    it covers, none in a bin without extent; a sample lies between two positions. Beyond the edge by more than 1 it is 0, else the edge's value.
+    it covers, none in a bin without extent. A sample lies between two positions; beyond the edge by more than 1 it is
+    0, else the edge's value.
 
     Args:
         start, size: (R,) in positions.

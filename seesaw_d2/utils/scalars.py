@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars(keep: bool = True) -> Iterator[list[Scalars]]:
-    """A list that ``put_scalars`` adds to in the block, in place of waiting for the device; ``keep`` False: it waits."""
+    """A list that ``put_scalars`` adds to in the block, instead of waiting for the device; ``keep`` False: it waits."""
     kept: list[Scalars] = []
     token = _KEPT.set(kept if keep else None)
     try:

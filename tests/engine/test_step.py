@@ -104,7 +104,9 @@ def test_told_late(tmp_path):
 def test_told_late_that_the_run_has_ended(tmp_path):
     """The state is that before the step, although two more iterations have begun since."""
     expected, _ = fused(Step, batches()[:1], folder=str(tmp_path))
-    with pytest.raises(NonFiniteError, match=r"iteration 1: a loss(?s:.*)loss_a nan(?s:.*)norm.weight(?s:.*)images 0, "):
+    with pytest.raises(
+        NonFiniteError, match=r"iteration 1: a loss(?s:.*)loss_a nan(?s:.*)norm.weight(?s:.*)images 0, "
+    ):
         fused(Step, batches(spoilt=[1]), folder=str(tmp_path), metrics_period=4)
     state = torch.load(tmp_path / "nonfinite_iter1.pth", weights_only=True)
     torch.testing.assert_close(state["model"], dict(expected.model.state_dict()), rtol=0, atol=0)
