@@ -10,8 +10,8 @@ masks and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer. --options measures each key of docs/speed.md on
 top of ours. Batches are generated and in memory; weights are random. Interleaved repetitions, one thread on a CPU:
-medians, and the ratio to Detectron2's in the same repetition with its quartiles. Memory is the peak of one iteration's
-tensors.
+medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.
+Memory is the peak of one iteration's tensors.
 """
 
 import argparse

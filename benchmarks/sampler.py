@@ -8,8 +8,8 @@
 records; "epoch": the indices of one epoch in their order. Detectron2's reads its list of dicts, this project's the
 same list, and "columns" the same annotations as the compiled annotation file gives them. Detectron2 v0.6 has no
 class-aware sampler: the eqlv2 reference's way, shuffled lists, is written down again below and gives as many indices.
-Samplers compute on the CPU whatever --device is. Interleaved repetitions, one thread: medians, and the ratio to the
-first with its quartiles.
+Samplers compute on the CPU whatever --device is. Interleaved repetitions, one thread: medians of CPU time,
+and the ratio to the first with its quartiles.
 """
 
 import argparse

@@ -42,7 +42,7 @@ class ClassAwareSampler(EpochStream, Sampler):
 
     def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
         image, category, crowd = object_columns(records)
-        category, image = images_of_categories(image[~crowd], category[~crowd], len(records))
+        category, image = images_of_categories(image[~crowd], category[~crowd])
         if not len(category):
             raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
         _, start, count = np.unique(category, return_index=True, return_counts=True)

@@ -24,7 +24,15 @@ def renumbered(columns: ObjectColumns, chosen: np.ndarray, num_images: int) -> O
     return image[kept], category[kept], crowd[kept]
 
 
-def images_of_categories(image: np.ndarray, category: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """The different pairs of category and image, sorted: (P,) categories, (P,) images."""
-    pairs = np.unique(category * num_images + image)
-    return pairs // max(num_images, 1), pairs % max(num_images, 1)
+def images_of_categories(image: np.ndarray, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of category and image, by category and then image: (P,) categories, (P,) images.
+
+    Objects come by image: a stable sort finds most of them in order. (np.unique is 50 times slower on as many as LVIS's.)
+    """
+    width = int(category.max()) + 1 if len(category) else 1
+    keys = np.sort(image * width + category, kind="stable")
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    image, category = np.divmod(keys, width)
+    # By counting, where the numbers have 16 bits.
+    order = np.argsort(category.astype(np.uint16) if width <= 2**16 else category, kind="stable")
+    return category[order], image[order]

@@ -59,7 +59,7 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
         options: of ``category_repeat_factors``.
     """
     image, category, _ = object_columns(records)
-    category, image = images_of_categories(image, category, len(records))
+    category, image = images_of_categories(image, category)
     factors = np.ones(len(records))
     if len(category):
         by_category = category_repeat_factors(np.bincount(category), len(records), threshold, **options)
