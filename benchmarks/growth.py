@@ -7,9 +7,10 @@
 
 "categories": forward and backward of what depends on their number: Seesaw Loss on 512 proposals, the box predictor (its
 classifier and class-specific boxes, and with boxes of no class), and the mask head's prediction of 32 regions; beside
-Detectron2's. Memory is the peak of tensors beside parameters and input. "images": what every process does when a training
-starts, each with a process of its own whose memory is looked at, on generated annotation files of LVIS's kind that are
-compiled already. "processes": what a collective of the statistics costs with two processes and gloo, per iteration.
+Detectron2's. Memory is the peak of tensors beside parameters and input. "images": what every process does when a
+training starts, each with a process of its own whose memory is looked at, on generated annotation files of LVIS's kind
+that are compiled already. "processes": what a collective of the statistics costs with two processes and gloo, per
+iteration.
 """
 
 import argparse
@@ -152,7 +153,7 @@ def measure_images(path: str) -> None:
     timed("class-aware sampler", lambda: ClassAwareSampler(records, seed=0))
     timed("statistics", lambda: CategoryStatistics.from_dataset_dicts(records, 1203))
     timed("digest of names", lambda: digest_of(records))
-    timed("outlines", lambda: len(outline(records)))
+    timed("outlines, kept", lambda: outline(records))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     found["all"] = (sum(seconds for seconds, _ in found.values()), own_memory() - start_memory)
     print(json.dumps([found, peak]))
@@ -230,7 +231,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--categories", type=int, nargs="+", default=[80, 1203, 13204])
-    parser.add_argument("--images", type=int, nargs="+", default=[2500, 10_000])
+    parser.add_argument("--images", type=int, nargs="+", default=[5000, 20_000])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="of the part about categories")
     parser.add_argument("--measure", help=argparse.SUPPRESS)

@@ -5,11 +5,12 @@
     python benchmarks/input.py --photos folder/of/photos --device cuda --workers 0 4 8
 
 Without --photos: generated JPEG files of 640 x 480, as most of LVIS's are. "decode" is from the file's bytes to RGB
-pixels, by Pillow (Detectron2's), OpenCV and torchvision, with the largest difference from Pillow's pixels; "resize" to a
-short edge of 800, by Pillow, PyTorch and OpenCV, with the share of other pixels (INPUT.RESIZE); "mapper" is Detectron2's DatasetMapper
-with 12 polygons, and the same as this project builds it for both. "load" is batches of 8 through worker processes, by
-the clock: Detectron2's loader and ours. The last lines are the images a second that training takes: the quickstart's
-model on the CPU, or with --device cuda R-50-FPN with 1203 categories on 16 images of 800 pixels.
+pixels, by Pillow (Detectron2's), OpenCV and torchvision, with the largest difference from Pillow's pixels; "resize" to
+a short edge of 800, by Pillow, PyTorch and OpenCV, with the share of pixels that differ (INPUT.RESIZE); "mapper" is
+Detectron2's DatasetMapper with 12 polygons, and the same as this project builds it for both. These are CPU seconds of
+one thread. "load" is batches of 8 through worker processes, by the clock: Detectron2's loader and ours. The last line
+is the images a second that training takes: the quickstart's model on the CPU, or with --device cuda R-50-FPN with 1203
+categories on 16 images of 800 pixels.
 """
 
 import argparse
@@ -180,7 +181,7 @@ def needs(device: str, repetitions: int) -> None:
     args = argparse.Namespace(model=name, device=device, detections=100, **MODELS[name][1])
     if name == "lvis":
         args.images, args.size, args.proposals = 16, 800, 512
-    args.batch = batch(args.images, args.size, config(args).MODEL.ROI_HEADS.NUM_CLASSES)
+    args.batch = batch(args.images, args.size, config(args).MODEL.ROI_HEADS.NUM_CLASSES, args.proposals // 4)
     times = interleaved({name: training(ours(args))}, repetitions, device)
     row("training takes", f"{name}, {device}", f"{args.images / statistics.median(times[name]):.1f}", "-", "-")
 

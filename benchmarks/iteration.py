@@ -9,7 +9,9 @@
 masks and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer. --options measures each key of docs/speed.md on
-top of ours. Batches are generated and in memory; weights are random. Interleaved repetitions, one thread on a CPU:
+top of ours. Batches are generated and in memory; weights are random, the
+same in backbone and RPN, and an image has as many objects as foreground proposals are sampled: a trained RPN finds
+more of them. Interleaved repetitions, one thread on a CPU:
 medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.
 Memory is the peak of one iteration's tensors.
 """
@@ -63,7 +65,7 @@ CUDA_OPTIONS = {
 }
 
 
-def batch(images: int, size: int, num_classes: int, objects: int = 6, seed: int = 0):
+def batch(images: int, size: int, num_classes: int, objects: int, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     result = []
     for _ in range(images):
@@ -93,12 +95,14 @@ def config(args, overrides=()):
 
 def detectron2s(args, trainer=SimpleTrainer):
     cfg = config(args, THEIRS)
+    torch.manual_seed(0)
     model = build_model(cfg)
     return trainer(model, itertools.repeat(args.batch), build_optimizer(cfg, model))
 
 
 def ours(args, overrides=()):
     cfg = config(args, overrides)
+    torch.manual_seed(0)
     model = Trainer.build_model(cfg)
     return Step(
         model,
@@ -171,7 +175,8 @@ def main():
         setattr(args, key, getattr(args, key) or value)
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
-    args.batch = batch(args.images, args.size, config(args).MODEL.ROI_HEADS.NUM_CLASSES)
+    num_classes = config(args).MODEL.ROI_HEADS.NUM_CLASSES
+    args.batch = batch(args.images, args.size, num_classes, args.proposals // 4)
     trainers = {"Detectron2's": detectron2s(args), "ours": ours(args)}
     options = {**OPTIONS, **(CUDA_OPTIONS if args.device.startswith("cuda") else {})} if args.options else {}
     if args.device.startswith("cuda"):
@@ -181,12 +186,13 @@ def main():
         if not args.only or name in args.only:
             trainers[f"ours, {name}"] = ours(args, overrides)
     header("model", "pass", "which", "ms", "time / Detectron2's", "peak MB", "memory / Detectron2's")
-    report("train", {name: training(trainer) for name, trainer in trainers.items()}, args)
     if not args.options:
         detectors = {name: inference(each, args.batch[0]) for name, each in trainers.items()}
         counts = ", ".join(f"{name} {detect()}" for name, detect in detectors.items())
-        report("inference", detectors, args)
-        print(f"\nObjects found: {counts}")
+        report(f"inference ({counts} objects)", detectors, args)
+    for trainer in trainers.values():
+        trainer.model.train()
+    report("train", {name: training(trainer) for name, trainer in trainers.items()}, args)
 
 
 if __name__ == "__main__":
