@@ -51,6 +51,7 @@ setup(
         "hotcoco>=1.3,<2",
         "safetensors",  # weights in files that cannot hold code, read and written
         "orjson",  # results of gigabytes, ten times faster than json
+        "msgspec",  # cuts annotation files of gigabytes into entries without making objects of them
         "pycocotools",
         "opencv-python",
         "matplotlib",  # figures, and the fonts of the glyph data set

@@ -15,11 +15,13 @@ import argparse
 import os
 import sys
 
+from command_line import command, parser_of
+
 LVIS_THRESHOLD = 1e-3
 
 
 def parse(arguments) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config-file", help="the data sets of DATASETS.TRAIN")
     source.add_argument("--dataset", help="a registered data set")
@@ -50,6 +52,8 @@ def analyze(args):
 
     if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
         raise ConfigError(f"--repeat-threshold: expected a number >= 0, found {args.repeat_threshold}")
+    if args.seed < 0:
+        raise ConfigError(f"--seed: expected at least 0, found {args.seed}")
     if args.counts:
         names, images, instances = read_category_counts(args.counts)
         records = deal_images(images, instances, args.num_images, args.num_images, args.seed)
@@ -66,16 +70,12 @@ def analyze(args):
     return "+".join(cfg.DATASETS.TRAIN), analyze_config(cfg, threshold)
 
 
-def main(arguments=None) -> int:
+@command
+def main(arguments=None) -> None:
     args = parse(arguments)
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
 
-    try:
-        name, analysis = analyze(args)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    name, analysis = analyze(args)
     print(sampling_report(analysis, args.list))
     folder = args.output or os.path.join("output", "analysis", name)
     os.makedirs(folder, exist_ok=True)
@@ -83,7 +83,6 @@ def main(arguments=None) -> int:
     write_categories(analysis, table)
     draw_sampling(analysis, picture, name)
     print(f"\ntable    {table}\npicture  {picture}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ that stands in several comparisons is trained once, finished runs are not repeat
 table goes to OUTPUT/<comparison>.md and to the terminal.
 """
 
-import argparse
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
+from command_line import parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {  # of each task in a results file, and what the table calls the task
@@ -145,7 +145,7 @@ def table(results: dict[str, list[dict]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("file", type=Path, help="YAML file of comparisons")
     parser.add_argument("comparison", help="the name of one of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])

@@ -13,9 +13,12 @@ import argparse
 import shlex
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="MMDetection's .pth file")
     parser.add_argument("output", help="the .pth file to write")
     parser.add_argument("--config-file", help="this project's config of the model; default: found out")
@@ -24,25 +27,19 @@ def main(arguments=None) -> int:
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
     args = parser.parse_args(arguments)
     from seesaw_d2.conversion import convert_mmdet_file
-    from seesaw_d2.errors import SeesawError
 
-    try:
-        done = convert_mmdet_file(
-            args.checkpoint,
-            args.output,
-            config_file=args.config_file,
-            overrides=args.opts,
-            normed_mask=None if args.mask is None else args.mask == "normed",
-            overwrite=args.overwrite,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    done = convert_mmdet_file(
+        args.checkpoint,
+        args.output,
+        config_file=args.config_file,
+        overrides=args.opts,
+        normed_mask=None if args.mask is None else args.mask == "normed",
+        overwrite=args.overwrite,
+    )
     print(f"{done.written} tensors written to {args.output}, as {done.config} has them")
     if done.unrecognised:
         print(f"not recognised, and left behind: {', '.join(done.unrecognised)}")
     print_evaluation(done, args.output)
-    return 0
 
 
 def print_evaluation(done, output: str) -> None:
@@ -55,7 +52,7 @@ def print_evaluation(done, output: str) -> None:
         print("It has not LVIS v1's categories: name its data in DATASETS.REGISTER and DATASETS.TEST")
     elif done.model.sampler is None:
         print("Whether it was trained with repeat factors, and so what was published for it, the file does not say")
-    else:
+    elif done.model.is_published:
         from paper_tables import read_tables
 
         box, mask = next(row.published for row in read_tables()["zoo"] if row.config == done.model.config)

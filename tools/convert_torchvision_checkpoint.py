@@ -11,9 +11,12 @@ the file is run. docs/published-models.md says what equals torchvision's model a
 import argparse
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="torchvision's .pth file")
     parser.add_argument("output", help="the .pth file to write")
     parser.add_argument("--config-file", required=True, help="of the model that is to start from it")
@@ -23,23 +26,17 @@ def main(arguments=None) -> int:
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
     args = parser.parse_args(arguments)
     from seesaw_d2.conversion import convert_torchvision_file
-    from seesaw_d2.errors import SeesawError
 
-    try:
-        anew = convert_torchvision_file(
-            args.checkpoint,
-            args.output,
-            args.config_file,
-            args.opts,
-            keep_classes=args.keep_classes,
-            eps=args.eps,
-            overwrite=args.overwrite,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    anew = convert_torchvision_file(
+        args.checkpoint,
+        args.output,
+        args.config_file,
+        args.opts,
+        keep_classes=args.keep_classes,
+        eps=args.eps,
+        overwrite=args.overwrite,
+    )
     print(f"written to {args.output}" + (f"; these start anew: {', '.join(anew)}" if anew else "; it has everything"))
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,25 +9,21 @@ MODEL.WEIGHTS takes all of them. Only the weights are converted: optimizer, iter
 needs, stay behind.
 """
 
-import argparse
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("input", help="a file of weights, or an address that MODEL.WEIGHTS takes")
     parser.add_argument("output", help="the .safetensors or .pth file to write; it must not exist")
     args = parser.parse_args(arguments)
     from seesaw_d2.engine.conversion import convert_weights
-    from seesaw_d2.errors import SeesawError
 
-    try:
-        count, left = convert_weights(args.input, args.output)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    count, left = convert_weights(args.input, args.output)
     print(f"{count} tensors written to {args.output}" + (f"; left behind: {', '.join(left)}" if left else ""))
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,19 +7,20 @@ run is evaluated again, an interrupted one goes on.
     python tools/demo_classification.py --imbalance 50
 """
 
-import argparse
 import json
 import os
 import sys
 import time
 from pathlib import Path
 
+from command_line import parser_of
+
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = {"cross-entropy": "configs/digits/ce.yaml", "Seesaw Loss": "configs/digits/seesaw.yaml"}
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--imbalance", type=float, default=50, help="largest over smallest class (default: 50)")
     parser.add_argument("--output", type=Path, default=Path("output/digits"), help="folder of runs and report")
     args = parser.parse_args(arguments)

@@ -12,9 +12,11 @@ import argparse
 import os
 import sys
 
+from command_line import parser_of
+
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--config-file", required=True, help="of the training")
     parser.add_argument("--num-processes", type=int, default=1, help="of the training, on all machines: GPUs")
     parser.add_argument("--quick", action="store_true", help="do not decode every image")

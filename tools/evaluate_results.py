@@ -9,13 +9,14 @@ in LVIS or COCO format. Groups (rare, common, frequent) are the file's own, or f
 --config-file. The results may be those of any program that writes LVIS's or COCO's results format.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from command_line import command, parser_of
+
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("results", type=Path, help="JSON file of detections")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="name of a registered data set")
@@ -28,36 +29,31 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
+@command
+def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.data import register_datasets
     from seesaw_d2.engine import load_config
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.evaluation.files import evaluate_file
 
-    try:
-        cfg = load_config(args.config_file)
-        register_datasets(cfg)
-        description, metrics = evaluate_file(
-            str(args.results),
-            dataset=args.dataset,
-            annotations=args.annotations,
-            cfg=cfg if args.config_file else None,
-            engine=args.engine,
-            extra=args.metrics,
-            max_dets_per_image=args.max_dets,
-            output=str(args.output) if args.output else None,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cfg = load_config(args.config_file)
+    register_datasets(cfg)
+    description, metrics = evaluate_file(
+        str(args.results),
+        dataset=args.dataset,
+        annotations=args.annotations,
+        cfg=cfg if args.config_file else None,
+        engine=args.engine,
+        extra=args.metrics,
+        max_dets_per_image=args.max_dets,
+        output=str(args.output) if args.output else None,
+    )
     for key, value in description.items():
         print(f"{key:<34}{value}")
     for task, values in metrics.items():
         print("\n" + {"bbox": "boxes (AP^b)", "segm": "masks"}[task])
         for name, value in values.items():
             print(f"  {name:<14}{value:7.2f}")
-    return 0
 
 
 if __name__ == "__main__":

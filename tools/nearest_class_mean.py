@@ -14,9 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from command_line import command, parser_of
+
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="a .pth file of a trained image classifier")
     parser.add_argument("output", type=Path, help="the .pth file to write")
     parser.add_argument("--config-file", required=True, help="of the classifier to make")
@@ -24,20 +26,15 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments=None) -> int:
+@command
+def main(arguments=None) -> None:
     from seesaw_d2.engine import load_config
     from seesaw_d2.engine.class_means import class_mean_checkpoint
-    from seesaw_d2.errors import SeesawError
 
     args = argument_parser().parse_intermixed_args(arguments)
-    try:
-        cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
-        class_mean_checkpoint(cfg, args.output)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
+    class_mean_checkpoint(cfg, args.output)
     print(f"wrote {args.output}")
-    return 0
 
 
 if __name__ == "__main__":

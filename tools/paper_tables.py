@@ -9,7 +9,6 @@ A row is trained into output/paper/<table>/<row>. The same training in two table
 The rows and what was published for them stand in tools/paper_tables.yaml.
 """
 
-import argparse
 import re
 import shlex
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
+from command_line import parser_of
 
 FILE = Path(__file__).with_suffix(".yaml")
 
@@ -98,7 +98,7 @@ def describe(row: Row, num_gpus: int) -> str:
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     tables = read_tables()
     parser.add_argument("--table", choices=tables, help="default: all")
     parser.add_argument("--row", type=int, help="number of the row, from 1; default: all")

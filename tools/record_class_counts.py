@@ -7,27 +7,23 @@
 A Cascade's file has the counts of each stage. (Seesaw Loss paper, Table 4: "pre-recorded".)
 """
 
-import argparse
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="a .pth file of a model trained with Seesaw Loss")
     parser.add_argument("output", help="the JSON file to write; it must not exist")
     args = parser.parse_args(arguments)
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.losses.recorded_counts import record_class_counts
 
-    try:
-        recorded = record_class_counts(args.checkpoint, args.output)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    recorded = record_class_counts(args.checkpoint, args.output)
     for stage, counts in enumerate(recorded.stages):
         print(f"stage {stage}: {sum(counts)} proposals of {len(counts)} classes, background {counts[-1]}")
     print(f"written to {args.output}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ A run is the OUTPUT_DIR of a training and evaluation with this project or with p
 that needs no network. What a run does not have is left out, and the page says so.
 """
 
-import argparse
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("runs", nargs="+", help="run folders; the others are compared to the first")
     parser.add_argument("--output", help="the HTML file; by default report.html in the last run's folder")
     parser.add_argument("--dataset", help="of the results; by default the first of the first run's DATASETS.TEST")
@@ -24,27 +26,21 @@ def main(arguments=None) -> int:
     parser.add_argument("--images", type=int, default=24, help="in the gallery (some 12 kB each)")
     parser.add_argument("--title", default="Long-tailed instance segmentation")
     args = parser.parse_args(arguments)
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.report.page import write_report
 
     output = args.output or f"{args.runs[-1].rstrip('/')}/report.html"
-    try:
-        missing = write_report(
-            args.runs,
-            output,
-            dataset=args.dataset,
-            config_file=args.config_file,
-            names=args.names,
-            num_images=args.images,
-            title=args.title,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    missing = write_report(
+        args.runs,
+        output,
+        dataset=args.dataset,
+        config_file=args.config_file,
+        names=args.names,
+        num_images=args.images,
+        title=args.title,
+    )
     for section, why in missing.items():
         print(f"left out   {section}: {why}")
     print(f"report     {output}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ A sweep writes model_tau0.pth, model_tau0.25.pth, ... The commands that evaluate
 chosen on data that is held out; at 0 the model is what it was.
 """
 
-import argparse
 import os
+import shlex
 import sys
 
+from command_line import command, parser_of
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="a .pth file of a model with a linear classifier")
     parser.add_argument("output", help="the .pth file to write")
     choice = parser.add_mutually_exclusive_group(required=True)
@@ -25,25 +28,20 @@ def main(arguments=None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     args = parser.parse_args(arguments)
     from seesaw_d2.engine.tau_normalization import find_config, normalize_checkpoint
-    from seesaw_d2.errors import SeesawError
 
-    try:
-        config = args.config_file or find_config(args.checkpoint)
-        written = normalize_checkpoint(
-            args.checkpoint,
-            args.output,
-            [args.tau] if args.sweep is None else args.sweep,
-            config_file=config,
-            drop_bias=args.drop_bias,
-            overwrite=args.overwrite,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = args.config_file or find_config(args.checkpoint)
+    written = normalize_checkpoint(
+        args.checkpoint,
+        args.output,
+        [args.tau] if args.sweep is None else args.sweep,
+        config_file=config,
+        drop_bias=args.drop_bias,
+        overwrite=args.overwrite,
+    )
     for tau, path in written.items():
         folder = os.path.join(os.path.dirname(path), f"tau{tau:g}")
-        print(f"python train_net.py --config-file {config} --eval-only MODEL.WEIGHTS {path} OUTPUT_DIR {folder}")
-    return 0
+        words = ["--config-file", config, "--eval-only", "MODEL.WEIGHTS", path, "OUTPUT_DIR", folder]
+        print(f"python train_net.py {shlex.join(words)}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from seesaw_d2.conversion.fitting import check_fit, model_shapes
 from seesaw_d2.conversion.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
-from seesaw_d2.conversion.reading import read_foreign_checkpoint
+from seesaw_d2.conversion.reading import naming, read_foreign_checkpoint
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.model_zoo import get_config_file
 from seesaw_d2.utils.checkpoints import check_output, write_checkpoint
 
 # Blocks of a ResNet's third stage, and its depth.
@@ -50,6 +51,11 @@ class MmdetModel:
     def is_lvis(self) -> bool:
         """Whether it has as many categories as LVIS v1."""
         return self.num_classes == LVIS_CLASSES
+
+    @property
+    def is_published(self) -> bool:
+        """Whether MMDetection has published one like it: not Cascade with R-50, and with known sampler."""
+        return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
@@ -94,12 +100,15 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         the converted state, and the names that are not known.
 
     Raises:
-        WeightsError: it is of MMDetection 1, or nothing in it is known.
+        WeightsError: it is of MMDetection 1 or of a one-stage model, or nothing in it is known.
     """
     converted, unrecognised = {}, []
     for name, tensor in state.items():
         if is_before_2(name):
-            raise WeightsError(f"{name}: expected a model of MMDetection 2 or 3, found a name of version 1")
+            raise WeightsError(
+                f"{name}: expected a Mask or Cascade Mask R-CNN of MMDetection 2 or 3, found a name of another model "
+                "or of version 1"
+            )
         new_name = rename_mmdet(name)
         if is_dropped(name):
             continue
@@ -181,7 +190,8 @@ def convert_mmdet_file(
     """
     check_output(source, target, overwrite=overwrite)
     state, meta = read_foreign_checkpoint(source)
-    converted, unrecognised = convert_mmdet(state)
+    with naming(source):
+        converted, unrecognised = convert_mmdet(state)
     model = None
     if config_file is None:
         model = describe_mmdet(state, meta, source, normed_mask=normed_mask)
@@ -190,8 +200,13 @@ def convert_mmdet_file(
                 "--mask: expected normed or plain, as neither the checkpoint's config nor its file name says whether "
                 "mask prediction is normalized, and both have the same parameters; found none"
             )
-        config_file, overrides = model.config, [*model.overrides, *overrides]
+        config_file, overrides = _found_config(model.config), [*model.overrides, *overrides]
     cfg: CfgNode = load_config(config_file, overrides)
     check_fit(converted, model_shapes(cfg), source, config_file)
     write_checkpoint(target, {"model": converted})
     return Converted(model, config_file, list(overrides), len(converted), unrecognised)
+
+
+def _found_config(config: str) -> str:
+    """Below the current folder, as commands are shown; in full from elsewhere, where an installed package has it."""
+    return config if os.path.isfile(config) else get_config_file(config.removeprefix("configs/"))

@@ -7,6 +7,8 @@ a stand-in that takes whatever it is given and does nothing. What is returned ar
 import os
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,6 +64,15 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
         raise WeightsError(f'{path}: expected parameters below "state_dict", found none')
     meta = content.get("meta") if state is not content else None
     return weights, _plain(meta, 0) if isinstance(meta, dict) else {}
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """What is wrong with the weights that are converted in the block is said of their file."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _load(path: str) -> Any:

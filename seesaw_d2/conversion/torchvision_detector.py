@@ -6,6 +6,7 @@ regions without the half-pixel offset (MODEL.ROI_BOX_HEAD.POOLER_TYPE "ROIAlign"
 of ROI_MASK_HEAD, make that equal) and resizes images as floating point.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,10 +15,10 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from seesaw_d2.conversion.fitting import check_fit, model_shapes
-from seesaw_d2.conversion.reading import read_foreign_checkpoint
+from seesaw_d2.conversion.reading import naming, read_foreign_checkpoint
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.engine.torchvision_weights import rename_resnet
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.checkpoints import check_output, write_checkpoint
 
 # Detectron2's eps of batch normalization.
@@ -56,8 +57,10 @@ def convert_torchvision_detector(
             weights it is 1e-5. What Detectron2's eps is more is taken off the variances.
 
     Raises:
-        WeightsError: a name that torchvision's Mask R-CNN does not have.
+        WeightsError: a name that torchvision's Mask R-CNN does not have. ConfigError: ``eps`` is negative or no number.
     """
+    if not 0 <= eps < math.inf:
+        raise ConfigError(f"--eps: expected a number >= 0, found {eps}")
     converted = {}
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
@@ -126,7 +129,8 @@ def convert_torchvision_file(
     """
     check_output(source, target, overwrite=overwrite)
     state, _ = read_foreign_checkpoint(source)
-    converted = convert_torchvision_detector(state, keep_classes=keep_classes, eps=eps)
+    with naming(source):
+        converted = convert_torchvision_detector(state, keep_classes=keep_classes, eps=eps)
     anew = check_fit(converted, model_shapes(load_config(config_file, overrides)), source, config_file, partly=True)
     write_checkpoint(target, {"model": converted})
     return anew

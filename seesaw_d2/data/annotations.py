@@ -1,5 +1,6 @@
 """Annotation files in LVIS or COCO format, checked, and their conversion to Detectron2's dataset dicts."""
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -96,29 +97,85 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
         DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
     """
     data = load_json_object(path)
-    images, image_ids = _sorted_by_id(data, "images", path)
+    header = read_header(data, path, dataset_format)
+    # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
+    if "annotations" not in data:
+        return header
+    checker = AnnotationChecker(header)
+    annotations, has_area = checker.check(checks.entries(data, "annotations", path))
+    checker.finish()
+    return dataclasses.replace(header, annotations=annotations, has_area=has_area)
+
+
+def read_header(data: dict[str, Any], path: str, dataset_format: str) -> AnnotationFile:
+    """Check the images and categories of a parsed file; annotations are not looked at.
+
+    Args:
+        data: the file's lists, by name.
+        path, dataset_format: as in ``read_annotations``.
+    """
+    images, _ = _sorted_by_id(data, "images", path)
     if not images:
         raise DataError(f'{path}: "images" is empty; expected at least one image')
-    sizes = np.stack([checks.positive_column(images, "images", field, path) for field in ("height", "width")], axis=1)
+    for field in ("height", "width"):
+        checks.positive_column(images, "images", field, path)
     if dataset_format == "auto":
         dataset_format = "lvis" if all("neg_category_ids" in image for image in images) else "coco"
     categories, category_ids = _sorted_categories(data, path)
     for field in ("neg_category_ids", "not_exhaustive_category_ids"):
         checks.check_id_lists(images, field, category_ids, path)
-    annotations, has_area = None, np.ones(0, dtype=bool)
-    # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
-    if "annotations" in data:
-        annotations = checks.entries(data, "annotations", path)
-        owners = _check_ids(annotations, image_ids, category_ids, path)
+    names = relative_names(images, dataset_format, path)
+    return AnnotationFile(path, dataset_format, images, names, categories, None, np.ones(0, dtype=bool))
+
+
+class AnnotationChecker:
+    """Checks the annotations of a file, all at once or one part after the other.
+
+    Args:
+        header: of the file; see ``read_header``.
+    """
+
+    def __init__(self, header: AnnotationFile):
+        self.path = header.path
+        self._image_ids = np.array([image["id"] for image in header.images], np.int64)
+        self._sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
+        self._category_ids = np.array(header.category_ids, np.int64)
+        self._ids: list[np.ndarray] = []
+        self._findings = shapes.Findings()
+
+    def check(self, annotations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """The annotations that are kept, N, and which of them have a box with an area, (N,) bool.
+
+        Raises:
+            DataError: one is not as its format wants it.
+        """
+        path = self.path
+        ids = checks.id_column(annotations, "annotations", path)
+        owners = self._references(annotations, "image_id", self._image_ids, "images", ids)
+        self._references(annotations, "category_id", self._category_ids, "categories", ids)
         checks.check_finite_where_given(annotations, "annotations", "area", path)
         checks.check_flags(annotations, "annotations", "iscrowd", path)
-        sizes = sizes[np.searchsorted(image_ids, owners)]
+        sizes = self._sizes[np.searchsorted(self._image_ids, owners)]
         has_area = shapes.has_area(annotations, sizes.max(axis=1), path)
-        keep = shapes.clean_segmentations(annotations, sizes, path)
-        annotations = [item for item, kept in zip(annotations, keep.tolist(), strict=True) if kept]
-        has_area = has_area[keep]
-    names = relative_names(images, dataset_format, path)
-    return AnnotationFile(path, dataset_format, images, names, categories, annotations, has_area)
+        keep, dropped = shapes.clean_segmentations(annotations, sizes, path)
+        self._ids.append(ids)
+        self._findings.add(ids[~has_area], dropped, int((~keep).sum()))
+        return [item for item, kept in zip(annotations, keep.tolist(), strict=True) if kept], has_area[keep]
+
+    def finish(self) -> None:
+        """After the last part: warn of what was found in all of them.
+
+        Raises:
+            DataError: an id stands in two parts.
+        """
+        if len(self._ids) > 1:
+            checks.check_unique(np.concatenate(self._ids), "annotations", self.path)
+        self._findings.warn(self.path)
+
+    def _references(self, annotations, field: str, targets: np.ndarray, key: str, ids: np.ndarray) -> np.ndarray:
+        values = checks.integer_column(annotations, "annotations", field, self.path)
+        checks.check_references(values, field, targets, key, self.path, ids)
+        return values
 
 
 def _sorted_by_id(data: dict[str, Any], key: str, path: str) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -137,13 +194,3 @@ def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, 
     if bad:
         raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
     return categories, ids
-
-
-def _check_ids(annotations: list[dict[str, Any]], image_ids: np.ndarray, category_ids: np.ndarray, path) -> np.ndarray:
-    """Check all ids; (N,) the image id of each annotation."""
-    ids = checks.id_column(annotations, "annotations", path)
-    owners = checks.integer_column(annotations, "annotations", "image_id", path)
-    checks.check_references(owners, "image_id", image_ids, "images", path, ids)
-    values = checks.integer_column(annotations, "annotations", "category_id", path)
-    checks.check_references(values, "category_id", category_ids, "categories", path, ids)
-    return owners

@@ -84,11 +84,16 @@ def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
     """The ids of the entries: integers, each of them once. Shape (len(items),), int64."""
     ids = integer_column(items, key, "id", path)
+    check_unique(ids, key, path)
+    return ids
+
+
+def check_unique(ids: np.ndarray, key: str, path: str) -> None:
+    """Raise DataError unless each id of ``data[key]`` stands there once."""
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = first_few(values[counts > 1])
         raise DataError(f'{path}: ids occur more than once in "{key}": {twice}; expected each id once')
-    return ids
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:

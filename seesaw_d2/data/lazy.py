@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from detectron2.data import build_detection_train_loader
+from detectron2.data import DatasetFromList
 from detectron2.data.build import filter_images_with_only_crowd_annotations
-from detectron2.data.samplers import RepeatFactorTrainingSampler
+from detectron2.utils import comm
 
 from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.loading import check_any_left, without_missing_images
+from seesaw_d2.data.loading import aspect_groups, check_any_left, without_missing_images
 from seesaw_d2.data.mapper import CheckedMapper
 from seesaw_d2.data.sampling import image_repeat_factors
+from seesaw_d2.data.streams import RepeatFactorStream
+from seesaw_d2.data.train_loader import TrainLoader, digest_of
 
 
 def build_repeat_factor_loader(
@@ -21,9 +23,11 @@ def build_repeat_factor_loader(
     rounding: str = "stochastic",
     total_batch_size: int,
     num_workers: int = 0,
+    seed: int | None = None,
+    aspect_ratio_grouping: bool = True,
     **options: Any,
-):
-    """Detectron2's training loader with repeat factor sampling, around checked data that are read once.
+) -> TrainLoader:
+    """A training loader with repeat factor sampling that can be entered anywhere, around checked data read once.
 
     (In Detectron2's own LazyConfigs the sampler refers to the data set, which is so loaded twice.)
 
@@ -32,7 +36,12 @@ def build_repeat_factor_loader(
         mapper: of a record to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: t >= 0; 0 repeats nothing.
         rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
-        total_batch_size, num_workers, options: of ``build_detection_train_loader``.
+        total_batch_size: images in a batch of all processes together, a multiple of their number.
+        num_workers: worker processes; 0 loads in this one.
+        seed: >= 0, of the order and the augmentation; None: drawn, the same in every process. ``train.seed`` takes its
+            place in a training.
+        aspect_ratio_grouping: only wide or only high images in a batch.
+        options: further ones of PyTorch's ``DataLoader``.
 
     Raises:
         DataError: an annotation file or image files are missing or wrong, or there is nothing to train on.
@@ -41,12 +50,14 @@ def build_repeat_factor_loader(
     present = without_missing_images(loaded, list(names), skip=False)
     records = filter_images_with_only_crowd_annotations(list(present))
     check_any_left(records, list(names))
-    sampler = RepeatFactorTrainingSampler(image_repeat_factors(records, repeat_threshold, rounding))
-    return build_detection_train_loader(
-        records,
-        mapper=CheckedMapper(mapper),
-        sampler=sampler,
-        total_batch_size=total_batch_size,
+    factors = image_repeat_factors(records, repeat_threshold, rounding)
+    return TrainLoader(
+        DatasetFromList(records, copy=False),
+        CheckedMapper(mapper),
+        RepeatFactorStream(factors, seed=comm.shared_random_seed() if seed is None else seed),
+        batch_size=total_batch_size,
+        groups=aspect_groups(records) if aspect_ratio_grouping else None,
         num_workers=num_workers,
+        digest=digest_of(records),
         **options,
     )

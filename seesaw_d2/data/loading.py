@@ -75,7 +75,7 @@ def build_train_loader(
         sampler = build_sampler(cfg, dataset, cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
         _log_sampling(cfg, dataset)
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
-    groups = _aspect_groups(dataset) if grouping else None
+    groups = aspect_groups(dataset) if grouping else None
     digest = digest_of(dataset)
     if isinstance(dataset, list):
         # One serialized copy for the loader and for the replacements.
@@ -109,7 +109,7 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def _aspect_groups(records: Records) -> np.ndarray:
+def aspect_groups(records: Records) -> np.ndarray:
     """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
     try:
         return np.array([record["width"] > record["height"] for record in outline(records)], dtype=np.int64)

@@ -8,6 +8,7 @@ counts the objects that the official one counts.
 import itertools
 import logging
 import reprlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,12 @@ def has_area(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) ->
             f"found {reprlib.repr(boxes[bad[0]])}"
         )
     _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
-    positive = (array[:, 2:] > 0).all(axis=1)
-    if not positive.all():
-        ids = first_few(annotations[index]["id"] for index in np.flatnonzero(~positive))
-        count = int((~positive).sum())
-        warn_once(logger, f"{path}: {count} boxes without an area are not trained on: annotation ids {ids}")
-    return positive
+    return (array[:, 2:] > 0).all(axis=1)
 
 
-def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> np.ndarray:
+def clean_segmentations(
+    annotations: list[dict[str, Any]], sizes: np.ndarray, path: str
+) -> tuple[np.ndarray, list[int]]:
     """Check the segmentations and take unusable polygons out of them, in place.
 
     Args:
@@ -64,8 +62,9 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
         sizes: (N, 2) int64, height and width of each one's image, pixels.
 
     Returns:
-        (N,) bool, False for objects that had polygons of which none is left. Objects that never had a
-        segmentation (absent, null or empty) stay: a data set of boxes is good for training boxes.
+        (N,) bool, False for objects that had polygons of which none is left, and the ids of those that lost any.
+        Objects that never had a segmentation (absent, null or empty) stay: a data set of boxes is good for training
+        boxes.
 
     Raises:
         DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
@@ -96,14 +95,33 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             f"{first_few(annotations[index]['id'] for index in wrong)}"
         )
     _refuse_far(annotations, "segmentation", _with_far_coordinates(annotations, sizes), path)
-    if dropped:
-        lost = int((~keep).sum())
-        warn_once(
-            logger,
-            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: "
-            f"annotation ids {first_few(dropped)}; {lost} objects have no other and are left out whole",
-        )
-    return keep
+    return keep, dropped
+
+
+@dataclass
+class Findings:
+    """What is left out, with a warning: ids of boxes without an area and of objects that lost polygons, and how many
+    lost all."""
+
+    without_area: list[int] = field(default_factory=list)
+    without_polygons: list[int] = field(default_factory=list)
+    lost: int = 0
+
+    def add(self, without_area: np.ndarray, without_polygons: list[int], lost: int) -> None:
+        self.without_area += without_area.tolist()
+        self.without_polygons += without_polygons
+        self.lost += lost
+
+    def warn(self, path: str) -> None:
+        if self.without_area:
+            count, ids = len(self.without_area), first_few(self.without_area)
+            warn_once(logger, f"{path}: {count} boxes without an area are not trained on: annotation ids {ids}")
+        if self.without_polygons:
+            warn_once(
+                logger,
+                f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
+                f"ids {first_few(self.without_polygons)}; {self.lost} objects have no other and are left out whole",
+            )
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
@@ -140,10 +158,10 @@ def _with_far_coordinates(annotations: list[dict[str, Any]], sizes: np.ndarray) 
     return np.unique(owner[~(reach <= FAR * sizes.max(axis=1)[owner])])
 
 
-def _refuse_far(annotations: list[dict[str, Any]], field: str, bad, path: str) -> None:
+def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) -> None:
     if len(bad):
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
-            f'{path}: "{field}" has numbers beyond {FAR} times the longer side of the image: annotation ids {ids}; '
-            f"found {reprlib.repr(annotations[bad[0]][field])}"
+            f'{path}: "{name}" has numbers beyond {FAR} times the longer side of the image: annotation ids {ids}; '
+            f"found {reprlib.repr(annotations[bad[0]][name])}"
         )

@@ -2,24 +2,27 @@
 
 import logging
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from detectron2.config import CfgNode
-from detectron2.engine import default_setup
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
-from detectron2.utils.logger import setup_logger
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.engine.acceleration import accelerate
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.checks import check_job
+from seesaw_d2.engine.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.engine.output_folder import take_folder
 from seesaw_d2.engine.processes import Elsewhere
 from seesaw_d2.engine.run_lock import RunLock
 from seesaw_d2.engine.schedule import Schedule
 from seesaw_d2.engine.trainer import Trainer
 from seesaw_d2.errors import SeesawError
+
+Found = TypeVar("Found")
 
 
 def run(cfg: CfgNode, args) -> None:
@@ -31,31 +34,28 @@ def run(cfg: CfgNode, args) -> None:
     """
     lock = RunLock(cfg.OUTPUT_DIR)
     try:
-        cfg, schedule = checked(cfg, args, lock)
+        cfg, schedule = agreed(lambda: checked(cfg, args, lock))
         register_datasets(cfg)
-        if args.eval_only:
-            evaluate(cfg, args)
-        else:
-            train(cfg, args, schedule)
+        with own_logs():
+            if args.eval_only:
+                evaluate(cfg, args)
+            else:
+                train(cfg, args, schedule)
     finally:
         lock.release()
 
 
 def train(cfg: CfgNode, args, schedule: Schedule) -> None:
     """Train, and evaluate as the config says."""
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="seesaw_d2")
+    set_up_run(cfg, args, cfg.OUTPUT_DIR)
     logging.getLogger(__name__).info(f"Schedule: {schedule.describe()}")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
 
 
-def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None]:
-    """``check_job`` by one process of each machine, while the others wait; the first one then takes OUTPUT_DIR.
-
-    Returns:
-        the first process's config, checked and frozen, and the schedule of the training.
+def agreed(find: Callable[[], Found]) -> Found:
+    """What ``find`` returns in the first process; one process of each machine calls it, while the others wait.
 
     Raises:
         SeesawError: in the process that has found it. Elsewhere: in the others.
@@ -63,18 +63,7 @@ def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None
     outcome = None
     if comm.get_local_rank() == 0:
         try:
-            schedule = check_job(
-                cfg,
-                eval_only=args.eval_only,
-                resume=args.resume,
-                overwrite=args.overwrite,
-                world_size=comm.get_world_size(),
-                main_machine=comm.is_main_process(),
-            )
-            cfg.freeze()
-            if comm.is_main_process() and not args.eval_only:
-                take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=cfg.MODEL.WEIGHTS)
-            outcome = (cfg, schedule)
+            outcome = find()
         except SeesawError as error:
             outcome = error
     outcomes = comm.all_gather(outcome)
@@ -85,14 +74,32 @@ def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None
     return outcomes[0]
 
 
+def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None]:
+    """``check_job``; the job's first process then takes OUTPUT_DIR.
+
+    Returns:
+        the config, checked and frozen, and the schedule of the training.
+    """
+    schedule = check_job(
+        cfg,
+        eval_only=args.eval_only,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        world_size=comm.get_world_size(),
+        main_machine=comm.is_main_process(),
+    )
+    cfg.freeze()
+    if comm.is_main_process() and not args.eval_only:
+        take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=cfg.MODEL.WEIGHTS)
+    return cfg, schedule
+
+
 def evaluate(cfg: CfgNode, args):
     """Evaluate ``MODEL.WEIGHTS`` (or, with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
 
     The config and the log of the run in OUTPUT_DIR are left as they are.
     """
-    setup_logger(distributed_rank=comm.get_rank(), name="fvcore")
-    setup_logger(distributed_rank=comm.get_rank())
-    setup_logger(distributed_rank=comm.get_rank(), name="seesaw_d2")
+    log_to_console()
     logging.getLogger(__name__).info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     model = accelerate(build_model(cfg), cfg)

@@ -1,47 +1,52 @@
 """Training and evaluation of LazyConfigs: what ``lazyconfig_train_net.py`` runs, in Detectron2's manner.
 
 A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``.test`` and ``.evaluator``, and
-``train`` with the keys of Detectron2's ``configs/common/train.py``. It may have ``train.seed`` and, in minutes,
-``train.collective_timeout``.
+``train`` with the keys of Detectron2's ``configs/common/train.py``; of those ``train.ddp`` and main's
+``train.model_ema`` have to be off. It may have ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0, as
+SOLVER.MAX_SKIPPED_STEPS) and, in minutes, ``train.collective_timeout``.
+
+Signals, checkpoints, steps that are not finite, the lock on the folder and the resume are those of ``train_net.py``:
+bit for bit on a CPU, where ``dataloader.train`` is a ``TrainLoader``. With another loader the order of the images
+starts anew in a resumed run, and a warning says so. What ``train_net.py`` has beside that: a rehearsal of weights and
+data before anything is written, schedules in epochs, the best checkpoint, pictures and Weights & Biases.
 """
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from detectron2.config import CfgNode, LazyConfig, instantiate
-from detectron2.engine import AMPTrainer, SimpleTrainer, default_setup, default_writers, hooks
+import torch
+from detectron2.config import instantiate
+from detectron2.engine import default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from detectron2.utils.env import seed_all_rng
 
-from seesaw_d2.compat import load_lazy
-from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
-from seesaw_d2.engine.checks import check_solver, resolve_device
-from seesaw_d2.engine.config import load_config
+from seesaw_d2.data.train_loader import TrainLoader
+from seesaw_d2.engine.checkpoint_hooks import CheckpointHook
+from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.ending import EndsEarly
+from seesaw_d2.engine.job import agreed
 from seesaw_d2.engine.launcher import Job, argument_parser, launch_job
-from seesaw_d2.engine.output_folder import check_output_folder, remove_run
+from seesaw_d2.engine.lazy_config import check_lazy_job, lazy_names, load_lazy_config
+from seesaw_d2.engine.logs import log_to_console, own_logs, set_up_run
+from seesaw_d2.engine.output_folder import take_folder
 from seesaw_d2.engine.processes import Group
+from seesaw_d2.engine.run_lock import RunLock
+from seesaw_d2.engine.signals import STOP
+from seesaw_d2.engine.step import Step
+from seesaw_d2.engine.training_state import TrainingState
 from seesaw_d2.engine.world import World
-from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
+from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation.results import write_json
-from seesaw_d2.utils.distributed import distributed
+from seesaw_d2.utils.distributed import broadcast, distributed
 
-# The checks are those of YAML configs; their messages get the names that LazyConfigs have.
-_NAMES = {
-    "MODEL.DEVICE cpu": "train.device=cpu",
-    "OUTPUT_DIR path": "train.output_dir=path",
-    "MODEL.WEIGHTS path": "train.init_checkpoint=path",
-    "MODEL.DEVICE": "train.device",
-    "MODEL.WEIGHTS": "train.init_checkpoint",
-    "OUTPUT_DIR": "train.output_dir",
-    "SOLVER.AMP.ENABLED": "train.amp.enabled",
-    "SOLVER.COLLECTIVE_TIMEOUT": "train.collective_timeout",
-    "SOLVER.IMS_PER_BATCH": "dataloader.train.total_batch_size",
-    "SOLVER.MAX_ITER": "train.max_iter",
-}
+logger = logging.getLogger(__name__)
+
+
+class LazyTrainer(EndsEarly, Step):
+    """``Step`` as a trainer with hooks."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):
@@ -61,6 +66,17 @@ class LazyCheckpointer(SeesawCheckpointer):
         return {**loaded, "matching_heuristics": True} if self._heuristics else loaded
 
 
+class _Described:
+    """A LazyConfig as far as ``TrainingState`` asks a config; its text is what ``default_setup`` has written."""
+
+    def __init__(self, cfg: Any):
+        self.SEED, self.OUTPUT_DIR = cfg.train.get("seed", -1), cfg.train.output_dir
+
+    def dump(self) -> str:
+        path = Path(self.OUTPUT_DIR, "config.yaml")
+        return path.read_text() if path.is_file() else ""
+
+
 def main(arguments=None) -> int:
     """As ``launcher.main``, with a LazyConfig: the same arguments, overrides as ``key=value``, the same exit status."""
     return launch_job(argument_parser().parse_args(arguments), prepare)
@@ -68,64 +84,48 @@ def main(arguments=None) -> int:
 
 def prepare(args, world: World) -> Job:
     """Load the config and check what a look at it shows. Each process loads it again: lambdas cannot be sent."""
-    cfg = load_lazy_config(args.config_file, args.opts)
-    job = _settings(cfg)
-    with _lazy_names():
-        resolve_device(job, world)
-        check_solver(job, world.size)
-        if world.rank == 0:
-            _check_files(job, args)
+    with lazy_names():
+        job = check_lazy_job(load_lazy_config(args.config_file, args.opts), args, world)
     return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR), (args,)
-
-
-def load_lazy_config(path: str, overrides=()) -> Any:
-    """A LazyConfig with overrides such as ``train.max_iter=10``.
-
-    Raises:
-        ConfigError: the file is missing, is no LazyConfig, lacks a part; an override does not apply.
-    """
-    if not os.path.isfile(path) or not path.endswith(".py"):
-        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {path or 'none'}")
-    try:
-        cfg = load_lazy(path)
-    except SeesawError:
-        raise
-    except Exception as error:  # the config is a program
-        raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
-    parts = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
-    missing = [part for part in parts if part not in cfg]
-    if missing:
-        raise ConfigError(f"{path}: expected {', '.join(parts)}, found no {', '.join(missing)}")
-    try:
-        return LazyConfig.apply_overrides(cfg, list(overrides))
-    except Exception as error:  # whatever hydra's parser raises
-        raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
 
 
 def run(args) -> None:
     """One process's part of the job."""
     cfg = load_lazy_config(args.config_file, args.opts)
-    model = instantiate(cfg.model)
-    model.to(cfg.train.device)
-    if args.eval_only:
-        for name in ("fvcore", "detectron2", "seesaw_d2"):
-            setup_logger(distributed_rank=comm.get_rank(), name=name)
-        checkpointer = LazyCheckpointer(model, cfg.train.output_dir, strict=True)
-        checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
-        evaluate(cfg, model)
-        return
-    if args.overwrite and comm.is_main_process():
-        remove_run(cfg.train.output_dir)
-    default_setup(cfg, args)
-    setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name="seesaw_d2")
-    train(cfg, model, resume=args.resume)
+    lock = RunLock(cfg.train.output_dir)
+    try:
+        with lazy_names(), own_logs():
+            seed = cfg.train.get("seed", -1)
+            seed_all_rng(None if seed < 0 else seed + comm.get_rank())
+            model = instantiate(cfg.model)
+            model.to(cfg.train.device)
+            if args.eval_only:
+                log_to_console()
+                checkpointer = LazyCheckpointer(model, cfg.train.output_dir, strict=True)
+                checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
+                evaluate(cfg, model)
+                return
+            agreed(lambda: _take_folder(cfg, args, lock))
+            set_up_run(cfg, args, cfg.train.output_dir)
+            train(cfg, model, resume=args.resume)
+    finally:
+        lock.release()
+
+
+def _take_folder(cfg: Any, args, lock: RunLock) -> None:
+    if comm.is_main_process():
+        weights = cfg.train.init_checkpoint.partition("?")[0]
+        take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=weights)
 
 
 def evaluate(cfg: Any, model) -> dict | None:
     """Evaluate on ``dataloader.test``, and write the metrics as ``results.json`` where the evaluator writes."""
-    if "evaluator" not in cfg.dataloader:
+    if cfg.dataloader.get("evaluator") is None:
         return None
-    results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
+    with STOP.at_once():
+        for buffer in model.buffers():  # the main process's model is the one that is saved
+            broadcast(buffer)
+        results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
         print_csv_format(results)
         folder = cfg.dataloader.evaluator.get("output_dir") or os.path.join(cfg.train.output_dir, "inference")
@@ -134,61 +134,40 @@ def evaluate(cfg: Any, model) -> dict | None:
 
 
 def train(cfg: Any, model, *, resume: bool) -> None:
-    """The loop of Detectron2's ``tools/lazyconfig_train_net.py``, on CPUs too, with this project's checkpointer."""
-    logging.getLogger(__name__).info(f"Model:\n{model}")
+    """The loop of Detectron2's ``tools/lazyconfig_train_net.py``, with ``Trainer``'s steps, checkpoints and resume."""
+    logger.info(f"Model:\n{model}")
+    described = _Described(cfg)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
+    if not isinstance(loader, TrainLoader):
+        logger.warning(f"{type(loader).__name__}: the order of the images starts anew in a resumed training")
+    elif described.SEED >= 0:
+        loader.sampler.seed = described.SEED
     model = distributed(model)
-    trainer = (AMPTrainer if cfg.train.amp.enabled else SimpleTrainer)(model, loader, optimizer)
+    trainer = LazyTrainer(
+        model,
+        loader,
+        optimizer,
+        folder=cfg.train.output_dir,
+        max_skipped=cfg.train.get("max_skipped_steps", 0),
+        amp=torch.float16 if cfg.train.amp.enabled else None,
+    )
     checkpointer = LazyCheckpointer(model, cfg.train.output_dir, trainer=trainer)
-    is_main = comm.is_main_process()
+    keep = cfg.train.checkpointer.get("max_to_keep") or 0
+    writers = default_writers(cfg.train.output_dir, cfg.train.max_iter) if comm.is_main_process() else []
+    state = TrainingState(described, loader, writers)
     every = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if is_main else None,
+        CheckpointHook(checkpointer, cfg.train.checkpointer.period, keep),
         hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)),
+        *([hooks.PeriodicWriter(writers, period=cfg.train.log_period)] if writers else []),
+        state,
     ]
-    if is_main:
-        writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
-        every.append(hooks.PeriodicWriter(writers, period=cfg.train.log_period))
     trainer.register_hooks(every)
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
     start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
+    if resume and start == 0:
+        state.begin_again()
     trainer.train(start, cfg.train.max_iter)
-
-
-def _settings(cfg: Any) -> CfgNode:
-    """What the checks of YAML configs read, from a LazyConfig."""
-    job = load_config()
-    train = cfg.train
-    job.MODEL.DEVICE, job.MODEL.WEIGHTS, job.OUTPUT_DIR = train.device, train.init_checkpoint, train.output_dir
-    job.SOLVER.AMP.ENABLED, job.SOLVER.MAX_ITER = train.amp.enabled, train.max_iter
-    job.SOLVER.COLLECTIVE_TIMEOUT = train.get("collective_timeout", job.SOLVER.COLLECTIVE_TIMEOUT)
-    if "total_batch_size" in cfg.dataloader.train:
-        job.SOLVER.IMS_PER_BATCH = cfg.dataloader.train.total_batch_size
-    return job
-
-
-def _check_files(job: CfgNode, args) -> None:
-    resume = args.resume or args.eval_only
-    overwrite = args.overwrite and not args.eval_only
-    check_output_folder(job.OUTPUT_DIR, resume=resume, overwrite=overwrite, weights=job.MODEL.WEIGHTS)
-    continues = args.resume and os.path.isfile(os.path.join(job.OUTPUT_DIR, "last_checkpoint"))
-    if args.eval_only and not (job.MODEL.WEIGHTS or continues):
-        raise ConfigError(
-            "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; add MODEL.WEIGHTS path"
-        )
-    if job.MODEL.WEIGHTS and not continues:
-        check_weights_file(job.MODEL.WEIGHTS.partition("?")[0])
-
-
-@contextmanager
-def _lazy_names() -> Iterator[None]:
-    try:
-        yield
-    except SeesawError as error:
-        text = str(error)
-        for name, ours in _NAMES.items():
-            text = text.replace(name, ours)
-        raise type(error)(text) from error

@@ -45,12 +45,12 @@ class CrossEntropyLoss(ClassificationLoss):
         if self.background != "objectness":
             if targets is not None and self.background == "class":
                 targets = torch.cat([targets, is_background.to(targets.dtype).unsqueeze(1)], dim=1)
-            return {"loss_cls": self._softmax_loss(logits, labels, weights, targets) / avg_factor}
+            return {"loss_cls": weighted_sum(self.row_losses(logits, labels, targets), weights) / avg_factor}
         part = self._gathered if self._gathers_rows(logits.device) else self._masked
-        classes, objectness = part(logits, labels, weights, targets, is_background)
+        class_losses, class_weights, objectness = part(logits, labels, weights, targets, is_background)
         objectness_losses = F.cross_entropy(objectness, is_background.long(), reduction="none")
         return {
-            "loss_cls_classes": self._softmax_loss(*classes) / avg_factor,
+            "loss_cls_classes": weighted_sum(class_losses, class_weights) / avg_factor,
             "loss_cls_objectness": weighted_sum(objectness_losses, weights) / avg_factor,
         }
 
@@ -63,27 +63,26 @@ class CrossEntropyLoss(ClassificationLoss):
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
-    def _softmax_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None, targets: Tensor | None) -> Tensor:
-        """Logits (R, K), labels (R,), weights (R,), soft labels (R, K) or None -> scalar, a sum."""
+    def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+        """Logits (R, K), labels (R,), soft labels (R, K) or None -> (R,)."""
         targets = labels if targets is None else targets
-        losses = F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
-        return weighted_sum(losses, weights)
+        return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # Two ways to the foreground (class logits (R, C), labels, weights, targets) and the objectness logits (N, 2).
+    # Two ways to the losses of the foreground (R,), their weights (R,) or None, and the objectness logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
         """R foreground proposals."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
         weights, targets = (None if values is None else values[rows] for values in (weights, targets))
-        return (classes, labels[rows], weights, targets), objectness
+        return self.row_losses(classes, labels[rows], targets), weights, objectness
 
     def _masked(self, logits, labels, weights, targets, is_background):
         """R = N: background has weight 0, and label 0 in place of C, which this softmax does not have."""
         classes, objectness = logits.split([self.num_classes, 2], dim=1)
         foreground = (~is_background).to(logits.dtype)
         weights = foreground if weights is None else weights * foreground
-        return (classes, labels.masked_fill(is_background, 0), weights, targets), objectness
+        return self.row_losses(classes, labels.masked_fill(is_background, 0), targets), weights, objectness
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:

@@ -19,6 +19,7 @@ from .base import InvalidArgument, check_number
 from .build import LOSS_REGISTRY
 from .cross_entropy import CrossEntropyLoss
 from .recorded_counts import read_recorded_counts
+from .seesaw_rows import SeesawRows, fits
 
 
 @LOSS_REGISTRY.register()
@@ -29,8 +30,9 @@ class SeesawLoss(CrossEntropyLoss):
     mitigation    M_ij = min(1, N_j / N_i)^p       rare j: less punishment from frequent i,
     compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    i mistaken for j: more punishment.
 
-    That is cross-entropy of z_j + log S_ij, and so it is computed: in log space nothing overflows. S carries
-    no gradient. N are the counts in the buffer ``class_counts``, taken as at least 1.
+    That is cross-entropy of z_j + log S_ij, and so it is computed: in log space nothing overflows. On a CPU
+    ``SeesawRows`` does the same with fewer exponentials. S carries no gradient. N are the counts in the buffer
+    ``class_counts``, taken as at least 1.
 
     Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. Deviations: counts are int64, not float32, and
     global, not per process (it saves rank 0's). Without ``avg_factor`` both losses are divided by the number
@@ -108,6 +110,26 @@ class SeesawLoss(CrossEntropyLoss):
         batch = torch.zeros_like(self.class_counts).scatter_add_(0, labels, torch.ones_like(labels))
         self.class_counts += all_reduce_sum(batch) if self.sync else batch
 
+    def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+        if targets is None and self._is_fused and self._gathers_rows(logits.device):
+            return self._fused(logits, None, labels, logits.shape[1])[0]
+        return super().row_losses(logits, labels, targets)
+
+    def _gathered(self, logits, labels, weights, targets, is_background):
+        if targets is not None or not self._is_fused:
+            return super()._gathered(logits, labels, weights, targets, is_background)
+        rows = (~is_background).nonzero().squeeze(1)
+        chosen = None if len(rows) == len(labels) else rows
+        losses, objectness = self._fused(logits, chosen, labels[rows], self.num_classes)
+        return losses, None if weights is None else weights[rows], objectness
+
+    @property
+    def _is_fused(self) -> bool:
+        return (self.p > 0 or self.q > 0) and fits(self.p, self.q, self.eps)
+
+    def _fused(self, logits: Tensor, rows: Tensor | None, labels: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
+
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """z_j + log S_ij: (R, K)."""
         if self.p == 0 and self.q == 0:
@@ -122,9 +144,13 @@ class SeesawLoss(CrossEntropyLoss):
             factors += self._log_mitigation(labels, logits.shape[1], logits.dtype)
         return factors
 
+    def _counts(self, width: int, dtype: torch.dtype) -> Tensor:
+        """N of the first classes, (width,)."""
+        return self.class_counts[:width].clamp(min=1).to(dtype)
+
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
         """p min(0, log N_j - log N_i), (R, K)."""
-        log_counts = self.class_counts[:width].clamp(min=1).to(dtype).log() * self.p
+        log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,6 +16,15 @@ from seesaw_d2.utils.weights_files import as_checkpoint, read_weights_file
 _RESULTS = "lvis_instances_results.json"
 
 
+class _NamesAsText(yaml.SafeLoader):
+    """Detectron2 writes tuples, and of a LazyConfig classes and functions, by tags of Python's: lists and text here."""
+
+
+_PYTHON = "tag:yaml.org,2002:python/"
+_NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
+_NamesAsText.add_multi_constructor(f"{_PYTHON}name:", lambda loader, name, node: name)
+
+
 @dataclass
 class Run:
     """One run folder. ``missing``: section -> why the run has nothing for it."""
@@ -75,7 +84,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        config = yaml.safe_load(text.replace("!!python/tuple", "")) or {}
+        config = yaml.load(text, _NamesAsText) or {}  # a safe loader
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a YAML file: byte {error.start} is not UTF-8") from None
     except yaml.YAMLError as error:

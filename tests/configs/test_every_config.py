@@ -117,8 +117,8 @@ def pretrain(cfg, weights):
 
 @pytest.mark.parametrize("path", parameters())
 def test_step_and_inference(config, path):
-    torch.manual_seed(0)
     cfg = config(path)
+    torch.manual_seed(0)  # here: the fixture draws random numbers where it is the first to need a depth's weights
     check_job(cfg, eval_only=False, resume=False, overwrite=False)
     model = Trainer.build_model(cfg)
     if cfg.MODEL.WEIGHTS:
@@ -129,15 +129,15 @@ def test_step_and_inference(config, path):
     with EventStorage():
         losses = model(batch)
     sum(losses.values()).backward()
-    before = {name: p.detach().clone() for name, p in model.named_parameters() if "cls_score" in name or "mask" in name}
-    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    heads = {name: p for name, p in model.named_parameters() if "cls_score" in name or "mask" in name}
+    # Gradients, not values: a first step of 2e-5 may be less than the last digit of a bias.
+    assert not untrained(heads)
+    assert all(p.grad is None for p in heads.values() if not p.requires_grad)
     optimizer.step()
     assert all(loss.isfinite() for loss in losses.values()), losses
     assert any(name.startswith("loss_cls") for name in losses)
     assert any(name.startswith("loss_mask") for name in losses)
-    trained = dict(model.named_parameters())
-    assert all(trained[name].isfinite().all() for name in before)
-    assert {name for name, p in before.items() if torch.equal(trained[name], p)} == frozen & set(before)
+    assert all(p.isfinite().all() for p in heads.values())
     _check_counts(model, cfg)
 
     model.eval()
@@ -149,6 +149,10 @@ def test_step_and_inference(config, path):
     assert found.pred_masks.shape[1:] == (image[0]["height"], image[0]["width"])
     assert found.scores.isfinite().all()
     assert found.pred_classes.max() < cfg.MODEL.ROI_HEADS.NUM_CLASSES
+
+
+def untrained(parameters):
+    return [name for name, p in parameters.items() if p.requires_grad and (p.grad is None or not p.grad.any())]
 
 
 def _check_counts(model, cfg):

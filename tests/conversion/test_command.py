@@ -8,6 +8,7 @@ import torch
 from convert_mmdet_checkpoint import main
 from detectron2.modeling import build_model
 
+from seesaw_d2 import model_zoo
 from seesaw_d2.conversion import convert_mmdet
 from seesaw_d2.engine import SeesawCheckpointer, load_config
 from seesaw_d2.engine import main as train_net
@@ -94,6 +95,24 @@ def test_the_model_is_found_out(tmp_path, capsys, name, meta, model, arguments, 
     assert target.is_file()
 
 
+def test_what_was_not_published_has_no_published_numbers(tmp_path, capsys):
+    """MMDetection has no Cascade Mask R-CNN with R-50; its config here is R-101's with another depth."""
+    save_empty(tmp_path / "in.pth", {"cfg": RFS}, depth=50, cascade=True, num_classes=1203)
+    status, out, _ = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
+    assert status == 0
+    assert out.splitlines()[-1].endswith("MODEL.RESNETS.DEPTH 50")
+
+
+def test_from_another_folder(tmp_path, capsys, monkeypatch):
+    """The config is found, and named so that the command works there."""
+    monkeypatch.chdir(tmp_path)
+    save_empty("in.pth", {"cfg": RFS}, depth=50, cascade=False, num_classes=1203)
+    status, out, err = run(capsys, "in.pth", "out.pth")
+    assert (status, err) == (0, "")
+    config = shlex.split(out.splitlines()[-2])[3]
+    assert config == model_zoo.get_config_file("seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml")
+
+
 def test_what_nothing_tells_is_asked_for(tmp_path, capsys):
     save_empty(tmp_path / "in.pth", {}, depth=50, cascade=False, num_classes=1203)
     status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
@@ -150,6 +169,13 @@ def test_a_config_of_another_model(tiny, capsys, arguments, message):
     assert status == 2
     assert message in err
     assert not target.exists()
+
+
+def test_a_file_of_another_program(tmp_path, capsys):
+    torch.save({"fc.weight": torch.ones(1)}, tmp_path / "in.pth")
+    status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
+    assert status == 2
+    assert f"{tmp_path / 'in.pth'}: expected names of MMDetection, found fc.weight" in err
 
 
 def test_files_that_stay(tiny, capsys):

@@ -13,10 +13,12 @@ from seesaw_d2.data import (
     read_annotations,
     register_datasets,
 )
-from seesaw_d2.data.compiled import CompiledRecords, open_annotations, store
+from seesaw_d2.data.compiled import CompiledRecords, open_annotations, parts, store
+from seesaw_d2.data.files import collected_warnings
 from seesaw_d2.data.outlines import Joined, join, object_columns, outline, take
 from seesaw_d2.data.sampling import image_repeat_factors
 from seesaw_d2.engine import main
+from seesaw_d2.errors import DataError
 from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
 from tests.shared import shared_path
 
@@ -37,8 +39,11 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("part", [1, 2, 10_000])
 @pytest.mark.parametrize("make", FILES.values(), ids=FILES)
-def test_records_are_those_of_the_parsed_file(tmp_path, make):
+def test_records_are_those_of_the_parsed_file(tmp_path, monkeypatch, make, part):
+    monkeypatch.setattr(parts, "PART", part)
+    monkeypatch.setattr(parts, "read_annotations", lambda *a: pytest.fail("the file was read whole"))
     path = write(tmp_path, make())
     parsed = read_annotations(path)
     for _ in range(2):  # made, and then only mapped
@@ -58,10 +63,59 @@ def test_records_are_those_of_the_parsed_file(tmp_path, make):
         records[len(records)]
 
 
-def test_real_annotations():
+@pytest.mark.parametrize("part", [7, 10_000])
+def test_real_annotations(monkeypatch, part):
+    monkeypatch.setattr(parts, "PART", part)
     path = str(shared_path("data/lvis_v0.5_val_100.json"))
     expected = read_annotations(path).to_dataset_dicts("/images")
     assert list(open_annotations(path).to_dataset_dicts("/images")) == expected
+
+
+def test_objects_of_an_image_may_stand_anywhere(tmp_path, monkeypatch):
+    """Masks, polygons and boxes of all images in turn, so that each part has some of each."""
+    monkeypatch.setattr(parts, "PART", 4)
+    data = everything()
+    data["annotations"].sort(key=lambda item: (item["id"] * 7) % 11)
+    owners = [item["image_id"] for item in data["annotations"]]
+    assert owners != sorted(owners)
+    path = write(tmp_path, data)
+    expected = read_annotations(path).to_dataset_dicts("root")
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
+    """The same message, whether the culprits are in one part or in several; ids are compared across parts."""
+    monkeypatch.setattr(parts, "PART", 2)
+
+    def same_id(data):
+        data["annotations"][-1]["id"] = data["annotations"][0]["id"]
+
+    def bad_boxes(data):
+        for item in data["annotations"]:
+            item["bbox"] = [0, 0, 1]
+
+    def infinite(data):
+        data["annotations"][3]["bbox"][0] = 10**400
+
+    for change in (same_id, bad_boxes, infinite):
+        data = everything()
+        change(data)
+        path = write(tmp_path, data)
+        with pytest.raises(DataError) as whole:
+            read_annotations(path)
+        with pytest.raises(DataError) as part_by_part:
+            open_annotations(path)
+        assert str(part_by_part.value) == str(whole.value)
+
+    data = everything()
+    for item in data["annotations"]:
+        item["bbox"][2] = 0
+    path = write(tmp_path, data)
+    with collected_warnings() as expected:
+        read_annotations(path)
+    with collected_warnings() as found:
+        open_annotations(path)
+    assert list(dict.fromkeys(found)) == expected != []
 
 
 def test_what_goes_through_all_records_finds_the_same(tmp_path):

@@ -23,7 +23,7 @@ def folders(cache: Path) -> list[Path]:
 
 @pytest.fixture
 def no_parsing(monkeypatch):
-    return lambda: monkeypatch.setattr(store, "read_annotations", lambda *a: pytest.fail("the file was parsed"))
+    return lambda: monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
 
 
 def test_a_file_is_parsed_once_whatever_it_is_called(tmp_path, cache, no_parsing):
@@ -124,7 +124,7 @@ def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
     caplog.clear()
     store._opened.clear()
     monkeypatch.setattr("seesaw_d2.data.files._already_logged", set())  # as in another process
-    monkeypatch.setattr(store, "read_annotations", lambda *a: pytest.fail("the file was parsed"))
+    monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
     with caplog.at_level(logging.WARNING):
         open_annotations(path)
     assert "1 boxes without an area are not trained on" in caplog.text
@@ -141,13 +141,13 @@ def test_a_worker_process_gets_the_folder_and_no_arrays(tmp_path):
 def _open(process, path, cache, folder):
     os.environ["SEESAW_D2_CACHE"] = cache
     store.MIN_SIZE = 0
-    parse = store.read_annotations
+    parse = store.read_tables
 
     def parse_and_tell(*arguments):
         (Path(folder) / f"parsed{process}").write_text("")
         return parse(*arguments)
 
-    store.read_annotations = parse_and_tell
+    store.read_tables = parse_and_tell
     records = list(open_annotations(path).to_dataset_dicts("root"))
     (Path(folder) / f"records{process}").write_bytes(pickle.dumps(records))
 

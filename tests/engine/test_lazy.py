@@ -2,11 +2,17 @@
 
 import builtins
 import json
+import os
+import signal
 
 import pytest
 import torch
 
-from seesaw_d2.engine.lazy import LazyCheckpointer, load_lazy_config, main
+from seesaw_d2.engine.lazy import LazyCheckpointer, LazyTrainer, main
+from seesaw_d2.engine.lazy_config import load_lazy_config
+from seesaw_d2.modeling import SeesawBoxPredictor
+from seesaw_d2.report.page import write_report
+from tests.engine.resumed_runs import assert_same, final_state, metrics
 
 CONFIG = """
 from seesaw_d2 import model_zoo
@@ -56,14 +62,96 @@ def test_train_resume_evaluate(config, tmp_path, capsys):
     results = folder / "inference/lazy_val/results.json"
     trained = results.read_text()
     assert set(json.loads(trained)) == {"bbox", "segm"}
+    write_report([str(folder)], str(tmp_path / "report.html"), dataset="lazy_val")
+    assert "SeesawROIHeads" in (tmp_path / "report.html").read_text()
     results.unlink()
     assert run(config, "--eval-only", f"train.init_checkpoint={folder}/model_final.pth") == 0
     assert results.read_text() == trained
 
 
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_signal_finishes_the_iteration_and_saves(config, tmp_path, monkeypatch, capsys, at):
+    """In the middle of a training and in its last iteration."""
+    step = LazyTrainer.run_step
+
+    def stopping(self):
+        if self.iter == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(self)
+
+    words = ["train.max_iter=5", "train.checkpointer.period=2", "train.checkpointer.max_to_keep=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LazyTrainer, "run_step", stopping)
+        assert run(config, *words) == 143
+    assert f"stopped by SIGTERM after iteration {at}, which is saved" in capsys.readouterr().err
+    folder = tmp_path / "run"
+    saved = "model_0000001.pth" if at == 1 else "model_final.pth"
+    assert (folder / "last_checkpoint").read_text() == saved
+    assert not (folder / "inference").exists()
+    assert run(config, "--resume", *words) == 0
+    assert f"Starting training from iteration {at + 1}" in (folder / "log.txt").read_text()
+    assert {path.name for path in folder.glob("model*")} == {"model_0000003.pth", "model_final.pth"}
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2, 3, 4]
+    assert (folder / "inference/lazy_val/results.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
+    """Losses, weights, class counts, optimizer, place in the data: bit for bit."""
+    words = ["train.seed=5", "train.checkpointer.period=2", "dataloader.train.num_workers=2"]
+    words.append("dataloader.evaluator=null")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(config, *words, "train.max_iter=5", f"train.output_dir={whole}") == 0
+    assert run(config, *words, "train.max_iter=5", f"train.output_dir={parts}") == 0
+    # As after a kill in the fourth iteration.
+    for name in ("model_0000003.pth", "model_final.pth"):
+        (parts / name).unlink()
+    (parts / "last_checkpoint").write_text("model_0000001.pth")
+    assert run(config, "--resume", *words, "train.max_iter=5", f"train.output_dir={parts}") == 0
+    assert "Starting training from iteration 2" in (parts / "log.txt").read_text()
+    assert_same(final_state(whole), final_state(parts))
+    assert metrics(whole) == metrics(parts)
+    assert torch.load(whole / "model_final.pth", weights_only=True)["trainer"]["hooks"]["TrainingState"]["loader"]
+
+
+@pytest.mark.slow
+def test_two_processes(config, tmp_path):
+    """They train, evaluate and resume; one file of each kind is written."""
+    words = ["--num-processes", "2"]
+    assert run(config, *words) == 0
+    assert run(config, *words, "--resume", "train.max_iter=3") == 0
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2]
+    assert set(json.loads((folder / "inference/lazy_val/results.json").read_text())) == {"bbox", "segm"}
+
+
+def test_the_seed_decides_the_weights_and_every_step(config, tmp_path):
+    losses = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        words = ["train.max_iter=1", f"train.seed={seed}", f"train.output_dir={tmp_path / name}"]
+        assert run(config, *words, "dataloader.evaluator=null") == 0
+        lines = (tmp_path / name / "metrics.json").read_text().splitlines()
+        losses.append(json.loads(lines[0])["total_loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_step_that_is_not_finite_ends_the_run(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(SeesawBoxPredictor, "box_losses", lambda self, deltas, *_: {"loss_box_reg": deltas.sum() / 0})
+    assert run(config) == 2
+    message = capsys.readouterr().err
+    assert "a loss or a gradient is not finite" in message
+    assert "optimizer.lr, or with train.max_skipped_steps above 0" in message
+    assert list((tmp_path / "run").glob("nonfinite_iter*.pth"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["train.ddp.find_unused_parameters=True"], "train.ddp.find_unused_parameters: expected False"),
+        (["train.checkpointer.period=0"], "train.checkpointer.period: expected at least 1"),
+        (["train.log_period=null"], "found no train.log_period"),
         (["train.device=cuda"], "train.device: expected a CUDA device"),
         (["train.amp.enabled=True"], "train.amp.enabled: expected False on the CPU"),
         (["train.init_checkpoint=nowhere.pth"], "train.init_checkpoint: nowhere.pth: no such file"),
@@ -90,7 +178,7 @@ def test_files_that_are_no_lazy_configs(tmp_path, capsys):
     assert builtins.__import__ is original
     (tmp_path / "half.py").write_text("model = dict(a=1)\n")
     assert run(tmp_path / "half.py") == 2
-    assert "found no dataloader, optimizer, lr_multiplier, train" in capsys.readouterr().err
+    assert "found no dataloader.train, optimizer, lr_multiplier, train" in capsys.readouterr().err
 
 
 def test_names_that_are_ends_of_the_models(tmp_path):

@@ -36,6 +36,18 @@ def trained(config_file):
     return config_file.parent / "run"
 
 
+def test_each_job_of_a_process_logs_once_and_to_its_own_file(config_file, capsys):
+    command = ["--config-file", str(config_file), "SOLVER.MAX_ITER", "1", "DATASETS.TEST", "()"]
+    first, second = (config_file.parent / name for name in ("first", "second"))
+    assert main([*command, "OUTPUT_DIR", str(first)]) == 0
+    log = (first / "log.txt").read_text()
+    capsys.readouterr()
+    assert main([*command, "OUTPUT_DIR", str(second)]) == 0
+    assert capsys.readouterr().out.count("Schedule: ") == 1
+    assert (first / "log.txt").read_text() == log
+    assert (second / "log.txt").read_text().count("Starting training from iteration 0") == 1
+
+
 def test_trains_evaluates_and_reproduces(trained, config_file, capsys):
     results = results_of(trained)
     assert {"AP", "APr", "APc", "APf"} <= set(results["bbox"]) & set(results["segm"])

@@ -66,6 +66,7 @@ def test_counts_alone(tmp_path, capsys):
         (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
         (["--counts", "nowhere.json", "--num-images", "3"], "nowhere.json: cannot be read"),
         (["--dataset", "x", "--repeat-threshold", "-1"], "--repeat-threshold: expected a number >= 0"),
+        (["--dataset", "x", "--seed", "-1"], "--seed: expected at least 0"),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(arguments, message, tmp_path, capsys):

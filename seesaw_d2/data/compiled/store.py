@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
+from seesaw_d2.data.compiled.parts import read_tables
 from seesaw_d2.data.compiled.records import CompiledRecords
-from seesaw_d2.data.compiled.tables import ARRAYS, Tables, make_tables
+from seesaw_d2.data.compiled.tables import ARRAYS, Tables
 from seesaw_d2.data.files import collected_warnings, fingerprint, first_few, no_garbage_collection, warn_once
 from seesaw_d2.errors import DataError
 
@@ -113,8 +114,8 @@ def _compile(path: str, dataset_format: str, folder: str | None) -> CompiledFile
     """Parse, and write the arrays to the folder; None keeps them in memory."""
     logger.info(f"{path}: parsing and checking; the next start will take what is made of it from {folder}")
     with no_garbage_collection(), collected_warnings() as warnings:
-        file = read_annotations(path, dataset_format)
-        tables = {key: np.ascontiguousarray(value, ARRAYS[key]) for key, value in make_tables(file).items()}
+        file, tables = read_tables(path, dataset_format)
+        tables = {key: np.ascontiguousarray(value, ARRAYS[key]) for key, value in tables.items()}
     meta = {
         "version": VERSION,
         "path": path,

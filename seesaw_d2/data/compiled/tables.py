@@ -44,26 +44,34 @@ ARRAYS = {
 Tables = dict[str, np.ndarray]
 
 
-def make_tables(file: AnnotationFile) -> Tables:
-    """The arrays of a checked annotation file: what ``AnnotationFile.to_dataset_dicts`` has, and no more."""
-    names = [name.encode() for name in file.image_files]
+def header_tables(header: AnnotationFile) -> Tables:
+    """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
+    names = [name.encode() for name in header.image_files]
     tables = {
-        **{key: np.array([image[key] for image in file.images], np.int64) for key in ("height", "width")},
-        "image_id": np.array([image["id"] for image in file.images], np.int64),
+        **{key: np.array([image[key] for image in header.images], np.int64) for key in ("height", "width")},
+        "image_id": np.array([image["id"] for image in header.images], np.int64),
         "name_end": _ends(map(len, names), len(names)),
         "names": _characters(names),
     }
     for key in ID_LISTS:
-        lists = [image.get(key) if file.format == "lvis" else None for image in file.images]
+        lists = [image.get(key) if header.format == "lvis" else None for image in header.images]
         tables[f"{key}_given"] = np.array([value is not None for value in lists])
         tables[f"{key}_end"] = _ends((len(value or ()) for value in lists), len(lists))
         tables[key] = np.array(list(itertools.chain.from_iterable(value or () for value in lists)), np.int64)
-    return tables | _object_tables(file, tables["image_id"])
+    return tables
 
 
-def _object_tables(file: AnnotationFile, image_ids: np.ndarray) -> Tables:
-    usable = itertools.compress(file.annotations or (), file.has_area.tolist())
-    objects = list(usable)
+def object_tables(
+    annotations: list[dict[str, Any]], has_area: np.ndarray, image_ids: np.ndarray, category_ids: np.ndarray
+) -> Tables:
+    """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more.
+
+    Args:
+        annotations: checked ones.
+        has_area: (len(annotations),) bool; the others are left out.
+        image_ids, category_ids: (I,), (K,), ascending.
+    """
+    objects = list(itertools.compress(annotations, has_area.tolist()))
     owner = np.searchsorted(image_ids, np.array([item["image_id"] for item in objects], np.int64))
     order = np.argsort(owner, kind="stable")
     objects = [objects[index] for index in order.tolist()]
@@ -77,7 +85,7 @@ def _object_tables(file: AnnotationFile, image_ids: np.ndarray) -> Tables:
     return {
         "object_end": np.cumsum(np.bincount(owner, minlength=len(image_ids))),
         "bbox": np.array([item["bbox"] for item in objects], np.float64).reshape(-1, 4),
-        "category": np.searchsorted(np.array(file.category_ids, np.int64), category).astype(np.int32),
+        "category": np.searchsorted(category_ids, category).astype(np.int32),
         "crowd": np.array([item.get("iscrowd", ABSENT) for item in objects], np.int8),
         "kind": kind,
         "part_end": _ends(map(len, polygons), len(polygons)),

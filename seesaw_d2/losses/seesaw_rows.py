@@ -1,0 +1,94 @@
+"""Seesaw Loss of each row, computed with probabilities in place of logits: for CPUs.
+
+Shapes: R rows, K entries of the softmax.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Rows at a time: what is in between stays in a core's cache.
+_BLOCK_BYTES = 2**18
+# Below it a probability has lost digits.
+_TINY = 1e-30
+# Counts are at most 2^63 and probabilities at least eps: with these powers of them float32 neither overflows nor
+# underflows.
+_LARGEST_P = 2.0
+_LEAST_POWER = 1e-20
+
+
+def fits(p: float, q: float, eps: float) -> bool:
+    """Whether :class:`SeesawRows` can represent the powers that it takes."""
+    return p <= _LARGEST_P and eps**q >= _LEAST_POWER
+
+
+class SeesawRows(torch.autograd.Function):
+    """-log(e^{z_i} / Σ_j S_ij e^{z_j}), S as in ``SeesawLoss``, of some rows and the first K columns of logits.
+
+    An exponential is what costs on a CPU. Cross-entropy takes one for each logit in its forward pass and one in its
+    backward pass, and adjusted logits, being z + log S, take a third; this takes one in all. With the softmax σ of z,
+
+        S_ij σ_j ∝ w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps),
+
+    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q, and its gradient w_j / Σ_j w_j - [j = i]. To take
+    rows and columns here saves copies of the logits' size, of them and of their gradient.
+
+    Args of ``apply``:
+        logits: (N, L) float32 or float64.
+        rows: (R,) distinct indices of rows; None: all.
+        labels: (R,) i in [0, K).
+        counts: (K,) N >= 1, K <= L, of the logits' type.
+        p, q, eps: see ``SeesawLoss``; ``fits(p, q, eps)``.
+
+    Returns:
+        the losses (R,), and the logits that they are not of, (N, L - K).
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, rows: Tensor | None, labels: Tensor, counts: Tensor, p, q, eps):
+        classes = logits[:, : len(counts)]
+        labels = labels.unsqueeze(1)
+        powers = counts.pow(p)
+        own_powers = powers[labels]
+        weights = logits.new_empty(len(labels), len(counts))
+        own, total = torch.empty_like(own_powers), torch.empty_like(own_powers)
+        for block in _blocks(weights):
+            probs = F.softmax(classes[block] if rows is None else classes.index_select(0, rows[block]), dim=1)
+            own[block] = probs.gather(1, labels[block])
+            torch.minimum(powers, own_powers[block], out=weights[block])
+            weights[block].mul_(probs).mul_(probs.clamp_(min=own[block].clamp(min=eps)).pow_(q))
+            torch.sum(weights[block], 1, keepdim=True, out=total[block])
+        ctx.save_for_backward(weights, total, rows, labels)
+        ctx.shape = logits.shape
+        log_own = own.log()
+        lost = (own < _TINY).squeeze(1).nonzero().squeeze(1)
+        if len(lost):
+            logits_lost = classes[lost if rows is None else rows[lost]]
+            log_own[lost] = F.log_softmax(logits_lost, dim=1).gather(1, labels[lost])
+        losses = total.log() - own_powers.log() - own.clamp(min=eps).log() * q - log_own
+        return losses.squeeze(1), logits[:, len(counts) :].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, losses_grad: Tensor, others_grad: Tensor):
+        weights, total, rows, labels = ctx.saved_tensors
+        losses_grad = losses_grad.unsqueeze(1)
+        factors = losses_grad / total
+        grad = weights.new_zeros(ctx.shape)
+        classes = grad[:, : weights.shape[1]]
+        if rows is None:
+            torch.mul(weights, factors, out=classes)
+            classes.scatter_add_(1, labels, -losses_grad)
+        else:
+            for block in _blocks(weights):
+                of_block = weights[block] * factors[block]
+                classes.index_copy_(0, rows[block], of_block.scatter_add_(1, labels[block], -losses_grad[block]))
+        grad[:, weights.shape[1] :] = others_grad
+        return grad, None, None, None, None, None, None
+
+
+def _blocks(weights: Tensor) -> list[slice]:
+    """Rows of (R, K), so many at a time as a core's cache holds."""
+    size = max(_BLOCK_BYTES // (weights.shape[1] * weights.element_size()), 1)
+    return [slice(start, start + size) for start in range(0, len(weights), size)]

@@ -1,0 +1,30 @@
+"""What the commands of this folder have in common."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """A parser whose help is a module's docstring as it stands."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def command(main: Callable[..., None]) -> Callable[..., int]:
+    """Makes ``main`` return the exit status: 0, or 2 after a mistake in what was given, which is printed in a line."""
+
+    @functools.wraps(main)
+    def run(arguments=None) -> int:
+        try:
+            main(arguments)
+        except ValueError as error:
+            from seesaw_d2.errors import SeesawError  # not above: --help is not to wait for PyTorch
+
+            if not isinstance(error, SeesawError):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        return 0
+
+    return run
