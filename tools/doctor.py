@@ -4,7 +4,8 @@
     python tools/doctor.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml --num-processes 8
     python tools/doctor.py --config-file my.yaml --quick MODEL.WEIGHTS R-50.pkl
 
-Every image is decoded, unless --quick, and one step is trained. Nothing is written. What to fix is printed as FIX, a
+Every image is decoded, unless --quick, and one step is trained. Nothing is written but the cache of
+large annotation files and what MODEL.WEIGHTS has to be downloaded for. What to fix is printed as FIX, a
 line each; the exit status is 1 if there is any, else 0.
 """
 

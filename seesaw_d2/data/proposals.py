@@ -1,5 +1,7 @@
-"""Precomputed proposals (MODEL.LOAD_PROPOSALS), read by Detectron2 once it is known that their pickle holds no code."""
+"""Precomputed proposals (MODEL.LOAD_PROPOSALS): their pickle is read as data, and written anew for Detectron2."""
 
+import pickle
+import tempfile
 from typing import Any
 
 from detectron2.data.build import load_proposals_into_dataset
@@ -22,8 +24,12 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
         raise DataError(f"{path}: no such file of proposals")
     try:
         with PathManager.open(path, "rb") as file:
-            load_plain_pickle(file, extra=_NUMBERS)
-        return load_proposals_into_dataset(records, path)
+            content = load_plain_pickle(file, extra=_NUMBERS)
+        # Not the file itself: even without code NumPy's own unpickling trusts what it says of types and memory.
+        with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
+            pickle.dump(content, copy)
+            copy.flush()
+            return load_proposals_into_dataset(records, copy.name)
     except Exception as error:  # pickle raises many types, and so does a file of another layout
         raise DataError(
             f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), which are arrays and plain "

@@ -42,12 +42,6 @@ def numbered(folder: str) -> list[tuple[int, str]]:
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
 
 
-def has_run(folder: str) -> bool:
-    """Whether a training has left checkpoints, good or not."""
-    names = (POINTER, FINAL)
-    return any(os.path.exists(os.path.join(folder, name)) for name in names) or bool(numbered(folder))
-
-
 def resume_file(folder: str) -> Found | None:
     """The checkpoint that ``last_checkpoint`` names; if it or that is torn, the newest that is good.
 
@@ -55,6 +49,7 @@ def resume_file(folder: str) -> Found | None:
 
     Returns:
         None if there is none, and no ``last_checkpoint`` either: a training that has not come to its first checkpoint.
+        (Weights without an iteration that are called ``model_final.pth`` may be those that it starts from.)
 
     Raises:
         WeightsError: there are only bad ones.
@@ -93,7 +88,7 @@ def _look(folder: str) -> Found | None:
                 problems.append(str(error))
     if good:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
-    if os.path.exists(pointer):
+    if os.path.exists(pointer) or candidates:
         listed = "\n  ".join(dict.fromkeys(problems))
         raise WeightsError(f"{folder}: no checkpoint to resume from:\n  {listed}")
     return None

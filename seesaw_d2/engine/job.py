@@ -34,7 +34,7 @@ def run(cfg: CfgNode, args) -> None:
     """
     lock = RunLock(cfg.OUTPUT_DIR)
     try:
-        cfg, schedule = agreed(lambda: checked(cfg, args, lock))
+        cfg, schedule, args.resume = agreed(lambda: checked(cfg, args, lock))
         register_datasets(cfg)
         with own_logs():
             if args.eval_only:
@@ -74,11 +74,12 @@ def agreed(find: Callable[[], Found]) -> Found:
     return outcomes[0]
 
 
-def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None]:
+def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None, bool]:
     """``check_job``; the job's first process then takes OUTPUT_DIR.
 
     Returns:
-        the config, checked and frozen, and the schedule of the training.
+        the config, checked and frozen, the schedule of the training, and whether to resume, which processes of other
+        machines cannot tell in a job that was started anew.
     """
     schedule = check_job(
         cfg,
@@ -91,7 +92,7 @@ def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None
     cfg.freeze()
     if comm.is_main_process() and not args.eval_only:
         take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=cfg.MODEL.WEIGHTS)
-    return cfg, schedule
+    return cfg, schedule, args.resume
 
 
 def evaluate(cfg: CfgNode, args):

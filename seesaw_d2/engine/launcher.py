@@ -11,6 +11,7 @@ from seesaw_d2.engine.checks import check_solver, resolve_device
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.engine.job import run
 from seesaw_d2.engine.processes import Group, launch
+from seesaw_d2.engine.run_lock import begun_by_this_job
 from seesaw_d2.engine.signals import Stopped
 from seesaw_d2.engine.supervision import RankFailed
 from seesaw_d2.engine.world import World, find_world
@@ -43,7 +44,7 @@ def main(arguments=None) -> int:
     """Parse the command line, check everything, then train or evaluate, in as many processes as it says.
 
     With torchrun or srun every process calls this. One that was started anew (torchrun's ``--max-restarts``, Slurm's
-    requeue) resumes.
+    requeue) resumes the run that its job began.
 
     Returns:
         the exit status: 0; 1 if a spawned process failed; 2 for a mistake in what was given; 143 and 130 after SIGTERM
@@ -57,8 +58,19 @@ def prepare(args, world: World) -> Job:
     cfg = load_config(args.config_file, args.opts)
     resolve_device(cfg, world)
     check_solver(cfg, world.size)
+    continue_own_run(args, world, cfg.OUTPUT_DIR)
     group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR)
     return run, group, (cfg, args)
+
+
+def continue_own_run(args, world: World, folder: str) -> None:
+    """In a job that was started anew, let ``args`` say to resume the run in a folder if this job began it.
+
+    Another job's run is refused as at the first start: else a job that is refused would be started anew and go on with
+    it. What process 0 finds holds for all (``job.checked``).
+    """
+    if world.restarts and not args.eval_only and begun_by_this_job(folder):
+        args.resume, args.overwrite = True, False
 
 
 def launch_job(args, prepare: Callable[[Any, World], Job]) -> int:
@@ -71,8 +83,6 @@ def launch_job(args, prepare: Callable[[Any, World], Job]) -> int:
     world = World()
     try:
         world = find_world(args, os.environ)
-        if world.restarts and not args.eval_only:
-            args.resume, args.overwrite = True, False
         function, group, arguments = prepare(args, world)
         launch(function, world, group, arguments)
     except SeesawError as error:

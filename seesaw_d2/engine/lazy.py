@@ -105,17 +105,18 @@ def run(args) -> None:
                 checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
                 evaluate(cfg, model)
                 return
-            agreed(lambda: _take_folder(cfg, args, lock))
+            args.resume = agreed(lambda: _take_folder(cfg, args, lock))
             set_up_run(cfg, args, cfg.train.output_dir)
             train(cfg, model, resume=args.resume)
     finally:
         lock.release()
 
 
-def _take_folder(cfg: Any, args, lock: RunLock) -> None:
+def _take_folder(cfg: Any, args, lock: RunLock) -> bool:
     if comm.is_main_process():
         weights = cfg.train.init_checkpoint.partition("?")[0]
         take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=weights)
+    return args.resume
 
 
 def evaluate(cfg: Any, model) -> dict | None:

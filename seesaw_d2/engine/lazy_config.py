@@ -12,6 +12,7 @@ from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.engine.checks import check_solver, resolve_device
 from seesaw_d2.engine.config import load_config
+from seesaw_d2.engine.launcher import continue_own_run
 from seesaw_d2.engine.output_folder import check_output_folder
 from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError, SeesawError
@@ -83,7 +84,7 @@ def _selected(cfg: Any, key: str) -> Any:
 
 
 def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
-    """Check what a look at a LazyConfig and its files shows.
+    """Check what a look at a LazyConfig and its files shows; ``args`` are told to resume this job's own run.
 
     Returns:
         the part of it that YAML configs have too, under their names.
@@ -94,6 +95,7 @@ def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
     job = _settings(cfg)
     resolve_device(job, world)
     check_solver(job, world.size)
+    continue_own_run(args, world, job.OUTPUT_DIR)
     if world.rank == 0:
         _check_files(job, args)
     return job

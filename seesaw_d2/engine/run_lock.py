@@ -1,10 +1,11 @@
-"""One training at a time in a folder."""
+"""One training at a time in a folder, and which job began it."""
 
 import errno
 import fcntl
 import multiprocessing
 import os
 import socket
+from collections.abc import Mapping
 from typing import IO
 
 from seesaw_d2.errors import ConfigError, OutputError
@@ -39,7 +40,7 @@ class RunLock:
             raise self._in_use(file)
         parent = multiprocessing.parent_process()
         file.truncate(0)
-        file.write(f"process {parent.pid if parent else os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"process {parent.pid if parent else os.getpid()} on {socket.gethostname()}\n{_job(os.environ)}\n")
         file.flush()
         self._file = file
 
@@ -58,12 +59,36 @@ class RunLock:
 
     def _in_use(self, file: IO[str]) -> ConfigError:
         file.seek(0)
-        owner = file.read(200).strip() or "another process"
+        owner = file.readline(200).strip() or "another process"
         file.close()
         return ConfigError(
             f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, end it, or name another folder with "
             "OUTPUT_DIR path"
         )
+
+
+def begun_by_this_job(folder: str) -> bool:
+    """Whether the run in a folder is that of this process's job, before its starter started it anew."""
+    try:
+        with open(os.path.join(folder, NAME), errors="replace") as file:
+            lines = file.read(10_000).splitlines()
+    except OSError:
+        return False
+    job = _job(os.environ)
+    return bool(job) and lines[1:2] == [job]
+
+
+def _job(environ: Mapping[str, str]) -> str:
+    """What a job that is started anew has kept, and no other job has; "" if nothing would start it anew."""
+    if "TORCHELASTIC_ERROR_FILE" in environ:
+        # Below a folder that each torchrun makes for itself: attempt_<restarts>/<rank>/error.json.
+        folder = environ["TORCHELASTIC_ERROR_FILE"]
+        for _ in range(3):
+            folder = os.path.dirname(folder)
+        return f"torchrun {folder} on {socket.gethostname()}"
+    if "SLURM_JOB_ID" in environ:
+        return f"Slurm {environ['SLURM_JOB_ID']}.{environ.get('SLURM_STEP_ID', '')}"
+    return ""
 
 
 def _lock(file: IO[str]) -> bool:

@@ -1,7 +1,8 @@
 """Schedules in epochs, turned into Detectron2's iterations."""
 
+import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from detectron2.config import CfgNode
@@ -9,6 +10,8 @@ from detectron2.config import CfgNode
 from seesaw_d2.data.sampling import WITH_EPOCHS, epoch_length
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
     REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size that the new BASE_LR belongs to.
 
     Raises:
+        ConfigError: the steps do not come one after the other.
         DataError: there is nothing to train on.
     """
     num_images = images_per_epoch = None
@@ -93,6 +97,8 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
         records = task_of(cfg).load_training_records(cfg)
         num_images, images_per_epoch = len(records), epoch_length(cfg, records)
     schedule = resolve_schedule(cfg.SOLVER, num_images, images_per_epoch)
+    if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # the others read no steps
+        schedule = replace(schedule, steps=_steps_within(schedule))
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
     cfg.SOLVER.BASE_LR = schedule.base_lr
     if cfg.SOLVER.REFERENCE_BATCH_SIZE:
@@ -101,6 +107,28 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
     if pcb.START_EPOCH > 0:
         pcb.START_ITER = round(pcb.START_EPOCH * schedule.iterations_per_epoch)
     return schedule
+
+
+def _steps_within(schedule: Schedule) -> tuple[int, ...]:
+    """The steps before the end; Detectron2 leaves out those behind it, and stumbles over one at it.
+
+    Raises:
+        ConfigError: they do not increase, as iterations: in a short epoch two parts of it can be the same one.
+    """
+    steps = schedule.steps
+    if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):
+        key = "STEP_EPOCHS" if schedule.epochs > 0 else "STEPS"
+        raise ConfigError(
+            f"SOLVER.{key}: expected increasing iterations above 0, found {list(steps)}"
+            + (f" from {list(schedule.step_epochs)}" if schedule.epochs > 0 else "")
+        )
+    within = tuple(step for step in steps if step < schedule.max_iter)
+    if within != steps:
+        logger.warning(
+            f"SOLVER.STEPS: {', '.join(map(str, steps[len(within) :]))} left out, as the training ends after "
+            f"SOLVER.MAX_ITER {schedule.max_iter} iterations"
+        )
+    return within
 
 
 def check_schedule(cfg: CfgNode) -> None:

@@ -77,6 +77,8 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
+                if received:  # a process that was not among the ranks yet has got no signal
+                    raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
             _kill(ranks)

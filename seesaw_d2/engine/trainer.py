@@ -18,7 +18,7 @@ from seesaw_d2.engine.signals import STOP
 from seesaw_d2.engine.step import Step
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.training_state import TrainingState
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.evaluation.results import write_json
@@ -119,6 +119,12 @@ class Trainer(DefaultTrainer):
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
+        starts = comm.all_gather(self.start_iter)
+        if len(set(starts)) > 1:
+            raise ConfigError(
+                "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints "
+                f"from which they would go on with iterations {', '.join(map(str, starts))}"
+            )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
 

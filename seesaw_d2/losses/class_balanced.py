@@ -27,7 +27,7 @@ class ClassBalancedFocalLoss(FocalLoss):
     of labels, which are the foreground's, and with background "none" Σ_i v_i = C. Deviation: background, which it does
     not have, weighs 1, and so v is scaled to a mean of 1 over the training instances, Σ_i n_i v_i = Σ_i n_i: foreground
     and background then weigh against each other as without v. Scaled as in images, nearly all objects, which are those
-    of frequent categories, would weigh next to nothing beside background (0.03 on LVIS), and hardly be found.
+    of frequent categories, would weigh next to nothing beside background, and hardly be found.
 
     Args:
         num_classes: C >= 1.

@@ -17,12 +17,16 @@ _RESULTS = "lvis_instances_results.json"
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """Detectron2 writes tuples, and of a LazyConfig classes and functions, by tags of Python's: lists and text here."""
+    """Detectron2 writes tuples, and of a LazyConfig classes, functions and objects, by tags of Python's.
+
+    Here tuples are lists, and the others are text, their names; nothing of it is made or called.
+    """
 
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-_NamesAsText.add_multi_constructor(f"{_PYTHON}name:", lambda loader, name, node: name)
+for _tag in ("name:", "object:", "object/new:"):
+    _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
 
 
 @dataclass

@@ -7,6 +7,7 @@ the sizes and types that a file claims.
 
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,6 +18,7 @@ import numpy as np
 # Deeper than any file of weights: a few dictionaries around arrays.
 _MAX_DEPTH = 100
 _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
+_STORES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _Type:
@@ -45,7 +47,7 @@ class _Array:
 
 
 def _make_array(data: bytes | str, data_type: _Type, shape: Any, order: str) -> np.ndarray:
-    data = data.encode("latin1") if isinstance(data, str) else bytes(data)  # Python 2 has str
+    data = _bytes(data)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
         raise pickle.UnpicklingError(f"holds an array of shape {shape!r}")
     dtype = data_type.dtype
@@ -75,7 +77,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Not bytes(n), which takes n bytes of memory.
+    # Python 2 has text. Not bytes(n), which takes n bytes of memory.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
@@ -111,23 +113,36 @@ class _PlainUnpickler(pickle.Unpickler):
         path = f"{module}.{name}"
         if path not in self.known:
             raise pickle.UnpicklingError(f"holds {path}")
-        return self.known[path]
+        found = self.known[path]
+        # A pickle can set attributes, such as the defaults of a function: those of one that nobody else has.
+        return found if isinstance(found, type) else lambda *arguments: found(*arguments)
 
 
-def load_plain_pickle(
-    file: IO[bytes], encoding: str = "latin1", extra: Mapping[str, Any] = MappingProxyType({})
-) -> Any:
+def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """The content of a pickle of arrays and plain values.
 
     Args:
-        file: open for reading.
+        file: open for reading, one in which places can be sought; a pickle begins where it stands.
         extra: more names, "module.name", and the function that stands for each.
 
     Raises:
         pickle.UnpicklingError: it holds something else, as ``holds module.name``.
         Exception: whatever pickle raises of a torn file.
     """
+    start = file.tell()
+    _check_opcodes(file)
+    file.seek(start)
     return finish(_PlainUnpickler(file, extra).load())
+
+
+def _check_opcodes(file: IO[bytes]) -> None:
+    """Raise UnpicklingError for a few bytes that Python's unpickler takes gigabytes for: a memory cell far beyond.
+
+    Whoever writes a pickle numbers them from 0 on.
+    """
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in _STORES and isinstance(argument, int) and argument > number:
+            raise pickle.UnpicklingError(f"stores a value in memory cell {argument} after {number} operations")
 
 
 def finish(content: Any) -> Any:

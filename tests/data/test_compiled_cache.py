@@ -101,6 +101,20 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch):
     assert folders(cache) == []
 
 
+def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    synced, rename, fsync, left = set(), os.rename, os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino) or fsync(file))
+
+    def renamed(old, new):
+        left.extend(path.name for path in Path(old).iterdir() if path.stat().st_ino not in synced)
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    open_annotations(write(tmp_path, everything()))
+    assert len(synced) > 10
+    assert left == []
+
+
 def test_switched_off(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("SEESAW_D2_CACHE", "")
     path = write(tmp_path, everything())

@@ -88,6 +88,15 @@ def test_the_pointer_decides_where_it_is_whole(tmp_path):
     assert resume_file(str(run)).path.endswith("model_0000005.pth")
 
 
+def test_bad_checkpoints_without_a_pointer_are_no_beginning(tmp_path):
+    run = write_run(tmp_path / "run")
+    (run / "last_checkpoint").unlink()
+    for path in run.glob("model_*.pth"):
+        cut(path)
+    with pytest.raises(WeightsError, match=r"no checkpoint to resume from:\n.*model_0000003"):
+        resume_file(str(run))
+
+
 def test_weights_that_are_no_run(tmp_path):
     torch.save({"model": {}}, tmp_path / "model_final.pth")
     assert resume_file(str(tmp_path)) is None

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import torch.distributed as dist
 
 from seesaw_d2.engine import main
 from seesaw_d2.engine.processes import Group, launch
+from seesaw_d2.engine.run_lock import RunLock, begun_by_this_job
+from seesaw_d2.engine.signals import Stopped
 from seesaw_d2.engine.supervision import RankFailed
 from seesaw_d2.engine.world import World, find_world, first_host
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
@@ -127,6 +130,67 @@ def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, mon
         monkeypatch.setenv(name, value)
     assert main(["--config-file", str(config_file)]) == 2
     assert "multiple of the 16 processes" in capsys.readouterr().err
+
+
+def started_anew(monkeypatch, torchrun: Path) -> None:
+    """The environment of one process of a torchrun that has started it once more."""
+    one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    one["TORCHELASTIC_RESTART_COUNT"] = "1"
+    errors = torchrun / "attempt_1/0"
+    errors.mkdir(parents=True, exist_ok=True)
+    one["TORCHELASTIC_ERROR_FILE"] = str(errors / "error.json")
+    for name, value in {**TORCHRUN, **one}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("option", [[], ["--overwrite"]])
+def test_a_restart_resumes_the_run_of_its_job_and_no_other(config_file, tmp_path, capsys, monkeypatch, option):
+    command = ["--config-file", str(config_file), *option, "TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()"]
+    run = config_file.parent / "run"
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / "first")
+        assert main(command) == 0
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / "second")
+        assert main(command) == (0 if option else 2)
+        assert ("holds another run" in capsys.readouterr().err) != bool(option)
+    kept = run / "inference"  # which another run would replace
+    kept.mkdir()
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / ("second" if option else "first"))
+        assert main([*command, "SOLVER.MAX_ITER", "4"]) == 0
+    assert kept.exists()
+
+
+def test_a_requeued_step_knows_its_run(tmp_path, monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    assert not begun_by_this_job(str(tmp_path))
+    lock = RunLock(str(tmp_path))
+    lock.acquire()
+    lock.release()
+    assert begun_by_this_job(str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "12346")
+    assert not begun_by_this_job(str(tmp_path))
+    for name in SLURM:
+        monkeypatch.delenv(name)
+    assert not begun_by_this_job(str(tmp_path))
+
+
+def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
+    """At the first there is none that it could be passed on to."""
+    start, signals = BaseProcess.start, iter([signal.SIGTERM])
+
+    def signalled(self):
+        for signum in signals:
+            os.kill(os.getpid(), signum)
+        start(self)
+
+    monkeypatch.setattr(BaseProcess, "start", signalled)
+    with pytest.raises(Stopped) as stopped:
+        run_two(behave, tmp_path, "well")
+    assert stopped.value.code == 143
+    assert not list(tmp_path.glob("pid*"))
 
 
 def run_two(function, folder, *args, timeout=1.0):

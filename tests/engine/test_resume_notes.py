@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from detectron2.data import detection_utils
+from detectron2.utils import comm
 
 import seesaw_d2
 from seesaw_d2.data.streams import UniformStream
@@ -123,6 +124,15 @@ def test_a_metrics_file_of_another_run_is_left_alone(begun, run):
     (begun / "metrics.json").write_text('{"iteration": 0}\n')
     assert "not the file that the run wrote until its checkpoint" in run(begun, 3)
     assert metrics(begun)[0] == "{'iteration': 0}"
+
+
+def test_machines_that_do_not_share_the_folder(begun, config_file, monkeypatch, capsys):
+    """Another machine's processes find no checkpoint, and would begin with iteration 0."""
+    gather = comm.all_gather
+    monkeypatch.setattr(comm, "all_gather", lambda value: [value, 0] if type(value) is int else gather(value))
+    assert main(["--config-file", str(config_file), "--resume", *options(begun, "SOLVER.MAX_ITER", "3")]) == 2
+    assert "error: OUTPUT_DIR: --resume expects one folder" in (error := capsys.readouterr().err)
+    assert "iterations 2, 0" in error
 
 
 def test_image_classification(tmp_path):

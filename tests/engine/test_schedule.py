@@ -11,7 +11,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import epoch_length
 from seesaw_d2.engine import load_config, main
 from seesaw_d2.engine.checks import check_job
-from seesaw_d2.engine.schedule import check_schedule, resolve_schedule
+from seesaw_d2.engine.schedule import apply_schedule, check_schedule, resolve_schedule
 from seesaw_d2.errors import ConfigError
 
 LVIS_V1 = 100170
@@ -128,6 +128,39 @@ def test_the_learning_rate_falls_at_the_end_of_the_epoch():
     assert rates == [0.02] * 160 + [0.002] * 60 + [0.0002] * 20
 
 
+@pytest.mark.parametrize(("steps", "within"), [((2, 3), (2,)), ((3,), ()), ((2, 4, 9), (2,)), ((1, 2), (1, 2))])
+def test_steps_at_the_end_and_behind_it_are_left_out(steps, within, caplog):
+    cfg = load_config("", ["SOLVER.MAX_ITER", 3, "SOLVER.STEPS", steps])
+    schedule = apply_schedule(cfg)
+    assert schedule.steps == cfg.SOLVER.STEPS == within
+    build_lr_scheduler(cfg, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02))
+    left = ", ".join(map(str, steps[len(within) :]))
+    expected = [f"SOLVER.STEPS: {left} left out, as the training ends after SOLVER.MAX_ITER 3 iterations"]
+    assert [record.getMessage() for record in caplog.records] == (expected if left else [])
+
+
+def test_schedules_without_steps_do_not_look_at_them():
+    cfg = load_config("", ["SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "SOLVER.STEPS", (9, 3)])
+    assert apply_schedule(cfg).steps == (9, 3)
+
+
+@pytest.mark.parametrize("steps", [(3, 2), (2, 2), (0, 2), (-1,), ("two",)])
+def test_steps_that_do_not_follow_each_other_are_named(steps):
+    cfg = load_config("", ["SOLVER.STEPS", steps])
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: expected increasing iterations above 0, found \["):
+        apply_schedule(cfg)
+
+
+@pytest.mark.parametrize("epochs", [[0.1], [1.2, 1.4]])
+def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, epochs):
+    """24 images are 3 iterations of 8: a tenth of them is none, and two can be one."""
+    cfg = load_config(str(config_file), ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", epochs])
+    cfg.SOLVER.IMS_PER_BATCH = 8
+    register_datasets(cfg)
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEP_EPOCHS: expected increasing iterations above 0, .* from \["):
+        apply_schedule(cfg)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -158,6 +191,11 @@ def test_the_learning_rate_falls_at_the_end_of_the_epoch():
 def test_wrong_values(overrides, message):
     with pytest.raises(ConfigError, match=message):
         check_schedule(load_config("", [*TWO_TIMES, *overrides]))
+
+
+def test_a_training_without_an_iteration_is_refused(config_file, capsys):
+    assert main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "0"]) == 2
+    assert "error: SOLVER.MAX_ITER: expected at least 1, found 0" in capsys.readouterr().err
 
 
 def test_wrong_values_stop_the_command_line(config_file, capsys):

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import struct
 from collections import OrderedDict
 
 import numpy as np
@@ -46,6 +47,36 @@ def test_arrays_come_back_as_they_were(array, protocol, fortran):
         assert value.dtype == array.dtype.newbyteorder("=")
     assert found["number"] == scalar
     assert type(found["number"]) in (bool, int, float, complex)
+
+
+def text(value: bytes) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+def array_of(size: int, data: bytes) -> bytes:
+    """A pickle of ``size`` bytes as an array; ``data`` is what makes them."""
+    made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
+    number = b"J" + struct.pack("<i", size)
+    return b"\x80\x03" + made + b"(K\x01(" + number + b"tcnumpy\ndtype\n(" + text(b"u1") + b"tRI00\n" + data + b"tb."
+
+
+def test_an_array_takes_the_memory_of_its_bytes_alone():
+    assert load_plain_pickle(io.BytesIO(array_of(3, b"C\x03abc"))).tolist() == [97, 98, 99]
+    with pytest.raises(TypeError):  # bytes(3) are three zeros, and bytes(10**9) a gigabyte of them
+        load_plain_pickle(io.BytesIO(array_of(3, b"K\x03")))
+
+
+@pytest.mark.parametrize("store", [b"r" + struct.pack("<I", 10**6), b"p1000000\n", b"q\xff"])
+def test_memory_cells_are_counted_from_0(store):
+    """The unpickler has room for all cells up to the highest: eight bytes in a file would take 64 GB."""
+    with pytest.raises(pickle.UnpicklingError, match=r"memory cell (1000000|255) after 2 operations"):
+        load_plain_pickle(io.BytesIO(b"\x80\x02N" + store + b"."))
+
+
+def test_a_pickle_changes_nothing_for_the_next_one():
+    defaults = b"cbuiltins\nbytes\n(N}" + text(b"__defaults__") + b"(" + text(b"other") + b"tstb."
+    load_plain_pickle(io.BytesIO(b"\x80\x02" + defaults))
+    assert load_plain_pickle(io.BytesIO(pickle.dumps(b"", 2))) == b""  # a call of bytes()
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["archive", "before 1.6"])

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -138,14 +138,25 @@ def _write(folder: str, meta: dict[str, Any], tables: Tables) -> None:
     temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix="tmp-")
     try:
         for key, array in tables.items():
-            np.save(os.path.join(temporary, f"{key}.npy"), array, allow_pickle=False)
-        with open(os.path.join(temporary, _META), "w") as file:
-            json.dump(meta, file)
+            with _written(temporary, f"{key}.npy") as file:
+                np.save(file, array, allow_pickle=False)
+        with _written(temporary, _META) as file:
+            file.write(json.dumps(meta).encode())
         shutil.rmtree(folder, ignore_errors=True)  # what was there could not be used
         os.rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
+    """A new file that is on the disk at the end: after a crash of the machine the folder's new name could stand, and
+    pages of zeros below it, which have the right sizes."""
+    with open(os.path.join(folder, name), "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _load(folder: str, path: str) -> CompiledFile | None:
