@@ -1,6 +1,7 @@
 """Faster ways to train: the losses of 50 iterations stay what they are, but for each option's own rounding."""
 
 import json
+import logging
 import tempfile
 
 import pytest
@@ -204,7 +205,9 @@ def test_without_a_compiler(config_file, capsys, monkeypatch):
     assert not (config_file.parent / "run").exists()
 
 
-def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog):
+def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
+    caplog.set_level(logging.INFO, "seesaw_d2")
     cfg = load_config(str(config_file), [*PLAIN, *TINY, "DATALOADER.PIN_MEMORY", "True", "SOLVER.TF32", "all"])
     cfg.freeze()
     Trainer(cfg)
