@@ -16,6 +16,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/__init__.py").re
 
 DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
 TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME
+EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # tools/export.py --format onnx
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 
 
@@ -61,8 +62,8 @@ setup(
         "classification": DIGITS + TIMM,
         "digits": DIGITS,
         "timm": TIMM,
-        "export": ["onnx", "onnxscript", "onnxruntime"],
+        "export": EXPORT,
         "docs": DOCS,
-        "dev": ["pytest", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS],
+        "dev": ["pytest", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS, *EXPORT],
     },
 )

@@ -34,7 +34,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """As ``BaseMaskRCNNHead``: region features (R, D, M/2, M/2) -> losses in training, else instances."""
         for layer in list(self)[:-1]:
             x = layer(x)
-        logits = self.selected_logits(x, self._classes(instances, x.device))  # (R, 1, M, M)
+        logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
         if self.training:
             return {"loss_mask": mask_rcnn_loss(logits, instances, self.vis_period) * self.loss_weight}
         mask_rcnn_inference(logits, instances)
@@ -45,13 +45,14 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         logits = one_filter_each(x, self.predictor.weight.flatten(1)[class_index])
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
-    def _classes(self, instances, device):
-        """(R,) the filter of each region."""
+    def _classes(self, instances, x):
+        """(R,) the filter of each region of x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
-            return torch.zeros(sum(len(i) for i in instances), dtype=torch.int64, device=device)
-        field = "gt_classes" if self.training else "pred_classes"
-        classes = [i.get(field) for i in instances if len(i)]
-        return cat(classes, dim=0) if classes else torch.zeros(0, dtype=torch.int64, device=device)
+            return x.new_zeros(x.shape[0], dtype=torch.int64)
+        if not self.training:  # no question of how many there are: an exported model has no answer
+            return cat([i.pred_classes for i in instances], dim=0)
+        classes = [i.gt_classes for i in instances if len(i)]
+        return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)
 
 
 @ROI_MASK_HEAD_REGISTRY.register()

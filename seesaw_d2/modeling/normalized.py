@@ -144,7 +144,7 @@ class NormedConv2d(nn.Conv2d):
 
 def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
     """A 1 x 1 convolution with another filter for each region: (R, 1, H, W) for x (R, D, H, W), filters (R, D)."""
-    return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(len(x), 1, *x.shape[2:])
+    return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
 
 
 def _set_normalization(layer: nn.Module, temperature: float, power: float, eps: float) -> None:

@@ -1,0 +1,138 @@
+"""From a config and weights to a file that was compared with the model before it got its name."""
+
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.data import register_datasets
+from seesaw_d2.engine.checks import check_names, check_weights, resolve_device
+from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.engine.tasks import DETECTION, task_of
+from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.export.checks import check_exportable, check_options
+from seesaw_d2.export.graph import predict
+from seesaw_d2.export.metadata import describe
+from seesaw_d2.export.onnx import to_onnx
+from seesaw_d2.export.requirements import need
+from seesaw_d2.export.running import ExportedModel
+from seesaw_d2.export.torchscript import to_torchscript
+from seesaw_d2.export.verification import TOLERANCE, compare
+from seesaw_d2.utils.atomic import atomic_file
+
+SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
+# Autocast's sums are rounded in another order when PyTorch fuses layers.
+TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.05, "float16": 0.01}
+
+
+@dataclass
+class Exported:
+    """What was written, and how it compares with the model."""
+
+    path: str
+    size: int  # bytes
+    images: list[tuple[int, int]]  # height and width of each that was compared
+    detections: list[int]  # of the model in each of them
+    differences: dict[str, float]  # the largest of all images, by output
+    unknown_data: str  # why the classes have no names, or ""
+
+
+def export_model(
+    cfg: CfgNode,
+    output: str,
+    file_format: str,
+    *,
+    dtype: str = "float32",
+    picture: np.ndarray | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Export a trained model, compare the file's content with it, and write it.
+
+    Args:
+        cfg: not frozen, with MODEL.WEIGHTS.
+        output: the file, or a folder, which gets ``model.ts`` or ``model.onnx``.
+        file_format: "torchscript" or "onnx".
+        dtype: "float32", with TorchScript also "float16" or "bfloat16" (autocast's, which keeps the weights).
+        picture: (H, W, 3) uint8 BGR to compare on, best one with objects; None: noise. Part of it, which is another
+            size, and its negative upside down are compared too.
+        overwrite: replace a file that is there.
+
+    Raises:
+        SeesawError: something in the config, the weights or the output is wrong, the model has a part that cannot be
+            exported, or the file says something else than the model. Nothing is written then.
+    """
+    check_options(file_format, dtype)
+    if file_format == "onnx":
+        need("onnx", "onnxscript", "onnxruntime")
+        cfg.MODEL.DEVICE = "cpu"
+    path = _target(output, file_format, overwrite)
+    resolve_device(cfg)
+    check_names(cfg)
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError("MODEL.WEIGHTS: expected the model's weights, found none; add MODEL.WEIGHTS path")
+    check_weights(cfg, eval_only=True, resume=False)
+    unknown_data = _register(cfg)
+    model = build_predictor_model(cfg, check_exportable)
+    images = _images(cfg, picture)
+    expected = [_eager(model, image, dtype) for image in images]
+    metadata = json.dumps(describe(cfg, model, dtype))
+    content = _capture(model, images[0], file_format, metadata, dtype)
+    differences = compare(ExportedModel(content), images, expected, TOLERANCES[dtype])
+    with atomic_file(path, needed=len(content)) as file:
+        file.write(content)
+    return Exported(
+        path=path,
+        size=len(content),
+        images=[image.shape[1:] for image in images],
+        detections=[len(each.get("classes", ())) for each in expected],
+        differences=differences,
+        unknown_data=unknown_data,
+    )
+
+
+def _register(cfg: CfgNode) -> str:
+    """Registers the data sets, which give the names of classes; what is wrong with them if there are none."""
+    try:
+        register_datasets(cfg)
+    except SeesawError as error:
+        return str(error)
+    return ""
+
+
+def _target(output: str, file_format: str, overwrite: bool) -> str:
+    suffix = SUFFIXES[file_format]
+    path = output if output.endswith(suffix) else os.path.join(output, f"model{suffix}")
+    other = os.path.splitext(output)[1]
+    if path != output and other and not os.path.isdir(output):
+        raise ConfigError(
+            f"--output {output}: expected a folder or a name that ends in {suffix} for {file_format}, found {other}"
+        )
+    if os.path.lexists(path) and not overwrite:
+        raise ConfigError(f"--output {path}: expected the name of a new file; --overwrite replaces it")
+    return path
+
+
+def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
+    """The picture, part of it (mirrored for a classifier, whose images have one size), its negative; all (3, H, W)."""
+    if picture is None:
+        picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    image = prepare(cfg, picture)
+    height, width = image.shape[1:]
+    part = image[:, : height * 3 // 4, : width * 7 // 8] if task_of(cfg) is DETECTION else image[:, :, ::-1]
+    return [image, np.ascontiguousarray(part), np.ascontiguousarray(255 - image[:, ::-1])]
+
+
+def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
+    found = predict(model, torch.from_numpy(image).to(model.device), DTYPES[dtype])
+    return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def _capture(model: nn.Module, image: np.ndarray, file_format: str, metadata: str, dtype: str) -> bytes:
+    tensor = torch.from_numpy(image).to(model.device)
+    if file_format == "onnx":
+        return to_onnx(model, tensor, metadata)
+    return to_torchscript(model, tensor, metadata, DTYPES[dtype])

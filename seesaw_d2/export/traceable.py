@@ -1,0 +1,155 @@
+"""What a detector does between its layers, written so that it can be captured as a graph.
+
+Detectron2 chooses proposals and detections with Python's ``if`` and ``len`` on what it finds, which a graph cannot
+hold: the exporter of torch.onnx stops there, and a trace keeps the answers of the image that it was made from. Here the
+same is said with tensors alone, for one image: the same boxes, scores and order, whatever is found, nothing included.
+
+R regions, C categories, K = C or 1 boxes of a region (class-agnostic), L levels of the pyramid, A anchors of a level.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from detectron2.export.torchscript_patch import patch_builtin_len
+from detectron2.layers import Conv2d
+from detectron2.modeling.poolers import ROIPooler, assign_boxes_to_levels
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import Tensor
+from torchvision.ops import nms
+
+from seesaw_d2.export.nms import class_nms
+
+_INFERENCE_IN = (
+    "detectron2.modeling.roi_heads.fast_rcnn",
+    "detectron2.modeling.roi_heads.cascade_rcnn",
+    "seesaw_d2.modeling.cascade",
+)
+_LEN_IN = ("seesaw_d2.modeling.box_predictor",)
+
+
+@contextmanager
+def traceable() -> Iterator[None]:
+    """While it lasts, this module's functions stand in for Detectron2's, as in ``detectron2.export``'s own patches."""
+    replaced = {
+        "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
+        **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},
+    }
+    with ExitStack() as stack:
+        stack.enter_context(patch_builtin_len(_LEN_IN))
+        # A field as long as the others: what is compared there is known in a program that runs, not in a graph.
+        stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
+        for name, function in replaced.items():
+            stack.enter_context(mock.patch(name, function))
+        for owner, name, function in (
+            (ImageList, "from_tensors", staticmethod(pad_image)),
+            (ROIPooler, "forward", pool),
+            (Boxes, "__init__", hold),
+            (Boxes, "clip", clip),
+            (Conv2d, "forward", convolve),
+        ):
+            stack.enter_context(mock.patch.object(owner, name, function))
+        yield
+
+
+def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=None) -> ImageList:
+    """``ImageList.from_tensors`` of one image (3, H, W)."""
+    (image,) = tensors
+    height, width = image.shape[-2:]
+    square = (padding_constraints or {}).get("square_size", 0)
+    step = max(size_divisibility, 1)
+    bottom, right = ((square or (size + step - 1) // step * step) - size for size in (height, width))
+    padded = F.pad(image, (0, right, 0, bottom), value=pad_value)
+    return ImageList(padded.unsqueeze(0), [(height, width)])
+
+
+def select_proposals(
+    proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
+) -> list[Instances]:
+    """``find_top_rpn_proposals``: L times (1, A, 4), (1, A) -> one image's proposals."""
+    (size,) = image_sizes
+    boxes, scores = [], []
+    for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
+        count = _smaller(logits.shape[1], pre_nms_topk)
+        ordered, index = logits[0].sort(descending=True)  # of equal ones the first, as in Detectron2; topk takes any
+        level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
+        finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
+        found.clip(size)
+        usable = (finite & found.nonempty(min_box_size)).nonzero()[:, 0]
+        clipped, level_scores = found.tensor[usable], level_scores[usable]
+        best = nms(clipped, level_scores, nms_thresh)
+        boxes.append(clipped[best])
+        scores.append(level_scores[best])
+    ordered, index = torch.cat(scores).sort(descending=True, stable=True)
+    result = Instances(size)
+    result.proposal_boxes = Boxes(torch.cat(boxes)[index[:post_nms_topk]])
+    result.objectness_logits = ordered[:post_nms_topk]
+    return [result]
+
+
+def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
+    """``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> its detections, and their regions."""
+    (size,), (scores,), (boxes,) = image_shapes, scores, boxes
+    finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
+    scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
+    found = Boxes(boxes.reshape(-1, 4))
+    found.clip(size)
+    found_boxes = found.tensor.view(boxes.shape[0], -1, 4)
+    region, category = class_nms(found_boxes, scores, score_thresh, nms_thresh)
+    chosen, best = scores[region, category].sort(descending=True, stable=True)
+    if topk_per_image >= 0:
+        chosen, best = chosen[:topk_per_image], best[:topk_per_image]
+    region, category = region[best], category[best]
+    result = Instances(size)
+    result.pred_boxes = Boxes(found_boxes[region, category if boxes.shape[1] > 4 else torch.zeros_like(category)])
+    result.scores = chosen
+    result.pred_classes = category
+    return [result], [region]
+
+
+def hold(self: Boxes, tensor: Tensor) -> None:
+    """``Boxes.__init__`` of (R, 4), in float32 as there."""
+    self.tensor = tensor.to(torch.float32)
+
+
+def clip(self: Boxes, box_size) -> None:
+    """``Boxes.clip``; of a number that is none it makes none, and does not stop."""
+    height, width = box_size
+    x0, y0, x1, y1 = self.tensor.unbind(dim=1)
+    x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
+    y0, y1 = (y.clamp(min=0).clamp(max=height) for y in (y0, y1))
+    self.tensor = torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
+    """``ROIPooler.forward`` for one image: L maps (1, D, h, w) and R boxes -> (R, D, P, P)."""
+    boxes = box_lists[0].tensor
+    regions = F.pad(boxes, (1, 0))  # the image's index, 0, before the box
+    if len(self.level_poolers) == 1:
+        return self.level_poolers[0](x[0], regions)
+    limits = (self.min_level, self.max_level, self.canonical_box_size, self.canonical_level)
+    levels = assign_boxes_to_levels(box_lists, *limits)
+    pooled = x[0].new_zeros((boxes.shape[0], x[0].shape[1], *self.output_size))
+    for level, pooler in enumerate(self.level_poolers):
+        index = (levels == level).nonzero()[:, 0]
+        pooled = pooled.index_put((index,), pooler(x[level], regions[index]).to(pooled.dtype))
+    return pooled
+
+
+def convolve(self: Conv2d, x: Tensor) -> Tensor:
+    """``Conv2d.forward`` of Detectron2 without its question whether there is anything to train on."""
+    x = self._conv_forward(x, self.weight, self.bias)
+    x = x if self.norm is None else self.norm(x)
+    return x if self.activation is None else self.activation(x)
+
+
+def _any_length(_) -> int:
+    return 1
+
+
+def _smaller(size, limit: int):
+    """min(size, limit) of a size that belongs to the graph: a tensor in a trace, else a symbol."""
+    return size.clamp(max=limit) if isinstance(size, Tensor) else torch.sym_min(size, limit)

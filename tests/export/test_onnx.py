@@ -1,0 +1,73 @@
+"""onnxruntime's detections are the model's, to 1e-4."""
+
+import re
+
+import numpy as np
+import pytest
+
+from seesaw_d2.export import ExportedModel, export_model
+from seesaw_d2.export.verification import difference
+from tests.export.models import (
+    CLS_LOSS,
+    HEADS,
+    LOSSES,
+    classifier,
+    detector,
+    eager,
+    image,
+    model_of,
+    picture,
+    threshold_between,
+)
+from tests.export.test_torchscript import OTHERS
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package)
+FAST = "normed_mask"
+
+
+def check(cfg, folder):
+    written = export_model(cfg, str(folder), "onnx", picture=picture(96, 128, 1))
+    model, exported = model_of(cfg), ExportedModel(written.path, threads=1)
+    for shape in OTHERS:
+        expected, found = eager(model, image(*shape)), exported(image(*shape))
+        assert len(expected["scores"]) > 0
+        assert max(difference(expected, found).values()) <= 1e-4
+    return exported
+
+
+def test_a_detector(tmp_path):
+    """Seesaw's scores and normalized masks, on other images and sizes, one of them without detections."""
+    cfg = detector(tmp_path, *HEADS[FAST])
+    images = threshold_between(cfg, image(96, 128, 1), image(64, 96, 5))
+    written = export_model(cfg, str(tmp_path), "onnx", picture=images[0].transpose(1, 2, 0))
+    exported, model = ExportedModel(written.path, threads=1), model_of(cfg)
+    expected = eager(model, images[0])
+    assert len(expected["scores"]) > 0
+    assert max(difference(expected, exported(images[0])).values()) <= 1e-4
+    assert exported(images[1])["masks"].shape == (0, 28, 28)
+    for shape in OTHERS:
+        assert max(difference(eager(model, image(*shape)), exported(image(*shape))).values()) <= 1e-4
+    assert exported.metadata["classes"][0] == "category 0"
+    with open(written.path, "rb") as file:
+        assert not re.search(rb"site-packages|\.py\b", file.read())  # nothing of the machine that made it
+
+
+def test_image_classifier(tmp_path):
+    cfg = classifier(tmp_path)
+    written = export_model(cfg, str(tmp_path), "onnx", picture=picture(16, 20, 1))
+    array = np.ascontiguousarray(image(16, 16, 3)[:, :8, :8])
+    found = ExportedModel(written.path, threads=1)(array)["probabilities"]
+    np.testing.assert_allclose(found, eager(model_of(cfg), array)["probabilities"], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", [name for name in HEADS if name != FAST])
+def test_heads(head, tmp_path):
+    check(detector(tmp_path, *HEADS[head]), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses(loss, tmp_path):
+    check(detector(tmp_path, f"{CLS_LOSS}.NAME", loss), tmp_path)

@@ -1,0 +1,48 @@
+"""docs/deployment.md, word for word: its program prints the model's detections."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from seesaw_d2.engine.predictor import BatchPredictor
+from seesaw_d2.export import ExportedModel, export_model
+from seesaw_d2.export.checks import FORMATS
+from tests.export.models import detector, picture
+
+PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
+PROGRAM = next(block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "onnxruntime" in block)
+
+
+@pytest.mark.slow
+def test_the_program(tmp_path, monkeypatch, capsys):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    assert PROGRAM.count("\n") <= 16
+    cfg = detector(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("picture.png", picture(96, 128, 1))
+    written = export_model(cfg, "model.onnx", "onnx", picture=picture(96, 128, 1))
+    names = {}
+    exec(PROGRAM, names)
+    printed = [line.rsplit(" ", 5) for line in capsys.readouterr().out.splitlines()]
+    (expected,) = BatchPredictor(cfg)([picture(96, 128, 1)])
+    assert len(printed) == len(expected) == written.detections[0] > 0
+    for line, category, score, box in zip(
+        printed, expected.pred_classes, expected.scores, expected.pred_boxes.tensor, strict=True
+    ):
+        assert line[0] == f"category {category}"
+        assert float(line[1]) == pytest.approx(float(score), abs=1e-3)
+        assert np.abs(np.array(line[2:], dtype=float) - box.numpy()).max() <= 0.51
+    assert (names["pasted"] == expected.pred_masks[-1].numpy()).mean() > 0.98
+
+
+def test_what_the_page_names(tmp_path):
+    assert all(f"--format {name}" in PAGE for name in FORMATS)
+    path = export_model(detector(tmp_path), str(tmp_path), "torchscript", picture=picture(64, 64, 1)).path
+    metadata = ExportedModel(path).metadata
+    inside = {"version", "task", "input", "outputs", "seesaw_d2", "torch"}  # told in other words
+    assert all(f"`{name}`" in PAGE for name in set(metadata) - inside)
+    assert all(f"`{name}`" in PAGE for name in metadata["outputs"])

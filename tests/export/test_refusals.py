@@ -1,0 +1,145 @@
+"""What cannot be exported is named, and nothing is written."""
+
+import re
+
+import pytest
+import torch
+from detectron2.layers import ROIAlignRotated
+from export import main
+
+from seesaw_d2.engine.predictor import build_predictor_model
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.export import ExportedModel, exporting, requirements
+from seesaw_d2.export.checks import check_exportable
+from tests.export.models import detector, model_of, picture
+from tests.modeling.tiny import tiny_config
+
+
+def check_model(cfg):
+    """As far as an export comes before weights are loaded."""
+    cfg.MODEL.WEIGHTS = "not looked at"
+    with pytest.raises(ConfigError) as raised:
+        build_predictor_model(cfg, check_exportable)
+    return str(raised.value)
+
+
+RETINANET = ("MODEL.META_ARCHITECTURE", "RetinaNet", "MODEL.RETINANET.IN_FEATURES", "['p2', 'p3', 'p4']")
+RETINANET += ("MODEL.ANCHOR_GENERATOR.SIZES", "[[24], [40], [60]]")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (RETINANET, "MODEL.META_ARCHITECTURE: cannot be exported: expected GeneralizedRCNN .*, found RetinaNet"),
+        (("MODEL.META_ARCHITECTURE", "ProposalNetwork"), "MODEL.META_ARCHITECTURE: .*, found ProposalNetwork"),
+        (("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"), "PROPOSAL_GENERATOR.NAME: .*, found Precomputed"),
+        (("MODEL.KEYPOINT_ON", "True"), "MODEL.KEYPOINT_ON: cannot be exported: expected False, found True"),
+        (("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIPool"), "MODEL.ROI_MASK_HEAD.POOLER_TYPE: .*, found RoIPool"),
+        (("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIPool"), "MODEL.ROI_BOX_HEAD.POOLER_TYPE: .*, found RoIPool"),
+        (("TEST.AUG.ENABLED", "True"), "TEST.AUG.ENABLED: expected False, as a graph .*, found True"),
+    ],
+)
+def test_parts_of_a_model(overrides, message):
+    assert re.search(message, check_model(tiny_config(*overrides)))
+
+
+def test_rotated_boxes(tmp_path):
+    """Detectron2's rotated operators need its compiled code, so that a pooler stands in for a model with them."""
+    cfg = detector(tmp_path)
+    model = model_of(cfg)
+    model.roi_heads.box_pooler.level_poolers[0] = ROIAlignRotated((7, 7), 0.25, 0)
+    with pytest.raises(ConfigError, match=r"ROI_BOX_HEAD.POOLER_TYPE: .* found ROIAlignRotated"):
+        check_exportable(cfg, model)
+
+
+@pytest.fixture
+def arguments(config_file, tmp_path):
+    from detectron2.modeling import build_model
+
+    from seesaw_d2.engine import load_config
+
+    torch.save({"model": build_model(load_config(str(config_file))).state_dict()}, tmp_path / "model.pth")
+    return {
+        "--config-file": str(config_file),
+        "--format": "torchscript",
+        "--output": str(tmp_path / "out"),
+        "MODEL.WEIGHTS": str(tmp_path / "model.pth"),
+    }
+
+
+def words(arguments):
+    return [word for pair in arguments.items() if pair[1] is not None for word in pair]
+
+
+def test_the_command(arguments, glyphs, tmp_path, capsys):
+    sample = next((glyphs / "images/val").iterdir())
+    given = words({"--sample-image": str(sample), **arguments})
+    assert main(given) == 0
+    printed = capsys.readouterr().out
+    assert "model.ts: " in printed
+    assert "largest difference: boxes 0" in printed
+    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] != "category 0"  # the data set's names
+    before = (tmp_path / "out/model.ts").read_bytes()
+    assert main(given) == 2
+    assert "model.ts: expected the name of a new file" in capsys.readouterr().err
+    assert (tmp_path / "out/model.ts").read_bytes() == before
+    assert main(["--overwrite", *given]) == 0
+
+
+def test_data_is_not_needed(arguments, tmp_path, capsys):
+    given = {**arguments, "DATASETS.REGISTER": "[{'NAME': 'gone', 'JSON': 'gone.json', 'IMAGES': '.'}]"}
+    assert main(words({**given, "DATASETS.TRAIN": "('gone',)", "DATASETS.TEST": "('gone',)"})) == 0
+    assert "classes are numbered, as the data sets are not at hand: DATASETS.REGISTER[0]" in capsys.readouterr().out
+    assert ExportedModel(tmp_path / "out/model.ts").metadata["classes"][0] == "category 0"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--format": "caffe2"}, "--format: expected one of torchscript, onnx, found 'caffe2'"),
+        ({"--dtype": "int8"}, "--dtype: expected one of float32, float16, bfloat16, found 'int8'"),
+        ({"--dtype": "float16", "--format": "onnx"}, "--dtype: expected float32 with --format onnx, found float16"),
+        ({"--output": "model.pth"}, "--output model.pth: expected a folder or a name that ends in .ts"),
+        ({"--sample-image": "none.png"}, "none.png: cannot be read as a picture"),
+        ({"MODEL.WEIGHTS": None}, "MODEL.WEIGHTS: expected the model's weights, found none"),
+        ({"MODEL.WEIGHTS": "none.pth"}, "none.pth: no such file"),
+        ({"MODEL.ROI_HEADS.NUM_CLASSES": "9"}, "NUM_CLASSES"),
+        ({"MODEL.KEYPOINT_ON": "True"}, "MODEL.KEYPOINT_ON: cannot be exported"),
+    ],
+)
+def test_wrong_turns(arguments, tmp_path, capsys, change, message):
+    changed = {**{key: value for key, value in change.items() if key.startswith("--")}, **arguments, **change}
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words(changed)) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):
+    cfg = detector(tmp_path)
+    monkeypatch.setattr(exporting, "predict", lambda model, image, dtype: {"scores": torch.zeros(1)})
+    with pytest.raises(ValueError, match="the exported model is another one"):
+        exporting.export_model(cfg, str(tmp_path / "out"), "torchscript", picture=picture(64, 64, 1))
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_extra(arguments, tmp_path, monkeypatch, capsys):
+    """The lack of ONNX's packages is said before anything is computed; TorchScript needs none of them."""
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(exporting, "build_predictor_model", None)
+    assert main(words({**arguments, "--format": "onnx"})) == 2
+    assert "ONNX: expected the packages onnx, onnxscript, onnxruntime, found none; the" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    assert main(words(arguments)) == 0
+
+
+def test_files_that_are_no_exported_models(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    torch.jit.save(torch.jit.trace(torch.nn.Identity(), torch.zeros(1)), str(tmp_path / "a.ts"))
+    for name in ("a.ts", "none.ts"):
+        with pytest.raises(WeightsError, match=name):
+            ExportedModel(tmp_path / name)
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(WeightsError, match=r"a.onnx: expected a file that tools/export.py wrote"):
+        ExportedModel(tmp_path / "a.onnx")
