@@ -19,6 +19,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
+from measuring import peak_memory, synchronize
 
 from seesaw_d2.modeling import NormedMaskHead, SelectiveMaskHead
 
@@ -41,28 +42,6 @@ def step(kind, head, x, instances):
     head.train().zero_grad(set_to_none=True)
     with EventStorage():
         head(x, [instances])["loss_mask"].backward()
-
-
-def synchronize(device):
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def peak_memory(function, device):
-    """MB at the highest point, over the start."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        function()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
-    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        function()
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    total = highest = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        total += event.nbytes()
-        highest = max(highest, total)
-    return highest / 1e6
 
 
 def main():

@@ -21,6 +21,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_data(cfg)
     _add_evaluation(cfg)
     _add_solver(cfg)
+    _add_speed(cfg)
 
 
 def _add_box_head(cfg: CN) -> None:
@@ -207,6 +208,35 @@ def _add_solver(cfg: CN) -> None:
     # A metric as it is logged, such as "segm/APr" (with several DATASETS.TEST "NAME/segm/APr"): model_best.pth are the
     # weights with its highest value in the evaluations, of which TEST.EVAL_PERIOD says when. "": none.
     cfg.SOLVER.CHECKPOINT_BEST = ""
+
+
+def _add_speed(cfg: CN) -> None:
+    # docs/speed.md has what each of these changes, where it helps and what was measured.
+    # With SOLVER.AMP.ENABLED: what convolutions and matrix products are computed in. "float16": Detectron2's, with a
+    # gradient scaler, on GPUs alone. "bfloat16": float32's range, so that no scaler is needed, 8 bits of precision; on
+    # CPUs too.
+    cfg.SOLVER.AMP.DTYPE = "float16"
+    # What an NVIDIA GPU computes in TF32 (10 bits of precision) in place of float32. "convolutions": PyTorch's default;
+    # "all": matrix products too; "none". On a CPU nothing changes.
+    cfg.SOLVER.TF32 = "convolutions"
+    # How SGD updates its parameters. "auto": as PyTorch chooses (on a GPU "foreach", on a CPU "for-loop"). "for-loop":
+    # one after the other. "foreach": an operation for all at a time, the same numbers. "fused": one kernel for all.
+    cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "auto"
+    # 1, 2, 4, 5, 10 or 20: every how many iterations the host waits for losses and accuracies, and for whether they are
+    # finite. What is logged is the same. Above 1 the device alone decides whether a step is taken, which needs
+    # OPTIMIZER_IMPLEMENTATION "fused" and no float16.
+    cfg.SOLVER.METRICS_PERIOD = 1
+    # Keep images and features with their channels last in memory, which convolutions are often faster with.
+    cfg.MODEL.CHANNELS_LAST = False
+    # Names of parts of the model that torch.compile compiles, such as ["backbone"], which is the FPN too. It needs a
+    # compiler, and a minute or more at the start.
+    cfg.MODEL.COMPILE = []
+    # How the gradient of RoIAlign is computed on a CPU. "torchvision": by its own kernel. "products": by matrix
+    # products where feature maps have at most 64 x 64 positions, several times faster; another rounding.
+    cfg.MODEL.ROI_ALIGN_GRADIENT = "torchvision"
+    # With a GPU: load images into pinned memory and copy them to it while the batch before is trained on. On a CPU
+    # nothing changes.
+    cfg.DATALOADER.PIN_MEMORY = False
 
 
 def _add_evaluation(cfg: CN) -> None:

@@ -12,7 +12,8 @@ import torch
 from detectron2.utils import comm
 from torch.utils.data import Sampler
 
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import images_of_categories
+from seesaw_d2.data.outlines import object_columns
 from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.errors import DataError
 
@@ -40,16 +41,12 @@ class ClassAwareSampler(EpochStream, Sampler):
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
-        pairs = [
-            (category, index)
-            for index, record in enumerate(outline(records))
-            for category in {a["category_id"] for a in record.get("annotations", ()) if not a.get("iscrowd", 0)}
-        ]
-        if not pairs:
+        image, category, crowd = object_columns(records)
+        category, image = images_of_categories(image[~crowd], category[~crowd])
+        if not len(category):
             raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
-        category, image = np.array(sorted(pairs), dtype=np.int64).T
         _, start, count = np.unique(category, return_index=True, return_counts=True)
-        self._image = torch.from_numpy(image.copy())  # sorted by category
+        self._image = torch.from_numpy(image)  # sorted by category
         self._start, self._count = torch.from_numpy(start), torch.from_numpy(count)  # (K,) ranges in it
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
@@ -93,8 +94,19 @@ def build_train_loader(
         batch_size=cfg.SOLVER.IMS_PER_BATCH,
         groups=groups,
         digest=digest,
+        device=_prefetching_device(cfg),
         **{"num_workers": cfg.DATALOADER.NUM_WORKERS, **options},
     )
+
+
+def _prefetching_device(cfg: CfgNode) -> torch.device | None:
+    """This process's GPU if DATALOADER.PIN_MEMORY wants images there in advance."""
+    if not cfg.DATALOADER.PIN_MEMORY:
+        return None
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        warn_once(logger, "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes")
+        return None
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def aspect_groups(records: Records) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from seesaw_d2.data.columns import ObjectColumns, renumbered
+
 Records = Sequence[dict[str, Any]]
 
 
@@ -39,6 +41,19 @@ def join(parts: Sequence[Records]) -> Records:
     return Joined(parts)
 
 
+def object_columns(records: Records) -> ObjectColumns:
+    """Image (its position in ``records``), category and whether it is a crowd, of every object."""
+    if hasattr(records, "object_columns"):
+        return records.object_columns()
+    rows = [
+        (position, item["category_id"], bool(item.get("iscrowd", 0)))
+        for position, record in enumerate(records)
+        for item in record.get("annotations", ())
+    ]
+    image, category, crowd = np.array(rows, np.int64).reshape(-1, 3).T
+    return image, category, crowd.astype(bool)
+
+
 class Joined(Sequence):
     """Several sequences of records, one after the other.
 
@@ -65,6 +80,14 @@ class Joined(Sequence):
     def take(self, positions: np.ndarray) -> "Joined":
         """Some of the records, by their positions."""
         return Joined(self._parts, self._positions[positions])
+
+    def object_columns(self) -> ObjectColumns:
+        """See ``outlines.object_columns``."""
+        starts = [0, *self._ends[:-1].tolist()]
+        parts = [object_columns(part) for part in self._parts]
+        images = np.concatenate([image + start for (image, _, _), start in zip(parts, starts, strict=True)])
+        category, crowd = (np.concatenate([part[index] for part in parts]) for index in (1, 2))
+        return renumbered((images, category, crowd), self._positions, int(self._ends[-1]))
 
     def outline(self) -> list[dict[str, Any]]:
         """See ``CompiledRecords``."""

@@ -6,11 +6,11 @@ Shapes: C categories, I images.
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import images_of_categories
+from seesaw_d2.data.outlines import object_columns
 from seesaw_d2.data.streams import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
 
@@ -47,18 +47,25 @@ def category_repeat_factors(image_count: np.ndarray, num_images: int, threshold:
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
     """How often each image is drawn in an epoch on average: (I,) float32; r(I) = max of r(c) over its categories.
 
-    The factors are Detectron2's. "ceil" rounds each up, as MMDetection's ``ClassBalancedDataset`` does; Detectron2's
-    sampler has nothing left to round then. An image without annotations has 1, in its own place: releases of
-    the reference left it out, and so gave every image after it another one's factor (mmengine pull request 1048).
+    The factors are those of Detectron2's ``repeat_factors_from_category_frequency``, by arrays. "ceil" rounds each up,
+    as MMDetection's ``ClassBalancedDataset`` does; Detectron2's sampler has nothing left to round then. An image
+    without annotations has 1, in its own place: releases of the reference left it out, and so gave every image after it
+    another one's factor (mmengine pull request 1048).
 
     Args:
         records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
         threshold: t >= 0.
         rounding: "stochastic" or "ceil".
-        options: further ones of Detectron2's ``repeat_factors_from_category_frequency``.
+        options: of ``category_repeat_factors``.
     """
-    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(outline(records), threshold, **options)
-    return factors.ceil() if rounding == "ceil" else factors
+    image, category, _ = object_columns(records)
+    category, image = images_of_categories(image, category)
+    factors = np.ones(len(records))
+    if len(category):
+        by_category = category_repeat_factors(np.bincount(category), len(records), threshold, **options)
+        np.maximum.at(factors, image, by_category[category])
+    result = torch.from_numpy(factors).float()
+    return result.ceil() if rounding == "ceil" else result
 
 
 def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:

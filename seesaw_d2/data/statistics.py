@@ -13,8 +13,9 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.columns import images_of_categories
 from seesaw_d2.data.files import fingerprint, warn_once
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.outlines import object_columns, outline
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 
 logger = logging.getLogger(__name__)
@@ -54,21 +55,17 @@ class CategoryStatistics:
         Raises:
             DataError: a category index is not in [0, C).
         """
-        categories, images = [], []
-        for index, record in enumerate(outline(dicts)):
-            found = [item["category_id"] for item in record.get("annotations", ()) if not item.get("iscrowd", 0)]
-            categories += found
-            images += [index] * len(found)
-        category, image = np.array(categories, dtype=np.int64), np.array(images, dtype=np.int64)
+        image, category, crowd = object_columns(dicts)
+        image, category = image[~crowd], category[~crowd]
         if len(category) and not 0 <= category.min() <= category.max() < num_classes:
             found = category.max() if category.max() >= num_classes else category.min()
             raise DataError(f"category indices must lie in [0, {num_classes}), found {found}")
-        pairs = np.unique(image * num_classes + category)
+        with_category, _ = images_of_categories(image, category)
         return cls(
             names=tuple(names) if names is not None else tuple(map(str, range(num_classes))),
             num_images=len(dicts),
-            num_annotated_images=len(np.unique(image)),
-            image_count=_read_only(np.bincount(pairs % num_classes, minlength=num_classes)),
+            num_annotated_images=int(np.count_nonzero(np.bincount(image))),
+            image_count=_read_only(np.bincount(with_category, minlength=num_classes)),
             instance_count=_read_only(np.bincount(category, minlength=num_classes)),
         )
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.batches import BatchPlan
 from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.prefetch import ToDevice, prefetched
 from seesaw_d2.data.seeding import mixed_seed, seeded
 from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.errors import DataError
@@ -50,6 +51,8 @@ class TrainLoader:
         groups: (I,) integers: only images of the same group come together. None: any.
         num_workers: worker processes; 0 loads in this one.
         digest: what tells these records from others, see ``digest_of``.
+        device: a GPU that images are copied to while the batch before is trained on, from pinned memory; None: they
+            stay in the CPU's.
         options: further ones of PyTorch's ``DataLoader``.
     """
 
@@ -63,12 +66,15 @@ class TrainLoader:
         groups: np.ndarray | None = None,
         num_workers: int = 0,
         digest: str = "",
+        device: torch.device | None = None,
         **options: Any,
     ):
         self.records, self.mapper, self.sampler = records, mapper, sampler
         self.batch_size, self.groups = batch_size, groups
         self._options = {"collate_fn": trivial_batch_collator, **options, "num_workers": num_workers}
-        self.digest = digest
+        if device is not None:
+            self._options["pin_memory"] = True
+        self.digest, self._device = digest, device
         # Images in the batches that were given, those of all processes.
         self.num_images = 0
 
@@ -87,6 +93,8 @@ class TrainLoader:
             generator=torch.Generator(),
             **self._options,
         )
+        if self._device is not None:
+            loader = prefetched(loader, ToDevice(self._device))
         for batch in loader:
             self.num_images += self.batch_size
             yield batch

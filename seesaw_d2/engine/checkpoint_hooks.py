@@ -42,6 +42,8 @@ class CheckpointHook(HookBase):
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
         stops = any_process(STOP.signum is not None)
+        if stops or last or (iteration + 1) % self._period == 0:
+            self.trainer.settle()  # a step that ends the run is not saved as one that was taken
         if (iteration + 1) % self._period == 0 or (stops and not last):
             self._save(checkpoint_name(iteration), iteration)
         if last:

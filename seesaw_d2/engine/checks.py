@@ -11,6 +11,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import validate_sampling
+from seesaw_d2.engine.acceleration import check_acceleration, check_compilation
 from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.monitoring import check_monitoring
@@ -51,6 +52,7 @@ def check_job(
     resolve_device(cfg)
     check_names(cfg)
     check_solver(cfg, world_size)
+    check_acceleration(cfg)
     if main_machine:
         # An evaluation adds to the folder of its run.
         check_output_folder(
@@ -79,8 +81,11 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
             f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
             "add MODEL.DEVICE cpu to train on the CPU"
         )
-    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
-        raise ConfigError("SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), found True")
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
+        raise ConfigError(
+            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16; found "
+            f"True with {cfg.SOLVER.AMP.DTYPE}"
+        )
     if world and world.size > 1:
         _check_processes(cfg, world)
 
@@ -178,6 +183,7 @@ def rehearse(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     on_cpu.MODEL.DEVICE = "cpu"
     model = build_model(on_cpu)
     task_of(cfg).check_model(cfg, model)
+    check_compilation(cfg, model)
     freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
     continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
     left_out = () if eval_only else cfg.MODEL.WEIGHTS_EXCEPT

@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data import register_datasets
+from seesaw_d2.engine.acceleration import accelerate
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.checks import check_job
 from seesaw_d2.engine.logs import log_to_console, own_logs, set_up_run
@@ -102,7 +103,7 @@ def evaluate(cfg: CfgNode, args):
     log_to_console()
     logging.getLogger(__name__).info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    model = build_model(cfg)
+    model = accelerate(build_model(cfg), cfg)
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)

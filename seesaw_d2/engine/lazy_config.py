@@ -32,6 +32,7 @@ _NAMES = {
     "MODEL.DEVICE": "train.device",
     "MODEL.WEIGHTS": "train.init_checkpoint",
     "OUTPUT_DIR": "train.output_dir",
+    ", or SOLVER.AMP.DTYPE bfloat16": "",
     "SOLVER.AMP.ENABLED": "train.amp.enabled",
     "SOLVER.BASE_LR": "optimizer.lr",
     "SOLVER.CHECKPOINT_KEEP": "train.checkpointer.max_to_keep",

@@ -2,49 +2,86 @@
 
 import logging
 import os
-import random
 import time
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.engine import SimpleTrainer
+from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
 from torch import Tensor, nn
 
+from seesaw_d2.engine.measured import (
+    Measured,
+    describe_reports,
+    generator_states,
+    gradient_norms,
+    images_of,
+    measured_values,
+    report_of,
+    store_measured,
+)
 from seesaw_d2.engine.signals import signals_blocked
-from seesaw_d2.errors import NonFiniteError
+from seesaw_d2.errors import ConfigError, NonFiniteError
 from seesaw_d2.utils.checkpoints import write_checkpoint
-from seesaw_d2.utils.distributed import any_process
+from seesaw_d2.utils.scalars import kept_scalars
 
 logger = logging.getLogger(__name__)
-
-_IMAGES_SHOWN = 8
 
 
 class Step(SimpleTrainer):
     """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main) in one, with a check before the update.
 
-    Where a loss of any process, or without AMP a gradient, is nan or infinite, no process takes the step: parameters,
-    optimizer and buffers (class counts, batch normalization) are what they were before. The training goes on with the
-    next batch, at most ``max_skipped`` times in a run; then it ends, and the state before the step is in a file.
-    With AMP gradients that overflow are usual, and its scaler's business.
+    Where a loss of any process, or without float16's scaler a gradient, is nan or infinite, no process takes the
+    step: parameters, optimizer and buffers (class counts, batch normalization) are what they were before. The training
+    goes on with the next batch, at most ``max_skipped`` times in a run; then it ends, and the state before the step is
+    in a file. With float16 gradients that overflow are usual, and its scaler's business.
+
+    With ``metrics_period`` > 1 the host does not wait for the check: whether a step is taken is decided on the device,
+    by the optimizer's own kernel, and the host is told in the last iteration of each period, and by ``settle``. From a
+    step that ends the run on none is taken, so the state is the same as if it had been told at once. What is logged is
+    the same too, and stands under the iteration that it is of.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
         folder: for the file ``nonfinite_iter<k>.pth``.
         max_skipped: >= 0.
-        amp: train in mixed precision, on a GPU.
+        amp: torch.float16 or torch.bfloat16: mixed precision, with bfloat16 on a CPU too; None: none.
+        metrics_period: >= 1.
+
+    Raises:
+        ConfigError: ``metrics_period`` > 1 with float16, or an optimizer that is not fused.
     """
 
-    def __init__(self, model, data_loader, optimizer, *, folder: str, max_skipped: int = 0, amp: bool = False):
+    def __init__(
+        self,
+        model,
+        data_loader,
+        optimizer,
+        *,
+        folder: str,
+        max_skipped: int = 0,
+        amp: torch.dtype | None = None,
+        metrics_period: int = 1,
+    ):
         with signals_blocked():  # v0.6 starts the loader's workers here
             super().__init__(model, data_loader, optimizer)
-        self.grad_scaler = torch.amp.GradScaler("cuda") if amp else None
+        self.amp, self.metrics_period = amp, metrics_period
+        self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
+        if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
+            raise ConfigError(
+                "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no float16; "
+                f"expected 1, found {metrics_period}"
+            )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
-        self._buffers = [buffer for buffer in model.buffers() if buffer.numel()]
+        self._named = list(getattr(model, "module", model).named_parameters())
+        self._device = next((each.device for _, each in self._named), torch.device("cpu"))
+        self._buffers = _changing_buffers(model)
         self._before = [buffer.clone() for buffer in self._buffers]
+        self._pending: list[Measured] = []
+        # On the device, where the host is told later: steps that were not finite so far. None: not begun.
+        self._refused: Tensor | None = None
         self._started = False
 
     def run_step(self) -> None:
@@ -53,22 +90,49 @@ class Step(SimpleTrainer):
             data = next(self._data_loader_iter)
         self._started = True
         data_time = time.perf_counter() - start
-        generators = _generators()
+        generators = generator_states()
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
-        losses = self._backward(data)
-        if any_process(not self._finite(losses)):
-            self._refuse(data, losses, generators)
-            return
-        self._write_metrics(losses, data_time)
+        with kept_scalars(self.metrics_period > 1) as scalars:
+            losses = self._backward(data)
+        own = torch.stack([loss.detach().double() for loss in losses.values()])
+        norms = None
+        finite = own.isfinite().all()
         if self.grad_scaler is None:
-            self.optimizer.step()
-        else:
-            self.grad_scaler.step(self.optimizer)
-            self.grad_scaler.update()
+            norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
+            finite = finite & norms.isfinite().all()
+        values = measured_values(own, finite, data_time)
+        self._pending.append(
+            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars)
+        )
+        if self.metrics_period > 1:
+            self._update_unless(values[0] > 0)
+            if (self.iter + 1) % self.metrics_period == 0:
+                self.settle()
+        elif self.settle():
+            self._update()
+
+    def settle(self) -> bool:
+        """Wait for the iterations that the host was not told of yet, and log them. All processes call it.
+
+        Returns:
+            whether the last one is finite.
+
+        Raises:
+            NonFiniteError: one more than ``max_skipped`` were not.
+        """
+        pending, self._pending = self._pending, []
+        # One transfer from the device.
+        rows = torch.stack([measured.values for measured in pending]).tolist() if pending else []
+        for measured, values in zip(pending, rows, strict=True):
+            if values[0] > 0:
+                self._refuse(measured)
+            else:
+                store_measured(measured, values)
+        return not (rows and rows[-1][0] > 0)
 
     def _backward(self, data: list[dict[str, Any]]) -> dict[str, Tensor]:
-        with nullcontext() if self.grad_scaler is None else torch.autocast("cuda"):
+        with nullcontext() if self.amp is None else self._autocast():
             losses = self.model(data)
             if isinstance(losses, Tensor):  # a meta-architecture of one's own
                 losses = {"total_loss": losses}
@@ -77,83 +141,91 @@ class Step(SimpleTrainer):
         (total if self.grad_scaler is None else self.grad_scaler.scale(total)).backward()
         return losses
 
-    def _finite(self, losses: dict[str, Tensor]) -> bool:
-        finite = torch.stack([loss.detach().float() for loss in losses.values()]).isfinite().all()
-        if self.grad_scaler is None:
-            finite = finite & _largest_gradient(self.model).isfinite()
-        return bool(finite)
+    def _autocast(self) -> torch.autocast:
+        kind = "cuda" if self.amp == torch.float16 else self._device.type
+        return torch.autocast(kind, dtype=self.amp)
 
-    def _refuse(self, data, losses: dict[str, Tensor], generators: dict[str, Any]) -> None:
+    def _with_gradients(self) -> list[tuple[str, nn.Parameter]]:
+        return [(name, each) for name, each in self._named if each.grad is not None]
+
+    def _update(self) -> None:
+        if self.grad_scaler is None:
+            self.optimizer.step()
+        else:
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+
+    def _update_unless(self, bad: Tensor) -> None:
+        """The update, or what undoes the iteration, as the device finds: the host knows of neither."""
+        if self._refused is None:
+            self._refused = torch.full((), self.skipped, device=bad.device)
+            _begin_momentum(self.optimizer)
+        self._refused = self._refused + bad
+        refused = bad | (self._refused > self.max_skipped)
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            buffer.copy_(torch.where(refused, before, buffer))
+        self.optimizer.found_inf = refused.float()
+        self.optimizer.step()
+
+    def _refuse(self, measured: Measured) -> None:
         """Undo what the step has changed; skip it, or save and raise NonFiniteError. All processes come here."""
-        bad = [name for name, each in self._parameters() if each.grad is not None and not each.grad.isfinite().all()]
-        if self._buffers:
-            torch._foreach_copy_(self._buffers, self._before)
-        self.optimizer.zero_grad()
-        report = {
-            "images": [{key: item[key] for key in ("file_name", "image_id") if key in item} for item in data],
-            "losses": {name: loss.item() for name, loss in losses.items()},
-            "gradients": bad,
-            "generators": generators,
-        }
+        report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
+        if self.metrics_period == 1:
+            if self._buffers:
+                torch._foreach_copy_(self._buffers, self._before)
+            self.optimizer.zero_grad()
         reports = comm.all_gather(report)
         self.skipped += 1
-        message = f"iteration {self.iter}: {_describe(reports)}"
+        message = f"iteration {measured.iteration}: {describe_reports(reports)}"
         if self.skipped <= self.max_skipped:
             logger.warning(
                 f"{message}\nSkipped: {self.skipped} of at most {self.max_skipped} (SOLVER.MAX_SKIPPED_STEPS)"
             )
             return
-        path = os.path.join(self.folder, f"nonfinite_iter{self.iter}.pth")
+        path = os.path.join(self.folder, f"nonfinite_iter{measured.iteration}.pth")
         if comm.is_main_process():
-            model = getattr(self.model, "module", self.model).state_dict()
-            state = {"model": model, "optimizer": self.optimizer.state_dict(), "iteration": self.iter, "ranks": reports}
+            model, optimizer = getattr(self.model, "module", self.model).state_dict(), self.optimizer.state_dict()
+            state = {"model": model, "optimizer": optimizer, "iteration": measured.iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(
             f"{message}\nThe state before this step is in {path}. To go on, --resume with a lower SOLVER.BASE_LR, with "
             "SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
         )
 
-    def _parameters(self) -> list[tuple[str, nn.Parameter]]:
-        return list(getattr(self.model, "module", self.model).named_parameters())
-
     def state_dict(self) -> dict[str, Any]:
         state = {**super().state_dict(), "skipped_steps": self.skipped}
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        # PyTorch takes the checkpoint's implementation of the update as well; it is this run's config that says it.
+        kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
+        for group, own in zip(self._groups(), kept, strict=True):
+            group.update(own)
         self.skipped = state.get("skipped_steps", 0)
         if self.grad_scaler is not None and "grad_scaler" in state:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
 
-
-def _largest_gradient(model: nn.Module) -> Tensor:
-    """The largest absolute value in any gradient; nan if one is nan."""
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    if not gradients:
-        return torch.zeros(())
-    return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))]).amax()
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
 
 
-def _generators() -> dict[str, Any]:
-    """States of the random number generators, as plain values and tensors."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the one that augmentations use)
-    return {
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+def _changing_buffers(model: nn.Module) -> list[Tensor]:
+    """Those that a step can change; fixed batch normalization has hundreds that it cannot."""
+    fixed = {
+        id(buffer)
+        for module in model.modules()
+        if isinstance(module, FrozenBatchNorm2d)
+        for buffer in module.buffers(recurse=False)
     }
+    return [buffer for buffer in model.buffers() if buffer.numel() and id(buffer) not in fixed]
 
 
-def _describe(reports: list[dict[str, Any]]) -> str:
-    lines = ["a loss or a gradient is not finite"]
-    for rank, report in enumerate(reports):
-        losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
-        names = report["gradients"]
-        gradients = f"; gradients not finite: {', '.join(names[:3])}, {len(names)} in all" if names else ""
-        images = [" id ".join(map(str, item.values())) for item in report["images"]]
-        more = f" and {len(images) - _IMAGES_SHOWN} more" if len(images) > _IMAGES_SHOWN else ""
-        where = f"rank {rank}: " if len(reports) > 1 else ""
-        lines.append(f"  {where}{losses}{gradients}; images {', '.join(images[:_IMAGES_SHOWN])}{more}")
-    return "\n".join(lines)
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """SGD's momentum as zeros: PyTorch begins with the first gradient, which is the same unless that step is left out,
+    and its kernel would then go on from what memory holds."""
+    for group in optimizer.param_groups:
+        if group.get("momentum", 0) and not group.get("dampening", 0):
+            for each in group["params"]:
+                if optimizer.state[each].get("momentum_buffer") is None:
+                    optimizer.state[each]["momentum_buffer"] = torch.zeros_like(each)

@@ -10,6 +10,7 @@ from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from seesaw_d2.engine.acceleration import accelerate, amp_dtype, set_implementation
 from seesaw_d2.engine.checkpoint_hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.monitoring import extra_writers, monitoring_hooks
@@ -44,7 +45,8 @@ class Trainer(DefaultTrainer):
             optimizer,
             folder=cfg.OUTPUT_DIR,
             max_skipped=cfg.SOLVER.MAX_SKIPPED_STEPS,
-            amp=cfg.SOLVER.AMP.ENABLED,
+            amp=amp_dtype(cfg),
+            metrics_period=cfg.SOLVER.METRICS_PERIOD,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = SeesawCheckpointer(
@@ -59,7 +61,11 @@ class Trainer(DefaultTrainer):
         if cfg.MODEL.FREEZE.NAMES:
             trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
             logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
-        return model
+        return accelerate(model, cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        return set_implementation(super().build_optimizer(cfg, model), cfg)
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -106,6 +112,10 @@ class Trainer(DefaultTrainer):
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
         self._training_state = TrainingState(self.cfg, self._trainer.data_loader, getattr(self, "_writers", []))
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
+
+    def settle(self):
+        """Wait for what the host was not told yet of the iterations so far. All processes call it."""
+        self._trainer.settle()
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)

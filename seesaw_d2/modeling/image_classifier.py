@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
 from seesaw_d2.modeling.metrics import group_tensor
+from seesaw_d2.utils.scalars import put_scalars
 
 GROUP_NAMES = ("few", "medium", "many")  # of frequency groups 0, 1, 2
 
@@ -124,8 +124,5 @@ class ImageClassifier(nn.Module):
             for index, name in enumerate(GROUP_NAMES):
                 inside = self.groups[labels] == index
                 metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
-        values = torch.stack(list(metrics.values())).tolist()  # one transfer from the device
-        storage = get_event_storage()
-        for name, value in zip(metrics, values, strict=True):
-            if value == value:  # nan: no such image in the batch
-                storage.put_scalar(f"classifier/{name}", value)
+        # nan: no such image in the batch
+        put_scalars([f"classifier/{name}" for name in metrics], torch.stack(list(metrics.values())))

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from detectron2.utils.events import get_event_storage
 from torch import Tensor
+
+from seesaw_d2.utils.scalars import put_scalars
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,4 @@ def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | N
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)
-    storage = get_event_storage()
-    values = torch.stack(list(metrics.values())).tolist()  # one transfer from the device
-    for name, value in zip(metrics, values, strict=True):
-        if value == value:
-            storage.put_scalar(f"{prefix}/{name}", value)
+    put_scalars([f"{prefix}/{name}" for name in metrics], torch.stack(list(metrics.values())))

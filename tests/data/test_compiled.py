@@ -15,7 +15,7 @@ from seesaw_d2.data import (
 )
 from seesaw_d2.data.compiled import CompiledRecords, open_annotations, parts, store
 from seesaw_d2.data.files import collected_warnings
-from seesaw_d2.data.outlines import Joined, join, outline, take
+from seesaw_d2.data.outlines import Joined, join, object_columns, outline, take
 from seesaw_d2.data.sampling import image_repeat_factors
 from seesaw_d2.engine import main
 from seesaw_d2.errors import DataError
@@ -130,6 +130,13 @@ def test_what_goes_through_all_records_finds_the_same(tmp_path):
     np.testing.assert_array_equal(counts[0].instance_count, counts[1].instance_count)
     np.testing.assert_array_equal(counts[0].image_count, counts[1].image_count)
     torch.testing.assert_close(image_repeat_factors(compiled, 2.0), image_repeat_factors(listed, 2.0))
+    parts = [Joined([records, records], np.array([1, 2, len(records) + 1])) for records in (listed, compiled)]
+    for many in ((listed, compiled), parts, [take(records, [0, 2]) for records in (listed, compiled)]):
+        for mine, theirs in zip(*map(object_columns, many), strict=True):
+            assert len(mine)
+            np.testing.assert_array_equal(mine, theirs)
+    by_hand = [(0, a["category_id"]) for a in parts[0][0]["annotations"]]
+    assert list(zip(*(c.tolist() for c in object_columns(parts[1])[:2]), strict=True))[: len(by_hand)] == by_hand
     streams = [ClassAwareSampler(records, seed=1).epoch(0) for records in (listed, compiled)]
     assert torch.equal(*streams)
 

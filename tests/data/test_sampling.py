@@ -49,6 +49,14 @@ def test_factors_of_lvis_category_by_category():
     assert found == pytest.approx(formula(len(records)), rel=1e-6)
 
 
+def test_factors_are_detectron2s_bit_for_bit(lvis):
+    theirs = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(lvis, THRESHOLD)
+    assert torch.equal(image_repeat_factors(lvis, THRESHOLD), theirs)
+    assert theirs.max() > 1
+    nothing = [{"annotations": []}] * 2
+    assert torch.equal(image_repeat_factors(nothing, THRESHOLD), torch.ones(2))
+
+
 def test_factors_of_images(lvis):
     """Detectron2's factor of an image is the largest of its categories'."""
     counts = analyze_sampling(lvis, 1203, repeat_threshold=THRESHOLD).statistics

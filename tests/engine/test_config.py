@@ -95,6 +95,14 @@ def test_the_list_of_keys():
             "TEST.LVIS_ENGINE",
             "TEST.LVIS_METRICS",
             "MODEL.WEIGHTS_EXCEPT",
+            "DATALOADER.PIN_MEMORY",
+            "MODEL.CHANNELS_LAST",
+            "MODEL.COMPILE",
+            "MODEL.ROI_ALIGN_GRADIENT",
+            "SOLVER.AMP.DTYPE",
+            "SOLVER.METRICS_PERIOD",
+            "SOLVER.OPTIMIZER_IMPLEMENTATION",
+            "SOLVER.TF32",
             "SOLVER.CHECKPOINT_BEST",
             "SOLVER.CHECKPOINT_KEEP",
             "SOLVER.COLLECTIVE_TIMEOUT",
@@ -149,7 +157,7 @@ def test_each_key_is_read(config_file, monkeypatch):
                 node = node[part]
             paths[id(node)] = key + "."
         check_job(cfg, eval_only=False, resume=False, overwrite=False)
-        build_model(cfg)
+        Trainer.build_model(cfg)
         Trainer.build_train_loader(cfg)
     assert set(added_keys()) <= read
 

@@ -22,10 +22,15 @@ def spoil(monkeypatch, iterations, where):
     monkeypatch.setattr(SeesawLoss, "compute", spoilt)
 
 
+# The host asks in every iteration, or is told later.
+TOLD = {"at once": [], "late": ["SOLVER.OPTIMIZER_IMPLEMENTATION", "fused", "SOLVER.METRICS_PERIOD", "20"]}
+
+
+@pytest.mark.parametrize("told", TOLD)
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, capsys, monkeypatch, where):
+def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, capsys, monkeypatch, where, told):
     spoil(monkeypatch, {1}, where)
-    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.CHECKPOINT_PERIOD", "1"]
+    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.CHECKPOINT_PERIOD", "1", *TOLD[told]]
     assert main(command) == 2
     error = capsys.readouterr().err
     folder = config_file.parent / "run"
@@ -48,9 +53,10 @@ def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, caps
     assert {"python", "numpy", "torch"} <= report["generators"].keys()
 
 
-def test_steps_that_are_skipped_change_nothing(config_file, monkeypatch):
+@pytest.mark.parametrize("told", TOLD)
+def test_steps_that_are_skipped_change_nothing(config_file, monkeypatch, told):
     """Three steps of which the last two are skipped end where one step does, but for the iteration."""
-    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "2"]
+    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "2", *TOLD[told]]
     first = config_file.parent / "first"
     assert main([*command, "OUTPUT_DIR", str(first), "SOLVER.MAX_ITER", "1"]) == 0
     spoil(monkeypatch, {1, 2}, "loss")
@@ -62,8 +68,9 @@ def test_steps_that_are_skipped_change_nothing(config_file, monkeypatch):
     assert "Skipped: 2 of at most 2" in (folder / "log.txt").read_text()
 
 
-def test_skipped_steps_are_counted_over_a_resume(config_file, monkeypatch, capsys):
-    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "1"]
+@pytest.mark.parametrize("told", TOLD)
+def test_skipped_steps_are_counted_over_a_resume(config_file, monkeypatch, capsys, told):
+    command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "1", *TOLD[told]]
     spoil(monkeypatch, {0, 2}, "gradient")
     assert main([*command, "SOLVER.MAX_ITER", "2"]) == 0
     assert main([*command[:2], "--resume", *command[2:]]) == 2

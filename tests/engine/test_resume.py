@@ -55,6 +55,10 @@ def test_interrupted_twice(run, tmp_path, workers):
 
 # Everything else that has a state of its own, by what the config says.
 STATES = {
+    "faster": [
+        *("MODEL.CHANNELS_LAST", "True", "SOLVER.OPTIMIZER_IMPLEMENTATION", "fused"),
+        *("SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"),
+    ],
     "uniform": ["DATALOADER.SAMPLER_TRAIN", "TrainingSampler", "DATALOADER.ASPECT_RATIO_GROUPING", "False"],
     "progressive": ["DATALOADER.SAMPLER_TRAIN", "ProgressivelyBalancedSampler"],
     "precise bn": ["TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2", "TEST.EVAL_PERIOD", "2"],

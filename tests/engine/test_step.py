@@ -1,5 +1,7 @@
 """Step: what Detectron2's trainers do, and mixed precision's path."""
 
+import functools
+
 import pytest
 import torch
 from detectron2.engine import SimpleTrainer
@@ -7,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from seesaw_d2.engine.step import Step
-from seesaw_d2.errors import NonFiniteError
+from seesaw_d2.errors import ConfigError, NonFiniteError
 
 
 class Model(nn.Module):
@@ -46,14 +48,16 @@ def train(kind, data, as_dict=True, **options):
 
 @pytest.mark.parametrize("as_dict", [True, False])
 # Without a GPU the scaler and autocast are switched off, which leaves what is computed.
-@pytest.mark.parametrize("amp", [False, pytest.param(True, marks=pytest.mark.filterwarnings("ignore::UserWarning"))])
+@pytest.mark.parametrize(
+    "amp", [None, pytest.param(torch.float16, marks=pytest.mark.filterwarnings("ignore::UserWarning"))]
+)
 def test_the_steps_are_detectron2s(tmp_path, as_dict, amp):
     theirs, logged = train(SimpleTrainer, batches(), as_dict)
     ours, ours_logged = train(Step, batches(), as_dict, folder=str(tmp_path), amp=amp)
     torch.testing.assert_close(ours.model.state_dict(), theirs.model.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(ours.optimizer.state_dict(), theirs.optimizer.state_dict(), rtol=0, atol=0)
     assert ours_logged == logged
-    assert ("grad_scaler" in ours.state_dict()) == amp
+    assert ("grad_scaler" in ours.state_dict()) == (amp is not None)
 
 
 def test_a_skipped_step_is_none(tmp_path):
@@ -73,3 +77,42 @@ def test_one_more_than_may_be_skipped(tmp_path):
     state = torch.load(tmp_path / "nonfinite_iter3.pth", weights_only=True)
     assert all(value.isfinite().all() for value in state["model"].values())
     assert state["ranks"][0]["images"] == [{"image_id": i} for i in range(4)]
+
+
+def fused(kind, data, **options):
+    """``train`` with PyTorch's fused kernel."""
+    plain = torch.optim.SGD
+    torch.optim.SGD = functools.partial(plain, fused=True)
+    try:
+        return train(kind, data, **options)
+    finally:
+        torch.optim.SGD = plain
+
+
+def test_told_late(tmp_path):
+    """Another period, another time of telling: the same steps are taken and left out, and the same is logged."""
+    data = batches(spoilt=[0, 2])
+    early, early_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2)
+    late, late_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2, metrics_period=4)
+    torch.testing.assert_close(late.model.state_dict(), early.model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(late.optimizer.state_dict(), early.optimizer.state_dict(), rtol=0, atol=0)
+    assert late_logged == early_logged
+    assert [step for _, step in late_logged["total_loss"]] == [1, 3]
+    assert late.skipped == early.skipped == 2
+
+
+def test_told_late_that_the_run_has_ended(tmp_path):
+    """The state is that before the step, although two more iterations have begun since."""
+    expected, _ = fused(Step, batches()[:1], folder=str(tmp_path))
+    with pytest.raises(
+        NonFiniteError, match=r"iteration 1: a loss(?s:.*)loss_a nan(?s:.*)norm.weight(?s:.*)images 0, "
+    ):
+        fused(Step, batches(spoilt=[1]), folder=str(tmp_path), metrics_period=4)
+    state = torch.load(tmp_path / "nonfinite_iter1.pth", weights_only=True)
+    torch.testing.assert_close(state["model"], dict(expected.model.state_dict()), rtol=0, atol=0)
+    torch.testing.assert_close(state["optimizer"], expected.optimizer.state_dict(), rtol=0, atol=0)
+
+
+def test_an_optimizer_that_cannot_leave_a_step_out(tmp_path):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: more than 1 needs .*fused"):
+        train(Step, batches(), folder=str(tmp_path), metrics_period=2)

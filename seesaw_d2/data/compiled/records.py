@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
+from seesaw_d2.data.columns import ObjectColumns, renumbered
 from seesaw_d2.data.compiled.tables import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables
 
 
@@ -82,6 +83,14 @@ class CompiledRecords(Sequence):
                 record["annotations"] = objects[starts[image] : ends[image]]
             records.append(record)
         return records
+
+    def object_columns(self) -> ObjectColumns:
+        """See ``outlines.object_columns``: from the arrays, without a record."""
+        tables = self._tables
+        image = np.repeat(np.arange(len(tables["object_end"])), np.diff(tables["object_end"], prepend=0))
+        category = np.asarray(self._categories, np.int64)[tables["category"]]
+        crowd = tables["crowd"] == 1
+        return renumbered((image, category, crowd), self._indices, len(tables["object_end"]))
 
     def _alike(self, category: int, crowd: int, kind: int) -> dict[str, Any]:
         found = {"category_id": int(self._categories[category])}

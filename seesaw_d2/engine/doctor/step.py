@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from seesaw_d2.engine.acceleration import amp_dtype
 from seesaw_d2.engine.doctor.environment import GIB
 from seesaw_d2.engine.doctor.findings import Findings
 from seesaw_d2.engine.trainer import Trainer
@@ -55,7 +56,7 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
     before = _peak(device)
     start = time.perf_counter()
     try:
-        with EventStorage(0), torch.autocast(device.type, enabled=cfg.SOLVER.AMP.ENABLED):
+        with EventStorage(0), torch.autocast(device.type, dtype=amp_dtype(cfg), enabled=cfg.SOLVER.AMP.ENABLED):
             losses = model(batch)
             total = sum(losses.values())
         total.backward()

@@ -1,0 +1,249 @@
+#!/usr/bin/env python
+"""How time and memory grow with the number of categories, of images and of processes.
+
+    python benchmarks/growth.py
+    python benchmarks/growth.py categories --device cuda
+    python benchmarks/growth.py images --images 100000 1000000      # half an hour, 11 GB of disk for a million
+
+"categories": forward and backward of what depends on their number: Seesaw Loss on 512 proposals, the box predictor (its
+classifier and class-specific boxes, and with boxes of no class), and the mask head's prediction of 32 regions; beside
+Detectron2's. Memory is the peak of tensors beside parameters and input. "images": what every process does when a
+training starts, each with a process of its own whose memory is looked at, on generated annotation files of LVIS's kind
+that are compiled already. "processes": what a collective of the statistics costs with two processes and gloo, per
+iteration.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+import torch.distributed as dist
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
+from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from mask_head import regions, step
+from measuring import header, interleaved, peak_memory, ratio, row
+
+from seesaw_d2.losses import LOSS_REGISTRY, CrossEntropyLoss, SeesawLoss
+from seesaw_d2.modeling import SeesawBoxPredictor, SelectiveMaskHead
+
+PROPOSALS, REGIONS, WIDTH = 512, 32, 1024
+STATISTICS = ("SeesawLoss", "EqualizationLossV2")
+
+
+def report(num_categories: int, what: str, functions: dict, args) -> None:
+    times = interleaved(functions, args.repetitions, args.device)
+    first, *_ = functions
+    for name, own in times.items():
+        megabytes = peak_memory(functions[name], args.device)
+        row(
+            num_categories,
+            what,
+            name,
+            f"{statistics.median(own) * 1e3:.1f}",
+            ratio(own, times[first]),
+            f"{megabytes:.0f}",
+        )
+
+
+def box_predictors(num_categories: int, device: str):
+    """Functions that train one step of each."""
+    shape = ShapeSpec(channels=WIDTH)
+    common = {"box2box_transform": Box2BoxTransform((10, 10, 5, 5)), "num_classes": num_categories}
+    theirs = FastRCNNOutputLayers(shape, **common)
+    seesaw = SeesawLoss(num_categories)
+    kinds = {
+        "Detectron2's": theirs,
+        "ours": SeesawBoxPredictor(shape, cls_loss=seesaw, **common),
+        "ours, boxes of no class": SeesawBoxPredictor(shape, cls_loss=seesaw, cls_agnostic_bbox_reg=True, **common),
+    }
+    proposals = Instances((800, 800))
+    proposals.proposal_boxes = Boxes(torch.tensor([[10.0, 10, 100, 100]]).repeat(PROPOSALS, 1))
+    proposals.gt_boxes = Boxes(torch.tensor([[12.0, 9, 110, 105]]).repeat(PROPOSALS, 1))
+    labels = torch.full((PROPOSALS,), num_categories)
+    labels[: PROPOSALS // 4] = torch.randint(0, num_categories, (PROPOSALS // 4,))
+    proposals.gt_classes = labels
+    proposals, features = proposals.to(device), torch.randn(PROPOSALS, WIDTH, device=device)
+
+    def trained(predictor):
+        predictor.to(device).train()
+
+        def run():
+            predictor.zero_grad(set_to_none=True)
+            with EventStorage():
+                sum(predictor.losses(predictor(features), [proposals]).values()).backward()
+
+        return run
+
+    return {name: trained(predictor) for name, predictor in kinds.items()}
+
+
+def losses(num_categories: int, device: str):
+    labels = torch.full((PROPOSALS,), num_categories)
+    labels[: PROPOSALS // 4] = torch.randint(0, num_categories, (PROPOSALS // 4,))
+
+    def run(loss):
+        logits = torch.randn(PROPOSALS, loss.num_logits, device=device, requires_grad=True)
+        own = labels.to(device)
+        return lambda: sum(loss(logits, own).values()).backward()
+
+    return {
+        "cross-entropy": run(CrossEntropyLoss(num_categories).to(device)),
+        "Seesaw Loss": run(SeesawLoss(num_categories).to(device)),
+    }
+
+
+def mask_heads(num_categories: int, device: str):
+    shape, instances = ShapeSpec(channels=256, height=14, width=14), regions(REGIONS, num_categories, device)
+    x = torch.rand(REGIONS, 256, 14, 14, device=device)
+    kinds = {"ours": SelectiveMaskHead}
+    if num_categories < 5000:  # 1.3 GB for the masks and as much for the gradient, several times
+        kinds = {"Detectron2's": MaskRCNNConvUpsampleHead, **kinds}
+    heads = {
+        name: kind(shape, num_classes=num_categories, conv_dims=[256, 256]).to(device) for name, kind in kinds.items()
+    }
+    return {name: lambda head=head: step("train", head, x, instances) for name, head in heads.items()}
+
+
+def grow_categories(args) -> None:
+    header("categories", "what", "which", "ms", "time / first", "peak MB")
+    for count in args.categories:
+        report(count, "loss", losses(count, args.device), args)
+        report(count, "box predictor", box_predictors(count, args.device), args)
+        report(count, "mask head", mask_heads(count, args.device), args)
+
+
+def measure_images(path: str) -> None:
+    """One process's part: what a training's start does, and what memory it leaves. Prints a line of numbers."""
+    import resource
+
+    from annotations import own_memory
+
+    from seesaw_d2.data import CategoryStatistics
+    from seesaw_d2.data.class_aware import ClassAwareSampler
+    from seesaw_d2.data.compiled import open_annotations
+    from seesaw_d2.data.outlines import outline
+    from seesaw_d2.data.sampling import image_repeat_factors
+    from seesaw_d2.data.streams import RepeatFactorStream
+    from seesaw_d2.data.train_loader import digest_of
+
+    found, kept = {}, []
+    start_memory = own_memory()
+
+    def timed(name, function):
+        before, start = own_memory(), time.process_time()
+        kept.append(function())
+        found[name] = (time.process_time() - start, own_memory() - before)
+        return kept[-1]
+
+    records = timed("map", lambda: open_annotations(path).to_dataset_dicts("images/"))
+    factors = timed("repeat factors", lambda: image_repeat_factors(records, 0.001))
+    timed("an epoch's indices", lambda: RepeatFactorStream(factors, seed=0).epoch(0))
+    timed("class-aware sampler", lambda: ClassAwareSampler(records, seed=0))
+    timed("statistics", lambda: CategoryStatistics.from_dataset_dicts(records, 1203))
+    timed("digest of names", lambda: digest_of(records))
+    timed("outlines, kept", lambda: outline(records))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found["all"] = (sum(seconds for seconds, _ in found.values()), own_memory() - start_memory)
+    print(json.dumps([found, peak]))
+
+
+def grow_images(args) -> None:
+    from annotations import write
+
+    header("images", "what", "CPU s", "memory kept GB", "peak GB")
+    for count in args.images:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "annotations.json")
+            write(path, count)
+            environment = {**os.environ, "SEESAW_D2_CACHE": os.path.join(folder, "cache"), "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, __file__, "--measure", path]
+            for _ in range(2):  # the first one compiles
+                output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+            found, peak = json.loads(output.splitlines()[-1])
+            for name, (seconds, gigabytes) in found.items():
+                row(count, name, f"{seconds:.2f}", f"{gigabytes:.2f}", f"{peak:.2f}" if name == "all" else "-")
+
+
+def one_of_two(rank: int, folder: str, categories: list[int], queue) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
+    from seesaw_d2.engine.measured import measured_values
+
+    def timed(function, count=30):
+        function()
+        dist.barrier()
+        start = time.perf_counter()
+        for _ in range(count):
+            function()
+        return (time.perf_counter() - start) / count
+
+    values, finite = torch.rand(6), torch.tensor(True)
+    found = [
+        (0, "losses, by comm.gather (Detectron2's)", timed(lambda: comm.gather({f"loss_{i}": 0.5 for i in range(6)}))),
+        (0, "losses, check and data time, one sum", timed(lambda: measured_values(values, finite, 0.1))),
+    ]
+    for num_categories in categories:
+        for name in STATISTICS:
+            loss = LOSS_REGISTRY.get(name)(num_categories)
+            logits, labels = torch.randn(PROPOSALS, loss.num_logits), torch.randint(0, num_categories + 1, (PROPOSALS,))
+            for sync in (False, True):
+                loss.sync = sync
+                update = timed(lambda loss=loss, x=logits, y=labels: loss.update_statistics(x, y))
+                found.append((num_categories, f"{name}'s statistics, {'two processes' if sync else 'alone'}", update))
+    if rank == 0:
+        queue.put(found)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def grow_processes(args) -> None:
+    header("categories", "what", "ms")
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        queue = context.Queue()
+        arguments = [(rank, folder, args.categories, queue) for rank in range(2)]
+        workers = [context.Process(target=one_of_two, args=each) for each in arguments]
+        for worker in workers:
+            worker.start()
+        for num_categories, what, seconds in queue.get(timeout=300):
+            row(num_categories or "-", what, f"{seconds * 1e3:.2f}")
+        for worker in workers:
+            worker.join()
+
+
+PARTS = {"categories": grow_categories, "images": grow_images, "processes": grow_processes}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--categories", type=int, nargs="+", default=[80, 1203, 13204])
+    parser.add_argument("--images", type=int, nargs="+", default=[5000, 20_000])
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="of the part about categories")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure_images(args.measure)
+        return
+    torch.set_num_threads(1)
+    for part in args.parts:
+        print(f"\n{part}\n")
+        PARTS[part](args)
+
+
+if __name__ == "__main__":
+    main()

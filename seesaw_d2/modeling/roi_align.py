@@ -1,0 +1,104 @@
+"""RoIAlign's gradient by matrix products, for small feature maps on a CPU.
+
+Shapes: N images, C channels, H x W the feature map, R regions, P x Q the pooled grid.
+"""
+
+import torch
+from detectron2.layers import ROIAlign
+from detectron2.modeling.poolers import ROIPooler
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from seesaw_d2.losses.base import without_autocast
+
+# Sides of feature maps up to which the products were faster than torchvision's gradient.
+LARGEST_SIDE = 64
+
+
+class ProductROIAlign(ROIAlign):
+    """Detectron2's ROIAlign, whose gradient on a CPU is computed by matrix products; the output is torchvision's.
+
+    Bilinear interpolation is a product: output[r, c] = Y[r] features[c] X[r]ᵀ with Y (P, H) and X (Q, W) that depend
+    on the region alone. So the gradient of an image's features is the sum over its regions of Y[r]ᵀ gradient X[r],
+    which is one matrix product for all regions and channels; torchvision adds up value by value. Same numbers but for
+    rounding. Elsewhere than on a CPU, for larger maps and for half precision this is ROIAlign.
+    """
+
+    def forward(self, input: Tensor, rois: Tensor) -> Tensor:
+        """(R, C, P, Q) for input (N, C, H, W) and rois (R, 5): index of the image, x0, y0, x1, y1."""
+        wide = input.dtype in (torch.float32, torch.float64)
+        if input.device.type != "cpu" or not wide or max(input.shape[2:]) > LARGEST_SIDE:
+            return super().forward(input, rois)
+        options = (self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
+        return _ROIAlign.apply(input, rois.to(input.dtype), *options)
+
+
+def with_product_gradients(model: nn.Module) -> None:
+    """Replace the plain ROIAligns in the model's ROIPoolers, in place."""
+    for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
+        for index, plain in enumerate(pooler.level_poolers):
+            if type(plain) is ROIAlign:
+                options = (plain.output_size, plain.spatial_scale, plain.sampling_ratio, plain.aligned)
+                pooler.level_poolers[index] = ProductROIAlign(*options)
+
+
+class _ROIAlign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, input, rois, output_size, scale, sampling_ratio, aligned):
+        ctx.save_for_backward(rois)
+        ctx.shape, ctx.options = input.shape, (scale, sampling_ratio, aligned)
+        return roi_align(input, rois, output_size, scale, sampling_ratio, aligned)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (rois,) = ctx.saved_tensors
+        with without_autocast(grad.device):
+            return features_gradient(grad, rois, ctx.shape, *ctx.options), None, None, None, None, None
+
+
+def features_gradient(
+    grad: Tensor, rois: Tensor, shape: torch.Size, scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    """The gradient (N, C, H, W) of the features for that of the output, (R, C, P, Q)."""
+    height, width = shape[2:]
+    boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    if not aligned:
+        sides = sides.clamp(min=1)
+    x = interpolation_weights(boxes[:, 0], sides[:, 0], grad.shape[3], width, sampling_ratio)
+    y = interpolation_weights(boxes[:, 1], sides[:, 1], grad.shape[2], height, sampling_ratio)
+    result = grad.new_zeros(shape)
+    for image in range(shape[0]):
+        own = (rois[:, 0] == image).nonzero().squeeze(1)
+        if len(own):
+            rows = torch.matmul(grad[own], x[own].unsqueeze(1))  # (R', C, P, W)
+            rows = rows.transpose(0, 1).reshape(shape[1], -1, width)  # (C, R' P, W)
+            result[image] = torch.matmul(y[own].reshape(-1, height).t(), rows)
+    return result
+
+
+def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
+    """How much each position of an axis counts in each bin: (R, bins, length).
+
+    A bin is the mean of samples at even distances, ``sampling_ratio`` of them or, with 0, one for each position that
+    it covers, none in a bin without extent. A sample lies between two positions; beyond the edge by more than 1 it is
+    0, else the edge's value.
+
+    Args:
+        start, size: (R,) in positions.
+    """
+    per_bin = size / bins
+    count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()
+    most = max(int(count.max()), 1) if len(count) else 1
+    bin_index = torch.arange(bins, dtype=start.dtype).view(1, -1, 1)
+    sample = torch.arange(most, dtype=start.dtype).view(1, 1, -1)
+    start, per_bin, count = (each.view(-1, 1, 1) for each in (start, per_bin, count))
+    at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (R, bins, samples)
+    weight = ((at >= -1) & (at <= length) & (sample < count)).to(at.dtype) / count.clamp(min=1)
+    at = at.clamp(min=0, max=length - 1)
+    low = at.floor()
+    fraction = at - low
+    index = low.long()
+    weights = start.new_zeros(len(start), bins, length)
+    weights.scatter_add_(2, index, (1 - fraction) * weight)
+    return weights.scatter_add_(2, (index + 1).clamp(max=length - 1), fraction * weight)
