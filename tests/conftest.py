@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from detectron2.utils.logger import setup_logger
 
 from seesaw_d2.data.files import _already_logged
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+
+# The scripts of tools/ are run from their folder, and import each other from there.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 NUM_CLASSES = 6
 
