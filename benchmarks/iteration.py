@@ -9,11 +9,11 @@
 masks and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer. --options measures each key of docs/speed.md on
-top of ours. Batches are generated and in memory; weights are random, the
-same in backbone and RPN, and an image has as many objects as foreground proposals are sampled: a trained RPN finds
-more of them. Interleaved repetitions, one thread on a CPU:
-medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.
-Memory is the peak of one iteration's tensors.
+top of the config's (the quickstart's has three of them, which "no option" is without). Batches are generated and in
+memory; weights are random, the same in backbone and RPN, and an image has as many objects as foreground proposals are
+sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU
+of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles. Memory is the peak of one
+iteration's tensors.
 """
 
 import argparse
@@ -44,6 +44,10 @@ THEIRS = ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_MASK_HEAD.NAME"
 BFLOAT16 = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"]
 FUSED = ["SOLVER.OPTIMIZER_IMPLEMENTATION", "fused"]
 OPTIONS = {
+    "no option": [
+        *("MODEL.CHANNELS_LAST", "False", "MODEL.ROI_ALIGN_GRADIENT", "torchvision"),
+        *("SOLVER.OPTIMIZER_IMPLEMENTATION", "auto"),
+    ],
     "foreach": ["SOLVER.OPTIMIZER_IMPLEMENTATION", "foreach"],
     "fused": FUSED,
     "fused, metrics late": [*FUSED, "SOLVER.METRICS_PERIOD", "20"],
