@@ -133,13 +133,25 @@ class Step(SimpleTrainer):
 
     def _backward(self, data: list[dict[str, Any]]) -> dict[str, Tensor]:
         with nullcontext() if self.amp is None else self._autocast():
-            losses = self.model(data)
+            try:
+                losses = self.model(data)
+            except FloatingPointError as error:  # Detectron2's RPN, of predictions that are not finite
+                return self._without_losses(data, error)
             if isinstance(losses, Tensor):  # a meta-architecture of one's own
                 losses = {"total_loss": losses}
             total = sum(losses.values())
         self.optimizer.zero_grad()
         (total if self.grad_scaler is None else self.grad_scaler.scale(total)).backward()
         return losses
+
+    def _without_losses(self, data: list[dict[str, Any]], error: FloatingPointError) -> dict[str, Tensor]:
+        """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: it ends the run."""
+        if comm.get_world_size() > 1:
+            images = ", ".join(" id ".join(map(str, item.values())) for item in images_of(data))
+            raise NonFiniteError(f"iteration {self.iter}: {error} Images {images}") from error
+        logger.warning(f"iteration {self.iter}: {error}")
+        self.optimizer.zero_grad()
+        return {"total_loss": torch.full((), float("nan"), device=self._device)}
 
     def _autocast(self) -> torch.autocast:
         kind = "cuda" if self.amp == torch.float16 else self._device.type

@@ -69,6 +69,29 @@ def test_a_skipped_step_is_none(tmp_path):
     torch.testing.assert_close(skipped.optimizer.state_dict(), expected.optimizer.state_dict(), rtol=0, atol=0)
 
 
+def test_a_forward_pass_that_gives_up_is_a_step_that_is_not_finite(tmp_path, monkeypatch):
+    """Detectron2's RPN raises where what it predicts is not finite."""
+    forward = Model.forward
+
+    def gives_up(self, batch):
+        losses = forward(self, batch)
+        if batch[0]["input"].isinf().any():
+            raise FloatingPointError("Predicted boxes or scores contain Inf/NaN. Training has diverged.")
+        return losses
+
+    expected, _ = train(Step, [batches()[0], *batches()[2:]], folder=str(tmp_path))
+    monkeypatch.setattr(Model, "forward", gives_up)
+    skipping, _ = train(Step, batches(spoilt=[1]), folder=str(tmp_path), max_skipped=1)
+    assert skipping.skipped == 1
+    torch.testing.assert_close(skipping.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)
+    with pytest.raises(NonFiniteError, match=r"iteration 1: .*(\n.*)*images 0, 1, 2, 3"):
+        train(Step, batches(spoilt=[1]), folder=str(tmp_path))
+    assert (tmp_path / "nonfinite_iter1.pth").is_file()
+    monkeypatch.setattr("seesaw_d2.engine.step.comm.get_world_size", lambda: 2)
+    with pytest.raises(NonFiniteError, match=r"iteration 1: Predicted boxes .* Images 0, 1, 2, 3"):
+        train(Step, batches(spoilt=[1]), folder=str(tmp_path), max_skipped=1)
+
+
 def test_one_more_than_may_be_skipped(tmp_path):
     with pytest.raises(
         NonFiniteError, match=r"iteration 3: a loss(?s:.*)loss_a nan, loss_b nan(?s:.*)images 0, 1, 2, 3"
