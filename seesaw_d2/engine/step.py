@@ -145,7 +145,7 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data: list[dict[str, Any]], error: FloatingPointError) -> dict[str, Tensor]:
-        """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: it ends the run."""
+        """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: the run ends."""
         if comm.get_world_size() > 1:
             images = ", ".join(" id ".join(map(str, item.values())) for item in images_of(data))
             raise NonFiniteError(f"iteration {self.iter}: {error} Images {images}") from error
