@@ -8,16 +8,17 @@
 1024 proposals, of which some are foreground, drawn from a Zipf distribution over the categories. All run on the same
 logits, (1024, C + 2) with Seesaw's objectness branch: ``torch.nn.functional.cross_entropy`` takes them as they are. The
 reference is MMDetection 3.3.0's SeesawLoss, its algorithm written down again below: class counts by a loop over the
-batch's labels, ratios as C x C matrices. Medians of interleaved repetitions, one thread on a CPU; the spread is between
-the quartiles.
+batch's labels, ratios as C x C matrices. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU of
+the clock's), and of the ratios in the same repetition with their quartiles.
 """
 
 import argparse
+import functools
 import statistics
-import time
 
 import torch
 import torch.nn.functional as F
+from measuring import header, interleaved, ratio, row
 
 from seesaw_d2 import losses
 
@@ -53,42 +54,25 @@ def batch(num_classes, num_foreground, device, rows=1024):
     return labels[torch.randperm(rows, generator=generator)].to(device)
 
 
-def timed(function, logits):
-    logits.grad = None
-    if logits.is_cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function().backward()
-    if logits.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def compare(name, num_classes, num_foreground, device, repetitions):
-    """Contestant -> its times in seconds."""
+def contestants(name, num_classes, num_foreground, device):
+    """Name -> a forward and backward pass."""
     given = {"instance_counts": torch.ones(num_classes)} if name == "ClassBalancedFocalLoss" else {}
     loss = getattr(losses, name)(num_classes, **given).to(device)
     labels = batch(num_classes, num_foreground, device)
     counts = torch.zeros(num_classes + 1, device=device)
     logits = torch.randn(len(labels), loss.num_logits, device=device, requires_grad=True)
-    contestants = {
-        "cross_entropy": lambda: F.cross_entropy(logits, labels),
+    functions = {
+        "cross-entropy": lambda: F.cross_entropy(logits, labels),
         "ours": lambda: sum(loss(logits, labels).values()),
     }
     if name == "SeesawLoss":
-        contestants["reference"] = lambda: reference(logits, labels, counts)
-    times = {contestant: [] for contestant in contestants}
-    for repetition in range(repetitions + 2):
-        for contestant, function in contestants.items():
-            seconds = timed(function, logits)
-            if repetition >= 2:
-                times[contestant].append(seconds)
-    return times
+        functions["reference"] = lambda: reference(logits, labels, counts)
 
+    def trained(function):
+        logits.grad = None
+        function().backward()
 
-def spread(values):
-    low, _, high = statistics.quantiles(values, n=4)
-    return f"{statistics.median(values) * 1e3:.2f} ({low * 1e3:.2f}-{high * 1e3:.2f})"
+    return {each: functools.partial(trained, function) for each, function in functions.items()}
 
 
 def main():
@@ -100,18 +84,17 @@ def main():
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print("| C | foreground | cross-entropy ms | ours ms | reference ms | ours / cross-entropy | reference / ours |")
-    print("|---|---|---|---|---|---|---|")
+    header("C", "foreground", "cross-entropy ms", "ours ms", "reference ms", "ours / cross-entropy", "reference / ours")
     for num_classes in args.categories:
         for num_foreground in args.foreground:
             repetitions = args.repetitions if num_classes < 5000 else max(args.repetitions // 3, 3)
-            times = compare(args.loss, num_classes, num_foreground, args.device, repetitions)
-            median = {name: statistics.median(values) for name, values in times.items()}
-            cells = [num_classes, num_foreground, spread(times["cross_entropy"]), spread(times["ours"])]
-            cells.append(spread(times["reference"]) if "reference" in times else "-")
-            cells.append(f"{median['ours'] / median['cross_entropy']:.2f}")
-            cells.append(f"{median['reference'] / median['ours']:.1f}" if "reference" in median else "-")
-            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+            functions = contestants(args.loss, num_classes, num_foreground, args.device)
+            times = interleaved(functions, repetitions, args.device, warm_up=2)
+            cells = [f"{statistics.median(own) * 1e3:.2f}" for own in times.values()]
+            cells += ["-"] * (3 - len(cells))
+            cells.append(ratio(times["ours"], times["cross-entropy"]))
+            cells.append(ratio(times["reference"], times["ours"]) if "reference" in times else "-")
+            row(num_classes, num_foreground, *cells)
 
 
 if __name__ == "__main__":
