@@ -88,10 +88,8 @@ def test_another_rounding(config_file, name):
     hangs on the order of their scores, so that its losses drift apart after a few iterations.
     """
     plain, found = total_losses(config_file), total_losses(config_file, *ROUNDED[name])
-    print("DIFF", name, (found - plain).abs() / plain)
     torch.testing.assert_close(found[:2], plain[:2], rtol=1e-5, atol=0)
     plain, found = digits_losses(), digits_losses(*ROUNDED[name])
-    print("DIFF", name, (found - plain).abs() / plain)
     torch.testing.assert_close(found, plain, rtol=1e-3, atol=0)
 
 
@@ -99,7 +97,6 @@ def test_another_rounding(config_file, name):
 def test_bfloat16():
     """8 bits of precision: a classifier's losses in 50 iterations."""
     plain, found = digits_losses(), digits_losses(*BFLOAT16)
-    print("DIFF", (found - plain).abs() / plain)
     assert not torch.equal(found, plain)
     torch.testing.assert_close(found, plain, rtol=0.01, atol=0)
 
