@@ -118,6 +118,7 @@ def set_up(venv: Path) -> None:
     run([python, "tools/install_detectron2.py"], "installing Detectron2")
     pip_install(python, "this package and its requirements", "--editable", ".[dev]")
     stamp.write_text(expected)
+    print(f"  ready; for the commands of README.md: source {venv}/bin/activate", flush=True)
 
 
 def main() -> int:

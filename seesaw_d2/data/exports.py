@@ -16,6 +16,7 @@ import yaml
 from seesaw_d2.data.annotations import read_annotations
 from seesaw_d2.data.files import first_few, load_json_object
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.atomic import write_text
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -48,6 +49,7 @@ def prepare_export(
     Raises:
         ConfigError: ``val_share`` or a folder is wrong.
         DataError: an annotation file is wrong, or an image file is missing or ambiguous. Nothing is written.
+        OutputError: ``output`` cannot be written.
     """
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
@@ -65,9 +67,13 @@ def prepare_export(
     parts = files if val else _split(files[0], val_share, seed)
     parts = [{**part, "categories": categories} for part in parts]
     names = ("train", "val")
-    checked = {name: _checked(part, output, name) for name, part in zip(names, parts, strict=True)}
+    sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in names]
+    checked = {
+        name: _checked(part, output / f"{name}.json", source)
+        for name, part, source in zip(names, parts, sources, strict=True)
+    }
     for name, text in checked.items():
-        (output / f"{name}.json").write_text(text, encoding="utf-8")
+        write_text(output / f"{name}.json", text)
     config = _write_config(output, root, parts, notes)
     found = [_images_by_category(part) for part in parts]
     counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
@@ -175,13 +181,14 @@ def _split(data: dict[str, Any], share: float, seed: int) -> list[dict[str, Any]
     return parts
 
 
-def _checked(part: dict[str, Any], output: Path, name: str) -> str:
-    """The file's text, after it was read as a training would."""
-    output.mkdir(parents=True, exist_ok=True)
-    text, trial = json.dumps(part), output / f".{name}.json"
-    trial.write_text(text, encoding="utf-8")
+def _checked(part: dict[str, Any], path: Path, source: str) -> str:
+    """The text for ``path``, after it was read as a training would; what is wrong is said of ``source``."""
+    text, trial = json.dumps(part), path.with_name(f".{path.name}")
+    write_text(trial, text)
     try:
         read_annotations(str(trial), "coco")
+    except DataError as error:
+        raise DataError(str(error).replace(str(trial), source)) from error
     finally:
         trial.unlink()
     return text
@@ -210,5 +217,5 @@ def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: 
         config["INPUT"] = {"MASK_FORMAT": "bitmask"}
         notes.append(f"{kinds['dict']} masks are run-length encoded: INPUT.MASK_FORMAT is bitmask")
     path = output / "dataset.yaml"
-    path.write_text("# Written by datasets/prepare_export.py.\n" + yaml.safe_dump(config, sort_keys=False))
+    write_text(path, "# Written by datasets/prepare_export.py.\n" + yaml.safe_dump(config, sort_keys=False))
     return path

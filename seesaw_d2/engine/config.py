@@ -34,6 +34,8 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
+        if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
+            hint = f" (a config file follows --config-file, as in --config-file {overrides[0]})"
         raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []

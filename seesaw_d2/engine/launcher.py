@@ -15,7 +15,7 @@ from seesaw_d2.engine.run_lock import begun_by_this_job
 from seesaw_d2.engine.signals import Stopped
 from seesaw_d2.engine.supervision import RankFailed
 from seesaw_d2.engine.world import World, find_world
-from seesaw_d2.errors import SeesawError
+from seesaw_d2.errors import ConfigError, SeesawError
 
 # What runs in each process, how the processes talk, the function's arguments.
 Job = tuple[Callable[..., None], Group, tuple[Any, ...]]
@@ -55,6 +55,8 @@ def main(arguments=None) -> int:
 
 def prepare(args, world: World) -> Job:
     """What ``train_net.py`` runs in each process: ``run`` with the config."""
+    if not args.config_file and not args.opts:
+        raise ConfigError("--config-file: expected a config file, found neither it nor KEY VALUE overrides")
     cfg = load_config(args.config_file, args.opts)
     resolve_device(cfg, world)
     check_solver(cfg, world.size)

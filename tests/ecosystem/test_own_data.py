@@ -105,6 +105,7 @@ def test_the_split_is_by_category_and_seed(tmp_path):
         ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, "no such file for 1 of 4: nowhere.png"),
         ({"annotations": None}, 'expected "annotations", a list of objects'),
         ({"annotations": [{"id": 1, "image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]}]}, '"category_id"'),
+        ({"names": (), "images": []}, 'export/result.json, its train part: "images" is empty'),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(tmp_path, changes, message):
@@ -127,6 +128,17 @@ def test_images_of_one_name(tmp_path):
     (tmp_path / "export/a.png").unlink()
     with pytest.raises(DataError, match=r"several files of this name for 1 of 4: a\.png"):
         prepare_export(export, tmp_path / "made")
+
+
+def test_an_output_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
+    assert main([str(small(tmp_path / "export")), "--output", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}/file/")
+    assert "cannot be written: " in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_wrong_arguments(tmp_path, capsys):

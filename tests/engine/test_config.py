@@ -230,6 +230,11 @@ def test_options_behind_overrides_get_a_hint():
         load_config("", ["OUTPUT_DIR", "x", "--eval-only"])
 
 
+def test_a_config_file_without_its_option_gets_a_hint():
+    with pytest.raises(ConfigError, match=r"follows --config-file, as in --config-file my\.yaml"):
+        load_config("", ["my.yaml"])
+
+
 def test_odd_overrides():
     with pytest.raises(ConfigError, match="pairs of KEY VALUE"):
         load_config("", ["SOLVER.MAX_ITER"])

@@ -69,3 +69,11 @@ def test_finished_set_up_is_not_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap, "make_environment", lambda venv: sys.executable)
     monkeypatch.setattr(bootstrap, "run", lambda *a: pytest.fail("nothing is to be run"))
     bootstrap.set_up(tmp_path)
+
+
+def test_a_set_up_ends_with_how_to_use_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "make_environment", lambda venv: sys.executable)
+    monkeypatch.setattr(bootstrap, "run", lambda *a: None)
+    monkeypatch.setattr(bootstrap, "has", lambda python, code: True)
+    bootstrap.set_up(tmp_path)
+    assert capsys.readouterr().out.endswith(f"source {tmp_path}/bin/activate\n")
