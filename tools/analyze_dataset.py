@@ -74,11 +74,12 @@ def analyze(args):
 def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
+    from seesaw_d2.utils.atomic import make_folder
 
     name, analysis = analyze(args)
     print(sampling_report(analysis, args.list))
     folder = args.output or os.path.join("output", "analysis", name)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     table, picture = os.path.join(folder, "categories.csv"), os.path.join(folder, "sampling.png")
     write_categories(analysis, table)
     draw_sampling(analysis, picture, name)

@@ -20,6 +20,7 @@ from seesaw_d2.engine.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.report.drawing import draw_instances
 from seesaw_d2.report.inputs import Video, VideoWriter, find_pictures, is_video, read_picture
+from seesaw_d2.utils.atomic import make_folder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,7 +93,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 def draw_pictures(paths: list[str], output: str, draw: Painter) -> str:
     """Draw each file into the folder ``output``, or into that file if there is one and it has a picture's ending."""
     single = len(paths) == 1 and os.path.splitext(output)[1] != "" and not os.path.isdir(output)
-    os.makedirs(os.path.dirname(os.path.abspath(output)) if single else output, exist_ok=True)
+    make_folder(os.path.dirname(os.path.abspath(output)) if single else output)
     drawings = draw(map(read_picture, paths))
     for path, drawn in tqdm(
         zip(paths, drawings, strict=True), total=len(paths), unit="picture", disable=len(paths) < 2
@@ -107,7 +108,7 @@ def draw_video(video: Video, args, draw: Painter) -> str:
     """Draw every frame into an .mp4 file."""
     target = args.output
     if not is_video(target):
-        os.makedirs(target, exist_ok=True)
+        make_folder(target)
         target = os.path.join(target, os.path.splitext(os.path.basename(args.input[0]))[0] + ".mp4")
     writer, count = VideoWriter(target, video.rate), 0
     for drawn in tqdm(draw(video), total=video.length, unit="frame"):

@@ -99,6 +99,18 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         file.write(text.encode())
 
 
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        OutputError: it cannot be made, or is a file.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{os.fspath(path)}: expected a folder, which cannot be made: {error.strerror}") from error
+
+
 def remove_leftovers(folder: str, names: tuple[str, ...]) -> None:
     """Remove the unfinished files that an earlier process has left of files whose names start with one of these."""
     if not os.path.isdir(folder):

@@ -75,6 +75,12 @@ def test_mistakes_are_named_and_nothing_is_written(arguments, message, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_cannot_be_made(config_file, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(["--config-file", str(config_file), "--output", str(tmp_path / "file")]) == 2
+    assert f"error: {tmp_path}/file: expected a folder, which cannot be made" in capsys.readouterr().err
+
+
 def test_more_images_than_categories_in_them(tmp_path):
     path = tmp_path / "counts.json"
     path.write_text(json.dumps([{"name": "a", "image_count": 3, "instance_count": 4}]))
