@@ -6,9 +6,12 @@ python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --i
 python demo.py --config-file ... --input film.mp4 --output film_drawn.mp4 --opts MODEL.WEIGHTS ...
 """
 
+import os
 import sys
 
-from seesaw_d2.report.demo import main
-
 if __name__ == "__main__":
+    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from seesaw_d2.report.demo import main
+
     sys.exit(main())

@@ -6,9 +6,12 @@ python lazyconfig_train_net.py --config-file ... train.max_iter=100 dataloader.t
 python lazyconfig_train_net.py --config-file ... --eval-only train.init_checkpoint=output/model_final.pth
 """
 
+import os
 import sys
 
-from seesaw_d2.engine.lazy import main
-
 if __name__ == "__main__":
+    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from seesaw_d2.engine.lazy import main
+
     sys.exit(main())

@@ -6,9 +6,12 @@ python train_net.py --config-file ... --num-gpus 8
 python train_net.py --config-file ... --eval-only MODEL.WEIGHTS output/model_final.pth
 """
 
+import os
 import sys
 
-from seesaw_d2.engine import main
-
 if __name__ == "__main__":
+    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from seesaw_d2.engine import main
+
     sys.exit(main())

@@ -2,8 +2,12 @@
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable
+
+# Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:

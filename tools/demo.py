@@ -33,6 +33,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     status = train(["--config-file", CONFIG, "--resume", "TEST.CLASSIFICATION_ACCURACY", "True"])
+    if status in (130, 143):  # the signals' that a training is saved at
+        print("make demo goes on from there, too", file=sys.stderr)
     if status:
         return status
     cfg = load_config(CONFIG)
