@@ -139,7 +139,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
         """log(e^{others_g} + Σ_{j in g} e^{z_j}): (N, G), without a loop over groups or categories."""
-        group = self.group.expand(len(classes), -1)
+        group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
         in_group = self._indicator(classes.dtype)
         with without_autocast(classes.device):
