@@ -11,7 +11,7 @@ SIZE = 64
 
 
 def tiny_config(*overrides) -> CfgNode:
-    """The quickstart model with 7 classes, specific boxes and masks, and little of everything."""
+    """The quickstart model with 7 classes, specific boxes and masks, little of everything, and no options for speed."""
     return load_config(
         "configs/quickstart/Base-glyphs.yaml",
         [
@@ -19,6 +19,8 @@ def tiny_config(*overrides) -> CfgNode:
             *("MODEL.ROI_HEADS.NUM_CLASSES", NUM_CLASSES, "MODEL.SMALL_RESNET.WIDTHS", "[8, 12, 16]"),
             *("MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "16", "MODEL.ROI_MASK_HEAD.CONV_DIM", "8"),
             *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False", "MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", "False"),
+            *("MODEL.CHANNELS_LAST", "False", "MODEL.ROI_ALIGN_GRADIENT", "torchvision"),
+            *("SOLVER.OPTIMIZER_IMPLEMENTATION", "auto"),
             *overrides,
         ],
     )
