@@ -5,7 +5,7 @@ import os
 import weakref
 
 from detectron2.engine import DefaultTrainer
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -13,6 +13,7 @@ from detectron2.utils.logger import setup_logger
 from seesaw_d2.engine.acceleration import accelerate, amp_dtype, set_implementation
 from seesaw_d2.engine.checkpoint_hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.ending import EndsEarly
 from seesaw_d2.engine.monitoring import extra_writers, monitoring_hooks
 from seesaw_d2.engine.signals import STOP
 from seesaw_d2.engine.step import Step
@@ -26,7 +27,7 @@ from seesaw_d2.modeling import freeze
 from seesaw_d2.utils.distributed import broadcast, distributed
 
 
-class Trainer(DefaultTrainer):
+class Trainer(EndsEarly, DefaultTrainer):
     """Trains and evaluates what a config describes."""
 
     def __init__(self, cfg):
@@ -127,20 +128,6 @@ class Trainer(DefaultTrainer):
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
-
-    def after_train(self):
-        """As in Detectron2 after all iterations. After fewer of them (a failure, a stop) what was logged is written,
-        and nothing is evaluated: other processes may be no more."""
-        STOP.deferred = False
-        if self.iter >= self.max_iter:
-            # A run that is resumed after its last step has none left, and Detectron2 counts one more nonetheless.
-            self.iter = self.max_iter
-            super().after_train()
-            return
-        self.storage.iter = self.iter
-        for hook in self._hooks:
-            if isinstance(hook, PeriodicWriter):
-                hook.after_train()
 
     def build_writers(self):
         self._writers = extra_writers(self.cfg) + super().build_writers()
