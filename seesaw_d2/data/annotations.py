@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +103,9 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
-    annotations, has_area = checker.check(checks.entries(data, "annotations", path))
-    checker.finish()
-    return dataclasses.replace(header, annotations=annotations, has_area=has_area)
+    checked = checker.check(checks.entries(data, "annotations", path))
+    checker.finish([checked.findings])
+    return dataclasses.replace(header, annotations=checked.annotations, has_area=checked.has_area)
 
 
 def read_header(data: dict[str, Any], path: str, dataset_format: str) -> AnnotationFile:
@@ -128,8 +129,17 @@ def read_header(data: dict[str, Any], path: str, dataset_format: str) -> Annotat
     return AnnotationFile(path, dataset_format, images, names, categories, None, np.ones(0, dtype=bool))
 
 
+@dataclass(frozen=True, eq=False)
+class CheckedAnnotations:
+    """Those that are kept, N, and which of them have a box with an area, (N,) bool."""
+
+    annotations: list[dict[str, Any]]
+    has_area: np.ndarray
+    findings: shapes.Findings
+
+
 class AnnotationChecker:
-    """Checks the annotations of a file, all at once or one part after the other.
+    """Checks the annotations of a file, all at once or in parts, which may be checked in any order and process.
 
     Args:
         header: of the file; see ``read_header``.
@@ -140,11 +150,9 @@ class AnnotationChecker:
         self._image_ids = np.array([image["id"] for image in header.images], np.int64)
         self._sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
         self._category_ids = np.array(header.category_ids, np.int64)
-        self._ids: list[np.ndarray] = []
-        self._findings = shapes.Findings()
 
-    def check(self, annotations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:
-        """The annotations that are kept, N, and which of them have a box with an area, (N,) bool.
+    def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
+        """Check the annotations, or a part of them.
 
         Raises:
             DataError: one is not as its format wants it.
@@ -158,19 +166,19 @@ class AnnotationChecker:
         sizes = self._sizes[np.searchsorted(self._image_ids, owners)]
         has_area = shapes.has_area(annotations, sizes.max(axis=1), path)
         keep, dropped = shapes.clean_segmentations(annotations, sizes, path)
-        self._ids.append(ids)
-        self._findings.add(ids[~has_area], dropped, int((~keep).sum()))
-        return [item for item, kept in zip(annotations, keep.tolist(), strict=True) if kept], has_area[keep]
+        findings = shapes.Findings(ids, ids[~has_area].tolist(), dropped, int((~keep).sum()))
+        kept = [item for item, is_kept in zip(annotations, keep.tolist(), strict=True) if is_kept]
+        return CheckedAnnotations(kept, has_area[keep], findings)
 
-    def finish(self) -> None:
-        """After the last part: warn of what was found in all of them.
+    def finish(self, findings: Sequence[shapes.Findings]) -> None:
+        """After all parts: warn of what was found in them.
 
         Raises:
             DataError: an id stands in two parts.
         """
-        if len(self._ids) > 1:
-            checks.check_unique(np.concatenate(self._ids), "annotations", self.path)
-        self._findings.warn(self.path)
+        if len(findings) > 1:
+            checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
+        shapes.warn_of(findings, self.path)
 
     def _references(self, annotations, field: str, targets: np.ndarray, key: str, ids: np.ndarray) -> np.ndarray:
         values = checks.integer_column(annotations, "annotations", field, self.path)

@@ -8,7 +8,8 @@ counts the objects that the official one counts.
 import itertools
 import logging
 import reprlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -98,30 +99,36 @@ def clean_segmentations(
     return keep, dropped
 
 
-@dataclass
+@dataclass(frozen=True)
 class Findings:
-    """What is left out, with a warning: ids of boxes without an area and of objects that lost polygons, and how many
-    lost all."""
+    """What some annotations lose, which is only warned of.
 
-    without_area: list[int] = field(default_factory=list)
-    without_polygons: list[int] = field(default_factory=list)
-    lost: int = 0
+    Attributes:
+        ids: (N,) of all of them.
+        without_area: ids of boxes without an area.
+        without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
+    """
 
-    def add(self, without_area: np.ndarray, without_polygons: list[int], lost: int) -> None:
-        self.without_area += without_area.tolist()
-        self.without_polygons += without_polygons
-        self.lost += lost
+    ids: np.ndarray
+    without_area: list[int]
+    without_polygons: list[int]
+    lost: int
 
-    def warn(self, path: str) -> None:
-        if self.without_area:
-            count, ids = len(self.without_area), first_few(self.without_area)
-            warn_once(logger, f"{path}: {count} boxes without an area are not trained on: annotation ids {ids}")
-        if self.without_polygons:
-            warn_once(
-                logger,
-                f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
-                f"ids {first_few(self.without_polygons)}; {self.lost} objects have no other and are left out whole",
-            )
+
+def warn_of(findings: Sequence[Findings], path: str) -> None:
+    """Warn of what all parts of a file have lost together."""
+    without_area = [value for part in findings for value in part.without_area]
+    if without_area:
+        found = f"annotation ids {first_few(without_area)}"
+        warn_once(logger, f"{path}: {len(without_area)} boxes without an area are not trained on: {found}")
+    without_polygons = [value for part in findings for value in part.without_polygons]
+    if without_polygons:
+        lost = sum(part.lost for part in findings)
+        warn_once(
+            logger,
+            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
+            f"ids {first_few(without_polygons)}; {lost} objects have no other and are left out whole",
+        )
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:

@@ -1,6 +1,7 @@
 """Compiled annotation files: the same records as parsing gives."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from seesaw_d2.data.files import collected_warnings
 from seesaw_d2.data.outlines import Joined, join, object_columns, outline, take
 from seesaw_d2.data.sampling import image_repeat_factors
 from seesaw_d2.engine import main
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import DataError, SeesawError
 from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
 from tests.shared import shared_path
 
@@ -81,6 +82,39 @@ def test_objects_of_an_image_may_stand_anywhere(tmp_path, monkeypatch):
     path = write(tmp_path, data)
     expected = read_annotations(path).to_dataset_dicts("root")
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(parts, "count_workers", lambda workers_: workers)
+    path = write(tmp_path, everything())
+    expected = read_annotations(path).to_dataset_dicts("root")
+    processes = set()
+
+    def joined(*arguments, join=parts._join):
+        processes.update(os.listdir(tmp_path / "processes"))
+        return join(*arguments)
+
+    def read(self, start, read=parts._Parts.read):
+        (tmp_path / "processes" / str(os.getpid())).touch()
+        return read(self, start)
+
+    (tmp_path / "processes").mkdir()
+    monkeypatch.setattr(parts, "_join", joined)
+    monkeypatch.setattr(parts._Parts, "read", read)
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert (processes == {str(os.getpid())}) == (workers == 1)
+
+
+def test_a_process_that_dies_is_told(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(parts, "count_workers", lambda workers: 2)
+    monkeypatch.setattr(parts._Parts, "read", lambda self, start: os._exit(9))
+    path = write(tmp_path, everything())
+    with pytest.raises(SeesawError, match=f"{path}: a process that parsed a part of it has died"):
+        open_annotations(path)
+    assert not [each for each in (cache / "annotations").iterdir() if each.is_dir()]
 
 
 def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):

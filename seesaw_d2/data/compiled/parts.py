@@ -1,10 +1,14 @@
-"""An annotation file made into arrays part by part: what is held of its objects is never more than one part.
+"""An annotation file made into arrays part by part, in worker processes: none holds the objects of more than one part.
 
-Millions of annotations as Python objects are gigabytes of memory, which every check then reads again.
+Millions of annotations as Python objects are gigabytes of memory, which every check then reads again, and which the
+process that made them would keep.
 """
 
 import dataclasses
+import multiprocessing
+import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import msgspec
@@ -14,12 +18,16 @@ import orjson
 from seesaw_d2.data.annotations import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.checks import entries
 from seesaw_d2.data.compiled.tables import Tables, header_tables, object_tables
-from seesaw_d2.errors import DataError
+from seesaw_d2.data.shapes import Findings
+from seesaw_d2.errors import DataError, SeesawError
+from seesaw_d2.utils.workers import count_workers, worker_map
 
 # Annotations at a time: some 10 MB of objects.
 PART = 10_000
+# More processes parse no faster than one joins what they send.
+MAX_WORKERS = 8
 # The arrays that have a row for each object.
-_FLAT = ("bbox", "category", "crowd", "kind")
+_FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
 def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
@@ -33,19 +41,72 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     except (_NotSimple, DataError):
         # Read whole: errors are to name all culprits, not those of one part, and odd files are read in an odd way.
         file = read_annotations(path, dataset_format)
-        return file, _tables(file, iter([(file.annotations or [], file.has_area)]))
+        tables = header_tables(file)
+        category_ids = np.array(file.category_ids, np.int64)
+        objects = object_tables(file.annotations or [], file.has_area, tables["image_id"], category_ids)
+        return file, tables | _join([objects], len(file.images))
 
 
 class _NotSimple(Exception):
     """Not a JSON object whose annotations are a list."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """The texts of a file's annotations, and what makes arrays of some of them."""
+
+    raw: list[msgspec.Raw]
+    checker: AnnotationChecker
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+
+    def read(self, start: int) -> tuple[Tables, Findings]:
+        """Those of the ``PART`` annotations from ``start`` on."""
+        try:
+            part = orjson.loads(b"[" + b",".join(self.raw[start : start + PART]) + b"]")
+        except orjson.JSONDecodeError as error:
+            raise _NotSimple from error
+        checked = self.checker.check(entries({"annotations": part}, "annotations", self.checker.path))
+        tables = object_tables(checked.annotations, checked.has_area, self.image_ids, self.category_ids)
+        return tables, checked.findings
+
+
 def _read(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
     data, raw = _split(path)
     header = read_header(data, path, dataset_format)
-    if raw is None:
-        return header, _tables(header, iter(()))
-    return dataclasses.replace(header, annotations=[]), _tables(header, _parts(raw, AnnotationChecker(header)))
+    tables = header_tables(header)
+    checker = AnnotationChecker(header)
+    parts = _Parts(raw or [], checker, tables["image_id"], np.array(header.category_ids, np.int64))
+    found = list(_each(parts, range(0, max(len(parts.raw), 1), PART)))
+    has_annotations = raw is not None
+    del raw, parts  # a gigabyte that is not needed while the parts are joined
+    checker.finish([findings for _, findings in found])
+    tables |= _join([objects for objects, _ in found], len(header.images))
+    return dataclasses.replace(header, annotations=[] if has_annotations else None), tables
+
+
+# What worker processes inherit. The texts are a gigabyte: nobody sends them.
+_inherited: list[_Parts] = []
+
+
+def _each(parts: _Parts, starts: range) -> Iterator[tuple[Tables, Findings]]:
+    """What each part gives, in order."""
+    forks = sys.platform == "linux" and not multiprocessing.current_process().daemon
+    workers = min(count_workers(None), MAX_WORKERS, len(starts)) if forks and len(starts) > 1 else 1
+    _inherited.append(parts)
+    try:
+        with worker_map(workers) as mapped:
+            yield from mapped(_read_part, starts)
+    except BrokenProcessPool:
+        raise SeesawError(
+            f"{parts.checker.path}: a process that parsed a part of it has died, as it does where memory runs out"
+        ) from None
+    finally:
+        _inherited.pop()
+
+
+def _read_part(start: int) -> tuple[Tables, Findings]:
+    return _inherited[-1].read(start)
 
 
 def _split(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
@@ -59,40 +120,16 @@ def _split(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         raise _NotSimple from error
 
 
-def _parts(raw: list[msgspec.Raw], checker: AnnotationChecker) -> Iterator[tuple[list[dict[str, Any]], np.ndarray]]:
-    for start in range(0, len(raw), PART):
-        try:
-            part = orjson.loads(b"[" + b",".join(raw[start : start + PART]) + b"]")
-        except orjson.JSONDecodeError as error:
-            raise _NotSimple from error
-        yield checker.check(entries({"annotations": part}, "annotations", checker.path))
-    checker.finish()
-
-
-def _tables(header: AnnotationFile, parts: Iterator[tuple[list[dict[str, Any]], np.ndarray]]) -> Tables:
-    tables = header_tables(header)
-    category_ids = np.array(header.category_ids, np.int64)
-    return tables | _join(
-        [object_tables(*part, tables["image_id"], category_ids) for part in parts], len(header.images)
-    )
-
-
 def _join(parts: list[Tables], num_images: int) -> Tables:
     """The arrays of all parts' objects, in the order of their images. The parts are emptied."""
-    if len(parts) == 1:
-        return parts[0]
-    nothing = np.zeros(0, dtype=bool)
-    parts = parts or [object_tables([], nothing, np.arange(num_images), nothing)]
-    owners = np.concatenate([np.repeat(np.arange(num_images), _lengths(part["object_end"])) for part in parts])
-    joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in _FLAT}
+    joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
     for key in ("part_end", "polygon_end", "runs_end"):
         joined[key] = np.cumsum(np.concatenate([_lengths(part.pop(key)) for part in parts]))
-    for key in ("coordinates", "runs"):
-        joined[key] = np.concatenate([part.pop(key) for part in parts])
-    joined["object_end"] = np.cumsum(np.bincount(owners, minlength=num_images))
-    if (np.diff(owners) >= 0).all():
+    owner = joined.pop("owner")
+    joined["object_end"] = np.cumsum(np.bincount(owner, minlength=num_images))
+    if (np.diff(owner) >= 0).all():
         return joined
-    return _in_order(joined, np.argsort(owners, kind="stable"))
+    return _in_order(joined, np.argsort(owner, kind="stable"))
 
 
 def _in_order(tables: Tables, order: np.ndarray) -> Tables:
@@ -102,7 +139,7 @@ def _in_order(tables: Tables, order: np.ndarray) -> Tables:
     coordinates, polygon_end = _take(tables["coordinates"], tables["polygon_end"], polygons)
     ragged = {"runs": runs, "runs_end": runs_end, "part_end": part_end}
     ragged |= {"coordinates": coordinates, "polygon_end": polygon_end, "object_end": tables["object_end"]}
-    return ragged | {key: tables[key][order] for key in _FLAT}
+    return ragged | {key: tables[key][order] for key in _FLAT if key in tables}
 
 
 def _take(values: np.ndarray, ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

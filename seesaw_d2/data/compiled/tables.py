@@ -64,7 +64,8 @@ def header_tables(header: AnnotationFile) -> Tables:
 def object_tables(
     annotations: list[dict[str, Any]], has_area: np.ndarray, image_ids: np.ndarray, category_ids: np.ndarray
 ) -> Tables:
-    """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more.
+    """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more. In place of
+    "object_end" it is "owner", (N,): the position of each one's image.
 
     Args:
         annotations: checked ones.
@@ -83,7 +84,7 @@ def object_tables(
     ends = _ends(map(len, parts), len(parts))
     total = int(ends[-1]) if len(ends) else 0
     return {
-        "object_end": np.cumsum(np.bincount(owner, minlength=len(image_ids))),
+        "owner": owner[order],
         "bbox": np.array([item["bbox"] for item in objects], np.float64).reshape(-1, 4),
         "category": np.searchsorted(category_ids, category).astype(np.int32),
         "crowd": np.array([item.get("iscrowd", ABSENT) for item in objects], np.int8),

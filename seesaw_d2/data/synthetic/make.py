@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seesaw_d2.data.synthetic.chunks import draw_chunk, split_chunks
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
 from seesaw_d2.data.synthetic.records import to_json, write_split
-from seesaw_d2.data.synthetic.workers import count_workers, draw_chunk, split_chunks, worker_map
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.workers import count_workers, worker_map
 
 RECIPE = 1  # to be raised when the same settings begin to give other data
 
