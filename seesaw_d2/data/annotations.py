@@ -143,13 +143,17 @@ class AnnotationChecker:
 
     Args:
         header: of the file; see ``read_header``.
+
+    Attributes:
+        image_ids, sizes: (I,), ascending, and (I, 2), height and width.
+        category_ids: (K,), ascending.
     """
 
     def __init__(self, header: AnnotationFile):
         self.path = header.path
-        self._image_ids = np.array([image["id"] for image in header.images], np.int64)
-        self._sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
-        self._category_ids = np.array(header.category_ids, np.int64)
+        self.image_ids = np.array([image["id"] for image in header.images], np.int64)
+        self.sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
+        self.category_ids = np.array(header.category_ids, np.int64)
 
     def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
         """Check the annotations, or a part of them.
@@ -159,11 +163,11 @@ class AnnotationChecker:
         """
         path = self.path
         ids = checks.id_column(annotations, "annotations", path)
-        owners = self._references(annotations, "image_id", self._image_ids, "images", ids)
-        self._references(annotations, "category_id", self._category_ids, "categories", ids)
+        owners = self._references(annotations, "image_id", self.image_ids, "images", ids)
+        self._references(annotations, "category_id", self.category_ids, "categories", ids)
         checks.check_finite_where_given(annotations, "annotations", "area", path)
         checks.check_flags(annotations, "annotations", "iscrowd", path)
-        sizes = self._sizes[np.searchsorted(self._image_ids, owners)]
+        sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
         has_area = shapes.has_area(annotations, sizes.max(axis=1), path)
         keep, dropped = shapes.clean_segmentations(annotations, sizes, path)
         findings = shapes.Findings(ids, ids[~has_area].tolist(), dropped, int((~keep).sum()))

@@ -5,6 +5,7 @@ process that made them would keep.
 """
 
 import dataclasses
+import itertools
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import orjson
+from msgspec import UNSET, UnsetType
 
 from seesaw_d2.data.annotations import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.checks import entries
-from seesaw_d2.data.compiled.tables import Tables, header_tables, object_tables
+from seesaw_d2.data.compiled.simple import simple_tables
+from seesaw_d2.data.compiled.tables import Objects, Tables, header_tables, object_tables
 from seesaw_d2.data.shapes import Findings
 from seesaw_d2.errors import DataError, SeesawError
 from seesaw_d2.utils.workers import count_workers, worker_map
@@ -41,10 +44,10 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     except (_NotSimple, DataError):
         # Read whole: errors are to name all culprits, not those of one part, and odd files are read in an odd way.
         file = read_annotations(path, dataset_format)
-        tables = header_tables(file)
-        category_ids = np.array(file.category_ids, np.int64)
-        objects = object_tables(file.annotations or [], file.has_area, tables["image_id"], category_ids)
-        return file, tables | _join([objects], len(file.images))
+        tables, category_ids = header_tables(file), np.array(file.category_ids, np.int64)
+        objects = Objects.of(itertools.compress(file.annotations or [], file.has_area))
+        parts = [object_tables(objects, tables["image_id"], category_ids)]
+        return file, tables | _join(parts, len(file.images))
 
 
 class _NotSimple(Exception):
@@ -57,26 +60,28 @@ class _Parts:
 
     raw: list[msgspec.Raw]
     checker: AnnotationChecker
-    image_ids: np.ndarray
-    category_ids: np.ndarray
 
     def read(self, start: int) -> tuple[Tables, Findings]:
         """Those of the ``PART`` annotations from ``start`` on."""
+        text, checker = b"[" + b",".join(self.raw[start : start + PART]) + b"]", self.checker
+        simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
+        if simple is not None:
+            tables, ids = simple
+            return tables, Findings(ids, [], [], 0)
         try:
-            part = orjson.loads(b"[" + b",".join(self.raw[start : start + PART]) + b"]")
+            part = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise _NotSimple from error
-        checked = self.checker.check(entries({"annotations": part}, "annotations", self.checker.path))
-        tables = object_tables(checked.annotations, checked.has_area, self.image_ids, self.category_ids)
-        return tables, checked.findings
+        checked = checker.check(entries({"annotations": part}, "annotations", checker.path))
+        objects = Objects.of(itertools.compress(checked.annotations, checked.has_area))
+        return object_tables(objects, checker.image_ids, checker.category_ids), checked.findings
 
 
 def _read(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
     data, raw = _split(path)
     header = read_header(data, path, dataset_format)
-    tables = header_tables(header)
-    checker = AnnotationChecker(header)
-    parts = _Parts(raw or [], checker, tables["image_id"], np.array(header.category_ids, np.int64))
+    tables, checker = header_tables(header), AnnotationChecker(header)
+    parts = _Parts(raw or [], checker)
     found = list(_each(parts, range(0, max(len(parts.raw), 1), PART)))
     has_annotations = raw is not None
     del raw, parts  # a gigabyte that is not needed while the parts are joined
@@ -109,13 +114,22 @@ def _read_part(start: int) -> tuple[Tables, Findings]:
     return _inherited[-1].read(start)
 
 
+class _File(msgspec.Struct, gc=False):
+    """The texts of an annotation file's lists, and of each annotation."""
+
+    images: msgspec.Raw | UnsetType = UNSET
+    categories: msgspec.Raw | UnsetType = UNSET
+    annotations: list[msgspec.Raw] | UnsetType = UNSET
+
+
 def _split(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
     """What the file has beside its annotations, and each annotation's text; None if it has no list of them."""
     try:
         with open(path, "rb") as file:
-            texts = msgspec.json.decode(file.read(), type=dict[str, msgspec.Raw])
-        raw = msgspec.json.decode(texts["annotations"], type=list[msgspec.Raw]) if "annotations" in texts else None
-        return {key: orjson.loads(memoryview(texts[key])) for key in ("images", "categories") if key in texts}, raw
+            texts = msgspec.json.decode(file.read(), type=_File)
+        lists = {"images": texts.images, "categories": texts.categories}
+        data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}
+        return data, None if texts.annotations is UNSET else texts.annotations
     except (OSError, ValueError, RecursionError) as error:  # both libraries' errors are ValueErrors
         raise _NotSimple from error
 

@@ -5,7 +5,8 @@ says where each entry's part of another array ends; it begins where the one befo
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,23 +62,47 @@ def header_tables(header: AnnotationFile) -> Tables:
     return tables
 
 
-def object_tables(
-    annotations: list[dict[str, Any]], has_area: np.ndarray, image_ids: np.ndarray, category_ids: np.ndarray
-) -> Tables:
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """What is kept of N annotations.
+
+    Attributes:
+        image_id, category_id: (N,) int64.
+        bbox: (N, 4) float64.
+        crowd: (N,) int8, 0 or 1 or ``ABSENT``.
+        segmentations: N of them, as in the file.
+    """
+
+    image_id: np.ndarray
+    category_id: np.ndarray
+    bbox: np.ndarray
+    crowd: np.ndarray
+    segmentations: list[Any]
+
+    @classmethod
+    def of(cls, annotations: Iterable[dict[str, Any]]) -> "Objects":
+        """Those of checked annotations."""
+        kept = list(annotations)
+        return cls(
+            image_id=np.array([item["image_id"] for item in kept], np.int64),
+            category_id=np.array([item["category_id"] for item in kept], np.int64),
+            bbox=np.array([item["bbox"] for item in kept], np.float64).reshape(-1, 4),
+            crowd=np.array([item.get("iscrowd", ABSENT) for item in kept], np.int8),
+            segmentations=[item.get("segmentation") for item in kept],
+        )
+
+
+def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
     """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more. In place of
     "object_end" it is "owner", (N,): the position of each one's image.
 
     Args:
-        annotations: checked ones.
-        has_area: (len(annotations),) bool; the others are left out.
+        objects: with known images and categories.
         image_ids, category_ids: (I,), (K,), ascending.
     """
-    objects = list(itertools.compress(annotations, has_area.tolist()))
-    owner = np.searchsorted(image_ids, np.array([item["image_id"] for item in objects], np.int64))
+    owner = np.searchsorted(image_ids, objects.image_id)
     order = np.argsort(owner, kind="stable")
-    objects = [objects[index] for index in order.tolist()]
-    category = np.array([item["category_id"] for item in objects], np.int64)
-    segmentations = [item.get("segmentation") for item in objects]
+    segmentations = [objects.segmentations[index] for index in order.tolist()]
     kind, runs = _run_lengths(segmentations)
     polygons = [value if kind == POLYGONS else () for value, kind in zip(segmentations, kind.tolist(), strict=True)]
     parts = list(itertools.chain.from_iterable(polygons))
@@ -85,9 +110,9 @@ def object_tables(
     total = int(ends[-1]) if len(ends) else 0
     return {
         "owner": owner[order],
-        "bbox": np.array([item["bbox"] for item in objects], np.float64).reshape(-1, 4),
-        "category": np.searchsorted(category_ids, category).astype(np.int32),
-        "crowd": np.array([item.get("iscrowd", ABSENT) for item in objects], np.int8),
+        "bbox": objects.bbox[order],
+        "category": np.searchsorted(category_ids, objects.category_id[order]).astype(np.int32),
+        "crowd": objects.crowd[order],
         "kind": kind,
         "part_end": _ends(map(len, polygons), len(polygons)),
         "polygon_end": ends,
