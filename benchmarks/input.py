@@ -7,13 +7,14 @@
 Without --photos: generated JPEG files of 640 x 480, as most of LVIS's are. "decode" is from the file's bytes to RGB
 pixels, by Pillow (Detectron2's), OpenCV and torchvision, with the largest difference from Pillow's pixels; "resize" to
 a short edge of 800, by Pillow, PyTorch and OpenCV, with the share of pixels that differ (INPUT.RESIZE); "mapper" is
-Detectron2's DatasetMapper with 12 polygons, and the same as this project builds it for both. These are CPU seconds of
+Detectron2's DatasetMapper with 12 polygons, and the same as this project builds it for each. These are CPU seconds of
 one thread. "load" is batches of 8 through worker processes, by the clock: Detectron2's loader and ours. The last line
 is the images a second that training takes: the quickstart's model on the CPU, or with --device cuda R-50-FPN with 1203
 categories on 16 images of 800 pixels.
 """
 
 import argparse
+import functools
 import io
 import itertools
 import logging
@@ -34,10 +35,12 @@ from measuring import header, interleaved, ratio, row
 from PIL import Image
 
 from seesaw_d2.data.mapper import CheckedMapper
-from seesaw_d2.data.resizing import build_mapper
+from seesaw_d2.data.resizing import OPENCV, PILLOW, PYTORCH, build_mapper
 from seesaw_d2.data.streams import UniformStream
 from seesaw_d2.data.train_loader import TrainLoader
 from seesaw_d2.engine import load_config
+
+RESIZES = (PILLOW, PYTORCH, OPENCV)
 
 
 def make_photos(folder: Path, count: int, size=(640, 480), seed: int = 0) -> list[Path]:
@@ -135,11 +138,9 @@ def decoding_and_mapping(paths, records, repetitions: int) -> None:
         share = np.mean([(each > 0).mean() for each in differences])
         notes[name] = f"{share:.1%} differ, by at most {max(each.max() for each in differences)}"
     report("resize", {name: each(f, pixels) for name, f in resizers.items()}, len(pixels), repetitions, notes)
-    mappers = {
-        "Detectron2's": DatasetMapper(mapper_config("pillow"), True),
-        "ours, pillow": CheckedMapper(build_mapper(mapper_config("pillow"), is_train=True)),
-        "ours, opencv": CheckedMapper(build_mapper(mapper_config("opencv"), is_train=True)),
-    }
+    mappers = {"Detectron2's": DatasetMapper(mapper_config("pillow"), True)}
+    for resize in RESIZES:
+        mappers[f"ours, {resize}"] = CheckedMapper(build_mapper(mapper_config(resize), is_train=True))
     report("mapper", {name: each(f, records) for name, f in mappers.items()}, len(records), repetitions)
 
 
@@ -161,7 +162,7 @@ def loading(records, workers: int, batches: int, repetitions: int) -> None:
         stream = UniformStream(len(records), seed=0)
         return TrainLoader(DatasetFromList(records, copy=False), mapper, stream, batch_size=8, num_workers=workers)
 
-    loaders = {"Detectron2's": theirs, "ours, pillow": lambda: own("pillow"), "ours, opencv": lambda: own("opencv")}
+    loaders = {"Detectron2's": theirs, **{f"ours, {resize}": functools.partial(own, resize) for resize in RESIZES}}
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(repetitions):
         for name, build in loaders.items():

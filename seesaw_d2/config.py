@@ -175,7 +175,8 @@ def _add_data(cfg: CN) -> None:
     # training, whatever NUM_WORKERS is.
 
     # How a detector's images and masks are resized, in training and at test time. "pillow": Detectron2's way, bilinear
-    # with antialiasing. "opencv": MMDetection's pixels and sizes, bilinear without; for models that were trained so.
+    # with antialiasing. "pytorch": the same filter, three times as fast; some 0.2 % of the pixels differ by 1 of 255.
+    # "opencv": MMDetection's pixels and sizes, bilinear without antialiasing; for models that were trained so.
     cfg.INPUT.RESIZE = "pillow"
 
     # An image that is missing or cannot be decoded: False stops with its name, True leaves it out with a

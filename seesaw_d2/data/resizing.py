@@ -1,9 +1,11 @@
-"""How images are resized: Detectron2's way, by Pillow, or MMDetection's, by OpenCV (INPUT.RESIZE)."""
+"""How images are resized: Detectron2's way, by Pillow or PyTorch, or MMDetection's, by OpenCV (INPUT.RESIZE)."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
@@ -11,8 +13,38 @@ from PIL import Image
 
 from seesaw_d2.errors import ConfigError
 
-PILLOW, OPENCV = "pillow", "opencv"
+PILLOW, PYTORCH, OPENCV = "pillow", "pytorch", "opencv"
 _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
+
+
+class PyTorchResizeTransform(T.ResizeTransform):
+    """``ResizeTransform`` with Pillow's antialiased bilinear filter, computed by PyTorch.
+
+    Some 0.2 % of the pixels of an 8-bit image differ from Pillow's, by 1: sums are rounded elsewhere. Masks, which take
+    the nearest pixel, and other than 8-bit images are Pillow's.
+    """
+
+    def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
+        """(H, W) or (H, W, channels) -> the same in the new size; ``interp`` as Pillow's."""
+        if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
+            return super().apply_image(img, interp)
+        assert img.shape[:2] == (self.h, self.w)
+        pixels = torch.from_numpy(np.array(img.reshape(self.h, self.w, -1))).permute(2, 0, 1)
+        resized = F.interpolate(pixels[None], (self.new_h, self.new_w), mode="bilinear", antialias=True)[0]
+        return resized.permute(1, 2, 0).numpy().reshape(self.new_h, self.new_w, *img.shape[2:])
+
+    def inverse(self) -> "PyTorchResizeTransform":
+        return PyTorchResizeTransform(self.new_h, self.new_w, self.h, self.w, self.interp)
+
+
+class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
+    """``ResizeShortestEdge`` with ``PyTorchResizeTransform``."""
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        plain = super().get_transform(image)
+        if not isinstance(plain, T.ResizeTransform):
+            return plain
+        return PyTorchResizeTransform(plain.h, plain.w, plain.new_h, plain.new_w, plain.interp)
 
 
 class OpenCVResizeTransform(T.ResizeTransform):
@@ -59,19 +91,22 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     """``augmentations`` with each of Detectron2's resizing to a short edge done as INPUT.RESIZE says.
 
     Raises:
-        ConfigError: INPUT.RESIZE is neither "pillow" nor "opencv".
+        ConfigError: INPUT.RESIZE is none of its values.
     """
     validate_resizing(cfg)
     if cfg.INPUT.RESIZE == PILLOW:
         return list(augmentations)
-    # Threads that OpenCV starts before the loader's processes are forked would be missing in them, and waited for.
-    cv2.setNumThreads(0)
-    return [_by_opencv(each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
+    resizing = PyTorchResizeShortestEdge
+    if cfg.INPUT.RESIZE == OPENCV:
+        resizing = OpenCVResizeShortestEdge
+        # Threads that OpenCV starts before the loader's processes are forked would be missing in them, and waited for.
+        cv2.setNumThreads(0)
+    return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 
 
-def _by_opencv(plain: T.ResizeShortestEdge) -> OpenCVResizeShortestEdge:
+def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.ResizeShortestEdge:
     style = "range" if plain.is_range else "choice"
-    return OpenCVResizeShortestEdge(plain.short_edge_length, plain.max_size, style, plain.interp)
+    return resizing(plain.short_edge_length, plain.max_size, style, plain.interp)
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
@@ -81,6 +116,6 @@ def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
 
 
 def validate_resizing(cfg: CfgNode) -> None:
-    """Raise ConfigError unless INPUT.RESIZE is one of its two values."""
-    if cfg.INPUT.RESIZE not in (PILLOW, OPENCV):
-        raise ConfigError(f'INPUT.RESIZE: expected "{PILLOW}" or "{OPENCV}", found {cfg.INPUT.RESIZE!r}')
+    """Raise ConfigError unless INPUT.RESIZE is one of its values."""
+    if cfg.INPUT.RESIZE not in (PILLOW, PYTORCH, OPENCV):
+        raise ConfigError(f'INPUT.RESIZE: expected "{PILLOW}", "{PYTORCH}" or "{OPENCV}", found {cfg.INPUT.RESIZE!r}')

@@ -11,7 +11,13 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 
 from seesaw_d2.data.loading import build_test_loader, build_train_loader
-from seesaw_d2.data.resizing import OpenCVResizeShortestEdge, OpenCVResizeTransform, build_mapper, build_resizing
+from seesaw_d2.data.resizing import (
+    OpenCVResizeShortestEdge,
+    OpenCVResizeTransform,
+    PyTorchResizeTransform,
+    build_mapper,
+    build_resizing,
+)
 from seesaw_d2.engine import load_config, main
 from seesaw_d2.errors import ConfigError
 
@@ -47,6 +53,24 @@ def test_pixels_are_opencvs(channels, size):
     plain = T.ResizeTransform(77, 101, *size).apply_image(image)
     difference = np.abs(plain.astype(int) - found).max()
     assert difference <= 2 if size[0] > 77 else difference > 20
+
+
+@pytest.mark.parametrize("channels", [3, 1, 0])
+@pytest.mark.parametrize("size", [(120, 158), (40, 52), (77, 101)], ids=["larger", "smaller", "as it is"])
+def test_pytorchs_pixels_are_pillows_but_for_a_last_digit(channels, size):
+    image = picture(channels=channels)
+    ours, plain = (transform(77, 101, *size) for transform in (PyTorchResizeTransform, T.ResizeTransform))
+    found, expected = ours.apply_image(image), plain.apply_image(image)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    difference = np.abs(expected.astype(int) - found)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.005
+    wide = image.astype(np.float32)
+    assert np.array_equal(ours.apply_image(wide), plain.apply_image(wide))
+    mask = picture(channels=0) // 128 * 7
+    assert np.array_equal(ours.apply_segmentation(mask), plain.apply_segmentation(mask))
+    assert type(ours.inverse()) is PyTorchResizeTransform
+    assert ours.inverse().apply_image(found).shape == image.shape
 
 
 def test_masks_keep_their_values():
@@ -87,9 +111,10 @@ def test_sizes_are_mmdetections():
     assert 0 < different < 40
 
 
+@pytest.mark.parametrize("resize", ["opencv", "pytorch"])
 @pytest.mark.parametrize("style", ["range", "choice"])
-def test_the_same_seed_draws_the_same_sizes(style):
-    cfg = config("opencv", "INPUT.MIN_SIZE_TRAIN_SAMPLING", style)
+def test_the_same_seed_draws_the_same_sizes(style, resize):
+    cfg = config(resize, "INPUT.MIN_SIZE_TRAIN_SAMPLING", style)
     plain = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TRAIN, 200, style)
     (ours,) = build_resizing(cfg, [plain])
     image, sizes = picture(), []
@@ -140,7 +165,7 @@ def test_the_loaders(config_file):
     from seesaw_d2.data import register_datasets
 
     images = {}
-    for resize in ("pillow", "opencv"):
+    for resize in ("pillow", "pytorch", "opencv"):
         cfg = load_config(
             str(config_file), ["INPUT.RESIZE", resize, "INPUT.MIN_SIZE_TEST", 50, "INPUT.MIN_SIZE_TRAIN", "(50,)"]
         )
@@ -149,10 +174,11 @@ def test_the_loaders(config_file):
         assert min(next(iter(build_train_loader(cfg)))[0]["image"].shape[1:]) == 50
     assert images["pillow"].shape == images["opencv"].shape
     assert not torch.equal(images["pillow"], images["opencv"])
+    assert (images["pillow"].int() - images["pytorch"].int()).abs().max() <= 1
 
 
 def test_a_wrong_value_is_found_at_the_start(config_file, capsys):
-    with pytest.raises(ConfigError, match=r'INPUT\.RESIZE: expected "pillow" or "opencv", found \'cv2\''):
+    with pytest.raises(ConfigError, match=r'INPUT\.RESIZE: expected "pillow", "pytorch" or "opencv", found \'cv2\''):
         build_mapper(config("cv2"), is_train=False)
     assert main(["--config-file", str(config_file), "INPUT.RESIZE", "cv2"]) == 2
     assert "INPUT.RESIZE" in capsys.readouterr().err
