@@ -9,6 +9,7 @@ from torch import nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.roi_align import with_product_gradients
+from seesaw_d2.utils.malloc import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)
+    if torch.device(cfg.MODEL.DEVICE).type == "cpu":
+        keep_freed_memory()
     return model
 
 

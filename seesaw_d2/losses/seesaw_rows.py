@@ -75,7 +75,7 @@ class SeesawRows(torch.autograd.Function):
         weights, total, rows, labels = ctx.saved_tensors
         losses_grad = losses_grad.unsqueeze(1)
         factors = losses_grad / total
-        grad = weights.new_zeros(ctx.shape)
+        grad = weights.new_empty(ctx.shape) if rows is None else weights.new_zeros(ctx.shape)
         classes = grad[:, : weights.shape[1]]
         if rows is None:
             torch.mul(weights, factors, out=classes)
