@@ -5,16 +5,16 @@
     python benchmarks/iteration.py --model quickstart --options
     python benchmarks/iteration.py --device cuda --images 16 --size 800 --proposals 512 --options
 
-"lvis" is R-50-FPN with 1203 categories and class-specific masks; "quickstart" the glyphs' model, 40 categories,
-masks and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
+"lvis" is R-50-FPN with 1203 categories and class-specific masks; "quickstart" the glyphs' model, 40 categories, masks
+and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
-and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has three
-of docs/speed.md's keys). --options measures each key alone. On a CPU the process keeps freed memory, which Detectron2's
-model gains from as much as ours; with MALLOC_TRIM_THRESHOLD_=131072 before the command neither does. Batches are generated and in
-memory; weights are random, the same in backbone and RPN, and an image has as many objects as foreground proposals are
-sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU
-of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles. Memory is the peak of one
-iteration's tensors.
+and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has
+three of docs/speed.md's keys). --options measures each key alone. On a CPU the process keeps freed memory, which
+Detectron2's model gains from as much as ours; with MALLOC_TRIM_THRESHOLD_=131072 before the command neither does.
+Batches are generated and in memory; weights are random, the same in backbone and RPN, and an image has as many objects
+as foreground proposals are sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU:
+medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.
+Memory is the peak of one iteration's tensors.
 """
 
 import argparse
