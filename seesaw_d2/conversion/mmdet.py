@@ -126,7 +126,9 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         else:
             converted[new_name] = tensor
     if not converted:
-        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...")
+        ours = " (this project's and Detectron2's names: is it converted already?)"
+        known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
+        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...{ours * known}")
     return converted, unrecognised
 
 

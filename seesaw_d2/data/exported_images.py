@@ -3,11 +3,10 @@
 Labelling tools name them by addresses on their server, with a prefix, or by paths of another machine.
 """
 
-import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -91,19 +90,6 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         if wrong:
             notes.append(f"left out, {text}")
             _leave_out(data, {name for name, _ in wrong})
-
-
-def same_content(paths: Iterable[Path]) -> list[list[int]]:
-    """Positions of the files whose bytes are those of another one, by content. Only files of equal size are read."""
-    paths = list(paths)
-    sizes: dict[int, list[int]] = defaultdict(list)
-    for index, path in enumerate(paths):
-        sizes[path.stat().st_size].append(index)
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for indices in sizes.values():
-        for index in indices if len(indices) > 1 else ():
-            groups[hashlib.blake2b(paths[index].read_bytes()).digest()].append(index)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _files_below(root: Path) -> dict[str, list[Path]]:

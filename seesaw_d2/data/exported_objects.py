@@ -89,12 +89,11 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         )
 
 
-def look_at_empty_images(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Images without an object may be meant, or not yet labelled."""
+def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
+    """Images without an object may be meant, or not yet labelled; ``consequence`` is said of them."""
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
     if empty:
         notes.append(
-            f"{source}: {len(empty)} of {len(part['images'])} images have no object: {first_few(empty)}. A training "
-            "leaves them out; in an evaluation everything that is found in them is wrong"
+            f"{source}: {len(empty)} of {len(part['images'])} images have no object: {first_few(empty)}. {consequence}"
         )

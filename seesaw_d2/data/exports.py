@@ -14,13 +14,15 @@ from typing import Any
 import yaml
 
 from seesaw_d2.data.annotations import check_annotations
-from seesaw_d2.data.exported_images import check_images, find_images, same_content
+from seesaw_d2.data.exported_images import check_images, find_images
 from seesaw_d2.data.exported_objects import checked_categories, look_at_boxes, look_at_empty_images, without_copies
 from seesaw_d2.data.files import collected_warnings, first_few, load_json_object
+from seesaw_d2.data.image_files import same_content, shared_files
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic import write_text
 
 SPLITS = ("train", "val")
+_OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")
 
 
 @dataclass
@@ -68,7 +70,9 @@ def prepare_export(
         raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
     root = Path(images) if images else Path(export).parent
     if not root.is_dir():
-        raise ConfigError(f"--images: expected a folder, found {root}")
+        raise ConfigError(
+            f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
+        )
     paths = [Path(path) for path in ([export, val] if val else [export])]
     _check_output(output, paths)
     files = [load_json_object(str(path)) for path in paths]
@@ -86,6 +90,8 @@ def prepare_export(
     parts = [
         _checked({**part, "categories": categories}, source, notes) for part, source in zip(parts, sources, strict=True)
     ]
+    for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
+        look_at_empty_images(part, source, consequence, notes)
     for name, part in zip(SPLITS, parts, strict=True):
         write_text(output / f"{name}.json", json.dumps(part))
     config = _write_config(output, root, parts, notes)
@@ -116,7 +122,7 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
     """Ids of the images whose files have the same content: a split is not to part them."""
-    groups = same_content(root / image["file_name"] for image in data["images"])
+    groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
         notes.append(f"images with the same content, which stay in one part: {first_few(named)}")
@@ -125,16 +131,12 @@ def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any
 
 def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
     """Raise DataError if validation images are training images too, by file or by content."""
-    names = [image["file_name"] for data in files for image in data["images"]]
-    first = len(files[0]["images"])
-    shared = []
-    for group in same_content(root / name for name in names):
-        trained = [names[index] for index in group if index < first]
-        for name in (names[index] for index in group if index >= first and trained):
-            shared.append(name if name in trained else f"{name} (= {trained[0]})")
-    if not shared:
+    train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
+    pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
+    if not pairs:
         return
-    text = f"{len(shared)} of {len(names) - first} validation images are training images too: {first_few(shared)}"
+    named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
+    text = f"{len(pairs)} of {len(val)} validation images are training images too: {named}"
     if not allowed:
         raise DataError(f"--val: {text}; what is measured on them says nothing. --allow-overlap takes them")
     notes.append(text)
@@ -172,9 +174,9 @@ def _split(data: dict[str, Any], share: float, seed: int, copies: list[list[Any]
                 chosen.add(image)
                 for category in held[image]:
                     left[category] -= 1
-    for group in copies:
-        if not chosen.issuperset(group):
-            chosen.difference_update(group)
+    for same in copies:
+        if not chosen.issuperset(same):
+            chosen.difference_update(same)
     parts = []
     for inside in (False, True):
         kept = [image for image in data["images"] if (image.get("id") in chosen) is inside]
@@ -190,7 +192,6 @@ def _checked(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, A
         check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
     notes.extend(warnings)
     look_at_boxes(part, source, notes)
-    look_at_empty_images(part, source, notes)
     return part
 
 

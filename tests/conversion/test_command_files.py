@@ -52,6 +52,10 @@ def test_a_file_of_another_program(tmp_path, capsys):
     status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
     assert status == 2
     assert f"{tmp_path / 'in.pth'}: expected names of MMDetection, found fc.weight" in err
+    assert "converted already" not in err
+    torch.save({"model": {"backbone.bottom_up.stem.conv1.weight": torch.ones(1)}}, tmp_path / "in.pth")
+    _, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
+    assert "is it converted already?" in err
 
 
 def test_files_that_stay(tiny, capsys):
