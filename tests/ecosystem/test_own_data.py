@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from seesaw_d2.data import register_datasets, validate_datasets
 from seesaw_d2.data.exports import prepare_export
 from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import check_job
@@ -150,6 +151,19 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
     cfg = load_config("my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
     schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False)
     assert schedule.epochs == 24
+
+
+def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
+    """The config that docs/published-models.md writes for them."""
+    (text,) = re.findall(r"`(_BASE_: .+)`", (ROOT / "docs/published-models.md").read_text())
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "my_data")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    Path("my_data/eval.yaml").write_text(text)
+    cfg = load_config("my_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
+    register_datasets(cfg)
+    validate_datasets(cfg, training=False)
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41
 
 
 @pytest.mark.slow
