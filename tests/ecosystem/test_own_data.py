@@ -156,11 +156,11 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
 def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
     """The config that docs/published-models.md writes for them."""
     (text,) = re.findall(r"`(_BASE_: .+)`", (ROOT / "docs/published-models.md").read_text())
-    prepare_export(label_studio(tmp_path / "export"), tmp_path / "my_data")
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "their_data")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
-    Path("my_data/eval.yaml").write_text(text)
-    cfg = load_config("my_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
+    Path("their_data/eval.yaml").write_text(text)
+    cfg = load_config("their_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
     register_datasets(cfg)
     validate_datasets(cfg, training=False)
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41
