@@ -7,6 +7,7 @@
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -24,10 +25,20 @@ def main(arguments=None) -> int:
     parser.add_argument("--val", type=Path, help="annotation file of the validation images, if the export has one")
     parser.add_argument("--val-share", type=float, default=0.2, help="else the share of images that is split off")
     parser.add_argument("--seed", type=int, default=0, help="of that split")
+    parser.add_argument("--skip-bad-images", action="store_true", help="leave missing and unreadable images out")
+    parser.add_argument("--allow-overlap", action="store_true", help="validation images may be training images too")
     args = parser.parse_args(arguments)
+    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes
     try:
         done = prepare_export(
-            args.export, args.output, images=args.images, val=args.val, val_share=args.val_share, seed=args.seed
+            args.export,
+            args.output,
+            images=args.images,
+            val=args.val,
+            val_share=args.val_share,
+            seed=args.seed,
+            skip_bad_images=args.skip_bad_images,
+            allow_overlap=args.allow_overlap,
         )
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -36,10 +47,12 @@ def main(arguments=None) -> int:
         print(f"note       {note}")
     for split, count in done.num_images.items():
         print(f"{split:10} {count} images")
-    absent = [name for name, (train, val) in done.category_images.items() if not (train and val)]
     print(f"categories {len(done.category_images)}")
-    if absent:
-        print(f"           without an image in training or validation: {', '.join(absent)}")
+    consequences = ("training image: they cannot be learnt", "validation image: they are not measured")
+    for index, consequence in enumerate(consequences):
+        names = [name for name, counts in done.category_images.items() if not counts[index]]
+        if names:
+            print(f"           {len(names)} without a {consequence}: {', '.join(names)}")
     print(f"config     {done.config}")
     return 0
 

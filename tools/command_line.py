@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -32,3 +33,9 @@ def command(main: Callable[..., None]) -> Callable[..., int]:
         return 0
 
     return run
+
+
+def train_net() -> str:
+    """The path of ``train_net.py`` for a command that is printed: its name, or in full where the name will not do."""
+    path = Path(__file__).resolve().parents[1] / "train_net.py"
+    return path.name if Path(path.name).is_file() else str(path)

@@ -13,7 +13,7 @@ import argparse
 import shlex
 import sys
 
-from command_line import command, parser_of
+from command_line import command, parser_of, train_net
 
 
 @command
@@ -44,8 +44,12 @@ def main(arguments=None) -> None:
 
 def print_evaluation(done, output: str) -> None:
     """The command that evaluates what was written, and what is to be expected of it."""
-    words = ["python", "train_net.py", "--config-file", done.config, "--eval-only", "MODEL.WEIGHTS", output]
-    print(" ".join(map(shlex.quote, [*words, *done.overrides])))
+    import torch  # not above: --help is not to wait for it
+
+    if done.device.startswith("cuda") and not torch.cuda.is_available():
+        print("PyTorch finds no GPU here; to evaluate on the CPU add MODEL.DEVICE cpu to this command:")
+    words = ["python", train_net(), "--config-file", done.config, "--eval-only", "MODEL.WEIGHTS", output]
+    print(shlex.join([*words, *done.overrides]))
     if done.model is None:
         return
     if not done.model.is_lvis:

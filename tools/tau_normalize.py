@@ -12,7 +12,7 @@ import os
 import shlex
 import sys
 
-from command_line import command, parser_of
+from command_line import command, parser_of, train_net
 
 
 @command
@@ -41,7 +41,7 @@ def main(arguments=None) -> None:
     for tau, path in written.items():
         folder = os.path.join(os.path.dirname(path), f"tau{tau:g}")
         words = ["--config-file", config, "--eval-only", "MODEL.WEIGHTS", path, "OUTPUT_DIR", folder]
-        print(f"python train_net.py {shlex.join(words)}")
+        print(shlex.join(["python", train_net(), *words]))
 
 
 if __name__ == "__main__":

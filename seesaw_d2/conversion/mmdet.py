@@ -16,6 +16,7 @@ from torch import Tensor
 from seesaw_d2.conversion.fitting import check_fit, model_shapes
 from seesaw_d2.conversion.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 from seesaw_d2.conversion.reading import naming, read_foreign_checkpoint
+from seesaw_d2.data.files import first_few
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.model_zoo import get_config_file
@@ -79,11 +80,17 @@ class MmdetModel:
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a conversion: the model (None where a config was given), that config, and the names left behind."""
+    """What came of a conversion: the model (None where a config was given), that config, and the names left behind.
+
+    Attributes:
+        device: the config's MODEL.DEVICE.
+        written: how many tensors.
+    """
 
     model: MmdetModel | None
     config: str
     overrides: list[str]
+    device: str
     written: int
     unrecognised: list[str]
 
@@ -119,7 +126,9 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         else:
             converted[new_name] = tensor
     if not converted:
-        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...")
+        ours = " (this project's and Detectron2's names: is it converted already?)"
+        known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
+        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...{ours * known}")
     return converted, unrecognised
 
 
@@ -146,13 +155,14 @@ def describe_mmdet(
     names = {plain_name(name): tensor for name, tensor in state.items()}
     blocks = {name.split(".")[2] for name in names if re.match(r"backbone\.layer3\.\d+\.conv3\.", name)}
     depth = _DEPTHS.get(len(blocks))
-    cascade = "roi_head.bbox_head.0.fc_cls.weight" in names
+    cascade = any(name.startswith("roi_head.bbox_head.0.") for name in names)
     prefix = "roi_head.bbox_head.0." if cascade else "roi_head.bbox_head."
-    counts, classifier = names.get(f"{prefix}loss_cls.cum_samples"), names.get(f"{prefix}fc_cls.weight")
+    counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
             f"--config-file: expected the config that {path or 'the checkpoint'} is for, as it is not one of "
-            "MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask R-CNN); found none"
+            "MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask R-CNN): "
+            f"{_difference(len(blocks), counts, classifier, prefix)}; found none"
         )
     text = next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
     published = _PUBLISHED.search(os.path.basename(path))
@@ -163,6 +173,17 @@ def describe_mmdet(
         normed_mask = bool(published["mask"]) if normed_mask is None else normed_mask
         sampler = sampler or ("random" if published["sampler"] == "random" else "rfs")
     return MmdetModel(cascade, depth, len(counts) - 1, normed_mask, sampler)
+
+
+def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, prefix: str) -> str:
+    """What in a checkpoint is not as in MMDetection's Seesaw Loss models, in words."""
+    if blocks not in _DEPTHS:
+        return f"backbone.layer3 has {blocks} blocks, not {' or '.join(map(str, _DEPTHS))}"
+    if classifier is None:
+        return f"{prefix}fc_cls.weight is not in it"
+    if counts is None:
+        return f"{prefix}loss_cls.cum_samples, Seesaw Loss's counts, is not in it"
+    return f"{prefix}fc_cls.weight has {len(classifier)} rows, not C + 2 with C = {len(counts) - 1}"
 
 
 def convert_mmdet_file(
@@ -202,9 +223,13 @@ def convert_mmdet_file(
             )
         config_file, overrides = _found_config(model.config), [*model.overrides, *overrides]
     cfg: CfgNode = load_config(config_file, overrides)
-    check_fit(converted, model_shapes(cfg), source, config_file)
+    try:
+        check_fit(converted, model_shapes(cfg), source, config_file)
+    except WeightsError as error:
+        unknown = f"\n  in the checkpoint, and not known: {first_few(unrecognised)}" if unrecognised else ""
+        raise WeightsError(f"{error}{unknown}") from error
     write_checkpoint(target, {"model": converted})
-    return Converted(model, config_file, list(overrides), len(converted), unrecognised)
+    return Converted(model, config_file, list(overrides), cfg.MODEL.DEVICE, len(converted), unrecognised)
 
 
 def _found_config(config: str) -> str:

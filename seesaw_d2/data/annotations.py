@@ -97,7 +97,15 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     Raises:
         DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
     """
-    data = load_json_object(path)
+    return check_annotations(load_json_object(path), path, dataset_format)
+
+
+def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "auto") -> AnnotationFile:
+    """As ``read_annotations``, of a file that is parsed already; unusable polygons are taken out of ``data``.
+
+    Args:
+        path: for messages.
+    """
     header = read_header(data, path, dataset_format)
     # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
     if "annotations" not in data:

@@ -4,21 +4,25 @@ What the tools do otherwise than COCO, and what becomes of it here: docs/own-dat
 """
 
 import json
+import os
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import yaml
 
-from seesaw_d2.data.annotations import read_annotations
-from seesaw_d2.data.files import first_few, load_json_object
+from seesaw_d2.data.annotations import check_annotations
+from seesaw_d2.data.exported_images import check_images, find_images
+from seesaw_d2.data.exported_objects import checked_categories, look_at_boxes, look_at_empty_images, without_copies
+from seesaw_d2.data.files import collected_warnings, first_few, load_json_object
+from seesaw_d2.data.image_files import same_content, shared_files
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic import write_text
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+SPLITS = ("train", "val")
+_OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")
 
 
 @dataclass
@@ -29,12 +33,20 @@ class PreparedExport:
     num_images: dict[str, int]
     # name -> images with it, in training and in validation
     category_images: dict[str, tuple[int, int]]
-    # what was put right, a line each
+    # what was put right or may be a mistake, a line each
     notes: list[str] = field(default_factory=list)
 
 
 def prepare_export(
-    export: Path, output: Path, *, images: Path | None = None, val: Path | None = None, val_share: float = 0.2, seed=0
+    export: Path,
+    output: Path,
+    *,
+    images: Path | None = None,
+    val: Path | None = None,
+    val_share: float = 0.2,
+    seed: int = 0,
+    skip_bad_images: bool = False,
+    allow_overlap: bool = False,
 ) -> PreparedExport:
     """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the config's lines about the data) into ``output``.
 
@@ -45,40 +57,56 @@ def prepare_export(
         val: the annotation file of the validation images, where the export has one; else ``export`` is split.
         val_share: in (0, 1), of the images.
         seed: of the split.
+        skip_bad_images: leave images that are missing or cannot be decoded out.
+        allow_overlap: take ``val`` although images of it are training images too.
 
     Raises:
         ConfigError: ``val_share`` or a folder is wrong.
-        DataError: an annotation file is wrong, or an image file is missing or ambiguous. Nothing is written.
+        DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or is not of the
+            annotated size, or ``val`` has training images. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
     root = Path(images) if images else Path(export).parent
     if not root.is_dir():
-        raise ConfigError(f"--images: expected a folder, found {root}")
-    paths = [export, val] if val else [export]
+        raise ConfigError(
+            f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
+        )
+    paths = [Path(path) for path in ([export, val] if val else [export])]
+    _check_output(output, paths)
     files = [load_json_object(str(path)) for path in paths]
     for path, data in zip(paths, files, strict=True):
         _check_lists(data, path)
     notes: list[str] = []
-    categories = _categories(files, notes)
+    categories = checked_categories(files, [str(path) for path in paths], notes)
     for path, data in zip(paths, files, strict=True):
-        _find_images(data, root, Path(path).parent, notes)
-    parts = files if val else _split(files[0], val_share, seed)
-    parts = [{**part, "categories": categories} for part in parts]
-    names = ("train", "val")
-    sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in names]
-    checked = {
-        name: _checked(part, output / f"{name}.json", source)
-        for name, part, source in zip(names, parts, sources, strict=True)
-    }
-    for name, text in checked.items():
-        write_text(output / f"{name}.json", text)
+        find_images(data, root, path, notes, skip=skip_bad_images)
+        check_images(data, root, notes, skip=skip_bad_images)
+    if val:
+        _check_overlap(files, root, notes, allowed=allow_overlap)
+    parts = files if val else _split(files[0], val_share, seed, _copies(files[0], root, notes))
+    sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in SPLITS]
+    parts = [
+        _checked({**part, "categories": categories}, source, notes) for part, source in zip(parts, sources, strict=True)
+    ]
+    for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
+        look_at_empty_images(part, source, consequence, notes)
+    for name, part in zip(SPLITS, parts, strict=True):
+        write_text(output / f"{name}.json", json.dumps(part))
     config = _write_config(output, root, parts, notes)
     found = [_images_by_category(part) for part in parts]
     counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
-    sizes = {name: len(part["images"]) for name, part in zip(names, parts, strict=True)}
+    sizes = {name: len(part["images"]) for name, part in zip(SPLITS, parts, strict=True)}
     return PreparedExport(config, sizes, counts, notes)
+
+
+def _check_output(output: Path, paths: list[Path]) -> None:
+    """The export is not to be replaced by what is made of it."""
+    written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
+    for path in paths:
+        if os.path.realpath(path) in written:
+            raise ConfigError(f"--output: expected another folder than the export's, as {path} would be replaced")
 
 
 def _check_lists(data: dict[str, Any], path: Path) -> None:
@@ -86,63 +114,32 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
         entries = data.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise DataError(f'{path}: expected "{key}", a list of objects as in COCO\'s format')
+        for name in ("id", "image_id", "category_id"):
+            wrong = [index for index, entry in enumerate(entries) if isinstance(entry.get(name), list | dict)]
+            if wrong:
+                raise DataError(f'{path}: expected an integer as "{name}" in "{key}": positions {first_few(wrong)}')
 
 
-def _categories(files: list[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:
-    """Those that objects can have: without the root that Roboflow puts first, a supercategory with no object."""
-    categories = files[0]["categories"]
-    if any(data["categories"] != categories for data in files):
-        raise DataError("the two annotation files have other categories; expected the same in both")
-    used = {item.get("category_id") for data in files for item in data["annotations"]}
-    parents = {item.get("supercategory") for item in categories if item.get("supercategory") != item.get("name")}
-    roots = [item for item in categories if item.get("id") not in used and item.get("name") in parents]
-    if roots:
-        notes.append(f"left out, as supercategories without objects: {first_few(item['name'] for item in roots)}")
-    return [item for item in categories if item not in roots]
+def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
+    """Ids of the images whose files have the same content: a split is not to part them."""
+    groups = same_content([str(root / image["file_name"]) for image in data["images"]])
+    if groups:
+        named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
+        notes.append(f"images with the same content, which stay in one part: {first_few(named)}")
+    return [[data["images"][index].get("id") for index in group] for group in groups]
 
 
-def _find_images(data: dict[str, Any], root: Path, beside: Path, notes: list[str]) -> None:
-    """Replace each ``file_name`` by the path below ``root`` of the file that it means."""
-    known = defaultdict(list)
-    for path in root.rglob("*"):
-        if path.suffix.lower() in _SUFFIXES:
-            known[path.name].append(path.relative_to(root))
-    missing, ambiguous, changed = [], [], 0
-    for image in data["images"]:
-        name = str(image.get("file_name", ""))
-        parts = PurePosixPath(unquote(name.partition("?")[0]).replace("\\", "/")).parts or ("",)
-        candidates = known.get(parts[-1], []) or known.get(PurePosixPath(name).name, [])
-        best = _nearest(candidates, parts, root, beside)
-        if not candidates:
-            missing.append(name)
-        elif best is None:
-            ambiguous.append(name)
-        else:
-            changed += best.as_posix() != name
-            image["file_name"] = best.as_posix()
-    for names, problem in ((missing, "no such file"), (ambiguous, "several files of this name")):
-        if names:
-            raise DataError(
-                f"images below {root}: {problem} for {len(names)} of {len(data['images'])}: {first_few(names)}"
-            )
-    if changed:
-        notes.append(f"{changed} file names are now paths below {root}")
-
-
-def _nearest(candidates: list[Path], parts: tuple[str, ...], root: Path, beside: Path) -> Path | None:
-    """The one candidate with the longest common end, or among equals the one beside the annotation file."""
-    if len(candidates) < 2:
-        return candidates[0] if candidates else None
-
-    def common(path: Path) -> int:
-        pairs = zip(reversed(path.parts), reversed(parts), strict=False)
-        return next((index for index, (left, right) in enumerate(pairs) if left != right), len(path.parts))
-
-    longest = max(map(common, candidates))
-    best = [path for path in candidates if common(path) == longest]
-    if len(best) > 1:
-        best = [path for path in best if beside in (root / path).parents]
-    return best[0] if len(best) == 1 else None
+def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
+    """Raise DataError if validation images are training images too, by file or by content."""
+    train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
+    pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
+    if not pairs:
+        return
+    named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
+    text = f"{len(pairs)} of {len(val)} validation images are training images too: {named}"
+    if not allowed:
+        raise DataError(f"--val: {text}; what is measured on them says nothing. --allow-overlap takes them")
+    notes.append(text)
 
 
 def _images_by_category(data: dict[str, Any]) -> dict[Any, set]:
@@ -153,8 +150,12 @@ def _images_by_category(data: dict[str, Any]) -> dict[Any, set]:
     return found
 
 
-def _split(data: dict[str, Any], share: float, seed: int) -> list[dict[str, Any]]:
-    """Training and validation. The rarest category chooses first; none loses its last training image."""
+def _split(data: dict[str, Any], share: float, seed: int, copies: list[list[Any]]) -> list[dict[str, Any]]:
+    """Training and validation. The rarest category chooses first; none loses its last training image.
+
+    Args:
+        copies: ids of images that are the same picture; where one is for training, all are.
+    """
     ids = [image.get("id") for image in data["images"]]
     random.Random(seed).shuffle(ids)
     groups = _images_by_category(data)
@@ -173,6 +174,9 @@ def _split(data: dict[str, Any], share: float, seed: int) -> list[dict[str, Any]
                 chosen.add(image)
                 for category in held[image]:
                     left[category] -= 1
+    for same in copies:
+        if not chosen.issuperset(same):
+            chosen.difference_update(same)
     parts = []
     for inside in (False, True):
         kept = [image for image in data["images"] if (image.get("id") in chosen) is inside]
@@ -181,33 +185,32 @@ def _split(data: dict[str, Any], share: float, seed: int) -> list[dict[str, Any]
     return parts
 
 
-def _checked(part: dict[str, Any], path: Path, source: str) -> str:
-    """The text for ``path``, after it was read as a training would; what is wrong is said of ``source``."""
-    text, trial = json.dumps(part), path.with_name(f".{path.name}")
-    write_text(trial, text)
-    try:
-        read_annotations(str(trial), "coco")
-    except DataError as error:
-        raise DataError(str(error).replace(str(trial), source)) from error
-    finally:
-        trial.unlink()
-    return text
+def _checked(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """The part without copies of objects, read as a training would; what is wrong is said of ``source``."""
+    part = without_copies(part, source, notes)
+    with collected_warnings() as warnings:
+        check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
+    notes.extend(warnings)
+    look_at_boxes(part, source, notes)
+    return part
 
 
 def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: list[str]) -> Path:
     objects = [item for part in parts for item in part["annotations"] if not item.get("iscrowd")]
     kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)
     base = output.resolve().name
-    names = [f"{base}_{split}" for split in ("train", "val")]
+    names = [f"{base}_{split}" for split in SPLITS]
     entries = [
         {"NAME": name, "JSON": str(output / f"{split}.json"), "IMAGES": str(root), "FORMAT": "coco"}
-        for name, split in zip(names, ("train", "val"), strict=True)
+        for name, split in zip(names, SPLITS, strict=True)
     ]
     model: dict[str, Any] = {"ROI_HEADS": {"NUM_CLASSES": len(parts[0]["categories"])}}
     if kinds["NoneType"]:
         model["MASK_ON"] = False
+        ids = first_few(item["id"] for item in objects if not item.get("segmentation"))
         notes.append(
-            f"{kinds['NoneType']} of {len(objects)} objects have no mask: MODEL.MASK_ON is False, boxes are trained"
+            f"{kinds['NoneType']} of {len(objects)} objects have no mask: MODEL.MASK_ON is False, boxes are trained "
+            f"(annotation ids {ids})"
         )
     config: dict[str, Any] = {
         "DATASETS": {"REGISTER": entries, "TRAIN": [names[0]], "TEST": [names[1]]},

@@ -1,7 +1,9 @@
-"""Image files: where an annotation file's images lie, and which of them are missing."""
+"""Image files: where an annotation file's images lie, and which of them are missing or the same."""
 
+import hashlib
 import os
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.utils.file_io import PathManager
@@ -100,6 +102,36 @@ def missing_folders(missing: list[str]) -> dict[str, int]:
     """
     counts = Counter(os.path.dirname(name) for name in missing)
     return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
+
+
+def same_content(paths: Sequence[str]) -> list[list[int]]:
+    """Positions of the files whose bytes are those of another one, by content. Only files of equal size are read."""
+    sizes: dict[int, list[int]] = defaultdict(list)
+    for index, path in enumerate(paths):
+        sizes[os.path.getsize(path)].append(index)
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for indices in sizes.values():
+        for index in indices if len(indices) > 1 else ():
+            with open(paths[index], "rb") as file:
+                groups[hashlib.blake2b(file.read()).digest()].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
+    """Files of ``second`` that are in ``first`` too: each with the one that it is there.
+
+    Args:
+        contents: compare the contents too, not only what the paths lead to.
+    """
+    known = {os.path.realpath(path): path for path in first}
+    shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
+    if contents:
+        paths = [*first, *(path for path in second if path not in shared)]
+        for group in same_content(paths):
+            for index in group:
+                if index >= len(first) > group[0]:
+                    shared[paths[index]] = paths[group[0]]
+    return shared
 
 
 def _listing(folder: str) -> set[str]:

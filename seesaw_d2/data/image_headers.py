@@ -1,11 +1,12 @@
 """What the headers of image files tell, without decoding a pixel: format, size and depth."""
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, BinaryIO
 
 from detectron2.utils.file_io import PathManager
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from seesaw_d2.data.files import first_few, warn_once
 from seesaw_d2.data.outlines import outline
@@ -75,7 +76,7 @@ def _annotated_size(record: dict[str, Any]) -> tuple[int | None, int | None]:
 def read_header(path: str, expected: tuple[int | None, int | None]) -> tuple[tuple[int, int] | Exception, str]:
     """Size (width, height) as Detectron2 will see it and PIL's mode, or what went wrong."""
     try:
-        with PathManager.open(path, "rb") as file, Image.open(file) as image:
+        with PathManager.open(path, "rb") as file, _opened(file) as image:
             if image.format in _PROGRAMS:
                 raise ValueError(f"a program ({_PROGRAMS[image.format]}), which Pillow would start an interpreter for")
             width, height = image.size
@@ -85,6 +86,15 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> tuple[tup
             return ((height, width) if turned else (width, height)), image.mode
     except Exception as error:  # PIL raises whatever it likes
         return error, ""
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    """As Pillow opens a file; its message about what it does not know has the file object's address in it."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        reason = "of no format that Pillow knows" if file.seek(0, os.SEEK_END) else "it is empty"
+        raise UnidentifiedImageError(f"cannot identify image file: {reason}") from None
 
 
 def _is_turned(image: Image.Image) -> bool:

@@ -79,7 +79,7 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
-            "add MODEL.DEVICE cpu to train on the CPU"
+            "add MODEL.DEVICE cpu to run on the CPU"
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(

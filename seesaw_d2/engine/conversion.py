@@ -5,7 +5,13 @@ import os
 from seesaw_d2.engine.checkpointing import fetched
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.checkpoints import write_checkpoint
-from seesaw_d2.utils.weights_files import SAFETENSORS, as_checkpoint, read_weights_file, write_safetensors
+from seesaw_d2.utils.weights_files import (
+    SAFETENSORS,
+    as_checkpoint,
+    check_regular_file,
+    read_weights_file,
+    write_safetensors,
+)
 
 # What says how names are to be read, and so belongs to the weights.
 _CONVENTIONS = ("__author__", "matching_heuristics")
@@ -23,6 +29,8 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     """
     if not target.endswith((SAFETENSORS, ".pth")):
         raise ConfigError(f"{target}: expected a name that ends in {SAFETENSORS} or .pth")
+    if "://" not in source:
+        check_regular_file(source)
     if os.path.lexists(target):
         raise ConfigError(f"{target}: expected the name of a new file, found one that exists")
     path = fetched(source) if "://" in source else source

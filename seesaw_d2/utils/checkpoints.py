@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic import atomic_file
-from seesaw_d2.utils.weights_files import read_weights_file
+from seesaw_d2.utils.weights_files import check_regular_file, read_weights_file
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -47,7 +47,12 @@ def _size(value: Any) -> int:
 
 
 def check_output(source: str, target: str, *, overwrite: bool) -> None:
-    """Raise ConfigError unless ``target`` is a .pth file that may be written."""
+    """Check the files of a conversion, the source first: who mistyped it has nothing to write yet.
+
+    Raises:
+        WeightsError: ``source`` is no file. ConfigError: ``target`` is no .pth file that may be written.
+    """
+    check_regular_file(source)
     if not target.endswith(".pth"):
         raise ConfigError(f"output: expected the name of a .pth file, found {target}")
     if os.path.realpath(source) == os.path.realpath(target):

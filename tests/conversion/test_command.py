@@ -2,10 +2,10 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
-from convert_mmdet_checkpoint import main
 from detectron2.modeling import build_model
 
 from seesaw_d2 import model_zoo
@@ -13,30 +13,15 @@ from seesaw_d2.conversion import convert_mmdet
 from seesaw_d2.engine import SeesawCheckpointer, load_config
 from seesaw_d2.engine import main as train_net
 from tests.conftest import NUM_CLASSES
+from tests.conversion.command import run
 from tests.conversion.mmdet_names import mmdet_shapes
-from tests.conversion.tiny import CLASSES, read_golden, tiny_config
+from tests.conversion.tiny import CLASSES, tiny_config
 
+ROOT = Path(__file__).parents[2]
 PLAIN, NORMED = "model = dict(mask_head=dict())", "predictor_cfg=dict(type='NormedConv2d')"
 RFS = "dataset=dict(type='ClassBalancedDataset', oversample_thr=1e-3)"
 PUBLISHED = "mask_rcnn_r50_fpn_sample1e-3_seesaw_loss_normed_mask_mstrain_2x_lvis_v1-cd0f6a12.pth"
 CASCADE = "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE logits"
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    """MMDetection's file of the tiny cascade, this project's config of it, and where the conversion goes."""
-    state, _ = read_golden("cascade-mask")
-    source = tmp_path / "epoch_24.pth"
-    torch.save({"meta": {"cfg": PLAIN}, "state_dict": state}, source)
-    config = tmp_path / "tiny.yaml"
-    config.write_text(tiny_config("cascade-mask").dump())
-    return source, config, tmp_path / "out.pth"
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
 
 
 def save_empty(path, meta, **model):
@@ -109,8 +94,23 @@ def test_from_another_folder(tmp_path, capsys, monkeypatch):
     save_empty("in.pth", {"cfg": RFS}, depth=50, cascade=False, num_classes=1203)
     status, out, err = run(capsys, "in.pth", "out.pth")
     assert (status, err) == (0, "")
-    config = shlex.split(out.splitlines()[-2])[3]
+    _, script, _, config, *_ = shlex.split(out.splitlines()[-2])
+    assert Path(script).samefile(ROOT / "train_net.py")
     assert config == model_zoo.get_config_file("seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml")
+
+
+def test_a_machine_without_a_gpu(tiny, capsys, monkeypatch):
+    """Where the command would ask for a GPU that is not there, what to add is said."""
+    source, config, target = tiny  # of the CPU
+    save_empty(source.with_name("in.pth"), {"cfg": PLAIN}, depth=50, cascade=False, num_classes=1203)
+    arguments = [source.with_name("in.pth"), source.with_name("lvis.pth"), "--overwrite"]
+    hint = "to evaluate on the CPU add MODEL.DEVICE cpu to this command:\npython train_net.py "
+    for gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert (hint in run(capsys, *arguments)[1]) is not gpu
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "MODEL.DEVICE cpu to" not in run(capsys, *arguments, "--opts", "MODEL.DEVICE", "cpu")[1]
+    assert "MODEL.DEVICE cpu to" not in run(capsys, source, target, "--config-file", config)[1]
 
 
 def test_what_nothing_tells_is_asked_for(tmp_path, capsys):
@@ -169,36 +169,3 @@ def test_a_config_of_another_model(tiny, capsys, arguments, message):
     assert status == 2
     assert message in err
     assert not target.exists()
-
-
-def test_a_file_of_another_program(tmp_path, capsys):
-    torch.save({"fc.weight": torch.ones(1)}, tmp_path / "in.pth")
-    status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
-    assert status == 2
-    assert f"{tmp_path / 'in.pth'}: expected names of MMDetection, found fc.weight" in err
-
-
-def test_files_that_stay(tiny, capsys):
-    source, config, target = tiny
-    target.write_text("kept")
-    for arguments, message in (
-        ([source, target], "found one that exists"),
-        ([source, source, "--overwrite"], "another file than the checkpoint"),
-        ([source, target.with_suffix(".pkl")], "expected the name of a .pth file"),
-        ([source.with_name("none.pth"), target.with_name("new.pth")], "none.pth: no such file"),
-    ):
-        status, _, err = run(capsys, *arguments, "--config-file", config)
-        assert status == 2
-        assert message in err
-    assert target.read_text() == "kept"
-    assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 0
-
-
-def test_what_is_not_recognised_is_printed(tiny, capsys):
-    source, config, target = tiny
-    content = torch.load(source, weights_only=True)
-    content["state_dict"]["roi_head.semantic_head.conv.weight"] = torch.ones(1)
-    torch.save(content, source)
-    status, out, _ = run(capsys, source, target, "--config-file", config)
-    assert status == 0
-    assert "not recognised, and left behind: roi_head.semantic_head.conv.weight" in out

@@ -106,11 +106,27 @@ def test_another_number_of_categories():
     assert model.overrides[-2:] == ["MODEL.ROI_HEADS.NUM_CLASSES", "38"]
 
 
-@pytest.mark.parametrize("lacking", ["roi_head.bbox_head.loss_cls.cum_samples", "backbone.layer3.5.conv3.weight"])
-def test_other_models_need_a_config(lacking):
-    state = empty_state("mask", 50)
+@pytest.mark.parametrize(
+    ("family", "lacking", "reason"),
+    [
+        ("mask", "roi_head.bbox_head.loss_cls.cum_samples", "loss_cls.cum_samples, Seesaw Loss's counts, is not in it"),
+        ("mask", "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.weight is not in it"),
+        ("cascade-mask", "roi_head.bbox_head.0.fc_cls.weight", "roi_head.bbox_head.0.fc_cls.weight is not in it"),
+        ("mask", "backbone.layer3.5.conv3.weight", "backbone.layer3 has 5 blocks, not 6 or 23"),
+    ],
+)
+def test_other_models_need_a_config(family, lacking, reason):
+    state = empty_state(family, 50)
     del state[lacking]
-    with pytest.raises(ConfigError, match=r"--config-file: expected the config that other\.pth is for"):
+    with pytest.raises(ConfigError, match=r"--config-file: expected the config that other\.pth is for") as found:
+        describe_mmdet(state, {}, "other.pth")
+    assert reason in str(found.value)
+
+
+def test_a_classifier_of_another_loss():
+    state = empty_state("mask", 50)
+    state["roi_head.bbox_head.fc_cls.weight"] = state["roi_head.bbox_head.fc_cls.weight"][1:]
+    with pytest.raises(ConfigError, match=r"fc_cls\.weight has 1204 rows, not C \+ 2 with C = 1203"):
         describe_mmdet(state, {}, "other.pth")
 
 

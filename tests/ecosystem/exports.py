@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from PIL import Image
 from pycocotools import mask as mask_utils
 
 from tests.shared import shared_path
@@ -65,6 +66,21 @@ def roboflow(folder: Path, split: str = "train", share: slice = slice(None)) -> 
     data["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
     _images(folder / split, data, source)
     return _write(folder / split / "_annotations.coco.json", data)
+
+
+def small(folder: Path, *, names=("a.png", "b.png", "c.png", "d.png"), segmentation=None, **changes) -> Path:
+    """An export of four images with one object each, of two categories; the files are a.png to d.png."""
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate("abcd"):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{name}.png")
+    images = [{"id": index, "file_name": name, "width": 20, "height": 20} for index, name in enumerate(names)]
+    objects = [
+        {"id": index, "image_id": index, "category_id": index % 2, "bbox": [2, 2, 9, 9], "segmentation": segmentation}
+        for index in range(len(names))
+    ]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    data = {"images": images, "annotations": objects, "categories": categories, **changes}
+    return _write(folder / "result.json", data)
 
 
 def _images(folder: Path, data, source: Path) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from seesaw_d2.data import register_datasets, validate_datasets
 from seesaw_d2.data.exports import prepare_export
 from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import check_job
 from seesaw_d2.errors import ConfigError, DataError
-from tests.ecosystem.exports import cvat, label_studio, roboflow
+from tests.ecosystem.exports import cvat, label_studio, roboflow, small
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs/own-data.md"
@@ -67,22 +68,6 @@ def test_a_split_of_the_tools_own_is_kept(tmp_path):
     done = prepare_export(train, tmp_path / "kept", val=val, images=tmp_path / "export")
     assert done.num_images == {"train": 20, "val": 12}
     job(tmp_path / "kept")
-
-
-def small(folder, *, names=("a.png", "b.png", "c.png", "d.png"), segmentation=None, **changes):
-    """An export of four images with one object each, of two categories."""
-    folder.mkdir(exist_ok=True)
-    for name in ("a", "b", "c", "d"):
-        Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
-    images = [{"id": index, "file_name": name, "width": 20, "height": 20} for index, name in enumerate(names)]
-    objects = [
-        {"id": index, "image_id": index, "category_id": index % 2, "bbox": [2, 2, 9, 9], "segmentation": segmentation}
-        for index in range(len(names))
-    ]
-    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
-    data = {"images": images, "annotations": objects, "categories": categories, **changes}
-    (folder / "result.json").write_text(json.dumps(data))
-    return folder / "result.json"
 
 
 def test_boxes_alone(tmp_path):
@@ -166,6 +151,19 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
     cfg = load_config("my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
     schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False)
     assert schedule.epochs == 24
+
+
+def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
+    """The config that docs/published-models.md writes for them."""
+    (text,) = re.findall(r"`(_BASE_: .+)`", (ROOT / "docs/published-models.md").read_text())
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "their_data")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    Path("their_data/eval.yaml").write_text(text)
+    cfg = load_config("their_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
+    register_datasets(cfg)
+    validate_datasets(cfg, training=False)
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41
 
 
 @pytest.mark.slow

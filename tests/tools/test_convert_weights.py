@@ -42,6 +42,7 @@ def test_how_names_are_read_is_kept(tmp_path):
         ("a.pth", "a.pth", "a.pth: expected the name of a new file"),
         ("a.pth", "b.bin", "b.bin: expected a name that ends in .safetensors or .pth"),
         ("none.pth", "b.pth", "none.pth: no such file of weights"),
+        ("none.pth", "a.pth", "none.pth: no such file of weights"),
         ("text.safetensors", "b.pth", "text.safetensors: not a safetensors file"),
     ],
 )

@@ -69,6 +69,9 @@ def test_every_bad_image_is_named(own, capsys):
         assert image.name in found
         assert problem in found
     assert images[5].name not in found
+    assert "image files that are missing (2 of 24): " in found
+    assert "image files that cannot be read (2): " in found
+    assert found.count("DATALOADER.SKIP_BAD_IMAGES True does without them") == 2
     for image in images[1:2]:
         image.unlink()
     text = examine(capsys, config_file, "DATALOADER.SKIP_BAD_IMAGES", "True", status=0)
@@ -89,6 +92,29 @@ def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
     for part in ("SOLVER.IMS_PER_BATCH", "DATALOADER.SAMPLER_TRAIN", "MODEL.ROI_HEADS.NAME", "glyphs_val.json"):
         assert sum(part in line for line in found) == 1, text
     assert f"{len(found)} to fix" in text
+
+
+def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
+    """The same file by another path, unless --quick a copy: said, as it may be meant."""
+    config_file, root = own
+    text = examine(capsys, config_file, status=0)
+    assert "are in DATASETS.TRAIN too" not in text
+    train, val = (sorted((root / f"images/{split}").iterdir()) for split in ("train", "val"))
+    shutil.copy(train[0], val[0])
+    val[1].unlink()
+    val[1].symlink_to(train[1])
+    text = examine(capsys, config_file, "--quick", status=0)
+    assert "note  1 of 6 images of DATASETS.TEST are in DATASETS.TRAIN too" in text
+    assert f"{val[1]} (= {train[1]})" in text
+    text = examine(capsys, config_file, status=0)
+    assert "note  2 of 6 images of DATASETS.TEST are in DATASETS.TRAIN too" in text
+    assert f"{val[0]} (= {train[0]})" in text
+
+
+def test_a_machine_without_a_gpu(config_file, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (found,) = to_fix(examine(capsys, config_file, "--quick", "MODEL.DEVICE", "cuda", status=1))
+    assert found.endswith("add MODEL.DEVICE cpu to run on the CPU")
 
 
 def test_no_config(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Annotation files and every image of them."""
 
+import os
 from collections.abc import Callable
 
 from detectron2.config import CfgNode
@@ -8,7 +9,7 @@ from tqdm import tqdm
 from seesaw_d2.data.catalog import class_names, load_dataset
 from seesaw_d2.data.decoding import Examined, examine_images
 from seesaw_d2.data.files import first_few
-from seesaw_d2.data.image_files import missing_files
+from seesaw_d2.data.image_files import missing_files, shared_files
 from seesaw_d2.data.outlines import outline
 from seesaw_d2.data.statistics import dataset_statistics
 from seesaw_d2.engine.doctor.findings import Findings
@@ -29,6 +30,23 @@ def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int
     if len(findings.to_fix) == before:  # else it would say the same again
         task_of(cfg).validate_datasets(cfg, training=True)
         findings.ok("data sets, categories and config fit each other")
+        _examine_overlap(cfg, findings, contents=decode)
+
+
+def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
+    """What is measured on images that were trained on says nothing."""
+    files = {}
+    for key in ("TRAIN", "TEST"):
+        records = [record for name in cfg.DATASETS[key] for record in outline(load_dataset(name))]
+        names = dict.fromkeys(record["file_name"] for record in records if "file_name" in record)
+        files[key] = [name for name in names if os.path.isfile(name)]
+    shared = shared_files(files["TRAIN"], files["TEST"], contents=contents)
+    if shared:
+        named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
+        findings.note(
+            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are in DATASETS.TRAIN too, so that what is "
+            f"measured on them says nothing: {named}"
+        )
 
 
 def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
@@ -44,24 +62,28 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     missing = set(missing_files(records))
     # What a training does without is worth knowing, and one that stops at it is to be mended.
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
+    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True does without them"
     if missing:
-        report(f"{name}: image files that are missing: {first_few(sorted(missing))}")
+        listed = first_few(sorted(missing))
+        report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
     records = [record for record in records if "file_name" in record and record["file_name"] not in missing]
     if not records:
         return
     if not decode:
         findings.note(f"{name}: images not decoded (--quick)")
         return
-    found = tqdm(examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False)
+    found = tqdm(
+        examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False, disable=None
+    )
     wrong = [image for image in found if image.kind]
-    _report(wrong, "unreadable", f"{name}: image files that cannot be read", report)
+    _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files of another width x height", findings.fix)
     _report(wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 
 
-def _report(wrong: list[Examined], kind: str, what: str, report: Callable[[str], None]) -> None:
+def _report(wrong: list[Examined], kind: str, what: str, report: Callable[[str], None], hint: str = "") -> None:
     listed = sorted(f"{image.path} ({image.problem})" for image in wrong if image.kind == kind)
     if listed:
-        report(f"{what}: {first_few(listed, limit=20)}")
+        report(f"{what} ({len(listed)}): {first_few(listed, limit=20)}{hint}")

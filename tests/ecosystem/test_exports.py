@@ -1,0 +1,236 @@
+"""What an export can hold without a word being said, and what would spoil a training."""
+
+import json
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from seesaw_d2.data.exports import prepare_export
+from seesaw_d2.errors import ConfigError, DataError
+from tests.ecosystem.exports import roboflow, small
+
+ROOT = Path(__file__).parents[2]
+SQUARE = [[2, 2, 11, 2, 11, 11, 2, 11]]
+
+
+def command(capsys, *arguments) -> tuple[int, str, str]:
+    main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
+    status = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def files_of(output, *splits):
+    found = [json.loads((output / f"{split}.json").read_text())["images"] for split in splits or ("train", "val")]
+    return sorted(image["file_name"] for part in found for image in part)
+
+
+def change(export, **fields):
+    """Write other lists into an export."""
+    export.write_text(json.dumps({**json.loads(export.read_text()), **fields}))
+    return export
+
+
+def test_images_that_cannot_be_read(tmp_path, capsys):
+    """An empty one, a truncated one, text: all named, nothing written; or left out with their objects."""
+    export = small(tmp_path / "export")
+    Image.effect_noise((20, 20), 90).save(tmp_path / "export/b.png")
+    (tmp_path / "export/a.png").write_bytes(b"")
+    (tmp_path / "export/b.png").write_bytes((tmp_path / "export/b.png").read_bytes()[:-100])
+    (tmp_path / "export/c.png").write_text("this is no image")
+    status, out, err = command(capsys, export, "--output", tmp_path / "made")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "no image that can be read for 3 of 4: a.png (" in err
+    for part in ("it is empty", "b.png (", "c.png (", "--skip-bad-images"):
+        assert part in err
+    assert not (tmp_path / "made").exists()
+    (tmp_path / "export/a.png").unlink()
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "export/b.png")
+    status, out, err = command(capsys, export, "--output", tmp_path / "made", "--skip-bad-images")
+    assert (status, err) == (0, "")
+    assert files_of(tmp_path / "made") == ["b.png", "d.png"]
+    assert re.search(r"note .*left out, .*no such file for 1 of 4: a\.png", out)
+    assert re.search(r"note .*left out, .*no image that can be read for 1 of 3: c\.png", out)
+    objects = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
+    assert sorted(item["image_id"] for part in objects for item in part) == [1, 3]
+
+
+def test_images_of_another_size(tmp_path):
+    export = small(tmp_path / "export")
+    Image.new("RGB", (10, 20)).save(tmp_path / "export/b.png")
+    with pytest.raises(DataError, match=r"another width x height than annotated for 1 of 4: b\.png \(.*is 10 x 20"):
+        prepare_export(export, tmp_path / "made", skip_bad_images=True)
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["the same files", "files with the same content"])
+def test_validation_images_that_are_trained_on(tmp_path, capsys, copied):
+    """Refused by name, unless they are allowed."""
+    train = small(tmp_path / "export")
+    names = ("a.png", "b.png", "e.png", "f.png")
+    val = small(tmp_path / "export", names=names).rename(tmp_path / "export/val.json")
+    small(tmp_path / "export")
+    for name in "ef":
+        Image.new("RGB", (20, 20), (0, 0, 99 + ord(name))).save(tmp_path / f"export/{name}.png")
+    if copied:
+        (tmp_path / "valid").mkdir()
+        for name in names:
+            shutil.copy(tmp_path / "export" / name, tmp_path / "valid" / f"copy_{name}")
+        val = small(tmp_path / "valid", names=tuple(f"copy_{name}" for name in names))
+    arguments = [train, "--val", val, "--images", tmp_path, "--output", tmp_path / "made"]
+    status, out, err = command(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    shared = "2 of 4 validation images are training images too"
+    assert f"--val: {shared}: " in err
+    assert ("valid/copy_a.png (= export/a.png), valid/copy_b.png (= export/b.png);" if copied else "") in err
+    assert not (tmp_path / "made").exists()
+    status, out, _ = command(capsys, *arguments, "--allow-overlap")
+    assert status == 0
+    assert f"note       {shared}" in out
+
+
+def test_the_whole_of_the_training_set_as_validation(tmp_path):
+    export = small(tmp_path / "export")
+    with pytest.raises(DataError, match=r"4 of 4 validation images are training images too: a\.png, b\.png"):
+        prepare_export(export, tmp_path / "made", val=export)
+
+
+def test_a_split_keeps_copies_together(tmp_path):
+    export = small(tmp_path / "export")
+    shutil.copy(tmp_path / "export/a.png", tmp_path / "export/c.png")
+    for seed in range(6):
+        done = prepare_export(export, tmp_path / "made", val_share=0.5, seed=seed)
+        parts = [files_of(tmp_path / "made", split) for split in ("train", "val")]
+        assert sum({"a.png", "c.png"} <= set(part) for part in parts) == 1
+        assert any("same content, which stay in one part: a.png = c.png" in note for note in done.notes)
+
+
+def test_one_file_for_two_images(tmp_path):
+    export = small(tmp_path / "export", names=("x/a.png", "y/a.png", "c.png", "d.png"))
+    with pytest.raises(DataError, match=r"one entry in \"images\" for each file, found several: a\.png \(ids 0, 1\)"):
+        prepare_export(export, tmp_path / "made")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (r"C:\Users\me\my images\a b.png", "a b.png"),
+        ("/data/upload/3/1a2b3c4d-a%20b.png", "1a2b3c4d-a b.png"),
+        ("/data/upload/3/1a2b3c4d-a%20b.png", "a b.png"),
+        ("/data/local-files/?d=set%201%2Fa%20b.png", "set 1/a b.png"),
+        ("s3://bucket/a.png?x=1", "a.png"),
+        ("50%25 off.png", "50%25 off.png"),
+        ("photo.jfif", "photo.jfif"),
+        (r"images\a.png", r"images\a.png"),  # as some programs unpack archives of Windows
+    ],
+)
+def test_names_that_tools_give(tmp_path, name, file):
+    export = small(tmp_path / "export", names=("1.png", "b.png", "c.png", name))
+    (tmp_path / "export" / file).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (20, 20), (5, 5, 5)).save(tmp_path / "export/1.png")
+    Image.new("RGB", (20, 20), (7, 7, 7)).save(tmp_path / "export" / file, format="PNG")
+    prepare_export(export, tmp_path / "made")
+    assert file in files_of(tmp_path / "made")
+
+
+def test_images_behind_a_link_to_a_folder(tmp_path):
+    export = small(tmp_path / "export", names=("images/a.png", "images/b.png", "images/c.png", "images/d.png"))
+    (tmp_path / "elsewhere").mkdir()
+    for path in (tmp_path / "export").glob("*.png"):
+        path.rename(tmp_path / "elsewhere" / path.name)
+    (tmp_path / "export/images").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "export")
+    prepare_export(export, tmp_path / "made")
+    assert files_of(tmp_path / "made") == [f"images/{name}.png" for name in "abcd"]
+
+
+def test_categories_that_differ(tmp_path, capsys):
+    train = roboflow(tmp_path / "export", "train", slice(0, 20))
+    val = roboflow(tmp_path / "export", "valid", slice(20, 32))
+    arguments = [train, "--val", val, "--images", tmp_path / "export", "--output", tmp_path / "made"]
+    categories = json.loads(val.read_text())["categories"]
+    change(val, categories=[*categories[:-1], {**categories[-1], "name": "unicorn"}])
+    status, _, err = command(capsys, *arguments)
+    assert status == 2
+    assert f"{val}: expected the categories (id and name) of {train}, found {categories[-1]['id']} unicorn;" in err
+    # Another order, and without those that no object here has: the training file's hold.
+    used = {item["category_id"] for item in json.loads(val.read_text())["annotations"]}
+    change(val, categories=[item for item in reversed(categories) if item["id"] in used])
+    assert command(capsys, *arguments)[0] == 0
+    made = [json.loads((tmp_path / f"made/{split}.json").read_text())["categories"] for split in ("train", "val")]
+    assert made[0] == made[1]
+    assert len(made[0]) == len(categories) - 1
+
+
+def test_what_lacks_an_image_is_listed(tmp_path, capsys):
+    export = small(tmp_path / "export")
+    objects = json.loads(export.read_text())["annotations"]
+    val = change(small(tmp_path / "valid", names=("d.png",)), annotations=[{**objects[0], "category_id": 1}])
+    change(export, images=json.loads(export.read_text())["images"][:3])
+    change(export, annotations=[{**item, "category_id": 0} for item in objects[:3]])
+    status, out, _ = command(capsys, export, "--val", val, "--images", tmp_path, "--output", tmp_path / "made")
+    assert status == 0
+    assert "1 without a training image: they cannot be learnt: dog" in out
+    assert "1 without a validation image: they are not measured: cat" in out
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}], 'each name in "categories" once, found several of cat'),
+        ([{"id": 0, "name": "cat"}, {"id": 1, "name": "Cat "}], "differ by case or spaces alone: 'cat' and 'Cat '"),
+    ],
+)
+def test_names_of_categories(tmp_path, categories, message):
+    export = small(tmp_path / "export", categories=categories)
+    try:
+        found = "\n".join(prepare_export(export, tmp_path / "made").notes)
+    except DataError as error:
+        found = str(error)
+    assert message in found
+
+
+def test_objects_that_stand_twice(tmp_path):
+    export = small(tmp_path / "export", segmentation=SQUARE)
+    objects = json.loads(export.read_text())["annotations"]
+    change(export, annotations=[*objects, {**objects[1], "id": 77}])
+    done = prepare_export(export, tmp_path / "made")
+    assert any("1 objects are copies of another and left out: annotation ids 77" in note for note in done.notes)
+    kept = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
+    assert sorted(item["id"] for part in kept for item in part) == [0, 1, 2, 3]
+
+
+def test_boxes_in_other_units(tmp_path):
+    export = small(tmp_path / "export")
+    objects = json.loads(export.read_text())["annotations"]
+    change(export, annotations=[{**item, "bbox": [0.1, 0.2, 0.5, 0.5]} for item in objects])
+    with pytest.raises(DataError, match=r"x, y, width, height in pixels, found no number above 1, as in \[0\.1, 0\.2"):
+        prepare_export(export, tmp_path / "made")
+    change(export, annotations=[{**item, "bbox": [5, 6, 18, 19]} for item in objects])  # x1, y1, x2, y2
+    notes = "\n".join(prepare_export(export, tmp_path / "made").notes)
+    assert re.search(r"boxes reach beyond their image; are they x, y, width, .*\? Annotation ids \d", notes)
+
+
+def test_what_is_said_of_objects(tmp_path, capsys):
+    """Images without objects, boxes without an area, polygons that are none, a mask that lacks: as notes."""
+    export = small(tmp_path / "export", segmentation=SQUARE)
+    objects = json.loads(export.read_text())["annotations"]
+    wrong = [{**objects[0], "id": 50, "bbox": [1, 1, 0, 5]}, {**objects[0], "id": 51, "segmentation": [[1, 2, 3, 4]]}]
+    change(export, annotations=[*objects[:3], *wrong, {**objects[1], "id": 52, "segmentation": []}])
+    status, out, err = command(capsys, export, "--output", tmp_path / "made")
+    assert (status, err) == (0, "")
+    assert re.search(r"1 of \d images have no object: d\.png", out)
+    assert re.search(r"part: 1 boxes without an area are not trained on: annotation ids 50", out)
+    assert re.search(r"fewer than 3 points.*annotation ids 51; 1 objects have no other", out)
+    assert re.search(r"1 of \d objects have no mask: MODEL.MASK_ON is False, .*annotation ids 52", out)
+
+
+def test_the_export_is_not_replaced(tmp_path):
+    export = small(tmp_path / "export").rename(tmp_path / "export/train.json")
+    before = export.read_text()
+    with pytest.raises(ConfigError, match="--output: expected another folder than the export's"):
+        prepare_export(export, tmp_path / "export")
+    assert export.read_text() == before
