@@ -129,17 +129,23 @@ def measure_images(path: str) -> None:
     import resource
 
     from annotations import own_memory
+    from detectron2.config import get_cfg
 
-    from seesaw_d2.data import CategoryStatistics
+    from seesaw_d2 import add_seesaw_config
+    from seesaw_d2.data.analysis import analyze_sampling
     from seesaw_d2.data.class_aware import ClassAwareSampler
     from seesaw_d2.data.compiled import open_annotations
-    from seesaw_d2.data.outlines import outline
+    from seesaw_d2.data.loading import aspect_groups
     from seesaw_d2.data.sampling import image_repeat_factors
     from seesaw_d2.data.streams import RepeatFactorStream
     from seesaw_d2.data.train_loader import digest_of
+    from seesaw_d2.data.training_records import check_trainable, log_histogram, trained_records
 
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    cfg.MODEL.MASK_ON, cfg.INPUT.MASK_FORMAT = True, "bitmask"
     found, kept = {}, []
-    start_memory = own_memory()
+    start_memory, start_peak = own_memory(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
     def timed(name, function):
         before, start = own_memory(), time.process_time()
@@ -148,21 +154,24 @@ def measure_images(path: str) -> None:
         return kept[-1]
 
     records = timed("map", lambda: open_annotations(path).to_dataset_dicts("images/"))
+    timed("masks of all objects", lambda: check_trainable(cfg, "all", records))
+    records = timed("images with objects", lambda: trained_records(cfg, records))
+    timed("instances of each category", lambda: log_histogram(records, list(map(str, range(1203)))))
     factors = timed("repeat factors", lambda: image_repeat_factors(records, 0.001))
     timed("an epoch's indices", lambda: RepeatFactorStream(factors, seed=0).epoch(0))
     timed("class-aware sampler", lambda: ClassAwareSampler(records, seed=0))
-    timed("statistics", lambda: CategoryStatistics.from_dataset_dicts(records, 1203))
+    timed("statistics and sampling", lambda: analyze_sampling(records, 1203, repeat_threshold=0.001))
+    timed("aspect ratio groups", lambda: aspect_groups(records))
     timed("digest of names", lambda: digest_of(records))
-    timed("outlines, kept", lambda: outline(records))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     found["all"] = (sum(seconds for seconds, _ in found.values()), own_memory() - start_memory)
-    print(json.dumps([found, peak]))
+    print(json.dumps([found, peak - start_peak]))
 
 
 def grow_images(args) -> None:
     from annotations import write
 
-    header("images", "what", "CPU s", "memory kept GB", "peak GB")
+    header("images", "what", "CPU s", "memory kept GB", "peak GB beside what was imported")
     for count in args.images:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "annotations.json")

@@ -12,7 +12,7 @@ from seesaw_d2.data.classification.loading import (
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.lazy import build_repeat_factor_loader
-from seesaw_d2.data.loading import build_test_loader, build_train_loader, load_training_dicts
+from seesaw_d2.data.loading import build_test_loader, build_train_loader
 from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
 from seesaw_d2.data.statistics import (
     CategoryStatistics,
@@ -21,6 +21,7 @@ from seesaw_d2.data.statistics import (
     training_frequency_groups,
     training_statistics,
 )
+from seesaw_d2.data.training_records import load_training_dicts
 from seesaw_d2.data.validation import validate_datasets
 
 __all__ = [

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data.build import filter_images_with_only_crowd_annotations
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import ObjectColumns, object_columns
+from seesaw_d2.data.joined import join
 from seesaw_d2.data.sampling import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.data.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups, training_statistics
+from seesaw_d2.data.training_records import with_objects
 from seesaw_d2.errors import DataError
 
 GROUP_NAMES = ("rare", "common", "frequent")
@@ -93,29 +94,18 @@ def analyze_sampling(
         factors = category_repeat_factors(statistics.image_count, len(records), repeat_threshold, **options)
         weights["stochastic"] = image_repeat_factors(records, repeat_threshold, **options).double().numpy()
         weights["ceil"] = np.ceil(weights["stochastic"])
-    image, category = _instances(records)
+    instances = {name: np.zeros(num_classes) for name in weights}
+    for objects in map(ObjectColumns.without_crowds, object_columns(records)):
+        for name, weight in weights.items():
+            instances[name] += np.bincount(objects.category, weight[objects.image], minlength=num_classes)
     return SamplingAnalysis(
         statistics=statistics,
         groups=frequency_groups(statistics.image_count, LVIS_THRESHOLDS) if groups is None else groups,
         repeat_threshold=repeat_threshold,
         category_factors=factors,
         epoch_images={name: float(weight.sum()) for name, weight in weights.items()},
-        epoch_instances={
-            name: np.bincount(category, weight[image], minlength=num_classes) for name, weight in weights.items()
-        },
+        epoch_instances=instances,
     )
-
-
-def _instances(records) -> tuple[np.ndarray, np.ndarray]:
-    """Image index and category of every instance that is trained on."""
-    pairs = [
-        (index, item["category_id"])
-        for index, record in enumerate(outline(records))
-        for item in record.get("annotations", ())
-        if not item.get("iscrowd", 0)
-    ]
-    image, category = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return image, category
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
@@ -131,14 +121,14 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
         ConfigError, DataError: as ``training_statistics``; a data set has no annotations.
     """
     statistics = training_statistics(cfg)
-    records = []
+    parts = []
     for name in cfg.DATASETS.TRAIN:
-        found = outline(load_dataset(name))
-        if "annotations" not in found[0]:
+        parts.append(load_dataset(name))
+        if "annotations" not in parts[-1][0]:
             raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
-        records += found
+    records = join(parts)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        records = with_objects(records)
     return analyze_sampling(
         records,
         len(statistics.names),

@@ -13,7 +13,6 @@ from detectron2.utils import comm
 from torch.utils.data import Sampler
 
 from seesaw_d2.data.columns import images_of_categories
-from seesaw_d2.data.outlines import object_columns
 from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.errors import DataError
 
@@ -41,8 +40,7 @@ class ClassAwareSampler(EpochStream, Sampler):
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
-        image, category, crowd = object_columns(records)
-        category, image = images_of_categories(image[~crowd], category[~crowd])
+        category, image = images_of_categories(records, crowds=False)
         if not len(category):
             raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
         _, start, count = np.unique(category, return_index=True, return_counts=True)

@@ -1,38 +1,115 @@
-"""Objects of a data set as columns, for what counts them all.
+"""What is known of all images and objects of a data set, as columns: for what goes through all of them.
 
-I images, M objects.
+A list of dataset dicts is read dict by dict. Sequences that make a dict when it is asked for
+(``compiled.CompiledRecords``, ``joined.Joined``) have methods of these functions' names, which make none.
+
+I records, M objects, P pairs.
 """
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-# (M,) int64 the image, (M,) int64 the category, (M,) bool whether it is a crowd.
-ObjectColumns = tuple[np.ndarray, np.ndarray, np.ndarray]
+Records = Sequence[dict[str, Any]]
+
+# What an object's mask is in ``ObjectColumns``.
+NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
+# Images whose objects are held at a time.
+STRETCH = 50_000
 
 
-def renumbered(columns: ObjectColumns, chosen: np.ndarray, num_images: int) -> ObjectColumns:
-    """The objects of some images, by these images' places among the chosen.
+class ObjectColumns(NamedTuple):
+    """M objects, in the order of their images."""
 
-    Args:
-        chosen: indices of images, each once.
-        num_images: I, of all.
-    """
-    place = np.full(num_images, -1, np.int64)
-    place[chosen] = np.arange(len(chosen))
-    image, category, crowd = columns
-    image = place[image]
-    kept = image >= 0
-    return image[kept], category[kept], crowd[kept]
+    # (M,) int64, the image's position in the records
+    image: np.ndarray
+    # (M,) int64
+    category: np.ndarray
+    # (M,) bool
+    crowd: np.ndarray
+    # (M,) int8
+    mask: np.ndarray
+
+    def without_crowds(self) -> "ObjectColumns":
+        """Those that are trained on."""
+        return ObjectColumns(*(column[~self.crowd] for column in self))
 
 
-def images_of_categories(image: np.ndarray, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different pairs of category and image, by category and then image: (P,) categories, (P,) images.
+def take(records: Records, positions) -> Records:
+    """Some of the records, by their positions, as a sequence of the same kind."""
+    if hasattr(records, "take"):
+        return records.take(np.asarray(positions, np.int64))
+    return [records[position] for position in positions]
+
+
+def object_columns(records: Records) -> Iterator[ObjectColumns]:
+    """The objects of all records, of at most ``STRETCH`` images at a time."""
+    for start in range(0, len(records), STRETCH):
+        objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
+        yield objects._replace(image=objects.image + start)
+
+
+def objects_of(records: Records) -> ObjectColumns:
+    """The objects of all records at once."""
+    if hasattr(records, "objects_of"):
+        return records.objects_of()
+    rows = [
+        (position, item["category_id"], bool(item.get("iscrowd", 0)), _mask(item))
+        for position, record in enumerate(records)
+        for item in record.get("annotations", ())
+    ]
+    image, category, crowd, mask = np.array(rows, np.int64).reshape(-1, 4).T
+    return ObjectColumns(image, category, crowd.astype(bool), mask.astype(np.int8))
+
+
+def _mask(item: dict[str, Any]) -> int:
+    segmentation = item.get("segmentation")
+    return NO_MASK if segmentation is None else RUN_LENGTHS if isinstance(segmentation, dict) else POLYGONS
+
+
+def file_names(records: Records) -> Iterator[str | None]:
+    """Each record's image file, None where it has none."""
+    if hasattr(records, "file_names"):
+        return records.file_names()
+    return (record.get("file_name") for record in records)
+
+
+def image_column(records: Records, name: str) -> np.ndarray:
+    """Each record's "image_id", "height" or "width": (I,), int64, or of objects, None where a dict has none."""
+    if hasattr(records, "image_column"):
+        return records.image_column(name)
+    return np.fromiter((record.get(name) for record in records), dtype=object, count=len(records))
+
+
+def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int | None, int | None]]]:
+    """Each record's image file and its annotated (width, height)."""
+    sizes = (image_column(records, name).tolist() for name in ("width", "height"))
+    return zip(file_names(records), zip(*sizes, strict=True), strict=True)
+
+
+def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of image and category, by image and then category: (P,) images, (P,) categories.
 
     Objects come by image: a stable sort finds most of them in order. (np.unique takes 50 times as long for LVIS.)
     """
-    width = int(category.max()) + 1 if len(category) else 1
-    keys = np.sort(image * width + category, kind="stable")
-    keys = keys[np.diff(keys, prepend=-1) > 0]
-    image, category = np.divmod(keys, width)
+    width = int(objects.category.max()) + 1 if len(objects.category) else 1
+    keys = np.sort(objects.image * width + objects.category, kind="stable")
+    return np.divmod(keys[np.diff(keys, prepend=-1) > 0], width)
+
+
+def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of category and image, by category and then image: (P,) categories, (P,) images.
+
+    Args:
+        crowds: whether crowds are objects.
+    """
+    stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
+    nothing = np.zeros(0, np.int64)
+    pairs = itertools.chain([(nothing, nothing)], map(different_pairs, stretches))
+    image, category = map(np.concatenate, zip(*pairs, strict=True))
     # By counting, where the numbers have 16 bits.
-    order = np.argsort(category.astype(np.uint16) if width <= 2**16 else category, kind="stable")
+    small = not len(category) or category.max() < 2**16
+    order = np.argsort(category.astype(np.uint16) if small else category, kind="stable")
     return category[order], image[order]

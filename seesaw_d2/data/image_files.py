@@ -1,6 +1,7 @@
 """Image files: where an annotation file's images lie, and which of them are missing or the same."""
 
 import hashlib
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -8,9 +9,11 @@ from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
-from seesaw_d2.data.files import first_few
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import Records, file_names, take
+from seesaw_d2.data.files import first_few, warn_once
 from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str) -> list[str]:
@@ -73,26 +76,48 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
         raise DataError(f"{path}: image files must lie below {image_root}; these lead outside: {first_few(outside)}")
 
 
-def missing_files(dicts: list[dict[str, Any]]) -> list[str]:
-    """Image files of dataset dicts that do not exist, in the order of the dicts. Images in memory have none.
+def missing_files(records: Records) -> list[str]:
+    """Image files of records that do not exist, in the records' order. Images in memory have none.
 
     What is there and no file, as a folder or a pipe, which a reader would wait for, is as good as missing. Links count
     as what they lead to, wherever that is: who makes a folder of images decides on them, not the annotation file.
 
     Reads each folder once: on network file systems that takes seconds where a query per file takes minutes.
     """
-    dicts = [record for record in outline(dicts) if "file_name" in record]
-    folders: dict[str, list[str]] = defaultdict(list)
-    for record in dicts:
-        folder, name = os.path.split(record["file_name"])
-        folders[folder].append(name)
-    suspects = set()
-    for folder, names in folders.items():
-        present = _listing(folder)
-        suspects.update(os.path.join(folder, name) for name in names if name not in present)
+    listings: dict[str, set[str]] = {}
+    suspects = []
+    for name in file_names(records):
+        if name is None:
+            continue
+        path = os.fspath(name)
+        folder = path[: path.rfind("/") + 1]
+        if folder not in listings:
+            listings[folder] = _listing(folder)
+        if path[len(folder) :] not in listings[folder]:
+            suspects.append(name)
     # File systems that ignore case or normalize Unicode, and remote ones, list other names than they open.
-    missing = {name for name in suspects if not PathManager.isfile(name)}
-    return [record["file_name"] for record in dicts if record["file_name"] in missing]
+    return [name for name in suspects if not PathManager.isfile(name)]
+
+
+def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
+    """The records whose image file exists.
+
+    Raises:
+        DataError: an image file is missing and ``skip`` is False, or all of them are.
+    """
+    missing = missing_files(records)
+    if not missing:
+        return records
+    count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
+    folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
+    found = f"{count} are missing: {first_few(folders or missing)}"
+    if not skip:
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
+    if len(missing) == len(records):
+        raise DataError(f"{found}. Nothing is left")
+    warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
+    gone = set(missing)
+    return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:

@@ -3,13 +3,13 @@
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
 
+from seesaw_d2.data.columns import Records, files_with_sizes, take
 from seesaw_d2.data.files import first_few, warn_once
-from seesaw_d2.data.outlines import outline
 from seesaw_d2.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ DEEP_MODES = ("I", "F")
 _PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
 
 
-def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> None:
+def check_headers(records: Records, name: str, *, skip: bool) -> None:
     """Whether the image files of a data set are images of the annotated size.
 
     Opens all of them where they are at most ``MAX_OPENED``, else so many, evenly spread. Finds what is empty, a
@@ -39,12 +39,11 @@ def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> No
         DataError: a file is no image (unless ``skip``), or one has another size than annotated.
     """
     # Ceiling, so that no more are opened.
-    opened = outline(records)[:: -(-len(records) // MAX_OPENED) or 1]
+    opened = list(files_with_sizes(take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))))
     with ThreadPoolExecutor(_THREADS) as pool:
-        headers = list(pool.map(lambda record: read_header(record["file_name"], _annotated_size(record)), opened))
+        headers = list(pool.map(lambda file: read_header(*file), opened))
     unreadable, other_size, deep = [], [], []
-    for record, (found, mode) in zip(opened, headers, strict=True):
-        path, expected = record["file_name"], _annotated_size(record)
+    for (path, expected), (found, mode) in zip(opened, headers, strict=True):
         if isinstance(found, Exception):
             unreadable.append(f"{path} ({type(found).__name__}: {found})")
         elif None not in expected and found != expected:
@@ -67,10 +66,6 @@ def check_headers(records: list[dict[str, Any]], name: str, *, skip: bool) -> No
             f"image files of {name} have more than 8 bits per pixel; Detectron2's mapper makes all values above 255 "
             f"white; expected 8-bit images: {first_few(deep)}",
         )
-
-
-def _annotated_size(record: dict[str, Any]) -> tuple[int | None, int | None]:
-    return record.get("width"), record.get("height")
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> tuple[tuple[int, int] | Exception, str]:

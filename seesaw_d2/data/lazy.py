@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.data import DatasetFromList
-from detectron2.data.build import filter_images_with_only_crowd_annotations
 from detectron2.utils import comm
 
 from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.loading import aspect_groups, check_any_left, without_missing_images
+from seesaw_d2.data.image_files import without_missing_images
+from seesaw_d2.data.joined import join
+from seesaw_d2.data.loading import aspect_groups
 from seesaw_d2.data.mapper import CheckedMapper
 from seesaw_d2.data.sampling import image_repeat_factors
 from seesaw_d2.data.streams import RepeatFactorStream
 from seesaw_d2.data.train_loader import TrainLoader, digest_of
+from seesaw_d2.data.training_records import check_any_left, with_objects
 
 
 def build_repeat_factor_loader(
@@ -46,13 +48,12 @@ def build_repeat_factor_loader(
     Raises:
         DataError: an annotation file or image files are missing or wrong, or there is nothing to train on.
     """
-    loaded = [record for name in names for record in load_dataset(name)]
-    present = without_missing_images(loaded, list(names), skip=False)
-    records = filter_images_with_only_crowd_annotations(list(present))
+    loaded = join([load_dataset(name) for name in names])
+    records = with_objects(without_missing_images(loaded, list(names), skip=False))
     check_any_left(records, list(names))
     factors = image_repeat_factors(records, repeat_threshold, rounding)
     return TrainLoader(
-        DatasetFromList(records, copy=False),
+        DatasetFromList(records, copy=False) if isinstance(records, list) else records,
         CheckedMapper(mapper),
         RepeatFactorStream(factors, seed=comm.shared_random_seed() if seed is None else seed),
         batch_size=total_batch_size,

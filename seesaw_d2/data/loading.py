@@ -1,43 +1,31 @@
 """Data loaders around checked data."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetFromList,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
-from detectron2.data.build import (
-    filter_images_with_few_keypoints,
-    filter_images_with_only_crowd_annotations,
-    print_instances_class_histogram,
-)
+from detectron2.data import DatasetFromList, build_detection_test_loader, build_detection_train_loader
 from detectron2.utils import comm
 from torch.utils.data import Sampler
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.analysis import analyze_sampling
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.files import first_few, warn_once
-from seesaw_d2.data.image_files import missing_files, missing_folders
+from seesaw_d2.data.columns import Records, image_column
+from seesaw_d2.data.files import warn_once
+from seesaw_d2.data.image_files import without_missing_images
 from seesaw_d2.data.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
-from seesaw_d2.data.outlines import join, kept, outline, take
 from seesaw_d2.data.proposals import load_proposals
 from seesaw_d2.data.resizing import build_mapper
 from seesaw_d2.data.sampling import REPEATED, build_sampler
 from seesaw_d2.data.statistics import training_frequency_groups
 from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.data.train_loader import TrainLoader, digest_of
-from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.data.training_records import load_training_dicts
+from seesaw_d2.errors import DataError
 
 logger = logging.getLogger(__name__)
-
-Records = Sequence[dict[str, Any]]
 
 
 def build_train_loader(
@@ -111,12 +99,13 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
 
 def aspect_groups(records: Records) -> np.ndarray:
     """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
-    try:
-        return np.array([record["width"] > record["height"] for record in outline(records)], dtype=np.int64)
-    except KeyError as error:
-        raise DataError(
-            f"a training image has no {error}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
-        ) from None
+    columns = {name: image_column(records, name) for name in ("width", "height")}
+    for name, column in columns.items():
+        if column.dtype == object and None in column.tolist():
+            raise DataError(
+                f"a training image has no {name!r}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
+            )
+    return (columns["width"] > columns["height"]).astype(np.int64)
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
@@ -154,104 +143,3 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
     mapper = build_mapper(cfg, is_train=False) if mapper is None else mapper
     mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
     return build_detection_test_loader(records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
-
-
-def load_training_dicts(cfg: CfgNode) -> Records:
-    """The dataset dicts of all of DATASETS.TRAIN together, ready for training.
-
-    Raises:
-        ConfigError: DATASETS.TRAIN is empty or names an unknown data set; INPUT.MASK_FORMAT does not fit.
-        DataError: an annotation file is missing or wrong, images are missing, or nothing is left to train on.
-    """
-    names = list(cfg.DATASETS.TRAIN)
-    if not names:
-        raise ConfigError("DATASETS.TRAIN: expected at least one data set, found none")
-    parts = []
-    for index, name in enumerate(names):
-        check_registered(name, "DATASETS.TRAIN")
-        part = load_dataset(name)
-        check_trainable(cfg, name, part)
-        if cfg.MODEL.LOAD_PROPOSALS:
-            part = load_proposals(list(part), cfg.DATASETS.PROPOSAL_FILES_TRAIN[index])
-        parts.append(part)
-    records = join(parts)
-    records = without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
-    records = trained_records(cfg, records)
-    check_any_left(records, names)
-    classes = class_names(names[0])
-    if classes:
-        print_instances_class_histogram(outline(records), classes)
-    return records
-
-
-def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """The records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        all_records = outline(records)
-        records = kept(records, filter_images_with_only_crowd_annotations(all_records), all_records)
-    if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
-        records = filter_images_with_few_keypoints(records, cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE)
-    return records
-
-
-def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise a DataError where nothing is left to train on."""
-    if not records:
-        raise DataError(
-            f"no image of {', '.join(names)} has an object to train on; "
-            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without"
-        )
-
-
-def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Whether a data set has what this model is trained on.
-
-    Raises:
-        DataError: it has no annotations, or with MODEL.MASK_ON an object has no mask.
-        ConfigError: an object's mask is run-length encoded and INPUT.MASK_FORMAT is "polygon".
-    """
-    if "annotations" not in records[0]:
-        raise DataError(f"DATASETS.TRAIN: {name!r} has no annotations (a test set?); expected a training set")
-    if not cfg.MODEL.MASK_ON:
-        return
-    maskless, encoded = [], []
-    for record in outline(records):
-        for item in record["annotations"]:
-            if not item.get("iscrowd", 0):
-                segmentation = item.get("segmentation")
-                if segmentation is None:
-                    maskless.append(record["image_id"])
-                elif isinstance(segmentation, dict):
-                    encoded.append(record["image_id"])
-    if maskless:
-        raise DataError(
-            f"data set {name!r}: {len(maskless)} objects have no segmentation (image ids "
-            f"{first_few(dict.fromkeys(maskless))}), which MODEL.MASK_ON True needs; False trains boxes only"
-        )
-    if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
-        raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask", as {len(encoded)} objects of {name!r} have run-length '
-            f"masks (image ids {first_few(dict.fromkeys(encoded))}); found {cfg.INPUT.MASK_FORMAT!r}"
-        )
-
-
-def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
-    """The records whose image file exists.
-
-    Raises:
-        DataError: an image file is missing and ``skip`` is False, or all of them are.
-    """
-    missing = missing_files(records)
-    if not missing:
-        return records
-    count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
-    folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
-    found = f"{count} are missing: {first_few(folders or missing)}"
-    if not skip:
-        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
-    if len(missing) == len(records):
-        raise DataError(f"{found}. Nothing is left")
-    warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
-    gone = set(missing)
-    there = [index for index, record in enumerate(outline(records)) if record["file_name"] not in gone]
-    return take(records, there)

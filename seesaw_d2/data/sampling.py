@@ -10,7 +10,6 @@ from detectron2.config import CfgNode
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.columns import images_of_categories
-from seesaw_d2.data.outlines import object_columns
 from seesaw_d2.data.streams import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
 
@@ -58,8 +57,7 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
         rounding: "stochastic" or "ceil".
         options: of ``category_repeat_factors``.
     """
-    image, category, _ = object_columns(records)
-    category, image = images_of_categories(image, category)
+    category, image = images_of_categories(records, crowds=True)
     factors = np.ones(len(records))
     if len(category):
         by_category = category_repeat_factors(np.bincount(category), len(records), threshold, **options)

@@ -13,9 +13,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.columns import images_of_categories
+from seesaw_d2.data.columns import ObjectColumns, different_pairs, object_columns
 from seesaw_d2.data.files import fingerprint, warn_once
-from seesaw_d2.data.outlines import object_columns, outline
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 
 logger = logging.getLogger(__name__)
@@ -55,18 +54,22 @@ class CategoryStatistics:
         Raises:
             DataError: a category index is not in [0, C).
         """
-        image, category, crowd = object_columns(dicts)
-        image, category = image[~crowd], category[~crowd]
-        if len(category) and not 0 <= category.min() <= category.max() < num_classes:
-            found = category.max() if category.max() >= num_classes else category.min()
-            raise DataError(f"category indices must lie in [0, {num_classes}), found {found}")
-        with_category, _ = images_of_categories(image, category)
+        annotated, image_count, instance_count = 0, np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
+        for objects in map(ObjectColumns.without_crowds, object_columns(dicts)):
+            category = objects.category
+            if len(category) and not 0 <= category.min() <= category.max() < num_classes:
+                found = category.max() if category.max() >= num_classes else category.min()
+                raise DataError(f"category indices must lie in [0, {num_classes}), found {found}")
+            image, of_images = different_pairs(objects)
+            annotated += np.count_nonzero(np.diff(image, prepend=-1))
+            image_count += np.bincount(of_images, minlength=num_classes)
+            instance_count += np.bincount(category, minlength=num_classes)
         return cls(
             names=tuple(names) if names is not None else tuple(map(str, range(num_classes))),
             num_images=len(dicts),
-            num_annotated_images=int(np.count_nonzero(np.bincount(image))),
-            image_count=_read_only(np.bincount(with_category, minlength=num_classes)),
-            instance_count=_read_only(np.bincount(category, minlength=num_classes)),
+            num_annotated_images=int(annotated),
+            image_count=_read_only(image_count),
+            instance_count=_read_only(instance_count),
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
@@ -122,9 +125,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
         dicts = load_dataset(name) if dicts is None else dicts
         names = class_names(name)
         if names is None:
-            largest = max(
-                (item["category_id"] for record in outline(dicts) for item in record.get("annotations", ())), default=0
-            )
+            largest = max((int(objects.category.max(initial=0)) for objects in object_columns(dicts)), default=0)
             names = list(map(str, range(largest + 1)))
         _cache[key] = CategoryStatistics.from_dataset_dicts(dicts, len(names), names)
     return _cache[key]

@@ -10,7 +10,7 @@ from detectron2.data.build import trivial_batch_collator
 from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.batches import BatchPlan
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import file_names, image_column
 from seesaw_d2.data.prefetch import ToDevice, prefetched
 from seesaw_d2.data.seeding import mixed_seed, seeded
 from seesaw_d2.data.streams import EpochStream
@@ -129,8 +129,8 @@ class TrainLoader:
 def digest_of(records: Sequence[Record]) -> str:
     """A digest of the names and numbers of the records' images, in their order."""
     digest = hashlib.sha256()
-    for record in outline(records):
-        digest.update(f"{record.get('file_name')}\n{record.get('image_id')}\n".encode())
+    for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
+        digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

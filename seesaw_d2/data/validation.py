@@ -8,10 +8,11 @@ from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
+from seesaw_d2.data.image_files import without_missing_images
 from seesaw_d2.data.image_headers import check_headers
-from seesaw_d2.data.loading import check_any_left, check_trainable, trained_records, without_missing_images
 from seesaw_d2.data.resizing import validate_resizing
 from seesaw_d2.data.statistics import CategoryStatistics, dataset_statistics, frequency_groups
+from seesaw_d2.data.training_records import check_any_left, check_trainable, trained_records
 from seesaw_d2.errors import ConfigError
 
 

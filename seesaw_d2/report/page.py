@@ -12,7 +12,7 @@ from lvis import LVIS
 
 from seesaw_d2.data import load_dataset, register_datasets, training_statistics
 from seesaw_d2.data.catalog import category_ids, read_annotation_file
-from seesaw_d2.data.outlines import outline
+from seesaw_d2.data.columns import file_names, image_column
 from seesaw_d2.engine import load_config
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_results
@@ -167,7 +167,8 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 def _gallery(dataset: str, ground_truth: LVIS, evaluated: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     files = {}
     if limit > 0:
-        files = {record["image_id"]: record["file_name"] for record in outline(load_dataset(dataset))}
+        records = load_dataset(dataset)
+        files = dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
     members = group_members(ground_truth)
     pairs = [(entry["detections"], entry["outcome"]) for entry in evaluated]
     if any(detections.boxes is None for detections, _ in pairs):

@@ -3,21 +3,14 @@
 import json
 import os
 
-import numpy as np
 import pytest
 import torch
 
-from seesaw_d2.data import (
-    CategoryStatistics,
-    ClassAwareSampler,
-    load_training_dicts,
-    read_annotations,
-    register_datasets,
-)
+from seesaw_d2.data import load_training_dicts, read_annotations, register_datasets
+from seesaw_d2.data.columns import take
 from seesaw_d2.data.compiled import CompiledRecords, open_annotations, parts, store
 from seesaw_d2.data.files import collected_warnings
-from seesaw_d2.data.outlines import Joined, join, object_columns, outline, take
-from seesaw_d2.data.sampling import image_repeat_factors
+from seesaw_d2.data.joined import Joined, join
 from seesaw_d2.engine import main
 from seesaw_d2.errors import DataError, SeesawError
 from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
@@ -152,27 +145,16 @@ def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
     assert list(dict.fromkeys(found)) == expected != []
 
 
-def test_what_goes_through_all_records_finds_the_same(tmp_path):
-    path = write(tmp_path, everything())
-    listed, compiled = (read(path).to_dataset_dicts("root") for read in (read_annotations, open_annotations))
-    for mine, theirs in zip(outline(compiled), listed, strict=True):
-        assert {**mine, "annotations": 0} == {**theirs, "annotations": 0}
-        for small, large in zip(mine["annotations"], theirs["annotations"], strict=True):
-            assert small.items() >= {k: v for k, v in large.items() if k in ("category_id", "iscrowd")}.items()
-            assert type(small.get("segmentation")) is type(large.get("segmentation"))
-    counts = [CategoryStatistics.from_dataset_dicts(records, 2) for records in (listed, compiled)]
-    np.testing.assert_array_equal(counts[0].instance_count, counts[1].instance_count)
-    np.testing.assert_array_equal(counts[0].image_count, counts[1].image_count)
-    torch.testing.assert_close(image_repeat_factors(compiled, 2.0), image_repeat_factors(listed, 2.0))
-    parts = [Joined([records, records], np.array([1, 2, len(records) + 1])) for records in (listed, compiled)]
-    for many in ((listed, compiled), parts, [take(records, [0, 2]) for records in (listed, compiled)]):
-        for mine, theirs in zip(*map(object_columns, many), strict=True):
-            assert len(mine)
-            np.testing.assert_array_equal(mine, theirs)
-    by_hand = [(0, a["category_id"]) for a in parts[0][0]["annotations"]]
-    assert list(zip(*(c.tolist() for c in object_columns(parts[1])[:2]), strict=True))[: len(by_hand)] == by_hand
-    streams = [ClassAwareSampler(records, seed=1).epoch(0) for records in (listed, compiled)]
-    assert torch.equal(*streams)
+def test_numbers_that_no_array_holds(tmp_path):
+    data = everything()
+    data["images"][0]["neg_category_ids"] = [2**63]
+    path = write(tmp_path, data)
+    messages = []
+    for read in (read_annotations, open_annotations):
+        with pytest.raises(DataError, match="neg_category_ids") as error:
+            read(path)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
 
 
 def test_several_data_sets_together(tmp_path):
@@ -192,6 +174,11 @@ def test_several_data_sets_together(tmp_path):
     assert isinstance(records, Joined)
     assert len(records) == 5
     assert list(records[1:4]) == list(records)[1:4]
+    assert list(records[::-1]) == list(records)[::-1]
+    assert list(records[2:2]) == []
+    assert records[-1] == list(records)[-1]
+    with pytest.raises(IndexError):
+        records[5]
     assert join([[1], [2]]) == [1, 2]
 
 

@@ -11,7 +11,8 @@ from detectron2.data.samplers import InferenceSampler
 
 from seesaw_d2.data.catalog import check_registered, load_dataset
 from seesaw_d2.data.classification.mapper import BlankingClassificationMapper, ClassificationMapper
-from seesaw_d2.data.loading import build_train_loader, without_missing_images
+from seesaw_d2.data.image_files import without_missing_images
+from seesaw_d2.data.loading import build_train_loader
 from seesaw_d2.data.mapper import CheckedMapper
 
 _TEST_BATCH = 64

@@ -4,14 +4,18 @@ Shapes: I records, K categories.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
 
-from seesaw_d2.data.columns import ObjectColumns, renumbered
-from seesaw_d2.data.compiled.tables import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables
+from seesaw_d2.data import columns
+from seesaw_d2.data.columns import ObjectColumns
+from seesaw_d2.data.compiled.tables import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables, to_name
+
+# ``columns``' name for each kind of segmentation: none, polygons, and two of run lengths.
+_MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
 
 
 class CompiledRecords(Sequence):
@@ -37,7 +41,8 @@ class CompiledRecords(Sequence):
         has_annotations: bool = True,
         indices: np.ndarray | None = None,
     ):
-        self._tables, self._image_root, self._categories = tables, image_root, np.asarray(categories)
+        self._tables, self._image_root, self._categories = tables, image_root, np.asarray(categories, np.int64)
+        self._folder = os.path.join(image_root, "")
         self._has_annotations = has_annotations
         self._indices = np.arange(len(tables["image_id"])) if indices is None else indices
 
@@ -64,41 +69,31 @@ class CompiledRecords(Sequence):
             indices=self._indices[positions],
         )
 
-    def outline(self) -> list[dict[str, Any]]:
-        """All records without what is large: an object has its category, its ``iscrowd`` and whether it has polygons,
-        run lengths or no segmentation, with nothing in it. Objects that are alike are one dict, not to be changed."""
-        tables, alike = self._tables, {}
-        columns = (tables[key].tolist() for key in ("category", "crowd", "kind"))
-        objects = []
-        for key in zip(*columns, strict=True):
-            found = alike.get(key)
-            if found is None:
-                found = alike[key] = self._alike(*key)
-            objects.append(found)
-        starts, ends = self._bounds("object_end")
-        records = []
-        for image in self._indices.tolist():
-            record = self._image(image)
-            if self._has_annotations:
-                record["annotations"] = objects[starts[image] : ends[image]]
-            records.append(record)
-        return records
+    def file_names(self) -> Iterator[str]:
+        """See ``columns.file_names``."""
+        names = memoryview(self._tables["names"])
+        for start in range(0, len(self), columns.STRETCH):
+            starts, ends = self._ranges("name_end", self._indices[start : start + columns.STRETCH])
+            for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                yield self._folder + to_name(names[first:end])
 
-    def object_columns(self) -> ObjectColumns:
-        """See ``outlines.object_columns``: from the arrays, without a record."""
+    def image_column(self, name: str) -> np.ndarray:
+        """See ``columns.image_column``."""
+        return self._tables[name][self._indices]
+
+    def objects_of(self) -> ObjectColumns:
+        """See ``columns.objects_of``."""
         tables = self._tables
-        image = np.repeat(np.arange(len(tables["object_end"])), np.diff(tables["object_end"], prepend=0))
-        category = np.asarray(self._categories, np.int64)[tables["category"]]
-        crowd = tables["crowd"] == 1
-        return renumbered((image, category, crowd), self._indices, len(tables["object_end"]))
-
-    def _alike(self, category: int, crowd: int, kind: int) -> dict[str, Any]:
-        found = {"category_id": int(self._categories[category])}
-        if crowd != ABSENT:
-            found["iscrowd"] = crowd
-        if kind != NO_SEGMENTATION:
-            found["segmentation"] = [] if kind == POLYGONS else {}
-        return found
+        starts, ends = self._ranges("object_end", self._indices)
+        count = ends - starts
+        # An object's place in the columns, and from there its number in the file.
+        number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
+        return ObjectColumns(
+            image=np.repeat(np.arange(len(self)), count),
+            category=self._categories[tables["category"][number]],
+            crowd=tables["crowd"][number] == 1,
+            mask=_MASKS[tables["kind"][number]],
+        )
 
     def _image(self, image: int) -> dict[str, Any]:
         tables = self._tables
@@ -106,7 +101,7 @@ class CompiledRecords(Sequence):
         record = {
             "height": int(tables["height"][image]),
             "width": int(tables["width"][image]),
-            "file_name": os.path.join(self._image_root, tables["names"][start:end].tobytes().decode()),
+            "file_name": self._folder + to_name(tables["names"][start:end]),
             "image_id": int(tables["image_id"][image]),
         }
         for key in ID_LISTS:
@@ -139,6 +134,7 @@ class CompiledRecords(Sequence):
         array = self._tables[ends]
         return int(array[index - 1]) if index else 0, int(array[index])
 
-    def _bounds(self, ends: str) -> tuple[list[int], list[int]]:
-        array = self._tables[ends].tolist()
-        return [0, *array[:-1]], array
+    def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``_range`` of many."""
+        array = self._tables[ends]
+        return np.where(indices > 0, array[indices - 1], 0), array[indices]

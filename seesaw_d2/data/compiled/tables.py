@@ -18,6 +18,8 @@ from seesaw_d2.data.annotations import AnnotationFile
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
 ABSENT = -1  # of a flag
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+# File names can have bytes that are no UTF-8, which Python writes as halves of characters.
+_ERRORS = "surrogateescape"
 
 # Name -> type. Those of the second part have one row for each object.
 ARRAYS = {
@@ -47,7 +49,7 @@ Tables = dict[str, np.ndarray]
 
 def header_tables(header: AnnotationFile) -> Tables:
     """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
-    names = [name.encode() for name in header.image_files]
+    names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
         **{key: np.array([image[key] for image in header.images], np.int64) for key in ("height", "width")},
         "image_id": np.array([image["id"] for image in header.images], np.int64),
@@ -120,6 +122,11 @@ def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndar
         "runs_end": _ends(map(len, runs), len(runs)),
         "runs": _characters(runs),
     }
+
+
+def to_name(characters) -> str:
+    """A file's name from its part of the array "names"."""
+    return str(characters, "utf-8", _ERRORS)
 
 
 def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:

@@ -7,10 +7,10 @@ from detectron2.config import CfgNode
 from tqdm import tqdm
 
 from seesaw_d2.data.catalog import class_names, load_dataset
+from seesaw_d2.data.columns import file_names, object_columns, take
 from seesaw_d2.data.decoding import Examined, examine_images
 from seesaw_d2.data.files import first_few
 from seesaw_d2.data.image_files import missing_files, shared_files
-from seesaw_d2.data.outlines import outline
 from seesaw_d2.data.statistics import dataset_statistics
 from seesaw_d2.engine.doctor.findings import Findings
 from seesaw_d2.engine.tasks import task_of
@@ -37,9 +37,8 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
     """What is measured on images that were trained on says nothing."""
     files = {}
     for key in ("TRAIN", "TEST"):
-        records = [record for name in cfg.DATASETS[key] for record in outline(load_dataset(name))]
-        names = dict.fromkeys(record["file_name"] for record in records if "file_name" in record)
-        files[key] = [name for name in names if os.path.isfile(name)]
+        paths = dict.fromkeys(path for name in cfg.DATASETS[key] for path in file_names(load_dataset(name)))
+        files[key] = [path for path in paths if path is not None and os.path.isfile(path)]
     shared = shared_files(files["TRAIN"], files["TEST"], contents=contents)
     if shared:
         named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
@@ -50,9 +49,9 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
 
 
 def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
-    records = outline(load_dataset(name))  # categories and files are all that is looked at
+    records = load_dataset(name)
     names = class_names(name) or ()
-    objects = sum(len(record.get("annotations", ())) for record in records)
+    objects = sum(len(each.image) for each in object_columns(records))
     findings.ok(f"{name}: {len(records)} images, {objects} objects, {len(names)} categories")
     if names and name in cfg.DATASETS.TRAIN:
         counts = dataset_statistics(name, records).image_count
@@ -66,7 +65,8 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     if missing:
         listed = first_few(sorted(missing))
         report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
-    records = [record for record in records if "file_name" in record and record["file_name"] not in missing]
+    there = (position for position, file in enumerate(file_names(records)) if file and file not in missing)
+    records = take(records, list(there))
     if not records:
         return
     if not decode:
