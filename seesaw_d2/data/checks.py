@@ -120,6 +120,10 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
     if bad:
         raise DataError(f'{path}: "{field}" is not a list of category ids: image ids {first_few(bad)}')
     unknown = set(itertools.chain.from_iterable(lists)) - set(category_ids.tolist())
+    if not all(-(2**63) <= value < 2**63 for value in unknown):
+        large = {value for value in unknown if not -(2**63) <= value < 2**63}
+        bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
+        raise DataError(f'{path}: "{field}" has numbers beyond 64 bits: image ids {first_few(bad)}')
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))
         warn_once(logger, f'{path}: "{field}" names categories that are not in "categories": {found}')

@@ -2,11 +2,13 @@
 
 The folder is ``annotations`` below ``$SEESAW_D2_CACHE``, by default ``$XDG_CACHE_HOME/seesaw_d2`` or
 ``~/.cache/seesaw_d2``. An empty ``SEESAW_D2_CACHE`` switches it off. What is there is never believed: a folder is used
-only if it was made by this version of the format, for this content, and every file in it has the size that it says.
+only if it was made by this version of the format and of the code that reads and checks, for this content, and every
+file in it has the size that it says. Folders that nobody has used for long go when another is made (``tidy``).
 """
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -19,10 +21,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from seesaw_d2.data import annotations, checks, image_files, run_lengths, shapes
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
+from seesaw_d2.data.compiled import parts, tables
 from seesaw_d2.data.compiled.parts import read_tables
 from seesaw_d2.data.compiled.records import CompiledRecords
 from seesaw_d2.data.compiled.tables import ARRAYS, Tables
+from seesaw_d2.data.compiled.tidying import UNFINISHED, tidy, used
 from seesaw_d2.data.files import collected_warnings, fingerprint, first_few, no_garbage_collection, warn_once
 from seesaw_d2.errors import DataError
 
@@ -30,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 # Bytes of an annotation file from which on it is compiled; below, parsing takes a second.
 MIN_SIZE = 50_000_000
-VERSION = 1  # of the format; another one is another folder
+VERSION = 1  # of the format
+# What decides what is made of a file: where one of them has changed, it is made anew, in another folder.
+_READERS = (annotations, checks, image_files, parts, run_lengths, shapes, tables)
 _META = "meta.json"
 _opened: dict[tuple, "CompiledFile"] = {}
 
@@ -49,8 +56,10 @@ class CompiledFile:
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
         """As ``AnnotationFile.to_dataset_dicts``, each record made when it is asked for."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
-        used = np.unique(self.tables["category"]).tolist()
-        unknown = [self.category_ids[index] for index in used if self.category_ids[index] not in contiguous]
+        category = self.tables["category"]
+        stretches = np.array_split(category, len(category) // 1_000_000 + 1)
+        found = np.flatnonzero(sum(np.bincount(each, minlength=len(self.category_ids)) for each in stretches)).tolist()
+        unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
         if unknown:
             raise DataError(f"{self.path}: categories without an index: ids {first_few(unknown)}")
         categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
@@ -71,7 +80,11 @@ def open_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile 
         return read_annotations(path, dataset_format)
     seen = (os.path.abspath(path), dataset_format, fingerprint(path))
     if seen not in _opened:
-        _opened[seen] = _from_cache(path, dataset_format, cache)
+        try:
+            folder = os.path.join(cache, _key(path, dataset_format))
+        except OSError:
+            return read_annotations(path, dataset_format)  # which says what is wrong with the file
+        _opened[seen] = _from_cache(path, dataset_format, folder, seen[-1])
     return _opened[seen]
 
 
@@ -82,36 +95,56 @@ def cache_folder() -> str | None:
     return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
-def _from_cache(path: str, dataset_format: str, cache: str) -> CompiledFile:
-    folder = os.path.join(cache, _key(path, dataset_format))
+def _from_cache(path: str, dataset_format: str, folder: str, state: tuple | None) -> CompiledFile:
+    """
+    Args:
+        state: the file's ``fingerprint`` before its content was looked at.
+    """
     found = _load(folder, path)
     if found is not None:
         return found
     try:
-        os.makedirs(cache, exist_ok=True)
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
         # Of processes that start together one compiles; the others wait for what it makes.
         with _locked(f"{folder}.lock"):
-            return _load(folder, path) or _compile(path, dataset_format, folder)
-    except OSError as error:  # read-only or full: this process alone, then
-        warn_once(
-            logger,
-            f"{cache}: {error.strerror or error}: the compiled annotations of {path} are not kept, and every process "
-            "parses it for itself; SEESAW_D2_CACHE names another folder",
-        )
-        return _compile(path, dataset_format, None)
+            return _load(folder, path) or _compile(path, dataset_format, folder, state)
+    except OSError as error:  # a read-only folder: this process alone, then
+        _warn_not_kept(path, folder, error)
+        return _compile(path, dataset_format, None, state)
+
+
+def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
+    warn_once(
+        logger,
+        f"{os.path.dirname(folder)}: {error.strerror or error}: the compiled annotations of {path} are not kept, and "
+        "every process parses it for itself; SEESAW_D2_CACHE names another folder",
+    )
+
+
+@functools.cache
+def _readers() -> str:
+    """A digest of the code that reads and checks annotation files."""
+    digest = hashlib.sha256()
+    for module in _READERS:
+        with contextlib.suppress(OSError, TypeError), open(module.__file__, "rb") as file:  # not of a zipped package
+            digest.update(file.read())
+    return digest.hexdigest()
 
 
 def _key(path: str, dataset_format: str) -> str:
     """What a compiled file is named by: content, and how it is read."""
-    digest = hashlib.sha256(f"{VERSION} {dataset_format}\n".encode())
+    digest = hashlib.sha256(f"{VERSION} {_readers()} {dataset_format}\n".encode())
     with open(path, "rb") as file:
         while block := file.read(1 << 24):
             digest.update(block)
     return digest.hexdigest()[:32]
 
 
-def _compile(path: str, dataset_format: str, folder: str | None) -> CompiledFile:
-    """Parse, and write the arrays to the folder; None keeps them in memory."""
+def _compile(path: str, dataset_format: str, folder: str | None, state: tuple | None) -> CompiledFile:
+    """Parse, and write the arrays to the folder; None keeps them in memory.
+
+    A file that has changed since it was in ``state`` is not what the folder is named by, and is not kept either.
+    """
     logger.info(f"{path}: parsing and checking; the next start will take what is made of it from {folder}")
     with no_garbage_collection(), collected_warnings() as warnings:
         file, tables = read_tables(path, dataset_format)
@@ -126,16 +159,19 @@ def _compile(path: str, dataset_format: str, folder: str | None) -> CompiledFile
         "warnings": warnings,
         "shapes": {key: list(array.shape) for key, array in tables.items()},
     }
-    if folder is None:
-        return _compiled_file(meta, path, tables)
-    del file
-    _write(folder, meta, tables)
-    return _load(folder, path) or _compiled_file(meta, path, tables)
+    if folder is not None and fingerprint(path) == state:
+        del file
+        try:
+            _write(folder, meta, tables)
+            return _load(folder, path) or _compiled_file(meta, path, tables)
+        except OSError as error:  # a full disk
+            _warn_not_kept(path, folder, error)
+    return _compiled_file(meta, path, tables)
 
 
 def _write(folder: str, meta: dict[str, Any], tables: Tables) -> None:
     """All at once: under another name, then renamed."""
-    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix="tmp-")
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=UNFINISHED)
     try:
         for key, array in tables.items():
             with _written(temporary, f"{key}.npy") as file:
@@ -147,6 +183,7 @@ def _write(folder: str, meta: dict[str, Any], tables: Tables) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    tidy(os.path.dirname(folder))
 
 
 @contextlib.contextmanager
@@ -169,10 +206,12 @@ def _load(folder: str, path: str) -> CompiledFile | None:
         if meta["version"] != VERSION or meta["shapes"] != shapes or not _consistent(tables):
             return None
         found = _compiled_file(meta, path, tables)
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        warnings = [message.replace(meta["path"], path) for message in meta["warnings"]]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    for message in meta["warnings"]:
-        warn_once(logger, message.replace(meta["path"], path))
+    used(folder)
+    for message in warnings:
+        warn_once(logger, message)
     return found
 
 
