@@ -1,5 +1,6 @@
 """When a training writes checkpoints: periodically, when it is told to stop, and when it is better than before."""
 
+import contextlib
 import logging
 import math
 import os
@@ -24,17 +25,22 @@ class CheckpointHook(HookBase):
 
     All processes have it, as they agree on the iteration after which they stop: any that got a signal stops all. It
     stands before evaluation and writers: a checkpoint is that of an iteration's end, and a stop does not wait for an
-    evaluation.
+    evaluation. An evaluation ends at once when a signal comes, in any process and at any moment, so the iterations
+    before it are saved too, in a checkpoint that the next one replaces.
 
     Args:
         keep: how many of the periodic checkpoints stay; 0 for all.
+        eval_period: iterations from one evaluation to the next; 0: none before the end.
 
     Raises:
         Stopped: after the checkpoint is written. OutputError: it cannot be.
     """
 
-    def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0):
+    def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
+        self._eval_period = eval_period
+        # The last checkpoint, if it was written for an evaluation alone.
+        self._replaced: str | None = None
 
     def before_step(self) -> None:
         STOP.deferred = True
@@ -42,10 +48,12 @@ class CheckpointHook(HookBase):
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
         stops = any_process(STOP.signum is not None)
-        if stops or last or (iteration + 1) % self._period == 0:
+        due = (iteration + 1) % self._period == 0
+        evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
+        if stops or last or due or evaluates:
             self.trainer.settle()  # a step that ends the run is not saved as one that was taken
-        if (iteration + 1) % self._period == 0 or (stops and not last):
-            self._save(checkpoint_name(iteration), iteration)
+        if due or ((stops or evaluates) and not last):
+            self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:
             self._save("model_final", iteration)
         if stops:
@@ -57,9 +65,15 @@ class CheckpointHook(HookBase):
     def after_train(self) -> None:
         STOP.deferred = False
 
-    def _save(self, name: str, iteration: int) -> None:
+    def _save(self, name: str, iteration: int, *, for_evaluation: bool = False) -> None:
         self._checkpointer.save(name, iteration=iteration)
-        if comm.is_main_process():
+        if not comm.is_main_process():
+            return
+        if self._replaced is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self._replaced)
+        self._replaced = os.path.join(self._checkpointer.save_dir, f"{name}.pth") if for_evaluation else None
+        if not for_evaluation:
             keep_newest(self._checkpointer.save_dir, iteration, self._keep)
 
 
@@ -86,8 +100,12 @@ class BestCheckpoint(hooks.BestCheckpointer):
         except WeightsError as error:
             logger.warning(f"{error}; the best checkpoint is chosen anew")
             return
-        if state.get("metric") == self._val_metric and state.get("iteration", -1) < self.trainer.start_iter:
-            self.best_metric, self.best_iter = state.get("value"), state.get("iteration")
+        value, iteration = state.get("value"), state.get("iteration")
+        if type(value) is not float or type(iteration) is not int or not math.isfinite(value):
+            found = f"{type(value).__name__} and {type(iteration).__name__}"
+            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}; it is chosen anew")
+        elif state.get("metric") == self._val_metric and iteration < self.trainer.start_iter:
+            self.best_metric, self.best_iter = value, iteration
 
     def _best_checking(self) -> None:
         if not comm.is_main_process():

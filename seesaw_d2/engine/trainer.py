@@ -105,7 +105,9 @@ class Trainer(EndsEarly, DefaultTrainer):
         solver = self.cfg.SOLVER
         hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
         place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
-        hooks.insert(place, CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP))
+        evaluation = self.cfg.TEST.EVAL_PERIOD if self.cfg.DATASETS.TEST else 0
+        saves = CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP, evaluation)
+        hooks.insert(place, saves)
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))

@@ -49,6 +49,20 @@ def test_few_and_best_checkpoints_are_kept(config_file, monkeypatch):
     assert torch.load(folder / "model_best.pth", weights_only=True)["iteration"] == 1
 
 
+@pytest.mark.parametrize("wrong", [{"value": "0.9"}, {"iteration": "0"}, {"value": float("nan")}, {"iteration": None}])
+def test_a_best_checkpoint_of_others_is_replaced(config_file, monkeypatch, wrong):
+    values = itertools.chain([0.2], itertools.repeat(0.3))
+    monkeypatch.setattr(Trainer, "test", classmethod(lambda *_: {"segm": {"APr": next(values)}}))
+    command = ["--config-file", str(config_file), "SOLVER.CHECKPOINT_BEST", "segm/APr", "TEST.EVAL_PERIOD", "1"]
+    assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
+    best = config_file.parent / "run/model_best.pth"
+    torch.save({**torch.load(best, weights_only=True), **wrong}, best)
+    assert main([*command[:2], "--resume", *command[2:], "SOLVER.MAX_ITER", "2"]) == 0
+    assert torch.load(best, weights_only=True)["value"] == 0.3
+    log = (config_file.parent / "run/log.txt").read_text()
+    assert f"{best}: expected a finite value and an iteration" in log
+
+
 def test_a_best_metric_that_is_not_logged_is_named(config_file):
     assert main(["--config-file", str(config_file), "SOLVER.CHECKPOINT_BEST", "segm/APx"]) == 0
     folder = config_file.parent / "run"

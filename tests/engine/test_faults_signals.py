@@ -14,6 +14,7 @@ from seesaw_d2.engine import main, trainer
 from seesaw_d2.engine.signals import STOP
 from seesaw_d2.engine.trainer import Trainer
 from tests.engine.faults import PLAIN, state_of
+from tests.engine.resumed_runs import assert_same_runs, log_every_iteration, options
 
 
 def stop_at(monkeypatch, iteration, signum=signal.SIGTERM, place="run_step"):
@@ -74,6 +75,36 @@ def test_a_signal_during_an_evaluation_ends_it_at_once(config_file, monkeypatch,
     monkeypatch.setattr(trainer, "build_evaluator", build)
     assert main([*command, "--resume"]) == 0
     assert list(folder.glob("inference/*/results.json"))
+
+
+def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp_path, monkeypatch):
+    """What was trained since the last periodic checkpoint is saved, and resumed bit for bit."""
+    log_every_iteration(monkeypatch)
+    build, whole, parts = trainer.build_evaluator, tmp_path / "whole", tmp_path / "parts"
+
+    def command(folder):
+        often = options(folder, "SOLVER.CHECKPOINT_PERIOD", "5", "TEST.EVAL_PERIOD", "2")
+        return ["--config-file", str(config_file), *often]
+
+    assert main(command(whole)) == 0
+    # What was saved for evaluations is no longer there.
+    assert {path.name for path in whole.glob("model*")} == {"model_0000004.pth", "model_final.pth"}
+    evaluations = iter(["first"])
+
+    def signalled(*args, **kwargs):
+        if next(evaluations, None) is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return build(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "build_evaluator", signalled)
+        assert main(command(parts)) == 143
+    assert {path.name for path in parts.glob("model*")} == {"model_0000003.pth"}
+    assert (parts / "last_checkpoint").read_text() == "model_0000003.pth"
+    arguments = command(parts)
+    assert main([*arguments[:2], "--resume", *arguments[2:]]) == 0
+    assert "Starting training from iteration 4" in (parts / "log.txt").read_text()
+    assert_same_runs(whole, parts)
 
 
 def test_a_second_signal_ends_at_once():
