@@ -85,8 +85,8 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     """The model as the config wants it to run, changed in place; names and values of its state stay the same."""
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
-    if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16" and hasattr(model, "roi_heads"):
-        model.backbone.register_forward_hook(_widened)
+    if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16":
+        with_wide_features(model)
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
     for name in cfg.MODEL.COMPILE:
@@ -130,9 +130,17 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
     return optimizer
 
 
+def with_wide_features(model: nn.Module) -> None:
+    """Let a detector's heads get float32 features, with SOLVER.AMP.DTYPE bfloat16.
+
+    Detectron2 gives RoIAlign the boxes in the features' type, and bfloat16's 8 bits would move an edge at 800 pixels by
+    up to 2. RoIAlign computes in float32 anyway.
+    """
+    if hasattr(model, "roi_heads"):
+        model.backbone.register_forward_hook(_widened)
+
+
 def _widened(backbone: nn.Module, inputs, outputs):
-    """Features in float32: Detectron2 gives RoIAlign the boxes in the features' type, and bfloat16's 8 bits would move
-    an edge at 800 pixels by up to 2. RoIAlign computes in float32 anyway."""
     if isinstance(outputs, Mapping):
         return {name: each.float() if each.dtype == torch.bfloat16 else each for name, each in outputs.items()}
     return outputs

@@ -3,7 +3,8 @@
 A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``.test`` and ``.evaluator``, and
 ``train`` with the keys of Detectron2's ``configs/common/train.py``; of those ``train.ddp`` and main's
 ``train.model_ema`` have to be off. It may have ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0, as
-SOLVER.MAX_SKIPPED_STEPS) and, in minutes, ``train.collective_timeout``.
+SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16", as SOLVER.AMP.DTYPE) and, in minutes,
+``train.collective_timeout``.
 
 Signals, checkpoints, steps that are not finite, the lock on the folder and the resume are those of ``train_net.py``:
 bit for bit on a CPU, where ``dataloader.train`` is a ``TrainLoader``. With another loader the order of the images
@@ -16,7 +17,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from detectron2.config import instantiate
 from detectron2.engine import default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
@@ -24,12 +24,13 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data.train_loader import TrainLoader
+from seesaw_d2.engine.acceleration import DTYPES, with_wide_features
 from seesaw_d2.engine.checkpoint_hooks import CheckpointHook
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.ending import EndsEarly
 from seesaw_d2.engine.job import agreed
 from seesaw_d2.engine.launcher import Job, argument_parser, launch_job
-from seesaw_d2.engine.lazy_config import check_lazy_job, lazy_names, load_lazy_config
+from seesaw_d2.engine.lazy_config import amp_of, check_lazy_job, lazy_names, load_lazy_config
 from seesaw_d2.engine.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.engine.output_folder import take_folder
 from seesaw_d2.engine.processes import Group
@@ -145,6 +146,8 @@ def train(cfg: Any, model, *, resume: bool) -> None:
         logger.warning(f"{type(loader).__name__}: the order of the images starts anew in a resumed training")
     elif described.SEED >= 0:
         loader.sampler.seed = described.SEED
+    if cfg.train.amp.enabled and amp_of(cfg) == "bfloat16":
+        with_wide_features(model)
     model = distributed(model)
     trainer = LazyTrainer(
         model,
@@ -152,16 +155,17 @@ def train(cfg: Any, model, *, resume: bool) -> None:
         optimizer,
         folder=cfg.train.output_dir,
         max_skipped=cfg.train.get("max_skipped_steps", 0),
-        amp=torch.float16 if cfg.train.amp.enabled else None,
+        amp=DTYPES[amp_of(cfg)] if cfg.train.amp.enabled else None,
     )
     checkpointer = LazyCheckpointer(model, cfg.train.output_dir, trainer=trainer)
     keep = cfg.train.checkpointer.get("max_to_keep") or 0
+    evaluation = cfg.train.eval_period if cfg.dataloader.get("evaluator") is not None else 0
     writers = default_writers(cfg.train.output_dir, cfg.train.max_iter) if comm.is_main_process() else []
     state = TrainingState(described, loader, writers)
     every = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        CheckpointHook(checkpointer, cfg.train.checkpointer.period, keep),
+        CheckpointHook(checkpointer, cfg.train.checkpointer.period, keep, evaluation),
         hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)),
         *([hooks.PeriodicWriter(writers, period=cfg.train.log_period)] if writers else []),
         state,

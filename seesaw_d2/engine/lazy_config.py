@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode, LazyConfig
 
 from seesaw_d2.compat import load_lazy
+from seesaw_d2.engine.acceleration import check_acceleration
 from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.engine.checks import check_solver, resolve_device
@@ -32,7 +33,8 @@ _NAMES = {
     "MODEL.DEVICE": "train.device",
     "MODEL.WEIGHTS": "train.init_checkpoint",
     "OUTPUT_DIR": "train.output_dir",
-    ", or SOLVER.AMP.DTYPE bfloat16": "",
+    "SOLVER.AMP.DTYPE bfloat16": "train.amp.dtype=bfloat16",
+    "SOLVER.AMP.DTYPE": "train.amp.dtype",
     "SOLVER.AMP.ENABLED": "train.amp.enabled",
     "SOLVER.BASE_LR": "optimizer.lr",
     "SOLVER.CHECKPOINT_KEEP": "train.checkpointer.max_to_keep",
@@ -93,6 +95,7 @@ def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
         ConfigError, WeightsError: the first thing that is wrong, by its key or file.
     """
     job = _settings(cfg)
+    check_acceleration(job)
     resolve_device(job, world)
     check_solver(job, world.size)
     continue_own_run(args, world, job.OUTPUT_DIR)
@@ -104,7 +107,7 @@ def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
 def _settings(cfg: Any) -> CfgNode:
     job, train = load_config(), cfg.train
     job.MODEL.DEVICE, job.MODEL.WEIGHTS, job.OUTPUT_DIR = train.device, train.init_checkpoint, train.output_dir
-    job.SOLVER.AMP.ENABLED, job.SOLVER.MAX_ITER = train.amp.enabled, train.max_iter
+    job.SOLVER.AMP.ENABLED, job.SOLVER.AMP.DTYPE, job.SOLVER.MAX_ITER = train.amp.enabled, amp_of(cfg), train.max_iter
     job.SOLVER.COLLECTIVE_TIMEOUT = train.get("collective_timeout", job.SOLVER.COLLECTIVE_TIMEOUT)
     job.SOLVER.MAX_SKIPPED_STEPS = train.get("max_skipped_steps", 0)
     job.SOLVER.CHECKPOINT_PERIOD = train.checkpointer.period
@@ -112,6 +115,11 @@ def _settings(cfg: Any) -> CfgNode:
     if "total_batch_size" in cfg.dataloader.train:
         job.SOLVER.IMS_PER_BATCH = cfg.dataloader.train.total_batch_size
     return job
+
+
+def amp_of(cfg: Any) -> str:
+    """What ``train.amp`` computes in, where it is enabled: Detectron2's configs do not say."""
+    return cfg.train.amp.get("dtype", "float16")
 
 
 def _check_files(job: CfgNode, args: Any) -> None:

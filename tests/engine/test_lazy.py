@@ -146,6 +146,18 @@ def test_a_step_that_is_not_finite_ends_the_run(config, tmp_path, monkeypatch, c
     assert list((tmp_path / "run").glob("nonfinite_iter*.pth"))
 
 
+def test_bfloat16(config, tmp_path):
+    """It is computed with, and RoIAlign gets float32."""
+    losses = {}
+    for name, words in (("plain", []), ("half", ["train.amp.enabled=True", "train.amp.dtype=bfloat16"])):
+        words += ["train.max_iter=1", "train.seed=3", f"train.output_dir={tmp_path / name}"]
+        assert run(config, *words, "dataloader.evaluator=null") == 0
+        lines = (tmp_path / name / "metrics.json").read_text().splitlines()
+        losses[name] = json.loads(lines[0])["total_loss"]
+    assert losses["half"] != losses["plain"]
+    assert losses["half"] == pytest.approx(losses["plain"], rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -153,7 +165,8 @@ def test_a_step_that_is_not_finite_ends_the_run(config, tmp_path, monkeypatch, c
         (["train.checkpointer.period=0"], "train.checkpointer.period: expected at least 1"),
         (["train.log_period=null"], "found no train.log_period"),
         (["train.device=cuda"], "train.device: expected a CUDA device"),
-        (["train.amp.enabled=True"], "train.amp.enabled: expected False on the CPU"),
+        (["train.amp.enabled=True"], "expected False on the CPU (train.device=cpu), or train.amp.dtype=bfloat16"),
+        (["train.amp.dtype=float8"], "train.amp.dtype: expected one of float16, bfloat16, found 'float8'"),
         (["train.init_checkpoint=nowhere.pth"], "train.init_checkpoint: nowhere.pth: no such file"),
         (["--eval-only"], "train.init_checkpoint: --eval-only needs the weights"),
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size: expected a positive multiple"),
