@@ -103,7 +103,10 @@ def _claim(folder: Path, row: dict) -> None:
     mark, text = folder / "row.json", json.dumps(row, indent=1)
     if mark.exists() and mark.read_text() != text:
         raise SystemExit(f"error: {mark}: expected the row {text}, found another; remove {folder} to train anew")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"error: {folder}: expected a folder, which cannot be made: {error.strerror}") from None
     mark.write_text(text)
 
 

@@ -15,6 +15,7 @@ from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_fil
 from seesaw_d2.engine.checks import check_names, resolve_device
 from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.atomic import make_folder
 
 
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
@@ -39,12 +40,12 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     check_weights_file(cfg.MODEL.WEIGHTS)
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
+    make_folder(path.parent)
     model = build_model(cfg).eval()
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
         model.classifier.bias.zero_()
-    path.parent.mkdir(parents=True, exist_ok=True)
     SeesawCheckpointer(model, str(path.parent)).save(path.stem)
 
 

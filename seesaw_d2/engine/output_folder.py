@@ -71,13 +71,13 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 def remove_run(folder: str) -> None:
     """Remove what a run wrote from ``folder``, and nothing else."""
     for path in _find(folder, WRITTEN):
-        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Existing paths, empty files aside."""
+    """Existing paths, links to nothing too, empty files aside."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
-    return [path for path in paths if os.path.isdir(path) or os.path.getsize(path)]
+    return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]
 
 
 def _check_writable(folder: str) -> None:
@@ -85,6 +85,7 @@ def _check_writable(folder: str) -> None:
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
-        raise ConfigError(f"OUTPUT_DIR: expected a folder, found the file {existing}")
+        kind = "file" if os.path.exists(existing) else "link to nothing"
+        raise ConfigError(f"OUTPUT_DIR: expected a folder, found the {kind} {existing}")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"OUTPUT_DIR: {folder}: expected a folder that can be written, {existing} cannot")

@@ -113,6 +113,26 @@ def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_fil
     assert not (trained / "model_0000001.pth").exists()
 
 
+def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
+    """To nothing, and to a folder elsewhere, of which --overwrite removes the link alone."""
+    command = ["--config-file", str(config_file)]
+    (tmp_path / "nothing").symlink_to(tmp_path / "nowhere")
+    for folder in ("nothing", "nothing/run"):
+        assert main([*command, "OUTPUT_DIR", str(tmp_path / folder)]) == 2
+        assert f"expected a folder, found the link to nothing {tmp_path}/nothing" in capsys.readouterr().err
+    run = config_file.parent / "run"
+    (run / "inference").rename(tmp_path / "elsewhere")
+    (run / "inference").symlink_to(tmp_path / "elsewhere")
+    short = ["SOLVER.MAX_ITER", "1", "DATASETS.TEST", "()"]
+    assert main([*command, "--overwrite", *short]) == 0
+    assert not (run / "inference").is_symlink()
+    assert list((tmp_path / "elsewhere").iterdir())
+    (run / "inference").symlink_to(tmp_path / "nowhere")
+    assert main([*command, *short]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert main([*command, "--overwrite", *short]) == 0
+
+
 def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
     """A checkpoint that lacks batch normalization's statistics would give other numbers without a word."""
     weights = torch.load(trained / "model_final.pth", weights_only=True)
