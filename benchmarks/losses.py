@@ -5,22 +5,28 @@
     python benchmarks/losses.py --device cuda
     python benchmarks/losses.py --loss EqualizationLossV2 --categories 1203
 
-1024 proposals, of which some are foreground, drawn from a Zipf distribution over the categories. All run on the same
-logits, (1024, C + 2) with Seesaw's objectness branch: ``torch.nn.functional.cross_entropy`` takes them as they are. The
-reference is MMDetection 3.3.0's SeesawLoss, its algorithm written down again below: class counts by a loop over the
-batch's labels, ratios as C x C matrices. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU of
-the clock's), and of the ratios in the same repetition with their quartiles.
+Every loss takes part, as a config builds it; where it wants to know how frequent categories are, that is the labels'
+distribution. 1024 proposals, of which some are foreground, drawn from a Zipf distribution over the categories. All run
+on the same logits, with Seesaw's objectness branch (1024, C + 2), unless background has none:
+``torch.nn.functional.cross_entropy`` takes them as they are. The reference is MMDetection 3.3.0's SeesawLoss, its
+algorithm written down again below: class counts by a loop over the batch's labels, ratios as C x C matrices.
+Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU of the clock's), and of the ratios in the
+same repetition with their quartiles.
 """
 
 import argparse
 import functools
 import statistics
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
+from detectron2.config import get_cfg
 from measuring import header, interleaved, ratio, row
 
-from seesaw_d2 import losses
+from seesaw_d2 import add_seesaw_config
+from seesaw_d2.losses import LOSS_REGISTRY
+from seesaw_d2.losses.build import build_loss
 
 P, Q, EPS = 0.8, 2.0, 1e-2
 
@@ -46,9 +52,25 @@ def reference(logits, labels, counts):
     return losses_.sum() / len(labels) + objectness
 
 
+def frequencies(num_classes):
+    return 1 / torch.arange(1, num_classes + 1)
+
+
+def built(name, num_classes):
+    """A loss as a config builds it for 100,000 images, all with the most frequent category."""
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME = name
+    cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB = 1e6
+    counts = (frequencies(num_classes) * 100_000).ceil().long().numpy()
+    known = SimpleNamespace(image_count=counts, instance_count=counts, num_annotated_images=100_000)
+    has_background = LOSS_REGISTRY.get(name).backgrounds != ("none",)
+    return build_loss(cfg, num_classes, lambda: known, has_background=has_background)
+
+
 def batch(num_classes, num_foreground, device, rows=1024):
     generator = torch.Generator().manual_seed(0)
-    frequency = 1 / torch.arange(1, num_classes + 1)
+    frequency = frequencies(num_classes)
     labels = torch.full((rows,), num_classes)
     labels[:num_foreground] = torch.multinomial(frequency, num_foreground, replacement=True, generator=generator)
     return labels[torch.randperm(rows, generator=generator)].to(device)
@@ -56,20 +78,23 @@ def batch(num_classes, num_foreground, device, rows=1024):
 
 def contestants(name, num_classes, num_foreground, device):
     """Name -> a forward and backward pass."""
-    given = {"instance_counts": torch.ones(num_classes)} if name == "ClassBalancedFocalLoss" else {}
-    loss = getattr(losses, name)(num_classes, **given).to(device)
-    labels = batch(num_classes, num_foreground, device)
+    loss = built(name, num_classes).to(device)
+    # Without background its place is an ordinary category's: there is one more of them.
+    labels = batch(loss.num_label_values - 1, num_foreground, device)
     counts = torch.zeros(num_classes + 1, device=device)
     logits = torch.randn(len(labels), loss.num_logits, device=device, requires_grad=True)
+    # Where background has no logit, cross-entropy gets one for it.
+    width = max(loss.num_logits, loss.num_label_values)
+    plain = logits if width == loss.num_logits else torch.randn(len(labels), width, device=device, requires_grad=True)
     functions = {
-        "cross-entropy": lambda: F.cross_entropy(logits, labels),
+        "cross-entropy": lambda: F.cross_entropy(plain, labels),
         "ours": lambda: sum(loss(logits, labels).values()),
     }
     if name == "SeesawLoss":
         functions["reference"] = lambda: reference(logits, labels, counts)
 
     def trained(function):
-        logits.grad = None
+        logits.grad = plain.grad = None
         function().backward()
 
     return {each: functools.partial(trained, function) for each, function in functions.items()}
@@ -77,7 +102,7 @@ def contestants(name, num_classes, num_foreground, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loss", default="SeesawLoss", help="a loss with a default for every setting")
+    parser.add_argument("--loss", default="SeesawLoss", choices=[name for name, _ in LOSS_REGISTRY])
     parser.add_argument("--categories", nargs="+", type=int, default=[80, 1203, 13204])
     parser.add_argument("--foreground", nargs="+", type=int, default=[64, 256, 1024])
     parser.add_argument("--repetitions", type=int, default=21)
