@@ -43,9 +43,11 @@ class ClassAwareSampler(EpochStream, Sampler):
         category, image = images_of_categories(records, crowds=False)
         if not len(category):
             raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
-        _, start, count = np.unique(category, return_index=True, return_counts=True)
+        count = np.bincount(category)
+        start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # sorted by category
-        self._start, self._count = torch.from_numpy(start), torch.from_numpy(count)  # (K,) ranges in it
+        # (K,) ranges in it
+        self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
 
@@ -57,7 +59,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
-        return self._image[self._start[category] + (fraction * self._count[category]).long()]
+        return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
         """(_BLOCK,) indices of categories that have images, for the images of the stream from ``position`` on."""

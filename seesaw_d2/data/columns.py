@@ -6,7 +6,6 @@ A list of dataset dicts is read dict by dict. Sequences that make a dict when it
 I records, M objects, P pairs.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -102,14 +101,20 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
     """The different pairs of category and image, by category and then image: (P,) categories, (P,) images.
 
+    Both of integer types that are no wider than they need to be: there are millions of pairs.
+
     Args:
         crowds: whether crowds are objects.
     """
     stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
-    nothing = np.zeros(0, np.int64)
-    pairs = itertools.chain([(nothing, nothing)], map(different_pairs, stretches))
+    pairs = [(np.zeros(0, np.int32), np.zeros(0, np.uint16))]
+    pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
     image, category = map(np.concatenate, zip(*pairs, strict=True))
-    # By counting, where the numbers have 16 bits.
-    small = not len(category) or category.max() < 2**16
-    order = np.argsort(category.astype(np.uint16) if small else category, kind="stable")
+    del pairs
+    order = np.argsort(category, kind="stable")  # by counting, where the numbers have 16 bits
     return category[order], image[order]
+
+
+def _narrow(category: np.ndarray) -> np.ndarray:
+    fits = not len(category) or 0 <= category.min() <= category.max() < 2**16
+    return category.astype(np.uint16) if fits else category
