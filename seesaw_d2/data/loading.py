@@ -72,6 +72,8 @@ def build_train_loader(
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
         logger.warning(f"{name}: the order of the images starts anew in a resumed training")
+        if cfg.DATALOADER.PIN_MEMORY:
+            logger.warning(f"DATALOADER.PIN_MEMORY: Detectron2's loader, which {name} needs, has nothing for it")
         return build_detection_train_loader(
             cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
         )

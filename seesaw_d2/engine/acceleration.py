@@ -89,6 +89,8 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
         with_wide_features(model)
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
+        if cfg.MODEL.DEVICE.startswith("cuda"):
+            logger.info("MODEL.ROI_ALIGN_GRADIENT products: for CPUs alone, so nothing changes on the GPU")
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)

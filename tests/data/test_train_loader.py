@@ -229,10 +229,13 @@ def test_aspect_ratios_come_from_the_annotation_file(tmp_path):
 def test_a_foreign_sampler_goes_to_detectron2s_loader(tmp_path, caplog):
     data = toy_data()
     images = write_images(tmp_path / "images", data)
-    cfg = make_cfg(entry("foreign", write(tmp_path, data), images), train=["foreign"], SEED=4)
+    cfg = make_cfg(
+        entry("foreign", write(tmp_path, data), images), train=["foreign"], SEED=4, DATALOADER__PIN_MEMORY=True
+    )
     register_datasets(cfg)
     with caplog.at_level("WARNING"):
         found = build_train_loader(cfg, sampler=TrainingSampler(4, shuffle=False, seed=0), aspect_ratio_grouping=False)
     assert not isinstance(found, TrainLoader)
     assert "TrainingSampler: the order of the images starts anew in a resumed training" in caplog.text
+    assert "DATALOADER.PIN_MEMORY: Detectron2's loader, which TrainingSampler needs, has nothing for it" in caplog.text
     assert [each["image_id"] for batch in take(found, 2) for each in batch] == [10, 11, 12, 13]

@@ -9,6 +9,7 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 
+from seesaw_d2.data import register_datasets
 from seesaw_d2.engine import Trainer, load_config, main
 from seesaw_d2.engine.acceleration import accelerate, check_acceleration, check_compilation, set_implementation
 from seesaw_d2.engine.checks import check_job
@@ -207,6 +208,15 @@ def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "seesaw_d2")
     cfg = load_config(str(config_file), [*PLAIN, *TINY, "DATALOADER.PIN_MEMORY", "True", "SOLVER.TF32", "all"])
     cfg.freeze()
+    register_datasets(cfg)
     Trainer(cfg)
     assert "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes" in caplog.text
     assert "SOLVER.TF32 all: GPUs alone have TF32" in caplog.text
+
+
+def test_what_a_gpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
+    caplog.set_level(logging.INFO, "seesaw_d2")
+    options = ["MODEL.DEVICE", "cuda", "MODEL.ROI_ALIGN_GRADIENT", "products"]
+    accelerate(torch.nn.Linear(1, 1), load_config(str(config_file), options))
+    assert "MODEL.ROI_ALIGN_GRADIENT products: for CPUs alone, so nothing changes on the GPU" in caplog.text
