@@ -96,10 +96,7 @@ def cache_folder() -> str | None:
 
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple | None) -> CompiledFile:
-    """
-    Args:
-        state: the file's ``fingerprint`` before its content was looked at.
-    """
+    """``state`` is the file's ``fingerprint`` before its content was looked at."""
     found = _load(folder, path)
     if found is not None:
         return found
