@@ -10,7 +10,7 @@ and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastR
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has
 three of docs/speed.md's keys). --options measures each key alone. On a CPU the process keeps freed memory, which
-Detectron2's model gains from as much as ours; with MALLOC_TRIM_THRESHOLD_=131072 before the command neither does.
+Detectron2's model gains from as much as ours; with GLIBC_TUNABLES= before the command neither does.
 Batches are generated and in memory; weights are random, the same in backbone and RPN, and an image has as many objects
 as foreground proposals are sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU:
 medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.

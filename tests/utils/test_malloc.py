@@ -36,11 +36,11 @@ def run(way: str, **environment: str) -> tuple[str, int]:
 
 def test_what_is_freed_is_used_again():
     kept, faults = run("keep")
-    _, plain = run("leave", MALLOC_MMAP_THRESHOLD_="100000")  # what large tensors get by themselves
+    _, plain = run("leave", MALLOC_MMAP_THRESHOLD_="100000")  # from the kernel, and back
     assert kept == "True"
     assert faults * 50 < plain
 
 
 def test_the_environment_has_the_say():
     assert run("keep", MALLOC_TRIM_THRESHOLD_="1000000")[0] == "False"
-    assert run("keep", GLIBC_TUNABLES="glibc.malloc.tcache_count=7")[0] == "False"
+    assert run("keep", GLIBC_TUNABLES="")[0] == "False"
