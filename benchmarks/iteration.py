@@ -9,12 +9,12 @@
 and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has
-three of docs/speed.md's keys). --options measures each key alone. On a CPU the process keeps freed memory, which
-Detectron2's model gains from as much as ours; with GLIBC_TUNABLES= before the command neither does.
-Batches are generated and in memory; weights are random, the same in backbone and RPN, and an image has as many objects
-as foreground proposals are sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU:
-medians of CPU time (on a GPU of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles.
-Memory is the peak of one iteration's tensors.
+three of docs/speed.md's keys). --options measures each key alone. Freed memory is kept (see measuring.py), which
+Detectron2's model gains from too; with GLIBC_TUNABLES= before the command it is not. Batches are generated and in
+memory; weights are random, the same in backbone and RPN, and an image has as many objects as foreground proposals are
+sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU
+of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles. Memory is the peak of one
+iteration's tensors.
 """
 
 import argparse

@@ -1,10 +1,19 @@
-"""What the benchmarks have in common: interleaved repetitions, ratios with their spread, peak memory."""
+"""What the benchmarks have in common: interleaved repetitions, ratios with their spread, peak memory.
+
+They run with freed memory kept in the process, as training and inference on a CPU do here: what a contestant gets from
+the kernel and how long that takes would depend on who ran before. With GLIBC_TUNABLES= before the command it is as
+glibc does by itself.
+"""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 
 import torch
+
+from seesaw_d2.utils.malloc import keep_freed_memory
+
+keep_freed_memory()
 
 
 def synchronize(device: str) -> None:

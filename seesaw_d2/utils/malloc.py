@@ -28,6 +28,12 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_TRIM_THRESHOLD, _NEVER) and mallopt(_M_TOP_PAD, _PAD))
 
 
+def give_back_freed_memory() -> None:
+    """Have glibc give back to the kernel what is free now, after work that needed much and comes once."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _is_about_malloc(variable: str) -> bool:
     """GLIBC_TUNABLES, MALLOC_TRIM_THRESHOLD_ and the like."""
     return variable == "GLIBC_TUNABLES" or (variable.startswith("MALLOC_") and variable.endswith("_"))

@@ -30,6 +30,7 @@ from seesaw_d2.data.compiled.tables import ARRAYS, Tables
 from seesaw_d2.data.compiled.tidying import UNFINISHED, tidy, used
 from seesaw_d2.data.files import collected_warnings, fingerprint, first_few, no_garbage_collection, warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.malloc import give_back_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,11 @@ def _compile(path: str, dataset_format: str, folder: str | None, state: tuple | 
         del file
         try:
             _write(folder, meta, tables)
-            return _load(folder, path) or _compiled_file(meta, path, tables)
+            mapped = _load(folder, path)
+            if mapped is not None:
+                del tables
+                give_back_freed_memory()
+                return mapped
         except OSError as error:  # a full disk
             _warn_not_kept(path, folder, error)
     return _compiled_file(meta, path, tables)
