@@ -126,9 +126,7 @@ def grow_categories(args) -> None:
 
 def measure_images(path: str) -> None:
     """One process's part: what a training's start does, and what memory it leaves. Prints a line of numbers."""
-    import resource
-
-    from annotations import own_memory
+    from annotations import highest_memory, own_memory, peak_from_now
     from detectron2.config import get_cfg
 
     from seesaw_d2 import add_seesaw_config
@@ -145,7 +143,7 @@ def measure_images(path: str) -> None:
     add_seesaw_config(cfg)
     cfg.MODEL.MASK_ON, cfg.INPUT.MASK_FORMAT = True, "bitmask"
     found, kept = {}, []
-    start_memory, start_peak = own_memory(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    start_memory, start_peak = own_memory(), peak_from_now()
 
     def timed(name, function):
         before, start = own_memory(), time.process_time()
@@ -163,7 +161,7 @@ def measure_images(path: str) -> None:
     timed("statistics and sampling", lambda: analyze_sampling(records, 1203, repeat_threshold=0.001))
     timed("aspect ratio groups", lambda: aspect_groups(records))
     timed("digest of names", lambda: digest_of(records))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = highest_memory()
     found["all"] = (sum(seconds for seconds, _ in found.values()), own_memory() - start_memory)
     print(json.dumps([found, peak - start_peak]))
 
