@@ -77,9 +77,11 @@ def _near(path: str, known: list[str]) -> str:
     """Those of ``known`` that somebody may have meant, for a message."""
 
     def likeness(other: str) -> float:
-        """Of the names without the suffix, which all have in common, with and without their folders."""
-        pair = [os.path.splitext(each)[0] for each in (path, other)]
-        return max(difflib.SequenceMatcher(None, *each).ratio() for each in (pair, map(os.path.basename, pair)))
+        """Of the names without what they have in common anyway, suffix and folder; with folders that differ too."""
+        stems = [os.path.splitext(each)[0] for each in (path, other)]
+        (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
+        compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]
+        return max(difflib.SequenceMatcher(None, *each).ratio() for each in compared)
 
     found = sorted((each for each in known if likeness(each) >= 0.8), key=likeness, reverse=True)
     return f"; did you mean {' or '.join(found[:3])}?" if found else ""
