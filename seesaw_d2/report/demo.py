@@ -114,7 +114,8 @@ def picture_targets(paths: list[str], output: str) -> list[str]:
     inputs = {os.path.realpath(path) for path in paths}
     for path, target in zip(paths, targets, strict=True):
         if not cv2.haveImageWriter(target):
-            raise ConfigError(f"--output {target}: cannot be written; expected a folder or a name like out.jpg")
+            given = f"--output {target}" if single else f"--input {path}"
+            raise ConfigError(f"{given}: expected the ending of a format that can be written, such as .jpg or .png")
         if os.path.realpath(target) in inputs:
             raise ConfigError(f"--output {output}: expected another place than the input's, whose {path} is there")
         if target in taken:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 from detectron2.data.detection_utils import read_image
+from PIL import UnidentifiedImageError
 
 from seesaw_d2.errors import DataError, OutputError
 
@@ -45,6 +46,8 @@ def read_picture(path: str) -> np.ndarray:
     """
     try:
         return read_image(path, format="BGR")
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: cannot be read as a picture: its content is of no known image format") from None
     except Exception as error:  # each decoder has its own
         raise DataError(f"{path}: cannot be read as a picture: {error}") from None
 

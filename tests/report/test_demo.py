@@ -130,13 +130,15 @@ def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(sorted((glyphs / "images/val").iterdir())[0], tmp_path / name / "1.png")
+    (tmp_path / "m.onnx").touch()
     before = (tmp_path / "a/1.png").read_bytes()
     inputs = [str(tmp_path / name / "1.png") for name in ("a", "b")]
     for given, output, message in (
         (inputs[:1], tmp_path / "a", "expected another place than the input's"),
         (inputs[:1], inputs[0], "expected another place than the input's"),
         (inputs, tmp_path / "out", "--input: expected pictures of different names, found"),
-        (inputs[:1], tmp_path / "o.xyz", "o.xyz: cannot be written; expected a folder or a name like out.jpg"),
+        (inputs[:1], tmp_path / "o.xyz", f"--output {tmp_path}/o.xyz: expected the ending of a format that can be"),
+        ([str(tmp_path / "m.onnx")], tmp_path / "out", f"--input {tmp_path}/m.onnx: expected the ending of a format"),
     ):
         assert main([*first, "--input", *given, "--output", str(output), *last]) == 2
         assert message in capsys.readouterr().err
@@ -168,4 +170,4 @@ def test_a_file_that_is_no_picture(arguments, tmp_path, capsys):
     first, last = arguments
     (tmp_path / "text.jpg").write_text("no picture")
     assert main([*first, "--input", str(tmp_path / "text.jpg"), "--output", str(tmp_path / "o.jpg"), *last]) == 2
-    assert "text.jpg: cannot be read as a picture" in capsys.readouterr().err
+    assert "text.jpg: cannot be read as a picture: its content is of no known image format" in capsys.readouterr().err
