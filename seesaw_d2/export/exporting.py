@@ -31,8 +31,9 @@ TOLERANCES = {
     # To the model under the same autocast, whose sums are rounded in another order when PyTorch fuses layers.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # To the model in float32: what half precision costs. Detections at a threshold come and go with it.
-    ("onnx", "float16"): Tolerance(0.01, 0.1, 0.2, mean_masks=True),
+    # To the model in float32: what half precision costs. Detections at a threshold come and go with it. Where the model
+    # is more sensitive, no more than autocast's bfloat16 costs, which has 3 bits less.
+    ("onnx", "float16"): Tolerance(0.05, 0.1, 0.2, mean_masks=True, own=1.0),
 }
 
 
@@ -87,7 +88,10 @@ def export_model(
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype
     expected = [_eager(model, image, compared) for image in images]
-    again = _in_another_order(model, images, compared)
+    if compared == dtype:
+        again = _in_another_order(model, images, dtype)
+    else:
+        again = [_eager(model, image, "bfloat16") for image in images]
     metadata = json.dumps(describe(cfg, model, dtype, names))
     content = _capture(model, images[0], file_format, metadata, dtype)
     differences = compare(ExportedModel(content), images, expected, again, TOLERANCES[file_format, dtype])

@@ -23,9 +23,10 @@ class Tolerance:
     # Of a mask the mean of its pixels, not the largest: a normalized predictor takes the direction of features even
     # where they are almost zero, and half precision leaves little of it there.
     mean_masks: bool = False
+    # How many times what the model itself differs by, computed in another way, is allowed too, see ``compare``.
+    own: float = 3.0
 
 
-OWN = 3.0
 UNMATCHED = "unmatched detections"
 _SAME_BOX = 1.0  # pixels: farther apart are two detections
 
@@ -74,7 +75,8 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
         images: (3, H, W) uint8 each.
         expected: the model's outputs for each.
         again: the same with its sums in another order. What a model, deep or with large weights, makes of float32's
-            last digit is no difference between two models: up to ``OWN`` times what these differ by is allowed too.
+            last digit is no difference between two models: up to ``tolerance.own`` times what these differ by is
+            allowed too.
         tolerance: what differs by less is the same model in any case.
 
     Raises:
@@ -84,7 +86,7 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
     for image, outputs, others in zip(images, expected, again, strict=True):
         own = difference(outputs, others, mean_masks=tolerance.mean_masks)
         for name, value in difference(outputs, exported(image), mean_masks=tolerance.mean_masks).items():
-            limit = max(_limit(name, image, outputs, tolerance), OWN * own[name])
+            limit = max(_limit(name, image, outputs, tolerance), tolerance.own * own[name])
             if not value <= limit:
                 raise OutputError(
                     f"the exported model is another one: expected {name} within {limit:g} of the model's on an image "

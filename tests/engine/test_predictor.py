@@ -98,7 +98,7 @@ def test_half_precision(dtype, tmp_path):
         (np.zeros((1, 999, 3), np.uint8), "shorter side is a pixel or more at .*SIZE_TEST 128, found 1 x 999 pixels"),
     ],
 )
-@pytest.mark.parametrize("resize", ["pillow", "opencv"])
+@pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
 def test_what_is_no_picture(given, message, resize, tmp_path):
     with pytest.raises(DataError, match=message):
         list(BatchPredictor(detector(tmp_path, "INPUT.RESIZE", resize))([given]))
