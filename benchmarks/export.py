@@ -1,11 +1,14 @@
 #!/usr/bin/env python
-"""Images per second of a model in Python, in TorchScript and in onnxruntime, in batches and in half precision.
+"""Exports of a model, compared with it; images per second of both, in batches and in half precision.
 
     python benchmarks/export.py
-    python benchmarks/export.py --config-file configs/... --images 16 --batch-size 8 --skip onnx MODEL.DEVICE cpu
+    python benchmarks/export.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x.yaml \
+        --images 2 --batch-size 2 --rounds 3 MODEL.DEVICE cpu
+    python benchmarks/export.py --config-file ... --file onnx --file onnx-float16 --images 0   # these files, no speed
 
-The quickstart model with random weights on made-up pictures, one thread on a CPU. Each round takes each way once, one
-after the other; medians of the rounds. Resizing is in all times, the pasting of masks in none.
+A model of any config, by default the quickstart's, with random weights on made-up pictures, one thread on a CPU. Each
+round takes each way once, one after the other; medians of the rounds, on a CPU of this process's CPU seconds. Resizing
+is in all times, the pasting of masks in none.
 """
 
 import argparse
@@ -16,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.modeling import build_model
+from measuring import header, interleaved, ratio, row
+from random_detector import random_detector
 
 from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import resolve_device
@@ -24,6 +28,13 @@ from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
 from seesaw_d2.export import ExportedModel, export_model
 
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
+OUTPUTS = ("boxes", "scores", "masks", "unmatched detections")
+FILES = {
+    "torchscript": ("torchscript", "float32"),
+    "torchscript-bfloat16": ("torchscript", "bfloat16"),
+    "onnx": ("onnx", "float32"),
+    "onnx-float16": ("onnx", "float16"),
+}
 
 
 def pictures(cfg, count):
@@ -47,8 +58,19 @@ def eager(model, cfg, batch, dtype):
 
 
 def exported(cfg, folder, file_format, dtype, sample):
-    path = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample).path
-    model = ExportedModel(path, threads=1)
+    """A function over pictures: the file of a format. Prints what became of the export."""
+    start = time.process_time()
+    written = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample)
+    seconds = time.process_time() - start
+    differences = [f"{written.differences[name]:.2g}" if name in written.differences else "" for name in OUTPUTS]
+    row(
+        f"{file_format}, {dtype}",
+        f"{seconds:.0f}",
+        f"{written.size / 2**20:.1f}",
+        *differences,
+        ", ".join(map(str, written.detections)),
+    )
+    model = ExportedModel(written.path, threads=1)
 
     def run(given):
         for each in given:
@@ -57,55 +79,48 @@ def exported(cfg, folder, file_format, dtype, sample):
     return run
 
 
-def seconds(function, given):
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function(given)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def files(cfg, folder, names, sample):
+    """Name -> a function over pictures, for each file that the model is exported to."""
+    differences = [f"largest difference of {name}" if name == OUTPUTS[0] else name for name in OUTPUTS]
+    header("file", "CPU seconds to export and compare", "MiB", *differences, "detections in the images compared")
+    return {name: exported(cfg, folder, *FILES[name], sample) for name in names}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default=CONFIG)
-    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--images", type=int, default=32, help="0: no times, the files alone")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--skip", nargs="*", default=[], choices=["onnx", "bfloat16"])
+    parser.add_argument("--file", action="append", choices=FILES, help="may be repeated; default: all")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     cfg = load_config(args.config_file, args.opts)
     resolve_device(cfg)
-    given = pictures(cfg, args.images)
+    sample, *_ = given = pictures(cfg, max(args.images, 1))
     with tempfile.TemporaryDirectory() as folder:
         cfg.MODEL.WEIGHTS = str(Path(folder) / "model.pth")
-        torch.save({"model": build_model(cfg).state_dict()}, cfg.MODEL.WEIGHTS)
+        torch.save({"model": random_detector(cfg, prepare(cfg, sample)).state_dict()}, cfg.MODEL.WEIGHTS)
+        onnx_too = cfg.MODEL.DEVICE == "cpu"
+        names = args.file or [name for name, (kind, _) in FILES.items() if onnx_too or kind != "onnx"]
+        from_files = files(cfg, folder, names, sample)
         model = build_predictor_model(cfg)
-        ways = {"eager": eager(model, cfg, 1, "float32")}
-        ways[f"eager, batches of {args.batch_size}"] = eager(model, cfg, args.batch_size, "float32")
-        ways["TorchScript"] = exported(cfg, folder, "torchscript", "float32", given[0])
-        if "onnx" not in args.skip and cfg.MODEL.DEVICE == "cpu":
-            ways["onnxruntime"] = exported(cfg, folder, "onnx", "float32", given[0])
-        if "bfloat16" not in args.skip:
-            ways["eager, bfloat16"] = eager(model, cfg, 1, "bfloat16")
-            ways[f"eager, bfloat16, batches of {args.batch_size}"] = eager(model, cfg, args.batch_size, "bfloat16")
-            ways["TorchScript, bfloat16"] = exported(cfg, folder, "torchscript", "bfloat16", given[0])
-    times = {name: [] for name in ways}
+    if not args.images:
+        return
+    ways = {"eager": eager(model, cfg, 1, "float32")}
+    ways[f"eager, batches of {args.batch_size}"] = eager(model, cfg, args.batch_size, "float32")
+    ways["eager, bfloat16"] = eager(model, cfg, 1, "bfloat16")
+    ways[f"eager, bfloat16, batches of {args.batch_size}"] = eager(model, cfg, args.batch_size, "bfloat16")
+    ways |= from_files
     for function in ways.values():  # TorchScript optimizes in its first calls
-        function(given[: 2 * args.batch_size])
-    for _ in range(args.rounds):
-        for name, function in ways.items():
-            times[name].append(seconds(function, given))
-    first = statistics.median(times["eager"])
-    print("| way | images a second | time / eager |")
-    print("|---" * 3 + "|")
+        function(given[:2])
+    functions = {name: lambda function=function: function(given) for name, function in ways.items()}
+    times = interleaved(functions, args.rounds, cfg.MODEL.DEVICE)
+    print()
+    header("way", "images a second", "time / eager")
     for name, values in times.items():
-        median = statistics.median(values)
-        print(f"| {name} | {len(given) / median:.1f} | {median / first:.2f} |")
+        row(name, f"{len(given) / statistics.median(values):.2f}", ratio(values, times["eager"]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The project's configs by name, from a checkout and from an installed wheel alike, as ``detectron2.model_zoo``."""
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,47 @@ def get_config_file(name: str) -> str:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise ConfigError(f"model_zoo: expected a config below {config_folder()}, found {name!r}{hint}")
     return str(config_folder() / name)
+
+
+def find_config_file(path: str) -> str:
+    """The file that ``--config-file`` means: the one of this path; where there is none, the config of this name.
+
+    Args:
+        path: of a file, or a name as of ``get_config_file``, with or without ``configs/`` before it.
+
+    Raises:
+        ConfigError: it is neither; the message has both places, and near names.
+    """
+    if os.path.lexists(path):
+        return path
+    beside = sorted(each.as_posix() for each in Path(path).parent.glob(f"*{Path(path).suffix or '.yaml'}"))
+    if os.path.isabs(path):
+        raise ConfigError(f"{path}: no such config file{_near(path, beside)}")
+    try:
+        folder, known = config_folder(), config_names()
+    except ConfigError:  # a package without configs
+        raise ConfigError(f"{path}: no such config file in {os.getcwd()}{_near(path, beside)}") from None
+    name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
+    if name in known:
+        return str(folder / name)
+    places = f"as a path from {os.getcwd()}, nor as a name below {folder}"
+    paths = {os.path.abspath(each) for each in beside}
+    names = [each for each in known if str(folder / each) not in paths]
+    raise ConfigError(f"{path}: no such config file, neither {places}{_near(name, [*beside, *names])}")
+
+
+def _near(path: str, known: list[str]) -> str:
+    """Those of ``known`` that somebody may have meant, for a message."""
+
+    def likeness(other: str) -> float:
+        """Of the names without what they have in common anyway, suffix and folder; with folders that differ too."""
+        stems = [os.path.splitext(each)[0] for each in (path, other)]
+        (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
+        compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]
+        return max(difflib.SequenceMatcher(None, ours, theirs).ratio() for ours, theirs in compared)
+
+    found = sorted((each for each in known if likeness(each) >= 0.8), key=likeness, reverse=True)
+    return f"; did you mean {' or '.join(found[:3])}?" if found else ""
 
 
 def get_cfg(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,3 +69,17 @@ def config_file(glyphs, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(json.loads(json.dumps(config))))
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a megabyte, where one may be mounted."""
+    folder = tmp_path / "disk"
+    if sys.platform != "linux" or shutil.which("mount") is None:
+        pytest.skip("needs Linux and mount")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs to be allowed to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

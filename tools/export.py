@@ -2,7 +2,7 @@
 """Export a trained model to TorchScript or ONNX, and compare the file with the model; see docs/deployment.md.
 
     python tools/export.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --format onnx \
-        --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000001.png \
+        --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000000001201.jpg \
         MODEL.WEIGHTS output/quickstart/model_final.pth
     python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output folder MODEL.WEIGHTS ...
 
@@ -20,7 +20,9 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("--format", required=True, help="torchscript or onnx")
     parser.add_argument("--output", required=True, help="the .ts or .onnx file, or a folder for model.ts or model.onnx")
     parser.add_argument("--sample-image", help="a picture with objects, to compare on; default: noise")
-    parser.add_argument("--dtype", default="float32", help="with torchscript: float32, bfloat16 or float16 (autocast)")
+    parser.add_argument(
+        "--dtype", default="float32", help="float32, float16 or, with torchscript, bfloat16: what layers run in"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., MODEL.WEIGHTS path")
     return parser.parse_args(arguments)

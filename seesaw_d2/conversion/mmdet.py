@@ -19,7 +19,7 @@ from seesaw_d2.conversion.reading import naming, read_foreign_checkpoint
 from seesaw_d2.data.files import first_few
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.model_zoo import get_config_file
+from seesaw_d2.model_zoo import find_config_file
 from seesaw_d2.utils.checkpoints import check_output, write_checkpoint
 
 # Blocks of a ResNet's third stage, and its depth.
@@ -221,7 +221,7 @@ def convert_mmdet_file(
                 "--mask: expected normed or plain, as neither the checkpoint's config nor its file name says whether "
                 "mask prediction is normalized, and both have the same parameters; found none"
             )
-        config_file, overrides = _found_config(model.config), [*model.overrides, *overrides]
+        config_file, overrides = find_config_file(model.config), [*model.overrides, *overrides]
     cfg: CfgNode = load_config(config_file, overrides)
     try:
         check_fit(converted, model_shapes(cfg), source, config_file)
@@ -230,8 +230,3 @@ def convert_mmdet_file(
         raise WeightsError(f"{error}{unknown}") from error
     write_checkpoint(target, {"model": converted})
     return Converted(model, config_file, list(overrides), cfg.MODEL.DEVICE, len(converted), unrecognised)
-
-
-def _found_config(config: str) -> str:
-    """Below the current folder, as commands are shown; in full from elsewhere, where an installed package has it."""
-    return config if os.path.isfile(config) else get_config_file(config.removeprefix("configs/"))

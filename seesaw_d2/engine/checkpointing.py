@@ -158,9 +158,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
         lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
         lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
         if lines:
-            listed = "\n  ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
             raise WeightsError(
-                f"{self._path}: not the weights of the model's ResNet (MODEL.RESNETS.DEPTH):\n  {listed}"
+                f"{self._path}: not the weights of the model's ResNet (MODEL.RESNETS.DEPTH):\n  {_first(lines, 5)}"
             )
 
     def _in_backbone(self, name: str) -> bool:
@@ -169,13 +168,13 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return own and not name.endswith("num_batches_tracked")
 
     def _complain(self, lines) -> None:
-        listed = "\n  ".join(lines)
         hint = (
             "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND decide the classifier's shape "
             f"(here: {self._classifier()})"
         )
         if self._must_fit:
-            raise WeightsError(f"{self._path}: does not fit the model:\n  {listed}\n{hint}")
+            raise WeightsError(f"{self._path}: does not fit the model:\n  {_first(lines, 20)}\n{hint}")
+        listed = "\n  ".join(lines)
         self.logger.warning(
             f"{self._path}: {len(lines)} parameters do not fit the model and keep their initial values:\n  {listed}\n"
             f"{hint}"
@@ -238,3 +237,9 @@ def check_weights_file(path: str) -> None:
             magic = file.read(2)
         if magic != b"\x80\x02":  # PyTorch's format before 1.6
             raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")
+
+
+def _first(lines: list[str], count: int) -> str:
+    """The first of them, for a message, and how many more there are: of another model every name is wrong."""
+    more = [f"and {len(lines) - count} more"] if len(lines) > count else []
+    return "\n  ".join([*lines[:count], *more])

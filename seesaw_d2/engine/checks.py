@@ -173,6 +173,19 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
         check_weights_file(cfg.MODEL.WEIGHTS)
 
 
+def check_trained(cfg: CfgNode, hint: str) -> None:
+    """``MODEL.WEIGHTS`` can be read, and are not those that a training starts from: nothing but them makes a model.
+
+    Args:
+        hint: how they are given, for the message.
+    """
+    weights = cfg.MODEL.WEIGHTS
+    if not weights or weights.startswith((SCHEME, "detectron2://ImageNetPretrained/")):
+        found = f"{weights}, a backbone's, which trainings start from" if weights else "none"
+        raise ConfigError(f"MODEL.WEIGHTS: expected the model's weights, found {found}; {hint}")
+    check_weights(cfg, eval_only=True, resume=False)
+
+
 def rehearse(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     """Build the model and load its weights as the job will: on the CPU, and without a word where they fit.
 

@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import os
 import re
 
 import yaml
@@ -11,13 +10,14 @@ from detectron2.config import CfgNode, get_cfg
 from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.engine.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.model_zoo import find_config_file
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
     """Detectron2's defaults, this project's keys, the YAML file (with its ``_BASE_``s), then the overrides.
 
     Args:
-        config_file: path of a YAML file, or "" for the defaults.
+        config_file: path of a YAML file, or else the name of one of ``seesaw_d2.model_zoo``; "" for the defaults.
         overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
 
     Returns:
@@ -29,7 +29,8 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     cfg = get_cfg()
     add_seesaw_config(cfg)
     if config_file:
-        _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(_read(config_file), cfg)), config_file)
+        path = find_config_file(config_file)
+        _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(_read(path), cfg)), path)
     overrides = list(overrides or [])
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
@@ -59,8 +60,6 @@ def _refuse_infinite(solver: CfgNode) -> None:
 
 def _read(path: str) -> CfgNode:
     """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
-    if not os.path.lexists(path):
-        raise ConfigError(f"{path}: no such config file")
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:

@@ -17,6 +17,7 @@ from seesaw_d2.engine.launcher import continue_own_run
 from seesaw_d2.engine.output_folder import check_output_folder
 from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.model_zoo import find_config_file
 
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
 # Those of Detectron2's configs/common/train.py that are read here without a default.
@@ -49,10 +50,16 @@ _NAMES = {
 def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     """A LazyConfig with overrides such as ``train.max_iter=10``.
 
+    Args:
+        path: of a .py file, or else the name of one of ``seesaw_d2.model_zoo``.
+        overrides: KEY=VALUE.
+
     Raises:
         ConfigError: the file is missing, is no LazyConfig, lacks a part; an override does not apply; a key asks for
             something that is not done here.
     """
+    if path.endswith(".py"):
+        path = find_config_file(path)
     if not os.path.isfile(path) or not path.endswith(".py"):
         raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {path or 'none'}")
     try:

@@ -6,7 +6,7 @@ import shutil
 
 from seesaw_d2.engine.run_lock import RunLock
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.atomic import remove_leftovers
+from seesaw_d2.utils.atomic import check_writable, remove_leftovers
 
 # What makes a folder one that holds a run, and what a run writes.
 RESULTS = ("last_checkpoint", "model_final.pth", "model_[0-9]*.pth", "model_best.pth", "metrics.json", "inference")
@@ -31,7 +31,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         raise ConfigError("--resume and --overwrite: expected one of them, found both")
     if not folder:
         raise ConfigError("OUTPUT_DIR: expected the path of a folder, found ''")
-    _check_writable(folder)
+    check_writable(folder, "OUTPUT_DIR")
     if not own:
         RunLock(folder).check()
     found = _find(folder, RESULTS)
@@ -78,14 +78,3 @@ def _find(folder: str, patterns) -> list[str]:
     """Existing paths, links to nothing too, empty files aside."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]
-
-
-def _check_writable(folder: str) -> None:
-    existing = os.path.abspath(folder)
-    while not os.path.lexists(existing):
-        existing = os.path.dirname(existing)
-    if not os.path.isdir(existing):
-        kind = "file" if os.path.exists(existing) else "link to nothing"
-        raise ConfigError(f"OUTPUT_DIR: expected a folder, found the {kind} {existing}")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"OUTPUT_DIR: {folder}: expected a folder that can be written, {existing} cannot")

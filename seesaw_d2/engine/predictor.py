@@ -18,7 +18,7 @@ from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.resizing import build_resizing
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _LOOKAHEAD = 4  # batches of pictures that wait for others of their size
@@ -127,12 +127,27 @@ def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], No
 
 
 def prepare(cfg: CfgNode, picture: np.ndarray) -> np.ndarray:
-    """What the model gets of a picture in evaluation: (3, h, w) uint8 in INPUT.FORMAT for (H, W, 3) uint8 BGR."""
+    """What the model gets of a picture in evaluation: (3, h, w) uint8 in INPUT.FORMAT for (H, W, 3) uint8 BGR.
+
+    Raises:
+        DataError: it is another thing, or so narrow that nothing is left of it at that size.
+    """
+    if not isinstance(picture, np.ndarray):  # cv2.imread gives None for what it cannot read
+        raise DataError(f"picture: expected an array (H, W, 3), found {type(picture).__name__}")
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise DataError(f"picture: expected uint8 (H, W, 3), found {picture.dtype} {picture.shape}")
     if task_of(cfg) is CLASSIFICATION:
         record = {"array": np.ascontiguousarray(picture[:, :, ::-1]), "annotations": [{"category_id": 0}]}
         return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
     channels = picture[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else picture
     sizes = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
     (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)])
-    resized = resizing.get_transform(channels).apply_image(channels)
+    transform = resizing.get_transform(channels)
+    if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
+        height, width = picture.shape[:2]
+        raise DataError(
+            f"picture: expected one whose shorter side is a pixel or more at INPUT.MAX_SIZE_TEST "
+            f"{cfg.INPUT.MAX_SIZE_TEST}, found {height} x {width} pixels"
+        )
+    resized = transform.apply_image(channels)
     return np.ascontiguousarray(resized.transpose(2, 0, 1))

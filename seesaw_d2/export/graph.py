@@ -11,6 +11,7 @@ import torch
 from detectron2.export import TracingAdapter
 from torch import Tensor, nn
 
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
@@ -62,9 +63,29 @@ class Adapter(TracingAdapter):
 
 
 @contextmanager
-def capturing() -> Iterator[None]:
-    """For the time of a capture: ``traceable``, without the remarks of PyTorch that ``traceable`` has answered."""
-    with warnings.catch_warnings(), traceable():
-        for category in (torch.jit.TracerWarning, FutureWarning, DeprecationWarning, UserWarning):
-            warnings.simplefilter("ignore", category)
-        yield
+def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
+    """For the time of a capture: ``traceable``, without the remarks of PyTorch that ``traceable`` has answered.
+
+    Raises:
+        ConfigError: what is done meanwhile fails; with the exporter's reason.
+    """
+    try:
+        with warnings.catch_warnings(), traceable():
+            for category in (torch.jit.TracerWarning, FutureWarning, DeprecationWarning, UserWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    except Exception as error:  # exporters have many, of several modules
+        raise ConfigError(_reason(model, file_format, error)) from error
+
+
+def _reason(model: nn.Module, file_format: str, error: Exception) -> str:
+    """What could not be captured, and where the exporter says it stopped."""
+    names = [type(model).__name__]
+    if hasattr(model, "roi_heads"):
+        names.append(type(model.roi_heads).__name__)
+    cause = error.__cause__ or error
+    line = next((line.strip() for line in str(cause).splitlines() if line.strip()), "")
+    return (
+        f"--format {file_format}: {' with '.join(names)} cannot be captured by PyTorch {torch.__version__}: "
+        f"{type(cause).__name__}: {line}"
+    )

@@ -4,22 +4,18 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 from torch import nn
 
 import seesaw_d2
-from seesaw_d2.data.catalog import class_names
 from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
-from seesaw_d2.errors import SeesawError
 from seesaw_d2.export.graph import INPUT, outputs_of
 
 FORMAT_VERSION = 1
 
 
-def describe(cfg: CfgNode, model: nn.Module, dtype: str) -> dict[str, Any]:
-    """The metadata: plain values for JSON, explained in ``docs/deployment.md``."""
+def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
+    """The metadata: plain values for JSON, explained in ``docs/deployment.md``; ``names`` are those of the classes."""
     classification = task_of(cfg) is CLASSIFICATION
-    names = _names(cfg)
     common = {
         "version": FORMAT_VERSION,
         "task": "classification" if classification else "detection",
@@ -43,20 +39,3 @@ def describe(cfg: CfgNode, model: nn.Module, dtype: str) -> dict[str, Any]:
         "nms_threshold": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
         "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
     }
-
-
-def _names(cfg: CfgNode) -> list[str]:
-    """Those of the test or training set where it is at hand, else numbered ones."""
-    count = cfg
-    for part in task_of(cfg).num_classes_key.split("."):
-        count = count[part]
-    for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        if dataset not in DatasetCatalog:
-            continue
-        try:
-            names = class_names(dataset)
-        except SeesawError:  # its annotations are elsewhere
-            continue
-        if names and len(names) == count:
-            return list(names)
-    return [f"category {index}" for index in range(count)]

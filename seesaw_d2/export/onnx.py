@@ -12,15 +12,15 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.graph import INPUT, Adapter, capturing, outputs_of
+from seesaw_d2.export.onnx_half import layers_in_half
 from seesaw_d2.export.requirements import need
 
 METADATA_KEY = "seesaw_d2"
 OPSET = 18
 
 
-def to_onnx(model: nn.Module, image: Tensor, metadata: str) -> bytes:
+def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
     """The model as ONNX; weights inside (the format ends at 2 GB).
 
     A detector takes images of any size, a classifier those of ``image``'s: that is what it was trained for.
@@ -29,6 +29,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str) -> bytes:
         model: on the CPU, in evaluation mode.
         image: (3, H, W) uint8; for a detector only its type and number of dimensions matter.
         metadata: text for the key ``METADATA_KEY`` of the file's metadata.
+        half: layers in float16, see ``layers_in_half``.
 
     Raises:
         ConfigError: onnx or onnxscript is missing, or the exporter cannot capture the model.
@@ -36,23 +37,22 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str) -> bytes:
     need("onnx", "onnxscript")
     classifier = getattr(model, "task", "detection") == "classification"
     free = {1: torch.export.Dim("height", min=2), 2: torch.export.Dim("width", min=2)}
-    try:
-        with capturing(), _quiet():
-            program = torch.onnx.export(
-                Adapter(model, image),
-                (image,),
-                dynamo=True,
-                dynamic_shapes=None if classifier else ((free,),),  # once for the wrapper's *args
-                input_names=[INPUT],
-                output_names=list(outputs_of(model)),
-                opset_version=OPSET,
-                custom_translation_table=_translations(),
-                verbose=False,
-            )
-    except Exception as error:  # the exporter has many, of several modules
-        raise ConfigError(_reason(model, error)) from error
+    with capturing(model, "onnx"), _quiet():
+        program = torch.onnx.export(
+            Adapter(model, image),
+            (image,),
+            dynamo=True,
+            dynamic_shapes=None if classifier else ((free,),),  # once for the wrapper's *args
+            input_names=[INPUT],
+            output_names=list(outputs_of(model)),
+            opset_version=OPSET,
+            custom_translation_table=_translations(),
+            verbose=False,
+        )
     proto = program.model_proto
     _remove_notes(proto)
+    if half:
+        layers_in_half(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, metadata
     return proto.SerializeToString()
@@ -98,16 +98,3 @@ def _quiet():
             yield
     finally:
         logger.setLevel(level)
-
-
-def _reason(model: nn.Module, error: Exception) -> str:
-    """What could not be captured, and where the exporter says it stopped."""
-    names = [type(model).__name__]
-    if hasattr(model, "roi_heads"):
-        names.append(type(model.roi_heads).__name__)
-    cause = error.__cause__ or error
-    line = next((line.strip() for line in str(cause).splitlines() if line.strip()), "")
-    return (
-        f"--format onnx: {' with '.join(names)} cannot be captured by PyTorch {torch.__version__}: "
-        f"{type(cause).__name__}: {line}"
-    )

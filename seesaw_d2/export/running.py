@@ -3,12 +3,13 @@
 import io
 import json
 import os
+import warnings
 
 import numpy as np
 import torch
 import torchvision  # noqa: F401  registers the operators that a TorchScript file uses
 
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.export.graph import INPUT
 from seesaw_d2.export.onnx import METADATA_KEY
 from seesaw_d2.export.requirements import need
@@ -43,7 +44,17 @@ class ExportedModel:
             raise WeightsError(f"{name}: expected a file that tools/export.py wrote: {error}") from error
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """(3, H, W) uint8, resized as the metadata says -> an array for each of ``metadata["outputs"]``."""
+        """(3, H, W) uint8, resized as the metadata says -> an array for each of ``metadata["outputs"]``.
+
+        Raises:
+            DataError: the image is another thing.
+        """
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise DataError(f"image: expected uint8 (3, H, W), found {image.dtype} {image.shape}")
+        size = self.metadata.get("size")
+        if size is not None and image.shape[1:] != (size, size):
+            raise DataError(f"image: expected {size} x {size} pixels, found {image.shape[1]} x {image.shape[2]}")
         return dict(zip(self.metadata["outputs"], self._run(np.ascontiguousarray(image)), strict=True))
 
 
@@ -57,7 +68,9 @@ def _read(path: str) -> bytes:
 
 def _torchscript(content: bytes):
     files = {METADATA_FILE: ""}
-    model = torch.jit.load(io.BytesIO(content), _extra_files=files)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, as the guide says
+        model = torch.jit.load(io.BytesIO(content), _extra_files=files)
     device = next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
     def run(image):

@@ -20,9 +20,12 @@ def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.
         image: (3, H, W) uint8.
         metadata: text for ``METADATA_FILE`` in the archive.
         dtype: what layers run in.
+
+    Raises:
+        ConfigError: the model cannot be traced.
     """
-    with capturing():
+    with capturing(model, "torchscript"):
         traced = torch.jit.trace(Adapter(model, image, dtype), (image,), check_trace=False)
-    buffer = io.BytesIO()
-    torch.jit.save(traced, buffer, _extra_files={METADATA_FILE: metadata})
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files={METADATA_FILE: metadata})
     return buffer.getvalue()

@@ -9,23 +9,38 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from tqdm import tqdm
 
-from seesaw_d2.data import register_datasets, training_frequency_groups
-from seesaw_d2.data.catalog import class_names
+from seesaw_d2.data import training_frequency_groups
 from seesaw_d2.engine import load_config
-from seesaw_d2.engine.checks import check_names, check_weights, resolve_device
+from seesaw_d2.engine.checks import check_names, check_trained, resolve_device
+from seesaw_d2.engine.class_names import names_of_classes
 from seesaw_d2.engine.predictor import BatchPredictor, check_batch_options
-from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.report.drawing import draw_instances
 from seesaw_d2.report.inputs import Video, VideoWriter, find_pictures, is_video, read_picture
 from seesaw_d2.utils.atomic import make_folder
 
+_EXAMPLE = (
+    "for example: python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input picture.png "
+    "--output drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth"
+)
 
-def parser() -> argparse.ArgumentParser:
-    """Detectron2's demo arguments."""
-    result = argparse.ArgumentParser(description="A trained model on pictures or on a video.")
+
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with the arguments is a line and an example, as all else that is wrong."""
+
+    def error(self, message):
+        raise ConfigError(f"{message}; {_EXAMPLE}")
+
+
+def parse(arguments) -> argparse.Namespace:
+    """Detectron2's demo arguments.
+
+    Raises:
+        ConfigError: one is missing or unknown.
+    """
+    result = _Parser(description="A trained model on pictures or on a video.", epilog=_EXAMPLE)
     result.add_argument("--config-file", required=True, help="of the model")
     result.add_argument("--input", nargs="+", required=True, help="pictures, folders, patterns in quotes, or a video")
     result.add_argument("--output", required=True, help="a folder, or the file for one picture or video")
@@ -33,26 +48,27 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--batch-size", type=int, default=1, help="pictures of one size that share a forward pass")
     result.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16: what layers run in")
     result.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ..., MODEL.WEIGHTS path")
-    return result
+    args, rest = result.parse_known_args(arguments)
+    if rest:
+        raise ConfigError(f"{' '.join(rest)}: unknown; config keys stand at the end, after --opts, {_EXAMPLE}")
+    return args
 
 
 def main(arguments=None) -> int:
     """Parse, check, draw. Returns the exit status: 0, or 2 for a mistake in what was given (printed)."""
-    args = parser().parse_args(arguments)
     try:
+        args = parse(arguments)
         check_batch_options(args.batch_size, args.dtype)
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg)
         check_names(cfg)
-        if not cfg.MODEL.WEIGHTS:
-            raise ConfigError("MODEL.WEIGHTS: expected the model's weights, found none; add --opts MODEL.WEIGHTS path")
-        check_weights(cfg, eval_only=True, resume=False)
-        register_datasets(cfg)
+        check_trained(cfg, f"add --opts MODEL.WEIGHTS path, {_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
         source = Video(args.input[0]) if video else find_pictures(args.input)
+        targets = [video_target(source, args.output)] if video else picture_targets(source, args.output)
         predictor = BatchPredictor(cfg, args.batch_size, args.dtype)
         draw = painter(cfg, predictor, args.confidence_threshold)
-        written = draw_video(source, args, draw) if video else draw_pictures(source, args.output, draw)
+        written = draw_video(source, *targets, draw) if video else draw_pictures(source, targets, draw)
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -65,14 +81,10 @@ Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
     """A function from pictures to the pictures with detections, each (H, W, 3) uint8 BGR, in order."""
-    dataset = next(iter((*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)), None)
-    names, groups, metadata = None, None, None
-    try:
-        names, metadata = (class_names(dataset), MetadataCatalog.get(dataset)) if dataset else (None, None)
-        groups = training_frequency_groups(cfg)
-    except SeesawError:
-        pass  # the training data is elsewhere: pictures without names or groups
-    names = names or [f"category {index}" for index in range(cfg.MODEL.ROI_HEADS.NUM_CLASSES)]
+    names, unknown_data = names_of_classes(cfg)
+    if unknown_data:  # the data is elsewhere: pictures without names and groups
+        print(f"classes are numbered, as the data sets are not at hand: {unknown_data}")
+    groups = training_frequency_groups(cfg)
 
     def draw(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         waiting: deque[np.ndarray] = deque()
@@ -84,32 +96,62 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 
         for instances in predictor(remembered()):
             picture = waiting.popleft()
-            drawn = draw_instances(picture[:, :, ::-1], instances, names, groups, min_score, metadata)
+            drawn = draw_instances(picture[:, :, ::-1], instances, names, groups, min_score)
             yield np.ascontiguousarray(drawn[:, :, ::-1])
 
     return draw
 
 
-def draw_pictures(paths: list[str], output: str, draw: Painter) -> str:
-    """Draw each file into the folder ``output``, or into that file if there is one and it has a picture's ending."""
+def picture_targets(paths: list[str], output: str) -> list[str]:
+    """A file for each picture: in the folder ``output``, or that file if there is one and it has a picture's ending.
+
+    Raises:
+        ConfigError: a format that cannot be written, two of one name, or a picture itself.
+    """
     single = len(paths) == 1 and os.path.splitext(output)[1] != "" and not os.path.isdir(output)
-    make_folder(os.path.dirname(os.path.abspath(output)) if single else output)
+    targets = [output] if single else [os.path.join(output, os.path.basename(path)) for path in paths]
+    taken: dict[str, str] = {}
+    inputs = {os.path.realpath(path) for path in paths}
+    for path, target in zip(paths, targets, strict=True):
+        if not cv2.haveImageWriter(target):
+            given = f"--output {target}" if single else f"--input {path}"
+            raise ConfigError(f"{given}: expected the ending of a format that can be written, such as .jpg or .png")
+        if os.path.realpath(target) in inputs:
+            raise ConfigError(f"--output {output}: expected another place than the input's, whose {path} is there")
+        if target in taken:
+            raise ConfigError(f"--input: expected pictures of different names, found {taken[target]} and {path}")
+        taken[target] = path
+    return targets
+
+
+def draw_pictures(paths: list[str], targets: list[str], draw: Painter) -> str:
+    """Draw each file into its target, all in one folder, which is made if it is not there."""
+    make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_picture, paths))
-    for path, drawn in tqdm(
-        zip(paths, drawings, strict=True), total=len(paths), unit="picture", disable=len(paths) < 2
+    for target, drawn in tqdm(
+        zip(targets, drawings, strict=True), total=len(paths), unit="picture", disable=len(paths) < 2
     ):
-        target = output if single else os.path.join(output, os.path.basename(path))
         if not cv2.imwrite(target, drawn):
-            raise ConfigError(f"--output {target}: cannot be written; expected a folder or a name like out.jpg")
+            raise OutputError(f"--output {target}: cannot be written")
     return f"{len(paths)} picture{'s' if len(paths) > 1 else ''}"
 
 
-def draw_video(video: Video, args, draw: Painter) -> str:
-    """Draw every frame into an .mp4 file."""
-    target = args.output
-    if not is_video(target):
-        make_folder(target)
-        target = os.path.join(target, os.path.splitext(os.path.basename(args.input[0]))[0] + ".mp4")
+def video_target(video: Video, output: str) -> str:
+    """The .mp4 file: ``output``, or in the folder of that name.
+
+    Raises:
+        ConfigError: it is the video itself.
+    """
+    name = os.path.splitext(os.path.basename(video.path))[0]
+    target = output if is_video(output) else os.path.join(output, f"{name}.mp4")
+    if os.path.realpath(target) == os.path.realpath(video.path):
+        raise ConfigError(f"--output {target}: expected another file than the input")
+    return target
+
+
+def draw_video(video: Video, target: str, draw: Painter) -> str:
+    """Draw every frame into the file, whose folder is made if it is not there."""
+    make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0
     for drawn in tqdm(draw(video), total=video.length, unit="frame"):
         writer.write(drawn)

@@ -1,7 +1,5 @@
 """A model's output on a picture: masks, boxes, names, scores, and a mark for the frequency group."""
 
-from typing import Any
-
 import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
@@ -18,7 +16,6 @@ def draw_instances(
     names: list[str],
     groups: np.ndarray | None = None,
     min_score: float = 0.5,
-    metadata: Any = None,
 ) -> np.ndarray:
     """The image with its detections.
 
@@ -28,7 +25,6 @@ def draw_instances(
         names: C category names.
         groups: (C,) 0 rare, 1 common, 2 frequent: colours and marks; None: one colour and no marks.
         min_score: detections below are left out.
-        metadata: of the data set, for Detectron2's Visualizer.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -41,7 +37,7 @@ def draw_instances(
     labels = [
         f"{names[c]} {score:.0%}{mark}" for c, score, mark in zip(classes, shown.scores.tolist(), marks, strict=True)
     ]
-    visualizer = Visualizer(image, metadata)
+    visualizer = Visualizer(image)
     visualizer.overlay_instances(
         boxes=shown.pred_boxes.tensor.numpy(),
         masks=shown.pred_masks.numpy() if shown.has("pred_masks") else None,

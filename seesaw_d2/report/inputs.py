@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 from detectron2.data.detection_utils import read_image
+from PIL import UnidentifiedImageError
 
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import DataError, OutputError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -45,6 +46,8 @@ def read_picture(path: str) -> np.ndarray:
     """
     try:
         return read_image(path, format="BGR")
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: cannot be read as a picture: its content is of no known image format") from None
     except Exception as error:  # each decoder has its own
         raise DataError(f"{path}: cannot be read as a picture: {error}") from None
 
@@ -57,6 +60,7 @@ class Video:
     """
 
     def __init__(self, path: str):
+        self.path = path
         self._capture = cv2.VideoCapture(path)
         if not os.path.isfile(path) or not self._capture.isOpened():
             raise DataError(f"--input {path}: cannot be opened as a video")
@@ -74,7 +78,11 @@ class Video:
 
 
 class VideoWriter:
-    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size."""
+    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size.
+
+    Raises:
+        OutputError: with the first frame, if the file cannot be written.
+    """
 
     def __init__(self, path: str, rate: float):
         self.path, self.rate, self._writer = path, rate, None
@@ -83,6 +91,8 @@ class VideoWriter:
         if self._writer is None:
             height, width = frame.shape[:2]
             self._writer = cv2.VideoWriter(self.path, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
+            if not self._writer.isOpened():
+                raise OutputError(f"{self.path}: cannot be written as a video; expected a name like out.mp4")
         self._writer.write(frame)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from seesaw_d2.errors import OutputError
+from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
@@ -97,6 +97,23 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file by ``atomic_file``."""
     with atomic_file(path) as file:
         file.write(text.encode())
+
+
+def check_writable(folder: str, key: str) -> None:
+    """Raise ConfigError, before anything is computed, for a folder that cannot be written or, if it is not there, made.
+
+    Args:
+        folder: may have yet to be made, and those above it.
+        key: config key or argument that names it.
+    """
+    existing = os.path.abspath(folder)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        kind = "file" if os.path.exists(existing) else "link to nothing"
+        raise ConfigError(f"{key}: expected a folder, found the {kind} {existing}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: {folder}: expected a folder that can be written, {existing} cannot")
 
 
 def make_folder(path: str | os.PathLike) -> None:

@@ -38,16 +38,19 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def run_python(installed, tmp_path):
-    """Run Python in a folder without anything, with the installed package and not the checkout; its output."""
+    """Run Python in a folder without anything, with the installed package and not the checkout.
 
-    def run(*arguments):
+    Returns its output; where it shall end with another status than 0, what it wrote of errors.
+    """
+
+    def run(*arguments, status=0):
         paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         paths = [path for path in paths if not (Path(path) / "seesaw_d2").is_dir()]  # Detectron2's main branch, perhaps
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *paths]), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, *map(str, arguments)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
+        assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stderr if status else done.stdout
 
     return run
 

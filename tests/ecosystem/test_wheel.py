@@ -57,6 +57,19 @@ def test_train_net_of_an_installed_package(run_python, config_file, tmp_path):
     assert (tmp_path / "run/model_final.pth").is_file()
 
 
+@pytest.mark.slow
+def test_train_net_of_an_installed_package_takes_configs_by_name(run_python, installed, tmp_path):
+    """Up to where the data is missing, which is not in the wheel."""
+    command = ("-m", "seesaw_d2", "--config-file")
+    err = run_python(*command, "quickstart/mask_rcnn_glyphs_seesaw.yaml", status=2)
+    assert f"DATASETS.REGISTER[0].JSON: expected an annotation file, found {tmp_path}/datasets/glyphs" in err
+    err = run_python(*command, "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_3x.yaml", status=2)
+    folder = installed / "seesaw_d2/configs"
+    assert f"neither as a path from {tmp_path}, nor as a name below {folder}; did you mean " in err
+    assert "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_checkout_finds_its_own_configs():
     assert model_zoo.config_folder() == ROOT / "configs"
     assert model_zoo.get_config_file("digits/ce.yaml") == str(ROOT / "configs/digits/ce.yaml")

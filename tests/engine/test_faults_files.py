@@ -2,9 +2,7 @@
 
 import multiprocessing
 import os
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -130,22 +128,6 @@ def test_resume_after_damage_and_refusal_without_anything_good(config_file, caps
         assert "error: " in error
         assert "model_final.pth" in error
         assert "Traceback" not in error
-
-
-def full_disk(folder: Path, size: str):
-    """A file system of so many bytes, or None where this may not mount one."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
-    return done.returncode == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    if sys.platform != "linux" or shutil.which("mount") is None or not full_disk(folder, "1m"):
-        pytest.skip("needs to be allowed to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(small_disk):

@@ -2,11 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from seesaw_d2.engine.predictor import BatchPredictor
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 from tests.export.models import HEADS, classifier, detector, picture
 
 # Each a multiple of the other sizes' scale or not; some are padded to the same size, some to others.
@@ -85,6 +86,22 @@ def test_half_precision(dtype, tmp_path):
     assert 0 < abs(half.scores[0] - full.scores[0]) < 0.05
     overlap = (half.pred_masks[0] & full.pred_masks[0]).sum() / (half.pred_masks[0] | full.pred_masks[0]).sum()
     assert overlap > 0.8
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, r"picture: expected an array \(H, W, 3\), found NoneType"),
+        (np.zeros((8, 8), np.uint8), r"picture: expected uint8 \(H, W, 3\), found uint8 \(8, 8\)"),
+        (np.zeros((8, 8, 3), np.float32), r"expected uint8 .*, found float32 \(8, 8, 3\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"expected uint8 .*, found uint8 \(0, 8, 3\)"),
+        (np.zeros((1, 999, 3), np.uint8), "shorter side is a pixel or more at .*SIZE_TEST 128, found 1 x 999 pixels"),
+    ],
+)
+@pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
+def test_what_is_no_picture(given, message, resize, tmp_path):
+    with pytest.raises(DataError, match=message):
+        list(BatchPredictor(detector(tmp_path, "INPUT.RESIZE", resize))([given]))
 
 
 def test_wrong_turns(tmp_path):

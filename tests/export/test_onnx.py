@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seesaw_d2.export import ExportedModel, export_model
-from seesaw_d2.export.verification import difference
+from seesaw_d2.export.verification import difference, match
 from tests.export.models import (
     CLS_LOSS,
     HEADS,
@@ -51,6 +51,39 @@ def test_a_detector(tmp_path):
     assert exported.metadata["classes"][0] == "category 0"
     with open(written.path, "rb") as file:
         assert not re.search(rb"site-packages|\.py\b", file.read())  # nothing of the machine that made it
+
+
+@pytest.mark.parametrize(
+    "head", [FAST, *(pytest.param(head, marks=pytest.mark.slow) for head in HEADS if head != FAST)]
+)
+def test_half_precision(head, tmp_path):
+    """float16 inside, float32 outside, half the size, near the model in float32; on other images and sizes too."""
+    cfg = detector(tmp_path, *HEADS[head])
+    sample = picture(96, 128, 1)
+    (tmp_path / "whole").mkdir()
+    whole = export_model(cfg, str(tmp_path / "whole"), "onnx", picture=sample) if head == FAST else None
+    written = export_model(cfg, str(tmp_path), "onnx", dtype="float16", picture=sample)
+    exported, model = ExportedModel(written.path, threads=1), model_of(cfg)
+    assert exported.metadata["dtype"] == "float16"
+    for shape in OTHERS:
+        expected, found = eager(model, image(*shape)), exported(image(*shape))
+        assert {values.dtype.name for values in found.values()} == {"float32", "int64"}
+        assert 0 < abs(found["scores"][0] - expected["scores"][0]) < 0.01
+        assert len(match(expected, found)) > 0.8 * len(expected["scores"]) > 0
+        differences = difference(expected, found, mean_masks=True)
+        assert differences["boxes"] < 0.1
+        assert max(differences["scores"], differences.get("masks", 0)) < 0.01
+    if whole:
+        weights = sum(each.numel() for each in model.parameters())
+        assert written.size < whole.size - 1.5 * weights
+
+
+def test_half_precision_of_an_image_classifier(tmp_path):
+    cfg = classifier(tmp_path)
+    written = export_model(cfg, str(tmp_path), "onnx", dtype="float16", picture=picture(16, 20, 1))
+    array = np.ascontiguousarray(image(16, 16, 3)[:, :8, :8])
+    found = ExportedModel(written.path, threads=1)(array)["probabilities"]
+    assert 0 < np.abs(found - eager(model_of(cfg), array)["probabilities"]).max() < 0.01
 
 
 def test_image_classifier(tmp_path):

@@ -10,10 +10,13 @@ import pytest
 from seesaw_d2.engine.predictor import BatchPredictor
 from seesaw_d2.export import ExportedModel, export_model
 from seesaw_d2.export.checks import FORMATS
-from tests.export.models import detector, picture
+from seesaw_d2.export.verification import difference
+from tests.export.models import detector, eager, image, model_of, picture
 
 PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
-PROGRAM = next(block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "onnxruntime" in block)
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PROGRAM = next(block for block in BLOCKS if "onnxruntime" in block)
+TORCHSCRIPT = next(block for block in BLOCKS if "torch.jit" in block)
 
 
 @pytest.mark.slow
@@ -37,6 +40,18 @@ def test_the_program(tmp_path, monkeypatch, capsys):
         assert float(line[1]) == pytest.approx(float(score), abs=1e-3)
         assert np.abs(np.array(line[2:], dtype=float) - box.numpy()).max() <= 0.51
     assert (names["pasted"] == expected.pred_masks[-1].numpy()).mean() > 0.98
+
+
+def test_the_program_for_torchscript(tmp_path, monkeypatch):
+    cfg = detector(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    export_model(cfg, "model.ts", "torchscript", picture=picture(96, 128, 1))
+    names = {"image": image(64, 96, 5)}
+    exec(TORCHSCRIPT, names)
+    expected = eager(model_of(cfg), names["image"])
+    found = {name: names[name].numpy() for name in expected}
+    assert max(difference(expected, found).values()) <= 1e-5
+    assert names["about"]["classes"][0] == "category 0"
 
 
 def test_what_the_page_names(tmp_path):

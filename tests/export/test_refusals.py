@@ -5,12 +5,14 @@ import re
 import pytest
 import torch
 from detectron2.layers import ROIAlignRotated
+from detectron2.modeling import ROI_HEADS_REGISTRY
 from export import main
 
 from seesaw_d2.engine.predictor import build_predictor_model
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.export import ExportedModel, exporting, requirements
 from seesaw_d2.export.checks import check_exportable
+from seesaw_d2.modeling import SeesawROIHeads
 from tests.export.models import detector, model_of, picture
 from tests.modeling.tiny import tiny_config
 
@@ -25,6 +27,7 @@ def check_model(cfg):
 
 RETINANET = ("MODEL.META_ARCHITECTURE", "RetinaNet", "MODEL.RETINANET.IN_FEATURES", "['p2', 'p3', 'p4']")
 RETINANET += ("MODEL.ANCHOR_GENERATOR.SIZES", "[[24], [40], [60]]")
+PANOPTIC = ("MODEL.META_ARCHITECTURE", "PanopticFPN", "MODEL.SEM_SEG_HEAD.IN_FEATURES", "['p2', 'p3', 'p4']")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,7 @@ RETINANET += ("MODEL.ANCHOR_GENERATOR.SIZES", "[[24], [40], [60]]")
     [
         (RETINANET, "MODEL.META_ARCHITECTURE: cannot be exported: expected GeneralizedRCNN .*, found RetinaNet"),
         (("MODEL.META_ARCHITECTURE", "ProposalNetwork"), "MODEL.META_ARCHITECTURE: .*, found ProposalNetwork"),
+        (PANOPTIC, "MODEL.META_ARCHITECTURE: .*, found PanopticFPN"),
         (("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"), "PROPOSAL_GENERATOR.NAME: .*, found Precomputed"),
         (("MODEL.KEYPOINT_ON", "True"), "MODEL.KEYPOINT_ON: cannot be exported: expected False, found True"),
         (("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIPool"), "MODEL.ROI_MASK_HEAD.POOLER_TYPE: .*, found RoIPool"),
@@ -41,6 +45,46 @@ RETINANET += ("MODEL.ANCHOR_GENERATOR.SIZES", "[[24], [40], [60]]")
 )
 def test_parts_of_a_model(overrides, message):
     assert re.search(message, check_model(tiny_config(*overrides)))
+
+
+def test_what_onnx_alone_cannot_hold(tmp_path, monkeypatch):
+    """Overlaps beyond 1, by which Detectron2 turns NMS off, and weights of 2 GiB; TorchScript takes both."""
+    cfg = detector(tmp_path)
+    model = model_of(cfg)
+    for key in ("MODEL.RPN.NMS_THRESH", "MODEL.ROI_HEADS.NMS_THRESH_TEST"):
+        other = cfg.clone()
+        other.merge_from_list([key, 1.5])
+        check_exportable(other, model)
+        with pytest.raises(
+            ConfigError, match=rf"{key}: cannot be exported: expected an overlap in \[0, 1\].*found 1.5"
+        ):
+            check_exportable(other, model, "onnx")
+    check_exportable(cfg, model, "onnx")
+    model.backbone.large = torch.nn.Parameter(torch.empty(2**29, device="meta"), requires_grad=False)
+    check_exportable(cfg, model)
+    with pytest.raises(ConfigError, match=r"--format onnx: expected weights of less than 2 GiB.*, found 2\.0 GiB"):
+        check_exportable(cfg, model, "onnx")
+
+
+class HeadsThatCannotBeTraced(SeesawROIHeads):
+    def forward(self, *args):
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            raise RuntimeError("an operator of one's own\nand where it stands")
+        return super().forward(*args)
+
+
+@pytest.mark.parametrize("file_format", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_part_of_ones_own_that_cannot_be_captured(file_format, tmp_path, monkeypatch):
+    if file_format == "onnx":
+        pytest.importorskip("onnxscript")
+    monkeypatch.setitem(ROI_HEADS_REGISTRY._obj_map, "Own", HeadsThatCannotBeTraced)
+    cfg = detector(tmp_path, "MODEL.ROI_HEADS.NAME", "Own")
+    expected = (
+        f"--format {file_format}: GeneralizedRCNN with HeadsThatCannotBeTraced cannot be captured by PyTorch .*: "
+    )
+    with pytest.raises(ConfigError, match=f"{expected}.*an operator of one's own$"):
+        exporting.export_model(cfg, str(tmp_path / "out"), file_format, picture=picture(64, 64, 1))
+    assert not (tmp_path / "out").exists()
 
 
 def test_rotated_boxes(tmp_path):
@@ -71,10 +115,12 @@ def words(arguments):
     return [word for pair in arguments.items() if pair[1] is not None for word in pair]
 
 
-def test_the_command(arguments, glyphs, tmp_path, capsys):
+def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     sample = next((glyphs / "images/val").iterdir())
     given = words({"--sample-image": str(sample), **arguments})
+    recwarn.clear()
     assert main(given) == 0
+    assert not [each for each in recwarn if "torch.jit" in str(each.message)]  # which the guide has said
     printed = capsys.readouterr().out
     assert "model.ts: " in printed
     assert "largest difference: boxes 0" in printed
@@ -98,7 +144,10 @@ def test_data_is_not_needed(arguments, tmp_path, capsys):
     [
         ({"--format": "caffe2"}, "--format: expected one of torchscript, onnx, found 'caffe2'"),
         ({"--dtype": "int8"}, "--dtype: expected one of float32, float16, bfloat16, found 'int8'"),
-        ({"--dtype": "float16", "--format": "onnx"}, "--dtype: expected float32 with --format onnx, found float16"),
+        (
+            {"--dtype": "bfloat16", "--format": "onnx"},
+            "--dtype: expected float32 or float16 with --format onnx, found b",
+        ),
         ({"--output": "model.pth"}, "--output model.pth: expected a folder or a name that ends in .ts"),
         ({"--sample-image": "none.png"}, "none.png: cannot be read as a picture"),
         ({"MODEL.WEIGHTS": None}, "MODEL.WEIGHTS: expected the model's weights, found none"),
@@ -113,6 +162,15 @@ def test_wrong_turns(arguments, tmp_path, capsys, change, message):
     assert main(words(changed)) == 2
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_weights_of_another_model_are_a_few_lines(arguments, capsys):
+    assert main(words({**arguments, "MODEL.SMALL_RESNET.WIDTHS": "[8, 12, 16]"})) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "model.pth: does not fit the model:" in lines[0]
+    assert all("expected shape" in line for line in lines[1:21])
+    assert re.fullmatch(r"  and \d+ more", lines[21])
+    assert len(lines) == 23
 
 
 def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):

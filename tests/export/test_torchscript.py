@@ -89,6 +89,13 @@ def test_half_precision(dtype, tmp_path):
     assert 0 < abs(found["scores"][0] - full["scores"][0]) < 0.05
 
 
+def test_outputs_are_without_gradients(tmp_path):
+    """As a program that only has PyTorch gets them: ``.numpy()`` works."""
+    path = export_model(detector(tmp_path), str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path
+    found = torch.jit.load(path)(torch.from_numpy(image(64, 96, 5)))
+    assert [values.numpy().ndim for values in found] == [2, 1, 3, 1]
+
+
 def test_metadata(tmp_path):
     cfg = detector(tmp_path, "INPUT.FORMAT", "RGB", "TEST.DETECTIONS_PER_IMAGE", "7")
     path = export_model(cfg, str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path

@@ -1,5 +1,7 @@
 """demo.py: pictures and videos in, drawn ones out; mistakes named before the model is built."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from seesaw_d2.engine import load_config
-from seesaw_d2.report.demo import main
+from seesaw_d2.report.demo import main, parse
 from seesaw_d2.report.drawing import draw_instances
 
 
@@ -76,6 +78,86 @@ def test_wrong_turns(arguments, glyphs, tmp_path, capsys, change, message):
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input", "a.png", "--output", "o"], "the following arguments are required: --config-file; for example:"),
+        (["--config-file", "c.yaml", "--output", "o"], "the following arguments are required: --input; for example:"),
+        (
+            ["--config-file", "c", "--input", "a", "--output", "o", "MODEL.WEIGHTS", "m.pth"],
+            "MODEL.WEIGHTS m.pth: unknown; config keys stand at the end, after --opts, for example: python demo.py",
+        ),
+        (
+            ["--config-file", "c", "--input", "a", "--output", "o", "--batch-size", "x"],
+            "argument --batch-size: invalid",
+        ),
+    ],
+)
+def test_arguments_that_are_missing_or_unknown(words, message, capsys):
+    """One line with what is wrong and an example, which the parser takes."""
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert parse(err.split("python demo.py ")[1].split()).opts[0] == "MODEL.WEIGHTS"
+
+
+def test_weights_are_a_whole_models(arguments, tmp_path, capsys):
+    """An example where there are none; those that trainings start from are none, whatever the config says."""
+    (_, config_file, *_), _ = arguments
+    words = ["--config-file", config_file, "--input", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main(words) == 2
+    found = "MODEL.WEIGHTS: expected the model's weights, found {}; add --opts MODEL.WEIGHTS path, for example: python"
+    assert found.format("none") in capsys.readouterr().err
+    for weights in ("torchvision://resnet50", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"):
+        assert main([*words, "--opts", "MODEL.WEIGHTS", weights]) == 2
+        assert f"found {weights}, a backbone's, which trainings start from; add" in capsys.readouterr().err
+
+
+def test_data_is_not_needed(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    one = sorted((glyphs / "images/val").iterdir())[0]
+    gone = ["DATASETS.REGISTER", "[{'NAME': 'gone', 'JSON': 'gone.json', 'IMAGES': '.'}]"]
+    gone += ["DATASETS.TRAIN", "('gone',)", "DATASETS.TEST", "('gone',)"]
+    assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last, *gone]) == 0
+    assert "classes are numbered, as the data sets are not at hand: DATASETS.REGISTER[0]" in capsys.readouterr().out
+    assert np.abs(cv2.imread(str(tmp_path / "one.png")).astype(int) - cv2.imread(str(one))).max() > 60
+
+
+def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
+    """Neither an input, nor what was drawn from another one, nor in a format that cannot be written."""
+    first, last = arguments
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(sorted((glyphs / "images/val").iterdir())[0], tmp_path / name / "1.png")
+    (tmp_path / "m.onnx").touch()
+    before = (tmp_path / "a/1.png").read_bytes()
+    inputs = [str(tmp_path / name / "1.png") for name in ("a", "b")]
+    for given, output, message in (
+        (inputs[:1], tmp_path / "a", "expected another place than the input's"),
+        (inputs[:1], inputs[0], "expected another place than the input's"),
+        (inputs, tmp_path / "out", "--input: expected pictures of different names, found"),
+        (inputs[:1], tmp_path / "o.xyz", f"--output {tmp_path}/o.xyz: expected the ending of a format that can be"),
+        ([str(tmp_path / "m.onnx")], tmp_path / "out", f"--input {tmp_path}/m.onnx: expected the ending of a format"),
+    ):
+        assert main([*first, "--input", *given, "--output", str(output), *last]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "a/1.png").read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_into_a_folder_that_is_not_there(arguments, tmp_path, capsys):
+    first, last = arguments
+    film = str(tmp_path / "film.mp4")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"mp4v"), 5, (128, 128))
+    writer.write(np.full((128, 128, 3), 90, dtype=np.uint8))
+    writer.release()
+    assert main([*first, "--input", film, "--output", str(tmp_path / "new/drawn.mp4"), *last]) == 0
+    assert cv2.VideoCapture(str(tmp_path / "new/drawn.mp4")).read()[0]
+    assert main([*first, "--input", film, "--output", film, *last]) == 2
+    assert "film.mp4: expected another file than the input" in capsys.readouterr().err
+
+
 def test_an_output_that_cannot_be_made(arguments, glyphs, tmp_path, capsys):
     first, last = arguments
     (tmp_path / "file").write_text("mine")
@@ -88,4 +170,4 @@ def test_a_file_that_is_no_picture(arguments, tmp_path, capsys):
     first, last = arguments
     (tmp_path / "text.jpg").write_text("no picture")
     assert main([*first, "--input", str(tmp_path / "text.jpg"), "--output", str(tmp_path / "o.jpg"), *last]) == 2
-    assert "text.jpg: cannot be read as a picture" in capsys.readouterr().err
+    assert "text.jpg: cannot be read as a picture: its content is of no known image format" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""What goes around a model: where its file may be written, looked at before anything is computed, and its inputs."""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from seesaw_d2.errors import ConfigError, DataError, OutputError
+from seesaw_d2.export import ExportedModel, export_model, exporting
+from tests.export.models import classifier, detector, image, picture
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch):
+    """The message of an export that ends before the model is built, and leaves everything as it was."""
+    monkeypatch.setattr(exporting, "build_predictor_model", None)
+    cfg = detector(tmp_path)
+
+    def export(output, **options):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises((ConfigError, OutputError)) as raised:
+            export_model(cfg, str(output), "torchscript", **options)
+        assert sorted(tmp_path.rglob("*")) == before
+        return str(raised.value)
+
+    return export
+
+
+def test_outputs_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.ts").mkdir()
+    (tmp_path / "b.ts").touch()
+    (tmp_path / "c.ts").symlink_to("nowhere")
+    (tmp_path / "folder/model.ts").mkdir(parents=True)
+    for output, options, message in (
+        ("file/a.ts", {}, f"--output: expected a folder, found the file {tmp_path}/file"),
+        ("file/new", {}, f"--output: expected a folder, found the file {tmp_path}/file"),
+        ("a.ts", {"overwrite": True}, f"--output {tmp_path}/a.ts: expected the name of a file, found a folder"),
+        ("folder", {}, f"--output {tmp_path}/folder/model.ts: expected the name of a file, found a folder"),
+        ("b.ts", {}, f"--output {tmp_path}/b.ts: expected the name of a new file; --overwrite replaces it"),
+        ("c.ts", {}, f"--output {tmp_path}/c.ts: expected the name of a new file; --overwrite replaces it"),
+    ):
+        assert refused(tmp_path / output, **options) == message
+
+
+def test_a_disk_that_cannot_be_written(refused, small_disk):
+    (small_disk / "model.ts").touch()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for output in (small_disk, small_disk / "new/folder"):
+        message = refused(output, overwrite=True)
+        assert message == f"--output: {output}: expected a folder that can be written, {small_disk} cannot"
+
+
+def test_a_folder_is_made(tmp_path):
+    written = export_model(detector(tmp_path), str(tmp_path / "new/folder"), "torchscript", picture=picture(64, 64, 1))
+    assert ExportedModel(written.path).metadata["task"] == "detection"
+
+
+def test_inputs_of_another_kind(tmp_path):
+    cfg = detector(tmp_path)
+    model = ExportedModel(export_model(cfg, str(tmp_path), "torchscript", picture=picture(64, 64, 1)).path)
+    good = image(64, 64, 1)
+    for given, found in (
+        (good.astype(np.float32), r"float32 \(3, 64, 64\)"),
+        (good[None], r"uint8 \(1, 3, 64, 64\)"),
+        (good.transpose(1, 2, 0), r"uint8 \(64, 64, 3\)"),
+        (good[:, :0], r"uint8 \(3, 0, 64\)"),
+    ):
+        with pytest.raises(DataError, match=rf"image: expected uint8 \(3, H, W\), found {found}"):
+            model(given)
+    assert len(model(good[:, ::-1])["scores"]) > 0
+
+
+def test_an_image_classifiers_size(tmp_path):
+    model = ExportedModel(export_model(classifier(tmp_path), str(tmp_path), "torchscript").path)
+    with pytest.raises(DataError, match="image: expected 8 x 8 pixels, found 16 x 16"):
+        model(image(16, 16, 3))
