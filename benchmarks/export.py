@@ -62,7 +62,7 @@ def exported(cfg, folder, file_format, dtype, sample):
     start = time.process_time()
     written = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample)
     seconds = time.process_time() - start
-    differences = [f"{written.differences[name]:.2g}" if name in written.differences else "" for name in OUTPUTS]
+    differences = [f"{written.differences[name]:.3g}" if name in written.differences else "" for name in OUTPUTS]
     row(
         f"{file_format}, {dtype}",
         f"{seconds:.0f}",
