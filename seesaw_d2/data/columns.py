@@ -6,6 +6,7 @@ A list of dataset dicts is read dict by dict. Sequences that make a dict when it
 I records, M objects, P pairs.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -54,13 +55,14 @@ def objects_of(records: Records) -> ObjectColumns:
     """The objects of all records at once."""
     if hasattr(records, "objects_of"):
         return records.objects_of()
-    rows = [
-        (position, item["category_id"], bool(item.get("iscrowd", 0)), _mask(item))
-        for position, record in enumerate(records)
-        for item in record.get("annotations", ())
-    ]
-    image, category, crowd, mask = np.array(rows, np.int64).reshape(-1, 4).T
-    return ObjectColumns(image, category, crowd.astype(bool), mask.astype(np.int8))
+    annotations = [record.get("annotations", ()) for record in records]
+    items = list(itertools.chain.from_iterable(annotations))
+    return ObjectColumns(
+        np.repeat(np.arange(len(annotations)), [len(each) for each in annotations]),
+        np.array([item["category_id"] for item in items], np.int64),
+        np.array([bool(item.get("iscrowd", 0)) for item in items], bool),
+        np.array([_mask(item) for item in items], np.int8),
+    )
 
 
 def _mask(item: dict[str, Any]) -> int:

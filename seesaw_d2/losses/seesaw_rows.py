@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Rows at a time: what is in between stays in a core's cache.
-_BLOCK_BYTES = 2**18
+_BLOCK_BYTES = 2**20
 # Below it a probability has lost digits.
 _TINY = 1e-30
 # Counts are at most 2^63 and probabilities at least eps: with these powers of them float32 neither overflows nor
