@@ -24,8 +24,8 @@ import numpy as np
 CATEGORIES = 1203
 
 
-def write(path, num_images, seed=0):
-    """Streams the file: it is larger than what should be held."""
+def write(path, num_images, seed=0, outlines=True):
+    """Streams the file: it is larger than what should be held. Without outlines objects are boxes alone."""
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, CATEGORIES + 1) ** 1.1
     counts = rng.poisson(12.7, num_images)
@@ -48,7 +48,7 @@ def write(path, num_images, seed=0):
         number = 0
         for image, count in enumerate(counts.tolist(), 1):
             for _ in range(count):
-                xy = np.round(rng.random((points[number], 2)) * (600, 400), 2)
+                xy = np.round(rng.random((points[number] if outlines else 2, 2)) * (600, 400), 2)
                 (x, y), (right, bottom) = xy.min(0).tolist(), xy.max(0).tolist()
                 entry = {
                     "id": number + 1,
@@ -56,7 +56,7 @@ def write(path, num_images, seed=0):
                     "category_id": int(categories[number]),
                     "area": 1234.5,
                     "bbox": [x, y, round(right - x, 2), round(bottom - y, 2)],
-                    "segmentation": [xy.ravel().tolist()],
+                    **({"segmentation": [xy.ravel().tolist()]} if outlines else {}),
                 }
                 file.write((", " if number else "") + json.dumps(entry))
                 number += 1

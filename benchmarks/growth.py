@@ -1,25 +1,18 @@
 #!/usr/bin/env python
-"""How time and memory grow with the number of categories, of images and of processes.
+"""How time and memory grow with the number of categories and of processes (of images: growth_images.py).
 
     python benchmarks/growth.py
     python benchmarks/growth.py categories --device cuda
-    python benchmarks/growth.py images --images 100000 1000000      # half an hour, 11 GB of disk for a million
 
 "categories": forward and backward of what depends on their number: Seesaw Loss on 512 proposals, the box predictor (its
 classifier and class-specific boxes, and with boxes of no class), and the mask head's prediction of 32 regions; beside
-Detectron2's. Memory is the peak of tensors beside parameters and input. "images": what every process does when a
-training starts, each with a process of its own whose memory is looked at, on generated annotation files of LVIS's kind
-that are compiled already. "processes": what a collective of the statistics costs with two processes and gloo, per
-iteration.
+Detectron2's. Memory is the peak of tensors beside parameters and input. "processes": what a collective of the
+statistics costs with two processes and gloo, per iteration.
 """
 
 import argparse
-import json
 import multiprocessing
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -124,65 +117,6 @@ def grow_categories(args) -> None:
         report(count, "mask head", mask_heads(count, args.device), args)
 
 
-def measure_images(path: str) -> None:
-    """One process's part: what a training's start does, and what memory it leaves. Prints a line of numbers."""
-    from annotations import highest_memory, own_memory, peak_from_now
-    from detectron2.config import get_cfg
-
-    from seesaw_d2 import add_seesaw_config
-    from seesaw_d2.data.analysis import analyze_sampling
-    from seesaw_d2.data.class_aware import ClassAwareSampler
-    from seesaw_d2.data.compiled import open_annotations
-    from seesaw_d2.data.loading import aspect_groups
-    from seesaw_d2.data.sampling import image_repeat_factors
-    from seesaw_d2.data.streams import RepeatFactorStream
-    from seesaw_d2.data.train_loader import digest_of
-    from seesaw_d2.data.training_records import check_trainable, log_histogram, trained_records
-
-    cfg = get_cfg()
-    add_seesaw_config(cfg)
-    cfg.MODEL.MASK_ON, cfg.INPUT.MASK_FORMAT = True, "bitmask"
-    found, kept = {}, []
-    start_memory, start_peak = own_memory(), peak_from_now()
-
-    def timed(name, function):
-        before, start = own_memory(), time.process_time()
-        kept.append(function())
-        found[name] = (time.process_time() - start, own_memory() - before)
-        return kept[-1]
-
-    records = timed("map", lambda: open_annotations(path).to_dataset_dicts("images/"))
-    timed("masks of all objects", lambda: check_trainable(cfg, "all", records))
-    records = timed("images with objects", lambda: trained_records(cfg, records))
-    timed("instances of each category", lambda: log_histogram(records, list(map(str, range(1203)))))
-    factors = timed("repeat factors", lambda: image_repeat_factors(records, 0.001))
-    timed("an epoch's indices", lambda: RepeatFactorStream(factors, seed=0).epoch(0))
-    timed("class-aware sampler", lambda: ClassAwareSampler(records, seed=0))
-    timed("statistics and sampling", lambda: analyze_sampling(records, 1203, repeat_threshold=0.001))
-    timed("aspect ratio groups", lambda: aspect_groups(records))
-    timed("digest of names", lambda: digest_of(records))
-    peak = highest_memory()
-    found["all"] = (sum(seconds for seconds, _ in found.values()), own_memory() - start_memory)
-    print(json.dumps([found, peak - start_peak]))
-
-
-def grow_images(args) -> None:
-    from annotations import write
-
-    header("images", "what", "CPU s", "memory kept GB", "peak GB beside what was imported")
-    for count in args.images:
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "annotations.json")
-            write(path, count)
-            environment = {**os.environ, "SEESAW_D2_CACHE": os.path.join(folder, "cache"), "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, __file__, "--measure", path]
-            for _ in range(2):  # the first one compiles
-                output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-            found, peak = json.loads(output.splitlines()[-1])
-            for name, (seconds, gigabytes) in found.items():
-                row(count, name, f"{seconds:.2f}", f"{gigabytes:.2f}", f"{peak:.2f}" if name == "all" else "-")
-
-
 def one_of_two(rank: int, folder: str, categories: list[int], queue) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
@@ -231,21 +165,16 @@ def grow_processes(args) -> None:
             worker.join()
 
 
-PARTS = {"categories": grow_categories, "images": grow_images, "processes": grow_processes}
+PARTS = {"categories": grow_categories, "processes": grow_processes}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--categories", type=int, nargs="+", default=[80, 1203, 13204])
-    parser.add_argument("--images", type=int, nargs="+", default=[5000, 20_000])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="of the part about categories")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
-        measure_images(args.measure)
-        return
     torch.set_num_threads(1)
     for part in args.parts:
         print(f"\n{part}\n")
