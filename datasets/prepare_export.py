@@ -27,6 +27,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of that split")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave missing and unreadable images out")
     parser.add_argument("--allow-overlap", action="store_true", help="validation images may be training images too")
+    parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
     args = parser.parse_args(arguments)
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes
     try:
@@ -39,6 +40,7 @@ def main(arguments=None) -> int:
             seed=args.seed,
             skip_bad_images=args.skip_bad_images,
             allow_overlap=args.allow_overlap,
+            overwrite=args.overwrite,
         )
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -128,7 +128,13 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
     if not converted:
         ours = " (this project's and Detectron2's names: is it converted already?)"
         known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
-        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...{ours * known}")
+        torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognised)
+        hint = (
+            " (torchvision's names: tools/convert_torchvision_checkpoint.py takes them)"
+            if torchvisions
+            else ours * known
+        )
+        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...{hint}")
     return converted, unrecognised
 
 

@@ -47,33 +47,40 @@ def prepare_export(
     seed: int = 0,
     skip_bad_images: bool = False,
     allow_overlap: bool = False,
+    overwrite: bool = False,
 ) -> PreparedExport:
     """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the config's lines about the data) into ``output``.
 
     Args:
         export: the annotation file in COCO's format.
-        output: folder; the data set's name is its own. Files of these names in it are replaced.
+        output: folder; the data set's name is its own.
         images: folder below which the images lie; default: that of ``export``.
         val: the annotation file of the validation images, where the export has one; else ``export`` is split.
         val_share: in (0, 1), of the images.
         seed: of the split.
         skip_bad_images: leave images that are missing or cannot be decoded out.
         allow_overlap: take ``val`` although images of it are training images too.
+        overwrite: replace another data set in ``output``.
 
     Raises:
-        ConfigError: ``val_share`` or a folder is wrong.
+        ConfigError: ``val_share``, a file or a folder is wrong, or another data set is in ``output``.
         DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or is not of the
             annotated size, or ``val`` has training images. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
+    paths = [Path(path) for path in ([export, val] if val else [export])]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(
+                f"expected an annotation file, found {path}: {'a folder' if path.is_dir() else 'no such file'}"
+            )
     root = Path(images) if images else Path(export).parent
     if not root.is_dir():
         raise ConfigError(
             f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
         )
-    paths = [Path(path) for path in ([export, val] if val else [export])]
     _check_output(output, paths)
     files = [load_json_object(str(path)) for path in paths]
     for path, data in zip(paths, files, strict=True):
@@ -92,8 +99,12 @@ def prepare_export(
     ]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
         look_at_empty_images(part, source, consequence, notes)
-    for name, part in zip(SPLITS, parts, strict=True):
-        write_text(output / f"{name}.json", json.dumps(part))
+    texts = {output / f"{name}.json": json.dumps(part) for name, part in zip(SPLITS, parts, strict=True)}
+    other = [str(path) for path, text in texts.items() if path.exists() and path.read_text() != text]
+    if other and not overwrite:
+        raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
+    for path, text in texts.items():
+        write_text(path, text)
     config = _write_config(output, root, parts, notes)
     found = [_images_by_category(part) for part in parts]
     counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}

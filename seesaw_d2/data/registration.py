@@ -120,7 +120,8 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
         found = "it is a directory" if os.path.isdir(json_file) else "no such file"
-        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}")
+        demo = "; python datasets/prepare_glyphs.py makes it" if "glyphs" in os.path.basename(json_file) else ""
+        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}")
     if not os.path.isdir(image_root):
         raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
     return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)

@@ -35,10 +35,13 @@ class Stopped(SystemExit):
     def __str__(self) -> str:
         name = signal.Signals(self.signum).name
         if self.iteration is None:
-            return f"interrupted ({name}): the same command with --resume goes on from the last checkpoint"
+            return (
+                f"interrupted ({name}): nothing was saved for it; a training goes on from its last checkpoint with "
+                "--resume before the first KEY"
+            )
         return (
             f"stopped by {name} after iteration {self.iteration}, which is saved: "
-            "the same command with --resume goes on from there"
+            "the same command with --resume, before the first KEY, goes on from there"
         )
 
 

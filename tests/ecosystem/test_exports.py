@@ -102,7 +102,7 @@ def test_a_split_keeps_copies_together(tmp_path):
     export = small(tmp_path / "export")
     shutil.copy(tmp_path / "export/a.png", tmp_path / "export/c.png")
     for seed in range(6):
-        done = prepare_export(export, tmp_path / "made", val_share=0.5, seed=seed)
+        done = prepare_export(export, tmp_path / "made", val_share=0.5, seed=seed, overwrite=True)
         parts = [files_of(tmp_path / "made", split) for split in ("train", "val")]
         assert sum({"a.png", "c.png"} <= set(part) for part in parts) == 1
         assert any("same content, which stay in one part: a.png = c.png" in note for note in done.notes)
@@ -234,3 +234,25 @@ def test_the_export_is_not_replaced(tmp_path):
     with pytest.raises(ConfigError, match="--output: expected another folder than the export's"):
         prepare_export(export, tmp_path / "export")
     assert export.read_text() == before
+
+
+def test_another_data_set_is_not_replaced(tmp_path, capsys):
+    export, made = small(tmp_path / "export"), tmp_path / "made"
+    prepare_export(export, made)
+    before = {path: path.read_text() for path in made.iterdir()}
+    prepare_export(export, made)  # the same again
+    assert {path: path.read_text() for path in made.iterdir()} == before
+    status, out, err = command(capsys, export, "--output", made, "--val-share", 0.5, "--seed", 7)
+    assert (status, out) == (2, "")
+    assert "error: --output: " in err
+    assert "--overwrite replaces" in err
+    assert {path: path.read_text() for path in made.iterdir()} == before
+    assert command(capsys, export, "--output", made, "--val-share", 0.5, "--seed", 7, "--overwrite")[0] == 0
+    assert {path: path.read_text() for path in made.iterdir()} != before
+
+
+def test_an_export_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(
+        ConfigError, match=f"expected an annotation file, found {tmp_path}/no/result.json: no such file"
+    ):
+        prepare_export(tmp_path / "no/result.json", tmp_path / "made")

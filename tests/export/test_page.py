@@ -39,6 +39,7 @@ def test_the_program(tmp_path, monkeypatch, capsys):
         assert line[0] == f"category {category}"
         assert float(line[1]) == pytest.approx(float(score), abs=1e-3)
         assert np.abs(np.array(line[2:], dtype=float) - box.numpy()).max() <= 0.51
+    assert names["inputs"]["image"].shape[0] == 3
     assert (names["pasted"] == expected.pred_masks[-1].numpy()).mean() > 0.98
 
 
@@ -46,9 +47,10 @@ def test_the_program_for_torchscript(tmp_path, monkeypatch):
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
     export_model(cfg, "model.ts", "torchscript", picture=picture(96, 128, 1))
-    names = {"image": image(64, 96, 5)}
+    given = image(64, 96, 5)
+    names = {"inputs": {"image": given}}  # what the program before it makes
     exec(TORCHSCRIPT, names)
-    expected = eager(model_of(cfg), names["image"])
+    expected = eager(model_of(cfg), given)
     found = {name: names[name].numpy() for name in expected}
     assert max(difference(expected, found).values()) <= 1e-5
     assert names["about"]["classes"][0] == "category 0"
