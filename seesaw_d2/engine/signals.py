@@ -116,9 +116,13 @@ def signals_blocked() -> Iterator[None]:
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
     """Kill what is left of the processes, in the one that has started them."""
-    for child in [reference() for reference in children] if os.getpid() == parent else []:
-        if child is not None and child.is_alive():
-            child.kill()
+    left = [reference() for reference in children] if os.getpid() == parent else []
+    left = [child for child in left if child is not None and child.is_alive()]
+    if left and threading.current_thread() is threading.main_thread():
+        # PyTorch's handler raises an error where a worker is killed, and Python prints it after the last word.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for child in left:
+        child.kill()
 
 
 # The signals of this process: the command line installs it, the trainer asks it.

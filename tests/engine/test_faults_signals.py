@@ -139,7 +139,9 @@ def test_no_handlers_outside_the_main_thread():
 def test_a_program_that_still_holds_its_loader_exits():
     """As after an error, whose traceback holds the loop: its workers do not get the SIGTERM that is to end them."""
     program = """
+import atexit, time
 from torch.utils.data import DataLoader
+atexit.register(time.sleep, 0.5)  # what is registered first runs last: after the workers' end
 from seesaw_d2.engine.signals import signals_blocked
 with signals_blocked():
     held = iter(DataLoader(range(100), num_workers=2, persistent_workers=True))
@@ -148,6 +150,7 @@ print([worker.pid for worker in held._workers])
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     for pid in json.loads(result.stdout):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
