@@ -5,4 +5,5 @@ import sys
 from seesaw_d2.engine import main
 
 if __name__ == "__main__":
+    sys.argv[0] = "python -m seesaw_d2"  # for --help
     sys.exit(main())

@@ -88,7 +88,7 @@ def _load(path: str) -> Any:
         except Exception as error:  # torn or other files: PyTorch raises many types
             name = _unknown_name(str(error))
             if name is None or len(known) >= _MAX_UNKNOWN or (_Ignored, name) in known:
-                raise WeightsError(f"{path}: expected a PyTorch checkpoint: {_reason(error)}") from error
+                raise WeightsError(f"{path}: expected a PyTorch checkpoint{_reason(error)}") from error
             known.append((_Ignored, name))
 
 
@@ -102,8 +102,8 @@ def _unknown_name(message: str) -> str | None:
 
 def _reason(error: Exception) -> str:
     # PyTorch puts advice around the reason, which is to load the file without care.
-    found = re.search(r"(?:WeightsUnpickler error: |\n)(Trying to load .+|Unsupported .+)", str(error))
-    return found.group(1) if found else (str(error).splitlines() or [type(error).__name__])[0]
+    found = re.search(r"(?:WeightsUnpickler error: |\n)(Trying to load .+|Unsupported (?!operand).+)", str(error))
+    return f": {found.group(1)}" if found else f", found a torn or other file ({type(error).__name__})"
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -18,7 +18,7 @@ from seesaw_d2.engine.class_names import names_of_classes
 from seesaw_d2.engine.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.report.drawing import draw_instances
-from seesaw_d2.report.inputs import Video, VideoWriter, find_pictures, is_video, read_picture
+from seesaw_d2.report.inputs import Video, VideoWriter, check_pictures, find_pictures, is_video, read_picture
 from seesaw_d2.utils.atomic import make_folder
 
 _EXAMPLE = (
@@ -65,6 +65,8 @@ def main(arguments=None) -> int:
         check_trained(cfg, f"add --opts MODEL.WEIGHTS path, {_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
         source = Video(args.input[0]) if video else find_pictures(args.input)
+        if not video:
+            check_pictures(source)
         targets = [video_target(source, args.output)] if video else picture_targets(source, args.output)
         predictor = BatchPredictor(cfg, args.batch_size, args.dtype)
         draw = painter(cfg, predictor, args.confidence_threshold)

@@ -9,6 +9,8 @@ import numpy as np
 from detectron2.data.detection_utils import read_image
 from PIL import UnidentifiedImageError
 
+from seesaw_d2.data.files import first_few
+from seesaw_d2.data.image_headers import read_header
 from seesaw_d2.errors import DataError, OutputError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -32,6 +34,17 @@ def find_pictures(inputs: Sequence[str]) -> list[str]:
             raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found none")
         found += files
     return found
+
+
+def check_pictures(paths: Sequence[str]) -> None:
+    """Look at all of them before the first is drawn.
+
+    Raises:
+        DataError: some cannot be read, by what their first bytes say.
+    """
+    bad = [path for path in paths if isinstance(read_header(path, (None, None))[0], Exception)]
+    if bad and len(paths) > 1:
+        raise DataError(f"{len(bad)} of {len(paths)} pictures cannot be read, and none is drawn: {first_few(bad)}")
 
 
 def is_video(path: str) -> bool:

@@ -115,7 +115,9 @@ def test_other_files(tmp_path):
     (tmp_path / "text.pth").write_text("weights")
     (tmp_path / "empty.pth").write_bytes(b"")
     for name in ("torn", "text", "empty"):
-        with pytest.raises(WeightsError, match=rf"{name}\.pth: expected a PyTorch checkpoint"):
+        with pytest.raises(
+            WeightsError, match=rf"{name}\.pth: expected a PyTorch checkpoint, found a torn or other file"
+        ):
             read_foreign_checkpoint(str(tmp_path / f"{name}.pth"))
     with pytest.raises(WeightsError, match=r"none\.pth: no such file"):
         read_foreign_checkpoint(str(tmp_path / "none.pth"))

@@ -171,3 +171,15 @@ def test_a_file_that_is_no_picture(arguments, tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no picture")
     assert main([*first, "--input", str(tmp_path / "text.jpg"), "--output", str(tmp_path / "o.jpg"), *last]) == 2
     assert "text.jpg: cannot be read as a picture: its content is of no known image format" in capsys.readouterr().err
+
+
+def test_pictures_are_looked_at_before_one_is_drawn(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    (tmp_path / "in").mkdir()
+    shutil.copy(next((glyphs / "images/val").iterdir()), tmp_path / "in/a.jpg")
+    (tmp_path / "in/b.jpg").write_bytes(b"")
+    assert main([*first, "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *last]) == 2
+    err = capsys.readouterr().err
+    assert "error: 1 of 2 pictures cannot be read, and none is drawn: " in err
+    assert str(tmp_path / "in/b.jpg") in err
+    assert not (tmp_path / "out").exists()
