@@ -107,6 +107,13 @@ def _lookup(cfg: CfgNode, key: str):
     return cfg
 
 
+# What yacs says of a value of another type.
+_MISMATCH = re.compile(
+    r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
+    re.DOTALL,
+)
+
+
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
@@ -119,6 +126,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
         unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
         if unknown:
             message = f"unknown config key {unknown.group(1)}{_suggestion(cfg, unknown.group(1))}"
+        message = _MISMATCH.sub(r"\5: expected \1 such as \3, found \4 (\2)", message)
         raise ConfigError(f"{source}: {message}") from error
 
 

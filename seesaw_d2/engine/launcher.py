@@ -58,7 +58,12 @@ def prepare(args, world: World) -> Job:
     if not args.config_file and not args.opts:
         raise ConfigError("--config-file: expected a config file, found neither it nor KEY VALUE overrides")
     cfg = load_config(args.config_file, args.opts)
-    resolve_device(cfg, world)
+    try:
+        resolve_device(cfg, world)
+    except ConfigError as error:
+        if args.config_file:
+            raise
+        raise ConfigError(f"{error} (there is no --config-file: all else is Detectron2's default)") from error
     check_solver(cfg, world.size)
     continue_own_run(args, world, cfg.OUTPUT_DIR)
     group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR)

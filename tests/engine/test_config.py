@@ -244,3 +244,8 @@ def test_a_plain_detectron2_config_is_kept():
     cfg = load_config("", [])
     assert isinstance(cfg, CfgNode)
     assert cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads"
+
+
+def test_a_value_of_another_type():
+    with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER: expected int such as \d+, found forty \(str\)"):
+        load_config("", ["SOLVER.MAX_ITER", "forty"])

@@ -243,3 +243,11 @@ def test_a_corrupt_image_is_named_and_can_be_skipped(config_file, glyphs, tmp_pa
         assert main(["--config-file", str(config_file), *skip]) == 0
     finally:
         image.write_bytes(content)
+
+
+def test_no_config_is_told_beside_what_follows_from_it(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["SOLVER.MAX_ITER", "1"]) == 2
+    err = capsys.readouterr().err
+    assert "MODEL.DEVICE: expected a CUDA device" in err
+    assert "there is no --config-file" in err
