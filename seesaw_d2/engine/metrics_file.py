@@ -1,5 +1,6 @@
 """metrics.json and the scalars behind it, so that a resumed run's are those of one that was never interrupted."""
 
+import contextlib
 import json
 import logging
 import os
@@ -19,10 +20,12 @@ def file_size(writer: JSONWriter) -> int | None:
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
-def cut_back(writer: JSONWriter, size: int) -> None:
+def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     """Remove what was written after the file had ``size`` bytes, and have the writer go on from there.
 
-    A file that was not as long, or whose lines end elsewhere, is not this run's: it stays as it is.
+    A file that was not as long, or whose lines end elsewhere, is not this run's: it stays as it is. Lines of earlier
+    iterations than ``start``, the one that the run goes on with, are not lost: a run that ends early writes what it has
+    logged since its writers' last turn, which then comes with their next one.
     """
     path = writer._file_handle.name
     with open(path, "rb+") as file:
@@ -30,12 +33,22 @@ def cut_back(writer: JSONWriter, size: int) -> None:
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
             logger.warning(f"{path}: not the file that the run wrote until its checkpoint; new lines are added to it")
             return
-        removed = file.read().count(b"\n")
+        removed = file.read()
         file.truncate(size)
-    if removed:
-        logger.info(f"{path}: removed {removed} lines of iterations after the checkpoint, which are run again")
+    again = sum(iteration >= start for iteration in _iterations(removed))
+    if again:
+        logger.info(f"{path}: removed the lines ({again}) of iterations from {start} on, which are run again")
     # What stands in the file is not written again; Detectron2 knows it by its iteration.
-    writer._last_write = max((json.loads(line)["iteration"] for line in lines.splitlines()), default=-1)
+    writer._last_write = max(_iterations(lines), default=-1)
+
+
+def _iterations(lines: bytes) -> list[int]:
+    """Of each whole line; a kill tears one."""
+    found = []
+    for line in lines.splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            found.append(int(json.loads(line)["iteration"]))
+    return found
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:

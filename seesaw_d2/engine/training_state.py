@@ -91,7 +91,7 @@ class TrainingState(HookBase):
     def begin_again(self) -> None:
         """A run that was interrupted before its first checkpoint starts from the beginning: so does metrics.json."""
         if self._metrics and file_size(self._metrics):
-            cut_back(self._metrics, 0)
+            cut_back(self._metrics, 0, 0)
 
     def before_train(self) -> None:
         if self.trainer.start_iter == 0:
@@ -110,7 +110,7 @@ class TrainingState(HookBase):
             self._tell_differences(state)
         put_back(self.trainer.storage, state["scalars"])
         if self._metrics and state["metrics_size"] is not None:
-            cut_back(self._metrics, state["metrics_size"])
+            cut_back(self._metrics, state["metrics_size"], self.trainer.start_iter)
         self._finish_iteration()
 
     def before_step(self) -> None:

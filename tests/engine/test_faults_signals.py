@@ -14,7 +14,7 @@ from seesaw_d2.engine import main, trainer
 from seesaw_d2.engine.signals import STOP
 from seesaw_d2.engine.trainer import Trainer
 from tests.engine.faults import PLAIN, state_of
-from tests.engine.resumed_runs import assert_same_runs, log_every_iteration, options
+from tests.engine.resumed_runs import assert_same_runs, log_every_iteration, metrics, options
 
 
 def stop_at(monkeypatch, iteration, signum=signal.SIGTERM, place="run_step"):
@@ -42,6 +42,23 @@ def test_a_signal_finishes_the_iteration_and_saves(config_file, monkeypatch, cap
     assert "Starting training from iteration 3" in (folder / "log.txt").read_text()
     assert state_of(folder)["iteration"] == 5
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_metrics_of_a_stop_come_when_they_are_due(config_file, tmp_path, monkeypatch):
+    """A stop writes what it has logged, which the resumed run does not: nothing that was run is called lost."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+
+    def command(folder):
+        return ["--config-file", str(config_file), *options(folder, "SOLVER.CHECKPOINT_PERIOD", "100")]
+
+    assert main(command(whole)) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2, signal.SIGINT)
+        assert main(command(parts)) == 130
+    assert "'iteration': 2" in metrics(parts)[-1]
+    assert main([*command(parts)[:2], "--resume", *command(parts)[2:]]) == 0
+    assert_same_runs(whole, parts)
+    assert "metrics.json" not in (parts / "log.txt").read_text()
 
 
 def test_a_signal_in_the_last_iteration_and_before_the_first(config_file, monkeypatch, capsys):
