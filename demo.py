@@ -3,7 +3,7 @@
 
 python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input datasets/glyphs/images/val \
     --output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth
-python demo.py --config-file ... --input film.mp4 --output film_drawn.mp4 --opts MODEL.WEIGHTS ...
+python demo.py --config-file ... --input film.mp4 --output output/film.mp4 --opts MODEL.WEIGHTS ...
 """
 
 import os

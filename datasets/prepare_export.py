@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Makes a data set of what a labelling tool (Label Studio, CVAT, Roboflow) exports as COCO; see docs/own-data.md.
+r"""Makes a data set of what a labelling tool (Label Studio, CVAT, Roboflow) exports as COCO; see docs/own-data.md.
 
-    python datasets/prepare_export.py my_export/result.json --output my_data
-    python datasets/prepare_export.py my_export/train/_annotations.coco.json \
-        --val my_export/valid/_annotations.coco.json --images my_export --output my_data
+    python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
+    python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
+        --val datasets/my_export/valid/_annotations.coco.json --images datasets/my_export --output datasets/my_data
 """
 
 import argparse

@@ -1,9 +1,10 @@
 #!/usr/bin/env python
-"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, into this project's.
+r"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, into this project's.
 
-    python tools/convert_mmdet_checkpoint.py mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1-a698dd3d.pth m.pth
-    python tools/convert_mmdet_checkpoint.py epoch_24.pth mine.pth --mask normed
-    python tools/convert_mmdet_checkpoint.py epoch_24.pth mine.pth --config-file my.yaml
+    python tools/convert_mmdet_checkpoint.py \
+        mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1-a698dd3d.pth output/r50.pth
+    python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --mask normed
+    python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --config-file my.yaml
 
 What it is the model of is found out from the file, and the command that evaluates it is printed, with the AP that was
 published for it. No code in the file is run. docs/published-models.md says more.

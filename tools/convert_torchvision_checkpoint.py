@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Convert torchvision's Mask R-CNN (ResNet-50, FPN, trained on COCO) into a start for a training.
+r"""Convert torchvision's Mask R-CNN (ResNet-50, FPN, trained on COCO) into a start for a training.
 
-    python tools/convert_torchvision_checkpoint.py maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth start.pth --config-file C
-    python train_net.py --config-file C MODEL.WEIGHTS start.pth
+    python tools/convert_torchvision_checkpoint.py maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth output/start.pth \
+        --config-file C
+    python train_net.py --config-file C MODEL.WEIGHTS output/start.pth
 
 The layers that have rows for categories are left out and start anew, unless --keep-classes asks for COCO's. No code in
 the file is run. docs/published-models.md says what equals torchvision's model and what does not.

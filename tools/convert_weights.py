@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Convert weights between PyTorch's files (.pth), pickles (.pkl, read only) and safetensors, which hold no code.
 
-    python tools/convert_weights.py output/quickstart/model_final.pth model.safetensors
-    python tools/convert_weights.py model.safetensors model.pth
-    python tools/convert_weights.py detectron2://ImageNetPretrained/MSRA/R-50.pkl R-50.safetensors
+    python tools/convert_weights.py output/quickstart/model_final.pth output/model.safetensors
+    python tools/convert_weights.py output/model.safetensors output/model.pth
+    python tools/convert_weights.py detectron2://ImageNetPretrained/MSRA/R-50.pkl output/R-50.safetensors
 
 MODEL.WEIGHTS takes all of them. Only the weights are converted: optimizer, iteration and random states, which a resume
 needs, stay behind.

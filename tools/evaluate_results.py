@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Evaluate a results file without a model, as the evaluation after a training does.
+r"""Evaluate a results file without a model, as the evaluation after a training does.
 
     python tools/evaluate_results.py --dataset lvis_v1_val output/inference/lvis_v1_val/lvis_instances_results.json
-    python tools/evaluate_results.py --annotations data/birds/val.json results.json --metrics fixed --output tables
+    python tools/evaluate_results.py --annotations datasets/birds/val.json results.json --metrics fixed \
+        --output output/tables
 
 The data set is a registered one (Detectron2's own, or one in DATASETS.REGISTER of --config-file) or any annotation file
 in LVIS or COCO format. Groups (rare, common, frequent) are the file's own, or follow from DATASETS.TRAIN of

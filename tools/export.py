@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Export a trained model to TorchScript or ONNX, and compare the file with the model; see docs/deployment.md.
+r"""Export a trained model to TorchScript or ONNX, and compare the file with the model; see docs/deployment.md.
 
     python tools/export.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --format onnx \
         --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000000001201.jpg \
         MODEL.WEIGHTS output/quickstart/model_final.pth
-    python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output folder MODEL.WEIGHTS ...
+    python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output output/exported \
+        MODEL.WEIGHTS ...
 
 Classes, channel order, sizes and thresholds are in the file's metadata. What cannot be exported is named, and nothing
 is written then. ONNX needs the extra "export".

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Write the class counts that Seesaw Loss kept in a training to a file, for another training to use from its start.
 
-    python tools/record_class_counts.py output/quickstart/model_final.pth counts.json
-    python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS counts.json
+    python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
+    python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
 A Cascade's file has the counts of each stage. (Seesaw Loss paper, Table 4: "pre-recorded".)
 """

@@ -2,7 +2,7 @@
 """Look at runs: one HTML page with results, what objects were taken for, categories, images, curves and configs.
 
     python tools/report.py output/quickstart
-    python tools/report.py output/quickstart_ce output/quickstart --output compare.html --images 60
+    python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60
 
 A run is the OUTPUT_DIR of a training and evaluation with this project or with plain Detectron2. The page is one file
 that needs no network. What a run does not have is left out, and the page says so.

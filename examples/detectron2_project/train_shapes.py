@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """A Detectron2 project that takes its heads and its evaluator from seesaw_d2, and everything else from elsewhere.
 
-python train_shapes.py --output out --iterations 60
+python train_shapes.py --output output/shapes --iterations 60
 """
 
 import argparse

@@ -23,7 +23,7 @@ from seesaw_d2.utils.atomic import make_folder
 
 _EXAMPLE = (
     "for example: python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input picture.png "
-    "--output drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth"
+    "--output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth"
 )
 
 

@@ -1,4 +1,4 @@
-"""The reference names what exists, its pages build without a warning; types; CITATION."""
+"""The reference names what exists, its pages build without a warning; where commands write; types; CITATION."""
 
 import importlib
 import json
@@ -52,6 +52,29 @@ def test_every_guide_is_in_the_menu():
     text = (ROOT / "mkdocs.yml").read_text()
     for path in [*(ROOT / "docs").glob("*.md"), *PAGES]:
         assert path.relative_to(ROOT / "docs").as_posix() in text
+
+
+# A second file after the first, --output, and here-documents.
+WRITTEN = [
+    r"tools/(?:convert_\w+|tau_normalize|nearest_class_mean|record_class_counts)\.py\s+[\w./:-]+\s+([\w./-]+)",
+    r"python .*--output ([\w./-]+)",
+    r"cat > (\S+)",
+]
+
+
+def test_what_commands_write_is_not_git_s():
+    """What guides and --help have one type leaves a checkout clean."""
+    patterns = ("*.md", "*.py", "*/*.md", "*/*.py", "examples/*/*.py")
+    paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    found = set()
+    for path in paths:
+        text = re.sub(r"\\\n\s*", "", path.read_text())
+        if path.suffix == ".md":
+            text = "\n".join(re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL))
+        found |= {(path.name, name) for pattern in WRITTEN for name in re.findall(pattern, text)}
+    assert len(found) > 15
+    assert [each for each in sorted(found) if not re.match("output/|datasets/.*/", each[1] + "/")] == []
+    assert {"output/", "/datasets/*/"} <= set((ROOT / ".gitignore").read_text().splitlines())
 
 
 @pytest.mark.slow

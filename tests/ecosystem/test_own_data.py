@@ -144,11 +144,11 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
     """The block that needs a GPU and the network, without its weights."""
     (block,) = [block for block in blocks("") if "train.yaml" in block]
     (text,) = re.findall(r"<<'END'\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)
-    prepare_export(label_studio(tmp_path / "export"), tmp_path / "my_data")
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "datasets/my_data")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
-    Path("my_data/train.yaml").write_text(text)
-    cfg = load_config("my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    Path("datasets/my_data/train.yaml").write_text(text)
+    cfg = load_config("datasets/my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
     schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False)
     assert schedule.epochs == 24
 
@@ -156,11 +156,11 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
 def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
     """The config that docs/published-models.md writes for them."""
     (text,) = re.findall(r"`(_BASE_: .+)`", (ROOT / "docs/published-models.md").read_text())
-    prepare_export(label_studio(tmp_path / "export"), tmp_path / "their_data")
+    prepare_export(label_studio(tmp_path / "export"), tmp_path / "datasets/their_data")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
-    Path("their_data/eval.yaml").write_text(text)
-    cfg = load_config("their_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
+    Path("datasets/their_data/eval.yaml").write_text(text)
+    cfg = load_config("datasets/their_data/eval.yaml", ["MODEL.DEVICE", "cpu"])
     register_datasets(cfg)
     validate_datasets(cfg, training=False)
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 41
@@ -168,8 +168,8 @@ def test_weights_that_others_trained_on_it_are_evaluated(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_guide_word_for_word(tmp_path):
-    label_studio(tmp_path / "my_export")
-    for name in ("configs", "tools", "datasets", "train_net.py"):
+    label_studio(tmp_path / "datasets/my_export")
+    for name in ("configs", "tools", "datasets/prepare_export.py", "train_net.py"):
         (tmp_path / name).symlink_to(ROOT / name)
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
