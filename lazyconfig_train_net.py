@@ -12,6 +12,11 @@ import sys
 if __name__ == "__main__":
     # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from seesaw_d2.engine.lazy import main
+    try:
+        from seesaw_d2.engine.lazy import main
 
-    sys.exit(main())
+        status = main()
+    except KeyboardInterrupt:  # while all is imported, which takes seconds
+        print("interrupted: nothing was begun", file=sys.stderr)
+        status = 130
+    sys.exit(status)

@@ -45,6 +45,9 @@ def main(arguments=None) -> int:
     except SeesawError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     for note in done.notes:
         print(f"note       {note}")
     for split, count in done.num_images.items():

@@ -4,13 +4,30 @@ Importing the package registers its heads and backbones in Detectron2's registri
 work: ``from seesaw_d2.losses import SeesawLoss``.
 """
 
+import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Ctrl-C in the block comes at its end: in the midst of PyTorch's import it may get lost, or abort the program."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 if find_spec("detectron2") is not None:
-    with warnings.catch_warnings():
+    with _interrupt_held(), warnings.catch_warnings():
         # Detectron2 scripts some functions as it is imported; what is deprecated about it is not the user's to mend.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import modeling  # noqa: F401 (registers the heads)

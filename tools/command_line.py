@@ -16,13 +16,17 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def command(main: Callable[..., None]) -> Callable[..., int]:
-    """Makes ``main`` return the exit status: 0, or 2 after a mistake in what was given, which is printed in a line."""
+def command(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Makes ``main`` return the exit status: its own, by default 0; 2 after a mistake in what was given, and 130 after
+    ctrl-C, which are printed in a line."""
 
     @functools.wraps(main)
     def run(arguments=None) -> int:
         try:
-            main(arguments)
+            return main(arguments) or 0
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
         except ValueError as error:
             from seesaw_d2.errors import SeesawError  # not above: --help is not to wait for PyTorch
 
@@ -30,7 +34,6 @@ def command(main: Callable[..., None]) -> Callable[..., int]:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return 2
-        return 0
 
     return run
 

@@ -11,27 +11,25 @@ import sys
 import time
 from pathlib import Path
 
+from command_line import command
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
 DATASET = "glyphs_val"
 
 
-def main() -> int:
+@command
+def main(arguments=None) -> int | None:
     os.chdir(ROOT)  # the config's paths are relative to it
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
     from seesaw_d2.engine import load_config
     from seesaw_d2.engine import main as train
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.report import draw_predictions, results_table
     from seesaw_d2.report.page import write_report
 
     start = time.perf_counter()
-    try:
-        make_glyphs("datasets/glyphs", GlyphConfig())
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    make_glyphs("datasets/glyphs", GlyphConfig())
     status = train(["--config-file", CONFIG, "--resume", "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status in (130, 143):  # the signals' that a training is saved at
         print("make demo goes on from there, too", file=sys.stderr)

@@ -13,12 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from command_line import parser_of
+from command_line import command, parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = {"cross-entropy": "configs/digits/ce.yaml", "Seesaw Loss": "configs/digits/seesaw.yaml"}
 
 
+@command
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--imbalance", type=float, default=50, help="largest over smallest class (default: 50)")

@@ -13,9 +13,10 @@ import argparse
 import os
 import sys
 
-from command_line import parser_of
+from command_line import command, parser_of
 
 
+@command
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--config-file", required=True, help="of the training")

@@ -14,9 +14,11 @@ is written then. ONNX needs the extra "export".
 import argparse
 import sys
 
+from command_line import command, parser_of
+
 
 def parse(arguments) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--config-file", required=True, help="of the model")
     parser.add_argument("--format", required=True, help="torchscript or onnx")
     parser.add_argument("--output", required=True, help="the .ts or .onnx file, or a folder for model.ts or model.onnx")
@@ -29,21 +31,17 @@ def parse(arguments) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
+@command
+def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.engine import load_config
-    from seesaw_d2.errors import SeesawError
     from seesaw_d2.export import export_model
     from seesaw_d2.report.inputs import read_picture
 
-    try:
-        picture = None if args.sample_image is None else read_picture(args.sample_image)
-        cfg = load_config(args.config_file, args.opts)
-        options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite}
-        written = export_model(cfg, args.output, args.format, **options)
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    picture = None if args.sample_image is None else read_picture(args.sample_image)
+    cfg = load_config(args.config_file, args.opts)
+    options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite}
+    written = export_model(cfg, args.output, args.format, **options)
     sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
     print(f"{written.path}: {written.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
     if written.unknown_data:
@@ -53,7 +51,6 @@ def main(arguments=None) -> int:
         if not any(written.detections):
             print("nothing was detected, so that nothing was compared but that: --sample-image names a picture")
     print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
-    return 0
 
 
 if __name__ == "__main__":

@@ -155,8 +155,12 @@ def draw_video(video: Video, target: str, draw: Painter) -> str:
     """Draw every frame into the file, whose folder is made if it is not there."""
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0
-    for drawn in tqdm(draw(video), total=video.length, unit="frame"):
-        writer.write(drawn)
-        count += 1
+    try:
+        for drawn in tqdm(draw(video), total=video.length, unit="frame"):
+            writer.write(drawn)
+            count += 1
+    except BaseException:
+        writer.close(complete=False)
+        raise
     writer.close()
     return f"a video of {count} frames"

@@ -91,7 +91,7 @@ class Video:
 
 
 class VideoWriter:
-    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size.
+    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size. It gets its name when it is closed.
 
     Raises:
         OutputError: with the first frame, if the file cannot be written.
@@ -99,15 +99,22 @@ class VideoWriter:
 
     def __init__(self, path: str, rate: float):
         self.path, self.rate, self._writer = path, rate, None
+        name, ending = os.path.splitext(path)
+        self._part = f"{name}.part{ending}"
 
     def write(self, frame: np.ndarray) -> None:
         if self._writer is None:
             height, width = frame.shape[:2]
-            self._writer = cv2.VideoWriter(self.path, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
+            self._writer = cv2.VideoWriter(self._part, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
             if not self._writer.isOpened():
                 raise OutputError(f"{self.path}: cannot be written as a video; expected a name like out.mp4")
         self._writer.write(frame)
 
-    def close(self) -> None:
+    def close(self, *, complete: bool = True) -> None:
+        """Nothing is left of a file that is not ``complete``."""
         if self._writer is not None:
             self._writer.release()
+            if complete:
+                os.replace(self._part, self.path)
+            elif os.path.exists(self._part):
+                os.remove(self._part)

@@ -1,6 +1,7 @@
 """demo.py: pictures and videos in, drawn ones out; mistakes named before the model is built."""
 
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from seesaw_d2.engine import load_config
-from seesaw_d2.report.demo import main, parse
+from seesaw_d2.report.demo import draw_video, main, parse
 from seesaw_d2.report.drawing import draw_instances
 
 
@@ -156,6 +157,18 @@ def test_a_video_into_a_folder_that_is_not_there(arguments, tmp_path, capsys):
     assert cv2.VideoCapture(str(tmp_path / "new/drawn.mp4")).read()[0]
     assert main([*first, "--input", film, "--output", film, *last]) == 2
     assert "film.mp4: expected another file than the input" in capsys.readouterr().err
+
+
+def test_a_video_that_was_not_drawn_to_its_end_is_not_there(tmp_path):
+    def interrupted(frames):
+        yield np.zeros((64, 64, 3), dtype=np.uint8)
+        raise KeyboardInterrupt
+
+    target = tmp_path / "drawn.mp4"
+    target.write_text("another one")
+    with pytest.raises(KeyboardInterrupt):
+        draw_video(SimpleNamespace(rate=5, length=2), str(target), interrupted)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drawn.mp4", "another one")]
 
 
 def test_an_output_that_cannot_be_made(arguments, glyphs, tmp_path, capsys):

@@ -1,0 +1,38 @@
+"""Ctrl-C in the seconds in which a program imports PyTorch: a line and exit status 130, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# In place of PyTorch: the signal comes in the midst of it, and it goes on.
+TORCH = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+print("was not cut short")
+"""
+PROGRAMS = {
+    "train_net.py": ["--config-file", "a.yaml"],
+    "lazyconfig_train_net.py": ["--config-file", "a.py"],
+    "demo.py": ["--config-file", "a.yaml", "--input", "a.jpg", "--output", "out"],
+    "tools/demo.py": [],
+    "tools/convert_mmdet_checkpoint.py": ["a.pth", "b.pth"],
+    "tools/doctor.py": ["--config-file", "a.yaml"],
+    "tools/export.py": ["--config-file", "a.yaml", "--format", "onnx", "--output", "a.onnx"],
+    "tools/report.py": ["run"],
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_ctrl_c_while_all_is_imported(program, tmp_path):
+    (tmp_path / "torch.py").write_text(TORCH)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, ROOT / program, *PROGRAMS[program]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines() in (["interrupted"], ["interrupted: nothing was begun"])
+    assert done.stdout == "was not cut short\n"
+    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "__pycache__"}
