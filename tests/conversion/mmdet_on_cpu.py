@@ -16,11 +16,16 @@ INSTALL = (
 )
 
 
+def lacking() -> str:
+    """Which of its packages are not there, and how all are installed; "" where nothing is lacking."""
+    missing = [name for name in ("mmdet", "mmcv", "mmengine") if importlib.util.find_spec(name) is None]
+    return f"needs {', '.join(missing)}: {INSTALL}" if missing else ""
+
+
 def require_mmdet() -> None:
     """Skip the test where MMDetection is not installed; else make it importable without compiled operators."""
-    missing = [name for name in ("mmdet", "mmcv", "mmengine") if importlib.util.find_spec(name) is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}: {INSTALL}")
+    if reason := lacking():
+        pytest.skip(reason)
     sys.modules.setdefault("mmcv._ext", _operators())
 
 

@@ -1,5 +1,8 @@
 """A tiny model finds after conversion what MMDetection wrote down for it (tests/conversion/tiny.py)."""
 
+import importlib.util
+import runpy
+
 import pytest
 
 from tests.conversion.detections import distance, ours
@@ -45,3 +48,12 @@ def test_normalized_masks_are_others(tmp_path):
     result = distance(ours(tiny_config("mask"), state, picture(tmp_path)), expected, **TOLERANCES)
     assert result.matched == COUNT
     assert result.pixels > 100
+
+
+def test_the_golden_files_are_not_made_without_mmdetection(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "mmdet" else found(name, *rest)
+    )
+    with pytest.raises(SystemExit, match=r"^error: needs mmdet.*: pip install .* \(docs/published-models\.md\)$"):
+        runpy.run_module("tests.conversion.tiny", run_name="__main__")

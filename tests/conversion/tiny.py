@@ -6,6 +6,7 @@ says how to install it.
 
 import dataclasses
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pycocotools import mask as run_lengths
 
 from seesaw_d2.engine import load_config
 from tests.conversion.detections import Detections, theirs, write_picture
-from tests.conversion.mmdet_on_cpu import build_mmdet, mmdet_config, require_mmdet
+from tests.conversion.mmdet_on_cpu import build_mmdet, lacking, mmdet_config, require_mmdet
 from tests.conversion.random_weights import Calibration, calibrate, random_state
 
 FOLDER = Path(__file__).parent / "golden"
@@ -114,6 +115,8 @@ def write_golden(name: str) -> None:
 
 
 if __name__ == "__main__":
+    if reason := lacking():
+        sys.exit(f"error: {reason} (docs/published-models.md)")
     require_mmdet()
     for each in NAMES:
         write_golden(each)
