@@ -26,7 +26,7 @@ from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.compiled import parts, simple, tables
 from seesaw_d2.data.compiled.parts import read_tables
 from seesaw_d2.data.compiled.records import CompiledRecords
-from seesaw_d2.data.compiled.tables import ARRAYS, Tables
+from seesaw_d2.data.compiled.tables import ARRAYS, MappedTables, Tables
 from seesaw_d2.data.compiled.tidying import UNFINISHED, tidy, used
 from seesaw_d2.data.files import collected_warnings, fingerprint, first_few, no_garbage_collection, warn_once
 from seesaw_d2.errors import DataError
@@ -227,22 +227,6 @@ def _consistent(tables: Tables) -> bool:
     pairs = [("name_end", "names"), ("object_end", "category"), ("part_end", "polygon_end")]
     pairs += [("polygon_end", "coordinates"), ("runs_end", "runs")]
     return all(int(tables[ends][-1] if len(tables[ends]) else 0) == len(tables[of]) for ends, of in pairs)
-
-
-class MappedTables(dict):
-    """The arrays of a folder, mapped into memory. A pickle of it is the folder's name."""
-
-    def __init__(self, folder: str):
-        self._folder = folder
-        for key, kind in ARRAYS.items():
-            array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
-            if array.dtype != np.dtype(kind):
-                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
-            # A plain array: what np.memmap adds costs time at every slice.
-            self[key] = array.view(np.ndarray)
-
-    def __reduce__(self):
-        return MappedTables, (self._folder,)
 
 
 @contextlib.contextmanager

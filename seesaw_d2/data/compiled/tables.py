@@ -5,6 +5,7 @@ says where each entry's part of another array ends; it begins where the one befo
 """
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,22 @@ ARRAYS = {
 }
 
 Tables = dict[str, np.ndarray]
+
+
+class MappedTables(dict):
+    """The arrays of a folder, mapped into memory. A pickle of it is the folder's name."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        for key, kind in ARRAYS.items():
+            array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
+            if array.dtype != np.dtype(kind):
+                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
+            # A plain array: what np.memmap adds costs time at every slice.
+            self[key] = array.view(np.ndarray)
+
+    def __reduce__(self):
+        return MappedTables, (self._folder,)
 
 
 def header_tables(header: AnnotationFile) -> Tables:
