@@ -2,12 +2,15 @@
 
 import json
 import os
+import runpy
 from pathlib import Path
 
 from PIL import Image
 from pycocotools import mask as mask_utils
 
 from tests.shared import shared_path
+
+ROOT = Path(__file__).parents[2]
 
 
 def photos():
@@ -93,3 +96,17 @@ def _write(path: Path, data) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data))
     return path
+
+
+def command(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit status, output and errors of datasets/prepare_export.py."""
+    main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
+    status = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def change(export, **fields):
+    """Write other lists into an export."""
+    export.write_text(json.dumps({**json.loads(export.read_text()), **fields}))
+    return export

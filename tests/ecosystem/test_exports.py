@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 
@@ -11,28 +10,15 @@ from PIL import Image
 
 from seesaw_d2.data.exports import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
-from tests.ecosystem.exports import roboflow, small
+from tests.ecosystem.exports import command, small
 
 ROOT = Path(__file__).parents[2]
 SQUARE = [[2, 2, 11, 2, 11, 11, 2, 11]]
 
 
-def command(capsys, *arguments) -> tuple[int, str, str]:
-    main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
-    status = main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
-
-
 def files_of(output, *splits):
     found = [json.loads((output / f"{split}.json").read_text())["images"] for split in splits or ("train", "val")]
     return sorted(image["file_name"] for part in found for image in part)
-
-
-def change(export, **fields):
-    """Write other lists into an export."""
-    export.write_text(json.dumps({**json.loads(export.read_text()), **fields}))
-    return export
 
 
 def test_images_that_cannot_be_read(tmp_path, capsys):
@@ -145,87 +131,6 @@ def test_images_behind_a_link_to_a_folder(tmp_path):
     (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "export")
     prepare_export(export, tmp_path / "made")
     assert files_of(tmp_path / "made") == [f"images/{name}.png" for name in "abcd"]
-
-
-def test_categories_that_differ(tmp_path, capsys):
-    train = roboflow(tmp_path / "export", "train", slice(0, 20))
-    val = roboflow(tmp_path / "export", "valid", slice(20, 32))
-    arguments = [train, "--val", val, "--images", tmp_path / "export", "--output", tmp_path / "made"]
-    categories = json.loads(val.read_text())["categories"]
-    change(val, categories=[*categories[:-1], {**categories[-1], "name": "unicorn"}])
-    status, _, err = command(capsys, *arguments)
-    assert status == 2
-    assert f"{val}: expected the categories (id and name) of {train}, found {categories[-1]['id']} unicorn;" in err
-    # Another order, and without those that no object here has: the training file's hold.
-    used = {item["category_id"] for item in json.loads(val.read_text())["annotations"]}
-    change(val, categories=[item for item in reversed(categories) if item["id"] in used])
-    assert command(capsys, *arguments)[0] == 0
-    made = [json.loads((tmp_path / f"made/{split}.json").read_text())["categories"] for split in ("train", "val")]
-    assert made[0] == made[1]
-    assert len(made[0]) == len(categories) - 1
-
-
-def test_what_lacks_an_image_is_listed(tmp_path, capsys):
-    export = small(tmp_path / "export")
-    objects = json.loads(export.read_text())["annotations"]
-    val = change(small(tmp_path / "valid", names=("d.png",)), annotations=[{**objects[0], "category_id": 1}])
-    change(export, images=json.loads(export.read_text())["images"][:3])
-    change(export, annotations=[{**item, "category_id": 0} for item in objects[:3]])
-    status, out, _ = command(capsys, export, "--val", val, "--images", tmp_path, "--output", tmp_path / "made")
-    assert status == 0
-    assert "1 without a training image: they cannot be learnt: dog" in out
-    assert "1 without a validation image: they are not measured: cat" in out
-
-
-@pytest.mark.parametrize(
-    ("categories", "message"),
-    [
-        ([{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}], 'each name in "categories" once, found several of cat'),
-        ([{"id": 0, "name": "cat"}, {"id": 1, "name": "Cat "}], "differ by case or spaces alone: 'cat' and 'Cat '"),
-    ],
-)
-def test_names_of_categories(tmp_path, categories, message):
-    export = small(tmp_path / "export", categories=categories)
-    try:
-        found = "\n".join(prepare_export(export, tmp_path / "made").notes)
-    except DataError as error:
-        found = str(error)
-    assert message in found
-
-
-def test_objects_that_stand_twice(tmp_path):
-    export = small(tmp_path / "export", segmentation=SQUARE)
-    objects = json.loads(export.read_text())["annotations"]
-    change(export, annotations=[*objects, {**objects[1], "id": 77}])
-    done = prepare_export(export, tmp_path / "made")
-    assert any("1 objects are copies of another and left out: annotation ids 77" in note for note in done.notes)
-    kept = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
-    assert sorted(item["id"] for part in kept for item in part) == [0, 1, 2, 3]
-
-
-def test_boxes_in_other_units(tmp_path):
-    export = small(tmp_path / "export")
-    objects = json.loads(export.read_text())["annotations"]
-    change(export, annotations=[{**item, "bbox": [0.1, 0.2, 0.5, 0.5]} for item in objects])
-    with pytest.raises(DataError, match=r"x, y, width, height in pixels, found no number above 1, as in \[0\.1, 0\.2"):
-        prepare_export(export, tmp_path / "made")
-    change(export, annotations=[{**item, "bbox": [5, 6, 18, 19]} for item in objects])  # x1, y1, x2, y2
-    notes = "\n".join(prepare_export(export, tmp_path / "made").notes)
-    assert re.search(r"boxes reach beyond their image; are they x, y, width, .*\? Annotation ids \d", notes)
-
-
-def test_what_is_said_of_objects(tmp_path, capsys):
-    """Images without objects, boxes without an area, polygons that are none, a mask that lacks: as notes."""
-    export = small(tmp_path / "export", segmentation=SQUARE)
-    objects = json.loads(export.read_text())["annotations"]
-    wrong = [{**objects[0], "id": 50, "bbox": [1, 1, 0, 5]}, {**objects[0], "id": 51, "segmentation": [[1, 2, 3, 4]]}]
-    change(export, annotations=[*objects[:3], *wrong, {**objects[1], "id": 52, "segmentation": []}])
-    status, out, err = command(capsys, export, "--output", tmp_path / "made")
-    assert (status, err) == (0, "")
-    assert re.search(r"1 of \d images have no object: d\.png", out)
-    assert re.search(r"part: 1 boxes without an area are not trained on: annotation ids 50", out)
-    assert re.search(r"fewer than 3 points.*annotation ids 51; 1 objects have no other", out)
-    assert re.search(r"1 of \d objects have no mask: MODEL.MASK_ON is False, .*annotation ids 52", out)
 
 
 def test_the_export_is_not_replaced(tmp_path):
