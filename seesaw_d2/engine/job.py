@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -49,9 +50,22 @@ def train(cfg: CfgNode, args, schedule: Schedule) -> None:
     """Train, and evaluate as the config says."""
     set_up_run(cfg, args, cfg.OUTPUT_DIR)
     logging.getLogger(__name__).info(f"Schedule: {schedule.describe()}")
+    if both := trained_and_tested(cfg):
+        logging.getLogger(__name__).warning(
+            f"DATASETS.TEST: {', '.join(both)} is in DATASETS.TRAIN too: its metrics say nothing of new images"
+        )
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
+
+
+def trained_and_tested(cfg: CfgNode) -> list[str]:
+    """Data sets of DATASETS.TEST that DATASETS.TRAIN has too, by name or annotation file.
+
+    No image is looked at: ``tools/doctor.py`` does that.
+    """
+    files = {vars(MetadataCatalog.get(name)).get("json_file", name) for name in cfg.DATASETS.TRAIN}
+    return [name for name in cfg.DATASETS.TEST if vars(MetadataCatalog.get(name)).get("json_file", name) in files]
 
 
 def agreed(find: Callable[[], Found]) -> Found:

@@ -182,3 +182,19 @@ def test_a_corrupt_image_is_named_and_can_be_skipped(config_file, glyphs, tmp_pa
         assert main(["--config-file", str(config_file), *skip]) == 0
     finally:
         image.write_bytes(content)
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["by its name", "by its file"])
+def test_a_test_set_that_is_trained_on_is_told(config_file, renamed):
+    config = yaml.safe_load(config_file.read_text())
+    name = f"{config['DATASETS']['TRAIN'][0]}{'_again' if renamed else ''}"
+    if renamed:
+        config["DATASETS"]["REGISTER"].append({**config["DATASETS"]["REGISTER"][0], "NAME": name})
+    config["DATASETS"]["TEST"] = [name]
+    config_file.write_text(yaml.safe_dump(config))
+    assert main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "()"]) == 0
+    assert f"DATASETS.TEST: {name} is in DATASETS.TRAIN too" in (config_file.parent / "run/log.txt").read_text()
+
+
+def test_other_test_sets_are_not(trained):
+    assert "is in DATASETS.TRAIN too" not in (trained / "log.txt").read_text()
