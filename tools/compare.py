@@ -17,11 +17,11 @@ import re
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+import command_line
 import yaml
-from command_line import parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {  # of each task in a results file, and what the table calls the task
@@ -87,8 +87,8 @@ def train(row: dict, seed: int, output: Path) -> dict:
         print(f"start   {row['name']}, seed {seed}", flush=True)
         with open(folder / "stdout.txt", "a") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-            for command in commands_of(row, seed, output):
-                command = [sys.executable, *command]
+            for words in commands_of(row, seed, output):
+                command = [sys.executable, *words]
                 status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 if status:
                     log_file = folder / "stdout.txt"
@@ -120,9 +120,15 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
         return train(row, seed, output)
 
     with ThreadPoolExecutor(num_jobs) as pool:
-        for seed in seeds:
-            for row in rows:
-                running[row["name"], seed] = pool.submit(job, row, seed)
+        try:
+            for seed in seeds:
+                for row in rows:
+                    running[row["name"], seed] = pool.submit(job, row, seed)
+            wait(running.values())
+        except KeyboardInterrupt:  # which the runs under way have got too, and are saved
+            pool.shutdown(wait=False, cancel_futures=True)
+            print("no other run is started; the same command goes on where these end", file=sys.stderr, flush=True)
+            raise
     return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
 
@@ -147,8 +153,9 @@ def table(results: dict[str, list[dict]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = parser_of(__doc__)
+@command_line.command
+def main(arguments=None) -> None:
+    parser = command_line.parser_of(__doc__)
     parser.add_argument("file", type=Path, help="YAML file of comparisons")
     parser.add_argument("comparison", help="the name of one of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -156,19 +163,18 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", help="only these rows, by their names")
     parser.add_argument("--output", type=Path, default=Path("output/compare"))
     parser.add_argument("--commands", action="store_true", help="print the training commands and do nothing")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:
         for seed in args.seeds:
             for row in rows:
-                for command in commands_of(row, seed, args.output):
-                    print(" ".join(["python", *command]))
-        return 0
+                for words in commands_of(row, seed, args.output):
+                    print(" ".join(["python", *words]))
+        return
     results = run_all(rows, args.seeds, args.output, args.jobs)
     text = table(results)
     (args.output / f"{args.comparison}.md").write_text(text + "\n")
     print(text)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The comparison tool: every row is a config with valid overrides, and the table is of what the runs left."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import compare
@@ -51,7 +54,7 @@ def test_unknown_comparison_is_named():
         compare.read_rows(FILE, "mian")
 
 
-def test_finished_runs_are_tabulated_without_training(tmp_path, monkeypatch, capsys):
+def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
     for seed, value in ((1, 10.0), (2, 20.0)):
         for name in ("CE", "CE_objectness_NLA", "Seesaw_NLA"):
             folder = tmp_path / name / f"seed{seed}"
@@ -59,9 +62,7 @@ def test_finished_runs_are_tabulated_without_training(tmp_path, monkeypatch, cap
             (folder / "model_final.pth").write_bytes(b"")
             metrics = dict.fromkeys(("AP", "APr", "APc", "APf"), value)
             (folder / "inference/glyphs_val/results.json").write_text(json.dumps({"bbox": metrics, "segm": metrics}))
-    arguments = ["compare.py", str(FILE), "main", "--seeds", "1", "2", "--output", str(tmp_path)]
-    monkeypatch.setattr(compare.sys, "argv", arguments)
-    assert compare.main() == 0
+    assert compare.main([str(FILE), "main", "--seeds", "1", "2", "--output", str(tmp_path)]) == 0
     assert "| Seesaw, NLA | 15.0 ± 7.1 |" in capsys.readouterr().out
     assert (tmp_path / "main.md").is_file()
 
@@ -98,3 +99,20 @@ def test_rows_that_start_from_others_come_after_them(tmp_path, monkeypatch):
     rows = [{"name": "a"}, {"name": "b", "after": "a"}, {"name": "c", "after": "b"}]
     assert compare.run_all(rows, [1, 2, 3], tmp_path, 2) == {name: [1, 2, 3] for name in "abc"}
     assert len(done) == 9
+
+
+def test_ctrl_c_starts_no_other_run(tmp_path, monkeypatch, capsys):
+    """The run under way gets it from the terminal, and is waited for."""
+    started, ended = [], []
+
+    def train(row, seed, output):
+        started.append(seed)
+        time.sleep(0.5)  # until all are given
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)  # while it is saved
+        ended.append(seed)
+
+    monkeypatch.setattr(compare, "train", train)
+    assert compare.main([str(FILE), "main", "--rows", "CE", "--seeds", "1", "2", "3", "--output", str(tmp_path)]) == 130
+    assert started == ended == [1]
+    assert "the same command goes on" in capsys.readouterr().err
