@@ -33,7 +33,7 @@ TOLERANCES = {
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
     # To the model in float32: what half precision costs. Detections at a threshold come and go with it. Where the model
     # is more sensitive, no more than autocast's bfloat16 costs, which has 3 bits less.
-    ("onnx", "float16"): Tolerance(0.05, 0.2, 0.2, mean_masks=True, own=1.0),
+    ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
 

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from seesaw_d2.engine.predictor import BatchPredictor
+from seesaw_d2.engine.predictor import BatchPredictor, prepare
 from seesaw_d2.export import ExportedModel, export_model
 from seesaw_d2.export.checks import FORMATS
 from seesaw_d2.export.verification import difference
-from tests.export.models import detector, eager, image, model_of, picture
+from tests.export.models import detector, eager, model_of, picture
 
 PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -27,7 +27,7 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("picture.png", picture(96, 128, 1))
-    written = export_model(cfg, "model.onnx", "onnx", picture=picture(96, 128, 1))
+    written = export_model(cfg, "output/model.onnx", "onnx", picture=picture(96, 128, 1))
     names = {}
     exec(PROGRAM, names)
     printed = [line.rsplit(" ", 5) for line in capsys.readouterr().out.splitlines()]
@@ -46,10 +46,12 @@ def test_the_program(tmp_path, monkeypatch, capsys):
 def test_the_program_for_torchscript(tmp_path, monkeypatch):
     cfg = detector(tmp_path)
     monkeypatch.chdir(tmp_path)
-    export_model(cfg, "model.ts", "torchscript", picture=picture(96, 128, 1))
-    given = image(64, 96, 5)
-    names = {"inputs": {"image": given}}  # what the program before it makes
+    cv2.imwrite("picture.png", picture(64, 96, 5))
+    export_model(cfg, "output/model.ts", "torchscript", picture=picture(96, 128, 1))
+    names = {}
     exec(TORCHSCRIPT, names)
+    given = np.ascontiguousarray(names["channels"].transpose(2, 0, 1))
+    assert given.shape[1:] == prepare(cfg, picture(64, 96, 5)).shape[1:]
     expected = eager(model_of(cfg), given)
     found = {name: names[name].numpy() for name in expected}
     assert max(difference(expected, found).values()) <= 1e-5
