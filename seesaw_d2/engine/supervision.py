@@ -56,8 +56,8 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Ended without a word, which none does of itself."""
-        return self.outcome is None and not self.alive and self.process.exitcode != 0
+        """Ended without a word, which none does of itself: with a status, or before it was ready."""
+        return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
 def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first_rank: int, size: int) -> None:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from seesaw_d2.engine.processes import Group, launch
 from seesaw_d2.engine.signals import Stopped
-from seesaw_d2.engine.supervision import RankFailed
+from seesaw_d2.engine.supervision import RankFailed, supervise
 from seesaw_d2.engine.world import World
 from seesaw_d2.errors import DataError, SeesawError
 
@@ -31,6 +31,16 @@ def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
         run_two(behave, tmp_path, "well")
     assert stopped.value.code == 143
     assert not list(tmp_path.glob("pid*"))
+
+
+def leave(reports, status):
+    """Never says that it is ready: what an interrupt in the midst of an import may end in."""
+    os._exit(status)
+
+
+def test_one_that_ends_well_before_it_began_has_failed():
+    with pytest.raises(RankFailed, match=r"rank 0 of 1 failed[\s\S]*ended with exit status 0 and without a message"):
+        supervise(leave, [(0,)], first_rank=0, size=1)
 
 
 def run_two(function, folder, *args, timeout=1.0):
