@@ -90,6 +90,9 @@ def _near(path: str, known: list[str]) -> str:
 def get_cfg(name: str) -> Any:
     """The config, loaded: Detectron2's CfgNode of a YAML, not frozen; a LazyConfig of a ``.py``.
 
+    ``MODEL.DEVICE: auto`` of the small data sets' configs, which Detectron2's own programs do not know, is replaced by
+    cuda or cpu, whichever this machine has.
+
     Args:
         name: as of ``get_config_file``.
 
@@ -101,6 +104,9 @@ def get_cfg(name: str) -> Any:
         from seesaw_d2.compat import load_lazy
 
         return load_lazy(path)
+    from seesaw_d2.engine.checks import replace_auto_device
     from seesaw_d2.engine.config import load_config
 
-    return load_config(path)
+    cfg = load_config(path)
+    replace_auto_device(cfg)
+    return cfg

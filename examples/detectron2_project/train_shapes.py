@@ -7,7 +7,6 @@ python train_shapes.py --output output/shapes --iterations 60
 import argparse
 from pathlib import Path
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, default_setup
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
@@ -44,7 +43,6 @@ def build_config(output: str, iterations: int) -> CfgNode:
     cfg.MODEL.META_ARCHITECTURE = "BrightnessFreeRCNN"
     cfg.MODEL.ROI_HEADS.NAME = "SeesawROIHeads"
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(CATEGORIES)
-    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     cfg.MODEL.WEIGHTS = ""
     cfg.DATASETS.REGISTER = []  # shapes.py registers the data
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("shapes_train",), ("shapes_val",)

@@ -73,9 +73,7 @@ def check_job(
 
 def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` by cuda or cpu; refuse GPUs that are not there, for this machine's processes."""
-    starter = world.starter if world else ""
-    if cfg.MODEL.DEVICE == "auto":
-        cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() and starter != "--num-processes" else "cpu"
+    replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
@@ -88,6 +86,12 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
         )
     if world and world.size > 1:
         _check_processes(cfg, world)
+
+
+def replace_auto_device(cfg: CfgNode, *, cpu: bool = False) -> None:
+    """Replace ``MODEL.DEVICE: auto``, which Detectron2 does not know, by cuda where it is there and not ``cpu``."""
+    if cfg.MODEL.DEVICE == "auto":
+        cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
 
 
 def _check_processes(cfg: CfgNode, world: World) -> None:

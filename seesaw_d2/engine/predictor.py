@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.resizing import build_resizing
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
+from seesaw_d2.engine.checks import replace_auto_device
 from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
 from seesaw_d2.errors import ConfigError, DataError
 
@@ -116,14 +117,22 @@ def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], No
     """The model of a config in evaluation mode, with MODEL.WEIGHTS, which must fit.
 
     Args:
+        cfg: stays as it is; ``MODEL.DEVICE: auto`` is a GPU if there is one.
         check: called with config and model before the weights are loaded.
     """
-    model = build_model(cfg).eval()
+    model = _build(cfg).eval()
     if check is not None:
         check(cfg, model)
     checkpointer = SeesawCheckpointer(model, strict=True)
     checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
     return model
+
+
+def _build(cfg: CfgNode) -> nn.Module:
+    resolved = cfg.clone()
+    resolved.defrost()
+    replace_auto_device(resolved)
+    return build_model(resolved)
 
 
 def prepare(cfg: CfgNode, picture: np.ndarray) -> np.ndarray:

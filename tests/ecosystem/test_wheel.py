@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+from detectron2.modeling import build_model
 
 from seesaw_d2 import model_zoo
 from seesaw_d2.errors import ConfigError
@@ -26,7 +28,6 @@ for name in model_zoo.config_names():
     if name.endswith(".yaml"):
         model_zoo.get_cfg(name)
 cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
-cfg.MODEL.DEVICE = "cpu"
 build_model(cfg)
 assert model_zoo.get_cfg("lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py").model.roi_heads.num_classes == 1203
 assert {"report.html", "report.css", "report.js"} <= {path.name for path in (folder / "report/templates").iterdir()}
@@ -74,6 +75,12 @@ def test_a_checkout_finds_its_own_configs():
     assert model_zoo.config_folder() == ROOT / "configs"
     assert model_zoo.get_config_file("digits/ce.yaml") == str(ROOT / "configs/digits/ce.yaml")
     assert model_zoo.get_cfg("digits/ce.yaml").MODEL.META_ARCHITECTURE == "ImageClassifier"
+
+
+def test_detectron2_builds_the_model_of_a_config_by_name():
+    """Whose YAML says MODEL.DEVICE auto, which is no device of PyTorch's."""
+    cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
+    assert build_model(cfg).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_an_unknown_config_suggests_the_nearest():

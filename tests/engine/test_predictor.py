@@ -38,6 +38,18 @@ def test_batches_give_what_one_at_a_time_gives(head, tmp_path):
         assert_same(found, expected)
 
 
+def test_a_device_of_auto_is_one_that_is_there(tmp_path):
+    """The quickstart's configs say so; the caller's config stays as it is, frozen or not."""
+    cfg = detector(tmp_path)
+    cfg.MODEL.DEVICE = "auto"
+    cfg.freeze()
+    predictor = BatchPredictor(cfg)
+    assert predictor.model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert len(list(predictor([picture(64, 96, 0)]))) == 1
+    assert cfg.MODEL.DEVICE == "auto"
+    assert cfg.is_frozen()
+
+
 def test_pictures_of_one_padded_size_share_a_forward_pass(tmp_path, monkeypatch):
     predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
     sizes = []
