@@ -3,9 +3,13 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from seesaw_d2.errors import ConfigError
+
+if TYPE_CHECKING:  # to find a config Detectron2 is not needed
+    from detectron2.config import CfgNode
+    from omegaconf import DictConfig
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -87,7 +91,7 @@ def _near(path: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(found[:3])}?" if found else ""
 
 
-def get_cfg(name: str) -> Any:
+def get_cfg(name: str) -> "CfgNode | DictConfig":
     """The config, loaded: Detectron2's CfgNode of a YAML, not frozen; a LazyConfig of a ``.py``.
 
     ``MODEL.DEVICE: auto`` of the small data sets' configs, which Detectron2's own programs do not know, is replaced by
