@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A trained model on pictures or on a video; the arguments are those of Detectron2's demo.
+r"""A trained model on pictures or on a video; the arguments are those of Detectron2's demo.
 
 python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input datasets/glyphs/images/val \
     --output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Exports of a model, compared with it; images per second of both, in batches and in half precision.
+r"""Exports of a model, compared with it; images per second of both, in batches and in half precision.
 
     python benchmarks/export.py
     python benchmarks/export.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x.yaml \

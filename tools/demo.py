@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from command_line import command
+from command_line import command, parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
@@ -20,6 +20,7 @@ DATASET = "glyphs_val"
 
 @command
 def main(arguments=None) -> int | None:
+    parser_of(__doc__).parse_args(arguments)
     os.chdir(ROOT)  # the config's paths are relative to it
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs

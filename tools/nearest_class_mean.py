@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make a nearest-class-mean classifier of a trained image classifier (NCM; Kang et al., ICLR 2020, section 4.2).
+r"""Make a nearest-class-mean classifier of a trained image classifier (NCM; Kang et al., ICLR 2020, section 4.2).
 
     python tools/nearest_class_mean.py output/digits/ce/model_final.pth output/digits/ncm/model_final.pth \
         --config-file configs/digits/ncm.yaml

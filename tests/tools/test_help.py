@@ -1,0 +1,31 @@
+"""What ``--help`` shows."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = [
+    path for folder in (".", "tools", "datasets", "benchmarks", "examples") for path in ROOT.glob(f"{folder}/*.py")
+]
+
+
+def help_of(program, folder):
+    done = subprocess.run([sys.executable, ROOT / program, "--help"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(folder.iterdir())
+    return done.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_lines_of_a_description_are_those_that_were_written(program):
+    """A backslash at the end of a line joins it with the next one, unless the text is raw."""
+    first = ast.parse(program.read_text()).body[0]
+    assert ast.literal_eval(first.value).count("\n") == first.end_lineno - first.lineno
+
+
+def test_the_demo_explains_itself_and_does_nothing(tmp_path):
+    assert "An interrupted run goes on from its last checkpoint" in help_of("tools/demo.py", tmp_path)
