@@ -21,21 +21,26 @@ from seesaw_d2.errors import ConfigError, SeesawError
 Job = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
-def argument_parser():
-    """Detectron2's own arguments, ``--num-processes`` and ``--overwrite``."""
-    parser = default_argument_parser()
+def argument_parser(epilog: str | None = None, names: Callable[[str], str] = str):
+    """Detectron2's own arguments, ``--num-processes`` and ``--overwrite``.
+
+    Args:
+        epilog: examples, below the help in place of Detectron2's.
+        names: a help text with a YAML config's keys -> with those of the configs that are taken.
+    """
+    parser = default_argument_parser(epilog)
     # Not given is not the same as 1: torchrun and srun may have started several processes.
     parser.set_defaults(num_gpus=None, dist_url="")
     parser.add_argument(
         "--num-processes",
         type=int,
         default=None,
-        help="processes on this machine, on its CPU (MODEL.DEVICE cpu); for GPUs there is --num-gpus",
+        help=names("processes on this machine, on its CPU (MODEL.DEVICE cpu); for GPUs there is --num-gpus"),
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace the run that OUTPUT_DIR holds, which is otherwise refused",
+        help=names("replace the run that OUTPUT_DIR holds, which is otherwise refused"),
     )
     return parser
 

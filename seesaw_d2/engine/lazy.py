@@ -30,7 +30,7 @@ from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.ending import EndsEarly
 from seesaw_d2.engine.job import agreed
 from seesaw_d2.engine.launcher import Job, argument_parser, launch_job
-from seesaw_d2.engine.lazy_config import amp_of, check_lazy_job, lazy_names, load_lazy_config
+from seesaw_d2.engine.lazy_config import amp_of, check_lazy_job, in_lazy_names, lazy_names, load_lazy_config
 from seesaw_d2.engine.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.engine.output_folder import take_folder
 from seesaw_d2.engine.processes import Group
@@ -44,6 +44,15 @@ from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.utils.distributed import broadcast, distributed
 
 logger = logging.getLogger(__name__)
+
+_PROGRAM = "python lazyconfig_train_net.py --config-file configs/lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"
+_EXAMPLES = f"""
+Examples:
+
+    {_PROGRAM} --num-gpus 8
+    {_PROGRAM} train.max_iter=100 dataloader.train.total_batch_size=8
+    {_PROGRAM} --eval-only train.init_checkpoint=output/model_final.pth
+"""
 
 
 class LazyTrainer(EndsEarly, Step):
@@ -80,7 +89,7 @@ class _Described:
 
 def main(arguments=None) -> int:
     """As ``launcher.main``, with a LazyConfig: the same arguments, overrides as ``key=value``, the same exit status."""
-    return launch_job(argument_parser().parse_args(arguments), prepare)
+    return launch_job(argument_parser(_EXAMPLES, in_lazy_names).parse_args(arguments), prepare)
 
 
 def prepare(args, world: World) -> Job:

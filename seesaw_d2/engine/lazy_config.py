@@ -148,7 +148,11 @@ def lazy_names() -> Iterator[None]:
     try:
         yield
     except SeesawError as error:
-        text = str(error)
-        for name, ours in _NAMES.items():
-            text = text.replace(name, ours)
-        raise type(error)(text) from error
+        raise type(error)(in_lazy_names(str(error))) from error
+
+
+def in_lazy_names(text: str) -> str:
+    """A text with YAML's keys, with LazyConfig's in their place."""
+    for name, ours in _NAMES.items():
+        text = text.replace(name, ours)
+    return text

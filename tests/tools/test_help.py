@@ -1,6 +1,7 @@
 """What ``--help`` shows."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,12 @@ def test_the_lines_of_a_description_are_those_that_were_written(program):
 
 def test_the_demo_explains_itself_and_does_nothing(tmp_path):
     assert "An interrupted run goes on from its last checkpoint" in help_of("tools/demo.py", tmp_path)
+
+
+def test_a_lazyconfigs_program_names_its_keys(tmp_path):
+    """And Detectron2's examples are of YAML configs, whose keys it does not take."""
+    shown = help_of("lazyconfig_train_net.py", tmp_path)
+    assert not re.search(r"MODEL\.|SOLVER\.|OUTPUT_DIR", shown)
+    assert "train.device=cpu" in shown
+    assert "--eval-only train.init_checkpoint=output/model_final.pth" in shown
+    assert "OUTPUT_DIR" in help_of("train_net.py", tmp_path)
