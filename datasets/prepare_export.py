@@ -6,19 +6,19 @@ r"""Makes a data set of what a labelling tool (Label Studio, CVAT, Roboflow) exp
         --val datasets/my_export/valid/_annotations.coco.json --images datasets/my_export --output datasets/my_data
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from seesaw_d2.data.exports import prepare_export
-from seesaw_d2.errors import SeesawError
+from command_line import command, parser_of
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("export", type=Path, help="annotation file in COCO's format")
     parser.add_argument("--output", type=Path, required=True, help="folder for train.json, val.json and dataset.yaml")
     parser.add_argument("--images", type=Path, help="folder below which the images lie (default: the export's)")
@@ -30,24 +30,19 @@ def main(arguments=None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
     args = parser.parse_args(arguments)
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes
-    try:
-        done = prepare_export(
-            args.export,
-            args.output,
-            images=args.images,
-            val=args.val,
-            val_share=args.val_share,
-            seed=args.seed,
-            skip_bad_images=args.skip_bad_images,
-            allow_overlap=args.allow_overlap,
-            overwrite=args.overwrite,
-        )
-    except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    from seesaw_d2.data.exports import prepare_export
+
+    done = prepare_export(
+        args.export,
+        args.output,
+        images=args.images,
+        val=args.val,
+        val_share=args.val_share,
+        seed=args.seed,
+        skip_bad_images=args.skip_bad_images,
+        allow_overlap=args.allow_overlap,
+        overwrite=args.overwrite,
+    )
     for note in done.notes:
         print(f"note       {note}")
     for split, count in done.num_images.items():
@@ -59,7 +54,6 @@ def main(arguments=None) -> int:
         if names:
             print(f"           {len(names)} without a {consequence}: {', '.join(names)}")
     print(f"config     {done.config}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from seesaw_d2.data.synthetic import GlyphConfig, GlyphSummary, make_glyphs
-from seesaw_d2.errors import SeesawError
+from command_line import command
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    default = GlyphConfig()
+def parse_arguments(arguments, default) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -48,7 +47,7 @@ def show_progress(done: int, total: int) -> None:
         print(f"\r{done:,} of {total:,} images", end=end, file=sys.stderr, flush=True)
 
 
-def describe(summary: GlyphSummary) -> str:
+def describe(summary) -> str:
     groups = summary.frequencies
     parts = [f"{summary.root}: {'made' if summary.made else 'already there, nothing to do'}"]
     parts.append(
@@ -62,20 +61,24 @@ def describe(summary: GlyphSummary) -> str:
     return "\n  ".join(parts)
 
 
-def main() -> int:
+@command
+def main(arguments=None) -> int | None:
     # a polite kill cleans up like Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+    from seesaw_d2.errors import OutputError
+
+    args = parse_arguments(arguments, GlyphConfig())
+    config = GlyphConfig(
+        num_categories=args.categories,
+        num_train_images=args.train_images,
+        num_val_images=args.val_images,
+        image_size=args.image_size,
+        max_objects=args.max_objects,
+        max_category_images=args.max_category_images,
+        seed=args.seed,
+    )
     try:
-        args = parse_arguments()
-        config = GlyphConfig(
-            num_categories=args.categories,
-            num_train_images=args.train_images,
-            num_val_images=args.val_images,
-            image_size=args.image_size,
-            max_objects=args.max_objects,
-            max_category_images=args.max_category_images,
-            seed=args.seed,
-        )
         summary = make_glyphs(
             args.root,
             config,
@@ -84,14 +87,13 @@ def main() -> int:
             overwrite=args.overwrite,
             progress=show_progress,
         )
-    except (SeesawError, OSError) as error:
-        print(f"prepare_glyphs: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise OutputError(f"--root {args.root}: {error}") from error
     except KeyboardInterrupt:
-        print("prepare_glyphs: interrupted, nothing was left behind", file=sys.stderr)
+        print("interrupted: nothing was left behind", file=sys.stderr)
         return 130
     print(describe(summary))
-    return 0
+    return None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ PROGRAMS = {
     "train_net.py": ["--config-file", "a.yaml"],
     "lazyconfig_train_net.py": ["--config-file", "a.py"],
     "demo.py": ["--config-file", "a.yaml", "--input", "a.jpg", "--output", "out"],
+    "datasets/prepare_glyphs.py": ["--root", "glyphs"],
+    "datasets/prepare_export.py": ["a.json", "--output", "out"],
     "tools/demo.py": [],
     "tools/convert_mmdet_checkpoint.py": ["a.pth", "b.pth"],
     "tools/doctor.py": ["--config-file", "a.yaml"],
