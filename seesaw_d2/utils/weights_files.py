@@ -173,7 +173,12 @@ def _explain(path: str, error: Exception) -> str:
             f"{path}: expected weights and plain values, found {name}, which may run code. If you trust who "
             f"made this file, {TRUST_VARIABLE}={path} reads it all the same"
         )
-    # PyTorch puts its advice around the reason, which is to load the file without care.
-    found = re.search(r"WeightsUnpickler error: (.+)", text)
-    reason = found.group(1) if found else (text.splitlines() or [type(error).__name__])[0]
-    return f"{path}: expected a file of weights and plain values, found a torn or other file: {reason}"
+    return f"{path}: expected a file of weights and plain values, found a torn or other file{_reason(text, error)}"
+
+
+def _reason(text: str, error: Exception) -> str:
+    """PyTorch puts its advice around it, which is to load the file without care; of a text file it knows none."""
+    found = re.search(r"WeightsUnpickler error:\s*(?!Unsupported operand)(\S.*)", text)
+    if found:
+        return f": {found.group(1)}"
+    return "" if "weights_only" in text else f": {(text.splitlines() or [type(error).__name__])[0]}"

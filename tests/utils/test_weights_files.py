@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import struct
 from collections import OrderedDict
 
@@ -174,3 +175,16 @@ def test_a_checkpointer_goes_on_after_a_failure(tmp_path):
         checkpointer.load(str(tmp_path / "torn.pth"), checkpointables=[])
     checkpointer.load(str(tmp_path / "w.pth"), checkpointables=[])
     assert (linear.weight.detach().numpy() == WEIGHT).all()
+
+
+@pytest.mark.parametrize(
+    "content", [b"# A page of text\n", bytes(range(255, 60, -1)), b"\x80\x02}q\x00U\x01", b"\x89PNG\r\n"]
+)
+@pytest.mark.parametrize("name", ["README.md", "w.pth"])
+def test_nobody_is_told_to_load_a_file_without_care(tmp_path, name, content):
+    """PyTorch's own message says of any file that is no checkpoint how to run the code in it."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError) as error:
+        read_weights_file(str(tmp_path / name))
+    assert f"{name}: expected a file of weights and plain values, found a torn or other file" in str(error.value)
+    assert not re.search("weights_only|arbitrary|trust", str(error.value))
