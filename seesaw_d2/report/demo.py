@@ -44,7 +44,7 @@ def parse(arguments) -> argparse.Namespace:
     result.add_argument("--config-file", required=True, help="of the model")
     result.add_argument("--input", nargs="+", required=True, help="pictures, folders, patterns in quotes, or a video")
     result.add_argument("--output", required=True, help="a folder, or the file for one picture or video")
-    result.add_argument("--confidence-threshold", type=float, default=0.5, help="detections below are left out")
+    result.add_argument("--confidence-threshold", type=float, default=0.5, help="0 to 1: detections below are left out")
     result.add_argument("--batch-size", type=int, default=1, help="pictures of one size that share a forward pass")
     result.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16: what layers run in")
     result.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ..., MODEL.WEIGHTS path")
@@ -59,6 +59,8 @@ def main(arguments=None) -> int:
     try:
         args = parse(arguments)
         check_batch_options(args.batch_size, args.dtype)
+        if not 0 <= args.confidence_threshold <= 1:
+            raise ConfigError(f"--confidence-threshold: expected 0 to 1, found {args.confidence_threshold}")
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg)
         check_names(cfg)

@@ -26,12 +26,14 @@ def find_pictures(inputs: Sequence[str]) -> list[str]:
     found = []
     for given in inputs:
         path = os.path.expanduser(given)
-        if os.path.isdir(path):
+        folder = os.path.isdir(path)
+        if folder:
             files = sorted(os.path.join(path, name) for name in os.listdir(path) if name.lower().endswith(PICTURES))
         else:
             files = [path] if os.path.isfile(path) else sorted(glob.glob(path))
         if not files:
-            raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found none")
+            found_none = f"a folder without any ({', '.join(PICTURES)})" if folder else "no such file or folder"
+            raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found {found_none}")
         found += files
     return found
 
@@ -42,9 +44,12 @@ def check_pictures(paths: Sequence[str]) -> None:
     Raises:
         DataError: some cannot be read, by what their first bytes say.
     """
-    bad = [path for path in paths if isinstance(read_header(path, (None, None))[0], Exception)]
+    headers = {path: read_header(path, (None, None))[0] for path in paths}
+    bad = {path: header for path, header in headers.items() if isinstance(header, Exception)}
     if bad and len(paths) > 1:
         raise DataError(f"{len(bad)} of {len(paths)} pictures cannot be read, and none is drawn: {first_few(bad)}")
+    for path, error in bad.items():
+        raise _no_picture(path, error)
 
 
 def is_video(path: str) -> bool:
@@ -59,10 +64,14 @@ def read_picture(path: str) -> np.ndarray:
     """
     try:
         return read_image(path, format="BGR")
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: cannot be read as a picture: its content is of no known image format") from None
     except Exception as error:  # each decoder has its own
-        raise DataError(f"{path}: cannot be read as a picture: {error}") from None
+        raise _no_picture(path, error) from None
+
+
+def _no_picture(path: str, error: Exception) -> DataError:
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "its content is of no known image format" if unknown else error
+    return DataError(f"{path}: cannot be read as a picture: {reason}")
 
 
 class Video:

@@ -1,6 +1,7 @@
 """demo.py: pictures and videos in, drawn ones out; mistakes named before the model is built."""
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -13,6 +14,8 @@ from detectron2.structures import Boxes, Instances
 from seesaw_d2.engine import load_config
 from seesaw_d2.report.demo import draw_video, main, parse
 from seesaw_d2.report.drawing import draw_instances
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_only_confident_detections_are_drawn():
@@ -63,7 +66,11 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--input", "nowhere"], "--input nowhere: expected a picture"),
+        (["--input", "nowhere"], "--input nowhere: expected a picture, a folder of pictures or a video, found no such"),
+        (["--input", str(ROOT / "docs/api")], "a folder of pictures or a video, found a folder without any (.jpg, "),
+        (["--input", str(ROOT / "README.md")], "README.md: cannot be read as a picture: its content is of no known"),
+        (["--confidence-threshold", "7"], "--confidence-threshold: expected 0 to 1, found 7.0"),
+        (["--confidence-threshold", "nan"], "--confidence-threshold: expected 0 to 1, found nan"),
         (["--input", "nowhere.mp4"], "cannot be opened as a video"),
         (["--opts"], "MODEL.WEIGHTS: expected the model's weights"),
         (["--opts", "MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
@@ -131,7 +138,7 @@ def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(sorted((glyphs / "images/val").iterdir())[0], tmp_path / name / "1.png")
-    (tmp_path / "m.onnx").touch()
+    shutil.copy(tmp_path / "a/1.png", tmp_path / "m.onnx")
     before = (tmp_path / "a/1.png").read_bytes()
     inputs = [str(tmp_path / name / "1.png") for name in ("a", "b")]
     for given, output, message in (
