@@ -63,6 +63,11 @@ def write_report(
     register_datasets(cfg)
     dataset = dataset or next(iter(cfg.DATASETS.TEST), None)
     if dataset is None:
+        if not (config_file or os.path.exists(os.path.join(folders[0], "config.yaml"))):
+            raise ConfigError(
+                f"{folders[0]}: no run's folder: expected config.yaml in it, found none; a training's OUTPUT_DIR is "
+                "one, and for others --dataset names the data set"
+            )
         raise ConfigError(f"{folders[0]}: its config names no DATASETS.TEST; name the data set with --dataset")
     file = read_annotation_file(dataset)
     if not file.annotations:

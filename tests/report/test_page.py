@@ -101,7 +101,8 @@ def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
     ("spoil", "arguments", "message"),
     [
         (lambda run: shutil.rmtree(run / "inference"), [], "evaluate the run first"),
-        (lambda run: (run / "config.yaml").unlink(), [], "its config names no DATASETS.TEST"),
+        (lambda run: (run / "config.yaml").unlink(), [], "good: no run's folder: expected config.yaml in it, found"),
+        (lambda run: (run / "config.yaml").write_text("{}"), [], "its config names no DATASETS.TEST"),
         (lambda run: (run / "config.yaml").write_text("a: [1"), [], "config.yaml: not a YAML file"),
         (lambda run: shutil.rmtree(run), [], "no such folder"),
         (lambda run: None, ["--dataset", "nowhere"], "nowhere"),
