@@ -85,6 +85,7 @@ def prepare_export(
     files = [load_json_object(str(path)) for path in paths]
     for path, data in zip(paths, files, strict=True):
         _check_lists(data, path)
+        _refuse_lvis(data["images"], path)
     notes: list[str] = []
     categories = checked_categories(files, [str(path) for path in paths], notes)
     for path, data in zip(paths, files, strict=True):
@@ -129,6 +130,17 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
             wrong = [index for index, entry in enumerate(entries) if isinstance(entry.get(name), list | dict)]
             if wrong:
                 raise DataError(f'{path}: expected an integer as "{name}" in "{key}": positions {first_few(wrong)}')
+
+
+def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
+    """What is made here is taken as exhaustively annotated, and LVIS's files are not."""
+    fields = ("neg_category_ids", "not_exhaustive_category_ids")
+    count = sum(any(field in image for field in fields) for image in images)
+    if count:
+        raise DataError(
+            f"{path}: expected COCO's format, found LVIS's, {' or '.join(fields)} in {count} of {len(images)} images; "
+            'DATASETS.REGISTER takes it as it is, with FORMAT lvis: docs/own-data.md, "Without an export"'
+        )
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:

@@ -21,6 +21,20 @@ def files_of(output, *splits):
     return sorted(image["file_name"] for part in found for image in part)
 
 
+@pytest.mark.parametrize("field", ["neg_category_ids", "not_exhaustive_category_ids"])
+def test_a_file_of_lviss_is_refused(tmp_path, capsys, field):
+    """Written as COCO's it would count as exhaustively annotated."""
+    export = small(tmp_path / "export")
+    data = json.loads(export.read_text())
+    data["images"][1][field] = []
+    export.write_text(json.dumps(data))
+    status, _, err = command(capsys, export, "--output", tmp_path / "made")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "expected COCO's format, found LVIS's" in err
+    assert "in 1 of 4 images; DATASETS.REGISTER takes it as it is, with FORMAT lvis" in err
+    assert not (tmp_path / "made").exists()
+
+
 def test_images_that_cannot_be_read(tmp_path, capsys):
     """An empty one, a truncated one, text: all named, nothing written; or left out with their objects."""
     export = small(tmp_path / "export")
