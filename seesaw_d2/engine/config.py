@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+from collections.abc import Iterable
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -43,7 +44,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     for key, value in pairs:
         *nodes, _ = str(key).split(".")
         if not isinstance(_lookup(cfg, ".".join(nodes)) if nodes else cfg, CfgNode):  # yacs asks a value for its keys
-            raise ConfigError(f"command line: unknown config key {key}{_suggestion(cfg, str(key))}")
+            raise ConfigError(f"command line: unknown config key {key}{suggestion(str(key), config_keys(cfg))}")
         words += [key, _as_float(value, _lookup(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     _refuse_infinite(cfg.SOLVER)
@@ -125,13 +126,14 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
         message = str(error.args[0]) if error.args else str(error)
         unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
         if unknown:
-            message = f"unknown config key {unknown.group(1)}{_suggestion(cfg, unknown.group(1))}"
+            message = f"unknown config key {unknown.group(1)}{suggestion(unknown.group(1), config_keys(cfg))}"
         message = _MISMATCH.sub(r"\5: expected \1 such as \3, found \4 (\2)", message)
         raise ConfigError(f"{source}: {message}") from error
 
 
-def _suggestion(cfg: CfgNode, key: str) -> str:
-    keys = list(config_keys(cfg))
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """The one of the ``known`` keys that somebody may have meant by ``key``, for a message; "" where none is near."""
+    keys = list(known)
     nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     if not nearest:  # the right name under another node, perhaps
         leaves = {known.rsplit(".", 1)[-1]: known for known in keys}

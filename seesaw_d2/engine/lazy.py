@@ -94,8 +94,9 @@ def main(arguments=None) -> int:
 
 def prepare(args, world: World) -> Job:
     """Load the config and check what a look at it shows. Each process loads it again: lambdas cannot be sent."""
+    cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
-        job = check_lazy_job(load_lazy_config(args.config_file, args.opts), args, world)
+        job = check_lazy_job(cfg, args, world)
     return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR), (args,)
 
 

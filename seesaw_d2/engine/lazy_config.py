@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from detectron2.config import CfgNode, LazyConfig
+from detectron2.config import CfgNode
 
 from seesaw_d2.compat import load_lazy
 from seesaw_d2.engine.acceleration import check_acceleration
@@ -14,6 +14,7 @@ from seesaw_d2.engine.checkpointing import check_weights_file
 from seesaw_d2.engine.checks import check_solver, resolve_device
 from seesaw_d2.engine.config import load_config
 from seesaw_d2.engine.launcher import continue_own_run
+from seesaw_d2.engine.lazy_overrides import apply_overrides
 from seesaw_d2.engine.output_folder import check_output_folder
 from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError, SeesawError
@@ -25,6 +26,8 @@ _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpoin
 _TRAIN += ("log_period", "device")
 # Detectron2's options that this project has nothing for, off in its own configs.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
+# Read where they are given.
+_OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", "collective_timeout", "checkpointer.max_to_keep")
 # The checks are those of YAML configs; their messages, and those of what they check, get the names of LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
@@ -52,7 +55,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
 
     Args:
         path: of a .py file, or else the name of one of ``seesaw_d2.model_zoo``.
-        overrides: KEY=VALUE.
+        overrides: KEY=VALUE; +KEY=VALUE adds a key that is not there.
 
     Raises:
         ConfigError: the file is missing, is no LazyConfig, lacks a part; an override does not apply; a key asks for
@@ -69,10 +72,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     except Exception as error:  # the config is a program
         raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
     _check_keys(cfg, path, _PARTS)
-    try:
-        cfg = LazyConfig.apply_overrides(cfg, list(overrides))
-    except Exception as error:  # whatever hydra's parser raises
-        raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
+    cfg = apply_overrides(cfg, overrides, [f"train.{key}" for key in (*_TRAIN, *_OPTIONAL, *_OFF)], _NAMES)
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
     for key in _OFF:
         if _selected(cfg.train, key):

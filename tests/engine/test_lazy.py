@@ -171,6 +171,13 @@ def test_bfloat16(config, tmp_path):
         (["--eval-only"], "train.init_checkpoint: --eval-only needs the weights"),
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size: expected a positive multiple"),
         (["train.max_iter"], "overrides: expected key=value"),
+        (["train.max_itr=7"], "unknown config key train.max_itr; did you mean train.max_iter? (+train.max_itr=... "),
+        (["MODEL.WEIGHTS=a.pth"], "unknown config key MODEL.WEIGHTS; did you mean train.init_checkpoint? (+MODEL"),
+        (["trian.seed=1"], "unknown config key trian.seed; did you mean train.seed?"),
+        (["model.roi_heads.num_clases=5"], "did you mean model.roi_heads.num_classes?"),
+        (["model.backbone.bottom_up.freez_at=1"], "did you mean model.backbone.bottom_up.freeze_at?"),
+        (["dataloader.train.mapper.augmentations.1.max_size=5"], "key dataloader.train.mapper.augmentations.1.max"),
+        (["optimizer.nesterof=True"], "unknown config key optimizer.nesterof; did you mean optimizer.nesterov?"),
     ],
 )
 def test_mistakes_are_named(config, words, message, tmp_path, capsys):
@@ -202,5 +209,24 @@ def test_names_that_are_ends_of_the_models(tmp_path):
     assert torch.equal(model["backbone"].weight, source.weight)
 
 
-def test_overrides_reach_the_config(config):
-    assert load_lazy_config(str(config), ["train.max_iter=7"]).train.max_iter == 7
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("train.max_iter=7", lambda cfg: cfg.train.max_iter == 7),
+        ("+train.mine=7", lambda cfg: cfg.train.mine == 7),
+        ("++train.max_iter=7", lambda cfg: cfg.train.max_iter == 7),
+        ("+mine.own.key=7", lambda cfg: cfg.mine.own.key == 7),
+        ("train.seed=7", lambda cfg: cfg.train.seed == 7),
+        ("train.amp.dtype=bfloat16", lambda cfg: cfg.train.amp.dtype == "bfloat16"),
+        # What the node's function or class takes, without being named in the config.
+        ("optimizer.nesterov=True", lambda cfg: cfg.optimizer.nesterov),
+        ("model.backbone.bottom_up.num_classes=7", lambda cfg: cfg.model.backbone.bottom_up.num_classes == 7),
+        ("dataloader.train.prefetch_factor=7", lambda cfg: cfg.dataloader.train.prefetch_factor == 7),
+        (
+            "dataloader.train.mapper.augmentations.0.max_size=7",
+            lambda cfg: cfg.dataloader.train.mapper.augmentations[0].max_size == 7,
+        ),
+    ],
+)
+def test_overrides_reach_the_config(config, override, found):
+    assert found(load_lazy_config(str(config), [override]))
