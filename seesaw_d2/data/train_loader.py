@@ -1,6 +1,7 @@
 """The training loader: batches that are a pure function of the seed and of their number."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,11 +12,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.batches import BatchPlan
 from seesaw_d2.data.columns import file_names, image_column
+from seesaw_d2.data.files import warn_once
 from seesaw_d2.data.prefetch import ToDevice, prefetched
 from seesaw_d2.data.seeding import mixed_seed, seeded
 from seesaw_d2.data.streams import EpochStream
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.distributed import rank, world_size
+from seesaw_d2.utils.workers import count_workers
+
+logger = logging.getLogger(__name__)
 
 # Beside the seed and a place in the stream: numbers for augmentation, and for what is used where a mapper has nothing.
 _AUGMENTATION, _REPLACEMENT = 1, 2
@@ -84,6 +89,7 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[list]:
         """From where the loader stands."""
+        _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),
             batch_sampler=_Shares(
@@ -124,6 +130,17 @@ class TrainLoader:
             for key, words in _DIFFERENCES.items()
             if state.get(key) != mine[key]
         ]
+
+
+def _mention_cores(num_workers: int) -> None:
+    cores = count_workers(None)
+    if num_workers > cores:
+        warn_once(
+            logger,
+            f"{num_workers} worker processes load images, more than there are cores ({cores}); fewer of them "
+            "(DATALOADER.NUM_WORKERS, num_workers) give the same images and take less memory",
+            logging.INFO,
+        )
 
 
 def digest_of(records: Sequence[Record]) -> str:

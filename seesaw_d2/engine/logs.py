@@ -1,6 +1,7 @@
 """What a job logs: the loggers of Detectron2, of fvcore and of this project, on the console and in log.txt."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,15 +27,18 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
 
 @contextmanager
 def own_logs() -> Iterator[None]:
-    """Loggers that a job in the block sets up end with it.
+    """Loggers that a job in the block sets up end with it, and PyTorch does not fear for the number of workers.
 
     Detectron2's do not: the next job in the same process prints every line twice, and writes to the log.txt of the one
-    before.
+    before. PyTorch warns at each loader with more workers than cores that it "might get slow or even freeze";
+    ``TrainLoader`` says it once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"This DataLoader will create \d+ worker processes in total")
+            yield
     finally:
         for logger, handlers, level, propagate in before:
             logger.handlers[:], logger.propagate = handlers, propagate
