@@ -6,7 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from detectron2.modeling import build_model
 
+from seesaw_d2 import model_zoo
 from seesaw_d2.engine.predictor import BatchPredictor, prepare
 from seesaw_d2.export import ExportedModel, export_model
 from seesaw_d2.export.checks import FORMATS
@@ -17,6 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 PROGRAM = next(block for block in BLOCKS if "onnxruntime" in block)
 TORCHSCRIPT = next(block for block in BLOCKS if "torch.jit" in block)
+BATCHES = next(block for block in BLOCKS if "BatchPredictor" in block)
 
 
 @pytest.mark.slow
@@ -56,6 +60,19 @@ def test_the_program_for_torchscript(tmp_path, monkeypatch):
     found = {name: names[name].numpy() for name in expected}
     assert max(difference(expected, found).values()) <= 1e-5
     assert names["about"]["classes"][0] == "category 0"
+
+
+def test_the_program_for_batches(tmp_path, monkeypatch, capsys):
+    """With the quickstart's model as it starts, and pictures in place of the demo's."""
+    monkeypatch.chdir(tmp_path)
+    cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
+    for folder in ("output/quickstart", "datasets/glyphs/images/val"):
+        (tmp_path / folder).mkdir(parents=True)
+    torch.save({"model": build_model(cfg).state_dict()}, "output/quickstart/model_final.pth")
+    for number in range(1201, 1209):
+        cv2.imwrite(f"datasets/glyphs/images/val/{number:012}.jpg", picture(128, 128, number))
+    exec(BATCHES, {})
+    assert capsys.readouterr().out.count("tensor(") == 2 * 8
 
 
 def test_what_the_page_names(tmp_path):
