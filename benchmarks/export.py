@@ -6,9 +6,9 @@ r"""Exports of a model, compared with it; images per second of both, in batches 
         --images 2 --batch-size 2 --rounds 3 MODEL.DEVICE cpu
     python benchmarks/export.py --config-file ... --file onnx --file onnx-float16 --images 0   # these files, no speed
 
-A model of any config, by default the quickstart's, with random weights on made-up pictures, one thread on a CPU. Each
-round takes each way once, one after the other; medians of the rounds, on a CPU of this process's CPU seconds. Resizing
-is in all times, the pasting of masks in none.
+A model of any config, by default the quickstart's, with random weights or --weights, on made-up pictures, one thread on
+a CPU. Each round takes each way once, one after the other; medians of the rounds, on a CPU of this process's CPU
+seconds. Resizing is in all times, the pasting of masks in none.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from random_detector import random_detector
 from seesaw_d2.engine import load_config
 from seesaw_d2.engine.checks import resolve_device
 from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.errors import OutputError
 from seesaw_d2.export import ExportedModel, export_model
 
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
@@ -58,9 +59,13 @@ def eager(model, cfg, batch, dtype):
 
 
 def exported(cfg, folder, file_format, dtype, sample):
-    """A function over pictures: the file of a format. Prints what became of the export."""
+    """A function over pictures: the file of a format; None if it is too far from the model. Prints how far it is."""
     start = time.process_time()
-    written = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample)
+    try:
+        written = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample)
+    except OutputError as error:
+        row(f"{file_format}, {dtype}", str(error))
+        return None
     seconds = time.process_time() - start
     differences = [f"{written.differences[name]:.3g}" if name in written.differences else "" for name in OUTPUTS]
     row(
@@ -83,12 +88,14 @@ def files(cfg, folder, names, sample):
     """Name -> a function over pictures, for each file that the model is exported to."""
     differences = [f"largest difference of {name}" if name == OUTPUTS[0] else name for name in OUTPUTS]
     header("file", "CPU seconds to export and compare", "MiB", *differences, "detections in the images compared")
-    return {name: exported(cfg, folder, *FILES[name], sample) for name in names}
+    written = {name: exported(cfg, folder, *FILES[name], sample) for name in names}
+    return {name: function for name, function in written.items() if function is not None}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default=CONFIG)
+    parser.add_argument("--weights", help="trained ones; default: random ones")
     parser.add_argument("--images", type=int, default=32, help="0: no times, the files alone")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
@@ -100,8 +107,9 @@ def main():
     resolve_device(cfg)
     sample, *_ = given = pictures(cfg, max(args.images, 1))
     with tempfile.TemporaryDirectory() as folder:
-        cfg.MODEL.WEIGHTS = str(Path(folder) / "model.pth")
-        torch.save({"model": random_detector(cfg, prepare(cfg, sample)).state_dict()}, cfg.MODEL.WEIGHTS)
+        cfg.MODEL.WEIGHTS = args.weights or str(Path(folder) / "model.pth")
+        if args.weights is None:
+            torch.save({"model": random_detector(cfg, prepare(cfg, sample)).state_dict()}, cfg.MODEL.WEIGHTS)
         onnx_too = cfg.MODEL.DEVICE == "cpu"
         names = args.file or [name for name, (kind, _) in FILES.items() if onnx_too or kind != "onnx"]
         from_files = files(cfg, folder, names, sample)
