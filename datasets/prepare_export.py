@@ -23,7 +23,12 @@ def main(arguments=None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for train.json, val.json and dataset.yaml")
     parser.add_argument("--images", type=Path, help="folder below which the images lie (default: the export's)")
     parser.add_argument("--val", type=Path, help="annotation file of the validation images, if the export has one")
-    parser.add_argument("--val-share", type=float, default=0.2, help="else the share of images that is split off")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.2,
+        help="else the share of images that is split off, at least; more where a small set has many rare categories",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of that split")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave missing and unreadable images out")
     parser.add_argument("--allow-overlap", action="store_true", help="validation images may be training images too")

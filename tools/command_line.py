@@ -18,7 +18,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Makes ``main`` return the exit status: its own, by default 0; 2 after a mistake in what was given, and 130 after
-    ctrl-C, which are printed in a line."""
+    ctrl-C, which are printed in a line. Who reads the output may stop doing so (``| head``)."""
 
     @functools.wraps(main)
     def run(arguments=None) -> int:
@@ -27,6 +27,9 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to be written at the exit
+            return 141  # as of a program that SIGPIPE ends
         except ValueError as error:
             from seesaw_d2.errors import SeesawError  # not above: --help is not to wait for PyTorch
 

@@ -137,6 +137,8 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         )
     if cfg.SOLVER.CHECKPOINT_PERIOD < 1:
         raise ConfigError(f"SOLVER.CHECKPOINT_PERIOD: expected at least 1, found {cfg.SOLVER.CHECKPOINT_PERIOD}")
+    if int(cfg.SOLVER.MAX_ITER) != cfg.SOLVER.MAX_ITER:  # a LazyConfig's
+        raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")
     if cfg.SOLVER.MAX_ITER < 1:
         raise ConfigError(f"SOLVER.MAX_ITER: expected at least 1, found {cfg.SOLVER.MAX_ITER}")
     schedulers = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one on main

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seesaw_d2.engine.config import suggestion
@@ -33,6 +34,7 @@ def apply_overrides(
         for each in parsed:
             if not (each.is_add() or each.is_force_add() or each.is_delete()):
                 _check(cfg, each.key_or_group, optional, yaml_names)
+                _check_number(cfg, each.key_or_group, each.value())
         return LazyConfig.apply_overrides(cfg, list(overrides))
     except ConfigError:
         raise
@@ -60,6 +62,20 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
         else:
             return  # Detectron2 says that this is no node
         path += f"{part}."
+
+
+def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
+    """Raise ConfigError if a key that holds a number, or True or False, is given another thing."""
+    known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
+    kind = type(known)
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # 20 may be a temperature, and 0.5 too
+    if kind not in taken or value is None or type(value) in taken[kind]:
+        return
+    raise ConfigError(f"overrides: {key}: expected {kind.__name__} such as {known}, found {value} ({_name(value)})")
+
+
+def _name(value: Any) -> str:
+    return "str" if isinstance(value, QuotedString) else type(value).__name__
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:

@@ -116,7 +116,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "weights": cfg.MODEL.WEIGHTS,
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training what it began with
             },
         }
 

@@ -1,5 +1,6 @@
 """What a run folder holds, of this project's training or of a plain Detectron2 one; what is missing is said."""
 
+import glob
 import json
 import os
 import re
@@ -106,6 +107,10 @@ def find_results(folder: str, dataset: str) -> str:
     for path in places:
         if os.path.isfile(path):
             return path
+    others = sorted(glob.glob(os.path.join(glob.escape(folder), "inference", "*", _RESULTS)))
+    if others:
+        names = ", ".join(os.path.basename(os.path.dirname(path)) for path in others)
+        raise DataError(f"{folder}: no results of {dataset!r}, but of {names}; all runs of a page need those of one")
     raise DataError(f"{folder}: no results of {dataset!r}; expected {' or '.join(places)}: evaluate the run first")
 
 

@@ -101,6 +101,7 @@ def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
     ("spoil", "arguments", "message"),
     [
         (lambda run: shutil.rmtree(run / "inference"), [], "evaluate the run first"),
+        (lambda run: next(run.glob("inference/*/")).rename(run / "inference/other"), [], "but of other; all runs"),
         (lambda run: (run / "config.yaml").unlink(), [], "good: no run's folder: expected config.yaml in it, found"),
         (lambda run: (run / "config.yaml").write_text("{}"), [], "its config names no DATASETS.TEST"),
         (lambda run: (run / "config.yaml").write_text("a: [1"), [], "config.yaml: not a YAML file"),
