@@ -137,7 +137,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         )
     if cfg.SOLVER.CHECKPOINT_PERIOD < 1:
         raise ConfigError(f"SOLVER.CHECKPOINT_PERIOD: expected at least 1, found {cfg.SOLVER.CHECKPOINT_PERIOD}")
-    if int(cfg.SOLVER.MAX_ITER) != cfg.SOLVER.MAX_ITER:  # a LazyConfig's
+    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig's
         raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")
     if cfg.SOLVER.MAX_ITER < 1:
         raise ConfigError(f"SOLVER.MAX_ITER: expected at least 1, found {cfg.SOLVER.MAX_ITER}")

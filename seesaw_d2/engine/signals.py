@@ -36,8 +36,8 @@ class Stopped(SystemExit):
         name = signal.Signals(self.signum).name
         if self.iteration is None:
             return (
-                f"interrupted ({name}): nothing was saved for it; a training goes on from its last checkpoint with "
-                "--resume before the first KEY"
+                f"interrupted ({name}): nothing was saved for it; a training that has written a checkpoint goes on "
+                "from there with --resume before the first KEY"
             )
         return (
             f"stopped by {name} after iteration {self.iteration}, which is saved: "

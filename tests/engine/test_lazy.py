@@ -174,6 +174,7 @@ def test_bfloat16(config, tmp_path):
         (["train.max_itr=7"], "unknown config key train.max_itr; did you mean train.max_iter? (+train.max_itr=... "),
         (["train.max_iter=abc"], "overrides: train.max_iter: expected int such as"),
         (["train.max_iter=2.5"], "train.max_iter: expected a whole number, found 2.5"),
+        (["train.max_iter=inf"], "train.max_iter: expected a whole number, found inf"),
         (["train.amp.enabled=1"], "overrides: train.amp.enabled: expected bool such as False, found 1 (int)"),
         (["MODEL.WEIGHTS=a.pth"], "unknown config key MODEL.WEIGHTS; did you mean train.init_checkpoint? (+MODEL"),
         (["trian.seed=1"], "unknown config key trian.seed; did you mean train.seed?"),
