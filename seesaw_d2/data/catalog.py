@@ -32,7 +32,7 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
     Raises:
         DataError: the annotation file is missing or wrong, or it holds no image.
     """
-    _check_annotation_file(name)
+    check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
         file, metadata = _annotation_file(name, open_annotations), MetadataCatalog.get(name)
         dicts = file.to_dataset_dicts(metadata.image_root, _contiguous_ids(name, file))
@@ -61,7 +61,7 @@ def _annotation_file(name: str, read: Callable):
         raise ConfigError(
             f"data set {name!r}: expected a registered one, found no such name; DATASETS.REGISTER adds one"
         )
-    _check_annotation_file(name)
+    check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
@@ -102,8 +102,8 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     return contiguous
 
 
-def _check_annotation_file(name: str) -> None:
-    """A missing annotation file of a built-in data set: say which, and how Detectron2 finds it."""
+def check_annotation_file(name: str) -> None:
+    """Raise a DataError that names the missing annotation file of a data set, and how Detectron2 finds its own."""
     path = MetadataCatalog.get(name).get("json_file")
     if path and "://" not in path and not os.path.isfile(path):
         root = os.getenv("DETECTRON2_DATASETS", "datasets")

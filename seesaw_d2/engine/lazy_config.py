@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
 
 from seesaw_d2.compat import load_lazy
+from seesaw_d2.data.catalog import check_annotation_file
 from seesaw_d2.engine.acceleration import check_acceleration
 from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import check_weights_file
@@ -108,6 +110,7 @@ def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
     continue_own_run(args, world, job.OUTPUT_DIR)
     if world.rank == 0:
         _check_files(job, args)
+        _check_data(cfg, args.eval_only)
     return job
 
 
@@ -140,6 +143,16 @@ def _check_files(job: CfgNode, args: Any) -> None:
         )
     if job.MODEL.WEIGHTS and not continues:
         check_weights_file(job.MODEL.WEIGHTS.partition("?")[0])
+
+
+def _check_data(cfg: Any, eval_only: bool) -> None:
+    """The annotation files of data sets that Detectron2 and this project know; others may need none."""
+    parts = ([] if eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
+    for key in [f"{part}.{names}" for part in parts for names in ("names", "dataset.names", "dataset.name")]:
+        names = _selected(cfg.dataloader, key)
+        for name in [names] if isinstance(names, str) else names or ():
+            if name in DatasetCatalog:
+                check_annotation_file(name)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ base = model_zoo.get_cfg("lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py")
 for split in ("train", "val"):
     folder = "GLYPHS"
     register_dataset(DatasetEntry("lazy_" + split, f"{folder}/annotations/glyphs_{split}.json", folder + "/images"))
+register_dataset(DatasetEntry("lazy_gone", "nowhere.json", "nowhere"))
 model, dataloader, optimizer = base.model, base.dataloader, base.optimizer
 lr_multiplier, train = base.lr_multiplier, base.train
 model.backbone.bottom_up.stages.pop("stride_in_1x1")
@@ -174,6 +175,8 @@ def test_bfloat16(config, tmp_path):
         (["train.max_itr=7"], "unknown config key train.max_itr; did you mean train.max_iter? (+train.max_itr=... "),
         (["train.max_iter=abc"], "overrides: train.max_iter: expected int such as"),
         (["train.max_iter=2.5"], "train.max_iter: expected a whole number, found 2.5"),
+        (["dataloader.train.names=[lazy_gone]"], "data set 'lazy_gone': no annotation file at nowhere.json"),
+        (["dataloader.test.dataset.name=lazy_gone"], "data set 'lazy_gone': no annotation file at nowhere.json"),
         (["train.max_iter=inf"], "train.max_iter: expected a whole number, found inf"),
         (["train.amp.enabled=1"], "overrides: train.amp.enabled: expected bool such as False, found 1 (int)"),
         (["MODEL.WEIGHTS=a.pth"], "unknown config key MODEL.WEIGHTS; did you mean train.init_checkpoint? (+MODEL"),
