@@ -11,6 +11,7 @@ from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.data.columns import Records, file_names, take
 from seesaw_d2.data.files import first_few, warn_once
+from seesaw_d2.data.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
         return records
     count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
-    found = f"{count} are missing: {first_few(folders or missing)}"
+    found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
     if not skip:
         raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
     if len(missing) == len(records):

@@ -11,6 +11,7 @@ from seesaw_d2.data.columns import file_names, object_columns, take
 from seesaw_d2.data.decoding import Examined, examine_images
 from seesaw_d2.data.files import first_few
 from seesaw_d2.data.image_files import missing_files, shared_files
+from seesaw_d2.data.lookup import describe_near, near_files
 from seesaw_d2.data.statistics import dataset_statistics
 from seesaw_d2.engine.doctor.findings import Findings
 from seesaw_d2.engine.tasks import task_of
@@ -63,7 +64,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
     hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True does without them"
     if missing:
-        listed = first_few(sorted(missing))
+        listed = first_few(sorted(missing)) + describe_near(near_files(sorted(missing)))
         report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
     there = (position for position, file in enumerate(file_names(records)) if file and file not in missing)
     records = take(records, list(there))
