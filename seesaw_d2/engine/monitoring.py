@@ -19,6 +19,7 @@ from torch import nn
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.metrics import GROUP_NAMES
 from seesaw_d2.report.drawing import draw_instances
+from seesaw_d2.utils.distributed import unwrapped
 
 _PICTURES = 4
 
@@ -88,7 +89,7 @@ class PredictionImages(HookBase):
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
-        model = getattr(self._model, "module", self._model)
+        model = unwrapped(self._model)
         # Inference with DistributedDataParallel's inner module: the other processes do not take part.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
@@ -108,7 +109,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
     """The hooks above that a config asks for; they stand before the writers."""
     hooks = [ClassCountHook(model)]
-    if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(getattr(model, "module", model), "roi_heads"):
+    if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
         names = MetadataCatalog.get(name).thing_classes
         hooks.append(PredictionImages(model, lambda: build_loader(name), names, cfg.VIS_PERIOD, cfg.INPUT.FORMAT))

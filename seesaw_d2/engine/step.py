@@ -25,6 +25,7 @@ from seesaw_d2.engine.measured import (
 from seesaw_d2.engine.signals import signals_blocked
 from seesaw_d2.errors import ConfigError, NonFiniteError
 from seesaw_d2.utils.checkpoints import write_checkpoint
+from seesaw_d2.utils.distributed import unwrapped
 from seesaw_d2.utils.scalars import kept_scalars
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Step(SimpleTrainer):
                 f"expected 1, found {metrics_period}"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
-        self._named = list(getattr(model, "module", model).named_parameters())
+        self._named = list(unwrapped(model).named_parameters())
         self._device = next((each.device for _, each in self._named), torch.device("cpu"))
         self._buffers = _changing_buffers(model)
         self._before = [buffer.clone() for buffer in self._buffers]
@@ -196,7 +197,7 @@ class Step(SimpleTrainer):
             return
         path = os.path.join(self.folder, f"nonfinite_iter{measured.iteration}.pth")
         if comm.is_main_process():
-            model, optimizer = getattr(self.model, "module", self.model).state_dict(), self.optimizer.state_dict()
+            model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
             state = {"model": model, "optimizer": optimizer, "iteration": measured.iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(

@@ -24,7 +24,7 @@ from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.evaluation.results import write_json
 from seesaw_d2.modeling import freeze
-from seesaw_d2.utils.distributed import broadcast, distributed
+from seesaw_d2.utils.distributed import broadcast, distributed, unwrapped
 
 
 class Trainer(EndsEarly, DefaultTrainer):
@@ -85,8 +85,9 @@ class Trainer(EndsEarly, DefaultTrainer):
         """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``.
 
         All processes evaluate the main one's model, which is the one that checkpoints hold: batch normalization's
-        statistics are each process's own otherwise.
+        statistics are each process's own otherwise. Evaluators get the model without DistributedDataParallel.
         """
+        model = unwrapped(model)
         with STOP.at_once():
             for buffer in model.buffers():
                 broadcast(buffer)

@@ -1,12 +1,18 @@
 """Which processes a job consists of, and who starts them: this program, torchrun, or Slurm's srun."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from seesaw_d2.errors import ConfigError
 
-_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
+_SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
+# How many processes mpirun has started (Open MPI; MPICH and Intel MPI; MVAPICH2), which this project does not read.
+_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 @dataclass(frozen=True)
@@ -44,26 +50,57 @@ def find_world(args, environ: Mapping[str, str]) -> World:
 
     Args:
         args: num_gpus, num_processes (None: not given), num_machines, machine_rank, dist_url ("": not given).
-        environ: srun counts only if its step has more than one task, and the command line names no number.
+        environ: an empty variable counts as missing. srun counts only if its step has more than one task, and the
+            command line names no number.
 
     Raises:
-        ConfigError: the arguments contradict each other or the environment.
+        ConfigError: the arguments contradict each other or the environment; a variable is missing or has a wrong
+            value; another launcher has started several processes.
     """
+    environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
         raise ConfigError("--num-gpus and --num-processes: expected one of them, found both")
     flag = "--num-gpus" if args.num_processes is None else "--num-processes"
     asked = args.num_gpus if args.num_processes is None else args.num_processes
     if all(name in environ for name in _TORCHRUN):
-        world = _torchrun(environ)
-        if asked is not None and asked != world.local_size:
-            raise ConfigError(
-                f"{flag}: torchrun has started {world.local_size} processes on this machine; expected that or no "
-                f"{flag}, found {asked}"
-            )
-        return world
-    if asked is None and args.num_machines == 1 and int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-        return _srun(environ)
+        return _checked_torchrun(_torchrun(environ), args, flag, asked)
+    if asked is None and args.num_machines == 1:
+        if _number(environ, "SLURM_STEP_NUM_TASKS", 1, default=1) > 1:
+            return _srun(environ)
+        _refuse_unknown_launcher(environ)
     return _spawned(args, flag, 1 if asked is None else asked)
+
+
+def _number(
+    environ: Mapping[str, str], name: str, low: int, high: int | None = None, default: int | None = None
+) -> int:
+    """A variable's value, which is in [low, high).
+
+    Raises:
+        ConfigError: it is not, or is missing without a default.
+    """
+    value = environ.get(name)
+    if value is None and default is not None:
+        return default
+    if value is None or not re.fullmatch(r"\s*\d{1,18}\s*", value) or not low <= int(value) < (high or math.inf):
+        expected = f"a whole number of at least {low}" if high is None else f"a whole number in [{low}, {high})"
+        raise ConfigError(f"environment variable {name}: expected {expected}, found {value or 'none'}")
+    return int(value)
+
+
+def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
+    """Raise ConfigError if this seems to be one of several processes: each would train by itself."""
+    hint = "start it with torchrun or srun, or add --num-gpus or --num-processes: how many this one is to start"
+    found = [name for name in _NUMBERS if name in environ]
+    if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
+        missing = ", ".join(name for name in _TORCHRUN if name not in environ)
+        values = ", ".join(f"{name}={environ[name]}" for name in found)
+        raise ConfigError(f"environment variables {missing}: expected, as there is {values}; {hint}")
+    for name in _MPI:
+        if _number(environ, name, 1, default=1) > 1:
+            raise ConfigError(
+                f"environment variable {name}: expected 1, as mpirun is not supported, found {environ[name]}; {hint}"
+            )
 
 
 def _spawned(args, flag: str, local_size: int) -> World:
@@ -81,6 +118,8 @@ def _spawned(args, flag: str, local_size: int) -> World:
             f"--dist-url: expected tcp://HOST:PORT, the same on all {machines} machines, HOST being that of "
             f"--machine-rank 0; found {address or 'none'}"
         )
+    if address.startswith("tcp://"):
+        _check_address(address)
     return World(
         size=machines * local_size,
         local_size=local_size,
@@ -90,37 +129,77 @@ def _spawned(args, flag: str, local_size: int) -> World:
     )
 
 
+def _check_address(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        right = bool(parts.hostname and parts.port)
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError(f"--dist-url: expected tcp://HOST:PORT with a port in [1, 65536), found {address}")
+
+
 def _torchrun(environ: Mapping[str, str]) -> World:
+    size = _number(environ, "WORLD_SIZE", 1)
+    local_size = _number(environ, "LOCAL_WORLD_SIZE", 1, size + 1)
+    rank = _number(environ, "RANK", 0, size)
+    local_rank = _number(environ, "LOCAL_RANK", 0, local_size)
+    _number(environ, "MASTER_PORT", 1, 2**16)
+    if size % local_size or rank % local_size != local_rank:
+        raise ConfigError(
+            f"environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected as many processes on each machine, machine "
+            f"by machine; found process {rank} of {size} as number {local_rank} of {local_size} on its machine"
+        )
     return World(
-        size=int(environ["WORLD_SIZE"]),
-        local_size=int(environ["LOCAL_WORLD_SIZE"]),
-        rank=int(environ["RANK"]),
-        local_rank=int(environ["LOCAL_RANK"]),
+        size=size,
+        local_size=local_size,
+        rank=rank,
+        local_rank=local_rank,
         address="env://",
         starter="torchrun",
-        restarts=int(environ.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        restarts=_number(environ, "TORCHELASTIC_RESTART_COUNT", 0, default=0),
     )
+
+
+def _checked_torchrun(world: World, args, flag: str, asked: int | None) -> World:
+    """The world, which is what the command line says, as far as it says anything."""
+    if asked is not None and asked != world.local_size:
+        raise ConfigError(
+            f"{flag}: torchrun has started {world.local_size} processes on this machine; expected that or no "
+            f"{flag}, found {asked}"
+        )
+    machines = (world.size // world.local_size, world.rank // world.local_size)
+    if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
+        raise ConfigError(
+            f"--num-machines, --machine-rank: torchrun says {machines[0]}, {machines[1]}; expected that or neither, "
+            f"found {args.num_machines}, {args.machine_rank}"
+        )
+    return world
 
 
 def _srun(environ: Mapping[str, str]) -> World:
     """Slurm's variables; the processes meet at the first node, at MASTER_PORT or one that the job's number gives."""
-    size, rank = int(environ["SLURM_STEP_NUM_TASKS"]), int(environ["SLURM_PROCID"])
-    local_rank = int(environ["SLURM_LOCALID"])
+    size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
+    rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)
-    counts = {int(count) for count in re.findall(r"(?:^|,)(\d+)", layout)}
-    if len(counts) != 1:
-        raise ConfigError(f"SLURM_STEP_TASKS_PER_NODE: expected as many tasks on each node, found {layout}")
-    (local_size,) = counts
+    nodes = [(int(tasks), int(times or 1)) for tasks, times in re.findall(r"(?:^|,)(\d+)(?:\(x(\d+)\))?", layout)]
+    local_size = nodes[0][0] if nodes else 0
+    if any(tasks != local_size for tasks, _ in nodes) or sum(tasks * times for tasks, times in nodes) != size:
+        raise ConfigError(
+            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected as many of the {size} tasks on each node, found "
+            f"{layout}"
+        )
     if rank % local_size != local_rank:
         raise ConfigError(
-            f"SLURM_LOCALID: expected the tasks of a node to follow each other (srun --distribution=block), found "
-            f"task {rank} as number {local_rank} of {local_size} on its node"
+            "environment variable SLURM_LOCALID: expected the tasks of a node to follow each other (srun "
+            f"--distribution=block), found task {rank} as number {local_rank} of {local_size} on its node"
         )
     host = environ.get("MASTER_ADDR") or first_host(
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
     )
-    number = int(environ.get("SLURM_JOB_ID", 0)) * 31 + int(environ.get("SLURM_STEP_ID", 0))
-    port = environ.get("MASTER_PORT") or 20000 + number % 12000  # below the ports that Linux gives to others
+    number = _number(environ, "SLURM_JOB_ID", 0, default=0) * 31 + _number(environ, "SLURM_STEP_ID", 0, default=0)
+    # Below the ports that Linux gives to others.
+    port = _number(environ, "MASTER_PORT", 1, 2**16, default=20000 + number % 12000)
     return World(
         size=size,
         local_size=local_size,
@@ -128,12 +207,14 @@ def _srun(environ: Mapping[str, str]) -> World:
         local_rank=local_rank,
         address=f"tcp://{host}:{port}",
         starter="srun",
-        restarts=int(environ.get("SLURM_RESTART_COUNT", 0)),
+        restarts=_number(environ, "SLURM_RESTART_COUNT", 0, default=0),
     )
 
 
 def first_host(nodes: str) -> str:
     """The first of a list of hosts as Slurm writes it: "gpu[03-05,9],other" gives "gpu03"."""
     match = re.match(r"([^,\[]+)(?:\[([^\]]+)\]([^,]*))?", nodes)
+    if match is None:
+        raise ConfigError(f"environment variable SLURM_STEP_NODELIST: expected names of hosts, found {nodes}")
     prefix, numbers, suffix = match.groups()
     return prefix if numbers is None else prefix + re.split("[-,]", numbers)[0] + suffix

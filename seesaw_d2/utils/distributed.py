@@ -86,3 +86,8 @@ def distributed(model: nn.Module) -> nn.Module:
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {key: False}
     return DistributedDataParallel(model, device_ids=devices, **options)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that ``distributed`` has wrapped; another model as it is."""
+    return model.module if isinstance(model, DistributedDataParallel) else model

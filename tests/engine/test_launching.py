@@ -48,8 +48,79 @@ def test_torchrun():
     world = find_world(arguments(), {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
     assert world == World(8, 4, rank=5, local_rank=1, address="env://", starter="torchrun", restarts=2)
     assert find_world(arguments(num_gpus=4), TORCHRUN).starter == "torchrun"
-    # Clusters set some of the variables for other programs: only all of them are torchrun's.
-    assert find_world(arguments(), {k: v for k, v in TORCHRUN.items() if k != "LOCAL_RANK"}) == World()
+    assert find_world(arguments(num_gpus=4, num_machines=2, machine_rank=1), TORCHRUN) == find_world(
+        arguments(), TORCHRUN
+    )
+
+
+def without(environ, *names):
+    return {name: value for name, value in environ.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MASTER_ADDR": "first", "MASTER_PORT": "29500"},  # scripts set them for other programs
+        {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "first"},  # a job of one pod
+        {"OMPI_COMM_WORLD_SIZE": "1", "PMI_SIZE": "1"},
+        dict.fromkeys(TORCHRUN, ""),
+    ],
+)
+def test_an_environment_of_one_process(environ):
+    assert find_world(arguments(), environ) == World()
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        *((without(TORCHRUN, name), [name]) for name in TORCHRUN),
+        ({**TORCHRUN, "LOCAL_RANK": " "}, ["LOCAL_RANK"]),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, ["LOCAL_RANK", "RANK=1", "WORLD_SIZE=2"]),
+        ({"RANK": "1"}, ["WORLD_SIZE", "RANK=1"]),
+        ({"LOCAL_RANK": "0"}, ["WORLD_SIZE", "LOCAL_RANK=0"]),
+        ({"WORLD_SIZE": "two"}, ["WORLD_SIZE", "two"]),
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, ["OMPI_COMM_WORLD_SIZE", "2"]),
+        ({"PMI_SIZE": "4", "PMI_RANK": "3"}, ["PMI_SIZE", "4"]),
+    ],
+)
+def test_one_of_several_processes_never_trains_alone(environ, names):
+    with pytest.raises(ConfigError) as error:
+        find_world(arguments(), environ)
+    assert all(name in str(error.value) for name in names)
+    assert find_world(arguments(num_processes=4), environ).size == 4  # what the command line says counts
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "found"),
+    [
+        (TORCHRUN | {"RANK": "8"}, "RANK", "8"),
+        (TORCHRUN | {"RANK": "5", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, "RANK", "5"),
+        (TORCHRUN | {"RANK": "-1"}, "RANK", "-1"),
+        (TORCHRUN | {"RANK": "1.0"}, "RANK", "1.0"),
+        (TORCHRUN | {"LOCAL_RANK": "4"}, "LOCAL_RANK", "4"),
+        (TORCHRUN | {"LOCAL_RANK": "2"}, "LOCAL_RANK", "2 of 4"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "3"}, "LOCAL_WORLD_SIZE", "1 of 3"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "16"}, "LOCAL_WORLD_SIZE", "16"),
+        (TORCHRUN | {"WORLD_SIZE": "0"}, "WORLD_SIZE", "0"),
+        (TORCHRUN | {"MASTER_PORT": "70000"}, "MASTER_PORT", "70000"),
+        (TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "x"}, "TORCHELASTIC_RESTART_COUNT", "x"),
+        (without(SLURM, "SLURM_LOCALID"), "SLURM_LOCALID", "none"),
+        (without(SLURM, "SLURM_PROCID"), "SLURM_PROCID", "none"),
+        (SLURM | {"SLURM_LOCALID": ""}, "SLURM_LOCALID", "none"),
+        (SLURM | {"SLURM_PROCID": "8"}, "SLURM_PROCID", "8"),
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "many"}, "SLURM_STEP_NUM_TASKS", "many"),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "4"}, "SLURM_STEP_TASKS_PER_NODE", "4"),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "x"}, "SLURM_STEP_TASKS_PER_NODE", "x"),
+        (SLURM | {"SLURM_STEP_NODELIST": ",b"}, "SLURM_STEP_NODELIST", ",b"),
+        (SLURM | {"SLURM_JOB_ID": "1_2"}, "SLURM_JOB_ID", "1_2"),
+        (SLURM | {"MASTER_PORT": "0"}, "MASTER_PORT", "0"),
+    ],
+)
+def test_wrong_variables_are_named(environ, name, found):
+    with pytest.raises(ConfigError) as error:
+        find_world(arguments(), environ)
+    assert name in str(error.value)
+    assert found in str(error.value)
 
 
 def test_srun():
@@ -90,6 +161,11 @@ def test_the_first_of_slurms_nodes(nodes, first):
     [
         ({"num_gpus": 2, "num_processes": 2}, {}, "--num-gpus and --num-processes: expected one of them"),
         ({"num_gpus": 2}, TORCHRUN, "--num-gpus: torchrun has started 4 processes"),
+        ({"num_machines": 3, "machine_rank": 1}, TORCHRUN, "--num-machines"),
+        ({"num_machines": 2, "machine_rank": 0}, TORCHRUN, "--machine-rank"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://first"}, {}, "--dist-url: .*tcp://first"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://:29500"}, {}, "--dist-url"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://first:99999"}, {}, "--dist-url: .*99999"),
         ({"num_gpus": -1}, {}, "--num-gpus: expected at least 1"),
         ({"num_processes": 0}, {}, "--num-processes: expected at least 1"),
         ({"num_gpus": 1, "num_machines": 2}, {}, "--dist-url: expected tcp://HOST:PORT"),
