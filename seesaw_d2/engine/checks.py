@@ -16,7 +16,7 @@ from seesaw_d2.engine.checkpoint_files import resume_file
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer, check_weights_file
 from seesaw_d2.engine.monitoring import check_monitoring
 from seesaw_d2.engine.output_folder import check_output_folder
-from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule
+from seesaw_d2.engine.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.engine.tasks import task_of
 from seesaw_d2.engine.torchvision_weights import NAMES, SCHEME
 from seesaw_d2.engine.world import World
@@ -35,6 +35,8 @@ def check_job(
 ) -> Schedule | None:
     """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
 
+    The schedule is scaled to the number of processes first, where SOLVER.REFERENCE_WORLD_SIZE says so.
+
     The model is built and its weights are loaded once for it, on the CPU, since only that shows every mistake.
 
     Args:
@@ -51,6 +53,7 @@ def check_job(
     """
     resolve_device(cfg)
     check_names(cfg)
+    scaled_from = scale_to_processes(cfg, world_size)
     check_solver(cfg, world_size)
     check_acceleration(cfg)
     if main_machine:
@@ -68,7 +71,7 @@ def check_job(
     rehearse(cfg, eval_only=eval_only, resume=resume)
     if eval_only:
         return None
-    return apply_schedule(cfg)
+    return apply_schedule(cfg, scaled_from)
 
 
 def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
@@ -117,7 +120,7 @@ def _check_processes(cfg: CfgNode, world: World) -> None:
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
-    """Numbers of the training that Detectron2 would stumble over."""
+    """Numbers of the training that Detectron2 would stumble over, after ``scale_to_processes``."""
     batch = cfg.SOLVER.IMS_PER_BATCH
     if batch < 1 or batch % world_size:
         raise ConfigError(

@@ -12,6 +12,7 @@ from seesaw_d2.engine.config import load_config
 from seesaw_d2.engine.job import run
 from seesaw_d2.engine.processes import Group, launch
 from seesaw_d2.engine.run_lock import begun_by_this_job
+from seesaw_d2.engine.schedule import scale_to_processes
 from seesaw_d2.engine.signals import Stopped
 from seesaw_d2.engine.supervision import RankFailed
 from seesaw_d2.engine.world import World, find_world
@@ -69,7 +70,9 @@ def prepare(args, world: World) -> Job:
         if args.config_file:
             raise
         raise ConfigError(f"{error} (there is no --config-file: all else is Detectron2's default)") from error
-    check_solver(cfg, world.size)
+    scaled = cfg.clone()  # each process scales by itself, and logs it
+    scale_to_processes(scaled, world.size)
+    check_solver(scaled, world.size)
     continue_own_run(args, world, cfg.OUTPUT_DIR)
     group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR)
     return run, group, (cfg, args)

@@ -32,6 +32,8 @@ class Schedule:
     # what base_lr was made from, by the linear scaling rule
     reference_lr: float
     reference_batch_size: int
+    # the number of processes that SOLVER.REFERENCE_WORLD_SIZE has scaled the numbers above from; 0: not scaled
+    scaled_from: int = 0
 
     def describe(self) -> str:
         """One line for the log."""
@@ -46,7 +48,58 @@ class Schedule:
         text += f"; learning rate {self.base_lr:g}"
         if self.base_lr != self.reference_lr:
             text += f" ({self.reference_lr:g} for a batch of {self.reference_batch_size})"
+        if self.scaled_from:
+            text += f"; scaled from the config's {self.scaled_from} processes (SOLVER.REFERENCE_WORLD_SIZE)"
         return text
+
+
+def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
+    """Scale the schedule as SOLVER.REFERENCE_WORLD_SIZE says, in place; on the resulting config it changes nothing.
+
+    As Detectron2's ``auto_scale_workers``: each process keeps its share of IMS_PER_BATCH, BASE_LR grows with the batch,
+    and iterations (MAX_ITER, STEPS, WARMUP_ITERS, the periods of evaluations and checkpoints) shrink by it. PCB's
+    START_ITER does so too; periods and MAX_ITER stay at least 1.
+
+    Returns:
+        the number of processes that the numbers were for; 0 if they stay as they are.
+
+    Raises:
+        ConfigError: REFERENCE_WORLD_SIZE does not go with the other keys of SOLVER.
+    """
+    solver = cfg.SOLVER
+    _check_reference_world_size(solver)
+    reference = solver.REFERENCE_WORLD_SIZE
+    if reference in (0, world_size):
+        return 0
+    scale = world_size / reference
+    solver.IMS_PER_BATCH = solver.IMS_PER_BATCH // reference * world_size
+    solver.BASE_LR *= scale
+    solver.STEPS = tuple(round(step / scale) if type(step) in (int, float) else step for step in solver.STEPS)
+    solver.WARMUP_ITERS = round(solver.WARMUP_ITERS / scale)
+    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
+    pcb.START_ITER = round(pcb.START_ITER / scale)
+    for node, key in ((solver, "MAX_ITER"), (solver, "CHECKPOINT_PERIOD"), (cfg.TEST, "EVAL_PERIOD")):
+        if node[key] > 0:
+            node[key] = max(1, round(node[key] / scale))
+    solver.REFERENCE_WORLD_SIZE = world_size
+    return reference
+
+
+def _check_reference_world_size(solver: CfgNode) -> None:
+    reference = solver.REFERENCE_WORLD_SIZE
+    if reference < 0:
+        raise ConfigError(f"SOLVER.REFERENCE_WORLD_SIZE: expected at least 0, found {reference}")
+    for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
+        if solver[key] and reference:
+            raise ConfigError(
+                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, by which Detectron2 scales "
+                f"batch, iterations and learning rate; found {solver[key]}"
+            )
+    if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of SOLVER.REFERENCE_WORLD_SIZE {reference}, found "
+            f"{solver.IMS_PER_BATCH}"
+        )
 
 
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
@@ -82,11 +135,14 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
     )
 
 
-def apply_schedule(cfg: CfgNode) -> Schedule:
+def apply_schedule(cfg: CfgNode, scaled_from: int = 0) -> Schedule:
     """Resolve the schedule and put it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
 
     Reads the training data if SOLVER.EPOCHS is set. Applied to the resulting config it changes nothing:
     REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size that the new BASE_LR belongs to.
+
+    Args:
+        scaled_from: what ``scale_to_processes`` has returned.
 
     Raises:
         ConfigError: the steps do not come one after the other.
@@ -96,7 +152,7 @@ def apply_schedule(cfg: CfgNode) -> Schedule:
     if cfg.SOLVER.EPOCHS > 0:
         records = task_of(cfg).load_training_records(cfg)
         num_images, images_per_epoch = len(records), epoch_length(cfg, records)
-    schedule = resolve_schedule(cfg.SOLVER, num_images, images_per_epoch)
+    schedule = replace(resolve_schedule(cfg.SOLVER, num_images, images_per_epoch), scaled_from=scaled_from)
     if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # the others read no steps
         schedule = replace(schedule, steps=_steps_within(schedule))
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
@@ -121,6 +177,7 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
         raise ConfigError(
             f"SOLVER.{key}: expected increasing iterations above 0, found {list(steps)}"
             + (f" from {list(schedule.step_epochs)}" if schedule.epochs > 0 else "")
+            + (f", scaled from {schedule.scaled_from} processes" if schedule.scaled_from else "")
         )
     within = tuple(step for step in steps if step < schedule.max_iter)
     if within != steps:
@@ -140,12 +197,7 @@ def check_schedule(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
         raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
-    for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
-        if solver[key] and solver.REFERENCE_WORLD_SIZE:
-            raise ConfigError(
-                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}, by which "
-                f"Detectron2 scales batch, iterations and learning rate; found {solver[key]}"
-            )
+    _check_reference_world_size(solver)
     start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH
     if not (start == 0 or 0 < start < solver.EPOCHS):
         raise ConfigError(

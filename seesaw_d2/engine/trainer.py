@@ -15,6 +15,7 @@ from seesaw_d2.engine.checkpoint_hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.engine.checkpointing import SeesawCheckpointer
 from seesaw_d2.engine.ending import EndsEarly
 from seesaw_d2.engine.monitoring import extra_writers, monitoring_hooks
+from seesaw_d2.engine.schedule import scale_to_processes
 from seesaw_d2.engine.signals import STOP
 from seesaw_d2.engine.step import Step
 from seesaw_d2.engine.tasks import task_of
@@ -55,6 +56,17 @@ class Trainer(EndsEarly, DefaultTrainer):
         )
         self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
         self.register_hooks(self.build_hooks())
+
+    @staticmethod
+    def auto_scale_workers(cfg, num_workers):
+        """As Detectron2's, with ``scale_to_processes``: a new config, or ``cfg`` itself where it stays as it is."""
+        scaled = cfg.clone()
+        scaled.defrost()
+        if not scale_to_processes(scaled, num_workers):
+            return cfg
+        if cfg.is_frozen():
+            scaled.freeze()
+        return scaled
 
     @classmethod
     def build_model(cls, cfg):

@@ -5,13 +5,17 @@ import re
 import pytest
 import torch
 import yaml
+from detectron2.engine import DefaultTrainer
 from detectron2.solver import build_lr_scheduler
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling import epoch_length
 from seesaw_d2.engine import load_config, main
 from seesaw_d2.engine.checks import check_job
-from seesaw_d2.engine.schedule import apply_schedule, check_schedule, resolve_schedule
+from seesaw_d2.engine.launcher import argument_parser, prepare
+from seesaw_d2.engine.schedule import apply_schedule, check_schedule, resolve_schedule, scale_to_processes
+from seesaw_d2.engine.trainer import Trainer
+from seesaw_d2.engine.world import World
 from seesaw_d2.errors import ConfigError
 
 LVIS_V1 = 100170
@@ -112,6 +116,77 @@ def test_a_run_says_and_keeps_its_schedule(config_file):
     saved = yaml.safe_load((run / "config.yaml").read_text())["SOLVER"]
     assert (saved["MAX_ITER"], saved["STEPS"], saved["BASE_LR"]) == (3, [], 0.01)
     assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 2
+
+
+SCALED = [
+    *("SOLVER.REFERENCE_WORLD_SIZE", 2, "SOLVER.IMS_PER_BATCH", 4, "SOLVER.BASE_LR", 0.02, "SOLVER.MAX_ITER", 30),
+    *("SOLVER.STEPS", (10, 20), "SOLVER.WARMUP_ITERS", 6, "SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 15),
+    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", 20),
+]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
+def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
+    """And PCB's START_ITER goes with it; a checkpoint after each iteration stays one."""
+    cfg = load_config("", SCALED)
+    expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
+    if world_size != 2:
+        expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER = round(20 * 2 / world_size)
+    for node, key in ((expected.SOLVER, "CHECKPOINT_PERIOD"), (expected.TEST, "EVAL_PERIOD")):
+        node[key] = max(node[key], 1)
+    assert Trainer.auto_scale_workers(cfg, world_size).dump() == expected.dump()
+    assert scale_to_processes(cfg, world_size) == (0 if world_size == 2 else 2)
+    assert cfg.dump() == expected.dump()
+    assert scale_to_processes(cfg, world_size) == 0
+    assert cfg.dump() == expected.dump()
+
+
+def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
+    """One process in place of two; a batch of 2 would not do for Detectron2's 4."""
+    steps = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.REFERENCE_WORLD_SIZE", "2"]
+    pcb = ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", "1"]
+    assert main(["--config-file", str(config_file), *steps, *pcb, "SOLVER.BASE_LR", "0.02"]) == 0
+    run = config_file.parent / "run"
+    log = (run / "log.txt").read_text().replace("\n", " ")
+    assert "Schedule: 4 iterations of 2 images, steps at 2; learning rate 0.01; scaled from the config's 2" in log
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    solver = saved["SOLVER"]
+    assert (solver["MAX_ITER"], solver["STEPS"], solver["BASE_LR"], solver["IMS_PER_BATCH"]) == (4, [2], 0.01, 2)
+    assert (solver["REFERENCE_WORLD_SIZE"], saved["MODEL"]["ROI_BOX_HEAD"]["CLS_LOSS"]["PCB"]["START_ITER"]) == (1, 2)
+    assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 3
+
+
+def test_a_batch_that_fits_once_it_is_scaled(config_file):
+    """3 processes do not divide 4 images, and do divide the 6 that 3 in place of 2 have."""
+    args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
+    prepare(args, World(3, 3, starter="--num-processes"))
+    args.opts = []
+    with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH: .*found 4"):
+        prepare(args, World(3, 3, starter="--num-processes"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "found"),
+    [
+        (["SOLVER.REFERENCE_WORLD_SIZE", "3"], "SOLVER.IMS_PER_BATCH", "4"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "8"], "SOLVER.IMS_PER_BATCH", "4"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "-1"], "SOLVER.REFERENCE_WORLD_SIZE", "-1"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "4", "SOLVER.EPOCHS", "2.0"], "SOLVER.EPOCHS", "2.0"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "1", "SOLVER.STEPS", "(1, 1)"], "SOLVER.STEPS", "[1, 1]"),
+    ],
+)
+def test_a_schedule_that_cannot_be_scaled(config_file, capsys, overrides, key, found):
+    assert main(["--config-file", str(config_file), *overrides]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {key}: ")
+    assert found in error
+    assert not (config_file.parent / "run").exists()
+
+
+def test_scaled_steps_that_fall_together():
+    cfg = load_config("", [*SCALED, "SOLVER.STEPS", (10, 11)])
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: .*\[1, 1\].*2 processes"):
+        apply_schedule(cfg, scale_to_processes(cfg, 30))
 
 
 def test_the_learning_rate_falls_at_the_end_of_the_epoch():

@@ -16,7 +16,7 @@ from seesaw_d2.engine.doctor.findings import Findings
 from seesaw_d2.engine.doctor.step import examine_step
 from seesaw_d2.engine.doctor.weights import examine_weights
 from seesaw_d2.engine.monitoring import check_monitoring
-from seesaw_d2.engine.schedule import apply_schedule, check_schedule
+from seesaw_d2.engine.schedule import apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.modeling import freeze
 
 
@@ -62,6 +62,7 @@ def _examine_config(cfg: CfgNode, findings: Findings, num_processes: int) -> Non
     for check in (
         resolve_device,
         check_names,
+        lambda cfg: scale_to_processes(cfg, num_processes),
         lambda cfg: check_solver(cfg, num_processes),
         check_schedule,
         validate_sampling,
