@@ -11,6 +11,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import checks, shapes
+from seesaw_d2.data.box_masks import find_disagreement
 from seesaw_d2.data.files import first_few, load_json_object, no_garbage_collection
 from seesaw_d2.data.image_files import relative_names
 from seesaw_d2.errors import DataError
@@ -176,9 +177,17 @@ class AnnotationChecker:
         checks.check_finite_where_given(annotations, "annotations", "area", path)
         checks.check_flags(annotations, "annotations", "iscrowd", path)
         sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
-        has_area = shapes.has_area(annotations, sizes.max(axis=1), path)
-        keep, dropped = shapes.clean_segmentations(annotations, sizes, path)
-        findings = shapes.Findings(ids, ids[~has_area].tolist(), dropped, int((~keep).sum()))
+        boxes = shapes.checked_boxes(annotations, sizes.max(axis=1), path)
+        has_area = (boxes[:, 2:] > 0).all(axis=1)
+        keep, dropped, extents = shapes.clean_segmentations(annotations, sizes, path)
+        extents[~has_area] = np.nan
+        findings = shapes.Findings(
+            ids=ids,
+            without_area=ids[~has_area].tolist(),
+            without_polygons=ids[dropped].tolist(),
+            lost=int((~keep).sum()),
+            disagreement=find_disagreement(ids, boxes, extents, sizes),
+        )
         kept = [item for item, is_kept in zip(annotations, keep.tolist(), strict=True) if is_kept]
         return CheckedAnnotations(kept, has_area[keep], findings)
 

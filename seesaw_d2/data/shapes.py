@@ -10,10 +10,11 @@ import logging
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from seesaw_d2.data.box_masks import Disagreement, describe_disagreement, polygon_extents, run_length_extents
 from seesaw_d2.data.checks import NUMBERS, column, float_array
 from seesaw_d2.data.files import first_few, warn_once
 from seesaw_d2.data.run_lengths import is_run_length_mask
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 FAR = 10
 
 
-def has_area(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
-    """Which boxes (x, y, width, height; pixels) have a positive width and height: (N,) bool.
+def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
+    """Return the boxes, x, y, width, height in pixels: (N, 4) float64.
 
     Args:
         annotations: N entries.
@@ -50,22 +51,32 @@ def has_area(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) ->
             f"found {reprlib.repr(boxes[bad[0]])}"
         )
     _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
-    return (array[:, 2:] > 0).all(axis=1)
+    return array
 
 
-def clean_segmentations(
-    annotations: list[dict[str, Any]], sizes: np.ndarray, path: str
-) -> tuple[np.ndarray, list[int]]:
+class Segmentations(NamedTuple):
+    """The segmentations of N annotations.
+
+    Attributes:
+        keep: (N,) bool, False for objects that had polygons of which none is left.
+        dropped: positions of those that lost any.
+        extents: (N, 4) float64, x1, y1, x2, y2 of the masks; nan for crowds, and where there is no mask or it lost a
+            polygon.
+    """
+
+    keep: np.ndarray
+    dropped: list[int]
+    extents: np.ndarray
+
+
+def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
     """Check the segmentations and take unusable polygons out of them, in place.
 
     Args:
         annotations: N entries.
         sizes: (N, 2) int64, height and width of each one's image, pixels.
 
-    Returns:
-        (N,) bool, False for objects that had polygons of which none is left, and the ids of those that lost any.
-        Objects that never had a segmentation (absent, null or empty) stay: a data set of boxes is good for training
-        boxes.
+    Objects that never had a segmentation (absent, null or empty) stay: a data set of boxes is good for training boxes.
 
     Raises:
         DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
@@ -83,7 +94,7 @@ def clean_segmentations(
                 continue
             polygons = [polygon for polygon in segmentation if len(polygon) >= 6 and not len(polygon) % 2]
             if len(polygons) < len(segmentation):
-                dropped.append(annotation["id"])
+                dropped.append(index)
                 annotation["segmentation"] = polygons
                 keep[index] = bool(polygons)
         elif not is_run_length_mask(segmentation, size):
@@ -95,8 +106,11 @@ def clean_segmentations(
             "run-length mask (the image's [height, width] as size, counts that cover it): annotation ids "
             f"{first_few(annotations[index]['id'] for index in wrong)}"
         )
-    _refuse_far(annotations, "segmentation", _with_far_coordinates(annotations, sizes), path)
-    return keep, dropped
+    polygons = _polygons(annotations)
+    _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
+    extents = _extents(annotations, polygons)
+    extents[dropped] = np.nan
+    return Segmentations(keep, dropped, extents)
 
 
 @dataclass(frozen=True)
@@ -107,12 +121,14 @@ class Findings:
         ids: (N,) of all of them.
         without_area: ids of boxes without an area.
         without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
+        disagreement: of boxes and masks.
     """
 
     ids: np.ndarray
     without_area: list[int]
     without_polygons: list[int]
     lost: int
+    disagreement: Disagreement
 
 
 def warn_of(findings: Sequence[Findings], path: str) -> None:
@@ -129,6 +145,11 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
             f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
             f"ids {first_few(without_polygons)}; {lost} objects have no other and are left out whole",
         )
+    disagreement = describe_disagreement(
+        [part.disagreement for part in findings], sum(len(part.ids) for part in findings)
+    )
+    if disagreement:
+        warn_once(logger, f"{path}: {disagreement}")
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
@@ -144,25 +165,47 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
     return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
 
 
-def _with_far_coordinates(annotations: list[dict[str, Any]], sizes: np.ndarray) -> np.ndarray:
-    """Positions of annotations with a polygon that reaches too far."""
+class _Polygons(NamedTuple):
+    """P polygons: the position of each one's annotation, (P,), where its coordinates end, (P,), and these."""
+
+    owners: np.ndarray
+    ends: np.ndarray
+    coordinates: np.ndarray
+
+
+def _polygons(annotations: list[dict[str, Any]]) -> _Polygons:
     owners, parts = [], []
     for index, item in enumerate(annotations):
         segmentation = item.get("segmentation")
         if type(segmentation) is list:
             parts += segmentation
             owners += [index] * len(segmentation)
-    if not parts:
-        return np.zeros(0, dtype=np.int64)
-    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
     try:
-        values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, lengths.sum())
+        values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
     except OverflowError:  # an integer beyond float64
         values = float_array(list(itertools.chain.from_iterable(parts)))
-    starts = np.cumsum(lengths) - lengths
+    return _Polygons(np.array(owners, np.int64), ends, values)
+
+
+def _with_far_coordinates(polygons: _Polygons, sizes: np.ndarray) -> np.ndarray:
+    """Positions of annotations with a polygon that reaches too far."""
+    owners, ends, values = polygons
+    if not len(owners):
+        return owners
+    starts = np.concatenate([[0], ends[:-1]])
     reach = np.maximum(np.maximum.reduceat(values, starts), -np.minimum.reduceat(values, starts))
-    owner = np.array(owners)
-    return np.unique(owner[~(reach <= FAR * sizes.max(axis=1)[owner])])
+    return np.unique(owners[~(reach <= FAR * sizes.max(axis=1)[owners])])
+
+
+def _extents(annotations: list[dict[str, Any]], polygons: _Polygons) -> np.ndarray:
+    extents = polygon_extents(*polygons, len(annotations))
+    masks = {index: item.get("segmentation") for index, item in enumerate(annotations) if not item.get("iscrowd")}
+    encoded = {index: mask for index, mask in masks.items() if mask and type(mask) is dict}
+    if encoded:
+        extents[list(encoded)] = run_length_extents(list(encoded.values()))
+    extents[[index for index in range(len(annotations)) if index not in masks]] = np.nan
+    return extents
 
 
 def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) -> None:

@@ -79,6 +79,20 @@ def test_every_bad_image_is_named(own, capsys):
     assert "one step on 4 images" in text
 
 
+def test_boxes_that_are_not_those_of_their_masks(own, capsys):
+    config_file, root = own
+    path = root / "annotations/glyphs_train.json"
+    data = json.loads(path.read_text())
+    for item in data["annotations"]:
+        x, y, width, height = item["bbox"]
+        item["bbox"] = [x, y, x + width, y + height]
+    path.write_text(json.dumps(data))
+    text = examine(capsys, config_file, "--quick", status=0)
+    (note,) = [line for line in text.splitlines() if line.startswith(f"  note  {path}")]
+    assert "x1, y1, x2, y2" in note
+    assert "annotation ids" in note
+
+
 def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
     """Several mistakes, each with its key, and the data are still looked at."""
     config_file, root = own

@@ -66,8 +66,7 @@ class _Parts:
         text, checker = b"[" + b",".join(self.raw[start : start + PART]) + b"]", self.checker
         simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
         if simple is not None:
-            tables, ids = simple
-            return tables, Findings(ids, [], [], 0)
+            return simple
         try:
             part = orjson.loads(text)
         except orjson.JSONDecodeError as error:

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from seesaw_d2.data.box_masks import Disagreement, find_disagreement, polygon_extents
 from seesaw_d2.data.compiled.tables import ABSENT, Objects, Tables, object_tables
-from seesaw_d2.data.shapes import FAR
+from seesaw_d2.data.shapes import FAR, Findings
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -29,8 +30,8 @@ _decode = msgspec.json.Decoder(list[_Annotation]).decode
 
 def simple_tables(
     text: bytes, image_ids: np.ndarray, sizes: np.ndarray, category_ids: np.ndarray
-) -> tuple[Tables, np.ndarray] | None:
-    """``object_tables`` of a JSON list of annotations, and their ids (N,); None unless all of them are simple.
+) -> tuple[Tables, Findings] | None:
+    """``object_tables`` of a JSON list of annotations, and what is found in them; None unless all of them are simple.
 
     Args:
         text: the list.
@@ -56,7 +57,18 @@ def simple_tables(
     if not (objects.bbox[:, 2:] > 0).all():
         return None
     tables = object_tables(objects, image_ids, category_ids)
-    return (tables, ids) if _is_usable(tables, FAR * sizes.max(axis=1)) else None
+    if not _is_usable(tables, FAR * sizes.max(axis=1)):
+        return None
+    # Objects are in the order of their images now, in which the sort was stable.
+    ids = ids[np.argsort(np.searchsorted(image_ids, image_id), kind="stable")]
+    return tables, Findings(ids, [], [], 0, _disagreement(tables, ids, sizes))
+
+
+def _disagreement(tables: Tables, ids: np.ndarray, sizes: np.ndarray) -> Disagreement:
+    owners = np.repeat(np.arange(len(ids)), np.diff(tables["part_end"], prepend=0))
+    extents = polygon_extents(owners, tables["polygon_end"], tables["coordinates"], len(ids))
+    extents[tables["crowd"] == 1] = np.nan
+    return find_disagreement(ids, tables["bbox"], extents, sizes[tables["owner"]])
 
 
 def _is_usable(tables: Tables, reach: np.ndarray) -> bool:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from seesaw_d2.data import annotations, checks, image_files, run_lengths, shapes
+from seesaw_d2.data import annotations, box_masks, box_readings, checks, image_files, run_lengths, shapes
 from seesaw_d2.data.annotations import AnnotationFile, read_annotations
 from seesaw_d2.data.compiled import parts, simple, tables
 from seesaw_d2.data.compiled.parts import read_tables
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 MIN_SIZE = 50_000_000
 VERSION = 1  # of the format
 # What decides what is made of a file: where one of them has changed, it is made anew, in another folder.
-_READERS = (annotations, checks, image_files, parts, run_lengths, shapes, simple, tables)
+_READERS = (annotations, box_masks, box_readings, checks, image_files, parts, run_lengths, shapes, simple, tables)
 _META = "meta.json"
 _opened: dict[tuple, "CompiledFile"] = {}
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from seesaw_d2.data.catalog import class_names, load_dataset
 from seesaw_d2.data.columns import file_names, object_columns, take
 from seesaw_d2.data.decoding import Examined, examine_images
-from seesaw_d2.data.files import first_few
+from seesaw_d2.data.files import collected_warnings, first_few
 from seesaw_d2.data.image_files import missing_files, shared_files
 from seesaw_d2.data.lookup import describe_near, near_files
 from seesaw_d2.data.statistics import dataset_statistics
@@ -50,10 +50,13 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
 
 
 def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
-    records = load_dataset(name)
+    with collected_warnings() as warnings:
+        records = load_dataset(name)
     names = class_names(name) or ()
     objects = sum(len(each.image) for each in object_columns(records))
     findings.ok(f"{name}: {len(records)} images, {objects} objects, {len(names)} categories")
+    for message in dict.fromkeys(warnings):
+        findings.note(message)
     if names and name in cfg.DATASETS.TRAIN:
         counts = dataset_statistics(name, records).image_count
         unused = [category for category, count in zip(names, counts, strict=True) if not count]

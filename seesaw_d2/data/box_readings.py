@@ -1,0 +1,132 @@
+"""What boxes of another convention than x, y, width, height in pixels look like beside their masks.
+
+Shapes: all arrays are (N, 4) float64, an object in each row, and in pixels where nothing else is said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from seesaw_d2.data.boxes import centred, corners_of, transposed
+
+# Pixels by which a side may differ: rounding of a corner and of a side's length, and whether the last pixel counts.
+PIXELS = 2.0
+# And beyond these, the part of the mask's width or height.
+SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Objects with a box and a mask.
+
+    Attributes:
+        boxes: as in the annotation file.
+        extents: x1, y1, x2, y2 of the masks.
+        frames: width, height, width, height of the images.
+    """
+
+    boxes: np.ndarray
+    extents: np.ndarray
+    frames: np.ndarray
+
+    def agree(self, corners: np.ndarray) -> np.ndarray:
+        """(N,) whether boxes are those of the masks, up to ``PIXELS`` and ``SHARE`` at each side.
+
+        Both are cut off at the image's borders, as some tools do with boxes and others with masks.
+
+        Args:
+            corners: of the boxes; nan agrees with nothing.
+        """
+        return _near(np.clip(corners, 0, self.frames), np.clip(self.extents, 0, self.frames))
+
+    def take(self, positions: np.ndarray) -> "Objects":
+        return Objects(self.boxes[positions], self.extents[positions], self.frames[positions])
+
+
+def count_readings(objects: Objects) -> dict[str, int]:
+    """Return, for each thing that may be wrong with all boxes, the number of objects for which it explains the box."""
+    with np.errstate(all="ignore"):  # what divides by zero becomes nan
+        return {name: int(reading(objects).sum()) for name, reading in _READINGS.items()}
+
+
+def _near(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
+    sides = np.maximum(extents[:, 2:] - extents[:, :2], 1)
+    return (np.abs(corners - extents) <= PIXELS + SHARE * np.concatenate([sides, sides], axis=1)).all(axis=1)
+
+
+def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: int) -> np.ndarray:
+    """The corners after quarter turns of an image, with its frames before and after."""
+    x1, y1, x2, y2 = np.split(corners_of(boxes) / before, 4, axis=1)
+    for _ in range(quarters):
+        x1, y1, x2, y2 = y1, 1 - x2, y2, 1 - x1
+    return np.concatenate([x1, y1, x2, y2], axis=1) * after
+
+
+def _of_another_scale(objects: Objects) -> np.ndarray:
+    corners = corners_of(objects.boxes)
+    factors = (objects.extents[:, :2] + objects.extents[:, 2:]) / (corners[:, :2] + corners[:, 2:])
+    return objects.agree(corners * np.concatenate([factors, factors], axis=1))
+
+
+def _elsewhere(objects: Objects) -> np.ndarray:
+    start = objects.extents[:, :2]
+    return _near(np.concatenate([start, start + objects.boxes[:, 2:]], axis=1), objects.extents)
+
+
+def _around_the_centre(objects: Objects) -> np.ndarray:
+    corners, extents = corners_of(objects.boxes), objects.extents
+    offset = (corners[:, :2] + corners[:, 2:] - extents[:, :2] - extents[:, 2:]) / 2
+    return (np.abs(offset) <= PIXELS + SHARE / 2 * (extents[:, 2:] - extents[:, :2])).all(axis=1)
+
+
+_Reading = Callable[[Objects], np.ndarray]
+
+
+def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
+    """Boxes of another form, in pixels or, where ``unit`` is the whole image, in parts of it."""
+    return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
+
+
+def _after_turns(*quarters: int) -> _Reading:
+    """Boxes of the image before quarter turns, in fractions of it or in its own pixels."""
+
+    def reading(objects: Objects) -> np.ndarray:
+        found = [
+            objects.agree(_turned(objects.boxes, frames, objects.frames, number))
+            for number in quarters
+            for frames in (objects.frames, transposed(objects.frames))
+        ]
+        return np.logical_or.reduce(found)
+
+    return reading
+
+
+def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
+    """Right boxes, with masks of another form."""
+    return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
+
+
+# What may be wrong with all boxes of a file -> (N,) the objects for which it explains the box.
+_READINGS: dict[str, _Reading] = {
+    "right as x1, y1, x2, y2": _as(lambda boxes: boxes),
+    "right as the box's centre, width, height": _as(centred),
+    "right as y, x, height, width": _as(lambda boxes: corners_of(transposed(boxes))),
+    "right as y1, x1, y2, x2": _as(transposed),
+    **{
+        f"right as {name} in {unit} of the image": _as(form, whole)
+        for unit, whole in (("fractions", 1), ("percent", 100), ("thousandths", 1000))
+        for name, form in (
+            ("x, y, width, height", corners_of),
+            ("x1, y1, x2, y2", lambda boxes: boxes),
+            ("the box's centre, width, height", centred),
+        )
+    },
+    "right after a quarter turn of the image, as EXIF data ask for": _after_turns(1, 3),
+    "right after half a turn of the image, as EXIF data ask for": _after_turns(2),
+    "right, and the masks are in fractions of the image": _with_masks(lambda each: each.extents * each.frames),
+    "right, and the masks' points are y, x": _with_masks(lambda each: transposed(each.extents)),
+    "of the masks' size in another place (the offset of a tile?)": _elsewhere,
+    "right for an image of another size": _of_another_scale,
+    "around the masks' centres, of another size (boxes before a rotation?)": _around_the_centre,
+}
