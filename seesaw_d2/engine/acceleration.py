@@ -132,6 +132,19 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
     return optimizer
 
 
+def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Set SGD's momentum to zeros where there is none, for SOLVER.METRICS_PERIOD above 1.
+
+    PyTorch begins with the first gradient, which is the same unless that step is left out: its kernel would then go on
+    from what memory holds.
+    """
+    for group in optimizer.param_groups:
+        if group.get("momentum", 0) and not group.get("dampening", 0):
+            for each in group["params"]:
+                if optimizer.state[each].get("momentum_buffer") is None:
+                    optimizer.state[each]["momentum_buffer"] = torch.zeros_like(each)
+
+
 def with_wide_features(model: nn.Module) -> None:
     """Let a detector's heads get float32 features, with SOLVER.AMP.DTYPE bfloat16.
 

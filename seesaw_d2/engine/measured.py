@@ -34,6 +34,7 @@ class Measured:
         images: file names and ids of this process's batch.
         generators: states of the random number generators before it.
         scalars: what the model has logged without waiting for it.
+        errors: what Detectron2 says of boxes that are not finite.
     """
 
     iteration: int
@@ -44,6 +45,7 @@ class Measured:
     images: list[dict[str, Any]]
     generators: dict[str, Any]
     scalars: list[Scalars] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def measured_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
@@ -107,6 +109,7 @@ def report_of(measured: Measured, named: Sequence[tuple[str, nn.Parameter]]) -> 
         "losses": dict(zip(measured.names, measured.losses.tolist(), strict=True)),
         "gradients": bad,
         "generators": measured.generators,
+        "errors": measured.errors,
     }
 
 
@@ -120,7 +123,8 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
         images = [" id ".join(map(str, item.values())) for item in report["images"]]
         more = f" and {len(images) - _IMAGES_SHOWN} more" if len(images) > _IMAGES_SHOWN else ""
         where = f"rank {number}: " if len(reports) > 1 else ""
-        lines.append(f"  {where}{losses}{gradients}; images {', '.join(images[:_IMAGES_SHOWN])}{more}")
+        errors = "".join(f"; {error}" for error in report["errors"])
+        lines.append(f"  {where}{losses}{gradients}{errors}; images {', '.join(images[:_IMAGES_SHOWN])}{more}")
     return "\n".join(lines)
 
 

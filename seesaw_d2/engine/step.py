@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from detectron2.engine import SimpleTrainer
@@ -12,6 +12,8 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
 from torch import Tensor, nn
 
+from seesaw_d2.engine.acceleration import begin_momentum
+from seesaw_d2.engine.finite_boxes import box_predictors, finite_boxes
 from seesaw_d2.engine.measured import (
     Measured,
     describe_reports,
@@ -78,7 +80,7 @@ class Step(SimpleTrainer):
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())
         self._device = next((each.device for _, each in self._named), torch.device("cpu"))
-        self._buffers = _changing_buffers(model)
+        self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[Measured] = []
         # On the device, where the host is told later: steps that were not finite so far. None: not begun.
@@ -94,17 +96,17 @@ class Step(SimpleTrainer):
         generators = generator_states()
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
-        with kept_scalars(self.metrics_period > 1) as scalars:
-            losses = self._backward(data)
+        with kept_scalars(self.metrics_period > 1) as scalars, finite_boxes(self._box_predictors) as errors:
+            losses = self._backward(data, generators)
         own = torch.stack([loss.detach().double() for loss in losses.values()])
         norms = None
-        finite = own.isfinite().all()
+        finite = own.isfinite().all() & (not errors)
         if self.grad_scaler is None:
             norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
             finite = finite & norms.isfinite().all()
         values = measured_values(own, finite, data_time)
         self._pending.append(
-            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars)
+            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars, errors)
         )
         if self.metrics_period > 1:
             self._update_unless(values[0] > 0)
@@ -132,12 +134,12 @@ class Step(SimpleTrainer):
                 store_measured(measured, values)
         return not (rows and rows[-1][0] > 0)
 
-    def _backward(self, data: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def _backward(self, data: list[dict[str, Any]], generators: dict[str, Any]) -> dict[str, Tensor]:
         with nullcontext() if self.amp is None else self._autocast():
             try:
                 losses = self.model(data)
-            except FloatingPointError as error:  # Detectron2's RPN, of predictions that are not finite
-                return self._without_losses(data, error)
+            except FloatingPointError as error:  # a model of one's own
+                return self._without_losses(data, generators, error)
             if isinstance(losses, Tensor):  # a meta-architecture of one's own
                 losses = {"total_loss": losses}
             total = sum(losses.values())
@@ -145,14 +147,17 @@ class Step(SimpleTrainer):
         (total if self.grad_scaler is None else self.grad_scaler.scale(total)).backward()
         return losses
 
-    def _without_losses(self, data: list[dict[str, Any]], error: FloatingPointError) -> dict[str, Tensor]:
+    def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
         """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: the run ends."""
+        losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
-            images = ", ".join(" id ".join(map(str, item.values())) for item in images_of(data))
-            raise NonFiniteError(f"iteration {self.iter}: {error} Images {images}") from error
+            own = Measured(self.iter, [], torch.empty(0), torch.empty(0), None, images_of(data), generators)
+            own.errors.append(str(error))
+            self._undo()
+            self._end(self.iter, [report_of(own, [])])
         logger.warning(f"iteration {self.iter}: {error}")
         self.optimizer.zero_grad()
-        return {"total_loss": torch.full((), float("nan"), device=self._device)}
+        return losses
 
     def _autocast(self) -> torch.autocast:
         kind = "cuda" if self.amp == torch.float16 else self._device.type
@@ -172,7 +177,7 @@ class Step(SimpleTrainer):
         """The update, or what undoes the iteration, as the device finds: the host knows of neither."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
-            _begin_momentum(self.optimizer)
+            begin_momentum(self.optimizer)
         self._refused = self._refused + bad
         refused = bad | (self._refused > self.max_skipped)
         for buffer, before in zip(self._buffers, self._before, strict=True):
@@ -184,25 +189,31 @@ class Step(SimpleTrainer):
         """Undo what the step has changed; skip it, or save and raise NonFiniteError. All processes come here."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
-            if self._buffers:
-                torch._foreach_copy_(self._buffers, self._before)
-            self.optimizer.zero_grad()
+            self._undo()
         reports = comm.all_gather(report)
         self.skipped += 1
-        message = f"iteration {measured.iteration}: {describe_reports(reports)}"
-        if self.skipped <= self.max_skipped:
-            logger.warning(
-                f"{message}\nSkipped: {self.skipped} of at most {self.max_skipped} (SOLVER.MAX_SKIPPED_STEPS)"
-            )
-            return
-        path = os.path.join(self.folder, f"nonfinite_iter{measured.iteration}.pth")
-        if comm.is_main_process():
+        if self.skipped > self.max_skipped:
+            self._end(measured.iteration, reports)
+        logger.warning(
+            f"iteration {measured.iteration}: {describe_reports(reports)}\n"
+            f"Skipped: {self.skipped} of at most {self.max_skipped} (SOLVER.MAX_SKIPPED_STEPS)"
+        )
+
+    def _undo(self) -> None:
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._before)
+        self.optimizer.zero_grad()
+
+    def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
+        """Save the state, and raise NonFiniteError. One process saves: the main one, or the only one that reports."""
+        path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
+        if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
-            state = {"model": model, "optimizer": optimizer, "iteration": measured.iteration, "ranks": reports}
+            state = {"model": model, "optimizer": optimizer, "iteration": iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(
-            f"{message}\nThe state before this step is in {path}. To go on, --resume with a lower SOLVER.BASE_LR, with "
-            "SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
+            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To go on, "
+            "--resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -232,13 +243,3 @@ def _changing_buffers(model: nn.Module) -> list[Tensor]:
         for buffer in module.buffers(recurse=False)
     }
     return [buffer for buffer in model.buffers() if buffer.numel() and id(buffer) not in fixed]
-
-
-def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """SGD's momentum as zeros: PyTorch begins with the first gradient, which is the same unless that step is left out,
-    and its kernel would then go on from what memory holds."""
-    for group in optimizer.param_groups:
-        if group.get("momentum", 0) and not group.get("dampening", 0):
-            for each in group["params"]:
-                if optimizer.state[each].get("momentum_buffer") is None:
-                    optimizer.state[each]["momentum_buffer"] = torch.zeros_like(each)

@@ -1,0 +1,81 @@
+"""Forward passes that go on where Detectron2 raises an error, because predicted boxes are not finite.
+
+One of several processes that leaves its forward pass leaves the others waiting in a collective of theirs. So it goes on
+with the boxes that are finite, and the error is kept: the step is not finite in any process.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.modeling.roi_heads import CascadeROIHeads
+from torch import Tensor, nn
+
+_CASCADE_ERROR = "Predicted boxes of a cascade's stage contain Inf/NaN."
+
+
+def box_predictors(model: nn.Module) -> list[nn.Module]:
+    """Return the parts of a model that check the boxes they predict: RPNs and cascades."""
+    return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
+
+
+@contextmanager
+def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
+    """Let ``parts``, of ``box_predictors``, go on with finite boxes in the block.
+
+    After an error of an RPN, the ROI heads get features of zeros: what they predict from those that are not finite
+    could end their forward pass too.
+
+    Returns:
+        the errors so far, [] while all boxes are finite.
+    """
+    errors: list[str] = []
+    with ExitStack() as stack:
+        for part in parts:
+            if isinstance(part, RPN):
+                stack.enter_context(_replaced(part, "predict_proposals", functools.partial(_propose, part, errors)))
+                handle = part.register_forward_hook(functools.partial(_without_features, errors))
+                stack.callback(handle.remove)
+            else:
+                replacement = functools.partial(_refine, part, errors)
+                stack.enter_context(_replaced(part, "_create_proposals_from_boxes", replacement))
+        yield errors
+
+
+@contextmanager
+def _replaced(part: nn.Module, name: str, method) -> Iterator[None]:
+    """Give an object a method of its own in the block, in place of its class's."""
+    setattr(part, name, method)
+    try:
+        yield
+    finally:
+        delattr(part, name)
+
+
+def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
+    propose = type(rpn).predict_proposals
+    try:
+        return propose(rpn, *args, **kwargs)
+    except FloatingPointError as error:
+        errors.append(str(error))
+    rpn.training = False  # in evaluation boxes that are not finite are left out
+    try:
+        return propose(rpn, *args, **kwargs)
+    finally:
+        rpn.training = True
+
+
+def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
+    if errors:
+        features = inputs[1]
+        # Still in the graph: DistributedDataParallel wants a gradient of every parameter.
+        features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
+
+
+def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], image_sizes):
+    if not all(torch.isfinite(each).all() for each in boxes):
+        errors.append(_CASCADE_ERROR)
+        boxes = [each.nan_to_num(0, 0, 0) for each in boxes]
+    return type(heads)._create_proposals_from_boxes(heads, boxes, image_sizes)
