@@ -4,7 +4,7 @@
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
-A Cascade's file has the counts of each stage. (Seesaw Loss paper, Table 4: "pre-recorded".)
+A Cascade's file has the counts of each stage, an image classifier's those of its classes without background. (Seesaw Loss paper, Table 4: "pre-recorded".)
 """
 
 import sys
@@ -22,7 +22,10 @@ def main(arguments=None) -> None:
 
     recorded = record_class_counts(args.checkpoint, args.output)
     for stage, counts in enumerate(recorded.stages):
-        print(f"stage {stage}: {sum(counts)} proposals of {len(counts)} classes, background {counts[-1]}")
+        if recorded.has_background:
+            print(f"stage {stage}: {sum(counts)} proposals of {len(counts)} classes, background {counts[-1]}")
+        else:
+            print(f"{sum(counts)} images of {len(counts)} classes")
     print(f"written to {args.output}")
 
 

@@ -7,15 +7,16 @@ itself; each of C or, with background last, C + 1 integers >= 0. Other keys are 
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic import write_text
 from seesaw_d2.utils.checkpoints import read_checkpoint
 from seesaw_d2.utils.regular_files import irregular
 
-# Mask R-CNN has one predictor, Cascade a list of them.
-_BUFFER = re.compile(r"(?:^|\.)box_predictor(?:\.(\d+))?\.(?:.+\.)?class_counts$")
+# A Cascade has a list of predictors, a Mask R-CNN one, an image classifier none.
+_BUFFER = re.compile(r"(?:^|.*\.)class_counts")
+_STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class RecordedCounts:
 
     path: str
     stages: list[list[int]]
+    # whether the last count of each stage is background's; None: not known
+    has_background: bool | None = field(default=None, compare=False)
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
         """The counts of one stage; a file with one list serves every stage.
@@ -80,13 +83,19 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     if os.path.exists(path):
         raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
     state = read_checkpoint(checkpoint)
-    buffers = {match: value for name, value in state["model"].items() if (match := _BUFFER.search(name))}
-    found = {int(match.group(1) or 0): value for match, value in buffers.items()}
-    if not found:
+    names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
+    if not names:
         raise WeightsError(f"{checkpoint}: holds no class counts; expected a model trained with Seesaw Loss")
-    stages = [[int(count) for count in found[stage]] for stage in sorted(found)]
+    if len({_stage(name) for name in names}) < len(names):
+        raise WeightsError(f"{checkpoint}: expected class counts once for each stage, found {', '.join(names[:5])}")
+    stages = [[int(count) for count in state["model"][name]] for name in names]
     if not all(map(any, stages)):
         raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
     content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")}
     write_text(path, json.dumps(content))
-    return RecordedCounts(path, stages)
+    return RecordedCounts(path, stages, has_background="box_predictor" in names[0])
+
+
+def _stage(name: str) -> int:
+    match = _STAGE.search(name)
+    return int(match.group(1)) if match else 0

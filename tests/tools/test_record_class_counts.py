@@ -56,6 +56,27 @@ def test_every_stage_has_its_own(tmp_path):
         counts_of(path)
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_image_classifier(tmp_path, capsys, prefix):
+    """Its loss is a part of the model itself and counts no background."""
+    model = {f"{prefix}cls_loss.class_counts": torch.tensor([7, 0, 2]), "classifier.weight": torch.zeros(3, 2)}
+    torch.save({"model": model}, tmp_path / "m.pth")
+    path = str(tmp_path / "counts.json")
+    assert main([str(tmp_path / "m.pth"), path]) == 0
+    assert "9 images of 3 classes" in capsys.readouterr().out
+    cfg = make_cfg(SEESAW_CLASS_COUNTS=path, BACKGROUND="none")
+    assert build_loss(cfg, 3, has_background=False).class_counts.tolist() == [7, 0, 2]
+
+
+def test_counts_of_two_losses_are_refused(tmp_path):
+    names = ["first.cls_loss.class_counts", "second.cls_loss.class_counts"]
+    torch.save({"model": {name: torch.tensor([1, 2]) for name in names}}, tmp_path / "m.pth")
+    with pytest.raises(WeightsError) as error:
+        record_class_counts(str(tmp_path / "m.pth"), str(tmp_path / "counts.json"))
+    assert all(name in str(error.value) for name in ["m.pth", *names])
+    assert not (tmp_path / "counts.json").exists()
+
+
 def test_a_handwritten_list(tmp_path):
     assert counts_of(write(tmp_path / "c.json", {"class_counts": [5, 8, 2], "why": "x"})) == [5, 8, 2, 8]
 
