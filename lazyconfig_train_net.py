@@ -13,7 +13,7 @@ if __name__ == "__main__":
     # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from seesaw_d2.engine.lazy import main
+        from seesaw_d2.train.lazyconfig.job import main
 
         status = main()
     except KeyboardInterrupt:  # while all is imported, which takes seconds

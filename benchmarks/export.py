@@ -22,11 +22,11 @@ import torch
 from measuring import header, interleaved, ratio, row
 from random_detector import random_detector
 
-from seesaw_d2.engine import load_config
-from seesaw_d2.engine.checks import resolve_device
-from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
 from seesaw_d2.errors import OutputError
 from seesaw_d2.export import ExportedModel, export_model
+from seesaw_d2.predict.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.job_checks import resolve_device
 
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
 OUTPUTS = ("boxes", "scores", "masks", "unmatched detections")

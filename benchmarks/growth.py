@@ -121,7 +121,7 @@ def one_of_two(rank: int, folder: str, categories: list[int], queue) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
-    from seesaw_d2.engine.measured import measured_values
+    from seesaw_d2.train.step_report import measured_values
 
     def timed(function, count=30):
         function()

@@ -34,11 +34,11 @@ from iteration import MODELS, batch, config, ours, training
 from measuring import header, interleaved, ratio, row
 from PIL import Image
 
-from seesaw_d2.data.mapper import CheckedMapper
-from seesaw_d2.data.resizing import OPENCV, PILLOW, PYTORCH, build_mapper
-from seesaw_d2.data.streams import UniformStream
-from seesaw_d2.data.train_loader import TrainLoader
-from seesaw_d2.engine import load_config
+from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.images.resizing import OPENCV, PILLOW, PYTORCH, build_mapper
+from seesaw_d2.data.sampling.epoch_samplers import UniformStream
+from seesaw_d2.data.sampling.train_loader import TrainLoader
+from seesaw_d2.train import load_config
 
 RESIZES = (PILLOW, PYTORCH, OPENCV)
 

@@ -30,9 +30,9 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 from measuring import header, interleaved, peak_memory, ratio, row
 
-from seesaw_d2.engine import Trainer, load_config
-from seesaw_d2.engine.acceleration import amp_dtype
-from seesaw_d2.engine.step import Step
+from seesaw_d2.train import Trainer, load_config
+from seesaw_d2.train.acceleration import amp_dtype
+from seesaw_d2.train.step import Step
 
 MODELS = {
     "lvis": ("configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml", {"images": 1, "size": 256, "proposals": 128}),

@@ -25,10 +25,10 @@ import torch
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from measuring import header, interleaved, ratio, row
 
-from seesaw_d2.data.class_aware import ClassAwareSampler
-from seesaw_d2.data.compiled import open_annotations
-from seesaw_d2.data.sampling import image_repeat_factors
-from seesaw_d2.data.streams import RepeatFactorStream
+from seesaw_d2.data.records.cache import open_annotations
+from seesaw_d2.data.sampling.class_aware import ClassAwareSampler
+from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
+from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
 
 CATEGORIES, THRESHOLD = 1203, 0.001
 

@@ -35,7 +35,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
     args = parser.parse_args(arguments)
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes
-    from seesaw_d2.data.exports import prepare_export
+    from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
     done = prepare_export(
         args.export,

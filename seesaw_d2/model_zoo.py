@@ -108,8 +108,8 @@ def get_cfg(name: str) -> "CfgNode | DictConfig":
         from seesaw_d2.compat import load_lazy
 
         return load_lazy(path)
-    from seesaw_d2.engine.checks import replace_auto_device
-    from seesaw_d2.engine.config import load_config
+    from seesaw_d2.config.loading import load_config
+    from seesaw_d2.train.preflight.job_checks import replace_auto_device
 
     cfg = load_config(path)
     replace_auto_device(cfg)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from detectron2.utils.logger import setup_logger
 
-from seesaw_d2.data.files import _already_logged
+from seesaw_d2.data.records.json_files import _already_logged
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
 
 # The scripts of tools/ are run from their folder, and import each other from there.

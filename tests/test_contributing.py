@@ -70,7 +70,7 @@ def extended(tmp_path):
 
 def test_the_worked_example_leaves_nothing_out(extended):
     """The tests that compare lists of losses and keys with each other pass, and so does the linter."""
-    tests = ["tests/engine/test_config.py", "tests/ecosystem/test_documents.py"]
+    tests = ["tests/config/test_loading.py", "tests/ecosystem/test_documents.py"]
     assert run_tests(extended, *tests, "-k", "list_of_keys or described or in_the_reference") > 100
     for command in (["check"], ["format", "--check"]):
         lint = [sys.executable, "-m", "ruff", *command, "--no-cache", "-q", "seesaw_d2", "tests"]
@@ -80,7 +80,7 @@ def test_the_worked_example_leaves_nothing_out(extended):
 
 @pytest.mark.slow
 def test_the_worked_example(extended):
-    config = "tests/engine/test_config.py"
+    config = "tests/config/test_loading.py"
     tests = [
         "tests/losses/test_logit_adjusted.py",
         "tests/losses/test_contract.py",

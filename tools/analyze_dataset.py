@@ -45,10 +45,10 @@ def parse(arguments) -> argparse.Namespace:
 def analyze(args):
     """Name and analysis of what the arguments describe."""
     from seesaw_d2.data import register_datasets
-    from seesaw_d2.data.analysis import analyze_config, analyze_sampling
-    from seesaw_d2.data.dealing import deal_images, read_category_counts
-    from seesaw_d2.engine import load_config
+    from seesaw_d2.data.sampling.analysis import analyze_config, analyze_sampling
+    from seesaw_d2.data.sampling.simulated_counts import deal_images, read_category_counts
     from seesaw_d2.errors import ConfigError
+    from seesaw_d2.train import load_config
 
     if args.repeat_threshold is not None and not 0 <= args.repeat_threshold < float("inf"):
         raise ConfigError(f"--repeat-threshold: expected a number >= 0, found {args.repeat_threshold}")
@@ -74,7 +74,7 @@ def analyze(args):
 def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
-    from seesaw_d2.utils.atomic import make_folder
+    from seesaw_d2.utils.atomic_files import make_folder
 
     name, analysis = analyze(args)
     print(sampling_report(analysis, args.list))

@@ -26,7 +26,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
     args = parser.parse_args(arguments)
-    from seesaw_d2.conversion import convert_torchvision_file
+    from seesaw_d2.weights.converters import convert_torchvision_file
 
     anew = convert_torchvision_file(
         args.checkpoint,

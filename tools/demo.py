@@ -24,10 +24,10 @@ def main(arguments=None) -> int | None:
     os.chdir(ROOT)  # the config's paths are relative to it
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
-    from seesaw_d2.engine import load_config
-    from seesaw_d2.engine import main as train
     from seesaw_d2.report import draw_predictions, results_table
     from seesaw_d2.report.page import write_report
+    from seesaw_d2.train import load_config
+    from seesaw_d2.train import main as train
 
     start = time.perf_counter()
     make_glyphs("datasets/glyphs", GlyphConfig())

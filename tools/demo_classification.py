@@ -27,8 +27,8 @@ def main(arguments=None) -> int:
     args = parser.parse_args(arguments)
     output = args.output.absolute()
     os.chdir(ROOT)
-    from seesaw_d2.engine import main as train
     from seesaw_d2.report import shots_table, write_classification_report
+    from seesaw_d2.train import main as train
 
     start, folders = time.perf_counter(), {}
     if args.imbalance != 50:

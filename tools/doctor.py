@@ -27,7 +27,7 @@ def main(arguments=None) -> int:
     args = parser.parse_args(arguments)
     if args.num_processes < 1 or args.workers < 1:
         parser.error("--num-processes and --workers: expected at least 1")
-    from seesaw_d2.engine.doctor import examine
+    from seesaw_d2.train.preflight.doctor import examine
 
     to_fix = examine(
         args.config_file, args.opts, num_processes=args.num_processes, quick=args.quick, workers=args.workers

@@ -34,8 +34,8 @@ def parse(arguments):
 def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.data import register_datasets
-    from seesaw_d2.engine import load_config
-    from seesaw_d2.evaluation.files import evaluate_file
+    from seesaw_d2.evaluation.results_file_evaluation import evaluate_file
+    from seesaw_d2.train import load_config
 
     cfg = load_config(args.config_file)
     register_datasets(cfg)

@@ -34,9 +34,9 @@ def parse(arguments) -> argparse.Namespace:
 @command
 def main(arguments=None) -> None:
     args = parse(arguments)
-    from seesaw_d2.engine import load_config
     from seesaw_d2.export import export_model
-    from seesaw_d2.report.inputs import read_picture
+    from seesaw_d2.predict.image_sources import read_picture
+    from seesaw_d2.train import load_config
 
     picture = None if args.sample_image is None else read_picture(args.sample_image)
     cfg = load_config(args.config_file, args.opts)

@@ -28,8 +28,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 @command
 def main(arguments=None) -> None:
-    from seesaw_d2.engine import load_config
-    from seesaw_d2.engine.class_means import class_mean_checkpoint
+    from seesaw_d2.train import load_config
+    from seesaw_d2.weights.class_means import class_mean_checkpoint
 
     args = argument_parser().parse_intermixed_args(arguments)
     cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])

@@ -27,7 +27,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al.")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     args = parser.parse_args(arguments)
-    from seesaw_d2.engine.tau_normalization import find_config, normalize_checkpoint
+    from seesaw_d2.weights.tau_normalization import find_config, normalize_checkpoint
 
     config = args.config_file or find_config(args.checkpoint)
     written = normalize_checkpoint(

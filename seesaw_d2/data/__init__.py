@@ -1,8 +1,5 @@
 """Data sets: reading, checking, registering, counting and loading them."""
 
-from seesaw_d2.data.annotations import AnnotationFile, read_annotations
-from seesaw_d2.data.catalog import load_dataset
-from seesaw_d2.data.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.classification.entries import LabelledImages
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
@@ -11,18 +8,21 @@ from seesaw_d2.data.classification.loading import (
 )
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.classification.validation import validate_labelled_images
-from seesaw_d2.data.lazy import build_repeat_factor_loader
-from seesaw_d2.data.loading import build_test_loader, build_train_loader
-from seesaw_d2.data.registration import DatasetEntry, register_dataset, register_datasets
-from seesaw_d2.data.statistics import (
+from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
+from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.registration import DatasetEntry, register_dataset, register_datasets
+from seesaw_d2.data.records.statistics import (
     CategoryStatistics,
     dataset_statistics,
     frequency_groups,
     training_frequency_groups,
     training_statistics,
 )
-from seesaw_d2.data.training_records import load_training_dicts
-from seesaw_d2.data.validation import validate_datasets
+from seesaw_d2.data.records.training_records import load_training_dicts
+from seesaw_d2.data.records.validation import validate_datasets
+from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
+from seesaw_d2.data.sampling.lazyconfig_loader import build_repeat_factor_loader
+from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
 
 __all__ = [
     "AnnotationFile",

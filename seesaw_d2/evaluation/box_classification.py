@@ -19,10 +19,10 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils import comm
 from torch import nn
 
-from seesaw_d2.data.catalog import class_names, load_dataset
-from seesaw_d2.data.statistics import training_frequency_groups
+from seesaw_d2.data.records.catalog import class_names, load_dataset
+from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.results import write_json
+from seesaw_d2.evaluation.results_files import write_json
 
 logger = logging.getLogger(__name__)
 

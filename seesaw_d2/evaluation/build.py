@@ -13,10 +13,10 @@ from detectron2.evaluation import (
     PascalVOCDetectionEvaluator,
 )
 
-from seesaw_d2.data.catalog import check_registered
 from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
+from seesaw_d2.data.records.catalog import check_registered
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.classification import ClassificationEvaluator
+from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 
 

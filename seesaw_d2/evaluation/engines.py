@@ -14,7 +14,7 @@ from lvis import LVIS, LVISResults
 
 from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.results import mask_areas
+from seesaw_d2.evaluation.results_files import mask_areas
 
 # Images given to hotcoco at a time: enough for speed, and few enough that their dicts take little memory.
 _IMAGES_AT_A_TIME = 500

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from lvis import LVIS
 
-from seesaw_d2.data.annotations import AnnotationFile
-from seesaw_d2.data.files import first_few
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.coco_categories import COCO_SYNSETS
 from seesaw_d2.evaluation.detections import Detections
@@ -24,7 +24,7 @@ from seesaw_d2.evaluation.metrics import (
     mean_of_categories,
     summarize,
 )
-from seesaw_d2.evaluation.results import write_csv, write_json
+from seesaw_d2.evaluation.results_files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
 

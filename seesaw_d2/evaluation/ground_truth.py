@@ -9,10 +9,10 @@ from detectron2.config import CfgNode
 from lvis import LVIS
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.annotations import AnnotationFile
-from seesaw_d2.data.catalog import category_ids, class_names
-from seesaw_d2.data.files import first_few
-from seesaw_d2.data.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.catalog import category_ids, class_names
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
 from seesaw_d2.errors import SeesawError
 
 logger = logging.getLogger(__name__)

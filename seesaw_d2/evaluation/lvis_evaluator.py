@@ -18,9 +18,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from lvis import LVIS
 
-from seesaw_d2.data.annotations import AnnotationFile
-from seesaw_d2.data.catalog import category_ids, read_annotation_file
-from seesaw_d2.data.files import first_few
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import (
@@ -38,7 +38,7 @@ from seesaw_d2.evaluation.ground_truth import (
     lvis_ground_truth,
 )
 from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
-from seesaw_d2.evaluation.results import write_results, write_submission
+from seesaw_d2.evaluation.results_files import write_results, write_submission
 
 logger = logging.getLogger(__name__)
 

@@ -9,20 +9,20 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from seesaw_d2.engine.checks import check_names, check_trained, resolve_device
-from seesaw_d2.engine.class_names import names_of_classes
-from seesaw_d2.engine.predictor import DTYPES, build_predictor_model, prepare
-from seesaw_d2.engine.tasks import DETECTION, task_of
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.export.checks import check_exportable, check_options
+from seesaw_d2.export.exported_model import ExportedModel
 from seesaw_d2.export.graph import predict
 from seesaw_d2.export.metadata import describe
 from seesaw_d2.export.onnx import to_onnx
-from seesaw_d2.export.requirements import need
-from seesaw_d2.export.running import ExportedModel
+from seesaw_d2.export.onnx_requirements import need
+from seesaw_d2.export.supported_models import check_exportable, check_options
 from seesaw_d2.export.torchscript import to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
-from seesaw_d2.utils.atomic import atomic_file, check_writable
+from seesaw_d2.predict.class_names import names_of_classes
+from seesaw_d2.predict.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.train.preflight.job_checks import check_names, check_trained, resolve_device
+from seesaw_d2.train.tasks import DETECTION, task_of
+from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
 TOLERANCES = {

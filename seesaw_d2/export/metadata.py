@@ -7,8 +7,8 @@ from detectron2.config import CfgNode
 from torch import nn
 
 import seesaw_d2
-from seesaw_d2.engine.tasks import CLASSIFICATION, task_of
 from seesaw_d2.export.graph import INPUT, outputs_of
+from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 
 FORMAT_VERSION = 1
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.export.graph import INPUT, Adapter, capturing, outputs_of
 from seesaw_d2.export.onnx_half import layers_in_half
-from seesaw_d2.export.requirements import need
+from seesaw_d2.export.onnx_requirements import need
 
 METADATA_KEY = "seesaw_d2"
 OPSET = 18

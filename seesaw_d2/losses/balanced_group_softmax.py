@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
+
 from .base import ClassificationLoss, InvalidArgument, check_number, weighted_sum, widen, without_autocast
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
-from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seesaw_d2.errors import SeesawError
-
-from .inputs import check_inputs
+from seesaw_d2.losses.argument_checks import check_inputs
 
 # Logits beside the C categories', for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}

@@ -10,10 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
+
 from .base import check_number
 from .build import LOSS_REGISTRY
 from .focal import FocalLoss
-from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
+
 from .base import check_number
 from .build import LOSS_REGISTRY
 from .sigmoid import SigmoidLoss
-from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
+
 from .base import check_integer, check_number, weighted_sum, widen
 from .build import LOSS_REGISTRY
 from .sampling import BatchRandom
 from .sigmoid import SigmoidLoss
-from .training_data import category_values, known_statistics, not_given
 
 
 @LOSS_REGISTRY.register()

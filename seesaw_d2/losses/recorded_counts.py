@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.utils.atomic import write_text
-from seesaw_d2.utils.checkpoints import read_checkpoint
+from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.weights.checkpoint_edits import read_checkpoint
 
 # A Cascade has a list of predictors, a Mask R-CNN one, an image classifier none.
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")

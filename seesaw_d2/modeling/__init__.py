@@ -1,18 +1,22 @@
 """Heads, normalized layers and backbones; importing it registers them in Detectron2's registries."""
 
+from seesaw_d2.modeling.backbones.image_backbone import ImageBackbone, build_image_backbone
+from seesaw_d2.modeling.backbones.norm_eval_resnet import (
+    FixedStatisticsBatchNorm2d,
+    build_norm_eval_resnet_fpn_backbone,
+)
+from seesaw_d2.modeling.backbones.small_resnet import SmallStem, build_small_resnet_fpn_backbone
+
 from .box_predictor import SeesawBoxPredictor
 from .cascade import SeesawCascadeROIHeads
 from .freeze import freeze
-from .image_backbone import ImageBackbone, build_image_backbone
 from .image_classifier import ImageClassifier
 from .iterative import FeatureUpdate, IterativeROIHeads
 from .lws import LWSLinear
 from .mask_head import NormedMaskHead, SelectiveMaskHead
-from .norm_eval_resnet import FixedStatisticsBatchNorm2d, build_norm_eval_resnet_fpn_backbone
 from .normalized import NormedConv2d, NormedLinear
 from .roi_heads import SeesawROIHeads
 from .rpn_head import HeInitRPNHead
-from .small_resnet import SmallStem, build_small_resnet_fpn_backbone
 
 __all__ = [
     "FeatureUpdate",

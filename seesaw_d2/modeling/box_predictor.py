@@ -14,11 +14,11 @@ from detectron2.layers import cat
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from torch import nn
 
-from seesaw_d2.data.statistics import training_frequency_groups, training_statistics
+from seesaw_d2.data.records.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
-from seesaw_d2.modeling.metrics import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.normalized import NormedLinear
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 

@@ -17,7 +17,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor, check_loss_keys
-from seesaw_d2.modeling.cascade_config import AVERAGES, check_cascade_config
+from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss
-from seesaw_d2.utils.names import matches, select
+from seesaw_d2.utils.parameter_patterns import matches, select
 
 _KEY = "MODEL.FREEZE"
 

@@ -1,8 +1,9 @@
 """What people look at: tables and pictures."""
 
-from .classification import shots_table, write_classification_report
-from .datasets import category_rows, draw_sampling, sampling_report, write_categories
-from .predictions import draw_predictions
+from seesaw_d2.drawing.comparison import draw_predictions
+from seesaw_d2.report.classification_report import shots_table, write_classification_report
+from seesaw_d2.report.dataset_report import category_rows, draw_sampling, sampling_report, write_categories
+
 from .tables import METRICS, results_table
 
 __all__ = [

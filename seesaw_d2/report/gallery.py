@@ -10,7 +10,7 @@ from lvis import LVIS
 from PIL import Image
 
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.report.analysis import Outcome
+from seesaw_d2.report.match_analysis import Outcome
 
 # Pixels of the longer side: 1,000 such JPEGs take some 12 MB.
 SIDE, QUALITY = 320, 60

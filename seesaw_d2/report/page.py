@@ -11,19 +11,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from lvis import LVIS
 
 from seesaw_d2.data import load_dataset, register_datasets, training_statistics
-from seesaw_d2.data.catalog import category_ids, read_annotation_file
-from seesaw_d2.data.columns import file_names, image_column
-from seesaw_d2.engine import load_config
+from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
+from seesaw_d2.data.records.columns import file_names, image_column
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
 from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_results
 from seesaw_d2.evaluation.evaluate import describe, evaluable_tasks
 from seesaw_d2.evaluation.ground_truth import frequency_letters
 from seesaw_d2.evaluation.metrics import METRICS, group_members
-from seesaw_d2.report.analysis import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
-from seesaw_d2.report.runs import Run, read_config, read_run
+from seesaw_d2.report.match_analysis import outcomes
+from seesaw_d2.report.run_folders import Run, read_config, read_run
 from seesaw_d2.report.sections import build_sections
-from seesaw_d2.utils.atomic import write_text
+from seesaw_d2.train import load_config
+from seesaw_d2.utils.atomic_files import write_text
 
 GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 

@@ -10,7 +10,7 @@ from lvis import LVIS
 
 from seesaw_d2.evaluation.metrics import group_members
 from seesaw_d2.report import charts
-from seesaw_d2.report.runs import Run
+from seesaw_d2.report.run_folders import Run
 
 _NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))

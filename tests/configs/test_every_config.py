@@ -8,8 +8,8 @@ from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils.events import EventStorage
 
-from seesaw_d2.engine import SeesawCheckpointer, Trainer, load_config
-from seesaw_d2.engine.checks import check_job
+from seesaw_d2.train import SeesawCheckpointer, Trainer, load_config
+from seesaw_d2.train.preflight.job_checks import check_job
 from tests.configs.lvis_like import NUM_IMAGES, OBJECTS_PER_IMAGE, make_lvis_like
 from tests.resnets import random_resnet
 
@@ -45,7 +45,7 @@ CROSS_ENTROPY = {
 }
 
 
-# Image classifiers, which tests/engine/test_classification.py trains.
+# Image classifiers, which tests/train/test_classification.py trains.
 CLASSIFICATION = ("cifar_lt", "digits", "imagenet_lt", "inaturalist18")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seesaw_d2.engine import load_config
+from seesaw_d2.train import load_config
 
 ROOT = Path(__file__).parents[2]
 NINE = [

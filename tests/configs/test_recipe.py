@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seesaw_d2.engine import load_config
-from seesaw_d2.modeling.norm_eval_resnet import FixedStatisticsBatchNorm2d
+from seesaw_d2.modeling.backbones.norm_eval_resnet import FixedStatisticsBatchNorm2d
+from seesaw_d2.train import load_config
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = [("mask_rcnn", 50), ("mask_rcnn", 101), ("cascade_mask_rcnn", 101)]

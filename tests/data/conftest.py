@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from seesaw_d2.data.compiled import store
+from seesaw_d2.data.records.cache import store
 
 
 @pytest.fixture

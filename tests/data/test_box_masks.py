@@ -8,11 +8,11 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.annotations import check_annotations
 from seesaw_d2.data.box_masks import find_disagreement
-from seesaw_d2.data.compiled import open_annotations
-from seesaw_d2.data.compiled.parts import read_tables
-from seesaw_d2.data.files import collected_warnings
+from seesaw_d2.data.records.annotation_files import check_annotations
+from seesaw_d2.data.records.cache import open_annotations
+from seesaw_d2.data.records.cache.parallel_parsing import read_tables
+from seesaw_d2.data.records.json_files import collected_warnings
 from tests.data.toy import write
 from tests.shared import shared_path
 
@@ -158,12 +158,12 @@ def test_large_files_say_the_same(tmp_path, monkeypatch, cache):
     data = data_of(points, np.concatenate(FAULTS["x1, y1, x2, y2"](*parts_of(points)), axis=1))
     data["annotations"] = data["annotations"][::-1]
     path = write(tmp_path, data)
-    monkeypatch.setattr("seesaw_d2.data.compiled.parts.PART", 7)
+    monkeypatch.setattr("seesaw_d2.data.records.cache.parallel_parsing.PART", 7)
     found = []
     for read in (read_annotations, read_tables, open_annotations, open_annotations):
         with collected_warnings() as warnings:
             read(path, "coco") if read is read_tables else read(path)
-        monkeypatch.setattr("seesaw_d2.data.compiled.store._opened", {})
+        monkeypatch.setattr("seesaw_d2.data.records.cache.store._opened", {})
         found.append(list(dict.fromkeys(warnings)))  # what is compiled is read once more
     assert found[0] == found[1] == found[2] == found[3]
     assert len(found[0]) == 1

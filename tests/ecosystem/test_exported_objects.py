@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from seesaw_d2.data.exports import prepare_export
+from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import DataError
 from tests.ecosystem.exports import change, command, roboflow, small
 

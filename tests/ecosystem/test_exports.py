@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seesaw_d2.data.exports import prepare_export
+from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
 from tests.ecosystem.exports import command, small
 

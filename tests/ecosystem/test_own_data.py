@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from seesaw_d2.data import register_datasets, validate_datasets
-from seesaw_d2.data.exports import prepare_export
-from seesaw_d2.engine import load_config
-from seesaw_d2.engine.checks import check_job
+from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.job_checks import check_job
 from tests.ecosystem.exports import cvat, label_studio, roboflow, small
 
 ROOT = Path(__file__).parents[2]

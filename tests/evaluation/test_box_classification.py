@@ -8,9 +8,9 @@ import torch
 from detectron2.modeling import build_model
 
 from seesaw_d2.data import build_test_loader, load_dataset, register_datasets
-from seesaw_d2.engine import load_config, main
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import Classification, check_heads, classify_ground_truth
+from seesaw_d2.train import load_config, main
 
 
 def test_summary_counts():

@@ -12,7 +12,7 @@ from seesaw_d2.evaluation import Detections, average_precision
 from seesaw_d2.evaluation.engines import hotcoco_curves, official_curves
 from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
 from seesaw_d2.evaluation.metrics import fixed_average_precision
-from seesaw_d2.evaluation.results import detections_from_results
+from seesaw_d2.evaluation.results_files import detections_from_results
 from tests.evaluation.generated import generate, perturbed
 from tests.shared import shared_path
 

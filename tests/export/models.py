@@ -8,9 +8,9 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
 
-from seesaw_d2.engine import load_config
 from seesaw_d2.export.graph import predict
 from seesaw_d2.losses import LOSS_REGISTRY, BalancedGroupSoftmaxLoss
+from seesaw_d2.train import load_config
 from tests.modeling.tiny import CASCADE, tiny_config
 
 CLS_LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"

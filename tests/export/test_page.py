@@ -10,10 +10,10 @@ import torch
 from detectron2.modeling import build_model
 
 from seesaw_d2 import model_zoo
-from seesaw_d2.engine.predictor import BatchPredictor, prepare
 from seesaw_d2.export import ExportedModel, export_model
-from seesaw_d2.export.checks import FORMATS
+from seesaw_d2.export.supported_models import FORMATS
 from seesaw_d2.export.verification import difference
+from seesaw_d2.predict.predictor import BatchPredictor, prepare
 from tests.export.models import detector, eager, model_of, picture
 
 PAGE = (Path(__file__).parents[2] / "docs/deployment.md").read_text()

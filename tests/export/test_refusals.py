@@ -8,11 +8,12 @@ from detectron2.layers import ROIAlignRotated
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from export import main
 
-from seesaw_d2.engine.predictor import build_predictor_model
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.export import ExportedModel, exporting, requirements
-from seesaw_d2.export.checks import check_exportable
+from seesaw_d2.export import ExportedModel, exporting
+from seesaw_d2.export import onnx_requirements as requirements
+from seesaw_d2.export.supported_models import check_exportable
 from seesaw_d2.modeling import SeesawROIHeads
+from seesaw_d2.predict.predictor import build_predictor_model
 from tests.export.models import detector, model_of, picture
 from tests.modeling.tiny import tiny_config
 
@@ -100,7 +101,7 @@ def test_rotated_boxes(tmp_path):
 def arguments(config_file, tmp_path):
     from detectron2.modeling import build_model
 
-    from seesaw_d2.engine import load_config
+    from seesaw_d2.train import load_config
 
     torch.save({"model": build_model(load_config(str(config_file))).state_dict()}, tmp_path / "model.pth")
     return {

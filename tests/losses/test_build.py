@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from seesaw_d2.engine import load_config
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.losses import (
     LOSS_REGISTRY,
@@ -21,6 +20,7 @@ from seesaw_d2.losses import (
     SeesawLoss,
     build_loss,
 )
+from seesaw_d2.train import load_config
 
 KEY = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 

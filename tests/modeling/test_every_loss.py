@@ -9,9 +9,9 @@ from detectron2.solver import build_optimizer
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.data import build_train_loader, register_datasets
-from seesaw_d2.engine import load_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import LOSS_REGISTRY
+from seesaw_d2.train import load_config
 from tests.modeling.tiny import CASCADE, tiny_config
 
 CLS_LOSS = "MODEL.ROI_BOX_HEAD.CLS_LOSS"

@@ -4,7 +4,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Boxes, Instances
 
-from seesaw_d2.engine import load_config
+from seesaw_d2.train import load_config
 
 NUM_CLASSES = 7
 SIZE = 64

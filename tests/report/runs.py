@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from seesaw_d2.engine import load_config
+from seesaw_d2.train import load_config
 
 
 def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: bool = False, confuse: bool = False):

@@ -14,9 +14,9 @@ import report
 import yaml
 
 from seesaw_d2.data import load_dataset, register_datasets
-from seesaw_d2.engine import load_config
-from seesaw_d2.evaluation.results import detections_from_results
-from seesaw_d2.report.analysis import outcomes
+from seesaw_d2.evaluation.results_files import detections_from_results
+from seesaw_d2.report.match_analysis import outcomes
+from seesaw_d2.train import load_config
 from tests.conftest import NUM_CLASSES
 from tests.evaluation.generated import _lvis
 from tests.report.runs import make_run

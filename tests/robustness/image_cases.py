@@ -12,8 +12,8 @@ from detectron2.data import DatasetMapper
 from PIL import Image
 
 from seesaw_d2.data import register_datasets, validate_datasets
-from seesaw_d2.data.mapper import CheckedMapper
-from seesaw_d2.data.training_records import load_training_dicts
+from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.records.training_records import load_training_dicts
 from tests.data.toy import HEIGHT, WIDTH, entry, make_cfg, toy_data, write, write_images
 from tests.robustness.corpus import Case, cases
 

@@ -10,8 +10,8 @@ import numpy as np
 from detectron2.data import DatasetMapper
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.mapper import CheckedMapper
-from seesaw_d2.data.training_records import check_trainable
+from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.records.training_records import check_trainable
 from tests.data.toy import make_cfg, toy_data, write_images
 from tests.robustness.corpus import Case, cases
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.evaluation.files import evaluate_file
+from seesaw_d2.evaluation.results_file_evaluation import evaluate_file
 from tests.data.toy import toy_data, write
 from tests.robustness.corpus import Case, cases, raw
 from tests.robustness.weights_makers import special

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from seesaw_d2.engine.checkpoint_files import resume_file
+from seesaw_d2.train.checkpoints.resume_files import resume_file
 from tests.robustness.corpus import CANARY, Case, cases
 from tests.robustness.weights_makers import Call
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from seesaw_d2.report.runs import read_run
+from seesaw_d2.report.run_folders import read_run
 from tests.robustness.corpus import CANARY, Case, cases, raw
 from tests.robustness.weights_makers import Call
 

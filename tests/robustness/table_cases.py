@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.catalog import load_dataset
 from seesaw_d2.data.classification.entries import parse_labelled_images
-from seesaw_d2.data.proposals import load_proposals
-from seesaw_d2.data.registration import register_dataset
+from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.proposals import load_proposals
+from seesaw_d2.data.records.registration import register_dataset
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from tests.robustness.corpus import CANARY, Case, cases, raw
 from tests.robustness.weights_makers import Call, special

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seesaw_d2.engine import Trainer, main
+from seesaw_d2.train import Trainer, main
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import math
 import os
 from pathlib import Path
 
-from seesaw_d2.engine import load_config
-from seesaw_d2.engine.config import config_keys
+from seesaw_d2.config.loading import config_keys
+from seesaw_d2.train import load_config
 from tests.robustness.corpus import CANARY, Case, cases, raw
 
 LETTERS = "abcdefghij"

@@ -10,8 +10,8 @@ import compare
 import pytest
 import yaml
 
-from seesaw_d2.engine import load_config
-from seesaw_d2.engine.checks import check_names
+from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.job_checks import check_names
 
 ROOT = Path(compare.__file__).parents[1]
 FILES = sorted((ROOT / "tools").glob("*_comparisons.yaml"))

@@ -140,7 +140,7 @@ def test_weights(config_file, tmp_path, capsys):
     """Which come from the file, which do not and why; a file that is refused."""
     from detectron2.modeling import build_model
 
-    from seesaw_d2.engine import load_config
+    from seesaw_d2.train import load_config
 
     state = build_model(load_config(str(config_file))).state_dict()
     total, gone, other = (
@@ -169,7 +169,7 @@ def test_a_step_that_fails(config_file, capsys):
 
 
 def test_disk(config_file, tmp_path, capsys, monkeypatch):
-    import seesaw_d2.engine.doctor.disk as disk
+    import seesaw_d2.train.preflight.doctor.disk as disk
 
     usage = disk.shutil.disk_usage
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage(path)._replace(free=1000))

@@ -8,10 +8,10 @@ import pytest
 from detectron2.config import CfgNode
 
 from seesaw_d2.data import training_statistics
-from seesaw_d2.engine import argument_parser, load_config
-from seesaw_d2.engine.checks import check_names
 from seesaw_d2.losses import build_loss
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.train import argument_parser, load_config
+from seesaw_d2.train.preflight.job_checks import check_names
 
 ROOT = Path(paper_tables.__file__).parents[1]
 TABLES = paper_tables.read_tables()

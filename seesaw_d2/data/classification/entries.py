@@ -13,7 +13,7 @@ from seesaw_d2.data.classification import readers
 from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
-from seesaw_d2.data.files import absolute_path, fingerprint
+from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
 
 # A number of classes is a list of as many names: more would only be a mistake that fills the memory.

@@ -9,11 +9,11 @@ from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
 
-from seesaw_d2.data.catalog import check_registered, load_dataset
 from seesaw_d2.data.classification.mapper import BlankingClassificationMapper, ClassificationMapper
-from seesaw_d2.data.image_files import without_missing_images
-from seesaw_d2.data.loading import build_train_loader
-from seesaw_d2.data.mapper import CheckedMapper
+from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.records.catalog import check_registered, load_dataset
+from seesaw_d2.data.sampling.loaders import build_train_loader
 
 _TEST_BATCH = 64
 

@@ -12,7 +12,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 from torchvision import transforms
 
-from seesaw_d2.data.mapper import BlankingMapper
+from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 
 CROPS = ("resized", "padded")

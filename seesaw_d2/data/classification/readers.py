@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
-from seesaw_d2.data.files import first_few, load_json_object
-from seesaw_d2.data.image_files import leads_outside
+from seesaw_d2.data.images.files import leads_outside
+from seesaw_d2.data.records.json_files import first_few, load_json_object
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.regular_files import irregular
 

@@ -5,8 +5,8 @@ import logging
 from detectron2.config import CfgNode
 
 from seesaw_d2.data.classification.mapper import check_input_config
-from seesaw_d2.data.files import first_few, warn_once
-from seesaw_d2.data.validation import check_categories, used_datasets, validate_images
+from seesaw_d2.data.records.json_files import first_few, warn_once
+from seesaw_d2.data.records.validation import check_categories, used_datasets, validate_images
 
 logger = logging.getLogger(__name__)
 

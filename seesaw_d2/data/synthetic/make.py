@@ -13,7 +13,7 @@ from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
 from seesaw_d2.data.synthetic.records import to_json, write_split
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.workers import count_workers, worker_map
+from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 RECIPE = 1  # to be raised when the same settings begin to give other data
 

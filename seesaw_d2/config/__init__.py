@@ -1,0 +1,5 @@
+"""Config keys, and reading configs from YAML files and the command line."""
+
+from seesaw_d2.config.keys import add_seesaw_config
+
+__all__ = ["add_seesaw_config"]

@@ -1,0 +1,149 @@
+"""Reading a config file and overrides, with messages that name the key and the nearest one that exists."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from seesaw_d2.config import add_seesaw_config
+from seesaw_d2.config.yaml_files import PlainConfig
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.model_zoo import find_config_file
+
+
+def load_config(config_file: str = "", overrides=()) -> CfgNode:
+    """Detectron2's defaults, this project's keys, the YAML file (with its ``_BASE_``s), then the overrides.
+
+    Args:
+        config_file: path of a YAML file, or else the name of one of ``seesaw_d2.model_zoo``; "" for the defaults.
+        overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
+
+    Returns:
+        the config, not yet frozen.
+
+    Raises:
+        ConfigError: a file that is missing or not YAML, an unknown key, or a value of another type.
+    """
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    if config_file:
+        path = find_config_file(config_file)
+        _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(_read(path), cfg)), path)
+    overrides = list(overrides or [])
+    if len(overrides) % 2:
+        flags = [word for word in overrides if str(word).startswith("--")]
+        hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
+        if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
+            hint = f" (a config file follows --config-file, as in --config-file {overrides[0]})"
+        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
+    pairs = zip(overrides[::2], overrides[1::2], strict=True)
+    words = []
+    for key, value in pairs:
+        *nodes, _ = str(key).split(".")
+        if not isinstance(_lookup(cfg, ".".join(nodes)) if nodes else cfg, CfgNode):  # yacs asks a value for its keys
+            raise ConfigError(f"command line: unknown config key {key}{suggestion(str(key), config_keys(cfg))}")
+        words += [key, _as_float(value, _lookup(cfg, key))]
+    _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
+    _refuse_infinite(cfg.SOLVER)
+    return cfg
+
+
+def _refuse_infinite(solver: CfgNode) -> None:
+    """A learning rate that is no number is found only in the first losses, or never."""
+    for key in config_keys(solver):
+        value = _lookup(solver, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"SOLVER.{key}: expected a finite number, found {value}")
+
+
+def _read(path: str) -> CfgNode:
+    """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
+    try:
+        loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
+    except OSError as error:
+        raise ConfigError(f"{path}: it or its _BASE_ cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
+    except TypeError:  # an empty file, or one that is no mapping, below a _BASE_
+        loaded = None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
+    if loaded.pop("VERSION", 2) != 2:
+        raise ConfigError(f"{path}: VERSION: expected 2, found an older config format")
+    try:
+        return CfgNode(loaded)
+    except AssertionError as error:  # a value that is neither plain nor a mapping
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
+    """``loaded`` with whole numbers as floats where ``cfg`` has floats: yacs takes 0.0 there, and people write 0."""
+    for name, value in loaded.items():
+        known = cfg.get(name)
+        if isinstance(value, CfgNode) and isinstance(known, CfgNode):
+            _with_floats(value, known)
+        elif isinstance(known, CfgNode) and not isinstance(value, CfgNode):
+            raise ValueError(f"{name}: expected a mapping of keys, found {value!r}")
+        else:
+            loaded[name] = _as_float(value, known)
+    return loaded
+
+
+def _as_float(value, known):
+    """A whole number, or its text, as a float if ``known`` is one; anything else as it is."""
+    if not isinstance(known, float) or isinstance(value, bool):
+        return value
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
+        return float(value)
+    return value
+
+
+def _lookup(cfg: CfgNode, key: str):
+    """The value of a key in full, None if there is none."""
+    for part in str(key).split("."):
+        cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
+    return cfg
+
+
+# What yacs says of a value of another type.
+_MISMATCH = re.compile(
+    r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
+    re.DOTALL,
+)
+
+
+def _merge(cfg: CfgNode, merge, source: str) -> None:
+    try:
+        merge()
+    except (MemoryError, RecursionError):  # of Python's parser, which yacs reads text with
+        raise ConfigError(f"{source}: a value is nested too deeply") from None
+    except (KeyError, AssertionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        message = str(error.args[0]) if error.args else str(error)
+        unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
+        if unknown:
+            message = f"unknown config key {unknown.group(1)}{suggestion(unknown.group(1), config_keys(cfg))}"
+        message = _MISMATCH.sub(r"\5: expected \1 such as \3, found \4 (\2)", message)
+        raise ConfigError(f"{source}: {message}") from error
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """The one of the ``known`` keys that somebody may have meant by ``key``, for a message; "" where none is near."""
+    keys = list(known)
+    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    if not nearest:  # the right name under another node, perhaps
+        leaves = {known.rsplit(".", 1)[-1]: known for known in keys}
+        nearest = [leaves[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], leaves, n=1)]
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def config_keys(cfg: CfgNode, prefix: str = ""):
+    """Every key of a config in full, inner nodes included."""
+    for name, value in cfg.items():
+        yield prefix + name
+        if isinstance(value, CfgNode):
+            yield from config_keys(value, f"{prefix}{name}.")

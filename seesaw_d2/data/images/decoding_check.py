@@ -1,0 +1,96 @@
+"""Decoding every image of a data set, in several processes: what headers cannot tell."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+from seesaw_d2.data.images.headers import DEEP_MODES, read_header
+from seesaw_d2.data.records.columns import Records, files_with_sizes
+
+# Images that a process is given at a time.
+_CHUNK = 32
+
+# A file's path, and its annotated width and height.
+_Task = tuple[str, tuple[int | None, int | None]]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An image file and what is wrong with it: ``kind`` is "unreadable", "size", "deep" (more than 8 bits) or ""."""
+
+    path: str
+    kind: str = ""
+    problem: str = ""
+
+
+def examine_images(records: Records, workers: int) -> Iterator[Examined]:
+    """Decode the image files of dataset dicts, in no promised order.
+
+    Args:
+        workers: >= 1, processes.
+    """
+    tasks = [(name, size) for name, size in files_with_sizes(records) if name is not None]
+    if workers == 1:
+        yield from map(_examine, tasks)
+        return
+    chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+    while chunks:
+        left: list[list[_Task]] = []
+        yield from _examine_chunks(chunks, workers, left)
+        # Chunks are begun in their order, so what crashed a process is among the first that are left.
+        suspects, chunks = left[: workers + 1], left[workers + 1 :]
+        for task in itertools.chain.from_iterable(suspects):
+            died: list[list[_Task]] = []
+            yield from _examine_chunks([[task]], 1, died)
+            for ((path, _),) in died:
+                yield Examined(path, "unreadable", "the process that decoded it died")
+
+
+def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
+    """The images of the chunks; those chunks that no process has finished go to ``left``: a decoder that crashes takes
+    its process with it, and the pool."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
+        futures = []
+        for chunk in chunks:
+            try:
+                futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
+            except BrokenProcessPool:
+                left.append(chunk)
+        # Before those that could not be submitted, which come after them.
+        not_submitted = len(left)
+        for future, chunk in futures:
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                left.insert(len(left) - not_submitted, chunk)
+
+
+def _examine_all(tasks: list[_Task]) -> list[Examined]:
+    return [_examine(task) for task in tasks]
+
+
+def _examine(task: _Task) -> Examined:
+    path, expected = task
+    found, mode = read_header(path, expected)
+    if isinstance(found, Exception):
+        return Examined(path, "unreadable", f"{type(found).__name__}: {found}")
+    if None not in expected and found != expected:
+        return Examined(path, "size", f"annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]}")
+    try:
+        with PathManager.open(path, "rb") as file, Image.open(file) as image:
+            image.verify()  # checksums, where the format has them
+        with PathManager.open(path, "rb") as file, Image.open(file) as image:
+            image.load()
+    except Exception as error:  # PIL raises whatever it likes
+        return Examined(path, "unreadable", f"{type(error).__name__}: {error}")
+    if mode.startswith(DEEP_MODES):
+        return Examined(path, "deep", f"Pillow's mode {mode}")
+    return Examined(path)

@@ -1,0 +1,176 @@
+"""Image files: where an annotation file's images lie, and which of them are missing or the same."""
+
+import hashlib
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.utils.file_io import PathManager
+
+from seesaw_d2.data.lookup import describe_near, near_files
+from seesaw_d2.data.records.columns import Records, file_names, take
+from seesaw_d2.data.records.json_files import first_few, warn_once
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str) -> list[str]:
+    """The images' files relative to the image root.
+
+    With "lvis" the last two parts of ``coco_url`` (folder and name, as in LVIS v1) or else ``file_name``,
+    with "coco" ``file_name``.
+
+    Raises:
+        DataError: an image has no name, or one that leads outside of the image root.
+    """
+    names = [_name(image, dataset_format) for image in images]
+    nameless = [image["id"] for image, name in zip(images, names, strict=True) if not name]
+    if nameless:
+        fields = '"coco_url" or "file_name"' if dataset_format == "lvis" else '"file_name"'
+        raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
+    nothing = [name for name in names if not _is_file_name(name)]
+    if nothing:
+        raise DataError(f"{path}: these are no file names: {first_few(map(ascii, nothing))}")
+    outside = [name for name in names if leads_outside(name)]
+    if outside:
+        raise DataError(
+            f"{path}: image files must lie below the image folder; these lead outside: {first_few(outside)}"
+        )
+    return names
+
+
+def _name(image: dict[str, Any], dataset_format: str) -> str:
+    url = image.get("coco_url") if dataset_format == "lvis" else None
+    name = "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
+    return name if isinstance(name, str) else ""
+
+
+def _is_file_name(name: str) -> bool:
+    """JSON can hold halves of characters, which no file's name has."""
+    try:
+        os.fsencode(name)
+    except UnicodeError:
+        return False
+    return True
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a file name relative to an image folder is absolute or climbs out of that folder."""
+    # A file may have been made on Windows: backslashes are no separators here, but would be there.
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
+
+
+def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None:
+    """Raise DataError unless the image files of dataset dicts lie below their folder, judged by their names alone.
+
+    Args:
+        path: of the annotation file, for the message.
+    """
+    folder = os.path.join(image_root, "")
+    names = [record["file_name"] for record in dicts]
+    outside = [name for name in names if not name.startswith(folder) or leads_outside(name.removeprefix(folder))]
+    if outside:
+        raise DataError(f"{path}: image files must lie below {image_root}; these lead outside: {first_few(outside)}")
+
+
+def missing_files(records: Records) -> list[str]:
+    """Image files of records that do not exist, in the records' order. Images in memory have none.
+
+    What is there and no file, as a folder or a pipe, which a reader would wait for, is as good as missing. Links count
+    as what they lead to, wherever that is: who makes a folder of images decides on them, not the annotation file.
+
+    Reads each folder once: on network file systems that takes seconds where a query per file takes minutes.
+    """
+    listings: dict[str, set[str]] = {}
+    suspects = []
+    for name in file_names(records):
+        if name is None:
+            continue
+        path = os.fspath(name)
+        folder = path[: path.rfind("/") + 1]
+        if folder not in listings:
+            listings[folder] = _listing(folder)
+        if path[len(folder) :] not in listings[folder]:
+            suspects.append(name)
+    # File systems that ignore case or normalize Unicode, and remote ones, list other names than they open.
+    return [name for name in suspects if not PathManager.isfile(name)]
+
+
+def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
+    """The records whose image file exists.
+
+    Raises:
+        DataError: an image file is missing and ``skip`` is False, or all of them are.
+    """
+    missing = missing_files(records)
+    if not missing:
+        return records
+    count = f"{len(missing)} of {len(records)} image files of {', '.join(names)}"
+    folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
+    found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
+    if not skip:
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
+    if len(missing) == len(records):
+        raise DataError(f"{found}. Nothing is left")
+    warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
+    gone = set(missing)
+    return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
+
+
+def missing_folders(missing: list[str]) -> dict[str, int]:
+    """Folders that do not exist, and how many of the missing files belong into each.
+
+    Half a data set is missing more often than single files: LVIS's validation images lie in train2017 too.
+    """
+    counts = Counter(os.path.dirname(name) for name in missing)
+    return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
+
+
+def same_content(paths: Sequence[str]) -> list[list[int]]:
+    """Positions of the files whose bytes are those of another one, by content. Only files of equal size are read."""
+    sizes: dict[int, list[int]] = defaultdict(list)
+    for index, path in enumerate(paths):
+        sizes[os.path.getsize(path)].append(index)
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for indices in sizes.values():
+        for index in indices if len(indices) > 1 else ():
+            with open(paths[index], "rb") as file:
+                groups[hashlib.blake2b(file.read()).digest()].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
+    """Files of ``second`` that are in ``first`` too: each with the one that it is there.
+
+    Args:
+        contents: compare the contents too, not only what the paths lead to.
+    """
+    known = {os.path.realpath(path): path for path in first}
+    shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
+    if contents:
+        paths = [*first, *(path for path in second if path not in shared)]
+        for group in same_content(paths):
+            for index in group:
+                if index >= len(first) > group[0]:
+                    shared[paths[index]] = paths[group[0]]
+    return shared
+
+
+def _listing(folder: str) -> set[str]:
+    """Names of the files in a folder; only for links does that ask the file system about each."""
+    try:
+        with os.scandir(folder or ".") as found:
+            return {item.name for item in found if _is_file(item)}
+    except OSError:
+        return set()
+
+
+def _is_file(item: os.DirEntry) -> bool:
+    try:
+        return item.is_file()
+    except OSError:  # a link that leads to itself
+        return False

@@ -1,0 +1,113 @@
+"""Mappers that say which image is unreadable and why, or do without it.
+
+They wrap Detectron2's DatasetMapper or anybody's: only when it fails is the image read again, to find out
+whether the image was the reason.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data import detection_utils
+from detectron2.data import transforms as T
+
+from seesaw_d2.data.records.json_files import warn_once
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+Mapper = Callable[[Record], Record]
+
+# Another sample is tried so many times; where this many in a row are unreadable, the data set is.
+_MAX_REPLACEMENTS = 100
+
+
+class UnreadableImageError(DataError):
+    """An image file cannot be decoded."""
+
+
+class CheckedMapper:
+    """Maps as ``mapper`` does, and says which image is at fault if one is."""
+
+    def __init__(self, mapper: Mapper):
+        self.mapper = mapper
+
+    def __call__(self, record: Record) -> Record:
+        """
+        Raises:
+            UnreadableImageError: the image cannot be decoded.
+            DataError: the image has another size than the annotation file says.
+        """
+        try:
+            return self.mapper(record)
+        except Exception:
+            self._check_image(record)
+            raise
+
+    def _check_image(self, record: Record) -> None:
+        path = record.get("file_name")
+        if path is None:  # an image in memory
+            return
+        try:
+            image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
+        except Exception as error:
+            raise UnreadableImageError(
+                f"{path}: the image cannot be read: {type(error).__name__}: {error}. "
+                "DATALOADER.SKIP_BAD_IMAGES True does without such images"
+            ) from None
+        found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
+        if None not in expected and found != expected:
+            raise DataError(
+                f"{path}: the annotation file says width x height {expected[0]} x {expected[1]}, the image "
+                f"is {found[0]} x {found[1]} (after the rotation that its EXIF data ask for)"
+            )
+
+
+class ReplacingMapper(CheckedMapper):
+    """For training: another sample in place of one whose image cannot be decoded.
+
+    Which one follows from the name of the file alone, so that a resumed run replaces alike. Detectron2's way,
+    to return None, raises a TypeError in v0.6 from Python 3.11 on.
+    """
+
+    def __init__(self, mapper: Mapper, records: Sequence[Record]):
+        """
+        Args:
+            mapper: maps one record.
+            records: where replacements come from.
+        """
+        super().__init__(mapper)
+        self.records = records
+
+    def __call__(self, record: Record) -> Record:
+        rng = np.random.default_rng(zlib.crc32(str(record.get("file_name", record["image_id"])).encode()))
+        for _ in range(_MAX_REPLACEMENTS):
+            try:
+                return super().__call__(record)
+            except UnreadableImageError as error:
+                warn_once(logger, f"another image is used in place of {error}")
+            record = self.records[int(rng.integers(len(self.records)))]
+        raise DataError(f"{_MAX_REPLACEMENTS} images in a row cannot be read, the last is {record['file_name']}")
+
+
+class BlankingMapper(CheckedMapper):
+    """For evaluation: a black image in place of an undecodable one, so that its objects are missed."""
+
+    def __call__(self, record: Record) -> Record:
+        try:
+            return super().__call__(record)
+        except UnreadableImageError as error:
+            warn_once(logger, f"a blank image is used in place of {error}")
+            return self._blank(record)
+
+    def _blank(self, record: Record) -> Record:
+        channels = 1 if getattr(self.mapper, "image_format", None) == "L" else 3
+        image = T.AugInput(np.zeros((record["height"], record["width"], channels), dtype=np.uint8))
+        self.mapper.augmentations(image)
+        result = {key: value for key, value in record.items() if key != "annotations"}
+        result["image"] = torch.as_tensor(np.ascontiguousarray(image.image.transpose(2, 0, 1)))
+        return result

@@ -1,0 +1,1 @@
+"""Data sets exported from labelling tools such as Label Studio, CVAT and Roboflow."""

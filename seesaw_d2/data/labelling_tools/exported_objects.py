@@ -1,0 +1,99 @@
+"""What annotation files can hold without being wrong, and what spoils a training all the same: said, or put right."""
+
+import json
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import DataError
+
+
+def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
+    """The categories that objects can have: without the root that Roboflow puts first, a supercategory with no object.
+
+    Args:
+        files: the export's content, and perhaps that of its validation part, which may have fewer categories.
+        sources: their paths.
+
+    Raises:
+        DataError: the second file has another category, or two categories have the same name.
+    """
+    categories = files[0]["categories"]
+    names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
+    unknown = [name for name in names[-1] if name not in names[0]]
+    if unknown:
+        raise DataError(
+            f"{sources[-1]}: expected the categories (id and name) of {sources[0]}, found {first_few(unknown)}; "
+            f"there are {first_few(names[0])}"
+        )
+    used = {item.get("category_id") for data in files for item in data["annotations"]}
+    parents = {item.get("supercategory") for item in categories if item.get("supercategory") != item.get("name")}
+    roots = [item for item in categories if item.get("id") not in used and item.get("name") in parents]
+    if roots:
+        notes.append(f"left out, as supercategories without objects: {first_few(item['name'] for item in roots)}")
+    kept = [item for item in categories if item not in roots]
+    _check_names([str(item.get("name")) for item in kept], sources[0], notes)
+    return kept
+
+
+def _check_names(names: list[str], source: str, notes: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f'{source}: expected each name in "categories" once, found several of {first_few(twice)}')
+    alike = defaultdict(list)
+    for name in names:
+        alike[" ".join(name.split()).casefold()].append(repr(name))
+    similar = [" and ".join(group) for group in alike.values() if len(group) > 1]
+    if similar:
+        notes.append(f"{source}: names of categories that differ by case or spaces alone: {first_few(similar)}")
+
+
+def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """Without annotations whose image, category, box and segmentation are those of one before."""
+    kept, copies, seen = [], [], set()
+    for item in part["annotations"]:
+        key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])
+        (copies if key in seen else kept).append(item)
+        seen.add(key)
+    if copies:
+        ids = first_few(item.get("id") for item in copies)
+        notes.append(f"{source}: {len(copies)} objects are copies of another and left out: annotation ids {ids}")
+    return {**part, "annotations": kept}
+
+
+def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
+    """Whether the boxes may be x, y, width, height in pixels; ``part`` is checked otherwise.
+
+    Raises:
+        DataError: no number in them is above 1.
+    """
+    objects = part["annotations"]
+    if not objects:
+        return
+    sizes = {image["id"]: (image["width"], image["height"]) for image in part["images"]}
+    boxes = np.array([item["bbox"] for item in objects], np.float64)
+    if (boxes <= 1).all():
+        raise DataError(
+            f'{source}: expected "bbox" as x, y, width, height in pixels, found no number above 1, as in '
+            f"{objects[0]['bbox']} of annotation id {objects[0]['id']}: fractions of the image?"
+        )
+    ends = np.array([sizes[item["image_id"]] for item in objects])
+    beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)
+    if beyond.any():
+        ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
+        notes.append(
+            f"{source}: {beyond.sum()} of {len(objects)} boxes reach beyond their image; are they x, y, width, height "
+            f"in pixels? Annotation ids {ids}"
+        )
+
+
+def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
+    """Images without an object may be meant, or not yet labelled; ``consequence`` is said of them."""
+    held = {item["image_id"] for item in part["annotations"]}
+    empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
+    if empty:
+        notes.append(
+            f"{source}: {len(empty)} of {len(part['images'])} images have no object: {first_few(empty)}. {consequence}"
+        )

@@ -1,0 +1,252 @@
+"""From what labelling tools export as COCO to two annotation files and the lines of a config.
+
+What the tools do otherwise than COCO, and what becomes of it here: docs/own-data.md.
+"""
+
+import json
+import os
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seesaw_d2.data.images.files import same_content, shared_files
+from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images
+from seesaw_d2.data.labelling_tools.exported_objects import (
+    checked_categories,
+    look_at_boxes,
+    look_at_empty_images,
+    without_copies,
+)
+from seesaw_d2.data.records.annotation_files import check_annotations
+from seesaw_d2.data.records.json_files import collected_warnings, first_few, load_json_object
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.atomic_files import write_text
+
+SPLITS = ("train", "val")
+_OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")
+
+
+@dataclass
+class PreparedExport:
+    """What ``prepare_export`` has written and found."""
+
+    config: Path
+    num_images: dict[str, int]
+    # name -> images with it, in training and in validation
+    category_images: dict[str, tuple[int, int]]
+    # what was put right or may be a mistake, a line each
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare_export(
+    export: Path,
+    output: Path,
+    *,
+    images: Path | None = None,
+    val: Path | None = None,
+    val_share: float = 0.2,
+    seed: int = 0,
+    skip_bad_images: bool = False,
+    allow_overlap: bool = False,
+    overwrite: bool = False,
+) -> PreparedExport:
+    """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the config's lines about the data) into ``output``.
+
+    Args:
+        export: the annotation file in COCO's format.
+        output: folder; the data set's name is its own.
+        images: folder below which the images lie; default: that of ``export``.
+        val: the annotation file of the validation images, where the export has one; else ``export`` is split.
+        val_share: in (0, 1), of the images.
+        seed: of the split.
+        skip_bad_images: leave images that are missing or cannot be decoded out.
+        allow_overlap: take ``val`` although images of it are training images too.
+        overwrite: replace another data set in ``output``.
+
+    Raises:
+        ConfigError: ``val_share``, a file or a folder is wrong, or another data set is in ``output``.
+        DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or is not of the
+            annotated size, or ``val`` has training images. Nothing is written.
+        OutputError: ``output`` cannot be written.
+    """
+    if not 0 < val_share < 1:
+        raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
+    paths = [Path(path) for path in ([export, val] if val else [export])]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(
+                f"expected an annotation file, found {path}: {'a folder' if path.is_dir() else 'no such file'}"
+            )
+    root = Path(images) if images else Path(export).parent
+    if not root.is_dir():
+        raise ConfigError(
+            f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
+        )
+    _check_output(output, paths)
+    files = [load_json_object(str(path)) for path in paths]
+    for path, data in zip(paths, files, strict=True):
+        _check_lists(data, path)
+        _refuse_lvis(data["images"], path)
+    notes: list[str] = []
+    categories = checked_categories(files, [str(path) for path in paths], notes)
+    for path, data in zip(paths, files, strict=True):
+        find_images(data, root, path, notes, skip=skip_bad_images)
+        check_images(data, root, notes, skip=skip_bad_images)
+    if val:
+        _check_overlap(files, root, notes, allowed=allow_overlap)
+    parts = files if val else _split(files[0], val_share, seed, _copies(files[0], root, notes))
+    sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in SPLITS]
+    parts = [
+        _checked({**part, "categories": categories}, source, notes) for part, source in zip(parts, sources, strict=True)
+    ]
+    for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
+        look_at_empty_images(part, source, consequence, notes)
+    texts = {output / f"{name}.json": json.dumps(part) for name, part in zip(SPLITS, parts, strict=True)}
+    other = [str(path) for path, text in texts.items() if path.exists() and path.read_text() != text]
+    if other and not overwrite:
+        raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
+    for path, text in texts.items():
+        write_text(path, text)
+    config = _write_config(output, root, parts, notes)
+    found = [_images_by_category(part) for part in parts]
+    counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
+    sizes = {name: len(part["images"]) for name, part in zip(SPLITS, parts, strict=True)}
+    return PreparedExport(config, sizes, counts, notes)
+
+
+def _check_output(output: Path, paths: list[Path]) -> None:
+    """The export is not to be replaced by what is made of it."""
+    written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
+    for path in paths:
+        if os.path.realpath(path) in written:
+            raise ConfigError(f"--output: expected another folder than the export's, as {path} would be replaced")
+
+
+def _check_lists(data: dict[str, Any], path: Path) -> None:
+    for key in ("images", "annotations", "categories"):
+        entries = data.get(key)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise DataError(f'{path}: expected "{key}", a list of objects as in COCO\'s format')
+        for name in ("id", "image_id", "category_id"):
+            wrong = [index for index, entry in enumerate(entries) if isinstance(entry.get(name), list | dict)]
+            if wrong:
+                raise DataError(f'{path}: expected an integer as "{name}" in "{key}": positions {first_few(wrong)}')
+
+
+def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
+    """What is made here is taken as exhaustively annotated, and LVIS's files are not."""
+    fields = ("neg_category_ids", "not_exhaustive_category_ids")
+    count = sum(any(field in image for field in fields) for image in images)
+    if count:
+        raise DataError(
+            f"{path}: expected COCO's format, found LVIS's, {' or '.join(fields)} in {count} of {len(images)} images; "
+            'DATASETS.REGISTER takes it as it is, with FORMAT lvis: docs/own-data.md, "Without an export"'
+        )
+
+
+def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
+    """Ids of the images whose files have the same content: a split is not to part them."""
+    groups = same_content([str(root / image["file_name"]) for image in data["images"]])
+    if groups:
+        named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
+        notes.append(f"images with the same content, which stay in one part: {first_few(named)}")
+    return [[data["images"][index].get("id") for index in group] for group in groups]
+
+
+def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
+    """Raise DataError if validation images are training images too, by file or by content."""
+    train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
+    pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
+    if not pairs:
+        return
+    named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
+    text = f"{len(pairs)} of {len(val)} validation images are training images too: {named}"
+    if not allowed:
+        raise DataError(f"--val: {text}; what is measured on them says nothing. --allow-overlap takes them")
+    notes.append(text)
+
+
+def _images_by_category(data: dict[str, Any]) -> dict[Any, set]:
+    found = defaultdict(set)
+    for item in data["annotations"]:
+        if not item.get("iscrowd"):
+            found[item.get("category_id")].add(item.get("image_id"))
+    return found
+
+
+def _split(data: dict[str, Any], share: float, seed: int, copies: list[list[Any]]) -> list[dict[str, Any]]:
+    """Training and validation. The rarest category chooses first; none loses its last training image.
+
+    Args:
+        copies: ids of images that are the same picture; where one is for training, all are.
+    """
+    ids = [image.get("id") for image in data["images"]]
+    random.Random(seed).shuffle(ids)
+    groups = _images_by_category(data)
+    left = {category: len(images) for category, images in groups.items()}
+    held: dict[Any, list] = defaultdict(list)
+    for category, images in groups.items():
+        for image in images:
+            held[image].append(category)
+    chosen: set = set()
+    for group in [*sorted(groups.values(), key=len), set(ids)]:
+        wanted = round(share * len(group)) or int(len(group) > 1)
+        for image in (image for image in ids if image in group and image not in chosen):
+            if len(chosen & group) >= wanted:
+                break
+            if all(left[category] > 1 for category in held[image]):
+                chosen.add(image)
+                for category in held[image]:
+                    left[category] -= 1
+    for same in copies:
+        if not chosen.issuperset(same):
+            chosen.difference_update(same)
+    parts = []
+    for inside in (False, True):
+        kept = [image for image in data["images"] if (image.get("id") in chosen) is inside]
+        objects = [item for item in data["annotations"] if (item.get("image_id") in chosen) is inside]
+        parts.append({**data, "images": kept, "annotations": objects})
+    return parts
+
+
+def _checked(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """The part without copies of objects, read as a training would; what is wrong is said of ``source``."""
+    part = without_copies(part, source, notes)
+    with collected_warnings() as warnings:
+        check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
+    notes.extend(warnings)
+    look_at_boxes(part, source, notes)
+    return part
+
+
+def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: list[str]) -> Path:
+    objects = [item for part in parts for item in part["annotations"] if not item.get("iscrowd")]
+    kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)
+    base = output.resolve().name
+    names = [f"{base}_{split}" for split in SPLITS]
+    entries = [
+        {"NAME": name, "JSON": str(output / f"{split}.json"), "IMAGES": str(root), "FORMAT": "coco"}
+        for name, split in zip(names, SPLITS, strict=True)
+    ]
+    model: dict[str, Any] = {"ROI_HEADS": {"NUM_CLASSES": len(parts[0]["categories"])}}
+    if kinds["NoneType"]:
+        model["MASK_ON"] = False
+        ids = first_few(item["id"] for item in objects if not item.get("segmentation"))
+        notes.append(
+            f"{kinds['NoneType']} of {len(objects)} objects have no mask: MODEL.MASK_ON is False, boxes are trained "
+            f"(annotation ids {ids})"
+        )
+    config: dict[str, Any] = {
+        "DATASETS": {"REGISTER": entries, "TRAIN": [names[0]], "TEST": [names[1]]},
+        "MODEL": model,
+    }
+    if kinds["dict"]:
+        config["INPUT"] = {"MASK_FORMAT": "bitmask"}
+        notes.append(f"{kinds['dict']} masks are run-length encoded: INPUT.MASK_FORMAT is bitmask")
+    path = output / "dataset.yaml"
+    write_text(path, "# Written by datasets/prepare_export.py.\n" + yaml.safe_dump(config, sort_keys=False))
+    return path

@@ -1,0 +1,1 @@
+"""Annotation files, data set registration and the records made from them."""

@@ -1,0 +1,175 @@
+"""Checks of the structure of an annotation file: fields, types, ids and what they refer to.
+
+All of them run over whole columns; only where a column is wrong is it searched for the culprits.
+"""
+
+import itertools
+import logging
+import reprlib
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.records.json_files import first_few, json_type, warn_once
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+NUMBERS = {int, float}
+_MISSING = object()
+# Pixels. No image is larger, and nothing that is computed from sides up to it overflows.
+MAX_SIDE = 1_000_000
+
+
+def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
+    """``data[key]``, a list of objects.
+
+    Raises:
+        DataError: it is absent, not a list, or an entry is not an object.
+    """
+    if key not in data:
+        found = first_few(sorted(data), limit=8) or "none"
+        raise DataError(f'{path}: no "{key}"; LVIS and COCO files have it beside others; found: {found}')
+    value = data[key]
+    if not isinstance(value, list):
+        raise DataError(f'{path}: "{key}" is {json_type(value)}; expected a list')
+    if not set(map(type, value)) <= {dict}:
+        bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
+        raise DataError(f'{path}: "{key}" holds something else than objects at positions {first_few(bad)}')
+    return value
+
+
+def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
+    """The field's value in every entry of ``data[key]``.
+
+    Raises:
+        DataError: an entry lacks the field; entries are named by id where they have one, else by position.
+    """
+    values = [item.get(field, _MISSING) for item in items]
+    bad = [index for index, value in enumerate(values) if value is _MISSING]
+    if bad:
+        raise DataError(f'{path}: no "{field}" in "{key}": {_label(items, bad)}')
+    return values
+
+
+def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
+    """The field's value in every entry, as int64 of shape (len(items),).
+
+    Raises:
+        DataError: an entry lacks the field or it is not an integer.
+    """
+    values = column(items, key, field, path)
+    bad = []
+    if not set(map(type, values)) <= {int}:
+        bad = [index for index, value in enumerate(values) if type(value) is not int]
+    if not bad:
+        bad = [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
+    if bad:
+        found = first_few([reprlib.repr(values[index]) for index in bad])
+        raise DataError(f'{path}: "{field}" in "{key}" is not an integer: {_label(items, bad)}; found {found}')
+    return np.array(values, dtype=np.int64)
+
+
+def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
+    """As ``integer_column``, and every value is in [1, ``MAX_SIDE``]."""
+    values = integer_column(items, key, field, path)
+    for bad, problem in ((values < 1, "not positive"), (values > MAX_SIDE, f"above {MAX_SIDE}")):
+        if bad.any():
+            found = first_few(values[bad])
+            where = _label(items, np.flatnonzero(bad))
+            raise DataError(f'{path}: "{field}" in "{key}" is {problem}: {where}; found {found}')
+    return values
+
+
+def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
+    """The ids of the entries: integers, each of them once. Shape (len(items),), int64."""
+    ids = integer_column(items, key, "id", path)
+    check_unique(ids, key, path)
+    return ids
+
+
+def check_unique(ids: np.ndarray, key: str, path: str) -> None:
+    """Raise DataError unless each id of ``data[key]`` stands there once."""
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        twice = first_few(values[counts > 1])
+        raise DataError(f'{path}: ids occur more than once in "{key}": {twice}; expected each id once')
+
+
+def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
+    """Every value of the annotations' ``field`` is the id of an entry of ``data[key]``."""
+    unknown = ~np.isin(ids, targets)
+    if unknown.any():
+        values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
+        raise DataError(
+            f'{path}: "{field}" of annotations is not the id of an entry of "{key}": {values} '
+            f"(annotation ids {annotations})"
+        )
+
+
+def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
+    """Where an image has the field (LVIS: lists of category ids), it is a list of integers.
+
+    Ids of other categories, as remain where a file was cut down to some of its categories, change nothing and
+    are only warned about.
+    """
+    lists = [image.get(field, []) for image in images]
+    bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
+    if not bad and not set(map(type, itertools.chain.from_iterable(lists))) <= {int}:
+        bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not set(map(type, ids)) <= {int}]
+    if bad:
+        raise DataError(f'{path}: "{field}" is not a list of category ids: image ids {first_few(bad)}')
+    unknown = set(itertools.chain.from_iterable(lists)) - set(category_ids.tolist())
+    if not all(-(2**63) <= value < 2**63 for value in unknown):
+        large = {value for value in unknown if not -(2**63) <= value < 2**63}
+        bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
+        raise DataError(f'{path}: "{field}" has numbers beyond 64 bits: image ids {first_few(bad)}')
+    if unknown:
+        found = first_few(map(reprlib.repr, sorted(unknown)))
+        warn_once(logger, f'{path}: "{field}" names categories that are not in "categories": {found}')
+
+
+def check_finite_where_given(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
+    """Where an entry has the field, it is a finite number."""
+    values = [item.get(field, 0) for item in items]
+    if set(map(type, values)) <= NUMBERS:
+        bad = np.flatnonzero(~np.isfinite(float_array(values)))
+    else:
+        bad = [index for index, value in enumerate(values) if type(value) not in NUMBERS]
+    if len(bad):
+        found = first_few([reprlib.repr(values[index]) for index in bad])
+        raise DataError(f'{path}: "{field}" in "{key}" is not a finite number: {_label(items, bad)}; found {found}')
+
+
+def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
+    """Where an entry has the field, it is 0 or 1 (or false or true)."""
+    values = [item.get(field, 0) for item in items]
+    if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
+        return
+    bad = [index for index, value in enumerate(values) if type(value) not in (int, bool) or value not in (0, 1)]
+    found = first_few([reprlib.repr(values[index]) for index in bad])
+    raise DataError(f'{path}: "{field}" in "{key}" is neither 0 nor 1: {_label(items, bad)}; found {found}')
+
+
+def float_array(numbers: list) -> np.ndarray:
+    """Numbers, or lists of equal length of them, as float64. Integers too large for it become infinite."""
+    try:
+        return np.array(numbers, dtype=np.float64)
+    except OverflowError:
+        array = np.array(numbers, dtype=object)
+        return np.array([_float(value) for value in array.flat], dtype=np.float64).reshape(array.shape)
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf")
+
+
+def _label(items: list[dict[str, Any]], indices) -> str:
+    """``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
+    ids = [items[index].get("id") for index in indices]
+    if all(type(value) is int for value in ids):
+        return f"ids {first_few(ids)}"
+    return f"positions {first_few(indices)}"

@@ -1,0 +1,226 @@
+"""Annotation files in LVIS or COCO format, checked, and their conversion to Detectron2's dataset dicts."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from detectron2.structures import BoxMode
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.data.box_masks import find_disagreement
+from seesaw_d2.data.images.files import relative_names
+from seesaw_d2.data.records import annotation_checks as checks
+from seesaw_d2.data.records import box_and_mask_checks as shapes
+from seesaw_d2.data.records.json_files import first_few, load_json_object, no_garbage_collection
+from seesaw_d2.errors import DataError
+
+FORMATS = ("lvis", "coco", "auto")
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotationFile:
+    """A checked annotation file. The entries are the file's own objects, with all of their fields."""
+
+    path: str
+    # "lvis" or "coco"
+    format: str
+    # by ascending id
+    images: list[dict[str, Any]]
+    # of each image, relative to the image folder
+    image_files: list[str]
+    # by ascending id: position = Detectron2's contiguous index
+    categories: list[dict[str, Any]]
+    # in the file's order; None if the file has none (LVIS test sets)
+    annotations: list[dict[str, Any]] | None
+    # (number of annotations,) bool: the box has a positive width and height
+    has_area: np.ndarray
+
+    @property
+    def category_ids(self) -> list[int]:
+        return [category["id"] for category in self.categories]
+
+    @property
+    def category_names(self) -> list[str]:
+        return [category["name"] for category in self.categories]
+
+    def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
+        """Detectron2's dataset dicts, by ascending image id.
+
+        Args:
+            image_root: folder that the image files are relative to.
+            contiguous_ids: category id -> index in [0, C); by default the rank of the id.
+
+        Boxes without an area are left out. Crowds stay (``iscrowd`` 1): Detectron2's mapper leaves them out.
+        Without annotations in the file the dicts have no key "annotations".
+        """
+        contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
+        records = {}
+        for image, name in zip(self.images, self.image_files, strict=True):
+            record = {key: image[key] for key in ("height", "width")}
+            record |= {"file_name": os.path.join(image_root, name), "image_id": image["id"]}
+            for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+                if self.format == "lvis" and key in image:
+                    record[key] = image[key]
+            records[image["id"]] = record
+        if self.annotations is not None:
+            for record in records.values():
+                record["annotations"] = []
+            for annotation, usable in zip(self.annotations, self.has_area.tolist(), strict=True):
+                if usable:
+                    target = records[annotation["image_id"]]["annotations"]
+                    target.append(_to_object(annotation, contiguous[annotation["category_id"]]))
+        return list(records.values())
+
+
+def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any]:
+    result = {"bbox": annotation["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "category_id": category_index}
+    if "iscrowd" in annotation:
+        result["iscrowd"] = annotation["iscrowd"]
+    segmentation = annotation.get("segmentation")
+    if segmentation:
+        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
+            # Detectron2 decodes compressed masks only.
+            segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
+        result["segmentation"] = segmentation
+    return result
+
+
+@no_garbage_collection()
+def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
+    """Read and check an annotation file.
+
+    Args:
+        path: the JSON file.
+        dataset_format: "lvis", "coco", or "auto": "lvis" if every image has ``neg_category_ids``.
+
+    Raises:
+        DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
+    """
+    return check_annotations(load_json_object(path), path, dataset_format)
+
+
+def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "auto") -> AnnotationFile:
+    """As ``read_annotations``, of a file that is parsed already; unusable polygons are taken out of ``data``.
+
+    Args:
+        path: for messages.
+    """
+    header = read_header(data, path, dataset_format)
+    # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
+    if "annotations" not in data:
+        return header
+    checker = AnnotationChecker(header)
+    checked = checker.check(checks.entries(data, "annotations", path))
+    checker.finish([checked.findings])
+    return dataclasses.replace(header, annotations=checked.annotations, has_area=checked.has_area)
+
+
+def read_header(data: dict[str, Any], path: str, dataset_format: str) -> AnnotationFile:
+    """Check the images and categories of a parsed file; annotations are not looked at.
+
+    Args:
+        data: the file's lists, by name.
+        path, dataset_format: as in ``read_annotations``.
+    """
+    images, _ = _sorted_by_id(data, "images", path)
+    if not images:
+        raise DataError(f'{path}: "images" is empty; expected at least one image')
+    for field in ("height", "width"):
+        checks.positive_column(images, "images", field, path)
+    if dataset_format == "auto":
+        dataset_format = "lvis" if all("neg_category_ids" in image for image in images) else "coco"
+    categories, category_ids = _sorted_categories(data, path)
+    for field in ("neg_category_ids", "not_exhaustive_category_ids"):
+        checks.check_id_lists(images, field, category_ids, path)
+    names = relative_names(images, dataset_format, path)
+    return AnnotationFile(path, dataset_format, images, names, categories, None, np.ones(0, dtype=bool))
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedAnnotations:
+    """Those that are kept, N, and which of them have a box with an area, (N,) bool."""
+
+    annotations: list[dict[str, Any]]
+    has_area: np.ndarray
+    findings: shapes.Findings
+
+
+class AnnotationChecker:
+    """Checks the annotations of a file, all at once or in parts, which may be checked in any order and process.
+
+    Args:
+        header: of the file; see ``read_header``.
+
+    Attributes:
+        image_ids, sizes: (I,), ascending, and (I, 2), height and width.
+        category_ids: (K,), ascending.
+    """
+
+    def __init__(self, header: AnnotationFile):
+        self.path = header.path
+        self.image_ids = np.array([image["id"] for image in header.images], np.int64)
+        self.sizes = np.array([(image["height"], image["width"]) for image in header.images], np.int64)
+        self.category_ids = np.array(header.category_ids, np.int64)
+
+    def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
+        """Check the annotations, or a part of them.
+
+        Raises:
+            DataError: one is not as its format wants it.
+        """
+        path = self.path
+        ids = checks.id_column(annotations, "annotations", path)
+        owners = self._references(annotations, "image_id", self.image_ids, "images", ids)
+        self._references(annotations, "category_id", self.category_ids, "categories", ids)
+        checks.check_finite_where_given(annotations, "annotations", "area", path)
+        checks.check_flags(annotations, "annotations", "iscrowd", path)
+        sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
+        boxes = shapes.checked_boxes(annotations, sizes.max(axis=1), path)
+        has_area = (boxes[:, 2:] > 0).all(axis=1)
+        keep, dropped, extents = shapes.clean_segmentations(annotations, sizes, path)
+        extents[~has_area] = np.nan
+        findings = shapes.Findings(
+            ids=ids,
+            without_area=ids[~has_area].tolist(),
+            without_polygons=ids[dropped].tolist(),
+            lost=int((~keep).sum()),
+            disagreement=find_disagreement(ids, boxes, extents, sizes),
+        )
+        kept = [item for item, is_kept in zip(annotations, keep.tolist(), strict=True) if is_kept]
+        return CheckedAnnotations(kept, has_area[keep], findings)
+
+    def finish(self, findings: Sequence[shapes.Findings]) -> None:
+        """After all parts: warn of what was found in them.
+
+        Raises:
+            DataError: an id stands in two parts.
+        """
+        if len(findings) > 1:
+            checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
+        shapes.warn_of(findings, self.path)
+
+    def _references(self, annotations, field: str, targets: np.ndarray, key: str, ids: np.ndarray) -> np.ndarray:
+        values = checks.integer_column(annotations, "annotations", field, self.path)
+        checks.check_references(values, field, targets, key, self.path, ids)
+        return values
+
+
+def _sorted_by_id(data: dict[str, Any], key: str, path: str) -> tuple[list[dict[str, Any]], np.ndarray]:
+    items = checks.entries(data, key, path)
+    ids = checks.id_column(items, key, path)
+    order = np.argsort(ids)
+    return [items[index] for index in order], ids[order]
+
+
+def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, Any]], np.ndarray]:
+    categories, ids = _sorted_by_id(data, "categories", path)
+    if not categories:
+        raise DataError(f'{path}: "categories" is empty; expected at least one category')
+    names = checks.column(categories, "categories", "name", path)
+    bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
+    if bad:
+        raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
+    return categories, ids

@@ -1,0 +1,217 @@
+"""Boxes and segmentations of an annotation file: what is an error, and what is left out with a warning.
+
+Left out, as COCO's own tools and Detectron2 do: polygons with fewer than three points or half a point, and
+objects of which no polygon remains. Boxes without an area are left out of training only, so that evaluation
+counts the objects that the official one counts.
+"""
+
+import itertools
+import logging
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seesaw_d2.data.box_masks import Disagreement, describe_disagreement, polygon_extents, run_length_extents
+from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
+from seesaw_d2.data.records.json_files import first_few, warn_once
+from seesaw_d2.data.records.run_lengths import is_run_length_mask
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# Coordinates may leave the image by so many times its longer side. What lies beyond is no drawing error, and makes
+# rasterizing polygons crash or take hours.
+FAR = 10
+
+
+def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
+    """Return the boxes, x, y, width, height in pixels: (N, 4) float64.
+
+    Args:
+        annotations: N entries.
+        sides: (N,) the longer side of each one's image, pixels.
+
+    Raises:
+        DataError: a box is missing, is not four finite numbers, or one of them is beyond ``FAR`` times the side.
+    """
+    boxes = column(annotations, "annotations", "bbox", path)
+    bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
+    if not bad and not set(map(type, itertools.chain.from_iterable(boxes))) <= NUMBERS:
+        bad = [index for index, box in enumerate(boxes) if not set(map(type, box)) <= NUMBERS]
+    if not bad:
+        array = float_array(boxes).reshape(-1, 4)
+        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(bad):
+        ids = first_few(annotations[index]["id"] for index in bad)
+        raise DataError(
+            f'{path}: "bbox" is not four finite numbers x, y, width, height: annotation ids {ids}; '
+            f"found {reprlib.repr(boxes[bad[0]])}"
+        )
+    _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
+    return array
+
+
+class Segmentations(NamedTuple):
+    """The segmentations of N annotations.
+
+    Attributes:
+        keep: (N,) bool, False for objects that had polygons of which none is left.
+        dropped: positions of those that lost any.
+        extents: (N, 4) float64, x1, y1, x2, y2 of the masks; nan for crowds, and where there is no mask or it lost a
+            polygon.
+    """
+
+    keep: np.ndarray
+    dropped: list[int]
+    extents: np.ndarray
+
+
+def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
+    """Check the segmentations and take unusable polygons out of them, in place.
+
+    Args:
+        annotations: N entries.
+        sizes: (N, 2) int64, height and width of each one's image, pixels.
+
+    Objects that never had a segmentation (absent, null or empty) stay: a data set of boxes is good for training boxes.
+
+    Raises:
+        DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
+            coordinate is beyond ``FAR`` times the longer side of the image.
+    """
+    keep = np.ones(len(annotations), dtype=bool)
+    dropped, wrong = [], []
+    for index, (annotation, size) in enumerate(zip(annotations, sizes.tolist(), strict=True)):
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            continue
+        if type(segmentation) is list:
+            if not all(type(polygon) is list for polygon in segmentation):
+                wrong.append(index)
+                continue
+            polygons = [polygon for polygon in segmentation if len(polygon) >= 6 and not len(polygon) % 2]
+            if len(polygons) < len(segmentation):
+                dropped.append(index)
+                annotation["segmentation"] = polygons
+                keep[index] = bool(polygons)
+        elif not is_run_length_mask(segmentation, size):
+            wrong.append(index)
+    wrong += _with_other_than_numbers(annotations) if not wrong else []
+    if wrong:
+        raise DataError(
+            f'{path}: "segmentation" is neither a list of polygons (lists of numbers x, y, x, y, …) nor a '
+            "run-length mask (the image's [height, width] as size, counts that cover it): annotation ids "
+            f"{first_few(annotations[index]['id'] for index in wrong)}"
+        )
+    polygons = _polygons(annotations)
+    _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
+    extents = _extents(annotations, polygons)
+    extents[dropped] = np.nan
+    return Segmentations(keep, dropped, extents)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What some annotations lose, which is only warned of.
+
+    Attributes:
+        ids: (N,) of all of them.
+        without_area: ids of boxes without an area.
+        without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
+        disagreement: of boxes and masks.
+    """
+
+    ids: np.ndarray
+    without_area: list[int]
+    without_polygons: list[int]
+    lost: int
+    disagreement: Disagreement
+
+
+def warn_of(findings: Sequence[Findings], path: str) -> None:
+    """Warn of what all parts of a file have lost together."""
+    without_area = [value for part in findings for value in part.without_area]
+    if without_area:
+        found = f"annotation ids {first_few(without_area)}"
+        warn_once(logger, f"{path}: {len(without_area)} boxes without an area are not trained on: {found}")
+    without_polygons = [value for part in findings for value in part.without_polygons]
+    if without_polygons:
+        lost = sum(part.lost for part in findings)
+        warn_once(
+            logger,
+            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
+            f"ids {first_few(without_polygons)}; {lost} objects have no other and are left out whole",
+        )
+    disagreement = describe_disagreement(
+        [part.disagreement for part in findings], sum(len(part.ids) for part in findings)
+    )
+    if disagreement:
+        warn_once(logger, f"{path}: {disagreement}")
+
+
+def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
+    """Positions of annotations with a polygon of which a coordinate is not a number."""
+
+    def types(items) -> set[type]:
+        polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
+        # A list in between: a chain of chains takes twice as long.
+        return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
+
+    if types(annotations) <= NUMBERS:
+        return []
+    return [index for index, item in enumerate(annotations) if not types([item]) <= NUMBERS]
+
+
+class _Polygons(NamedTuple):
+    """P polygons: the position of each one's annotation, (P,), where its coordinates end, (P,), and these."""
+
+    owners: np.ndarray
+    ends: np.ndarray
+    coordinates: np.ndarray
+
+
+def _polygons(annotations: list[dict[str, Any]]) -> _Polygons:
+    owners, parts = [], []
+    for index, item in enumerate(annotations):
+        segmentation = item.get("segmentation")
+        if type(segmentation) is list:
+            parts += segmentation
+            owners += [index] * len(segmentation)
+    ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
+    try:
+        values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
+    except OverflowError:  # an integer beyond float64
+        values = float_array(list(itertools.chain.from_iterable(parts)))
+    return _Polygons(np.array(owners, np.int64), ends, values)
+
+
+def _with_far_coordinates(polygons: _Polygons, sizes: np.ndarray) -> np.ndarray:
+    """Positions of annotations with a polygon that reaches too far."""
+    owners, ends, values = polygons
+    if not len(owners):
+        return owners
+    starts = np.concatenate([[0], ends[:-1]])
+    reach = np.maximum(np.maximum.reduceat(values, starts), -np.minimum.reduceat(values, starts))
+    return np.unique(owners[~(reach <= FAR * sizes.max(axis=1)[owners])])
+
+
+def _extents(annotations: list[dict[str, Any]], polygons: _Polygons) -> np.ndarray:
+    extents = polygon_extents(*polygons, len(annotations))
+    masks = {index: item.get("segmentation") for index, item in enumerate(annotations) if not item.get("iscrowd")}
+    encoded = {index: mask for index, mask in masks.items() if mask and type(mask) is dict}
+    if encoded:
+        extents[list(encoded)] = run_length_extents(list(encoded.values()))
+    extents[[index for index in range(len(annotations)) if index not in masks]] = np.nan
+    return extents
+
+
+def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) -> None:
+    if len(bad):
+        ids = first_few(annotations[index]["id"] for index in bad)
+        raise DataError(
+            f'{path}: "{name}" has numbers beyond {FAR} times the longer side of the image: annotation ids {ids}; '
+            f"found {reprlib.repr(annotations[bad[0]][name])}"
+        )

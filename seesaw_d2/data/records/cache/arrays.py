@@ -1,0 +1,169 @@
+"""An annotation file as arrays.
+
+Shapes: I images, N objects that are trained on, in the order of their images, K categories. An array named ``*_end``
+says where each entry's part of another array ends; it begins where the one before ends.
+"""
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+
+# What an object's segmentation is. "text" and "bytes" are run lengths, as the file has them or compressed here.
+NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
+ABSENT = -1  # of a flag
+ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+# File names can have bytes that are no UTF-8, which Python writes as halves of characters.
+_ERRORS = "surrogateescape"
+
+# Name -> type. Those of the second part have one row for each object.
+ARRAYS = {
+    "image_id": "i8",
+    "height": "i8",
+    "width": "i8",
+    "name_end": "i8",
+    "names": "u1",
+    "object_end": "i8",
+    **{f"{key}_end": "i8" for key in ID_LISTS},
+    **{f"{key}_given": "?" for key in ID_LISTS},
+    **dict.fromkeys(ID_LISTS, "i8"),
+    "bbox": "f8",
+    "category": "i4",
+    "crowd": "i1",
+    "kind": "i1",
+    "part_end": "i8",
+    "runs_end": "i8",
+    # of the polygons: where their coordinates end; x, y, x, y, ...; and the run lengths' characters
+    "polygon_end": "i8",
+    "coordinates": "f8",
+    "runs": "u1",
+}
+
+Tables = dict[str, np.ndarray]
+
+
+class MappedTables(dict):
+    """The arrays of a folder, mapped into memory. A pickle of it is the folder's name."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        for key, kind in ARRAYS.items():
+            array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
+            if array.dtype != np.dtype(kind):
+                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
+            # A plain array: what np.memmap adds costs time at every slice.
+            self[key] = array.view(np.ndarray)
+
+    def __reduce__(self):
+        return MappedTables, (self._folder,)
+
+
+def header_tables(header: AnnotationFile) -> Tables:
+    """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
+    names = [name.encode(errors=_ERRORS) for name in header.image_files]
+    tables = {
+        **{key: np.array([image[key] for image in header.images], np.int64) for key in ("height", "width")},
+        "image_id": np.array([image["id"] for image in header.images], np.int64),
+        "name_end": _ends(map(len, names), len(names)),
+        "names": _characters(names),
+    }
+    for key in ID_LISTS:
+        lists = [image.get(key) if header.format == "lvis" else None for image in header.images]
+        tables[f"{key}_given"] = np.array([value is not None for value in lists])
+        tables[f"{key}_end"] = _ends((len(value or ()) for value in lists), len(lists))
+        tables[key] = np.array(list(itertools.chain.from_iterable(value or () for value in lists)), np.int64)
+    return tables
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """What is kept of N annotations.
+
+    Attributes:
+        image_id, category_id: (N,) int64.
+        bbox: (N, 4) float64.
+        crowd: (N,) int8, 0 or 1 or ``ABSENT``.
+        segmentations: N of them, as in the file.
+    """
+
+    image_id: np.ndarray
+    category_id: np.ndarray
+    bbox: np.ndarray
+    crowd: np.ndarray
+    segmentations: list[Any]
+
+    @classmethod
+    def of(cls, annotations: Iterable[dict[str, Any]]) -> "Objects":
+        """Those of checked annotations."""
+        kept = list(annotations)
+        return cls(
+            image_id=np.array([item["image_id"] for item in kept], np.int64),
+            category_id=np.array([item["category_id"] for item in kept], np.int64),
+            bbox=np.array([item["bbox"] for item in kept], np.float64).reshape(-1, 4),
+            crowd=np.array([item.get("iscrowd", ABSENT) for item in kept], np.int8),
+            segmentations=[item.get("segmentation") for item in kept],
+        )
+
+
+def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
+    """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more. In place of
+    "object_end" it is "owner", (N,): the position of each one's image.
+
+    Args:
+        objects: with known images and categories.
+        image_ids, category_ids: (I,), (K,), ascending.
+    """
+    owner = np.searchsorted(image_ids, objects.image_id)
+    order = np.argsort(owner, kind="stable")
+    segmentations = [objects.segmentations[index] for index in order.tolist()]
+    kind, runs = _run_lengths(segmentations)
+    polygons = [value if kind == POLYGONS else () for value, kind in zip(segmentations, kind.tolist(), strict=True)]
+    parts = list(itertools.chain.from_iterable(polygons))
+    ends = _ends(map(len, parts), len(parts))
+    total = int(ends[-1]) if len(ends) else 0
+    return {
+        "owner": owner[order],
+        "bbox": objects.bbox[order],
+        "category": np.searchsorted(category_ids, objects.category_id[order]).astype(np.int32),
+        "crowd": objects.crowd[order],
+        "kind": kind,
+        "part_end": _ends(map(len, polygons), len(polygons)),
+        "polygon_end": ends,
+        "coordinates": np.fromiter(itertools.chain.from_iterable(parts), np.float64, total),
+        "runs_end": _ends(map(len, runs), len(runs)),
+        "runs": _characters(runs),
+    }
+
+
+def to_name(characters) -> str:
+    """A file's name from its part of the array "names"."""
+    return str(characters, "utf-8", _ERRORS)
+
+
+def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:
+    """(N,) kinds, and N strings of compressed run lengths, empty where there are none."""
+    kinds, runs = np.zeros(len(segmentations), np.int8), [b""] * len(segmentations)
+    for index, value in enumerate(segmentations):
+        if not value:
+            continue
+        if isinstance(value, list):
+            kinds[index] = POLYGONS
+        elif isinstance(value["counts"], str):
+            kinds[index], runs[index] = TEXT, value["counts"].encode()
+        else:
+            kinds[index], runs[index] = BYTES, mask_utils.frPyObjects(value, *value["size"])["counts"]
+    return kinds, runs
+
+
+def _ends(lengths, count: int) -> np.ndarray:
+    return np.cumsum(np.fromiter(lengths, np.int64, count))
+
+
+def _characters(strings: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(strings), np.uint8)

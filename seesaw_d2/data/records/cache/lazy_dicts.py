@@ -1,0 +1,140 @@
+"""Dataset dicts that are made when they are asked for.
+
+Shapes: I records, K categories.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.structures import BoxMode
+
+from seesaw_d2.data.records import columns
+from seesaw_d2.data.records.cache.arrays import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables, to_name
+from seesaw_d2.data.records.columns import ObjectColumns
+
+# ``columns``' name for each kind of segmentation: none, polygons, and two of run lengths.
+_MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
+
+
+class CompiledRecords(Sequence):
+    """Detectron2's dataset dicts of an annotation file, each made from arrays when it is asked for.
+
+    A sequence that equals the list of ``AnnotationFile.to_dataset_dicts`` entry by entry, without holding more than the
+    arrays, which lie in a file: 100,000 images with 1.3 million objects cost a process no memory of its own.
+
+    Args:
+        tables: see ``tables.ARRAYS``.
+        image_root: folder that the image files are relative to.
+        categories: (K,) the contiguous index of each of the file's categories, by ascending id.
+        has_annotations: False for a file without: the records then have no key "annotations".
+        indices: (I,) the images; None: all.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        image_root: str,
+        categories: np.ndarray,
+        *,
+        has_annotations: bool = True,
+        indices: np.ndarray | None = None,
+    ):
+        self._tables, self._image_root, self._categories = tables, image_root, np.asarray(categories, np.int64)
+        self._folder = os.path.join(image_root, "")
+        self._has_annotations = has_annotations
+        self._indices = np.arange(len(tables["image_id"])) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        image = int(self._indices[index])
+        record = self._image(image)
+        if self._has_annotations:
+            start, end = self._range("object_end", image)
+            record["annotations"] = [self._object(number, record) for number in range(start, end)]
+        return record
+
+    def take(self, positions: np.ndarray) -> "CompiledRecords":
+        """Some of the records, by their positions."""
+        return CompiledRecords(
+            self._tables,
+            self._image_root,
+            self._categories,
+            has_annotations=self._has_annotations,
+            indices=self._indices[positions],
+        )
+
+    def file_names(self) -> Iterator[str]:
+        """See ``columns.file_names``."""
+        names = memoryview(self._tables["names"])
+        for start in range(0, len(self), columns.STRETCH):
+            starts, ends = self._ranges("name_end", self._indices[start : start + columns.STRETCH])
+            for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                yield self._folder + to_name(names[first:end])
+
+    def image_column(self, name: str) -> np.ndarray:
+        """See ``columns.image_column``."""
+        return self._tables[name][self._indices]
+
+    def objects_of(self) -> ObjectColumns:
+        """See ``columns.objects_of``."""
+        tables = self._tables
+        starts, ends = self._ranges("object_end", self._indices)
+        count = ends - starts
+        # An object's place in the columns, and from there its number in the file.
+        number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
+        return ObjectColumns(
+            image=np.repeat(np.arange(len(self)), count),
+            category=self._categories[tables["category"][number]],
+            crowd=tables["crowd"][number] == 1,
+            mask=_MASKS[tables["kind"][number]],
+        )
+
+    def _image(self, image: int) -> dict[str, Any]:
+        tables = self._tables
+        start, end = self._range("name_end", image)
+        record = {
+            "height": int(tables["height"][image]),
+            "width": int(tables["width"][image]),
+            "file_name": self._folder + to_name(tables["names"][start:end]),
+            "image_id": int(tables["image_id"][image]),
+        }
+        for key in ID_LISTS:
+            if tables[f"{key}_given"][image]:
+                start, end = self._range(f"{key}_end", image)
+                record[key] = tables[key][start:end].tolist()
+        return record
+
+    def _object(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        tables = self._tables
+        crowd, kind = int(tables["crowd"][number]), int(tables["kind"][number])
+        found = {
+            "bbox": tables["bbox"][number].tolist(),
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": int(self._categories[tables["category"][number]]),
+        }
+        if crowd != ABSENT:
+            found["iscrowd"] = crowd
+        if kind == POLYGONS:
+            polygons = (self._range("polygon_end", part) for part in range(*self._range("part_end", number)))
+            found["segmentation"] = [tables["coordinates"][start:end].tolist() for start, end in polygons]
+        elif kind != NO_SEGMENTATION:
+            start, end = self._range("runs_end", number)
+            runs = tables["runs"][start:end].tobytes()
+            size = [record["height"], record["width"]]
+            found["segmentation"] = {"size": size, "counts": runs.decode() if kind == TEXT else runs}
+        return found
+
+    def _range(self, ends: str, index: int) -> tuple[int, int]:
+        array = self._tables[ends]
+        return int(array[index - 1]) if index else 0, int(array[index])
+
+    def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``_range`` of many."""
+        array = self._tables[ends]
+        return np.where(indices > 0, array[indices - 1], 0), array[indices]

@@ -1,0 +1,113 @@
+"""Registered data sets by name, whoever registered them: their dicts and their categories."""
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.file_io import PathManager
+
+from seesaw_d2.compat import loads_coco_json, loads_lvis_json
+from seesaw_d2.data.images.files import check_below
+from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
+from seesaw_d2.data.records.cache import CompiledFile, open_annotations
+from seesaw_d2.data.records.registration import LazyMetadata
+from seesaw_d2.errors import ConfigError, DataError
+
+
+def check_registered(name: str, key: str) -> None:
+    """Raise a ConfigError that names the config key and similar names if no data set is called ``name``."""
+    if name not in DatasetCatalog:
+        close = difflib.get_close_matches(name, list(DatasetCatalog), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see DATASETS.REGISTER"
+        raise ConfigError(f"{key}: no data set is called {name!r}; {hint}")
+
+
+def load_dataset(name: str) -> Sequence[dict[str, Any]]:
+    """Detectron2's dataset dicts of a registered data set, image files not looked at.
+
+    A list, or, of a large annotation file, a sequence that makes each of them when it is asked for (``compiled``).
+
+    Raises:
+        DataError: the annotation file is missing or wrong, or it holds no image.
+    """
+    check_annotation_file(name)
+    if loads_lvis_json(DatasetCatalog[name]):
+        file, metadata = _annotation_file(name, open_annotations), MetadataCatalog.get(name)
+        dicts = file.to_dataset_dicts(metadata.image_root, _contiguous_ids(name, file))
+    else:
+        dicts = DatasetCatalog.get(name)
+        if loads_coco_json(DatasetCatalog[name]):
+            check_below(dicts, MetadataCatalog.get(name).image_root, MetadataCatalog.get(name).json_file)
+    if not dicts:
+        raise DataError(f"data set {name!r} is empty; expected at least one image")
+    return dicts
+
+
+def read_annotation_file(name: str) -> AnnotationFile:
+    """The annotation file of a registered data set in LVIS or COCO format.
+
+    Raises:
+        ConfigError: it is not registered, or its metadata names none.
+        DataError: the file is missing or wrong.
+    """
+    return _annotation_file(name, read_annotations)
+
+
+def _annotation_file(name: str, read: Callable):
+    """What ``read`` makes of the annotation file; the metadata gets its categories."""
+    if name not in DatasetCatalog.list():
+        raise ConfigError(
+            f"data set {name!r}: expected a registered one, found no such name; DATASETS.REGISTER adds one"
+        )
+    check_annotation_file(name)
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("json_file") is None:
+        raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
+    path = PathManager.get_local_path(metadata.json_file)
+    file = read(path, metadata.get("dataset_format", "lvis"))
+    if isinstance(metadata, LazyMetadata):
+        metadata.set_categories(file)
+    elif metadata.get("thing_classes") is None:
+        metadata.thing_classes = file.category_names
+    return file
+
+
+def category_ids(name: str, file: AnnotationFile) -> list[int]:
+    """The file's category id of each contiguous index, (C,)."""
+    contiguous = _contiguous_ids(name, file)
+    return [category for category, _ in sorted(contiguous.items(), key=lambda item: item[1])]
+
+
+def class_names(name: str) -> list[str] | None:
+    """The category names of a registered data set in the order of their indices, None if it has none."""
+    return MetadataCatalog.get(name).get("thing_classes")
+
+
+def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
+    """Category id -> index. LVIS's built-in metadata has no map: there it is id - 1 (as in Detectron2)."""
+    metadata = MetadataCatalog.get(name)
+    contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
+    if contiguous is None:
+        if metadata.thing_classes == file.category_names:
+            return {value: index for index, value in enumerate(file.category_ids)}
+        contiguous = {index + 1: index for index in range(len(metadata.thing_classes))}
+    unknown = [value for value in file.category_ids if value not in contiguous]
+    if unknown:
+        raise DataError(
+            f"{file.path}: categories {unknown[:5]} are not among the {len(contiguous)} of data set "
+            f"{name!r}; register the file under a name of its own (DATASETS.REGISTER)"
+        )
+    return contiguous
+
+
+def check_annotation_file(name: str) -> None:
+    """Raise a DataError that names the missing annotation file of a data set, and how Detectron2 finds its own."""
+    path = MetadataCatalog.get(name).get("json_file")
+    if path and "://" not in path and not os.path.isfile(path):
+        root = os.getenv("DETECTRON2_DATASETS", "datasets")
+        raise DataError(
+            f"data set {name!r}: no annotation file at {path}. Detectron2 looks for its built-in data sets "
+            f"in $DETECTRON2_DATASETS (here {root!r}, read when the program starts)"
+        )

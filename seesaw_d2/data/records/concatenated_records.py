@@ -1,0 +1,65 @@
+"""The records of several data sets as one sequence."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from seesaw_d2.data.records.columns import ObjectColumns, Records, file_names, image_column, objects_of, take
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """One sequence of several; a list where all of them are."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, list) for part in parts):
+        return [record for part in parts for record in part]
+    return Joined(parts)
+
+
+class Joined(Sequence):
+    """Several sequences of records, one after the other.
+
+    Args:
+        parts: the sequences.
+    """
+
+    def __init__(self, parts: Sequence[Records]):
+        self._parts = list(parts)
+        # of each part, and at last of all
+        self._starts = np.cumsum([0, *map(len, self._parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        position = range(len(self))[index]
+        part = self._part(position)
+        return self._parts[part][position - int(self._starts[part])]
+
+    def take(self, positions: np.ndarray) -> "Joined":
+        """Some of the records, by their positions."""
+        part = self._part(positions)
+        borders = np.flatnonzero(np.diff(part)) + 1
+        pieces = zip(np.split(positions - self._starts[part], borders), np.split(part, borders), strict=True)
+        return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
+
+    def _part(self, position):
+        """The part in which a position lies."""
+        return np.searchsorted(self._starts[1:], position, side="right")
+
+    def file_names(self) -> Iterator[str | None]:
+        """See ``columns.file_names``."""
+        return (name for part in self._parts for name in file_names(part))
+
+    def image_column(self, name: str) -> np.ndarray:
+        """See ``columns.image_column``."""
+        return np.concatenate([np.zeros(0, np.int64), *(image_column(part, name) for part in self._parts)])
+
+    def objects_of(self) -> ObjectColumns:
+        """See ``columns.objects_of``."""
+        objects = [objects_of(part) for part in ([], *self._parts)]
+        starts = [0, *self._starts.tolist()]
+        moved = [each._replace(image=each.image + start) for each, start in zip(objects, starts, strict=False)]
+        return ObjectColumns(*map(np.concatenate, zip(*moved, strict=True)))

@@ -1,0 +1,135 @@
+"""One's own data sets, registered with Detectron2 from the config key DATASETS.REGISTER."""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+
+from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
+from seesaw_d2.data.records.annotation_files import FORMATS, AnnotationFile
+from seesaw_d2.data.records.cache import CompiledFile, open_annotations
+from seesaw_d2.data.records.json_files import absolute_path
+from seesaw_d2.errors import ConfigError
+
+_KEY = "DATASETS.REGISTER"
+_REQUIRED = ("NAME", "JSON", "IMAGES")
+_KNOWN = (*_REQUIRED, "FORMAT")
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """One entry of DATASETS.REGISTER, checked, with absolute paths."""
+
+    name: str
+    json_file: str
+    image_root: str
+    # "lvis", "coco" or "auto"
+    format: str = "auto"
+
+    def load(self) -> Sequence[dict[str, Any]]:
+        """Detectron2's dataset dicts; the categories go to the metadata."""
+        file = open_annotations(self.json_file, self.format)
+        metadata = MetadataCatalog.get(self.name)
+        if isinstance(metadata, LazyMetadata):
+            metadata.set_categories(file)
+        return file.to_dataset_dicts(self.image_root)
+
+    def metadata(self) -> Metadata:
+        metadata = LazyMetadata(name=self.name)
+        metadata.set(
+            json_file=self.json_file,
+            image_root=self.image_root,
+            evaluator_type="lvis",
+            dataset_format=self.format,
+        )
+        return metadata
+
+
+_registered: dict[str, DatasetEntry | LabelledImages] = {}
+
+
+def register_datasets(cfg: CfgNode) -> None:
+    """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
+
+    Only looks whether the files are there; they are read when the data set is. Registering the same entry
+    again, as a second call with the same config does, changes nothing.
+
+    Raises:
+        ConfigError: an entry is not a mapping, lacks a key or has one too many, a file or folder is not
+            there, or a name is taken. The message names ``DATASETS.REGISTER[i].KEY``.
+    """
+    entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
+    for index, entry in enumerate(entries):
+        same = [other for other in range(index) if entries[other].name == entry.name]
+        if same:
+            raise ConfigError(f"{_KEY}[{index}].NAME: {entry.name!r} is also the name of {_KEY}[{same[0]}]")
+        _check_free(entry, f"{_KEY}[{index}]")
+    for entry in entries:
+        register_dataset(entry)
+
+
+def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
+    """Register one data set; nothing happens if the same entry is registered already."""
+    if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
+        return
+    DatasetCatalog.register(entry.name, entry.load)
+    MetadataCatalog[entry.name] = entry.metadata()
+    _registered[entry.name] = entry
+
+
+class LazyMetadata(Metadata):
+    """Detectron2's Metadata; reads the categories from the annotation file when first asked for them."""
+
+    def __getattr__(self, key: str) -> Any:
+        if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
+            self.set_categories(open_annotations(self.json_file, self.dataset_format))
+            return self.__dict__[key]
+        return super().__getattr__(key)
+
+    def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
+        # Past __setattr__, which would ask for the old values first and so read the file.
+        self.__dict__["thing_classes"] = file.category_names
+        contiguous = {value: index for index, value in enumerate(file.category_ids)}
+        self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
+
+
+def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected a mapping with {', '.join(_KNOWN)}, found {value!r}")
+    if any(key in SOURCES for key in value):
+        return parse_labelled_images(value, where)
+    for key in value:
+        if key not in _KNOWN:
+            close = difflib.get_close_matches(str(key).upper(), _KNOWN, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(f"{where}.{key}: unknown key; expected {', '.join(_KNOWN)}{hint}")
+    for key in _REQUIRED:
+        if key not in value:
+            raise ConfigError(f"{where}.{key}: missing; expected {', '.join(_REQUIRED)} and perhaps FORMAT")
+    for key, text in value.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"{where}.{key}: expected a non-empty string, found {text!r}")
+    dataset_format = value.get("FORMAT", "auto")
+    if dataset_format not in FORMATS:
+        raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(FORMATS)}, found {dataset_format!r}")
+    json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
+    if not os.path.isfile(json_file):
+        found = "it is a directory" if os.path.isdir(json_file) else "no such file"
+        demo = "; python datasets/prepare_glyphs.py makes it" if "glyphs" in os.path.basename(json_file) else ""
+        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}")
+    if not os.path.isdir(image_root):
+        raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
+    return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)
+
+
+def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
+    if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
+        return
+    other = _registered.get(entry.name)
+    owner = f"with other settings ({other})" if other else "by Detectron2 or by another program"
+    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}; expected a name of its own")

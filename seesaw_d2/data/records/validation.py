@@ -1,0 +1,116 @@
+"""Everything about the data that can be wrong and be known before a run computes or writes anything."""
+
+import functools
+import itertools
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+
+from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
+from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.headers import check_headers
+from seesaw_d2.data.images.resizing import validate_resizing
+from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.records.statistics import CategoryStatistics, dataset_statistics, frequency_groups
+from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
+from seesaw_d2.errors import ConfigError
+
+
+def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
+
+    Reads every annotation file once and keeps the category counts (``training_statistics`` is then free). Of the
+    images it reads headers, see ``check_headers``: pixels are decoded by the loaders alone.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        training: False for evaluation only, which needs DATASETS.TEST alone.
+
+    Raises:
+        ConfigError: a list is empty, a name is unknown, MODEL.ROI_HEADS.NUM_CLASSES is not the number of
+            categories, the data sets differ in their categories, or another key does not fit the data.
+        DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
+            no object to train on.
+    """
+    validate_resizing(cfg)
+    used = used_datasets(cfg, training=training, classification=False)
+    some_left: list[dict] = []
+
+    def check(cfg, name, records):
+        if ("DATASETS.TRAIN", name) in used:
+            check_trainable(cfg, name, records)
+            some_left.extend(trained_records(cfg, records)[:1])
+        # A data set without such a file has a loader of its own and perhaps a mapper that reads other files.
+        if MetadataCatalog.get(name).get("json_file"):
+            check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+
+    for name in dict.fromkeys(name for _, name in used):
+        validate_images(cfg, name, check=check)
+    if training:
+        check_any_left(some_left, list(cfg.DATASETS.TRAIN))
+    check_categories(cfg, used, "MODEL.ROI_HEADS.NUM_CLASSES")
+
+
+def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
+    """(config key, name) of each data set that a job uses.
+
+    Raises:
+        ConfigError: there is none, a name is unknown, or a data set is of the other kind.
+    """
+    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
+    used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
+    used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
+    needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
+    if not any(key == needed for key, _ in used):
+        raise ConfigError(f"{needed}: expected at least one data set, found none")
+    kinds = {False: "objects in images", True: "labelled images"}
+    for key, name in used:
+        check_registered(name, key)
+        found = MetadataCatalog.get(name).get("evaluator_type") == EVALUATOR_TYPE
+        if found != classification:
+            raise ConfigError(
+                f"{key}: MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} expects a data set of "
+                f"{kinds[classification]}, found {name!r}, one of {kinds[found]}"
+            )
+    return used
+
+
+def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
+    """Read a data set, look for its image files and count its categories, if it has any.
+
+    Args:
+        check: called with cfg, the name and the records whose image file exists.
+    """
+    records = load_dataset(name)
+    present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    if check is not None:
+        check(cfg, name, present)
+    return dataset_statistics(name, records) if class_names(name) else None
+
+
+def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
+    """Raise ConfigError unless all data sets have the same categories, as many as the model's key says."""
+    known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
+    if not known:
+        return
+    first_key, first, expected = known[0]
+    for key, name, found in known[1:]:
+        if list(found) != list(expected):
+            raise ConfigError(
+                f"{key}: expected {name!r} to have the categories of {first!r} ({first_key}) in the same "
+                f"order; {_first_difference(expected, found)}"
+            )
+    num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
+    if num_classes != len(expected):
+        raise ConfigError(
+            f"{key_of_number}: expected {len(expected)}, the number of categories of {first!r}, "
+            f"found {num_classes}; set {key_of_number} {len(expected)}"
+        )
+
+
+def _first_difference(expected: list[str], found: list[str]) -> str:
+    for index, (left, right) in enumerate(itertools.zip_longest(expected, found)):
+        if left != right:
+            counts = f"{len(expected)} and {len(found)} in all"
+            return f"at index {index} expected {left!r}, found {right!r} ({counts})"
+    raise AssertionError("the lists are equal")

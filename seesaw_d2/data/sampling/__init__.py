@@ -1,0 +1,1 @@
+"""Samplers, repeat factors and data loaders."""

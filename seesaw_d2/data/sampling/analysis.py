@@ -1,0 +1,139 @@
+"""What a model sees of each category: counts, repeat factors, and shares of the training instances.
+
+Shapes: C categories, I images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.config import CfgNode
+
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.columns import ObjectColumns, object_columns
+from seesaw_d2.data.records.concatenated_records import join
+from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups, training_statistics
+from seesaw_d2.data.records.training_records import with_objects
+from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
+from seesaw_d2.errors import DataError
+
+GROUP_NAMES = ("rare", "common", "frequent")
+# How images are sampled: each once, or by repeat factors with one of the roundings.
+SAMPLINGS = ("uniform", *ROUNDINGS)
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingAnalysis:
+    """Per category and sampling; see ``analyze_sampling``."""
+
+    statistics: CategoryStatistics
+    # (C,) 0 rare, 1 common, 2 frequent
+    groups: np.ndarray
+    # t of the repeat factors; None: images are not repeated
+    repeat_threshold: float | None
+    # (C,) r(c)
+    category_factors: np.ndarray
+    # sampling -> images in an epoch, with "stochastic" on average; without t there is "uniform" alone
+    epoch_images: dict[str, float]
+    # sampling -> (C,) instances in an epoch
+    epoch_instances: dict[str, np.ndarray]
+
+    def group_shares(self, sampling: str) -> np.ndarray:
+        """(3,) in [0, 1]: the share of an epoch's instances that rare, common and frequent categories have."""
+        instances = self.epoch_instances[sampling]
+        return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
+
+    def summary(self, *samplings: str) -> str:
+        """A few lines for the log, with the shares under these samplings (default: all)."""
+        counts = self.statistics
+        groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
+        named = ", ".join(f"{n} {name}" for n, name in zip(groups, GROUP_NAMES, strict=True))
+        instances = counts.instance_count
+        lines = [
+            f"{counts.num_images} images, {counts.num_annotated_images} of them with objects; {instances.sum()} "
+            f"instances of {len(instances)} categories ({named}), {instances.min()} to {instances.max()} of each"
+        ]
+        for sampling in samplings or self.epoch_images:
+            shares = ", ".join(
+                f"{name} {share:.2%}" for name, share in zip(GROUP_NAMES, self.group_shares(sampling), strict=True)
+            )
+            lines.append(f"{sampling}: {self.epoch_images[sampling]:.0f} images an epoch; instances: {shares}")
+            if sampling != "uniform":
+                factors = self.category_factors
+                lines[-1] += (
+                    f"; repeat factors above 1 for {(factors > 1).sum()} categories, up to {factors.max():.2f} "
+                    f"(threshold {self.repeat_threshold:g})"
+                )
+        return "\n".join(lines)
+
+
+def analyze_sampling(
+    records,
+    num_classes: int,
+    *,
+    repeat_threshold: float | None,
+    names: Sequence[str] | None = None,
+    groups: np.ndarray | None = None,
+    **options,
+) -> SamplingAnalysis:
+    """Analyze images as they are sampled for training.
+
+    Args:
+        records: I Detectron2 dataset dicts with "annotations", after filtering.
+        num_classes: C.
+        repeat_threshold: t >= 0; None: images are not repeated.
+        names: C category names.
+        groups: (C,) the frequency groups; default: by the records' image counts and LVIS's thresholds.
+        options: further ones of ``image_repeat_factors``.
+    """
+    statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)
+    weights = {"uniform": np.ones(len(records))}
+    factors = np.ones(num_classes)
+    if repeat_threshold is not None:
+        factors = category_repeat_factors(statistics.image_count, len(records), repeat_threshold, **options)
+        weights["stochastic"] = image_repeat_factors(records, repeat_threshold, **options).double().numpy()
+        weights["ceil"] = np.ceil(weights["stochastic"])
+    instances = {name: np.zeros(num_classes) for name in weights}
+    for objects in map(ObjectColumns.without_crowds, object_columns(records)):
+        for name, weight in weights.items():
+            instances[name] += np.bincount(objects.category, weight[objects.image], minlength=num_classes)
+    return SamplingAnalysis(
+        statistics=statistics,
+        groups=frequency_groups(statistics.image_count, LVIS_THRESHOLDS) if groups is None else groups,
+        repeat_threshold=repeat_threshold,
+        category_factors=factors,
+        epoch_images={name: float(weight.sum()) for name, weight in weights.items()},
+        epoch_instances=instances,
+    )
+
+
+def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
+    """Analyze DATASETS.TRAIN as its annotation files have it; image files are not looked at.
+
+    Images without objects are left out where DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out of training.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        repeat_threshold: t; default: DATALOADER.REPEAT_THRESHOLD.
+
+    Raises:
+        ConfigError, DataError: as ``training_statistics``; a data set has no annotations.
+    """
+    statistics = training_statistics(cfg)
+    parts = []
+    for name in cfg.DATASETS.TRAIN:
+        parts.append(load_dataset(name))
+        if "annotations" not in parts[-1][0]:
+            raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
+    records = join(parts)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = with_objects(records)
+    return analyze_sampling(
+        records,
+        len(statistics.names),
+        repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeat_threshold is None else repeat_threshold,
+        names=statistics.names,
+        groups=frequency_groups(statistics.image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS),
+        **repeat_factor_options(cfg),
+    )

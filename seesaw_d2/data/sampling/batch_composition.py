@@ -1,0 +1,58 @@
+"""Which images make which batch, known without loading any.
+
+B images in a batch of all processes together.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+
+
+class BatchPlan:
+    """Batches of B images from a stream, as Detectron2 forms them in one process.
+
+    With groups, images wait until B of their group have come (Detectron2's aspect ratio grouping); without, B in a row
+    make a batch. Detectron2 does so in each process for itself; here one plan holds for all, and each takes its
+    contiguous part of every batch, so that the batches are the same with any number of processes.
+
+    Args:
+        stream: of indices.
+        batch_size: B >= 1.
+        groups: (I,) integers, the group of each image; None: one group.
+    """
+
+    def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):
+        self._stream, self._batch_size, self._groups = stream, batch_size, groups
+
+    def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """From batch number ``start`` on, endlessly: (B,) indices of images, (B,) their places in the stream.
+
+        The batches before are counted, epoch by epoch, not gone through: 180,000 of 16 take a second with LVIS.
+        """
+        waiting: dict[int, np.ndarray] = {}
+        place = formed = 0
+        for number in itertools.count():
+            indices = self._stream.epoch(number).numpy()
+            images = np.stack([indices, np.arange(place, place + len(indices))])  # (2, images of the epoch)
+            place += len(indices)
+            complete = self._form(images, waiting)
+            for indices, places in complete[max(start - formed, 0) :]:
+                yield indices, places
+            formed += len(complete)
+
+    def _form(self, images: np.ndarray, waiting: dict[int, np.ndarray]) -> np.ndarray:
+        """(K, 2, B) batches that are full, in the order in which they became so; ``waiting`` keeps the rest."""
+        groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
+        full = []
+        for group in np.unique(groups).tolist():
+            own = images[:, groups == group]
+            if group in waiting:
+                own = np.concatenate([waiting[group], own], axis=1)
+            end = own.shape[1] - own.shape[1] % self._batch_size
+            full.append(own[:, :end].reshape(2, -1, self._batch_size).swapaxes(0, 1))
+            waiting[group] = own[:, end:]
+        batches = np.concatenate(full)
+        return batches[batches[:, 1, -1].argsort()]

@@ -1,0 +1,99 @@
+"""Class-aware sampling: every category is equally likely, however few images it has.
+
+K categories that have images.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+from torch.utils.data import Sampler
+
+from seesaw_d2.data.records.columns import images_of_categories
+from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+from seesaw_d2.errors import DataError
+
+_BLOCK = 1024  # images drawn at a time
+
+
+class ClassAwareSampler(EpochStream, Sampler):
+    """An endless stream of images: a category is chosen uniformly, then one of the images with it.
+
+    Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with many objects as in
+    the references' class-aware sampling (eqlv2, ``CASDataset``). An image comes once for each of its categories'
+    turns, so that the other categories in it, mostly frequent ones, come along. Deviation: the reference goes
+    through shuffled lists of categories and of each category's images; here every draw is independent, which
+    has the same expectation and nothing to keep between draws.
+
+    As Detectron2's samplers: every process draws the same stream and takes each world-size-th image of it.
+    Images without objects (crowds are no objects) are never drawn.
+
+    Args:
+        records: dataset dicts.
+        seed: of the stream, the same in every process; None draws one that they share.
+
+    Raises:
+        DataError: no image has an object.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
+        category, image = images_of_categories(records, crowds=False)
+        if not len(category):
+            raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
+        count = np.bincount(category)
+        start = np.cumsum(count) - count
+        self._image = torch.from_numpy(image)  # sorted by category
+        # (K,) ranges in it
+        self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
+        self._seed = int(comm.shared_random_seed() if seed is None else seed)
+        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+
+    def __iter__(self) -> Iterator[int]:
+        yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
+
+    def epoch(self, number: int) -> torch.Tensor:
+        """The images from place 1024 ``number`` of the stream on, 1024 of them."""
+        generator = self.generator(number)
+        category = self._draw_categories(generator, number * _BLOCK)
+        fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
+        return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
+
+    def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
+        """(_BLOCK,) indices of categories that have images, for the images of the stream from ``position`` on."""
+        return torch.randint(len(self._count), (_BLOCK,), generator=generator)
+
+
+class SquareRootSampler(ClassAwareSampler):
+    """As ``ClassAwareSampler``, with categories drawn in proportion to the square root of their images.
+
+    Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
+    """
+
+    def _draw_categories(self, generator, position):
+        return torch.multinomial(self._count.double().sqrt(), _BLOCK, replacement=True, generator=generator)
+
+
+class ProgressivelyBalancedSampler(ClassAwareSampler):
+    """From sampling images to sampling categories, step by step over the training.
+
+    Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, in proportion to a category's images
+    (IB) and the same for all (CB). t/T is an image's place in the stream of ``length`` images, in steps of 1,024
+    images (the paper's are epochs); beyond it sampling stays class-balanced.
+
+    Args:
+        records, seed: as in ``ClassAwareSampler``.
+        length: images in the whole training, >= 1.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):
+        super().__init__(records, seed=seed)
+        self._length = length
+
+    def _draw_categories(self, generator, position):
+        progress = min(position / self._length, 1.0)
+        by_image = self._count.double() / self._count.sum()
+        probability = (1 - progress) * by_image + progress / len(self._count)
+        return torch.multinomial(probability, _BLOCK, replacement=True, generator=generator)

@@ -1,0 +1,64 @@
+"""The training loader as a LazyConfig describes it: by plain arguments."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from detectron2.data import DatasetFromList
+from detectron2.utils import comm
+
+from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.mapper import CheckedMapper
+from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.concatenated_records import join
+from seesaw_d2.data.records.training_records import check_any_left, with_objects
+from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
+from seesaw_d2.data.sampling.loaders import aspect_groups
+from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
+from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
+
+
+def build_repeat_factor_loader(
+    *,
+    names: Sequence[str],
+    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    repeat_threshold: float,
+    rounding: str = "stochastic",
+    total_batch_size: int,
+    num_workers: int = 0,
+    seed: int | None = None,
+    aspect_ratio_grouping: bool = True,
+    **options: Any,
+) -> TrainLoader:
+    """A training loader with repeat factor sampling that can be entered anywhere, around checked data read once.
+
+    (In Detectron2's own LazyConfigs the sampler refers to the data set, which is so loaded twice.)
+
+    Args:
+        names: of registered data sets; images without objects are left out.
+        mapper: of a record to the model's input, such as Detectron2's ``DatasetMapper``.
+        repeat_threshold: t >= 0; 0 repeats nothing.
+        rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
+        total_batch_size: images in a batch of all processes together, a multiple of their number.
+        num_workers: worker processes; 0 loads in this one.
+        seed: >= 0, of the order and the augmentation; None: drawn, the same in every process. ``train.seed`` takes its
+            place in a training.
+        aspect_ratio_grouping: only wide or only high images in a batch.
+        options: further ones of PyTorch's ``DataLoader``.
+
+    Raises:
+        DataError: an annotation file or image files are missing or wrong, or there is nothing to train on.
+    """
+    loaded = join([load_dataset(name) for name in names])
+    records = with_objects(without_missing_images(loaded, list(names), skip=False))
+    check_any_left(records, list(names))
+    factors = image_repeat_factors(records, repeat_threshold, rounding)
+    return TrainLoader(
+        DatasetFromList(records, copy=False) if isinstance(records, list) else records,
+        CheckedMapper(mapper),
+        RepeatFactorStream(factors, seed=comm.shared_random_seed() if seed is None else seed),
+        batch_size=total_batch_size,
+        groups=aspect_groups(records) if aspect_ratio_grouping else None,
+        num_workers=num_workers,
+        digest=digest_of(records),
+        **options,
+    )

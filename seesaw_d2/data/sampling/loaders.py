@@ -1,0 +1,147 @@
+"""Data loaders around checked data."""
+
+import logging
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, build_detection_test_loader, build_detection_train_loader
+from detectron2.utils import comm
+from torch.utils.data import Sampler
+
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.data.images.resizing import build_mapper
+from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.records.columns import Records, image_column
+from seesaw_d2.data.records.json_files import warn_once
+from seesaw_d2.data.records.proposals import load_proposals
+from seesaw_d2.data.records.statistics import training_frequency_groups
+from seesaw_d2.data.records.training_records import load_training_dicts
+from seesaw_d2.data.sampling.analysis import analyze_sampling
+from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
+from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def build_train_loader(
+    cfg: CfgNode,
+    *,
+    mapper=None,
+    sampler: Sampler | None = None,
+    records: Records | None = None,
+    aspect_ratio_grouping: bool | None = None,
+    **options,
+):
+    """The training loader of DATASETS.TRAIN: what Detectron2's gives, in an order that can be entered anywhere.
+
+    Args:
+        cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded. SEED decides
+            order and augmentation; with -1 a seed is drawn, the same in every process, from numpy's global generator.
+        mapper: in place of Detectron2's DatasetMapper.
+        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe. One that is no
+            ``EpochStream``, and those that Detectron2's main branch alone has, go to Detectron2's own loader.
+        records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
+        aspect_ratio_grouping: in place of DATALOADER.ASPECT_RATIO_GROUPING.
+        options: further ones of PyTorch's ``DataLoader``.
+
+    Returns:
+        A ``TrainLoader``: an endless iterable of batches, lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
+        over all ranks. (Detectron2's own loader in the cases named above.)
+
+    Raises:
+        DataError: see ``load_training_dicts``; an image has no width or height to group it by; while iterating, an
+            image cannot be decoded or has another size than annotated.
+    """
+    dataset = load_training_dicts(cfg) if records is None else records
+    mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
+    if sampler is None:
+        sampler = build_sampler(cfg, dataset, cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
+        _log_sampling(cfg, dataset)
+    grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
+    groups = aspect_groups(dataset) if grouping else None
+    digest = digest_of(dataset)
+    if isinstance(dataset, list):
+        # One serialized copy for the loader and for the replacements.
+        dataset = DatasetFromList(dataset, copy=False)
+    mapper = ReplacingMapper(mapper, dataset) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
+    if not isinstance(sampler, EpochStream):
+        name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
+        logger.warning(f"{name}: the order of the images starts anew in a resumed training")
+        if cfg.DATALOADER.PIN_MEMORY:
+            logger.warning(f"DATALOADER.PIN_MEMORY: Detectron2's loader, which {name} needs, has nothing for it")
+        return build_detection_train_loader(
+            cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
+        )
+    return TrainLoader(
+        dataset,
+        mapper,
+        sampler,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        groups=groups,
+        digest=digest,
+        device=_prefetching_device(cfg),
+        **{"num_workers": cfg.DATALOADER.NUM_WORKERS, **options},
+    )
+
+
+def _prefetching_device(cfg: CfgNode) -> torch.device | None:
+    """This process's GPU if DATALOADER.PIN_MEMORY wants images there in advance."""
+    if not cfg.DATALOADER.PIN_MEMORY:
+        return None
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        warn_once(logger, "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes")
+        return None
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def aspect_groups(records: Records) -> np.ndarray:
+    """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
+    columns = {name: image_column(records, name) for name in ("width", "height")}
+    for name, column in columns.items():
+        if column.dtype == object and None in column.tolist():
+            raise DataError(
+                f"a training image has no {name!r}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
+            )
+    return (columns["width"] > columns["height"]).astype(np.int64)
+
+
+def _log_sampling(cfg: CfgNode, records: Records) -> None:
+    """Log the class counts and, with repeat factors, what they do to them."""
+    names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
+    if names is None or not comm.is_main_process():
+        return
+    repeated = cfg.DATALOADER.SAMPLER_TRAIN == REPEATED
+    analysis = analyze_sampling(
+        records,
+        len(names),
+        repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeated else None,
+        groups=training_frequency_groups(cfg, len(names)),
+        **repeat_factor_options(cfg),
+    )
+    samplings = ("uniform", cfg.DATALOADER.REPEAT_ROUNDING) if repeated else ("uniform",)
+    logger.info(f"Training data: {analysis.summary(*samplings)}")
+
+
+def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
+    """Detectron2's test loader of one data set: every image once over all ranks, one in a batch.
+
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and undecodable ones are blank: the evaluator
+    has their annotations, so that their objects count as missed.
+
+    Raises:
+        DataError: as in ``build_train_loader``.
+    """
+    check_registered(name, "DATASETS.TEST")
+    records = load_dataset(name)
+    if cfg.MODEL.LOAD_PROPOSALS:
+        index = list(cfg.DATASETS.TEST).index(name)
+        records = load_proposals(list(records), cfg.DATASETS.PROPOSAL_FILES_TEST[index])
+    records = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    mapper = build_mapper(cfg, is_train=False) if mapper is None else mapper
+    mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)
+    return build_detection_test_loader(records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)

@@ -1,0 +1,122 @@
+"""Repeat factor sampling, with both ways to round, and how long an epoch of it is.
+
+Shapes: C categories, I images.
+"""
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+
+from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.records.columns import images_of_categories
+from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
+from seesaw_d2.data.sampling.epoch_samplers import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
+from seesaw_d2.errors import ConfigError
+
+UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
+SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
+SUBSET = "RandomSubsetTrainingSampler"
+# Those whose epoch has a length, see ``epoch_length``.
+WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
+# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted; their order starts anew
+# in a resumed training), and this project's.
+SAMPLERS = (*WITH_EPOCHS, SUBSET)
+MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
+ROUNDINGS = ("stochastic", "ceil")
+
+
+def category_repeat_factors(image_count: np.ndarray, num_images: int, threshold: float, sqrt=True) -> np.ndarray:
+    """r(c) = max(1, sqrt(t / f(c))), f(c) = images with category c / images (Gupta et al., CVPR 2019, appendix B.2).
+
+    Args:
+        image_count: (C,) images with the category. A category without any has r = 1: there is nothing to repeat.
+        num_images: images in all, >= 1.
+        threshold: t >= 0.
+        sqrt: False for t / f(c), an option of Detectron2 main.
+
+    Returns:
+        (C,) float64.
+    """
+    image_count = np.asarray(image_count)
+    frequency = np.where(image_count > 0, image_count, np.inf) / num_images
+    ratio = threshold / frequency
+    return np.maximum(1.0, np.sqrt(ratio) if sqrt else ratio)
+
+
+def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
+    """How often each image is drawn in an epoch on average: (I,) float32; r(I) = max of r(c) over its categories.
+
+    The factors are those of Detectron2's ``repeat_factors_from_category_frequency``, by arrays. "ceil" rounds each up,
+    as MMDetection's ``ClassBalancedDataset`` does; Detectron2's sampler has nothing left to round then. An image
+    without annotations has 1, in its own place: releases of the reference left it out, and so gave every image after it
+    another one's factor (mmengine pull request 1048).
+
+    Args:
+        records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
+        threshold: t >= 0.
+        rounding: "stochastic" or "ceil".
+        options: of ``category_repeat_factors``.
+    """
+    category, image = images_of_categories(records, crowds=True)
+    factors = np.ones(len(records))
+    if len(category):
+        by_category = category_repeat_factors(np.bincount(category), len(records), threshold, **options)
+        np.maximum.at(factors, image, by_category[category])
+    result = torch.from_numpy(factors).float()
+    return result.ceil() if rounding == "ceil" else result
+
+
+def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
+    """The sampler that DATALOADER.SAMPLER_TRAIN names, as a stream that can be entered anywhere.
+
+    Args:
+        cfg: with it DATALOADER.REPEAT_THRESHOLD, REPEAT_ROUNDING and RANDOM_SUBSET_RATIO.
+        records: dataset dicts.
+        seed: of the stream, the same in every process.
+
+    Returns:
+        None for those that only Detectron2's own loader knows (``MAIN_SAMPLERS``).
+    """
+    node = cfg.DATALOADER
+    builders = {
+        UNIFORM: lambda: UniformStream(len(records), seed=seed),
+        REPEATED: lambda: RepeatFactorStream(_configured_factors(cfg, records), seed=seed),
+        SUBSET: lambda: SubsetStream(len(records), node.RANDOM_SUBSET_RATIO, seed_shuffle=seed, seed_subset=seed),
+        CLASS_AWARE: lambda: ClassAwareSampler(records, seed=seed),
+        SQUARE_ROOT: lambda: SquareRootSampler(records, seed=seed),
+        PROGRESSIVE: lambda: ProgressivelyBalancedSampler(
+            records, length=cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH, seed=seed
+        ),
+    }
+    build = builders.get(node.SAMPLER_TRAIN)
+    return None if build is None else build()
+
+
+def epoch_length(cfg: CfgNode, records) -> float:
+    """Images in one epoch of the configured sampler: the sum of the repeat factors, or else I.
+
+    The samplers by category have no epochs of their own: I images are called one (eqlv2's configs draw 12 times I).
+    With "stochastic" rounding that is the mean: an epoch is a little longer or shorter.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
+        return float(len(records))
+    return float(_configured_factors(cfg, records).double().sum())
+
+
+def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
+    node = cfg.DATALOADER
+    return image_repeat_factors(records, node.REPEAT_THRESHOLD, node.REPEAT_ROUNDING, **repeat_factor_options(cfg))
+
+
+def validate_sampling(cfg: CfgNode) -> None:
+    """Raise ConfigError for a sampler or a rounding that does not exist, or a negative threshold."""
+    node = cfg.DATALOADER
+    if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
+        raise ConfigError(
+            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(SAMPLERS)}, found {node.SAMPLER_TRAIN!r}"
+        )
+    if node.REPEAT_ROUNDING not in ROUNDINGS:
+        choices = " or ".join(f'"{name}"' for name in ROUNDINGS)
+        raise ConfigError(f"DATALOADER.REPEAT_ROUNDING: expected {choices}, found {node.REPEAT_ROUNDING!r}")
+    if not 0 <= node.REPEAT_THRESHOLD < float("inf"):
+        raise ConfigError(f"DATALOADER.REPEAT_THRESHOLD: expected a number >= 0, found {node.REPEAT_THRESHOLD}")

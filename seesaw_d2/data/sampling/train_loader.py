@@ -1,0 +1,183 @@
+"""The training loader: batches that are a pure function of the seed and of their number."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data.build import trivial_batch_collator
+from torch.utils.data import DataLoader, Dataset
+
+from seesaw_d2.data.images.prefetch import ToDevice, prefetched
+from seesaw_d2.data.records.columns import file_names, image_column
+from seesaw_d2.data.records.json_files import warn_once
+from seesaw_d2.data.sampling.batch_composition import BatchPlan
+from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.distributed import rank, world_size
+from seesaw_d2.utils.worker_processes import count_workers
+
+logger = logging.getLogger(__name__)
+
+# Beside the seed and a place in the stream: numbers for augmentation, and for what is used where a mapper has nothing.
+_AUGMENTATION, _REPLACEMENT = 1, 2
+_MAX_REPLACEMENTS = 100
+
+# What the order depends on, in words.
+_DIFFERENCES = {
+    "seed": "seed",
+    "batch_size": "images in a batch",
+    "sampler": "sampler",
+    "grouped": "aspect ratio grouping",
+    "records": "training images",
+    "digest": "digest of the training images' names",
+}
+
+Record = dict[str, Any]
+
+
+class TrainLoader:
+    """An endless iterable of this process's batches, lists of what ``mapper`` returns.
+
+    Which images a batch has and how they are augmented follows from the sampler's seed and the batch's number alone:
+    not from the number of worker processes or of training processes, nor from what was loaded before. So it can begin
+    anywhere, and loads nothing that it does not give. Nothing is read, and no worker started, before the first batch
+    is asked for.
+
+    Args:
+        records: dataset dicts, by index.
+        mapper: maps one record; what it draws from Python's, numpy's and PyTorch's global generators is the
+            augmentation. Where it returns None, another image, chosen at random, is mapped in its place.
+        sampler: the stream of images; its seed is the loader's.
+        batch_size: B, images in a batch of all processes together; a multiple of their number.
+        groups: (I,) integers: only images of the same group come together. None: any.
+        num_workers: worker processes; 0 loads in this one.
+        digest: what tells these records from others, see ``digest_of``.
+        device: a GPU that images are copied to while the batch before is trained on, from pinned memory; None: they
+            stay in the CPU's.
+        options: further ones of PyTorch's ``DataLoader``.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        mapper: Callable[[Record], Any],
+        sampler: EpochStream,
+        *,
+        batch_size: int,
+        groups: np.ndarray | None = None,
+        num_workers: int = 0,
+        digest: str = "",
+        device: torch.device | None = None,
+        **options: Any,
+    ):
+        self.records, self.mapper, self.sampler = records, mapper, sampler
+        self.batch_size, self.groups = batch_size, groups
+        self._options = {"collate_fn": trivial_batch_collator, **options, "num_workers": num_workers}
+        if device is not None:
+            self._options["pin_memory"] = True
+        self.digest, self._device = digest, device
+        # Images in the batches that were given, those of all processes.
+        self.num_images = 0
+
+    @property
+    def seed(self) -> int:
+        return self.sampler.seed
+
+    def __iter__(self) -> Iterator[list]:
+        """From where the loader stands."""
+        _mention_cores(self._options["num_workers"])
+        loader = DataLoader(
+            _Samples(self.records, self.mapper, self.seed),
+            batch_sampler=_Shares(
+                BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
+            ),
+            # Workers' seeds, which nothing depends on, would be drawn from the global generator.
+            generator=torch.Generator(),
+            **self._options,
+        )
+        if self._device is not None:
+            loader = prefetched(loader, ToDevice(self._device))
+        for batch in loader:
+            self.num_images += self.batch_size
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, and what the order depends on: plain values."""
+        return {
+            "seed": self.seed,
+            "images": self.num_images,
+            "batch_size": self.batch_size,
+            "sampler": type(self.sampler).__name__,
+            "grouped": self.groups is not None,
+            "records": len(self.records),
+            "digest": self.digest,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
+        """Go on after the images of ``state``, with its seed or another. Before the first batch is asked for."""
+        self.sampler.seed = state["seed"] if seed is None else seed
+        self.num_images = state["images"]
+
+    def differences(self, state: dict[str, Any]) -> list[str]:
+        """What makes the order another than that of the loader that ``state`` is of, in words."""
+        mine = self.state_dict()
+        return [
+            f"{words} {state.get(key)} before, {mine[key]} now"
+            for key, words in _DIFFERENCES.items()
+            if state.get(key) != mine[key]
+        ]
+
+
+def _mention_cores(num_workers: int) -> None:
+    cores = count_workers(None)
+    if num_workers > cores:
+        warn_once(
+            logger,
+            f"{num_workers} worker processes load images, more than there are cores ({cores}); fewer of them "
+            "(DATALOADER.NUM_WORKERS, num_workers) give the same images and take less memory",
+            logging.INFO,
+        )
+
+
+def digest_of(records: Sequence[Record]) -> str:
+    """A digest of the names and numbers of the records' images, in their order."""
+    digest = hashlib.sha256()
+    for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
+        digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+class _Samples(Dataset):
+    """Mapped records, by (index, place in the stream)."""
+
+    def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
+        self._records, self._mapper, self._seed = records, mapper, seed
+
+    def __getitem__(self, item: tuple[int, int]) -> Any:
+        index, place = item
+        rng = None
+        with seeded(mixed_seed(self._seed, place, _AUGMENTATION)):
+            for _ in range(_MAX_REPLACEMENTS):
+                sample = self._mapper(self._records[index])
+                if sample is not None:
+                    return sample
+                rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
+                index = int(rng.integers(len(self._records)))
+        raise DataError(f"the mapper returned None for {_MAX_REPLACEMENTS} images in a row, the last is {index}")
+
+
+class _Shares:
+    """This process's part of each batch: lists of (index, place in the stream)."""
+
+    def __init__(self, plan: BatchPlan, start: int):
+        self._plan, self._start = plan, start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for indices, places in self._plan.batches(self._start):
+            size = len(indices) // world_size()
+            own = slice(rank() * size, (rank() + 1) * size)
+            yield list(zip(indices[own].tolist(), places[own].tolist(), strict=True))

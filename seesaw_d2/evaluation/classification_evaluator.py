@@ -1,0 +1,142 @@
+"""The evaluator of labelled images.
+
+N images, C classes.
+"""
+
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.logger import create_small_table
+
+from seesaw_d2.data.records.statistics import frequency_groups, training_statistics
+from seesaw_d2.evaluation.classification_metrics import (
+    SHOTS,
+    Predictions,
+    calibration_bins,
+    expected_calibration_error,
+    shot_accuracy,
+)
+from seesaw_d2.evaluation.results_files import write_csv
+
+logger = logging.getLogger(__name__)
+
+PER_CLASS_FILE = "per_class.csv"
+CONFUSION_FILE = "confusion.csv"
+CALIBRATION_FILE = "calibration.csv"
+
+
+class ClassificationEvaluator(DatasetEvaluator):
+    """Top-1 accuracy, overall and by shots, and calibration.
+
+    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are
+    counted in the training set: more than 100 images many, 20 to 100 medium, fewer few (Kang et al., ICLR 2020) with
+    DATASETS.FREQUENCY_THRESHOLDS [19, 100].
+
+    Files in ``output_dir``, if there is one: ``per_class.csv``; ``confusion.csv``, how often a class is called
+    another one; ``calibration.csv``, confidence and accuracy in 15 intervals of confidence.
+
+    Args:
+        dataset_name: a registered data set of labelled images.
+        train_count: called without arguments; (C,) training images of each class, or None where not known.
+        thresholds: see ``frequency_groups``.
+        output_dir: None: no files.
+        distributed: gather what the other processes have.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        train_count: Callable[[], np.ndarray | None],
+        thresholds=(19, 100),
+        output_dir: str | None = None,
+        distributed: bool = True,
+    ):
+        self._dataset_name = dataset_name
+        self._train_count = train_count
+        self._thresholds = tuple(thresholds)
+        self._output_dir = output_dir
+        self._distributed = distributed
+        self.reset()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> dict[str, Any]:
+        return {
+            "dataset_name": dataset_name,
+            "train_count": lambda: training_statistics(cfg).image_count if cfg.DATASETS.TRAIN else None,
+            "thresholds": cfg.DATASETS.FREQUENCY_THRESHOLDS,
+            "output_dir": output_dir,
+        }
+
+    def reset(self) -> None:
+        self._rows: list[tuple[int, int, float]] = []
+
+    def process(self, inputs, outputs) -> None:
+        """Inputs with "label", outputs with "probabilities" (C,)."""
+        confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
+        labels = [item["label"] for item in inputs]
+        self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
+
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        """The metrics in the main process, None in the others."""
+        rows = self._rows
+        if self._distributed:
+            comm.synchronize()
+            rows = list(itertools.chain(*comm.gather(rows, dst=0)))
+            if not comm.is_main_process():
+                return None
+        if not rows:
+            logger.warning("%s: no image was evaluated", self._dataset_name)
+            return {}
+        labels, predicted, confidence = map(np.array, zip(*rows, strict=True))
+        return self._evaluate(Predictions(labels, predicted, confidence))
+
+    def _evaluate(self, predictions: Predictions) -> dict[str, dict[str, float]]:
+        names = MetadataCatalog.get(self._dataset_name).thing_classes
+        counts = self._train_count()
+        groups = None if counts is None else frequency_groups(counts, self._thresholds)
+        confusion = predictions.confusion(len(names))
+        bins = calibration_bins(predictions)
+        metrics = {**shot_accuracy(confusion, groups), "ECE": expected_calibration_error(bins)}
+        logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
+        if self._output_dir:
+            self._write(names, counts, groups, confusion, bins)
+        return {"classification": metrics}
+
+    def _write(self, names, counts, groups, confusion, bins) -> None:
+        tested, called, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+        rows = [
+            {
+                "class": name,
+                "train_images": "" if counts is None else counts[i],
+                "shots": "" if groups is None else SHOTS[groups[i]],
+                "test_images": tested[i],
+                "correct": right[i],
+                "accuracy": 100 * right[i] / tested[i] if tested[i] else "",
+                "predicted": called[i],
+                "precision": 100 * right[i] / called[i] if called[i] else "",
+            }
+            for i, name in enumerate(names)
+        ]
+        write_csv(os.path.join(self._output_dir, PER_CLASS_FILE), rows)
+        off_diagonal = confusion - np.diag(right)
+        rows = [
+            {"class": names[i], "called": names[j], "images": confusion[i, j]}
+            for i, j in np.argwhere(off_diagonal).tolist()
+        ]
+        write_csv(os.path.join(self._output_dir, CONFUSION_FILE), rows, header=("class", "called", "images"))
+        rows = [
+            {"from": i / len(bins), "to": (i + 1) / len(bins), "images": int(n), "confidence": c, "accuracy": a}
+            for i, (n, c, a) in enumerate(bins.tolist())
+        ]
+        write_csv(os.path.join(self._output_dir, CALIBRATION_FILE), rows)

@@ -1,0 +1,96 @@
+"""Exported files at work, by the metadata that they carry."""
+
+import io
+import json
+import os
+import warnings
+
+import numpy as np
+import torch
+import torchvision  # noqa: F401  registers the operators that a TorchScript file uses
+
+from seesaw_d2.errors import DataError, WeightsError
+from seesaw_d2.export.graph import INPUT
+from seesaw_d2.export.onnx import METADATA_KEY
+from seesaw_d2.export.onnx_requirements import need
+from seesaw_d2.export.torchscript import METADATA_FILE
+
+
+class ExportedModel:
+    """A file that ``tools/export.py`` wrote, TorchScript or ONNX: an image in, arrays out.
+
+    Args:
+        source: the file's path, or its content.
+        threads: of onnxruntime; None: as many as it likes. TorchScript has PyTorch's (``torch.set_num_threads``).
+
+    Attributes:
+        metadata: what the file says of itself, see ``docs/deployment.md``.
+
+    Raises:
+        WeightsError: it is no such file.
+        ConfigError: it is ONNX and onnxruntime is missing.
+    """
+
+    def __init__(self, source: str | os.PathLike | bytes, *, threads: int | None = None):
+        name = "exported model" if isinstance(source, bytes) else os.fspath(source)
+        content = source if isinstance(source, bytes) else _read(name)
+        try:
+            if content[:2] == b"PK":  # TorchScript is a zip archive
+                self._run, text = _torchscript(content)
+            else:
+                self._run, text = _onnx(content, threads)
+            self.metadata = json.loads(text)
+        except (RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise WeightsError(f"{name}: expected a file that tools/export.py wrote: {error}") from error
+
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """(3, H, W) uint8, resized as the metadata says -> an array for each of ``metadata["outputs"]``.
+
+        Raises:
+            DataError: the image is another thing.
+        """
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise DataError(f"image: expected uint8 (3, H, W), found {image.dtype} {image.shape}")
+        size = self.metadata.get("size")
+        if size is not None and image.shape[1:] != (size, size):
+            raise DataError(f"image: expected {size} x {size} pixels, found {image.shape[1]} x {image.shape[2]}")
+        return dict(zip(self.metadata["outputs"], self._run(np.ascontiguousarray(image)), strict=True))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _torchscript(content: bytes):
+    files = {METADATA_FILE: ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, as the guide says
+        model = torch.jit.load(io.BytesIO(content), _extra_files=files)
+    device = next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+    def run(image):
+        with torch.no_grad():
+            found = model(torch.from_numpy(image).to(device))
+        return [each.cpu().numpy() for each in (found if isinstance(found, tuple) else (found,))]
+
+    return run, files[METADATA_FILE]
+
+
+def _onnx(content: bytes, threads: int | None):
+    need("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, which share no base but this
+        raise RuntimeError(str(error)) from error
+    return lambda image: session.run(None, {INPUT: image}), session.get_modelmeta().custom_metadata_map[METADATA_KEY]

@@ -1,0 +1,50 @@
+"""What losses know about the training set, or do without where a model only predicts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.losses.base import InvalidArgument
+
+
+def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
+    """The training set's statistics, or None where its annotations are not at hand.
+
+    A loss that is built with None predicts as ever and refuses to train: a model can be used where its training
+    data is not. Before a training, the check of its data sets has already found what is wrong with them.
+    """
+    try:
+        return None if statistics is None else statistics()
+    except SeesawError:
+        return None
+
+
+def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
+    """``values``, one number >= 0 for each category, as float64 (C,); None stays None.
+
+    Raises:
+        InvalidArgument: no numbers, another shape, or a value that is negative or not finite.
+    """
+    if values is None:
+        return None
+    expected = f"{num_classes} finite numbers >= 0, one for each category"
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float64)
+    else:
+        try:
+            values = torch.tensor(values, dtype=torch.float64, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise InvalidArgument(name, expected, values) from None
+    if tuple(values.shape) != (num_classes,):
+        raise InvalidArgument(name, expected, f"shape {tuple(values.shape)}")
+    if not bool((torch.isfinite(values) & (values >= 0)).all()):
+        raise InvalidArgument(name, expected, f"values from {values.min():g} to {values.max():g}")
+    return values
+
+
+def not_given(name: str) -> InvalidArgument:
+    """The error of a loss that is asked to train without its ``category_values``."""
+    return InvalidArgument(name, "those of the training set (None serves inference alone)", None)

@@ -1,0 +1,1 @@
+"""Backbones. Importing a module of this folder registers its backbones in Detectron2."""

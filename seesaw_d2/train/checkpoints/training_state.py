@@ -1,0 +1,181 @@
+"""What a checkpoint holds of a training beside model, optimizer, scheduler and gradient scaler."""
+
+import logging
+from typing import Any
+
+import detectron2
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
+from detectron2.utils.events import JSONWriter
+
+import seesaw_d2
+from seesaw_d2.data.sampling.seeding import mixed_seed, seed_all
+from seesaw_d2.data.sampling.train_loader import TrainLoader
+from seesaw_d2.errors import WeightsError
+from seesaw_d2.train.metrics_file import cut_back, file_size, put_back, recent_scalars
+from seesaw_d2.train.monitoring import ClassCountHook, PredictionImages
+
+logger = logging.getLogger(__name__)
+
+_STEP = 3  # beside the seed, for the random numbers of a step
+# What a checkpoint's part of this is used for, and its places in streams.
+_PLACE = {"seed": int, "images": int}
+_KINDS = {
+    "seed": int,
+    "loader": (dict, type(None)),
+    "precise_bn": list,
+    "world_size": int,
+    "scalars": dict,
+    "metrics_size": (int, type(None)),
+    "versions": dict,
+}
+# What Detectron2 and this project do at the end of an iteration after the checkpoint is written.
+_AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
+
+
+class TrainingState(HookBase):
+    """Makes a resumed training the one that was interrupted: bit for bit on the CPU.
+
+    - Every step starts with generators (Python's, numpy's, PyTorch's on every device) that are seeded by SEED, the
+      iteration and the process, so that no generator has a state that would have to be saved.
+    - Its ``state_dict``, which Detectron2 keeps below "hooks" in a checkpoint, has the place in the stream of images,
+      and that of TEST.PRECISE_BN; the seed, if SEED is -1 the one that was drawn; the last values of the logged
+      scalars, of which medians are written, and the length of metrics.json; the config as YAML, and versions. Plain
+      values.
+    - A checkpoint is written before the iteration is evaluated and logged. A resume therefore begins with what was to
+      follow: metrics.json is cut back to its length of then, and evaluation and writers of that iteration run again.
+
+    Where the resumed run cannot be bit for bit the interrupted one (another seed, batch, data set, number of
+    processes or version of PyTorch; a checkpoint of Detectron2's own), a warning says why. What it cannot see: with
+    three or more processes DistributedDataParallel's sums are arranged after the first step, in a resumed run too, so
+    that this step may round differently. ``DATALOADER.SAMPLER_TRAIN``s of Detectron2's main branch alone start anew.
+
+    Args:
+        cfg: the job's.
+        loader: the training loader; one that is no ``TrainLoader`` has no place that could be saved.
+        writers: those of the run; [] in processes other than the main one.
+    """
+
+    def __init__(self, cfg: CfgNode, loader: Any, writers: list):
+        self._cfg, self._loader = cfg, loader if isinstance(loader, TrainLoader) else None
+        self._metrics = next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
+        self._loaded: dict[str, Any] | None = None
+        if self._loader:
+            self._seed = self._loader.seed
+        else:
+            self._seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+
+    def state_dict(self) -> dict[str, Any]:
+        storage = getattr(self.trainer, "storage", None)  # none before the training starts
+        return {
+            "seed": self._seed,
+            "loader": self._loader.state_dict() if self._loader else None,
+            "precise_bn": [loader.state_dict() for loader in self._precise_bn_loaders()],
+            "world_size": comm.get_world_size(),
+            "scalars": recent_scalars(storage) if storage is not None else {},
+            "metrics_size": file_size(self._metrics) if self._metrics else None,
+            "config": self._cfg.dump(),
+            "versions": _versions(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        Raises:
+            WeightsError: ``state`` is not what ``state_dict`` returns.
+        """
+        _check_state(state, f"{self._cfg.OUTPUT_DIR}: the checkpoint's hooks.TrainingState")
+        self._loaded = state
+
+    def begin_again(self) -> None:
+        """A run that was interrupted before its first checkpoint starts from the beginning: so does metrics.json."""
+        if self._metrics and file_size(self._metrics):
+            cut_back(self._metrics, 0, 0)
+
+    def before_train(self) -> None:
+        if self.trainer.start_iter == 0:
+            return
+        if self._loaded is None:
+            self._begin_without_state()
+            return
+        state, self._loaded = self._loaded, None
+        if self._cfg.SEED < 0:
+            self._seed = state["seed"]
+        if self._loader and state["loader"]:
+            self._loader.load_state_dict(state["loader"], seed=self._seed)
+        for loader, place in zip(self._precise_bn_loaders(), state["precise_bn"], strict=False):
+            loader.load_state_dict(place)
+        if comm.is_main_process():
+            self._tell_differences(state)
+        put_back(self.trainer.storage, state["scalars"])
+        if self._metrics and state["metrics_size"] is not None:
+            cut_back(self._metrics, state["metrics_size"], self.trainer.start_iter)
+        self._finish_iteration()
+
+    def before_step(self) -> None:
+        seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
+
+    def _precise_bn_loaders(self) -> list[TrainLoader]:
+        """TEST.PRECISE_BN has a loader of its own, which goes on from one evaluation to the next."""
+        found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
+        return [loader for loader in found if isinstance(loader, TrainLoader)]
+
+    def _begin_without_state(self) -> None:
+        logger.warning(
+            "The checkpoint has no place in the training data (Detectron2's own have none): resumed at the place that "
+            "its iteration stands for, in an order of its own"
+        )
+        if self._loader:
+            images = self.trainer.start_iter * self._loader.batch_size
+            self._loader.load_state_dict({"images": images}, seed=self._seed)
+
+    def _tell_differences(self, state: dict[str, Any]) -> None:
+        """Warn where the resumed run will not be bit for bit the interrupted one."""
+        found = []
+        if self._loader and state["loader"]:
+            found += self._loader.differences(state["loader"])
+        elif state["seed"] != self._seed:
+            found.append(f"seed {state['seed']} before, {self._seed} now")
+        if state["world_size"] != comm.get_world_size():
+            found.append(f"{state['world_size']} processes before, {comm.get_world_size()} now")
+        now = _versions()
+        found += [
+            f"{name} {version} before, {now.get(name)} now"
+            for name, version in state["versions"].items()
+            if version != now.get(name)
+        ]
+        if found:
+            logger.warning(f"Resumed, but not bit for bit what the run would have been: {'; '.join(found)}")
+
+    def _finish_iteration(self) -> None:
+        """Run the hooks that follow the checkpoint, for the iteration that it was written in."""
+        trainer, start = self.trainer, self.trainer.start_iter
+        trainer.iter = trainer.storage.iter = start - 1
+        for hook in trainer._hooks:
+            if isinstance(hook, _AFTER_CHECKPOINT):
+                hook.after_step()
+        trainer.iter = trainer.storage.iter = start
+
+
+def _check_state(state: Any, where: str) -> None:
+    """Raise WeightsError unless ``state`` is what ``TrainingState.state_dict`` returns, as far as it is used."""
+    if not (_has(state, _KINDS) and all(_has(place, _PLACE) for place in _places(state)) and state["seed"] >= 0):
+        raise WeightsError(f"{where}: expected what a training of this project saves there, found something else")
+
+
+def _places(state: dict[str, Any]) -> list:
+    return [*state["precise_bn"], *([] if state["loader"] is None else [state["loader"]])]
+
+
+def _has(state: Any, kinds: dict[str, Any]) -> bool:
+    """Whether ``state`` is a mapping with a value of each kind."""
+    return isinstance(state, dict) and all(key in state and isinstance(state[key], kind) for key, kind in kinds.items())
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "torch": str(torch.__version__),
+        "detectron2": detectron2.__version__,
+        "seesaw_d2": seesaw_d2.__version__,
+    }

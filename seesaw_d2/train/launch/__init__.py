@@ -1,0 +1,1 @@
+"""Processes of a job: layout, launch, supervision and signals."""

@@ -1,0 +1,187 @@
+"""A job's processes: one that is this one, several that are spawned here, or one of those that others started."""
+
+import datetime
+import faulthandler
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
+from torch.distributed.rendezvous import rendezvous
+
+from seesaw_d2 import compat
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.signals import STOP, Stopped
+from seesaw_d2.train.launch.supervision import Failure, supervise
+
+
+class Elsewhere(SystemExit):
+    """This process ends, with exit status 2, because of a mistake that another one reports."""
+
+    def __init__(self):
+        super().__init__(2)
+
+
+@dataclass(frozen=True)
+class Group:
+    """How the processes talk.
+
+    Args:
+        device: "cpu" (gloo) or "cuda..." (NCCL).
+        timeout: minutes after which a process gives up waiting for the others.
+        folder: where NCCL leaves its record of collectives after a time-out.
+        port: of the store on this machine where spawned processes meet; None if the world has an address.
+    """
+
+    device: str
+    timeout: float
+    folder: str
+    port: int | None = None
+
+
+def launch(function: Callable[..., None], world: World, group: Group, args: tuple[Any, ...]) -> None:
+    """Run ``function(*args)`` in every process of the world that is this machine's to start.
+
+    Detectron2's ``launch`` (v0.6) wants GPUs; neither version's says which process failed first, or handles signals.
+
+    Raises:
+        SeesawError: what any process raised. Stopped: a signal ended the job.
+        RankFailed: a spawned process failed; the others were ended.
+    """
+    if not world.spawns:
+        _started_by_others(function, world, group, args)
+    elif world.size == 1:
+        with STOP.installed():
+            function(*args)
+    else:
+        _spawn(function, world, group, args)
+
+
+def _spawn(function, world: World, group: Group, args) -> None:
+    store = None
+    if not world.address:
+        # Kept by this process, at a port of the kernel's choice: neither two jobs on a machine nor an old one collide.
+        store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
+        group = Group(group.device, group.timeout, group.folder, store.port)
+    jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
+    supervise(_spawned, jobs, first_rank=world.rank, size=world.size)
+    del store
+
+
+def _spawned(reports: connection.Connection, function, world: World, group: Group, args) -> None:
+    """One spawned process: tells its parent how it ends, and ends with it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if "fork" in multiprocessing.get_all_start_methods():
+        # As in a process that was not spawned. Spawned ones would spawn their loaders' workers: each would import
+        # everything, which takes minutes where many start at once, and have a copy of the records.
+        multiprocessing.set_start_method("fork", force=True)
+    status = 1
+    try:
+        with STOP.installed():
+            reports.send("ready")
+            if group.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+                torch.set_num_threads(max((os.cpu_count() or 1) // world.local_size, 1))
+            _in_group(function, world, group, args)
+        status = 0
+    except Stopped as stop:
+        reports.send(stop)
+        status = stop.code
+    except Elsewhere:
+        reports.send(Failure(world.rank, "", mistake=True, when=math.inf))
+        status = 2
+    except SeesawError as error:
+        reports.send(Failure(world.rank, str(error), mistake=True))
+        status = 2
+    except BaseException as error:
+        text = traceback.format_exc()
+        reports.send(Failure(world.rank, text + waited_for(error, world, group), timeout=_is_timeout(error)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if status:
+        os._exit(status)  # what is left of the process group may wait for processes that are no more
+
+
+def _end_with_parent() -> None:
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
+
+
+@record  # torchrun then says which process failed first, and how
+def _started_by_others(function, world: World, group: Group, args) -> None:
+    with STOP.installed():
+        try:
+            _in_group(function, world, group, args)
+        except SeesawError:
+            raise
+        except Exception as error:
+            print(f"rank {world.rank} of {world.size} failed: {waited_for(error, world, group)}", file=sys.stderr)
+            raise
+
+
+def _in_group(function, world: World, group: Group, args) -> None:
+    if world.size == 1:
+        function(*args)
+        return
+    faulthandler.register(signal.SIGUSR1)
+    backend = _nccl(world, group) if group.device.startswith("cuda") else "gloo"
+    timeout = datetime.timedelta(minutes=group.timeout)
+    where = _meeting_place(world, group, timeout)
+    dist.init_process_group(backend, **where, rank=world.rank, world_size=world.size, timeout=timeout)
+    compat.create_local_process_group(world.local_size)
+    function(*args)
+    dist.destroy_process_group()
+
+
+def _meeting_place(world: World, group: Group, timeout: datetime.timedelta) -> dict[str, Any]:
+    """The arguments of ``init_process_group`` that say where the processes find each other."""
+    if group.port is not None:
+        return {"store": dist.TCPStore("127.0.0.1", group.port, world.size, is_master=False, timeout=timeout)}
+    if world.starter != "torchrun":
+        return {"init_method": world.address}
+    # torchrun's store (PyTorch 2.14) is that of the processes before the restart too, whose addresses are in it.
+    store, _, _ = next(rendezvous(world.address, timeout=timeout))
+    return {"store": dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)}
+
+
+def _nccl(world: World, group: Group) -> str:
+    # Where every process gets GPUs of its own (srun --gpus-per-task), each sees its own as number 0.
+    torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
+    # After a time-out each process writes which collectives it was in, and NCCL's own message names the last one.
+    for name, value in (
+        ("TORCH_FR_BUFFER_SIZE", "2000"),
+        ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # its name before PyTorch 2.7
+        ("TORCH_NCCL_DUMP_ON_TIMEOUT", "1"),
+        ("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", os.path.join(os.path.abspath(group.folder), "nccl_trace_rank_")),
+    ):
+        os.environ.setdefault(name, value)
+    return "nccl"
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and "timed out" in str(error).lower()
+
+
+def waited_for(error: BaseException, world: World, group: Group) -> str:
+    """ "" or, of a time-out, a line that says which collective this process was in, and called from where."""
+    if not _is_timeout(error):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = next((i for i, frame in enumerate(frames) if "torch/distributed" in frame.filename), len(frames))
+    call = frames[inner - 1]
+    named = [frame.name for frame in frames[inner:] if frame.name != "wrapper"]
+    name = named[0] if named else call.name
+    return (
+        f"rank {world.rank} of {world.size} has waited in {name}, called at {call.filename}:{call.lineno}, for "
+        f"processes that did not come (SOLVER.COLLECTIVE_TIMEOUT: {group.timeout:g} minutes)\n"
+    )

@@ -1,0 +1,178 @@
+"""The parent of spawned processes: passes signals on, ends them all when one fails, and says which one it was."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from typing import Any
+
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.train.launch.signals import Stopped
+
+# Seconds: for the reports of other processes, to tell the first failure from those that it causes; for stacks.
+_SETTLE, _STACKS = 1.0, 0.5
+
+
+class RankFailed(RuntimeError):
+    """A process of the job failed: its number, and its traceback or how it was killed."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a process ended: its traceback, or the message of a ``mistake`` (a SeesawError)."""
+
+    rank: int
+    text: str
+    mistake: bool = False
+    timeout: bool = False
+    when: float = field(default_factory=time.monotonic)  # one clock for all processes of a machine
+
+
+class _Rank:
+    def __init__(self, rank: int, process, reports: connection.Connection):
+        self.rank, self.process, self.reports = rank, process, reports
+        self.ready, self.silent, self.outcome = False, False, None
+
+    def poll(self) -> None:
+        """Take in what the process has sent."""
+        try:
+            while not self.silent and self.reports.poll():
+                message = self.reports.recv()
+                if message == "ready":
+                    self.ready = True
+                else:
+                    self.outcome = message
+        except (EOFError, OSError):
+            self.silent = True
+
+    @property
+    def alive(self) -> bool:
+        return self.process.exitcode is None
+
+    @property
+    def lost(self) -> bool:
+        """Ended without a word, which none does of itself: with a status, or before it was ready."""
+        return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
+
+
+def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first_rank: int, size: int) -> None:
+    """Run ``target(connection, *job)`` in a process for each job and wait for all of them.
+
+    Raises:
+        SeesawError, Stopped: what a process raised. RankFailed: one failed or was killed; the others were ended.
+    """
+    context = multiprocessing.get_context("spawn")
+    ranks: list[_Rank] = []
+    received: list[int] = []
+    with _forwarding(ranks, received):
+        try:
+            for number, job in enumerate(jobs):
+                reports, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=target, args=(theirs, *job), name=f"rank {first_rank + number}")
+                process.start()
+                theirs.close()
+                ranks.append(_Rank(first_rank + number, process, reports))
+                if received:  # a process that was not among the ranks yet has got no signal
+                    raise Stopped(received[0])
+            outcome = _first_outcome(ranks)
+        finally:
+            _kill(ranks)
+    if isinstance(outcome, Stopped):
+        raise outcome
+    if outcome is not None and received:
+        raise Stopped(received[0])  # it came before the processes could handle it, or was the second one
+    if outcome is not None and outcome.mistake:
+        raise SeesawError(outcome.text)
+    if outcome is not None:
+        raise RankFailed(f"rank {outcome.rank} of {size} failed; the other processes were ended.\n{outcome.text}")
+
+
+def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
+    """Wait until all have ended well, or one has not; None, or what it was that came first."""
+    while True:
+        _wait(ranks, None)
+        if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
+            return _root(ranks)
+        stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
+        # One that has saved leaves the others time to do so.
+        if any(stop.iteration is None for stop in stopped) or not any(rank.alive for rank in ranks):
+            return stopped[0] if stopped else None
+
+
+def _root(ranks: list[_Rank]) -> Failure | Stopped:
+    """What the failures follow from: a process was stopped or killed, or else the first one that was reported."""
+    end = time.monotonic() + _SETTLE
+    while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
+        _wait(ranks, left)
+    for rank in ranks:
+        if isinstance(rank.outcome, Stopped):
+            return rank.outcome
+        if rank.lost:
+            return Failure(rank.rank, _how(rank.process.exitcode))
+    first = min((rank.outcome for rank in ranks if rank.outcome is not None), key=lambda failure: failure.when)
+    if first.timeout:
+        _print_stacks(ranks)
+    return first
+
+
+def _wait(ranks: list[_Rank], timeout: float | None) -> None:
+    """Until a process says something or ends."""
+    watched = [rank.process.sentinel for rank in ranks if rank.alive]
+    watched += [rank.reports for rank in ranks if not rank.silent]
+    if watched:  # the last one may have ended since its caller looked; for nothing one would wait for ever
+        connection.wait(watched, timeout)
+    for rank in ranks:
+        rank.process.join(0)
+        rank.poll()
+
+
+def _print_stacks(ranks: list[_Rank]) -> None:
+    """Let the processes that are still at something say where (``faulthandler`` in each of them)."""
+    for rank in ranks:
+        if rank.alive and rank.outcome is None and rank.ready:
+            print(f"rank {rank.rank} is here:", file=sys.stderr, flush=True)
+            os.kill(rank.process.pid, signal.SIGUSR1)
+            time.sleep(_STACKS)
+
+
+def _how(exitcode: int) -> str:
+    if exitcode < 0:
+        return f"it was killed by {signal.Signals(-exitcode).name}"
+    return f"it ended with exit status {exitcode} and without a message"
+
+
+def _kill(ranks: list[_Rank]) -> None:
+    """End what is left: a process may be in a collective, where no milder signal is noticed."""
+    for rank in ranks:
+        if rank.alive:
+            rank.process.kill()
+    for rank in ranks:
+        rank.process.join()
+        rank.reports.close()
+
+
+@contextmanager
+def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
+    """Pass SIGTERM and SIGINT on to the processes; those that cannot handle them yet are killed."""
+
+    def forward(signum, frame):
+        received.append(signum)
+        passed = signum if all(rank.ready for rank in ranks) else signal.SIGKILL
+        for rank in ranks:
+            if rank.alive:
+                os.kill(rank.process.pid, passed)
+
+    try:
+        before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

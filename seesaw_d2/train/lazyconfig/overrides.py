@@ -1,0 +1,107 @@
+"""Overrides of a LazyConfig, such as ``train.max_iter=10``: of keys that are there, so that none is misspelt."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from detectron2.config import LazyConfig
+from detectron2.utils.registry import locate
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from seesaw_d2.config.loading import suggestion
+from seesaw_d2.errors import ConfigError
+
+
+def apply_overrides(
+    cfg: DictConfig, overrides: Sequence[str], optional: Sequence[str], yaml_names: Mapping[str, str]
+) -> DictConfig:
+    """The config with the overrides, in Hydra's grammar; ``+key=value`` adds a key that is not there.
+
+    Without ``+`` those are taken that are in the config, that the function or class of their node has an argument for,
+    or that are ``optional``. (Detectron2 adds whatever it is given, and nothing reads it.)
+
+    Args:
+        optional: keys that are read where they are given.
+        yaml_names: keys of YAML configs -> those of LazyConfigs.
+
+    Raises:
+        ConfigError: an override does not apply, or its key is none of the above; the message has the nearest one.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        for each in parsed:
+            if not (each.is_add() or each.is_force_add() or each.is_delete()):
+                _check(cfg, each.key_or_group, optional, yaml_names)
+                _check_number(cfg, each.key_or_group, each.value())
+        return LazyConfig.apply_overrides(cfg, list(overrides))
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever hydra's parser raises
+        raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
+
+
+def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
+    """Raise ConfigError if a key is not there and nothing is known to read it."""
+    node, path = cfg, ""
+    for part in key.split("."):
+        if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, DictConfig) and part in node.keys():  # noqa: SIM118 ("in" resolves what it finds)
+            node = node[part]
+        elif isinstance(node, (DictConfig, ListConfig)):
+            taken = _arguments(node)
+            if key in optional or taken is None or part in taken:
+                return
+            known = [*_keys(cfg), *optional, *(f"{path}{name}" for name in taken)]
+            hint = suggestion(key, [each for each in known if not key.startswith(f"{each}.")])
+            if key in yaml_names:
+                hint = f"; did you mean {yaml_names[key]}?"
+            raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a key that is not there)")
+        else:
+            return  # Detectron2 says that this is no node
+        path += f"{part}."
+
+
+def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
+    """Raise ConfigError if a key that holds a number, or True or False, is given another thing."""
+    known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
+    kind = type(known)
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # 20 may be a temperature, and 0.5 too
+    if kind not in taken or value is None or type(value) in taken[kind]:
+        return
+    raise ConfigError(f"overrides: {key}: expected {kind.__name__} such as {known}, found {value} ({_name(value)})")
+
+
+def _name(value: Any) -> str:
+    return "str" if isinstance(value, QuotedString) else type(value).__name__
+
+
+def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
+    """The names that a node's ``_target_`` takes; None: whatever it is given, or that cannot be told."""
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    if target is None:
+        return set()
+    target, names = locate(target) if isinstance(target, str) else target, set()
+    # A class that takes any keyword hands it on to the next one.
+    classes = target.__mro__ if inspect.isclass(target) else ()
+    for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):  # of some built-in ones
+            return None
+        names.update(parameters)
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            return names - {"self"}
+    return None
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every key in full, inner nodes and positions in lists included."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in pairs:
+        yield f"{prefix}{name}"
+        yield from _keys(value, f"{prefix}{name}.")

@@ -1,0 +1,147 @@
+"""What is logged beside Detectron2's own: class counts, predictions as pictures, Weights & Biases."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.data.detection_utils import convert_image_to_rgb
+from detectron2.engine import HookBase
+from detectron2.evaluation.evaluator import inference_context
+from detectron2.utils import comm
+from detectron2.utils.events import EventWriter, get_event_storage
+from torch import nn
+
+from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.classification_accuracy import GROUP_NAMES
+from seesaw_d2.utils.distributed import unwrapped
+
+_PICTURES = 4
+
+
+def check_monitoring(cfg: CfgNode) -> None:
+    """Raise ConfigError if LOGGING.WANDB_PROJECT is set and the package wandb is not there."""
+    if cfg.LOGGING.WANDB_PROJECT and importlib.util.find_spec("wandb") is None:
+        raise ConfigError(
+            f"LOGGING.WANDB_PROJECT: {cfg.LOGGING.WANDB_PROJECT!r} needs the package wandb, which is not installed; "
+            "pip install wandb, or leave the key empty"
+        )
+
+
+class ClassCountHook(HookBase):
+    """Every ``period`` iterations the class counts that losses keep: total, smallest, largest, and each group's share.
+
+    Only what is there is logged: losses without a buffer ``class_counts`` have none, and predictors without known
+    frequency groups no shares. Several stages (Cascade) are the scalars' averages in Detectron2's storage.
+    """
+
+    def __init__(self, model: nn.Module, period: int = 20):
+        self._model, self._period = model, period
+
+    def after_step(self) -> None:
+        if (self.trainer.iter + 1) % self._period or not comm.is_main_process():
+            return
+        for module in self._model.modules():
+            counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
+            if counts is not None:
+                _log_counts(counts[: module.cls_loss.num_classes], getattr(module, "groups", None))
+
+
+def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
+    storage, counts = get_event_storage(), counts.double().cpu()
+    storage.put_scalars(
+        **{"class_counts/total": counts.sum().item(), "class_counts/smallest": counts.min().item()},
+        **{"class_counts/largest": counts.max().item()},
+        smoothing_hint=False,
+    )
+    if groups is not None and counts.sum() > 0:
+        for index, name in enumerate(GROUP_NAMES):
+            share = counts[groups.cpu() == index].sum() / counts.sum()
+            storage.put_scalar(f"class_counts/share_{name}", share.item(), smoothing_hint=False)
+
+
+class PredictionImages(HookBase):
+    """Every VIS_PERIOD iterations the detections in the first images of DATASETS.TEST, for TensorBoard.
+
+    Beside Detectron2's own pictures, which show proposals. The model is in evaluation mode for the time, and no
+    random number is drawn, so that the training is what it would be without.
+    """
+
+    def __init__(
+        self, model: nn.Module, build_loader: Callable[[], Any], names, period: int, image_format: str = "BGR"
+    ):
+        self._model, self._build_loader, self._names = model, build_loader, names
+        self._period, self._format = period, image_format
+        self._inputs = None
+
+    def after_step(self) -> None:
+        if (self.trainer.iter + 1) % self._period or not comm.is_main_process():
+            return
+        if self._inputs is None:
+            self._inputs = []
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even without any
+                for batch in self._build_loader():
+                    self._inputs += batch
+                    if len(self._inputs) >= _PICTURES:
+                        break
+        model = unwrapped(self._model)
+        # Inference with DistributedDataParallel's inner module: the other processes do not take part.
+        with inference_context(model), torch.no_grad():
+            for number, record in enumerate(self._inputs[:_PICTURES]):
+                instances = model([record])[0]["instances"].to("cpu")
+                image = convert_image_to_rgb(record["image"].permute(1, 2, 0), self._format)
+                sized = _resized(image, (record["height"], record["width"]))
+                drawn = draw_instances(sized, instances, self._names, min_score=0.3)
+                get_event_storage().put_image(f"predictions/{number}", np.ascontiguousarray(drawn.transpose(2, 0, 1)))
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(np.ascontiguousarray(image, dtype=np.uint8), size[::-1])
+
+
+def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
+    """The hooks above that a config asks for; they stand before the writers."""
+    hooks = [ClassCountHook(model)]
+    if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
+        name = cfg.DATASETS.TEST[0]
+        names = MetadataCatalog.get(name).thing_classes
+        hooks.append(PredictionImages(model, lambda: build_loader(name), names, cfg.VIS_PERIOD, cfg.INPUT.FORMAT))
+    return hooks
+
+
+class WandbWriter(EventWriter):
+    """Detectron2's scalars and pictures to Weights & Biases, by the package wandb and its own login."""
+
+    def __init__(self, project: str, cfg: CfgNode, name: str | None = None):
+        import wandb
+
+        self._wandb, self._last = wandb, -1
+        self._run = wandb.init(project=project, name=name, dir=cfg.OUTPUT_DIR, config={"config": cfg.dump()})
+
+    def write(self) -> None:
+        storage = get_event_storage()
+        new = {key: value for key, (value, step) in storage.latest_with_smoothing_hint(20).items() if step > self._last}
+        for name, image, _ in storage._vis_data:
+            # Detectron2's mask head puts tensors that are still in the graph.
+            pixels = torch.as_tensor(image).detach().cpu().numpy()
+            new[name] = self._wandb.Image(pixels.transpose(1, 2, 0))
+        if new:
+            self._run.log(new, step=storage.iter)
+        self._last = storage.iter
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def extra_writers(cfg: CfgNode) -> list[EventWriter]:
+    """A WandbWriter if LOGGING.WANDB_PROJECT is set. It stands before TensorBoard's, which clears the pictures."""
+    if not cfg.LOGGING.WANDB_PROJECT:
+        return []
+    return [WandbWriter(cfg.LOGGING.WANDB_PROJECT, cfg, name=os.path.basename(os.path.normpath(cfg.OUTPUT_DIR)))]

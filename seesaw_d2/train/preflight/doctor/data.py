@@ -1,0 +1,93 @@
+"""Annotation files and every image of them."""
+
+import os
+from collections.abc import Callable
+
+from detectron2.config import CfgNode
+from tqdm import tqdm
+
+from seesaw_d2.data.images.decoding_check import Examined, examine_images
+from seesaw_d2.data.images.files import missing_files, shared_files
+from seesaw_d2.data.lookup import describe_near, near_files
+from seesaw_d2.data.records.catalog import class_names, load_dataset
+from seesaw_d2.data.records.columns import file_names, object_columns, take
+from seesaw_d2.data.records.json_files import collected_warnings, first_few
+from seesaw_d2.data.records.statistics import dataset_statistics
+from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.tasks import task_of
+
+
+def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int) -> None:
+    """Every data set by itself, then all of them as a training checks them.
+
+    Args:
+        cfg: after ``register_datasets(cfg)``.
+        decode: decode every image, not only read the headers of some.
+    """
+    before = len(findings.to_fix)
+    for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+        with findings.attempt():
+            _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
+    if len(findings.to_fix) == before:  # else it would say the same again
+        task_of(cfg).validate_datasets(cfg, training=True)
+        findings.ok("data sets, categories and config fit each other")
+        _examine_overlap(cfg, findings, contents=decode)
+
+
+def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
+    """What is measured on images that were trained on says nothing."""
+    files = {}
+    for key in ("TRAIN", "TEST"):
+        paths = dict.fromkeys(path for name in cfg.DATASETS[key] for path in file_names(load_dataset(name)))
+        files[key] = [path for path in paths if path is not None and os.path.isfile(path)]
+    shared = shared_files(files["TRAIN"], files["TEST"], contents=contents)
+    if shared:
+        named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
+        findings.note(
+            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are in DATASETS.TRAIN too, so that what is "
+            f"measured on them says nothing: {named}"
+        )
+
+
+def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: bool, workers: int) -> None:
+    with collected_warnings() as warnings:
+        records = load_dataset(name)
+    names = class_names(name) or ()
+    objects = sum(len(each.image) for each in object_columns(records))
+    findings.ok(f"{name}: {len(records)} images, {objects} objects, {len(names)} categories")
+    for message in dict.fromkeys(warnings):
+        findings.note(message)
+    if names and name in cfg.DATASETS.TRAIN:
+        counts = dataset_statistics(name, records).image_count
+        unused = [category for category, count in zip(names, counts, strict=True) if not count]
+        if unused:
+            findings.note(f"{name}: categories without an image: {first_few(unused)}")
+    missing = set(missing_files(records))
+    # What a training does without is worth knowing, and one that stops at it is to be mended.
+    report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
+    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True does without them"
+    if missing:
+        listed = first_few(sorted(missing)) + describe_near(near_files(sorted(missing)))
+        report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
+    there = (position for position, file in enumerate(file_names(records)) if file and file not in missing)
+    records = take(records, list(there))
+    if not records:
+        return
+    if not decode:
+        findings.note(f"{name}: images not decoded (--quick)")
+        return
+    found = tqdm(
+        examine_images(records, workers), total=len(records), unit="image", desc=f"  {name}", leave=False, disable=None
+    )
+    wrong = [image for image in found if image.kind]
+    _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
+    _report(wrong, "size", f"{name}: image files of another width x height", findings.fix)
+    _report(wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note)
+    if not wrong:
+        findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
+
+
+def _report(wrong: list[Examined], kind: str, what: str, report: Callable[[str], None], hint: str = "") -> None:
+    listed = sorted(f"{image.path} ({image.problem})" for image in wrong if image.kind == kind)
+    if listed:
+        report(f"{what} ({len(listed)}): {first_few(listed, limit=20)}{hint}")

@@ -1,0 +1,43 @@
+"""The output folder, and space for a run's checkpoints."""
+
+import os
+import shutil
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.train.preflight.doctor.environment import GIB
+from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.preflight.output_folder import check_output_folder
+
+
+def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
+    """Whether OUTPUT_DIR can be written and holds what a training will write.
+
+    Args:
+        cfg: its schedule resolved.
+        checkpoint_size: bytes of one checkpoint.
+    """
+    with findings.attempt():
+        check_output_folder(cfg.OUTPUT_DIR, resume=False, overwrite=False, weights=cfg.MODEL.WEIGHTS)
+        findings.ok(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} can be written and holds no other run")
+    folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    count = number_of_checkpoints(cfg)
+    needed, free = checkpoint_size * (count + 1), shutil.disk_usage(folder).free  # one more while it is written
+    text = (
+        f"{count} checkpoints of about {checkpoint_size / GIB:.2f} GiB (SOLVER.CHECKPOINT_PERIOD "
+        f"{cfg.SOLVER.CHECKPOINT_PERIOD}) need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free in {folder}"
+    )
+    if needed > free:
+        findings.fix(f"{text}: free some, or write fewer")
+    else:
+        findings.ok(text)
+
+
+def number_of_checkpoints(cfg: CfgNode) -> int:
+    """Checkpoints that a finished run holds, the last one included."""
+    period = cfg.SOLVER.CHECKPOINT_PERIOD
+    count = cfg.SOLVER.MAX_ITER // period + 1 if period > 0 else 1
+    kept = cfg.SOLVER.get("CHECKPOINT_KEEP", 0)
+    return min(count, kept + 1) if kept > 0 else count

@@ -1,0 +1,89 @@
+"""Memory: an estimate, then one real step."""
+
+import resource
+import sys
+import time
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from seesaw_d2.train.acceleration import amp_dtype
+from seesaw_d2.train.preflight.doctor.environment import GIB
+from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.trainer import Trainer
+
+
+def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
+    """Bytes of the parameters and buffers, of the gradients, and of what the optimizer keeps."""
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
+    return weights, trained, kept * trained
+
+
+def examine_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes: int) -> int:
+    """Train one step on one process's part of a batch.
+
+    Args:
+        cfg: MODEL.DEVICE resolved.
+        model: on the CPU.
+
+    Returns:
+        bytes of a checkpoint: weights and optimizer.
+    """
+    optimizer = Trainer.build_optimizer(cfg, model)
+    weights, trained, kept = state_size(model, optimizer)
+    findings.ok(
+        f"estimate: weights {weights / GIB:.2f} GiB, gradients {trained / GIB:.2f} GiB, optimizer {kept / GIB:.2f} "
+        "GiB, and what the layers keep of each image"
+    )
+    with findings.attempt():
+        _real_step(cfg, model, findings, num_processes)
+    return weights + kept
+
+
+def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes: int) -> None:
+    small = cfg.clone()
+    small.defrost()
+    small.DATALOADER.NUM_WORKERS = 0
+    small.SOLVER.IMS_PER_BATCH = cfg.SOLVER.IMS_PER_BATCH // num_processes
+    batch = next(iter(Trainer.build_train_loader(small)))
+    device = torch.device(cfg.MODEL.DEVICE)
+    model = model.to(device).train()
+    optimizer = Trainer.build_optimizer(cfg, model)
+    before = _peak(device)
+    start = time.perf_counter()
+    try:
+        with EventStorage(0), torch.autocast(device.type, dtype=amp_dtype(cfg), enabled=cfg.SOLVER.AMP.ENABLED):
+            losses = model(batch)
+            total = sum(losses.values())
+        total.backward()
+        optimizer.step()
+        finite = bool(torch.isfinite(total))  # waits for the GPU
+    except torch.OutOfMemoryError as error:
+        reason = str(error).splitlines()[0]
+        findings.fix(f"{len(batch)} images do not fit: {reason}. Lower SOLVER.IMS_PER_BATCH or INPUT.MIN_SIZE_TRAIN")
+        return
+    seconds, peak = time.perf_counter() - start, _peak(device)
+    if not finite:
+        values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+        findings.fix(f"the losses of the first step are not finite: {values}")
+        return
+    text = f"one step on {len(batch)} images: loss {total.item():.2f}, {seconds:.1f} s (the first is slower)"
+    if device.type == "cuda":
+        whole = torch.cuda.get_device_properties(device).total_memory
+        text += f", at most {peak / GIB:.1f} of the GPU's {whole / GIB:.0f} GiB"
+        if peak > 0.9 * whole:
+            findings.note("other batches need more memory than this one, and the GPU is nearly full")
+    else:
+        text += f", {(peak - before) / GIB:.1f} GiB of memory beyond the {before / GIB:.1f} before it"
+    findings.ok(text)
+
+
+def _peak(device: torch.device) -> int:
+    """The most memory in use so far, bytes: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

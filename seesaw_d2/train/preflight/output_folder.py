@@ -1,0 +1,80 @@
+"""The folder of a run: no run is lost or mixed with another by accident."""
+
+import glob
+import os
+import shutil
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.preflight.run_lock import RunLock
+from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
+
+# What makes a folder one that holds a run, and what a run writes.
+RESULTS = ("last_checkpoint", "model_final.pth", "model_[0-9]*.pth", "model_best.pth", "metrics.json", "inference")
+WRITTEN = (*RESULTS, "events.out.tfevents.*", "log.txt*", "config.yaml", "nonfinite_iter*.pth", "nccl_trace_rank_*")
+# How the names of files begin that a killed process may leave unfinished.
+_CHECKPOINTS = ("last_checkpoint.", "model_", "nonfinite_iter")
+
+
+def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
+    """Refuse a folder that cannot be written, that another run is using, or that holds one.
+
+    Args:
+        folder: OUTPUT_DIR.
+        resume, overwrite: whether the command says so.
+        weights: MODEL.WEIGHTS, which may not be in what ``overwrite`` would remove.
+        own: this process has the folder's lock.
+
+    Raises:
+        ConfigError: as said. Nothing is removed here.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite: expected one of them, found both")
+    if not folder:
+        raise ConfigError("OUTPUT_DIR: expected the path of a folder, found ''")
+    check_writable(folder, "OUTPUT_DIR")
+    if not own:
+        RunLock(folder).check()
+    found = _find(folder, RESULTS)
+    if not found or resume:
+        return
+    if not overwrite:
+        names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
+        raise ConfigError(
+            f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
+            "--overwrite, or name another folder with OUTPUT_DIR path"
+        )
+    if not os.path.isfile(os.path.join(folder, "config.yaml")):
+        raise ConfigError(
+            f"OUTPUT_DIR: {folder} has checkpoints or results, and no config.yaml, which every run writes: "
+            "--overwrite removes only runs; name another folder with OUTPUT_DIR path"
+        )
+    inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
+    if weights and "://" not in weights and inside:
+        raise ConfigError(f"MODEL.WEIGHTS: {weights} is in OUTPUT_DIR, whose run --overwrite would remove")
+
+
+def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
+    """Make ``lock.folder`` this job's alone: another job's may have become one that holds a run since it was checked.
+
+    With ``overwrite`` the run in it is removed, and in any case what a killed one has left unfinished.
+
+    Raises:
+        ConfigError: another job has it, or has had it. OutputError: it cannot be written.
+    """
+    lock.acquire()
+    check_output_folder(lock.folder, resume=resume, overwrite=overwrite, weights=weights, own=True)
+    if overwrite:
+        remove_run(lock.folder)
+    remove_leftovers(lock.folder, _CHECKPOINTS)
+
+
+def remove_run(folder: str) -> None:
+    """Remove what a run wrote from ``folder``, and nothing else."""
+    for path in _find(folder, WRITTEN):
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+
+
+def _find(folder: str, patterns) -> list[str]:
+    """Existing paths, links to nothing too, empty files aside."""
+    paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
+    return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

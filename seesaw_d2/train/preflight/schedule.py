@@ -1,0 +1,223 @@
+"""Schedules in epochs, turned into Detectron2's iterations."""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.data.sampling.repeat_factors import WITH_EPOCHS, epoch_length
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.tasks import task_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training's length and learning rate, as they come out of a config and its data."""
+
+    # images of the data set, and of an epoch: with repeat factors that is their sum; None: not needed, not known
+    num_images: int | None
+    images_per_epoch: float | None
+    iterations_per_epoch: int | None
+    batch_size: int
+    # SOLVER.EPOCHS and STEP_EPOCHS; 0 and () for a schedule in iterations
+    epochs: float
+    step_epochs: tuple[float, ...]
+    max_iter: int
+    steps: tuple[int, ...]
+    base_lr: float
+    # what base_lr was made from, by the linear scaling rule
+    reference_lr: float
+    reference_batch_size: int
+    # the number of processes that SOLVER.REFERENCE_WORLD_SIZE has scaled the numbers above from; 0: not scaled
+    scaled_from: int = 0
+
+    def describe(self) -> str:
+        """One line for the log."""
+        steps = ", ".join(map(str, self.steps)) or "none"
+        text = f"{self.max_iter} iterations of {self.batch_size} images, steps at {steps}"
+        if self.epochs > 0:
+            images = f"{self.num_images} images"
+            if self.images_per_epoch != self.num_images:
+                images = f"{self.images_per_epoch:.0f} images ({self.num_images} and their repetitions)"
+            epochs = ", ".join(f"{epoch:g}" for epoch in self.step_epochs) or "none"
+            text = f"{self.epochs:g} epochs of {images}, steps after {epochs}: {text}"
+        text += f"; learning rate {self.base_lr:g}"
+        if self.base_lr != self.reference_lr:
+            text += f" ({self.reference_lr:g} for a batch of {self.reference_batch_size})"
+        if self.scaled_from:
+            text += f"; scaled from the config's {self.scaled_from} processes (SOLVER.REFERENCE_WORLD_SIZE)"
+        return text
+
+
+def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
+    """Scale the schedule as SOLVER.REFERENCE_WORLD_SIZE says, in place; on the resulting config it changes nothing.
+
+    As Detectron2's ``auto_scale_workers``: each process keeps its share of IMS_PER_BATCH, BASE_LR grows with the batch,
+    and iterations (MAX_ITER, STEPS, WARMUP_ITERS, the periods of evaluations and checkpoints) shrink by it. PCB's
+    START_ITER does so too; periods and MAX_ITER stay at least 1.
+
+    Returns:
+        the number of processes that the numbers were for; 0 if they stay as they are.
+
+    Raises:
+        ConfigError: REFERENCE_WORLD_SIZE does not go with the other keys of SOLVER.
+    """
+    solver = cfg.SOLVER
+    _check_reference_world_size(solver)
+    reference = solver.REFERENCE_WORLD_SIZE
+    if reference in (0, world_size):
+        return 0
+    scale = world_size / reference
+    solver.IMS_PER_BATCH = solver.IMS_PER_BATCH // reference * world_size
+    solver.BASE_LR *= scale
+    solver.STEPS = tuple(round(step / scale) if type(step) in (int, float) else step for step in solver.STEPS)
+    solver.WARMUP_ITERS = round(solver.WARMUP_ITERS / scale)
+    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
+    pcb.START_ITER = round(pcb.START_ITER / scale)
+    for node, key in ((solver, "MAX_ITER"), (solver, "CHECKPOINT_PERIOD"), (cfg.TEST, "EVAL_PERIOD")):
+        if node[key] > 0:
+            node[key] = max(1, round(node[key] / scale))
+    solver.REFERENCE_WORLD_SIZE = world_size
+    return reference
+
+
+def _check_reference_world_size(solver: CfgNode) -> None:
+    reference = solver.REFERENCE_WORLD_SIZE
+    if reference < 0:
+        raise ConfigError(f"SOLVER.REFERENCE_WORLD_SIZE: expected at least 0, found {reference}")
+    for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
+        if solver[key] and reference:
+            raise ConfigError(
+                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, by which Detectron2 scales "
+                f"batch, iterations and learning rate; found {solver[key]}"
+            )
+    if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of SOLVER.REFERENCE_WORLD_SIZE {reference}, found "
+            f"{solver.IMS_PER_BATCH}"
+        )
+
+
+def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
+    """The schedule that SOLVER describes; a pure function.
+
+    An epoch takes ceil(images_per_epoch / IMS_PER_BATCH) iterations: as in MMDetection, whose epoch ends with a batch
+    that may be short. (Detectron2's stream of batches has no ends of epochs: all its batches are full.)
+    IMS_PER_BATCH counts the images of all processes, so that the number of GPUs does not matter by itself.
+
+    Args:
+        solver: the node SOLVER, checked by ``check_schedule``.
+        num_images, images_per_epoch: needed with EPOCHS > 0 alone; see ``Schedule``.
+    """
+    batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
+    max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
+    if solver.EPOCHS > 0:
+        per_epoch = math.ceil(images_per_epoch / batch_size)
+        max_iter = max(1, round(solver.EPOCHS * per_epoch))
+        step_epochs = tuple(solver.STEP_EPOCHS)
+        steps = tuple(round(epoch * per_epoch) for epoch in step_epochs)
+    return Schedule(
+        num_images=num_images,
+        images_per_epoch=images_per_epoch,
+        iterations_per_epoch=per_epoch,
+        batch_size=batch_size,
+        epochs=solver.EPOCHS,
+        step_epochs=step_epochs,
+        max_iter=max_iter,
+        steps=steps,
+        base_lr=solver.BASE_LR * batch_size / reference if reference else solver.BASE_LR,
+        reference_lr=solver.BASE_LR,
+        reference_batch_size=reference,
+    )
+
+
+def apply_schedule(cfg: CfgNode, scaled_from: int = 0) -> Schedule:
+    """Resolve the schedule and put it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
+
+    Reads the training data if SOLVER.EPOCHS is set. Applied to the resulting config it changes nothing:
+    REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size that the new BASE_LR belongs to.
+
+    Args:
+        scaled_from: what ``scale_to_processes`` has returned.
+
+    Raises:
+        ConfigError: the steps do not come one after the other.
+        DataError: there is nothing to train on.
+    """
+    num_images = images_per_epoch = None
+    if cfg.SOLVER.EPOCHS > 0:
+        records = task_of(cfg).load_training_records(cfg)
+        num_images, images_per_epoch = len(records), epoch_length(cfg, records)
+    schedule = replace(resolve_schedule(cfg.SOLVER, num_images, images_per_epoch), scaled_from=scaled_from)
+    if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # the others read no steps
+        schedule = replace(schedule, steps=_steps_within(schedule))
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
+    cfg.SOLVER.BASE_LR = schedule.base_lr
+    if cfg.SOLVER.REFERENCE_BATCH_SIZE:
+        cfg.SOLVER.REFERENCE_BATCH_SIZE = schedule.batch_size
+    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
+    if pcb.START_EPOCH > 0:
+        pcb.START_ITER = round(pcb.START_EPOCH * schedule.iterations_per_epoch)
+    return schedule
+
+
+def _steps_within(schedule: Schedule) -> tuple[int, ...]:
+    """The steps before the end; Detectron2 leaves out those behind it, and stumbles over one at it.
+
+    Raises:
+        ConfigError: they do not increase, as iterations: in a short epoch two parts of it can be the same one.
+    """
+    steps = schedule.steps
+    if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):
+        key = "STEP_EPOCHS" if schedule.epochs > 0 else "STEPS"
+        raise ConfigError(
+            f"SOLVER.{key}: expected increasing iterations above 0, found {list(steps)}"
+            + (f" from {list(schedule.step_epochs)}" if schedule.epochs > 0 else "")
+            + (f", scaled from {schedule.scaled_from} processes" if schedule.scaled_from else "")
+        )
+    within = tuple(step for step in steps if step < schedule.max_iter)
+    if within != steps:
+        logger.warning(
+            f"SOLVER.STEPS: {', '.join(map(str, steps[len(within) :]))} left out, as the training ends after "
+            f"SOLVER.MAX_ITER {schedule.max_iter} iterations"
+        )
+    return within
+
+
+def check_schedule(cfg: CfgNode) -> None:
+    """Raise ConfigError where the keys of SOLVER about epochs and batch sizes do not make sense."""
+    solver = cfg.SOLVER
+    if not 0 <= solver.EPOCHS < math.inf:
+        raise ConfigError(f"SOLVER.EPOCHS: expected a number >= 0, found {solver.EPOCHS}")
+    if solver.IMS_PER_BATCH < 1:
+        raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
+    if solver.REFERENCE_BATCH_SIZE < 0:
+        raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
+    _check_reference_world_size(solver)
+    start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH
+    if not (start == 0 or 0 < start < solver.EPOCHS):
+        raise ConfigError(
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
+            f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 there is START_ITER"
+        )
+    if solver.EPOCHS == 0:
+        return
+    _check_steps(solver.EPOCHS, list(solver.STEP_EPOCHS))
+    sampler = cfg.DATALOADER.SAMPLER_TRAIN
+    if sampler not in WITH_EPOCHS:
+        raise ConfigError(
+            f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs to know how long an epoch is, expected "
+            f"one of {', '.join(WITH_EPOCHS)}, found {sampler!r}"
+        )
+
+
+def _check_steps(epochs: float, steps: list) -> None:
+    numbers = all(type(step) in (int, float) for step in steps)
+    if not (numbers and all(a < b for a, b in pairwise([0, *steps, epochs]))):
+        raise ConfigError(
+            f"SOLVER.STEP_EPOCHS: expected increasing numbers between 0 and SOLVER.EPOCHS {epochs:g}, found {steps}"
+        )

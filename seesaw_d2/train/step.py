@@ -1,0 +1,245 @@
+"""One iteration: data, losses, gradients, update; never an update by what is not finite."""
+
+import logging
+import os
+import time
+from contextlib import nullcontext
+from typing import Any, NoReturn
+
+import torch
+from detectron2.engine import SimpleTrainer
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.utils import comm
+from torch import Tensor, nn
+
+from seesaw_d2.errors import ConfigError, NonFiniteError
+from seesaw_d2.train.acceleration import begin_momentum
+from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
+from seesaw_d2.train.launch.signals import signals_blocked
+from seesaw_d2.train.step_report import (
+    Measured,
+    describe_reports,
+    generator_states,
+    gradient_norms,
+    images_of,
+    measured_values,
+    report_of,
+    store_measured,
+)
+from seesaw_d2.utils.deferred_scalars import kept_scalars
+from seesaw_d2.utils.distributed import unwrapped
+from seesaw_d2.weights.checkpoint_edits import write_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+class Step(SimpleTrainer):
+    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main) in one, with a check before the update.
+
+    Where a loss of any process, or without float16's scaler a gradient, is nan or infinite, no process takes the
+    step: parameters, optimizer and buffers (class counts, batch normalization) are what they were before. The training
+    goes on with the next batch, at most ``max_skipped`` times in a run; then it ends, and the state before the step is
+    in a file. With float16 gradients that overflow are usual, and its scaler's business.
+
+    With ``metrics_period`` > 1 the host does not wait for the check: whether a step is taken is decided on the device,
+    by the optimizer's own kernel, and the host is told in the last iteration of each period, and by ``settle``. From a
+    step that ends the run on none is taken, so the state is the same as if it had been told at once. What is logged is
+    the same too, and stands under the iteration that it is of.
+
+    Args:
+        model, data_loader, optimizer: as in SimpleTrainer.
+        folder: for the file ``nonfinite_iter<k>.pth``.
+        max_skipped: >= 0.
+        amp: torch.float16 or torch.bfloat16: mixed precision, with bfloat16 on a CPU too; None: none.
+        metrics_period: >= 1.
+
+    Raises:
+        ConfigError: ``metrics_period`` > 1 with float16, or an optimizer that is not fused.
+    """
+
+    def __init__(
+        self,
+        model,
+        data_loader,
+        optimizer,
+        *,
+        folder: str,
+        max_skipped: int = 0,
+        amp: torch.dtype | None = None,
+        metrics_period: int = 1,
+    ):
+        with signals_blocked():  # v0.6 starts the loader's workers here
+            super().__init__(model, data_loader, optimizer)
+        self.amp, self.metrics_period = amp, metrics_period
+        self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
+        if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
+            raise ConfigError(
+                "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no float16; "
+                f"expected 1, found {metrics_period}"
+            )
+        self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
+        self._named = list(unwrapped(model).named_parameters())
+        self._device = next((each.device for _, each in self._named), torch.device("cpu"))
+        self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
+        self._before = [buffer.clone() for buffer in self._buffers]
+        self._pending: list[Measured] = []
+        # On the device, where the host is told later: steps that were not finite so far. None: not begun.
+        self._refused: Tensor | None = None
+        self._started = False
+
+    def run_step(self) -> None:
+        start = time.perf_counter()
+        with nullcontext() if self._started else signals_blocked():
+            data = next(self._data_loader_iter)
+        self._started = True
+        data_time = time.perf_counter() - start
+        generators = generator_states()
+        if self._buffers:
+            torch._foreach_copy_(self._before, self._buffers)
+        with kept_scalars(self.metrics_period > 1) as scalars, finite_boxes(self._box_predictors) as errors:
+            losses = self._backward(data, generators)
+        own = torch.stack([loss.detach().double() for loss in losses.values()])
+        norms = None
+        finite = own.isfinite().all() & (not errors)
+        if self.grad_scaler is None:
+            norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
+            finite = finite & norms.isfinite().all()
+        values = measured_values(own, finite, data_time)
+        self._pending.append(
+            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars, errors)
+        )
+        if self.metrics_period > 1:
+            self._update_unless(values[0] > 0)
+            if (self.iter + 1) % self.metrics_period == 0:
+                self.settle()
+        elif self.settle():
+            self._update()
+
+    def settle(self) -> bool:
+        """Wait for the iterations that the host was not told of yet, and log them. All processes call it.
+
+        Returns:
+            whether the last one is finite.
+
+        Raises:
+            NonFiniteError: one more than ``max_skipped`` were not.
+        """
+        pending, self._pending = self._pending, []
+        # One transfer from the device.
+        rows = torch.stack([measured.values for measured in pending]).tolist() if pending else []
+        for measured, values in zip(pending, rows, strict=True):
+            if values[0] > 0:
+                self._refuse(measured)
+            else:
+                store_measured(measured, values)
+        return not (rows and rows[-1][0] > 0)
+
+    def _backward(self, data: list[dict[str, Any]], generators: dict[str, Any]) -> dict[str, Tensor]:
+        with nullcontext() if self.amp is None else self._autocast():
+            try:
+                losses = self.model(data)
+            except FloatingPointError as error:  # a model of one's own
+                return self._without_losses(data, generators, error)
+            if isinstance(losses, Tensor):  # a meta-architecture of one's own
+                losses = {"total_loss": losses}
+            total = sum(losses.values())
+        self.optimizer.zero_grad()
+        (total if self.grad_scaler is None else self.grad_scaler.scale(total)).backward()
+        return losses
+
+    def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
+        """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: the run ends."""
+        losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
+        if comm.get_world_size() > 1:
+            own = Measured(self.iter, [], torch.empty(0), torch.empty(0), None, images_of(data), generators)
+            own.errors.append(str(error))
+            self._undo()
+            self._end(self.iter, [report_of(own, [])])
+        logger.warning(f"iteration {self.iter}: {error}")
+        self.optimizer.zero_grad()
+        return losses
+
+    def _autocast(self) -> torch.autocast:
+        kind = "cuda" if self.amp == torch.float16 else self._device.type
+        return torch.autocast(kind, dtype=self.amp)
+
+    def _with_gradients(self) -> list[tuple[str, nn.Parameter]]:
+        return [(name, each) for name, each in self._named if each.grad is not None]
+
+    def _update(self) -> None:
+        if self.grad_scaler is None:
+            self.optimizer.step()
+        else:
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+
+    def _update_unless(self, bad: Tensor) -> None:
+        """The update, or what undoes the iteration, as the device finds: the host knows of neither."""
+        if self._refused is None:
+            self._refused = torch.full((), self.skipped, device=bad.device)
+            begin_momentum(self.optimizer)
+        self._refused = self._refused + bad
+        refused = bad | (self._refused > self.max_skipped)
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            buffer.copy_(torch.where(refused, before, buffer))
+        self.optimizer.found_inf = refused.float()
+        self.optimizer.step()
+
+    def _refuse(self, measured: Measured) -> None:
+        """Undo what the step has changed; skip it, or save and raise NonFiniteError. All processes come here."""
+        report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
+        if self.metrics_period == 1:
+            self._undo()
+        reports = comm.all_gather(report)
+        self.skipped += 1
+        if self.skipped > self.max_skipped:
+            self._end(measured.iteration, reports)
+        logger.warning(
+            f"iteration {measured.iteration}: {describe_reports(reports)}\n"
+            f"Skipped: {self.skipped} of at most {self.max_skipped} (SOLVER.MAX_SKIPPED_STEPS)"
+        )
+
+    def _undo(self) -> None:
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._before)
+        self.optimizer.zero_grad()
+
+    def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
+        """Save the state, and raise NonFiniteError. One process saves: the main one, or the only one that reports."""
+        path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
+        if comm.is_main_process() or len(reports) == 1:
+            model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
+            state = {"model": model, "optimizer": optimizer, "iteration": iteration, "ranks": reports}
+            write_checkpoint(path, state)
+        raise NonFiniteError(
+            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To go on, "
+            "--resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {**super().state_dict(), "skipped_steps": self.skipped}
+        return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # PyTorch takes the checkpoint's implementation of the update as well; it is this run's config that says it.
+        kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
+        super().load_state_dict(state)
+        for group, own in zip(self._groups(), kept, strict=True):
+            group.update(own)
+        self.skipped = state.get("skipped_steps", 0)
+        if self.grad_scaler is not None and "grad_scaler" in state:
+            self.grad_scaler.load_state_dict(state["grad_scaler"])
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
+
+
+def _changing_buffers(model: nn.Module) -> list[Tensor]:
+    """Those that a step can change; fixed batch normalization has hundreds that it cannot."""
+    fixed = {
+        id(buffer)
+        for module in model.modules()
+        if isinstance(module, FrozenBatchNorm2d)
+        for buffer in module.buffers(recurse=False)
+    }
+    return [buffer for buffer in model.buffers() if buffer.numel() and id(buffer) not in fixed]

@@ -1,0 +1,139 @@
+"""What is known of an iteration before its update, on the device, and what is made of it on the host.
+
+K losses, W processes, P parameters with a gradient.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from seesaw_d2.utils.deferred_scalars import Scalars, store_scalars
+from seesaw_d2.utils.distributed import all_reduce_sum, rank, world_size
+
+_IMAGES_SHOWN = 8
+
+
+@dataclass
+class Measured:
+    """One iteration.
+
+    Args:
+        iteration: its number.
+        names: of the losses.
+        values: (1 + K + W,) float64: in how many processes something is not finite, each loss summed over the
+            processes, and each process's seconds of waiting for data. The same in every process.
+        losses: (K,) this process's.
+        norms: (P,) the largest absolute value in each gradient; None where they were not looked at.
+        images: file names and ids of this process's batch.
+        generators: states of the random number generators before it.
+        scalars: what the model has logged without waiting for it.
+        errors: what Detectron2 says of boxes that are not finite.
+    """
+
+    iteration: int
+    names: list[str]
+    values: Tensor
+    losses: Tensor
+    norms: Tensor | None
+    images: list[dict[str, Any]]
+    generators: dict[str, Any]
+    scalars: list[Scalars] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def measured_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
+    """``Measured.values``, by one collective and without waiting for the device.
+
+    Every process has losses of the same names: their number is the length of what is summed.
+    """
+    own = torch.zeros(1 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
+    own[0] = ~finite
+    own[1 : 1 + len(losses)] = losses
+    own[1 + len(losses) + rank()] = data_time
+    return all_reduce_sum(own)
+
+
+def images_of(batch: Any) -> list[dict[str, Any]]:
+    """File names and ids in a batch, as far as it is Detectron2's list of mappings."""
+    records = [item for item in batch if isinstance(item, dict)] if isinstance(batch, (list, tuple)) else []
+    return [{key: item[key] for key in ("file_name", "image_id") if key in item} for item in records]
+
+
+def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """(P,) float32: the largest absolute value in each; nan if one is nan."""
+    if not gradients:
+        return torch.zeros(0)
+    return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
+
+
+def store_measured(measured: Measured, values: Sequence[float]) -> None:
+    """What Detectron2's SimpleTrainer logs of an iteration, under its number: means over the processes, the longest
+    wait for data.
+
+    Args:
+        values: ``measured.values`` on the host.
+    """
+    storage = get_event_storage()
+    now, storage.iter = storage.iter, measured.iteration
+    for names, kept in measured.scalars:
+        store_scalars(names, kept.tolist())
+    if comm.is_main_process():
+        means = {name: value / world_size() for name, value in zip(measured.names, values[1:], strict=False)}
+        storage.put_scalar("data_time", max(values[1 + len(means) :]))
+        storage.put_scalar("total_loss", sum(means.values()))
+        if len(means) > 1:
+            storage.put_scalars(**means)
+    storage.iter = now
+
+
+def report_of(measured: Measured, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+    """What a process says of an iteration that is not finite: plain values and tensors.
+
+    Args:
+        named: the parameters that ``measured.norms`` are of; without norms their gradients are looked at now.
+    """
+    norms = measured.norms
+    if norms is None:
+        named = [(name, each) for name, each in named if each.grad is not None]
+        norms = gradient_norms([each.grad for _, each in named])
+    bad = [name for (name, _), finite in zip(named, norms.isfinite().tolist(), strict=True) if not finite]
+    return {
+        "images": measured.images,
+        "losses": dict(zip(measured.names, measured.losses.tolist(), strict=True)),
+        "gradients": bad,
+        "generators": measured.generators,
+        "errors": measured.errors,
+    }
+
+
+def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
+    """All processes' reports, for people."""
+    lines = ["a loss or a gradient is not finite"]
+    for number, report in enumerate(reports):
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
+        names = report["gradients"]
+        gradients = f"; gradients not finite: {', '.join(names[:3])}, {len(names)} in all" if names else ""
+        images = [" id ".join(map(str, item.values())) for item in report["images"]]
+        more = f" and {len(images) - _IMAGES_SHOWN} more" if len(images) > _IMAGES_SHOWN else ""
+        where = f"rank {number}: " if len(reports) > 1 else ""
+        errors = "".join(f"; {error}" for error in report["errors"])
+        lines.append(f"  {where}{losses}{gradients}{errors}; images {', '.join(images[:_IMAGES_SHOWN])}{more}")
+    return "\n".join(lines)
+
+
+def generator_states() -> dict[str, Any]:
+    """States of the random number generators, as plain values and tensors."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the one that augmentations use)
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }

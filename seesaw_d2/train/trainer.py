@@ -1,0 +1,176 @@
+"""Detectron2's default trainer with this project's data, evaluation and checkpoints."""
+
+import logging
+import os
+import weakref
+
+from detectron2.engine import DefaultTrainer
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.engine.train_loop import TrainerBase
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.box_classification import evaluate_box_classification
+from seesaw_d2.evaluation.results_files import write_json
+from seesaw_d2.modeling import freeze
+from seesaw_d2.train.acceleration import accelerate, amp_dtype, set_implementation
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.train.checkpoints.hooks import BestCheckpoint, CheckpointHook
+from seesaw_d2.train.checkpoints.training_state import TrainingState
+from seesaw_d2.train.ending import EndsEarly
+from seesaw_d2.train.launch.signals import STOP
+from seesaw_d2.train.monitoring import extra_writers, monitoring_hooks
+from seesaw_d2.train.preflight.schedule import scale_to_processes
+from seesaw_d2.train.step import Step
+from seesaw_d2.train.tasks import task_of
+from seesaw_d2.utils.distributed import broadcast, distributed, unwrapped
+
+
+class Trainer(EndsEarly, DefaultTrainer):
+    """Trains and evaluates what a config describes."""
+
+    def __init__(self, cfg):
+        # DefaultTrainer's, but for the model of several processes, where it wants GPUs.
+        TrainerBase.__init__(self)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # nobody has set it up
+            setup_logger()
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        model = distributed(model)
+        self._trainer = Step(
+            model,
+            loader,
+            optimizer,
+            folder=cfg.OUTPUT_DIR,
+            max_skipped=cfg.SOLVER.MAX_SKIPPED_STEPS,
+            amp=amp_dtype(cfg),
+            metrics_period=cfg.SOLVER.METRICS_PERIOD,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = SeesawCheckpointer(
+            model, cfg.OUTPUT_DIR, left_out=cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
+        )
+        self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
+        self.register_hooks(self.build_hooks())
+
+    @staticmethod
+    def auto_scale_workers(cfg, num_workers):
+        """As Detectron2's, with ``scale_to_processes``: a new config, or ``cfg`` itself where it stays as it is."""
+        scaled = cfg.clone()
+        scaled.defrost()
+        if not scale_to_processes(scaled, num_workers):
+            return cfg
+        if cfg.is_frozen():
+            scaled.freeze()
+        return scaled
+
+    @classmethod
+    def build_model(cls, cfg):
+        model = freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        if cfg.MODEL.FREEZE.NAMES:
+            trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+            logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
+        return accelerate(model, cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        return set_implementation(super().build_optimizer(cfg, model), cfg)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return task_of(cfg).build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return task_of(cfg).build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name, output_folder=None):
+        return build_evaluator(cfg, dataset_name, output_folder)
+
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``.
+
+        All processes evaluate the main one's model, which is the one that checkpoints hold: batch normalization's
+        statistics are each process's own otherwise. Evaluators get the model without DistributedDataParallel.
+        """
+        model = unwrapped(model)
+        with STOP.at_once():
+            for buffer in model.buffers():
+                broadcast(buffer)
+            results = super().test(cfg, model, evaluators)
+            if cfg.TEST.CLASSIFICATION_ACCURACY:
+                for name in cfg.DATASETS.TEST:
+                    loader = cls.build_test_loader(cfg, name)
+                    evaluate_box_classification(cfg, model, loader, name)
+        if comm.is_main_process():
+            single = len(cfg.DATASETS.TEST) == 1
+            for name in cfg.DATASETS.TEST:
+                _save_results(results if single else results[name], cfg, name)
+        return results
+
+    def build_hooks(self):
+        solver = self.cfg.SOLVER
+        hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
+        place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+        evaluation = self.cfg.TEST.EVAL_PERIOD if self.cfg.DATASETS.TEST else 0
+        saves = CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP, evaluation)
+        hooks.insert(place, saves)
+        extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
+        if solver.CHECKPOINT_BEST:
+            extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
+        # Detectron2's last hook, in the main process, writes what the others have logged.
+        place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
+        self._training_state = TrainingState(self.cfg, self._trainer.data_loader, getattr(self, "_writers", []))
+        return [*hooks[:place], *extra, *hooks[place:], self._training_state]
+
+    def settle(self):
+        """Wait for what the host was not told yet of the iterations so far. All processes call it."""
+        self._trainer.settle()
+
+    def resume_or_load(self, resume=True):
+        super().resume_or_load(resume)
+        starts = comm.all_gather(self.start_iter)
+        if len(set(starts)) > 1:
+            raise ConfigError(
+                "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints "
+                f"from which they would go on with iterations {', '.join(map(str, starts))}"
+            )
+        if resume and self.start_iter == 0:
+            self._training_state.begin_again()
+
+    def build_writers(self):
+        self._writers = extra_writers(self.cfg) + super().build_writers()
+        return self._writers
+
+    def state_dict(self):
+        state = super().state_dict()
+        # Detectron2 v0.6 leaves the optimizer out, and so loses its momentum in every resume; main has it here.
+        state.setdefault("_trainer", self._trainer.state_dict())
+        return state
+
+    def load_state_dict(self, state_dict):
+        state = dict(state_dict)
+        optimizer_state = state.pop("_trainer", None)
+        TrainerBase.load_state_dict(self, state)
+        if optimizer_state is None:
+            logging.getLogger(__name__).warning(
+                "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): its momentum starts at 0."
+            )
+        else:
+            try:
+                self._trainer.load_state_dict(optimizer_state)
+            except ValueError as error:
+                raise WeightsError(
+                    f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
+                    f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
+                ) from error
+
+
+def _save_results(results: dict, cfg, dataset_name: str) -> None:
+    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json"), results)

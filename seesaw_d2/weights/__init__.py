@@ -1,0 +1,1 @@
+"""Weights files: reading, conversion from other projects, and edits without training."""

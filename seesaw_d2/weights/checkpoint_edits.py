@@ -1,0 +1,61 @@
+"""Reading and writing checkpoints outside of a training."""
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.weights.reading import check_regular_file, read_weights_file
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """A checkpoint of Detectron2 or of this project, on the CPU; its weights are below the key "model".
+
+    Only plain values and tensors are loaded: no code in the file is run (see ``weights_files``).
+
+    Raises:
+        WeightsError: it cannot be read, is torn or something else.
+    """
+    state = read_weights_file(path)
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise WeightsError(f'{path}: expected a checkpoint with the weights below "model"')
+    return state
+
+
+def write_checkpoint(path: str, state: Any) -> None:
+    """Write a checkpoint atomically (``utils.atomic.atomic_file``); the folder is made if it is not there.
+
+    Raises:
+        OutputError: there is no space for it, or it cannot be written for another reason.
+    """
+    with atomic_file(path, needed=_size(state)) as file:
+        torch.save(state, file)
+
+
+def _size(value: Any) -> int:
+    """Bytes of the tensors in a state."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(_size(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_size(each) for each in value)
+    return 0
+
+
+def check_output(source: str, target: str, *, overwrite: bool) -> None:
+    """Check the files of a conversion, the source first: who mistyped it has nothing to write yet.
+
+    Raises:
+        WeightsError: ``source`` is no file. ConfigError: ``target`` is no .pth file that may be written.
+    """
+    check_regular_file(source)
+    if not target.endswith(".pth"):
+        raise ConfigError(f"output: expected the name of a .pth file, found {target}")
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
+    if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
+        raise ConfigError(f"{target}: expected the name of a new file, found one that exists (--overwrite)")

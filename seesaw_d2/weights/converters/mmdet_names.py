@@ -1,0 +1,71 @@
+"""MMDetection's names of parameters, and Detectron2's: Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN.
+
+From MMDetection 2.0 to 3.3 they are the same, and no tensor needs to be transposed or permuted: the regression of
+class-specific boxes is sorted by category in both, anchors by position, then aspect ratio, and features are flattened
+as C, H, W. Releases before 2.0 had background first in the classifier and widths of x2 - x1 + 1: they are refused.
+"""
+
+import re
+
+from seesaw_d2.weights.torchvision_backbones import rename_resnet
+
+# What is not converted, and needs not be: counts of batches; what normalizes images, which is configured.
+_DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
+_BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
+
+
+# (Start of MMDetection's name, of Detectron2's, what is added to the number): "#" is the number of a layer or level,
+# "@" is "." or, with a head for each stage, ".<stage>.".
+_TABLE = (
+    ("neck.lateral_convs.#.conv.", "backbone.fpn_lateral#.", 2),
+    ("neck.fpn_convs.#.conv.", "backbone.fpn_output#.", 2),
+    ("rpn_head.rpn_conv.", "proposal_generator.rpn_head.conv.", 0),
+    ("rpn_head.rpn_cls.", "proposal_generator.rpn_head.objectness_logits.", 0),
+    ("rpn_head.rpn_reg.", "proposal_generator.rpn_head.anchor_deltas.", 0),
+    ("roi_head.bbox_head@shared_fcs.#.", "roi_heads.box_head@fc#.", 1),
+    ("roi_head.bbox_head@fc_cls.", "roi_heads.box_predictor@cls_score.", 0),
+    ("roi_head.bbox_head@fc_reg.", "roi_heads.box_predictor@bbox_pred.", 0),
+    ("roi_head.bbox_head@loss_cls.cum_samples", "roi_heads.box_predictor@cls_loss.class_counts", 0),
+    ("roi_head.mask_head@convs.#.conv.", "roi_heads.mask_head@mask_fcn#.", 1),
+    ("roi_head.mask_head@upsample.", "roi_heads.mask_head@deconv.", 0),
+    ("roi_head.mask_head@conv_logits.", "roi_heads.mask_head@predictor.", 0),
+)
+
+
+def _compiled(source: str) -> re.Pattern:
+    pattern = re.escape(source).replace(r"\#", "#")
+    pattern = pattern.replace("@", r"(?P<stage>\.(?:\d+\.)?)").replace("#", r"(?P<number>\d+)")
+    return re.compile(f"^{pattern}(?=(?:weight|bias)$)" if source.endswith(".") else f"^{pattern}$")
+
+
+_PATTERNS = tuple((_compiled(source), target, offset) for source, target, offset in _TABLE)
+
+
+def plain_name(name: str) -> str:
+    """Without what a wrapper for several GPUs puts before it."""
+    return name.removeprefix("module.")
+
+
+def is_dropped(name: str) -> bool:
+    """Whether a parameter or buffer has no counterpart and predictions do not depend on it."""
+    return bool(_DROPPED.search(plain_name(name)))
+
+
+def is_before_2(name: str) -> bool:
+    """Whether this is a name of the heads of MMDetection 1."""
+    return bool(_BEFORE_2.match(name))
+
+
+def rename_mmdet(name: str) -> str | None:
+    """Detectron2's name of a parameter of MMDetection's detectors; None where it is not known."""
+    name = plain_name(name)
+    if name.startswith("backbone."):
+        renamed = rename_resnet(name.removeprefix("backbone."))
+        return None if renamed is None else f"backbone.bottom_up.{renamed}"
+    for pattern, target, offset in _PATTERNS:
+        match = pattern.match(name)
+        if match:
+            found = match.groupdict()
+            number = str(int(found["number"]) + offset) if "number" in found else ""
+            return target.replace("@", found.get("stage", "")).replace("#", number) + name[match.end() :]
+    return None

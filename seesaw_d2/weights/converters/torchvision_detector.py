@@ -1,0 +1,136 @@
+"""torchvision's Mask R-CNN (ResNet, FPN), trained on COCO, as a start for training or as a plain model.
+
+C categories. What equals Detectron2's model after conversion: backbone, FPN, the RPN's head and both ROI heads, as
+functions of their inputs. What does not: torchvision rounds its anchors to whole pixels (half a pixel at most), aligns
+regions without the half-pixel offset (MODEL.ROI_BOX_HEAD.POOLER_TYPE "ROIAlign", POOLER_SAMPLING_RATIO 2, and the same
+of ROI_MASK_HEAD, make that equal) and resizes images as floating point.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+
+from seesaw_d2.config.loading import load_config
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
+from seesaw_d2.weights.converters.fit_check import check_fit, model_shapes
+from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
+from seesaw_d2.weights.torchvision_backbones import rename_resnet
+
+# Detectron2's eps of batch normalization.
+_EPS = 1e-5
+# torchvision's name, and Detectron2's; files written before torchvision 0.13 have no second number.
+_RENAMES = (
+    (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
+    (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
+    (r"^rpn\.head\.conv\.(?:0\.0\.)?", 0, "proposal_generator.rpn_head.conv."),
+    (r"^rpn\.head\.cls_logits\.", 0, "proposal_generator.rpn_head.objectness_logits."),
+    (r"^rpn\.head\.bbox_pred\.", 0, "proposal_generator.rpn_head.anchor_deltas."),
+    (r"^roi_heads\.box_head\.fc(\d)\.", -5, "roi_heads.box_head.fc{}."),
+    (r"^roi_heads\.mask_head\.(\d)\.0\.", 1, "roi_heads.mask_head.mask_fcn{}."),
+    (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
+    (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
+)
+# Layers that have rows for categories, background's first: Detectron2's name, rows of a category, with background.
+_BY_CATEGORY = {
+    "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
+    "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
+    "roi_heads.mask_predictor.mask_fcn_logits.": ("roi_heads.mask_head.predictor.", 1, False),
+}
+
+
+def convert_torchvision_detector(
+    state: Mapping[str, Tensor], *, keep_classes: bool = False, eps: float = 0.0
+) -> dict[str, Tensor]:
+    """Detectron2's names and order of categories.
+
+    Args:
+        state: torchvision's.
+        keep_classes: also convert the layers that have rows for categories: the classifier (background, which is
+            torchvision's first category, becomes the last), the boxes' and the masks' (background's rows are dropped).
+            Of 91 categories the 80 are kept that COCO has. Otherwise these layers are left out.
+        eps: of its batch normalization. Published weights have 0, whatever the class says; trained from ImageNet
+            weights it is 1e-5. What Detectron2's eps is more is taken off the variances.
+
+    Raises:
+        WeightsError: a name that torchvision's Mask R-CNN does not have. ConfigError: ``eps`` is negative or no number.
+    """
+    if not 0 <= eps < math.inf:
+        raise ConfigError(f"--eps: expected a number >= 0, found {eps}")
+    converted = {}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        layer = next((start for start in _BY_CATEGORY if name.startswith(start)), None)
+        if layer is not None:
+            if keep_classes:
+                target, rows, background = _BY_CATEGORY[layer]
+                converted[target + name.removeprefix(layer)] = _reordered(tensor, rows, background)
+            continue
+        new_name = _rename(name)
+        if new_name is None:
+            raise WeightsError(f"{name}: expected a name of torchvision's Mask R-CNN with FPN (not version 2)")
+        converted[new_name] = tensor - (_EPS - eps) if name.endswith("running_var") else tensor
+    if not converted:
+        raise WeightsError("expected parameters of torchvision's Mask R-CNN, found none")
+    return converted
+
+
+def _rename(name: str) -> str | None:
+    if name.startswith("backbone.body."):
+        renamed = rename_resnet(name.removeprefix("backbone.body."))
+        return None if renamed is None else f"backbone.bottom_up.{renamed}"
+    for pattern, offset, target in _RENAMES:
+        match = re.match(pattern + "(?=(?:weight|bias)$)", name)
+        if match:
+            number = int(match[1]) + offset if match.groups() else ""
+            return target.format(number) + name[match.end() :]
+    return None
+
+
+def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
+    """Rows by category, torchvision's (C + 1) -> Detectron2's C, or with background C + 1, background last."""
+    parts = tensor.view(-1, rows, *tensor.shape[1:])
+    names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    categories = [index for index in range(1, len(parts)) if len(parts) != len(names) or names[index] != "N/A"]
+    chosen = [*categories, 0] if background else categories
+    return parts[torch.tensor(chosen)].flatten(0, 1)
+
+
+def convert_torchvision_file(
+    source: str,
+    target: str,
+    config_file: str,
+    overrides: Sequence[str] = (),
+    *,
+    keep_classes: bool = False,
+    eps: float = 0.0,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write torchvision's Mask R-CNN in ``source`` as a checkpoint for the model of a config.
+
+    Args:
+        source: a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
+        target: the .pth file to write.
+        config_file, overrides: of the model that it is for.
+        keep_classes, eps: see ``convert_torchvision_detector``.
+        overwrite: replace ``target`` if it exists.
+
+    Returns:
+        the model's parameters that are not in ``target`` and start anew.
+
+    Raises:
+        ConfigError: ``target`` or the config is wrong.
+        WeightsError: ``source`` cannot be read, or what is converted does not fit the config's model.
+    """
+    check_output(source, target, overwrite=overwrite)
+    state, _ = read_foreign_checkpoint(source)
+    with naming(source):
+        converted = convert_torchvision_detector(state, keep_classes=keep_classes, eps=eps)
+    anew = check_fit(converted, model_shapes(load_config(config_file, overrides)), source, config_file, partly=True)
+    write_checkpoint(target, {"model": converted})
+    return anew

@@ -1,0 +1,44 @@
+"""Weights from one kind of file to another: ``tools/convert_weights.py``."""
+
+import os
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.checkpoints.checkpointer import fetched
+from seesaw_d2.weights.checkpoint_edits import write_checkpoint
+from seesaw_d2.weights.reading import (
+    SAFETENSORS,
+    as_checkpoint,
+    check_regular_file,
+    read_weights_file,
+    write_safetensors,
+)
+
+# What says how names are to be read, and so belongs to the weights.
+_CONVENTIONS = ("__author__", "matching_heuristics")
+
+
+def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
+    """Write the weights of ``source`` to ``target``, a new .safetensors or .pth file.
+
+    Returns:
+        how many tensors were written, and the names of what else the file held.
+
+    Raises:
+        ConfigError: ``target`` exists or has another ending.
+        WeightsError: ``source`` cannot be read.
+    """
+    if not target.endswith((SAFETENSORS, ".pth")):
+        raise ConfigError(f"{target}: expected a name that ends in {SAFETENSORS} or .pth")
+    if "://" not in source:
+        check_regular_file(source)
+    if os.path.lexists(target):
+        raise ConfigError(f"{target}: expected the name of a new file, found one that exists")
+    path = fetched(source) if "://" in source else source
+    content = as_checkpoint(read_weights_file(path), path)
+    model = content.pop("model")
+    conventions = {key: content[key] for key in _CONVENTIONS if key in content}
+    if target.endswith(SAFETENSORS):
+        write_safetensors(target, model, {key: str(value) for key, value in conventions.items()})
+    else:
+        write_checkpoint(target, {"model": dict(model), **conventions})
+    return len(model), sorted(str(key) for key in content.keys() - conventions.keys())

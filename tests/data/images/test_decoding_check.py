@@ -1,0 +1,31 @@
+"""Decoding all images in several processes, of which a decoder may kill one."""
+
+import os
+from collections import Counter
+
+import pytest
+
+from seesaw_d2.data.images import decoding_check as decoding
+from tests.data.toy import toy_data, write_images
+
+
+@pytest.mark.parametrize("bad", [(), (0,), (7,), (3, 4, 11)])
+def test_only_the_image_that_kills_its_process_is_named(tmp_path, monkeypatch, bad):
+    """Every image is examined and told of once; those beside it and behind it are fine."""
+    data = toy_data(12)
+    images = write_images(tmp_path, data)
+    records = [{"file_name": f"{images}/{index}.jpg", "width": 60, "height": 40} for index in range(12)]
+    culprits = {records[index]["file_name"] for index in bad}
+    read = decoding.read_header
+
+    def crash(path, expected):
+        if path in culprits:
+            os._exit(1)
+        return read(path, expected)
+
+    monkeypatch.setattr(decoding, "read_header", crash)
+    monkeypatch.setattr(decoding, "_CHUNK", 2)
+    found = list(decoding.examine_images(records, workers=2))
+    assert Counter(image.path for image in found) == Counter(record["file_name"] for record in records)
+    assert {image.path for image in found if image.kind} == culprits
+    assert all(image.kind == "unreadable" and "died" in image.problem for image in found if image.kind)

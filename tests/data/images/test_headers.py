@@ -1,0 +1,78 @@
+"""Bad image files are found before anything is written, as far as their headers tell."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seesaw_d2.data.images import headers as image_headers
+from seesaw_d2.data.images.headers import check_headers
+from seesaw_d2.errors import DataError
+from tests.data.toy import HEIGHT, WIDTH, toy_data, write_images
+
+
+@pytest.fixture
+def records(tmp_path):
+    data = toy_data()
+    write_images(tmp_path, data)
+    return [{**image, "file_name": str(tmp_path / image["file_name"])} for image in data["images"]]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_no_image(records, content):
+    check_headers(records, "toy", skip=False)
+    Path(records[1]["file_name"]).write_bytes(content)
+    with pytest.raises(DataError, match=r"of toy cannot be read: \S+1\.jpg \(UnidentifiedImageError.*SKIP_BAD_IMAGES"):
+        check_headers(records, "toy", skip=False)
+    check_headers(records, "toy", skip=True)
+
+
+def test_folder(records, tmp_path):
+    records[1]["file_name"] = f"{tmp_path}/."
+    with pytest.raises(DataError, match=r"/\. \(IsADirectoryError"):
+        check_headers(records, "toy", skip=False)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_size(records, skip):
+    Image.new("RGB", (HEIGHT, WIDTH)).save(records[1]["file_name"])
+    with pytest.raises(DataError, match=r"1\.jpg \(annotated 60 x 40, is 40 x 60\)$"):
+        check_headers(records, "toy", skip=skip)
+    del records[1]["width"]
+    check_headers(records, "toy", skip=skip)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_rotation(records, tmp_path, suffix):
+    """Sizes are those after the rotation of the EXIF data, as in Detectron2."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    records[1]["file_name"] = str(tmp_path / f"turned.{suffix}")
+    Image.new("RGB", (HEIGHT, WIDTH)).save(records[1]["file_name"], exif=exif)
+    check_headers(records, "toy", skip=False)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(records[1]["file_name"], exif=exif)
+    with pytest.raises(DataError, match="annotated 60 x 40, is 40 x 60"):
+        check_headers(records, "toy", skip=False)
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [("png", np.uint16), ("tiff", np.int32), ("tiff", np.float32)])
+def test_deep_images(records, tmp_path, caplog, suffix, dtype):
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(np.full((HEIGHT, WIDTH), 1000, dtype)).save(path)
+    records[2]["file_name"] = str(path)
+    with caplog.at_level(logging.WARNING):
+        check_headers(records, "toy", skip=False)
+    assert "image files of toy have more than 8 bits per pixel" in caplog.text
+    assert str(path) in caplog.text
+    assert "0.jpg" not in caplog.text
+
+
+@pytest.mark.parametrize(("limit", "opened"), [(4, [0, 1, 2, 3]), (3, [0, 2]), (1, [0])])
+def test_large_data_sets_are_sampled(records, monkeypatch, limit, opened):
+    monkeypatch.setattr(image_headers, "MAX_OPENED", limit)
+    seen = []
+    monkeypatch.setattr(image_headers, "read_header", lambda path, size: (seen.append(path), (size, "RGB"))[1])
+    check_headers(records, "toy", skip=False)
+    assert sorted(seen) == [records[index]["file_name"] for index in opened]

@@ -1,0 +1,97 @@
+"""What of compiled annotation files is kept, under which name, and for how long."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from seesaw_d2.data.records import annotation_checks as checks
+from seesaw_d2.data.records.cache import open_annotations, store
+from seesaw_d2.errors import DataError
+from tests.data.records.cache.test_store import folders
+from tests.data.toy import everything, toy_data, write
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def age(path: Path, days: float) -> None:
+    then = time.time() - days * 24 * 3600
+    os.utime(path, (then, then))
+
+
+def test_what_nobody_uses_goes_when_something_new_is_kept(tmp_path, cache):
+    path = write(tmp_path, everything())
+    open_annotations(path)
+    (first,) = folders(cache)
+    unfinished, recent, other = (cache / "annotations" / name for name in ("tmp-old", "tmp-new", "other"))
+    for folder in (unfinished, recent, other):
+        folder.mkdir()
+    for folder, days in ((first, 59), (unfinished, 2), (recent, 0.5), (other, 61)):
+        age(folder, days)
+    open_annotations(write(tmp_path, toy_data(3), "second.json"))
+    assert first.exists()
+    assert recent.exists()
+    assert not unfinished.exists()
+    assert not other.exists()
+    assert len(folders(cache)) == 3
+    # To use it is to keep it.
+    age(first, 61)
+    store._opened.clear()
+    open_annotations(path)
+    open_annotations(write(tmp_path, toy_data(2), "third.json"))
+    assert first.exists()
+    age(first, 61)
+    open_annotations(write(tmp_path, toy_data(1), "fourth.json"))
+    assert not first.exists()
+    assert not Path(f"{first}.lock").exists()
+
+
+def test_another_version_of_the_code_that_checks_reads_anew(tmp_path, cache, monkeypatch):
+    path = write(tmp_path, everything())
+    open_annotations(path)
+    store._opened.clear()
+    changed = tmp_path / "checks.py"
+    changed.write_text(Path(checks.__file__).read_text() + "# stricter")
+    monkeypatch.setattr(checks, "__file__", str(changed))
+    store._readers.cache_clear()
+    open_annotations(path)
+    store._readers.cache_clear()
+    assert len(folders(cache)) == 2
+
+
+def test_no_code_that_reads_is_forgotten():
+    names = {path.stem for path in Path(store.__file__).parent.glob("*.py")}
+    readers = {module.__name__.rpartition(".")[2] for module in store._READERS}
+    assert names - {"__init__", "records", "store", "tidying"} <= readers
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, cache, monkeypatch):
+    """Else what is now in it would stand for what was in it, for ever."""
+    path = write(tmp_path, everything())
+    read = store.read_tables
+
+    def replaced(*args):
+        write(tmp_path, toy_data(3))
+        return read(*args)
+
+    monkeypatch.setattr(store, "read_tables", replaced)
+    assert len(open_annotations(path).to_dataset_dicts("root")) == 3
+    assert folders(cache) == []
+    monkeypatch.setattr(store, "read_tables", read)
+    write(tmp_path, everything())
+    assert len(open_annotations(path).to_dataset_dicts("root")) == 4
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    path = write(tmp_path, everything())
+    unreadable = open
+
+    def refused(name, *args, **kwargs):
+        if name == path:
+            raise PermissionError(13, "Permission denied")
+        return unreadable(name, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        open_annotations(path)

@@ -1,0 +1,197 @@
+"""Compiled annotation files: the same records as parsing gives."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from seesaw_d2.data import load_training_dicts, read_annotations, register_datasets
+from seesaw_d2.data.records.cache import CompiledRecords, open_annotations, store
+from seesaw_d2.data.records.cache import parallel_parsing as parts
+from seesaw_d2.data.records.columns import take
+from seesaw_d2.data.records.concatenated_records import Joined, join
+from seesaw_d2.data.records.json_files import collected_warnings
+from seesaw_d2.errors import DataError, SeesawError
+from seesaw_d2.train import main
+from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
+from tests.shared import shared_path
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def lvis(data: dict) -> dict:
+    for image in data["images"]:
+        image["neg_category_ids"], image["not_exhaustive_category_ids"] = [7] * (image["id"] % 2), [3, 7]
+    return data
+
+
+FILES = {
+    "coco": everything,
+    "lvis": lambda: lvis(everything()),
+    "test set": lambda: {key: value for key, value in toy_data().items() if key != "annotations"},
+    "no objects": lambda: {**toy_data(), "annotations": []},
+}
+
+
+@pytest.mark.parametrize("part", [1, 2, 10_000])
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_records_are_those_of_the_parsed_file(tmp_path, monkeypatch, make, part):
+    monkeypatch.setattr(parts, "PART", part)
+    monkeypatch.setattr(parts, "read_annotations", lambda *a: pytest.fail("the file was read whole"))
+    path = write(tmp_path, make())
+    parsed = read_annotations(path)
+    for _ in range(2):  # made, and then only mapped
+        file = open_annotations(path)
+        assert (file.category_ids, file.category_names) == (parsed.category_ids, parsed.category_names)
+        records, expected = file.to_dataset_dicts("root"), parsed.to_dataset_dicts("root")
+        assert isinstance(records, CompiledRecords)
+        assert list(records) == expected
+        assert [list(record) for record in records] == [list(record) for record in expected]
+        assert list(records[1:]) == expected[1:]
+        assert records[-1] == expected[-1]
+        assert list(take(records, [0, 2])) == take(expected, [0, 2])
+        store._opened.clear()
+    mapping = {3: 5, 7: 1}
+    assert list(file.to_dataset_dicts("/x", mapping)) == parsed.to_dataset_dicts("/x", mapping)
+    with pytest.raises(IndexError):
+        records[len(records)]
+
+
+@pytest.mark.parametrize("part", [7, 10_000])
+def test_real_annotations(monkeypatch, part):
+    monkeypatch.setattr(parts, "PART", part)
+    path = str(shared_path("data/lvis_v0.5_val_100.json"))
+    expected = read_annotations(path).to_dataset_dicts("/images")
+    assert list(open_annotations(path).to_dataset_dicts("/images")) == expected
+
+
+def test_objects_of_an_image_may_stand_anywhere(tmp_path, monkeypatch):
+    """Masks, polygons and boxes of all images in turn, so that each part has some of each."""
+    monkeypatch.setattr(parts, "PART", 4)
+    data = everything()
+    data["annotations"].sort(key=lambda item: (item["id"] * 7) % 11)
+    owners = [item["image_id"] for item in data["annotations"]]
+    assert owners != sorted(owners)
+    path = write(tmp_path, data)
+    expected = read_annotations(path).to_dataset_dicts("root")
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(parts, "count_workers", lambda workers_: workers)
+    path = write(tmp_path, everything())
+    expected = read_annotations(path).to_dataset_dicts("root")
+    processes = set()
+
+    def joined(*arguments, join=parts._join):
+        processes.update(os.listdir(tmp_path / "processes"))
+        return join(*arguments)
+
+    def read(self, start, read=parts._Parts.read):
+        (tmp_path / "processes" / str(os.getpid())).touch()
+        return read(self, start)
+
+    (tmp_path / "processes").mkdir()
+    monkeypatch.setattr(parts, "_join", joined)
+    monkeypatch.setattr(parts._Parts, "read", read)
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert (processes == {str(os.getpid())}) == (workers == 1)
+
+
+def test_a_process_that_dies_is_told(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(parts, "count_workers", lambda workers: 2)
+    monkeypatch.setattr(parts._Parts, "read", lambda self, start: os._exit(9))
+    path = write(tmp_path, everything())
+    with pytest.raises(SeesawError, match=f"{path}: a process that parsed a part of it has died"):
+        open_annotations(path)
+    assert not [each for each in (cache / "annotations").iterdir() if each.is_dir()]
+
+
+def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
+    """The same message, whether the culprits are in one part or in several; ids are compared across parts."""
+    monkeypatch.setattr(parts, "PART", 2)
+
+    def same_id(data):
+        data["annotations"][-1]["id"] = data["annotations"][0]["id"]
+
+    def bad_boxes(data):
+        for item in data["annotations"]:
+            item["bbox"] = [0, 0, 1]
+
+    def infinite(data):
+        data["annotations"][3]["bbox"][0] = 10**400
+
+    for change in (same_id, bad_boxes, infinite):
+        data = everything()
+        change(data)
+        path = write(tmp_path, data)
+        with pytest.raises(DataError) as whole:
+            read_annotations(path)
+        with pytest.raises(DataError) as part_by_part:
+            open_annotations(path)
+        assert str(part_by_part.value) == str(whole.value)
+
+    data = everything()
+    for item in data["annotations"]:
+        item["bbox"][2] = 0
+    path = write(tmp_path, data)
+    with collected_warnings() as expected:
+        read_annotations(path)
+    with collected_warnings() as found:
+        open_annotations(path)
+    assert list(dict.fromkeys(found)) == expected != []
+
+
+def test_numbers_that_no_array_holds(tmp_path):
+    data = everything()
+    data["images"][0]["neg_category_ids"] = [2**63]
+    path = write(tmp_path, data)
+    messages = []
+    for read in (read_annotations, open_annotations):
+        with pytest.raises(DataError, match="neg_category_ids") as error:
+            read(path)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_several_data_sets_together(tmp_path):
+    """Images without an object that is trained on are left out, in the order of the data sets."""
+    crowd = everything()
+    for item in crowd["annotations"]:
+        item["iscrowd"] = int(item["image_id"] != 11)
+    paths = [write(tmp_path, data, name) for data, name in ((everything(), "a.json"), (crowd, "b.json"))]
+    images = write_images(tmp_path / "images", toy_data())
+    names = [f"compiled_{tmp_path.name}_{letter}" for letter in "ab"]
+    entries = [entry(name, path, images) for name, path in zip(names, paths, strict=True)]
+    cfg = make_cfg(*entries, train=names, INPUT__MASK_FORMAT="bitmask", MODEL__MASK_ON=False)
+    register_datasets(cfg)
+    records = load_training_dicts(cfg)
+    expected = [r for path in paths for r in read_annotations(path).to_dataset_dicts(images)]
+    assert list(records) == [r for r in expected if any(not a.get("iscrowd", 0) for a in r["annotations"])]
+    assert isinstance(records, Joined)
+    assert len(records) == 5
+    assert list(records[1:4]) == list(records)[1:4]
+    assert list(records[::-1]) == list(records)[::-1]
+    assert list(records[2:2]) == []
+    assert records[-1] == list(records)[-1]
+    with pytest.raises(IndexError):
+        records[5]
+    assert join([[1], [2]]) == [1, 2]
+
+
+def test_trains_as_from_a_list(config_file, tmp_path, monkeypatch):
+    def metrics(folder):
+        assert main(["--config-file", str(config_file), "OUTPUT_DIR", str(folder), "DATALOADER.NUM_WORKERS", "2"]) == 0
+        lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if "time" not in k and "eta" not in k} for line in lines]
+
+    compiled = metrics(tmp_path / "compiled")
+    monkeypatch.setattr(store, "MIN_SIZE", 10**9)
+    listed = metrics(tmp_path / "listed")
+    assert compiled == listed
+    weights = [torch.load(tmp_path / name / "model_final.pth")["model"] for name in ("compiled", "listed")]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())

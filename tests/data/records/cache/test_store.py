@@ -1,0 +1,180 @@
+"""The cache of compiled annotation files: kept by content, never believed, shared by processes."""
+
+import json
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch.multiprocessing as mp
+
+from seesaw_d2.data import read_annotations
+from seesaw_d2.data.records.cache import open_annotations, store
+from seesaw_d2.errors import DataError
+from tests.data.toy import everything, toy_data, write
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def folders(cache: Path) -> list[Path]:
+    return [path for path in (cache / "annotations").iterdir() if path.is_dir()]
+
+
+@pytest.fixture
+def no_parsing(monkeypatch):
+    return lambda: monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
+
+
+def test_a_file_is_parsed_once_whatever_it_is_called(tmp_path, cache, no_parsing):
+    path = write(tmp_path, everything())
+    expected = list(open_annotations(path).to_dataset_dicts("root"))
+    store._opened.clear()
+    no_parsing()
+    os.utime(path, (1, 1))
+    moved = tmp_path / "moved.json"
+    os.rename(path, moved)
+    assert list(open_annotations(str(moved)).to_dataset_dicts("root")) == expected
+    (folder,) = folders(cache)
+    assert not [name for name in os.listdir(folder.parent) if name.startswith("tmp-")]
+
+
+def test_a_changed_file_is_parsed_again(tmp_path):
+    path = write(tmp_path, everything())
+    assert len(open_annotations(path).to_dataset_dicts("root")) == 4
+    write(tmp_path, toy_data(3))
+    assert len(open_annotations(path).to_dataset_dicts("root")) == 3
+
+
+def _shorten(folder):
+    content = (folder / "coordinates.npy").read_bytes()
+    (folder / "coordinates.npy").write_bytes(content[:-8])
+
+
+DAMAGE = {
+    "truncated": _shorten,
+    "empty": lambda folder: (folder / "bbox.npy").write_bytes(b""),
+    "gone": lambda folder: (folder / "names.npy").unlink(),
+    "another type": lambda folder: np.save(folder / "bbox.npy", np.load(folder / "bbox.npy").astype("f4")),
+    "another length": lambda folder: np.save(folder / "category.npy", np.zeros(1, "i4")),
+    "a pickle": lambda folder: np.save(folder / "crowd.npy", np.array([print], object), allow_pickle=True),
+    "ends beyond": lambda folder: np.save(folder / "part_end.npy", np.load(folder / "part_end.npy") + 9),
+    "meta torn": lambda folder: (folder / "meta.json").write_text('{"version"'),
+    "meta of others": lambda folder: (folder / "meta.json").write_text("[]"),
+    "warnings of others": lambda folder: (folder / "meta.json").write_text(
+        json.dumps({**json.loads((folder / "meta.json").read_text()), "warnings": [1]})
+    ),
+    "version": lambda folder: (folder / "meta.json").write_text(
+        (folder / "meta.json").read_text().replace("1", "0", 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_no_good_is_made_again(tmp_path, cache, damage, no_parsing):
+    path = write(tmp_path, everything())
+    expected = read_annotations(path).to_dataset_dicts("root")
+    open_annotations(path)
+    damage(folders(cache)[0])
+    store._opened.clear()
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    store._opened.clear()
+    no_parsing()
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, caplog, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("SEESAW_D2_CACHE", str(blocked))
+    path = write(tmp_path, everything())
+    expected = read_annotations(path).to_dataset_dicts("root")
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert "SEESAW_D2_CACHE names another folder" in caplog.text
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, cache, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.np, "save", full)
+    path = write(tmp_path, everything())
+    expected = read_annotations(path).to_dataset_dicts("root")
+    read = iter([store.read_tables])  # once: it takes minutes
+    monkeypatch.setattr(store, "read_tables", lambda *args: next(read)(*args))
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert folders(cache) == []
+
+
+def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    synced, rename, fsync, left = set(), os.rename, os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino) or fsync(file))
+
+    def renamed(old, new):
+        left.extend(path.name for path in Path(old).iterdir() if path.stat().st_ino not in synced)
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    open_annotations(write(tmp_path, everything()))
+    assert len(synced) > 10
+    assert left == []
+
+
+def test_switched_off(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("SEESAW_D2_CACHE", "")
+    path = write(tmp_path, everything())
+    assert isinstance(open_annotations(path).to_dataset_dicts("root"), list)
+    assert not cache.exists()
+
+
+def test_a_wrong_file_is_named_each_time_and_not_kept(tmp_path, cache):
+    data = everything()
+    data["annotations"][0]["image_id"] = 999
+    path = write(tmp_path, data)
+    for _ in range(2):
+        with pytest.raises(DataError, match="999"):
+            open_annotations(path)
+    assert folders(cache) == []
+
+
+def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
+    path = write(tmp_path, everything())
+    open_annotations(path)
+    caplog.clear()
+    store._opened.clear()
+    monkeypatch.setattr("seesaw_d2.data.records.json_files._already_logged", set())  # as in another process
+    monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
+    with caplog.at_level(logging.WARNING):
+        open_annotations(path)
+    assert "1 boxes without an area are not trained on" in caplog.text
+
+
+def test_a_worker_process_gets_the_folder_and_no_arrays(tmp_path):
+    data = toy_data(400)
+    records = open_annotations(write(tmp_path, data)).to_dataset_dicts("root")
+    sent = pickle.dumps(records)
+    assert len(sent) < 10_000
+    assert list(pickle.loads(sent)) == list(records)
+
+
+def _open(process, path, cache, folder):
+    os.environ["SEESAW_D2_CACHE"] = cache
+    store.MIN_SIZE = 0
+    parse = store.read_tables
+
+    def parse_and_tell(*arguments):
+        (Path(folder) / f"parsed{process}").write_text("")
+        return parse(*arguments)
+
+    store.read_tables = parse_and_tell
+    records = list(open_annotations(path).to_dataset_dicts("root"))
+    (Path(folder) / f"records{process}").write_bytes(pickle.dumps(records))
+
+
+def test_of_two_processes_one_parses(tmp_path, cache):
+    path = write(tmp_path, toy_data(300))
+    mp.spawn(_open, (path, str(cache), str(tmp_path)), nprocs=2)
+    assert len(list(tmp_path.glob("parsed*"))) == 1
+    expected = read_annotations(path).to_dataset_dicts("root")
+    assert all(pickle.loads((tmp_path / f"records{process}").read_bytes()) == expected for process in range(2))

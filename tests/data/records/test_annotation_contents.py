@@ -1,0 +1,103 @@
+"""Contents that JSON allows and that crash, hang or spoil a training: refused with file, field and ids."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+
+from seesaw_d2.data import read_annotations
+from seesaw_d2.data.records.run_lengths import decompress, is_run_length_mask
+from seesaw_d2.errors import DataError
+from tests.data.toy import HEIGHT, WIDTH, toy_data, write
+
+FAR = 10 * WIDTH
+
+
+def polygon(coordinate: str) -> dict[str, str]:
+    return {"segmentation": f"[[5, 5, 20, 5, {coordinate}, 20]]"}
+
+
+BROKEN = {
+    "far": (polygon("1e300"), r'"segmentation" has numbers beyond 10 times .* annotation ids 100; found'),
+    "infinite": (polygon("1e400"), r'"segmentation" has numbers beyond .* 100'),
+    "negative": (polygon(str(-FAR - 1)), r'"segmentation" has numbers beyond .* 100'),
+    "400 digits": (polygon("1" * 400), r'"segmentation" has numbers beyond .* 100'),
+    "5000 digits": (polygon("1" * 5000), r"holds a number that cannot be read: .*4300 digits"),
+    "null coordinate": (polygon("null"), r'"segmentation" is neither .* 100'),
+    "far box": ({"bbox": "[5, 5, 1e300, 15]"}, r'"bbox" has numbers beyond .* 100; found \[5, 5, 1e\+300'),
+    "box of 400 digits": ({"bbox": f"[5, {'1' * 400}, 5, 15]"}, r'"bbox" is not four finite .* 100; found .{,99}$'),
+    "area null": ({"area": "null"}, r'"area" in "annotations" is not a finite number: ids 100; found None'),
+    "area a string": ({"area": '"225"'}, r'"area" .* ids 100; found \'225\''),
+    "area a list": ({"area": "[225]"}, r'"area" .* ids 100'),
+    "area infinite": ({"area": "1e400"}, r'"area" .* ids 100; found inf'),
+    "area of 400 digits": ({"area": "1" * 400}, r'"area" .* ids 100'),
+    "crowd a string": ({"iscrowd": '"1"'}, r'"iscrowd" in "annotations" is neither 0 nor 1: ids 100; found \'1\''),
+    "crowd two": ({"iscrowd": "2"}, r'"iscrowd" .* ids 100; found 2'),
+    "crowd null": ({"iscrowd": "null"}, r'"iscrowd" .* ids 100'),
+    "crowd a list": ({"iscrowd": "[1]"}, r'"iscrowd" .* ids 100'),
+}
+
+
+def with_fields(data: dict, fields: dict[str, str]) -> str:
+    """The data as JSON, fields of annotation 100 replaced by JSON text: it may hold what Python would not write."""
+    for key in fields:
+        data["annotations"][0][key] = f"<{key}>"
+    text = json.dumps(data)
+    for key, value in fields.items():
+        text = text.replace(f'"<{key}>"', value)
+    return text
+
+
+@pytest.mark.parametrize(("fields", "message"), BROKEN.values(), ids=BROKEN.keys())
+def test_annotation(tmp_path, fields, message):
+    path = write(tmp_path, with_fields(toy_data(), fields))
+    with pytest.raises(DataError, match=message) as error:
+        read_annotations(path)
+    assert str(error.value).startswith(path)
+
+
+def test_what_may_be(tmp_path):
+    """Drawn over the border, flags as booleans, no area."""
+    fields = {**polygon(str(FAR)), "iscrowd": "false", "bbox": f"[-{FAR}, 5, {FAR}, 5]", "area": "1e9"}
+    data = toy_data()
+    del data["annotations"][1]["area"]
+    assert len(read_annotations(write(tmp_path, with_fields(data, fields))).annotations) == len(data["annotations"])
+
+
+@pytest.mark.parametrize("field", ["neg_category_ids", "not_exhaustive_category_ids"])
+def test_lists_of_category_ids(tmp_path, caplog, field):
+    data = toy_data()
+    for bad in ([[1]], [{}], ["x"], [3, None], [3.0]):
+        data["images"][1][field] = bad
+        with pytest.raises(DataError, match=rf'"{field}" is not a list of category ids: image ids 11'):
+            read_annotations(write(tmp_path, data))
+    data["images"][1][field] = [3, 8, 9]
+    with caplog.at_level(logging.WARNING):
+        read_annotations(write(tmp_path, data))
+    assert f'"{field}" names categories that are not in "categories": 8, 9' in caplog.text
+
+
+@pytest.mark.parametrize(
+    "counts",
+    ["garbage!!", "", "é", "P", "o" * 30, "1" * 9, [], [HEIGHT * WIDTH - 1], [-1, HEIGHT * WIDTH + 1], [2400.0], None],
+)
+def test_wrong_runs(tmp_path, counts):
+    data = toy_data()
+    data["annotations"][0] |= {"segmentation": {"size": [HEIGHT, WIDTH], "counts": counts}, "iscrowd": 1}
+    with pytest.raises(DataError, match=r'"segmentation" is neither .*run-length mask .* annotation ids 100'):
+        read_annotations(write(tmp_path, data))
+
+
+def test_right_runs():
+    """Decompressed runs are those of the mask, whatever it is."""
+    rng = np.random.default_rng(0)
+    for shape, density in (((1, 1), 1.0), ((37, 53), 0.5), ((37, 53), 0.0), ((37, 53), 1.0), ((900, 1000), 1e-4)):
+        mask = np.asfortranarray(rng.random(shape) < density, dtype=np.uint8)
+        text = mask_utils.encode(mask)["counts"].decode()
+        runs = decompress(text)
+        assert (np.repeat(np.arange(len(runs)) % 2, runs) == mask.flatten(order="F")).all()
+        assert is_run_length_mask({"size": list(shape), "counts": text}, list(shape))
+        assert is_run_length_mask({"size": list(shape), "counts": runs.tolist()}, list(shape))
+        assert not is_run_length_mask({"size": list(shape), "counts": text}, [shape[0], shape[1] + 1])

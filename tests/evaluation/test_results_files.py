@@ -1,0 +1,88 @@
+"""Result files come back as they were written, and bad ones are named."""
+
+import dataclasses
+import json
+
+import numpy as np
+import orjson
+import pytest
+
+from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.results_files import detections_from_results, read_results, write_results
+from tests.evaluation.generated import generate
+
+TRUTH, RESULTS = generate(3)
+
+
+def test_round_trip(tmp_path, monkeypatch):
+    monkeypatch.setattr("seesaw_d2.evaluation.results_files.CHUNK", 7)
+    path = tmp_path / "new/results.json"
+    write_results(str(path), detections_from_results(RESULTS, TRUTH, "results"))
+    assert json.loads(path.read_text()) == RESULTS
+    again = read_results(str(path), TRUTH)
+    np.testing.assert_array_equal(again.scores, [item["score"] for item in RESULTS])
+    assert [p.name for p in path.parent.iterdir()] == ["results.json"]
+
+
+def test_json_of_columns_is_that_of_the_dicts():
+    detections = detections_from_results(RESULTS, TRUTH, "results")
+    escaped = detections.counts[0] + b"\\0\\"  # a backslash is one of run-length encoding's characters
+    detections = dataclasses.replace(detections, counts=[escaped, *detections.counts[1:]])
+    for part in (
+        detections,
+        detections[np.arange(1)],
+        detections[np.arange(0)],
+        dataclasses.replace(detections, boxes=None),
+        dataclasses.replace(detections, sizes=None, counts=None),
+    ):
+        assert orjson.loads(part.to_json()) == part.to_results()
+
+
+def test_empty_file(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("[]")
+    detections = read_results(str(path), TRUTH)
+    assert len(detections) == 0
+    write_results(str(path), detections)
+    assert path.read_text() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 4711}, r'"image_id" is not in the data set: 4711; expected 25 ids between 832 and 1000'),
+        ({"category_id": 1}, r'"category_id" is not in the data set: 1'),
+        ({"category_id": "2"}, r'"category_id" is not an integer: detections 1'),
+        ({"score": float("nan")}, r'"score" is not a number, finite: detections 1'),
+        ({"score": None}, r'"score" is not a number, finite: detections 1'),
+        ({"bbox": [1, 2, 3]}, r'"bbox" is not 4 numbers, finite: detections 1'),
+        ({"bbox": [1, 2, 3, float("inf")]}, r'"bbox" is not 4 numbers, finite: detections 1'),
+        ({"segmentation": [[1, 2, 3, 4]]}, r'"segmentation" is no compressed run-length mask: detection 1'),
+        ({"segmentation": {"size": [100, 100], "counts": "abc"}}, r'"segmentation" is malformed: detection 1'),
+        ({"segmentation": {"size": [10, 10], "counts": "P[2"}}, r"expected \[100, 100\], height and width of image"),
+    ],
+)
+def test_bad_detections_are_named(change, message):
+    results = [RESULTS[0], {**RESULTS[1], **change}, RESULTS[2]]
+    with pytest.raises(DataError, match=message):
+        detections_from_results(results, TRUTH, "results.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "the top level is an object; expected a list"),
+        ("[1]", "not an object: detections 0"),
+        ("[{", "not JSON"),
+        ('[{"image_id": 1000}]', 'detection 0 has neither "bbox" nor "segmentation"'),
+        ('[{"image_id": 1000, "bbox": [1, 2, 3, 4]}]', 'no "category_id": detections 0'),
+        ('[{"score": NaN}]', "not JSON"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_results(str(path), TRUTH)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_results(str(tmp_path / "nowhere.json"), TRUTH)

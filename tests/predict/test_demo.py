@@ -1,0 +1,205 @@
+"""demo.py: pictures and videos in, drawn ones out; mistakes named before the model is built."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+
+from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.predict.demo import draw_video, main, parse
+from seesaw_d2.train import load_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_only_confident_detections_are_drawn():
+    image = np.zeros((200, 300, 3), dtype=np.uint8)
+    instances = Instances((200, 300))
+    instances.pred_boxes = Boxes(torch.tensor([[20.0, 60, 120, 150]]))
+    instances.scores, instances.pred_classes = torch.tensor([0.6]), torch.tensor([1])
+    groups = np.array([2, 0])
+    assert not draw_instances(image, instances, ["a", "b"], groups, min_score=0.7).any()
+    rare = draw_instances(image, instances, ["a", "b"], groups)
+    frequent = draw_instances(image, instances, ["a", "b"], np.array([0, 2]))
+    assert rare.shape == image.shape
+    assert rare.any()
+    assert (rare != frequent).any()
+
+
+@pytest.fixture
+def arguments(config_file, tmp_path):
+    cfg = load_config(str(config_file))
+    torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "model.pth")
+    return ["--config-file", str(config_file), "--confidence-threshold", "0.0"], [
+        *("--opts", "MODEL.WEIGHTS", str(tmp_path / "model.pth"), "TEST.DETECTIONS_PER_IMAGE", "5")
+    ]
+
+
+def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    folder = glyphs / "images/val"
+    names = {path.name for path in folder.iterdir()}
+    assert main([*first, "--input", str(folder), "--output", str(tmp_path / "out"), *last]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert "6 pictures written" in capsys.readouterr().out
+    one = folder / sorted(names)[0]
+    assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last]) == 0
+    drawn, plain = cv2.imread(str(tmp_path / "one.png")), cv2.imread(str(one))
+    assert drawn.shape == plain.shape
+    assert np.abs(drawn.astype(int) - plain).max() > 60
+
+    film = str(tmp_path / "film.mp4")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"mp4v"), 5, (128, 128))
+    for _ in range(3):
+        writer.write(plain)
+    writer.release()
+    assert main([*first, "--input", film, "--output", str(tmp_path / "drawn.mp4"), *last]) == 0
+    assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--input", "nowhere"], "--input nowhere: expected a picture, a folder of pictures or a video, found no such"),
+        (["--input", str(ROOT / "docs/api")], "a folder of pictures or a video, found a folder without any (.jpg, "),
+        (["--input", str(ROOT / "README.md")], "README.md: cannot be read as a picture: its content is of no known"),
+        (["--confidence-threshold", "7"], "--confidence-threshold: expected 0 to 1, found 7.0"),
+        (["--confidence-threshold", "nan"], "--confidence-threshold: expected 0 to 1, found nan"),
+        (["--input", "nowhere.mp4"], "cannot be opened as a video"),
+        (["--opts"], "MODEL.WEIGHTS: expected the model's weights"),
+        (["--opts", "MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
+        (["--config-file", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+    ],
+)
+def test_wrong_turns(arguments, glyphs, tmp_path, capsys, change, message):
+    first, last = arguments
+    last = change if change[0] == "--opts" else [*change, *last]
+    output = tmp_path / "out"
+    assert main([*first, "--input", str(glyphs / "images/val"), "--output", str(output), *last]) == 2
+    assert message in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input", "a.png", "--output", "o"], "the following arguments are required: --config-file; for example:"),
+        (["--config-file", "c.yaml", "--output", "o"], "the following arguments are required: --input; for example:"),
+        (
+            ["--config-file", "c", "--input", "a", "--output", "o", "MODEL.WEIGHTS", "m.pth"],
+            "MODEL.WEIGHTS m.pth: unknown; config keys stand at the end, after --opts, for example: python demo.py",
+        ),
+        (
+            ["--config-file", "c", "--input", "a", "--output", "o", "--batch-size", "x"],
+            "argument --batch-size: invalid",
+        ),
+    ],
+)
+def test_arguments_that_are_missing_or_unknown(words, message, capsys):
+    """One line with what is wrong and an example, which the parser takes."""
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert parse(err.split("python demo.py ")[1].split()).opts[0] == "MODEL.WEIGHTS"
+
+
+def test_weights_are_a_whole_models(arguments, tmp_path, capsys):
+    """An example where there are none; those that trainings start from are none, whatever the config says."""
+    (_, config_file, *_), _ = arguments
+    words = ["--config-file", config_file, "--input", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main(words) == 2
+    found = "MODEL.WEIGHTS: expected the model's weights, found {}; add --opts MODEL.WEIGHTS path, for example: python"
+    assert found.format("none") in capsys.readouterr().err
+    for weights in ("torchvision://resnet50", "detectron2://ImageNetPretrained/MSRA/R-50.pkl"):
+        assert main([*words, "--opts", "MODEL.WEIGHTS", weights]) == 2
+        assert f"found {weights}, a backbone's, which trainings start from; add" in capsys.readouterr().err
+
+
+def test_data_is_not_needed(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    one = sorted((glyphs / "images/val").iterdir())[0]
+    gone = ["DATASETS.REGISTER", "[{'NAME': 'gone', 'JSON': 'gone.json', 'IMAGES': '.'}]"]
+    gone += ["DATASETS.TRAIN", "('gone',)", "DATASETS.TEST", "('gone',)"]
+    assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last, *gone]) == 0
+    assert "classes are numbered, as the data sets are not at hand: DATASETS.REGISTER[0]" in capsys.readouterr().out
+    assert np.abs(cv2.imread(str(tmp_path / "one.png")).astype(int) - cv2.imread(str(one))).max() > 60
+
+
+def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
+    """Neither an input, nor what was drawn from another one, nor in a format that cannot be written."""
+    first, last = arguments
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(sorted((glyphs / "images/val").iterdir())[0], tmp_path / name / "1.png")
+    shutil.copy(tmp_path / "a/1.png", tmp_path / "m.onnx")
+    before = (tmp_path / "a/1.png").read_bytes()
+    inputs = [str(tmp_path / name / "1.png") for name in ("a", "b")]
+    for given, output, message in (
+        (inputs[:1], tmp_path / "a", "expected another place than the input's"),
+        (inputs[:1], inputs[0], "expected another place than the input's"),
+        (inputs, tmp_path / "out", "--input: expected pictures of different names, found"),
+        (inputs[:1], tmp_path / "o.xyz", f"--output {tmp_path}/o.xyz: expected the ending of a format that can be"),
+        ([str(tmp_path / "m.onnx")], tmp_path / "out", f"--input {tmp_path}/m.onnx: expected the ending of a format"),
+    ):
+        assert main([*first, "--input", *given, "--output", str(output), *last]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "a/1.png").read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_into_a_folder_that_is_not_there(arguments, tmp_path, capsys):
+    first, last = arguments
+    film = str(tmp_path / "film.mp4")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"mp4v"), 5, (128, 128))
+    writer.write(np.full((128, 128, 3), 90, dtype=np.uint8))
+    writer.release()
+    assert main([*first, "--input", film, "--output", str(tmp_path / "new/drawn.mp4"), *last]) == 0
+    assert cv2.VideoCapture(str(tmp_path / "new/drawn.mp4")).read()[0]
+    assert main([*first, "--input", film, "--output", film, *last]) == 2
+    assert "film.mp4: expected another file than the input" in capsys.readouterr().err
+
+
+def test_a_video_that_was_not_drawn_to_its_end_is_not_there(tmp_path):
+    def interrupted(frames):
+        yield np.zeros((64, 64, 3), dtype=np.uint8)
+        raise KeyboardInterrupt
+
+    target = tmp_path / "drawn.mp4"
+    target.write_text("another one")
+    with pytest.raises(KeyboardInterrupt):
+        draw_video(SimpleNamespace(rate=5, length=2), str(target), interrupted)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drawn.mp4", "another one")]
+
+
+def test_an_output_that_cannot_be_made(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    (tmp_path / "file").write_text("mine")
+    output = tmp_path / "file/out"
+    assert main([*first, "--input", str(glyphs / "images/val"), "--output", str(output), *last]) == 2
+    assert f"error: {output}: expected a folder, which cannot be made" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_picture(arguments, tmp_path, capsys):
+    first, last = arguments
+    (tmp_path / "text.jpg").write_text("no picture")
+    assert main([*first, "--input", str(tmp_path / "text.jpg"), "--output", str(tmp_path / "o.jpg"), *last]) == 2
+    assert "text.jpg: cannot be read as a picture: its content is of no known image format" in capsys.readouterr().err
+
+
+def test_pictures_are_looked_at_before_one_is_drawn(arguments, glyphs, tmp_path, capsys):
+    first, last = arguments
+    (tmp_path / "in").mkdir()
+    shutil.copy(next((glyphs / "images/val").iterdir()), tmp_path / "in/a.jpg")
+    (tmp_path / "in/b.jpg").write_bytes(b"")
+    assert main([*first, "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *last]) == 2
+    err = capsys.readouterr().err
+    assert "error: 1 of 2 pictures cannot be read, and none is drawn: " in err
+    assert str(tmp_path / "in/b.jpg") in err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,126 @@
+"""Pictures in batches: the detections of one at a time, in the same order."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.predict.predictor import BatchPredictor
+from tests.export.models import HEADS, classifier, detector, picture
+
+# Each a multiple of the other sizes' scale or not; some are padded to the same size, some to others.
+SIZES = [(96, 128), (64, 96), (96, 127), (96, 128), (33, 41), (128, 96), (90, 120), (95, 128), (64, 95), (96, 128)]
+
+
+def pictures():
+    return [picture(height, width, seed) for seed, (height, width) in enumerate(SIZES)]
+
+
+def assert_same(found, expected, tolerance=1e-4):
+    assert len(found) == len(expected)
+    assert torch.equal(found.pred_classes, expected.pred_classes)
+    for name in ("scores", "pred_boxes"):
+        pair = [getattr(each.get(name), "tensor", each.get(name)) for each in (found, expected)]
+        torch.testing.assert_close(*pair, atol=tolerance, rtol=0)
+    assert (found.pred_masks != expected.pred_masks).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize("head", ["normed_mask", "cascade", "pcb"])
+def test_batches_give_what_one_at_a_time_gives(head, tmp_path):
+    cfg = detector(tmp_path, *HEADS[head])
+    alone, together = (list(BatchPredictor(cfg, size)(pictures())) for size in (1, 3))
+    assert len(alone) == len(together) == len(SIZES)
+    assert sum(map(len, alone)) > len(SIZES)
+    for found, expected, size in zip(together, alone, SIZES, strict=True):
+        assert found.image_size == size
+        assert_same(found, expected)
+
+
+def test_a_device_of_auto_is_one_that_is_there(tmp_path):
+    """The quickstart's configs say so; the caller's config stays as it is, frozen or not."""
+    cfg = detector(tmp_path)
+    cfg.MODEL.DEVICE = "auto"
+    cfg.freeze()
+    predictor = BatchPredictor(cfg)
+    assert predictor.model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert len(list(predictor([picture(64, 96, 0)]))) == 1
+    assert cfg.MODEL.DEVICE == "auto"
+    assert cfg.is_frozen()
+
+
+def test_pictures_of_one_padded_size_share_a_forward_pass(tmp_path, monkeypatch):
+    predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
+    sizes = []
+    predict = predictor.predict
+    monkeypatch.setattr(predictor, "predict", lambda images, given: sizes.append(given) or predict(images, given))
+    order = [(96, 128), (64, 64), (90, 120), (64, 60), (96, 128)]
+    found = list(predictor([picture(height, width, 0) for height, width in order]))
+    assert sizes == [[(96, 128), (90, 120)], [(64, 64), (64, 60)], [(96, 128)]]
+    assert [each.image_size for each in found] == order
+
+
+def test_pictures_are_not_read_without_end(tmp_path):
+    """A stream gives its first results before it ends, even where no two have the same size."""
+    predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
+    read = itertools.count()
+    stream = (picture(32 + 32 * (next(read) % 9), 40 + 32 * (index % 7), index) for index in range(60))
+    next(iter(predictor(stream)))
+    assert next(read) <= 2 * 4 + 1
+    assert list(predictor([])) == []
+
+
+def test_a_single_other_size_does_not_hold_up_the_rest(tmp_path):
+    predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
+    read = itertools.count()
+    stream = (picture(32 if next(read) else 64, 32, index) for index in range(60))
+    next(iter(predictor(stream)))
+    assert next(read) <= 2 * 4 + 1
+
+
+def test_detectron2s_own_padding_changes_detections(tmp_path):
+    """Why only pictures of one padded size share a batch: beside a larger image a smaller one's border is another."""
+    predictor = BatchPredictor(detector(tmp_path), 2)
+    small, large = (torch.from_numpy(picture(*size, 1).transpose(2, 0, 1).copy()) for size in ((64, 64), (160, 160)))
+    (alone,) = predictor.predict([small], [(64, 64)])
+    beside, _ = predictor.predict([small, large], [(64, 64), (160, 160)])
+    with pytest.raises(AssertionError):
+        assert_same(beside, alone)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(dtype, tmp_path):
+    """Near the full model's; boxes and masks are computed in float32 from what the layers gave."""
+    cfg = detector(tmp_path, *HEADS["normed_mask"])
+    (full,), (half,) = (list(BatchPredictor(cfg, 1, kind)([picture(96, 128, 1)])) for kind in ("float32", dtype))
+    assert half.scores.dtype == half.pred_boxes.tensor.dtype == torch.float32
+    assert 0 < abs(half.scores[0] - full.scores[0]) < 0.05
+    overlap = (half.pred_masks[0] & full.pred_masks[0]).sum() / (half.pred_masks[0] | full.pred_masks[0]).sum()
+    assert overlap > 0.8
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, r"picture: expected an array \(H, W, 3\), found NoneType"),
+        (np.zeros((8, 8), np.uint8), r"picture: expected uint8 \(H, W, 3\), found uint8 \(8, 8\)"),
+        (np.zeros((8, 8, 3), np.float32), r"expected uint8 .*, found float32 \(8, 8, 3\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"expected uint8 .*, found uint8 \(0, 8, 3\)"),
+        (np.zeros((1, 999, 3), np.uint8), "shorter side is a pixel or more at .*SIZE_TEST 128, found 1 x 999 pixels"),
+    ],
+)
+@pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
+def test_what_is_no_picture(given, message, resize, tmp_path):
+    with pytest.raises(DataError, match=message):
+        list(BatchPredictor(detector(tmp_path, "INPUT.RESIZE", resize))([given]))
+
+
+def test_wrong_turns(tmp_path):
+    cfg = detector(tmp_path)
+    with pytest.raises(ConfigError, match="--batch-size: expected at least 1, found 0"):
+        BatchPredictor(cfg, 0)
+    with pytest.raises(ConfigError, match="--dtype: expected one of float32, float16, bfloat16, found 'half'"):
+        BatchPredictor(cfg, 1, "half")
+    with pytest.raises(ConfigError, match="META_ARCHITECTURE: expected a detector, found ImageClassifier"):
+        BatchPredictor(classifier(tmp_path), 1)

@@ -1,0 +1,288 @@
+"""Several processes: what says how many there are, and a training in those that were spawned or started by others."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train import main
+from seesaw_d2.train.launch.process_layout import World, find_world, first_host
+from seesaw_d2.train.preflight.run_lock import RunLock, begun_by_this_job
+
+TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
+TORCHRUN |= {"MASTER_ADDR": "here", "MASTER_PORT": "1"}
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "8",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+    "SLURM_STEP_NODELIST": "gpu[07-08]",
+    "SLURM_JOB_ID": "12345",
+    "SLURM_STEP_ID": "0",
+}
+
+
+def arguments(**given):
+    plain = {"num_gpus": None, "num_processes": None, "num_machines": 1, "machine_rank": 0, "dist_url": ""}
+    return argparse.Namespace(**{**plain, **given})
+
+
+def test_one_process_is_the_default():
+    assert find_world(arguments(), {}) == World()
+    assert find_world(arguments(num_gpus=0), {}) == World()  # a way of saying CPU
+
+
+def test_detectron2s_arguments():
+    given = arguments(num_gpus=4, num_machines=2, machine_rank=1, dist_url="tcp://first:1")
+    world = find_world(given, {})
+    assert world == World(size=8, local_size=4, rank=4, address="tcp://first:1", starter="--num-gpus")
+    assert world.local(3) == World(size=8, local_size=4, rank=7, local_rank=3, address="tcp://first:1")
+
+
+def test_torchrun():
+    world = find_world(arguments(), {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
+    assert world == World(8, 4, rank=5, local_rank=1, address="env://", starter="torchrun", restarts=2)
+    assert find_world(arguments(num_gpus=4), TORCHRUN).starter == "torchrun"
+    assert find_world(arguments(num_gpus=4, num_machines=2, machine_rank=1), TORCHRUN) == find_world(
+        arguments(), TORCHRUN
+    )
+
+
+def without(environ, *names):
+    return {name: value for name, value in environ.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MASTER_ADDR": "first", "MASTER_PORT": "29500"},  # scripts set them for other programs
+        {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "first"},  # a job of one pod
+        {"OMPI_COMM_WORLD_SIZE": "1", "PMI_SIZE": "1"},
+        dict.fromkeys(TORCHRUN, ""),
+    ],
+)
+def test_an_environment_of_one_process(environ):
+    assert find_world(arguments(), environ) == World()
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        *((without(TORCHRUN, name), [name]) for name in TORCHRUN),
+        ({**TORCHRUN, "LOCAL_RANK": " "}, ["LOCAL_RANK"]),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, ["LOCAL_RANK", "RANK=1", "WORLD_SIZE=2"]),
+        ({"RANK": "1"}, ["WORLD_SIZE", "RANK=1"]),
+        ({"LOCAL_RANK": "0"}, ["WORLD_SIZE", "LOCAL_RANK=0"]),
+        ({"WORLD_SIZE": "two"}, ["WORLD_SIZE", "two"]),
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, ["OMPI_COMM_WORLD_SIZE", "2"]),
+        ({"PMI_SIZE": "4", "PMI_RANK": "3"}, ["PMI_SIZE", "4"]),
+    ],
+)
+def test_one_of_several_processes_never_trains_alone(environ, names):
+    with pytest.raises(ConfigError) as error:
+        find_world(arguments(), environ)
+    assert all(name in str(error.value) for name in names)
+    assert find_world(arguments(num_processes=4), environ).size == 4  # what the command line says counts
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "found"),
+    [
+        (TORCHRUN | {"RANK": "8"}, "RANK", "8"),
+        (TORCHRUN | {"RANK": "5", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, "RANK", "5"),
+        (TORCHRUN | {"RANK": "-1"}, "RANK", "-1"),
+        (TORCHRUN | {"RANK": "1.0"}, "RANK", "1.0"),
+        (TORCHRUN | {"LOCAL_RANK": "4"}, "LOCAL_RANK", "4"),
+        (TORCHRUN | {"LOCAL_RANK": "2"}, "LOCAL_RANK", "2 of 4"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "3"}, "LOCAL_WORLD_SIZE", "1 of 3"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "16"}, "LOCAL_WORLD_SIZE", "16"),
+        (TORCHRUN | {"WORLD_SIZE": "0"}, "WORLD_SIZE", "0"),
+        (TORCHRUN | {"MASTER_PORT": "70000"}, "MASTER_PORT", "70000"),
+        (TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "x"}, "TORCHELASTIC_RESTART_COUNT", "x"),
+        (without(SLURM, "SLURM_LOCALID"), "SLURM_LOCALID", "none"),
+        (without(SLURM, "SLURM_PROCID"), "SLURM_PROCID", "none"),
+        (SLURM | {"SLURM_LOCALID": ""}, "SLURM_LOCALID", "none"),
+        (SLURM | {"SLURM_PROCID": "8"}, "SLURM_PROCID", "8"),
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "many"}, "SLURM_STEP_NUM_TASKS", "many"),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "4"}, "SLURM_STEP_TASKS_PER_NODE", "4"),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "x"}, "SLURM_STEP_TASKS_PER_NODE", "x"),
+        (SLURM | {"SLURM_STEP_NODELIST": ",b"}, "SLURM_STEP_NODELIST", ",b"),
+        (SLURM | {"SLURM_JOB_ID": "1_2"}, "SLURM_JOB_ID", "1_2"),
+        (SLURM | {"MASTER_PORT": "0"}, "MASTER_PORT", "0"),
+    ],
+)
+def test_wrong_variables_are_named(environ, name, found):
+    with pytest.raises(ConfigError) as error:
+        find_world(arguments(), environ)
+    assert name in str(error.value)
+    assert found in str(error.value)
+
+
+def test_srun():
+    world = find_world(arguments(), SLURM)
+    expected = World(8, 4, rank=5, local_rank=1, address=world.address, starter="srun")
+    assert world == expected
+    assert world.address.startswith("tcp://gpu07:")
+    other = find_world(arguments(), {**SLURM, "SLURM_STEP_ID": "1"})
+    assert other.address != world.address
+    assert find_world(arguments(), {**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "9"}).address == "tcp://a:9"
+    assert find_world(arguments(), {**SLURM, "SLURM_RESTART_COUNT": "1"}).restarts == 1
+
+
+@pytest.mark.parametrize("given", [{"num_gpus": 1}, {"num_processes": 1}])
+def test_srun_does_not_count_where_the_command_line_says_how_many(given):
+    assert find_world(arguments(**given), SLURM).size == 1
+
+
+def test_srun_with_one_task_is_one_process():
+    assert find_world(arguments(), {**SLURM, "SLURM_STEP_NUM_TASKS": "1"}) == World()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("gpu1", "gpu1"),
+        ("gpu[07-08,11]", "gpu07"),
+        ("a-[3,5].site,b", "a-3.site"),
+        ("a,b", "a"),
+    ],
+)
+def test_the_first_of_slurms_nodes(nodes, first):
+    assert first_host(nodes) == first
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "message"),
+    [
+        ({"num_gpus": 2, "num_processes": 2}, {}, "--num-gpus and --num-processes: expected one of them"),
+        ({"num_gpus": 2}, TORCHRUN, "--num-gpus: torchrun has started 4 processes"),
+        ({"num_machines": 3, "machine_rank": 1}, TORCHRUN, "--num-machines"),
+        ({"num_machines": 2, "machine_rank": 0}, TORCHRUN, "--machine-rank"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://first"}, {}, "--dist-url: .*tcp://first"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://:29500"}, {}, "--dist-url"),
+        ({"num_gpus": 1, "num_machines": 2, "dist_url": "tcp://first:99999"}, {}, "--dist-url: .*99999"),
+        ({"num_gpus": -1}, {}, "--num-gpus: expected at least 1"),
+        ({"num_processes": 0}, {}, "--num-processes: expected at least 1"),
+        ({"num_gpus": 1, "num_machines": 2}, {}, "--dist-url: expected tcp://HOST:PORT"),
+        ({"num_gpus": 1, "machine_rank": 1}, {}, r"--machine-rank: expected a number in \[0, 1\)"),
+        ({}, {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "4,3"}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({}, {**SLURM, "SLURM_LOCALID": "2"}, "SLURM_LOCALID"),
+    ],
+)
+def test_contradictions_are_named(given, environ, message):
+    with pytest.raises(ConfigError, match=message):
+        find_world(arguments(**given), environ)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of the 3 processes, found 4"),
+        (["--num-gpus", "2"], "for several processes on the CPU there is --num-processes"),
+        (["--num-processes", "2", "SOLVER.COLLECTIVE_TIMEOUT", "0.0"], "SOLVER.COLLECTIVE_TIMEOUT"),
+        (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED: expected False on the CPU"),
+    ],
+)
+def test_wrong_turns_end_before_any_process_starts(config_file, capsys, options, message):
+    assert main(["--config-file", str(config_file), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (config_file.parent / "run").exists()
+
+
+def test_without_a_config(capsys):
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("error: --config-file: expected a config file, found")
+
+
+def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, monkeypatch):
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "16"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--config-file", str(config_file)]) == 2
+    assert "multiple of the 16 processes" in capsys.readouterr().err
+
+
+def started_anew(monkeypatch, torchrun: Path) -> None:
+    """The environment of one process of a torchrun that has started it once more."""
+    one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    one["TORCHELASTIC_RESTART_COUNT"] = "1"
+    errors = torchrun / "attempt_1/0"
+    errors.mkdir(parents=True, exist_ok=True)
+    one["TORCHELASTIC_ERROR_FILE"] = str(errors / "error.json")
+    for name, value in {**TORCHRUN, **one}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("option", [[], ["--overwrite"]])
+def test_a_restart_resumes_the_run_of_its_job_and_no_other(config_file, tmp_path, capsys, monkeypatch, option):
+    command = ["--config-file", str(config_file), *option, "TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()"]
+    run = config_file.parent / "run"
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / "first")
+        assert main(command) == 0
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / "second")
+        assert main(command) == (0 if option else 2)
+        assert ("holds another run" in capsys.readouterr().err) != bool(option)
+    kept = run / "inference"  # which another run would replace
+    kept.mkdir()
+    with monkeypatch.context() as patch:
+        started_anew(patch, tmp_path / ("second" if option else "first"))
+        assert main([*command, "SOLVER.MAX_ITER", "4"]) == 0
+    assert kept.exists()
+
+
+def test_a_requeued_step_knows_its_run(tmp_path, monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    assert not begun_by_this_job(str(tmp_path))
+    lock = RunLock(str(tmp_path))
+    lock.acquire()
+    lock.release()
+    assert begun_by_this_job(str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "12346")
+    assert not begun_by_this_job(str(tmp_path))
+    for name in SLURM:
+        monkeypatch.delenv(name)
+    assert not begun_by_this_job(str(tmp_path))
+
+
+TRAIN_NET = [sys.executable, str(Path(__file__).parents[3] / "train_net.py")]
+FREE = "--rdzv-endpoint=localhost:0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", ["spawned", "torchrun", "srun"])
+def test_trains_and_evaluates_in_two_processes(config_file, starter):
+    run = config_file.parent / "run"
+    command = [*TRAIN_NET, "--config-file", str(config_file)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if starter == "spawned":
+        done = [subprocess.run([*command, "--num-processes", "2"], env=environ, capture_output=True, text=True)]
+    elif starter == "torchrun":
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend=c10d", FREE]
+        done = [subprocess.run([*torchrun, *command[1:]], env=environ, capture_output=True, text=True)]
+    else:
+        tasks = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "localhost"}
+        started = [
+            subprocess.Popen(
+                command,
+                env={**environ, **tasks, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n), "SLURM_JOB_ID": "77"},
+                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for n in range(2)
+        ]
+        done = [subprocess.CompletedProcess(p.args, p.wait(), *p.communicate()) for p in started]
+    assert [each.returncode for each in done] == [0] * len(done), done[-1].stderr
+    weights = torch.load(run / "model_final.pth", weights_only=True)
+    counts = weights["model"]["roi_heads.box_predictor.cls_loss.class_counts"]
+    assert counts.sum() == 3 * 4 * 64  # iterations x images x proposals, of both processes
+    assert "World size: 2" in (run / "log.txt").read_text()
+    assert (run / "log.txt.rank1").exists()
+    assert len(list(run.glob("inference/*/results.json"))) == 1

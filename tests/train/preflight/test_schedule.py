@@ -1,0 +1,280 @@
+"""Epochs become the right iterations, whatever the batch, the sampler and the number of GPUs."""
+
+import re
+
+import pytest
+import torch
+import yaml
+from detectron2.engine import DefaultTrainer
+from detectron2.solver import build_lr_scheduler
+
+from seesaw_d2.data import register_datasets
+from seesaw_d2.data.sampling.repeat_factors import epoch_length
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train import load_config, main
+from seesaw_d2.train.command_line import argument_parser, prepare
+from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, resolve_schedule, scale_to_processes
+from seesaw_d2.train.trainer import Trainer
+
+LVIS_V1 = 100170
+# Images without objects are filtered out, here by default and by the reference's filter_empty_gt.
+LVIS_V1_ANNOTATED = 99388
+TWO_TIMES = ("SOLVER.EPOCHS", 24.0, "SOLVER.STEP_EPOCHS", [16, 22], "SOLVER.BASE_LR", 0.02)
+
+
+def solver(*overrides):
+    return load_config("", [*TWO_TIMES, "SOLVER.REFERENCE_BATCH_SIZE", 16, *overrides]).SOLVER
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "max_iter", "steps"),
+    [
+        # 1, 8 or 16 GPUs share the recipe's batch of 16: the schedule is the same on each
+        (LVIS_V1, 16, 24 * 6261, (16 * 6261, 22 * 6261)),
+        (LVIS_V1_ANNOTATED, 16, 24 * 6212, (16 * 6212, 22 * 6212)),
+        # 2 images a GPU on 1 and on 16 of them
+        (LVIS_V1, 2, 24 * 50085, (16 * 50085, 22 * 50085)),
+        (LVIS_V1, 32, 24 * 3131, (16 * 3131, 22 * 3131)),
+    ],
+)
+def test_iterations_and_learning_rate(images, batch, max_iter, steps):
+    schedule = resolve_schedule(solver("SOLVER.IMS_PER_BATCH", batch), images, float(images))
+    assert (schedule.max_iter, schedule.steps) == (max_iter, steps)
+    assert schedule.base_lr == pytest.approx(0.02 * batch / 16)
+
+
+def test_fractions_of_epochs_and_repeated_images():
+    node = solver("SOLVER.IMS_PER_BATCH", 4, "SOLVER.EPOCHS", 2.5, "SOLVER.STEP_EPOCHS", [0.5, 2])
+    schedule = resolve_schedule(node, 30, 38.4)  # 10 iterations an epoch
+    assert (schedule.max_iter, schedule.steps) == (25, (5, 20))
+    assert "2.5 epochs of 38 images (30 and their repetitions), steps after 0.5, 2" in schedule.describe()
+    assert "learning rate 0.005 (0.02 for a batch of 16)" in schedule.describe()
+
+
+def test_off_by_default():
+    node = load_config().SOLVER
+    schedule = resolve_schedule(node)
+    assert (schedule.max_iter, schedule.steps, schedule.base_lr) == (node.MAX_ITER, node.STEPS, node.BASE_LR)
+
+
+@pytest.mark.parametrize("world_size", [1, 8, 16])
+@pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
+def test_the_config_is_resolved_before_training(config_file, world_size, rounding):
+    """In place, the same for every number of GPUs, and for good: the saved config resolves to itself."""
+    overrides = ["SOLVER.EPOCHS", "2.5", "SOLVER.STEP_EPOCHS", "[1]", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
+    overrides += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
+    overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
+    cfg = load_config(str(config_file), [*overrides, "DATALOADER.REPEAT_ROUNDING", rounding])
+    cfg.SOLVER.IMS_PER_BATCH = 16
+    job = {"eval_only": False, "resume": False, "overwrite": False, "world_size": world_size}
+    lr = cfg.SOLVER.BASE_LR
+    schedule = check_job(cfg, **job)
+    per_epoch = -(-schedule.images_per_epoch // 16)
+    assert schedule.images_per_epoch > schedule.num_images == 24
+    found = cfg.SOLVER
+    resolved = (found.MAX_ITER, found.STEPS, found.BASE_LR)
+    assert resolved == (round(2.5 * per_epoch), (per_epoch,), lr * 2)
+    assert round(1.5 * per_epoch) == cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER
+    resolved = cfg.dump()
+    check_job(cfg, **job)
+    assert cfg.dump() == resolved
+
+
+def test_an_epoch_has_the_images_that_are_drawn_in_it(config_file):
+    from seesaw_d2.data import load_training_dicts
+
+    options = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
+    cfg = load_config(str(config_file), options)
+    register_datasets(cfg)
+    records = load_training_dicts(cfg)
+    factors = torch.tensor([max((record_factor(records, c) for c in categories(r)), default=1) for r in records])
+    assert epoch_length(cfg, records) == pytest.approx(float(factors.sum()), rel=1e-6)
+    cfg.DATALOADER.REPEAT_ROUNDING = "ceil"
+    assert epoch_length(cfg, records) == float(factors.ceil().sum())
+    cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
+    assert epoch_length(cfg, records) == len(records)
+
+
+def categories(record):
+    return {item["category_id"] for item in record["annotations"]}
+
+
+def record_factor(records, category):
+    frequency = sum(category in categories(record) for record in records) / len(records)
+    return max(1.0, (0.5 / frequency) ** 0.5)
+
+
+def test_a_run_says_and_keeps_its_schedule(config_file):
+    overrides = ["SOLVER.EPOCHS", "0.5", "SOLVER.MAX_ITER", "7", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
+    assert main(["--config-file", str(config_file), *overrides]) == 0
+    run = config_file.parent / "run"
+    assert "Schedule: 0.5 epochs of 24 images, steps after none: 3 iterations of 4 images, steps at none" in (
+        run / "log.txt"
+    ).read_text().replace("\n", " ")
+    saved = yaml.safe_load((run / "config.yaml").read_text())["SOLVER"]
+    assert (saved["MAX_ITER"], saved["STEPS"], saved["BASE_LR"]) == (3, [], 0.01)
+    assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 2
+
+
+SCALED = [
+    *("SOLVER.REFERENCE_WORLD_SIZE", 2, "SOLVER.IMS_PER_BATCH", 4, "SOLVER.BASE_LR", 0.02, "SOLVER.MAX_ITER", 30),
+    *("SOLVER.STEPS", (10, 20), "SOLVER.WARMUP_ITERS", 6, "SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 15),
+    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", 20),
+]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
+def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
+    """And PCB's START_ITER goes with it; a checkpoint after each iteration stays one."""
+    cfg = load_config("", SCALED)
+    expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
+    if world_size != 2:
+        expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER = round(20 * 2 / world_size)
+    for node, key in ((expected.SOLVER, "CHECKPOINT_PERIOD"), (expected.TEST, "EVAL_PERIOD")):
+        node[key] = max(node[key], 1)
+    assert Trainer.auto_scale_workers(cfg, world_size).dump() == expected.dump()
+    assert scale_to_processes(cfg, world_size) == (0 if world_size == 2 else 2)
+    assert cfg.dump() == expected.dump()
+    assert scale_to_processes(cfg, world_size) == 0
+    assert cfg.dump() == expected.dump()
+
+
+def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
+    """One process in place of two; a batch of 2 would not do for Detectron2's 4."""
+    steps = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.REFERENCE_WORLD_SIZE", "2"]
+    pcb = ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", "1"]
+    assert main(["--config-file", str(config_file), *steps, *pcb, "SOLVER.BASE_LR", "0.02"]) == 0
+    run = config_file.parent / "run"
+    log = (run / "log.txt").read_text().replace("\n", " ")
+    assert "Schedule: 4 iterations of 2 images, steps at 2; learning rate 0.01; scaled from the config's 2" in log
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    solver = saved["SOLVER"]
+    assert (solver["MAX_ITER"], solver["STEPS"], solver["BASE_LR"], solver["IMS_PER_BATCH"]) == (4, [2], 0.01, 2)
+    assert (solver["REFERENCE_WORLD_SIZE"], saved["MODEL"]["ROI_BOX_HEAD"]["CLS_LOSS"]["PCB"]["START_ITER"]) == (1, 2)
+    assert torch.load(run / "model_final.pth", weights_only=True)["iteration"] == 3
+
+
+def test_a_batch_that_fits_once_it_is_scaled(config_file):
+    """3 processes do not divide 4 images, and do divide the 6 that 3 in place of 2 have."""
+    args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
+    prepare(args, World(3, 3, starter="--num-processes"))
+    args.opts = []
+    with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH: .*found 4"):
+        prepare(args, World(3, 3, starter="--num-processes"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "found"),
+    [
+        (["SOLVER.REFERENCE_WORLD_SIZE", "3"], "SOLVER.IMS_PER_BATCH", "4"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "8"], "SOLVER.IMS_PER_BATCH", "4"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "-1"], "SOLVER.REFERENCE_WORLD_SIZE", "-1"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "4", "SOLVER.EPOCHS", "2.0"], "SOLVER.EPOCHS", "2.0"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", "1", "SOLVER.STEPS", "(1, 1)"], "SOLVER.STEPS", "[1, 1]"),
+    ],
+)
+def test_a_schedule_that_cannot_be_scaled(config_file, capsys, overrides, key, found):
+    assert main(["--config-file", str(config_file), *overrides]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {key}: ")
+    assert found in error
+    assert not (config_file.parent / "run").exists()
+
+
+def test_scaled_steps_that_fall_together():
+    cfg = load_config("", [*SCALED, "SOLVER.STEPS", (10, 11)])
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: .*\[1, 1\].*2 processes"):
+        apply_schedule(cfg, scale_to_processes(cfg, 30))
+
+
+def test_the_learning_rate_falls_at_the_end_of_the_epoch():
+    cfg = load_config("", [*TWO_TIMES, "SOLVER.WARMUP_ITERS", 0])
+    schedule = resolve_schedule(cfg.SOLVER, 160, 160.0)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02)
+    scheduler = build_lr_scheduler(cfg, optimizer)
+    rates = []
+    for _ in range(schedule.max_iter):
+        rates.append(round(optimizer.param_groups[0]["lr"], 6))
+        optimizer.step()
+        scheduler.step()
+    assert rates == [0.02] * 160 + [0.002] * 60 + [0.0002] * 20
+
+
+@pytest.mark.parametrize(("steps", "within"), [((2, 3), (2,)), ((3,), ()), ((2, 4, 9), (2,)), ((1, 2), (1, 2))])
+def test_steps_at_the_end_and_behind_it_are_left_out(steps, within, caplog):
+    cfg = load_config("", ["SOLVER.MAX_ITER", 3, "SOLVER.STEPS", steps])
+    schedule = apply_schedule(cfg)
+    assert schedule.steps == cfg.SOLVER.STEPS == within
+    build_lr_scheduler(cfg, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02))
+    left = ", ".join(map(str, steps[len(within) :]))
+    expected = [f"SOLVER.STEPS: {left} left out, as the training ends after SOLVER.MAX_ITER 3 iterations"]
+    assert [record.getMessage() for record in caplog.records] == (expected if left else [])
+
+
+def test_schedules_without_steps_do_not_look_at_them():
+    cfg = load_config("", ["SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "SOLVER.STEPS", (9, 3)])
+    assert apply_schedule(cfg).steps == (9, 3)
+
+
+@pytest.mark.parametrize("steps", [(3, 2), (2, 2), (0, 2), (-1,), ("two",)])
+def test_steps_that_do_not_follow_each_other_are_named(steps):
+    cfg = load_config("", ["SOLVER.STEPS", steps])
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: expected increasing iterations above 0, found \["):
+        apply_schedule(cfg)
+
+
+@pytest.mark.parametrize("epochs", [[0.1], [1.2, 1.4]])
+def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, epochs):
+    """24 images are 3 iterations of 8: a tenth of them is none, and two can be one."""
+    cfg = load_config(str(config_file), ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", epochs])
+    cfg.SOLVER.IMS_PER_BATCH = 8
+    register_datasets(cfg)
+    with pytest.raises(ConfigError, match=r"SOLVER\.STEP_EPOCHS: expected increasing iterations above 0, .* from \["):
+        apply_schedule(cfg)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["SOLVER.EPOCHS", -1.0], r"SOLVER\.EPOCHS: expected a number >= 0, found -1\.0"),
+        (["SOLVER.EPOCHS", float("nan")], r"SOLVER\.EPOCHS: .*found nan"),
+        (["SOLVER.IMS_PER_BATCH", 0], r"SOLVER\.IMS_PER_BATCH: expected at least 1, found 0"),
+        (["SOLVER.REFERENCE_BATCH_SIZE", -16], r"SOLVER\.REFERENCE_BATCH_SIZE: expected at least 0, found -16"),
+        (["SOLVER.STEP_EPOCHS", [22, 16]], r"SOLVER\.STEP_EPOCHS: .*found \[22, 16\]"),
+        (["SOLVER.STEP_EPOCHS", [16, 24]], r"SOLVER\.STEP_EPOCHS: .*SOLVER\.EPOCHS 24, found \[16, 24\]"),
+        (["SOLVER.STEP_EPOCHS", [0]], r"SOLVER\.STEP_EPOCHS"),
+        (["SOLVER.STEP_EPOCHS", ["ten"]], r"SOLVER\.STEP_EPOCHS: expected increasing numbers"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", 8], r"SOLVER\.EPOCHS: expected 0 with SOLVER\.REFERENCE_WORLD_SIZE 8"),
+        (
+            ["SOLVER.EPOCHS", 0.0, "SOLVER.REFERENCE_BATCH_SIZE", 16, "SOLVER.REFERENCE_WORLD_SIZE", 8],
+            r"SOLVER\.REFERENCE_BATCH_SIZE: expected 0",
+        ),
+        (
+            ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 24.0],
+            r"CLS_LOSS\.PCB\.START_EPOCH: expected a number between 0 and SOLVER\.EPOCHS 24, found 24\.0",
+        ),
+        (
+            ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 1.0, "SOLVER.EPOCHS", 0.0],
+            r"PCB\.START_EPOCH: .*with SOLVER\.EPOCHS 0 there is START_ITER",
+        ),
+        (["DATALOADER.SAMPLER_TRAIN", "Other"], r"DATALOADER\.SAMPLER_TRAIN: .*TrainingSampler, .*found 'Other'"),
+    ],
+)
+def test_wrong_values(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        check_schedule(load_config("", [*TWO_TIMES, *overrides]))
+
+
+def test_a_training_without_an_iteration_is_refused(config_file, capsys):
+    assert main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "0"]) == 2
+    assert "error: SOLVER.MAX_ITER: expected at least 1, found 0" in capsys.readouterr().err
+
+
+def test_wrong_values_stop_the_command_line(config_file, capsys):
+    overrides = ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", "[3]"]
+    assert main(["--config-file", str(config_file), *overrides]) == 2
+    assert re.search(r"error: SOLVER\.STEP_EPOCHS", capsys.readouterr().err)
+    assert not (config_file.parent / "run").exists()

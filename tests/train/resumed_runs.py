@@ -1,0 +1,81 @@
+"""Runs to interrupt, and whether two of them are the same in every bit."""
+
+import json
+from pathlib import Path
+
+import torch
+from detectron2.engine.hooks import PeriodicWriter
+
+from seesaw_d2.train.trainer import Trainer
+
+# Measured times, and what is computed from them.
+TIMES = {"time", "data_time", "rank_data_time", "eta_seconds"}
+ITERATIONS = 6
+# How a run is started, and so what may differ between two that are the same: OUTPUT_DIR, and the lengths of times.
+STARTED = ("config", "metrics_size")
+
+
+def options(run: Path, *overrides) -> list[str]:
+    """Checkpoints after iterations 2, 4, 6; evaluation after 4 and at the end; an augmentation and repeat factors."""
+    return [
+        *("OUTPUT_DIR", str(run), "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.CHECKPOINT_PERIOD", "2"),
+        *("SOLVER.STEPS", "(5,)", "SOLVER.WARMUP_ITERS", "3", "TEST.EVAL_PERIOD", "4", "SEED", "7"),
+        *("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"),
+        *("INPUT.RANDOM_FLIP", "horizontal", "SOLVER.IMS_PER_BATCH", "2"),
+        *overrides,
+    ]
+
+
+def log_every_iteration(monkeypatch) -> None:
+    """Detectron2's writers write every 20 iterations; of the trainings in this process they write all."""
+    original = Trainer.build_hooks
+
+    def build_hooks(self):
+        found = original(self)
+        for hook in found:
+            if isinstance(hook, PeriodicWriter):
+                hook._period = 1
+        return found
+
+    monkeypatch.setattr(Trainer, "build_hooks", build_hooks)
+
+
+def metrics(run: Path) -> list[str]:
+    """The lines of metrics.json without times."""
+    lines = [json.loads(line) for line in (run / "metrics.json").read_text().splitlines()]
+    return [repr({key: value for key, value in line.items() if key not in TIMES}) for line in lines]
+
+
+def assert_same(a, b, path="") -> None:
+    """Equal in every tensor's every bit."""
+    assert type(a) is type(b), path
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype, path
+        assert torch.equal(a, b), path
+    elif isinstance(a, dict):
+        assert a.keys() - TIMES == b.keys() - TIMES, path
+        for key in a.keys() - TIMES:
+            assert_same(a[key], b[key], f"{path}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), path
+        for index, pair in enumerate(zip(a, b, strict=True)):
+            assert_same(*pair, f"{path}/{index}")
+    else:
+        assert repr(a) == repr(b), path  # nan is nan
+
+
+def final_state(run: Path) -> dict:
+    """All of the last checkpoint but how the run was started."""
+    state = torch.load(run / "model_final.pth", weights_only=True)
+    for key in STARTED:
+        del state["trainer"]["hooks"]["TrainingState"][key]
+    return state
+
+
+def assert_same_runs(one: Path, other: Path) -> None:
+    """Weights, class counts, optimizer, scheduler, place in the data, what was logged, and evaluation."""
+    assert_same(final_state(one), final_state(other))
+    assert metrics(one) == metrics(other)
+    results = [sorted(run.glob("inference/*/results.json")) for run in (one, other)]
+    assert results[0]
+    assert [path.read_text() for path in results[0]] == [path.read_text() for path in results[1]]

@@ -1,0 +1,222 @@
+"""Faster ways to train: the losses of 50 iterations stay what they are, but for each option's own rounding."""
+
+import json
+import logging
+import tempfile
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.utils.env import seed_all_rng
+
+from seesaw_d2.data import register_datasets
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train import Trainer, load_config, main
+from seesaw_d2.train.acceleration import accelerate, check_acceleration, check_compilation, set_implementation
+from seesaw_d2.train.preflight.job_checks import check_job
+from tests.modeling.tiny import tiny_batch, tiny_config
+from tests.train.faults import PLAIN
+from tests.train.resumed_runs import TIMES
+
+ITERATIONS = 50
+TINY = [
+    *("MODEL.SMALL_RESNET.WIDTHS", "[8, 12, 16]", "MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "16"),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", "8", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "1000"),
+    *("SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.BASE_LR", "0.005"),
+]
+FUSED = ["SOLVER.OPTIMIZER_IMPLEMENTATION", "fused"]
+LATE = [*FUSED, "SOLVER.METRICS_PERIOD", "20"]
+BFLOAT16 = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"]
+
+
+def logged(config_file, *options):
+    """All scalars of all iterations but times: a mapping for each."""
+    assert main(["--config-file", str(config_file), "--overwrite", *PLAIN, *TINY, *options]) == 0
+    lines = (config_file.parent / "run/metrics.json").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+
+
+def total_losses(config_file, *options):
+    """(50,) those of each iteration."""
+    cfg = load_config(str(config_file), [*PLAIN, *TINY, *options])
+    with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
+        return losses_of_run(cfg)
+
+
+def digits_losses(*options):
+    """(50,) those of an image classifier."""
+    options = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.STEPS", "()", *PLAIN, *options]
+    cfg = load_config("configs/digits/seesaw.yaml", ["SOLVER.EPOCHS", "0", "SOLVER.STEP_EPOCHS", "[]", *options])
+    with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
+        return losses_of_run(cfg)
+
+
+def losses_of_run(cfg):
+    check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    cfg.freeze()
+    seed_all_rng(1)
+    trainer = Trainer(cfg)
+    trainer.train()
+    losses = torch.tensor([value for value, _ in trainer.storage.history("total_loss").values()])
+    assert len(losses) == ITERATIONS
+    return losses
+
+
+@pytest.mark.slow
+def test_the_same_bits(config_file):
+    """A detector's losses in 50 iterations."""
+    plain = total_losses(config_file)
+    assert plain[-10:].mean() < plain[:10].mean()  # something is learned
+    for name in ("for-loop", "foreach"):
+        assert torch.equal(total_losses(config_file, "SOLVER.OPTIMIZER_IMPLEMENTATION", name), plain), name
+    assert torch.equal(total_losses(config_file, *LATE), total_losses(config_file, *FUSED))
+
+
+ROUNDED = {
+    "fused": FUSED,
+    "channels last": ["MODEL.CHANNELS_LAST", "True"],
+    "gradient of RoIAlign": ["MODEL.ROI_ALIGN_GRADIENT", "products"],
+    "compiled": ["MODEL.COMPILE", "['backbone']"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROUNDED)
+def test_another_rounding(config_file, name):
+    """A detector's first two losses, and a classifier's in 50 iterations.
+
+    Sums in another order change the last of float32's 24 bits. A detector magnifies that: which proposals are sampled
+    hangs on the order of their scores, so that its losses drift apart after a few iterations.
+    """
+    plain, found = total_losses(config_file), total_losses(config_file, *ROUNDED[name])
+    torch.testing.assert_close(found[:2], plain[:2], rtol=1e-5, atol=0)
+    plain, found = digits_losses(), digits_losses(*ROUNDED[name])
+    torch.testing.assert_close(found, plain, rtol=1e-3, atol=0)
+
+
+@pytest.mark.slow
+def test_bfloat16():
+    """8 bits of precision: a classifier's losses in 50 iterations."""
+    plain, found = digits_losses(), digits_losses(*BFLOAT16)
+    assert not torch.equal(found, plain)
+    torch.testing.assert_close(found, plain, rtol=0.01, atol=0)
+
+
+def test_metrics_that_are_told_late_are_the_same(config_file):
+    """What is written after 20 and 40 iterations, medians of 20, and after the last one."""
+    early = logged(config_file, *FUSED, "SOLVER.MAX_ITER", "23")
+    assert logged(config_file, *LATE, "SOLVER.MAX_ITER", "23") == early
+    assert [line["iteration"] for line in early] == [19, 22]
+    assert {"total_loss", "loss_mask", "fast_rcnn/class_accuracy"} <= early[0].keys()
+
+
+def test_groups_of_the_optimizer_stay():
+    cfg = tiny_config("SOLVER.BIAS_LR_FACTOR", "2.0")
+    model = build_model(cfg)
+    plain = Trainer.build_optimizer(cfg, model)
+    cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "fused"
+    fused = Trainer.build_optimizer(cfg, model)
+    assert type(fused).__name__ == type(plain).__name__ == "SGDWithGradientClip"
+    assert len(plain.param_groups) == len(fused.param_groups) > 1
+    for ours, theirs in zip(fused.param_groups, plain.param_groups, strict=True):
+        assert ours["fused"] is True
+        assert [id(each) for each in ours.pop("params")] == [id(each) for each in theirs.pop("params")]
+        assert {**ours, "fused": None, "foreach": None} == {**theirs, "fused": None, "foreach": None}
+
+
+def test_an_optimizer_without_implementations():
+    cfg = tiny_config(*FUSED)
+    optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
+    with pytest.raises(ConfigError, match=r'SOLVER\.OPTIMIZER_IMPLEMENTATION: expected "auto" with LBFGS, found'):
+        set_implementation(optimizer, cfg)
+
+
+def test_another_implementation_after_a_resume(config_file):
+    """The checkpoint's is not taken over."""
+    command = ["--config-file", str(config_file), *PLAIN, *TINY]
+    assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
+    cfg = load_config(str(config_file), [*PLAIN, *TINY, *FUSED])
+    cfg.freeze()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 1
+    assert all(group["fused"] for group in trainer._trainer.optimizer.param_groups)
+
+
+def test_names_and_values_of_the_state_stay():
+    plain, changed = (build_model(tiny_config()) for _ in range(2))
+    changed.load_state_dict(plain.state_dict())
+    accelerate(changed, tiny_config("MODEL.CHANNELS_LAST", "True", "MODEL.COMPILE", "['backbone']", *BFLOAT16))
+    torch.testing.assert_close(changed.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    assert changed.backbone.bottom_up.stem.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_boxes_keep_their_precision_in_bfloat16():
+    """RoIAlign gets them in the type of the features."""
+    model = accelerate(build_model(tiny_config(*BFLOAT16)), tiny_config(*BFLOAT16))
+    images = model.preprocess_image(tiny_batch())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.backbone.fpn_lateral2(torch.zeros(1, 8, 4, 4)).dtype == torch.bfloat16
+        features = model.backbone(images.tensor)
+    assert {each.dtype for each in features.values()} == {torch.float32}
+
+
+REFUSED = {
+    "SOLVER.AMP.DTYPE": ("half", "float16, bfloat16, found 'half'"),
+    "MODEL.ROI_ALIGN_GRADIENT": ("matmul", "torchvision, products, found 'matmul'"),
+    "SOLVER.TF32": ("yes", "convolutions, all, none, found 'yes'"),
+    "SOLVER.OPTIMIZER_IMPLEMENTATION": ("apex", "auto, for-loop, foreach, fused, found 'apex'"),
+    "SOLVER.METRICS_PERIOD": ("3", "a divisor of 20.*found 3"),
+    "MODEL.COMPILE": ("['neck']", "backbone, proposal_generator, roi_heads, found 'neck'"),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_values_that_are_none(key):
+    value, message = REFUSED[key]
+    cfg = tiny_config(key, value)
+    with pytest.raises(ConfigError, match=rf"{key}: expected .*{message}"):  # noqa: PT012 (one or the other)
+        check_acceleration(cfg)
+        check_compilation(cfg, build_model(cfg))
+
+
+@pytest.mark.parametrize("options", [[], [*FUSED, "SOLVER.AMP.ENABLED", "True"]])
+def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: more than 1 needs .* fused.*found 2"):
+        check_acceleration(tiny_config("SOLVER.METRICS_PERIOD", "2", *options))
+
+
+def test_float16_on_a_cpu_is_refused(config_file, capsys):
+    assert main(["--config-file", str(config_file), "SOLVER.AMP.ENABLED", "True"]) == 2
+    assert "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16" in (
+        capsys.readouterr().err
+    )
+
+
+def test_without_a_compiler(config_file, capsys, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch._dynamo.reset()
+    assert main(["--config-file", str(config_file), *PLAIN, *TINY, "MODEL.COMPILE", "['backbone']"]) == 2
+    error = capsys.readouterr().err
+    assert "MODEL.COMPILE: torch.compile needs a C++ compiler (g++) and Python's headers for cpu, and failed" in error
+    assert not (config_file.parent / "run").exists()
+
+
+def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
+    caplog.set_level(logging.INFO, "seesaw_d2")
+    cfg = load_config(str(config_file), [*PLAIN, *TINY, "DATALOADER.PIN_MEMORY", "True", "SOLVER.TF32", "all"])
+    cfg.freeze()
+    register_datasets(cfg)
+    Trainer(cfg)
+    assert "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes" in caplog.text
+    assert "SOLVER.TF32 all: GPUs alone have TF32" in caplog.text
+
+
+def test_what_a_gpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
+    caplog.set_level(logging.INFO, "seesaw_d2")
+    options = ["MODEL.DEVICE", "cuda", "MODEL.ROI_ALIGN_GRADIENT", "products"]
+    accelerate(torch.nn.Linear(1, 1), load_config(str(config_file), options))
+    assert "MODEL.ROI_ALIGN_GRADIENT products: for CPUs alone, so nothing changes on the GPU" in caplog.text

@@ -1,0 +1,21 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.weights.converters.tiny import read_golden, tiny_config
+
+# The scripts are run from their folder, and import each other from there.
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """MMDetection's file of the tiny cascade, this project's config of it, and where the conversion goes."""
+    state, _ = read_golden("cascade-mask")
+    source = tmp_path / "epoch_24.pth"
+    torch.save({"meta": {"cfg": "model = dict(mask_head=dict())"}, "state_dict": state}, source)
+    config = tmp_path / "tiny.yaml"
+    config.write_text(tiny_config("cascade-mask").dump())
+    return source, config, tmp_path / "out.pth"

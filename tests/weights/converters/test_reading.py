@@ -1,0 +1,123 @@
+"""Files of other programs: their weights and plain notes are read, and no code in them is run."""
+
+import os
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from seesaw_d2.errors import WeightsError
+from seesaw_d2.weights.converters.foreign_checkpoints import read_foreign_checkpoint
+
+FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["since PyTorch 1.6", "before"])
+# What a module that is not installed here has pickled, by name and state.
+FOREIGN = "mmengine_stand_in"
+
+
+class HistoryBuffer:
+    """As mmengine's: arrays, and methods of its own by name."""
+
+    def __init__(self):
+        self.values = np.arange(3.0)
+        self.scalar = np.float64(2.5)
+        self.methods = {"mean": HistoryBuffer.mean}
+
+    def mean(self):
+        return self.values.mean()
+
+    def __setstate__(self, state):
+        raise AssertionError("code of the file's module has run")
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """HistoryBuffer, as if of another package; gone when the file is read."""
+    module = types.ModuleType(FOREIGN)
+    module.HistoryBuffer = HistoryBuffer
+    for item in (HistoryBuffer, HistoryBuffer.mean):
+        monkeypatch.setattr(item, "__module__", FOREIGN)
+    monkeypatch.setitem(sys.modules, FOREIGN, module)
+
+    def save(path, content, zipped):
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        monkeypatch.delitem(sys.modules, FOREIGN)
+
+    return save
+
+
+@FORMATS
+def test_what_a_training_of_mmengine_leaves(tmp_path, foreign, zipped):
+    path = str(tmp_path / "epoch_24.pth")
+    weights = {"layer.weight": torch.randn(3, 4), "layer.num_batches_tracked": torch.tensor(5)}
+    content = {
+        "meta": {"cfg": "model = dict()", "epoch": 24, "CLASSES": ("a", "b"), "seed": None, "log": HistoryBuffer()},
+        "message_hub": {"loss": HistoryBuffer(), "lr": np.arange(4), "step": np.int64(7)},
+        "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.02}]},
+        "state_dict": weights,
+    }
+    foreign(path, content, zipped)
+    found, meta = read_foreign_checkpoint(path)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
+    assert meta == {"cfg": "model = dict()", "epoch": 24, "CLASSES": ["a", "b"], "seed": None, "log": None}
+
+
+class Command:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@FORMATS
+@pytest.mark.parametrize("function", [os.mkdir, eval, exec, __import__], ids=lambda function: function.__name__)
+def test_code_does_not_run(tmp_path, zipped, function):
+    path, target = str(tmp_path / "code.pth"), tmp_path / "ran"
+    argument = str(target) if function is os.mkdir else f"__import__('os').mkdir({str(target)!r})"
+    content = {"meta": {"x": Command(function, argument)}, "state_dict": {"w": torch.ones(1)}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    if function is os.mkdir:  # of a module that PyTorch never allows
+        with pytest.raises(WeightsError, match=r"expected a PyTorch checkpoint: .*mkdir .*blocked"):
+            read_foreign_checkpoint(path)
+    else:
+        assert read_foreign_checkpoint(path)[0]["w"].item() == 1
+    assert not target.exists()
+
+
+@FORMATS
+def test_objects_among_the_weights_are_no_weights(tmp_path, zipped):
+    path = str(tmp_path / "x.pth")
+    torch.save({"w": torch.ones(1), "x": Command(eval, "1")}, path, _use_new_zipfile_serialization=zipped)
+    assert list(read_foreign_checkpoint(path)[0]) == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "expected a checkpoint, found a list"),
+        ({"state_dict": {}}, "expected parameters below"),
+        ({"state_dict": {"w": 1}}, "expected parameters below"),
+    ],
+    ids=str,
+)
+def test_other_content(tmp_path, content, message):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=rf"x\.pth: {message}"):
+        read_foreign_checkpoint(str(tmp_path / "x.pth"))
+
+
+def test_other_files(tmp_path):
+    torch.save({"w": torch.ones(1000)}, tmp_path / "good.pth")
+    (tmp_path / "torn.pth").write_bytes((tmp_path / "good.pth").read_bytes()[:3000])
+    (tmp_path / "text.pth").write_text("weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in ("torn", "text", "empty"):
+        with pytest.raises(
+            WeightsError, match=rf"{name}\.pth: expected a PyTorch checkpoint, found a torn or other file"
+        ):
+            read_foreign_checkpoint(str(tmp_path / f"{name}.pth"))
+    with pytest.raises(WeightsError, match=r"none\.pth: no such file"):
+        read_foreign_checkpoint(str(tmp_path / "none.pth"))
