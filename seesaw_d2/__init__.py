@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+from seesaw_d2 import renamed_modules
+
 __version__ = "0.1.0"
+
+renamed_modules.install()
 
 
 @contextmanager

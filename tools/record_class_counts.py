@@ -4,7 +4,8 @@
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
-A Cascade's file has the counts of each stage, an image classifier's those of its classes without background. (Seesaw Loss paper, Table 4: "pre-recorded".)
+A Cascade's file has the counts of each stage, an image classifier's those of its classes without background. (Seesaw
+Loss paper, Table 4: "pre-recorded".)
 """
 
 import sys

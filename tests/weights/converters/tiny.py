@@ -1,7 +1,7 @@
 """Both programs' models an eighth as wide and with few classes, so that a forward pass takes a second.
 
-``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections; tests/weights/converters/mmdet_on_cpu.py
-says how to install it.
+``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections;
+tests/weights/converters/mmdet_on_cpu.py says how to install it.
 """
 
 import dataclasses
