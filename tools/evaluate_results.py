@@ -23,7 +23,7 @@ def parse(arguments):
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
     parser.add_argument("--config-file", default="", help="for DATASETS.REGISTER, DATASETS.TRAIN and thresholds")
-    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official: lvis-api")
+    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official: lvis-api or pycocotools")
     parser.add_argument("--metrics", nargs="*", default=[], help="more of them: fixed, minival, coco")
     parser.add_argument("--max-dets", type=int, default=300, help="detections counted in an image")
     parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")

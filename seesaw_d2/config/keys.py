@@ -190,8 +190,8 @@ def _add_data(cfg: CN) -> None:
 
 
 def _add_evaluation(cfg: CN) -> None:
-    # What computes LVIS's metrics. "hotcoco": a Rust engine. "official": lvis-api, to check it with: the same
-    # numbers, some 20 times slower, gigabytes at LVIS's size.
+    # What computes LVIS's metrics. "hotcoco": a Rust engine. "official": lvis-api, or pycocotools for data in COCO's
+    # format, to check it with: the same numbers, some 20 times slower, gigabytes at LVIS's size.
     cfg.TEST.LVIS_ENGINE = "hotcoco"
     # More metrics, each some of: "fixed" (AP_fixed: 10,000 detections of a category and no limit for an image,
     # Dave et al. 2021; wants a large TEST.DETECTIONS_PER_IMAGE), "minival" (AP on the images of LVIS v1 val that

@@ -14,7 +14,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.coco_categories import COCO_SYNSETS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.engines import ENGINES
-from seesaw_d2.evaluation.ground_truth import has_masks, subset
+from seesaw_d2.evaluation.ground_truth import subset, without_masks
 from seesaw_d2.evaluation.metrics import (
     METRICS,
     average_precision,
@@ -157,8 +157,8 @@ def evaluable_tasks(
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
         found.remove("segm")
-    if "segm" in found and not has_masks(file):
-        without = [item["id"] for item in file.annotations if not item.get("segmentation")]
+    without = without_masks(file) if "segm" in found else []
+    if without:
         logger.warning("%s: masks are not evaluated, objects have none: ids %s", name, first_few(without))
         found.remove("segm")
     elif "segm" in found and not detections.has_masks:

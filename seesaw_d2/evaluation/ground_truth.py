@@ -7,26 +7,45 @@ from typing import Any
 import numpy as np
 from detectron2.config import CfgNode
 from lvis import LVIS
-from pycocotools import mask as mask_utils
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.areas import (
+    box_polygon,
+    computed_area,
+    evaluated_segmentation,
+    has_unusable_polygons,
+    is_odd_area,
+)
 from seesaw_d2.data.records.catalog import category_ids, class_names
 from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
 from seesaw_d2.errors import SeesawError
+from seesaw_d2.evaluation.ground_truth_notes import GroundTruthNotes
 
 logger = logging.getLogger(__name__)
 
 # LVIS's letters for the groups 0 rare, 1 common, 2 frequent.
 _LETTERS = "rcf"
+# An annotation with this field has a mask that cannot be read: the evaluation of masks ignores it.
+NO_MASK = "mask_unknown"
 
 
-def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> LVIS:
+class GroundTruth(LVIS):
+    """lvis-api's object, of a file in either format.
+
+    Attributes:
+        coco: whether COCO's rules for crowds and for objects without an area hold in place of LVIS's.
+    """
+
+    coco = False
+
+
+def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
     """Restate an annotation file as lvis-api's LVIS object.
 
     Where the file does not say otherwise, annotation is exhaustive, as in COCO: every category that an image
     has no object of is absent from it, and no category is annotated in part. Crowds are ignored: they are
-    not to be found, and a detection that matches one is not false.
+    not to be found, and a detection that matches one is not false. What is put right or left out is logged.
 
     Args:
         file: what to restate; without annotations the result has none.
@@ -43,19 +62,26 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
         images.append({**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)})
     letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
     categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
-    return _lvis({"images": images, "categories": categories, "annotations": _annotations(file)})
+    data = {"images": images, "categories": categories, "annotations": _annotations(file)}
+    return _lvis(data, coco=file.format == "coco")
 
 
-def _lvis(dataset: dict[str, Any]) -> LVIS:
+def _lvis(dataset: dict[str, Any], *, coco: bool = False) -> GroundTruth:
     """An LVIS object of parsed data; its constructor takes files only."""
-    result = LVIS.__new__(LVIS)
+    result = GroundTruth.__new__(GroundTruth)
+    result.coco = coco
     result.logger = logging.getLogger("lvis.lvis")
     result.dataset = dataset
     result._create_index()
     return result
 
 
-def subset(ground_truth: LVIS, image_ids: Collection[int]) -> LVIS:
+def follows_coco(ground_truth: LVIS) -> bool:
+    """Whether COCO's rules hold; see ``GroundTruth``."""
+    return getattr(ground_truth, "coco", False)
+
+
+def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
     """The same ground truth for some of its images."""
     keep = set(image_ids)
     data = ground_truth.dataset
@@ -64,20 +90,23 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> LVIS:
             "images": [image for image in data["images"] if image["id"] in keep],
             "categories": data["categories"],
             "annotations": [item for item in data["annotations"] if item["image_id"] in keep],
-        }
+        },
+        coco=follows_coco(ground_truth),
     )
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
+    notes = GroundTruthNotes(file)
     annotations = []
-    for annotation in file.annotations or ():
-        annotation = dict(annotation)  # lvis-api writes into it
-        if annotation.get("iscrowd", 0):
-            annotation["ignore"] = 1
-        if "area" not in annotation:
-            annotation["area"] = _area(annotation, sizes[annotation["image_id"]])
+    for found in file.ground_truth or ():
+        annotation = dict(found)  # lvis-api writes into it
+        size = sizes[annotation["image_id"]]
+        _restate_mask(annotation, size, notes)
+        _restate_ignored(annotation, notes)
+        _restate_area(annotation, size, notes)
         annotations.append(annotation)
+    notes.say()
     # lvis-api marks a detection as unmatched by the id 0, so that an object with that id is never found.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
@@ -85,21 +114,46 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     return annotations
 
 
-def _area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Pixels in the mask, or in the box where there is no mask."""
+def _restate_mask(annotation: dict[str, Any], size: tuple[int, int], notes: GroundTruthNotes) -> None:
+    """What cannot be read as a mask becomes the box: of a crowd, and of an object that mask evaluation ignores."""
     segmentation = annotation.get("segmentation")
-    if not segmentation:
-        return float(annotation["bbox"][2] * annotation["bbox"][3])
-    if isinstance(segmentation, list):
-        segmentation = mask_utils.merge(mask_utils.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = mask_utils.frPyObjects(segmentation, *size)
-    return float(mask_utils.area(segmentation))
+    if has_unusable_polygons(segmentation):
+        segmentation = annotation["segmentation"] = evaluated_segmentation(segmentation, size)
+        if segmentation is None:
+            annotation[NO_MASK] = 1
+            notes.without_mask.append(annotation["id"])
+    if not segmentation and (annotation.get("iscrowd", 0) or annotation.get(NO_MASK)):
+        annotation["segmentation"] = box_polygon(annotation["bbox"])
 
 
-def has_masks(file: AnnotationFile) -> bool:
-    """Whether every annotation has a segmentation, so that masks can be evaluated."""
-    return all(annotation.get("segmentation") for annotation in file.annotations or ())
+def _restate_ignored(annotation: dict[str, Any], notes: GroundTruthNotes) -> None:
+    """Crowds are ignored. COCO's evaluation ignores nothing else, and reads no ``ignore``."""
+    crowd = bool(annotation.get("iscrowd", 0))
+    if notes.coco:
+        if annotation.get("ignore", 0) and not crowd:
+            notes.ignore_unread.append(annotation["id"])
+        annotation["ignore"] = int(crowd)
+    elif crowd:
+        notes.lvis_crowds.append(annotation["id"])
+        annotation["ignore"] = 1
+
+
+def _restate_area(annotation: dict[str, Any], size: tuple[int, int], notes: GroundTruthNotes) -> None:
+    """In COCO's format an area that is none is computed; lvis-api leaves an object without a positive one out."""
+    area = annotation.get("area")
+    if area is None or (notes.coco and not area > 0):
+        annotation["area"] = computed_area(annotation, size)
+        notes.area_computed.append(annotation["id"])
+    elif not area > 0:  # nan too
+        notes.left_out.append(annotation["id"])
+    elif is_odd_area(area, annotation["bbox"]):
+        notes.odd_area.append(annotation["id"])
+
+
+def without_masks(file: AnnotationFile) -> list[int]:
+    """Ids of the annotations, crowds aside, without a segmentation: with any of them masks cannot be evaluated."""
+    items = file.ground_truth or ()
+    return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]
 
 
 def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:

@@ -51,7 +51,7 @@ class LongTailEvaluator(LVISEvaluator):
     AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
     percent, of boxes and, if asked for, of masks. What it does otherwise than Detectron2's:
 
-    - any data set, any category ids, groups of any origin; COCO's crowds are ignored;
+    - any data set, any category ids, groups of any origin; COCO's rules for data in COCO's format;
     - absent groups give nan (there -100); no detections give 0 where there is something to find (there nan);
     - writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics) and AP by category
       (``categories.json``, ``categories.csv``), all atomically, not ``instances_predictions.pth``;
@@ -139,7 +139,7 @@ class LongTailEvaluator(LVISEvaluator):
     @property
     def _do_evaluation(self) -> bool:
         # LVIS's test sets have no annotations: the evaluation server wants the result file.
-        return bool(self._file.annotations)
+        return bool(self._file.ground_truth)
 
     def reset(self) -> None:
         self._detections: list[Detections] = []

@@ -82,7 +82,7 @@ def _ground_truth(
         file = read_annotation_file(dataset)
     else:
         file = read_annotations(annotations)
-    if not file.annotations:
+    if not file.ground_truth:
         raise DataError(f"{file.path}: no annotations (a test set?), so that nothing can be evaluated")
     if dataset is not None and cfg is not None:
         return file, frequency_letters(cfg, dataset, file)

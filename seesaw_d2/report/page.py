@@ -70,7 +70,7 @@ def write_report(
             )
         raise ConfigError(f"{folders[0]}: its config names no DATASETS.TEST; name the data set with --dataset")
     file = read_annotation_file(dataset)
-    if not file.annotations:
+    if not file.ground_truth:
         raise DataError(f"{file.path}: no annotations, so that there is nothing to compare detections with")
     ids = category_ids(dataset, file)
     letters = frequency_letters(cfg, dataset, file)

@@ -129,16 +129,23 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         warn_once(logger, f'{path}: "{field}" names categories that are not in "categories": {found}')
 
 
-def check_finite_where_given(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Where an entry has the field, it is a finite number."""
-    values = [item.get(field, 0) for item in items]
+def check_areas(items: list[dict[str, Any]], path: str) -> None:
+    """Where an annotation has an ``area``, it is a finite number; null and nan are as good as none."""
+    values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
-        bad = np.flatnonzero(~np.isfinite(float_array(values)))
+        bad = np.flatnonzero(np.isinf(float_array(values)))
     else:
         bad = [index for index, value in enumerate(values) if type(value) not in NUMBERS]
     if len(bad):
         found = first_few([reprlib.repr(values[index]) for index in bad])
-        raise DataError(f'{path}: "{field}" in "{key}" is not a finite number: {_label(items, bad)}; found {found}')
+        raise DataError(f'{path}: "area" in "annotations" is not a finite number: {_label(items, bad)}; found {found}')
+
+
+def count_nan_areas(data: dict[str, Any]) -> int:
+    """How many annotations of a parsed file have nan as their ``area``: Python's json writes what it cannot read."""
+    items = data.get("annotations")
+    areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
+    return sum(type(area) is float and area != area for area in areas)
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:

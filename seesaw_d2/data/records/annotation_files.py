@@ -33,10 +33,12 @@ class AnnotationFile:
     image_files: list[str]
     # by ascending id: position = Detectron2's contiguous index
     categories: list[dict[str, Any]]
-    # in the file's order; None if the file has none (LVIS test sets)
+    # in the file's order, with usable polygons; None if the file has none (LVIS test sets)
     annotations: list[dict[str, Any]] | None
     # (number of annotations,) bool: the box has a positive width and height
     has_area: np.ndarray
+    # what evaluation counts: all annotations of the file in its order, with all of their polygons; or None
+    ground_truth: list[dict[str, Any]] | None = None
 
     @property
     def category_ids(self) -> list[int]:
@@ -99,7 +101,8 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     Raises:
         DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
     """
-    return check_annotations(load_json_object(path), path, dataset_format)
+    data = load_json_object(path, count_nan=checks.count_nan_areas)
+    return check_annotations(data, path, dataset_format)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "auto") -> AnnotationFile:
@@ -115,7 +118,9 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "au
     checker = AnnotationChecker(header)
     checked = checker.check(checks.entries(data, "annotations", path))
     checker.finish([checked.findings])
-    return dataclasses.replace(header, annotations=checked.annotations, has_area=checked.has_area)
+    return dataclasses.replace(
+        header, annotations=checked.annotations, has_area=checked.has_area, ground_truth=checked.ground_truth
+    )
 
 
 def read_header(data: dict[str, Any], path: str, dataset_format: str) -> AnnotationFile:
@@ -141,11 +146,12 @@ def read_header(data: dict[str, Any], path: str, dataset_format: str) -> Annotat
 
 @dataclass(frozen=True, eq=False)
 class CheckedAnnotations:
-    """Those that are kept, N, and which of them have a box with an area, (N,) bool."""
+    """Those that are kept, N, which of them have a box with an area, (N,) bool, and all as they were."""
 
     annotations: list[dict[str, Any]]
     has_area: np.ndarray
     findings: shapes.Findings
+    ground_truth: list[dict[str, Any]]
 
 
 class AnnotationChecker:
@@ -175,22 +181,25 @@ class AnnotationChecker:
         ids = checks.id_column(annotations, "annotations", path)
         owners = self._references(annotations, "image_id", self.image_ids, "images", ids)
         self._references(annotations, "category_id", self.category_ids, "categories", ids)
-        checks.check_finite_where_given(annotations, "annotations", "area", path)
+        checks.check_areas(annotations, path)
         checks.check_flags(annotations, "annotations", "iscrowd", path)
         sizes = self.sizes[np.searchsorted(self.image_ids, owners)]
         boxes = shapes.checked_boxes(annotations, sizes.max(axis=1), path)
         has_area = (boxes[:, 2:] > 0).all(axis=1)
-        keep, dropped, extents = shapes.clean_segmentations(annotations, sizes, path)
+        keep, before, extents = shapes.clean_segmentations(annotations, sizes, path)
         extents[~has_area] = np.nan
         findings = shapes.Findings(
             ids=ids,
             without_area=ids[~has_area].tolist(),
-            without_polygons=ids[dropped].tolist(),
+            without_polygons=ids[list(before)].tolist(),
             lost=int((~keep).sum()),
             disagreement=find_disagreement(ids, boxes, extents, sizes),
         )
         kept = [item for item, is_kept in zip(annotations, keep.tolist(), strict=True) if is_kept]
-        return CheckedAnnotations(kept, has_area[keep], findings)
+        ground_truth = list(annotations)
+        for index, segmentation in before.items():
+            ground_truth[index] = {**annotations[index], "segmentation": segmentation}
+        return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[shapes.Findings]) -> None:
         """After all parts: warn of what was found in them.

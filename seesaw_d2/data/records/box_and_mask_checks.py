@@ -1,8 +1,7 @@
 """Boxes and segmentations of an annotation file: what is an error, and what is left out with a warning.
 
-Left out, as COCO's own tools and Detectron2 do: polygons with fewer than three points or half a point, and
-objects of which no polygon remains. Boxes without an area are left out of training only, so that evaluation
-counts the objects that the official one counts.
+Left out of training: polygons with fewer than three points or half a point, objects of which no polygon remains, and
+boxes without an area. Evaluation counts all objects, as the official ones do.
 """
 
 import itertools
@@ -59,13 +58,13 @@ class Segmentations(NamedTuple):
 
     Attributes:
         keep: (N,) bool, False for objects that had polygons of which none is left.
-        dropped: positions of those that lost any.
+        before: position -> the segmentation as it was, of those that lost any.
         extents: (N, 4) float64, x1, y1, x2, y2 of the masks; nan for crowds, and where there is no mask or it lost a
             polygon.
     """
 
     keep: np.ndarray
-    dropped: list[int]
+    before: dict[int, list]
     extents: np.ndarray
 
 
@@ -83,7 +82,8 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             coordinate is beyond ``FAR`` times the longer side of the image.
     """
     keep = np.ones(len(annotations), dtype=bool)
-    dropped, wrong = [], []
+    before: dict[int, list] = {}
+    wrong = []
     for index, (annotation, size) in enumerate(zip(annotations, sizes.tolist(), strict=True)):
         segmentation = annotation.get("segmentation")
         if not segmentation:
@@ -92,11 +92,10 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
             if not all(type(polygon) is list for polygon in segmentation):
                 wrong.append(index)
                 continue
-            polygons = [polygon for polygon in segmentation if len(polygon) >= 6 and not len(polygon) % 2]
-            if len(polygons) < len(segmentation):
-                dropped.append(index)
-                annotation["segmentation"] = polygons
-                keep[index] = bool(polygons)
+            if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
+                before[index] = segmentation
+                # Half a point more is looked at below, as evaluation takes the polygon without it.
+                annotation["segmentation"] = [polygon for polygon in segmentation if len(polygon) >= 6]
         elif not is_run_length_mask(segmentation, size):
             wrong.append(index)
     wrong += _with_other_than_numbers(annotations) if not wrong else []
@@ -108,9 +107,13 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
         )
     polygons = _polygons(annotations)
     _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
-    extents = _extents(annotations, polygons)
-    extents[dropped] = np.nan
-    return Segmentations(keep, dropped, extents)
+    for index in before:
+        usable = [polygon for polygon in annotations[index]["segmentation"] if not len(polygon) % 2]
+        annotations[index]["segmentation"] = usable
+        keep[index] = bool(usable)
+    extents = _extents(annotations, _polygons(annotations) if before else polygons)
+    extents[list(before)] = np.nan
+    return Segmentations(keep, before, extents)
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,8 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
         lost = sum(part.lost for part in findings)
         warn_once(
             logger,
-            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are left out: annotation "
-            f"ids {first_few(without_polygons)}; {lost} objects have no other and are left out whole",
+            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are not trained on: annotation "
+            f"ids {first_few(without_polygons)}; {lost} objects have no other and are not trained on either",
         )
     disagreement = describe_disagreement(
         [part.disagreement for part in findings], sum(len(part.ids) for part in findings)

@@ -5,7 +5,7 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -18,12 +18,16 @@ _already_logged: set[str] = set()
 _collectors: list[list[str]] = []
 
 
-def load_json_object(path: str, expected: str = _EXPECTED) -> dict[str, Any]:
+def load_json_object(
+    path: str, expected: str = _EXPECTED, count_nan: Callable[[dict[str, Any]], int] | None = None
+) -> dict[str, Any]:
     """Read a file whose top level is a JSON object.
 
     Args:
         path: the file.
         expected: for messages, what the file should be.
+        count_nan: counts the NaN of an object where it may have them, which Python's json writes though JSON does not
+            know it; default: nowhere.
 
     Raises:
         DataError: the file is missing, a directory, unreadable, not JSON (with line and column) or holds
@@ -40,21 +44,33 @@ def load_json_object(path: str, expected: str = _EXPECTED) -> dict[str, Any]:
         raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {expected}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    value = _parse(text, path, expected)
+    value = _parse(text, path, expected, count_nan)
     if not isinstance(value, dict):
         raise DataError(f"{path}: the top level is {json_type(value)}; {expected}, which is an object")
     return value
 
 
-def _parse(text: str, path: str, expected: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise DataError(f"{path}: holds {constant}, which is not JSON; expected finite numbers")
+def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, Any]], int] | None) -> Any:
+    seen = 0
+
+    def constant(name: str) -> float:
+        nonlocal seen
+        if name != "NaN" or count_nan is None:
+            refuse(name)
+        seen += 1
+        return float("nan")
+
+    def refuse(name: str) -> None:
+        raise DataError(f"{path}: holds {name}, which is not JSON; expected finite numbers")
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
     # What orjson does not take may still be JSON (integers beyond 64 bits); what is not, json says where.
     try:
-        return json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=constant)
+        if seen and (not isinstance(value, dict) or count_nan(value) != seen):
+            refuse("NaN")
+        return value
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"{path}: not JSON: {error.msg} at {where}; {expected}") from None

@@ -28,7 +28,7 @@ BROKEN = {
     "null coordinate": (polygon("null"), r'"segmentation" is neither .* 100'),
     "far box": ({"bbox": "[5, 5, 1e300, 15]"}, r'"bbox" has numbers beyond .* 100; found \[5, 5, 1e\+300'),
     "box of 400 digits": ({"bbox": f"[5, {'1' * 400}, 5, 15]"}, r'"bbox" is not four finite .* 100; found .{,99}$'),
-    "area null": ({"area": "null"}, r'"area" in "annotations" is not a finite number: ids 100; found None'),
+    "area true": ({"area": "true"}, r'"area" in "annotations" is not a finite number: ids 100; found True'),
     "area a string": ({"area": '"225"'}, r'"area" .* ids 100; found \'225\''),
     "area a list": ({"area": "[225]"}, r'"area" .* ids 100'),
     "area infinite": ({"area": "1e400"}, r'"area" .* ids 100; found inf'),

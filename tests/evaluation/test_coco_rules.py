@@ -1,0 +1,209 @@
+"""What real files in COCO's format hold: ids of 64 bits, areas that are none, crowds, polygons of a point."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation import build_evaluator
+from seesaw_d2.evaluation.results_file_evaluation import evaluate_file
+from tests.data.toy import HEIGHT, WIDTH, square, toy_data, write
+from tests.evaluation.predictions import evaluate
+from tests.evaluation.random_sets import encoded
+from tests.shared import shared_path
+
+ENGINES = ("hotcoco", "official")
+LISTS = {"image": "images", "category": "categories", "annotation": "annotations"}
+
+
+def found(item: dict, shift: float = 0, **fields) -> dict:
+    """A detection of the object, moved to the right."""
+    x, y, w, h = item["bbox"]
+    keys = ("image_id", "category_id")
+    return {**{key: item[key] for key in keys}, "bbox": [x + shift, y, w, h], "score": 0.5, **fields}
+
+
+def results_of(data: dict) -> list[dict]:
+    """Every other object found, the others nearly."""
+    return [found(item, shift=index % 2 * 3, score=1 - index / 100) for index, item in enumerate(data["annotations"])]
+
+
+def run(folder, data: dict, results: list[dict], engine: str = "hotcoco") -> dict:
+    paths = [write(folder, content, f"{name}.json") for name, content in (("truth", data), ("found", results))]
+    return evaluate_file(paths[1], annotations=paths[0], engine=engine)[1]
+
+
+def renumbered(data: dict, results: list[dict], key: str, start: int) -> tuple[dict, list[dict]]:
+    """Ids from ``start`` on for all images, categories or annotations, in the order of the old ones."""
+    data, results = copy.deepcopy(data), copy.deepcopy(results)
+    entries = data[LISTS[key]]
+    new = {old: start + rank for rank, old in enumerate(sorted(item["id"] for item in entries))}
+    for item in entries:
+        item["id"] = new[item["id"]]
+    for item in [*data["annotations"], *results] if key != "annotation" else ():
+        item[f"{key}_id"] = new[item[f"{key}_id"]]
+    return data, results
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("start", [-(2**63), -2, 0, 2**31 - 2, 2**53 - 1, 2**63 - 20])
+def test_ids_change_nothing(tmp_path, engine, start):
+    data, results = toy_data(), results_of(toy_data())
+    expected = run(tmp_path, data, results)["bbox"]
+    assert 10 < expected["AP"] < 90
+    for key in LISTS:
+        changed, moved = renumbered(data, results, key, start)
+        assert run(tmp_path, changed, moved, engine)["bbox"] == pytest.approx(expected, abs=1e-10, nan_ok=True), key
+
+
+@pytest.mark.parametrize("start", [-(2**63), -2, 2**53 - 1, 2**63 - 20])
+def test_ids_change_nothing_after_a_training(toy, start):
+    expected = evaluate(build_evaluator(*toy()[:2]), toy()[2], shift=2.0)
+    data = toy_data()
+    for key in LISTS:
+        data, _ = renumbered(data, [], key, start)
+    cfg, name, records = toy(data)
+    metrics = evaluate(build_evaluator(cfg, name), records, shift=2.0)
+    for task in ("bbox", "segm"):
+        assert 10 < expected[task]["AP"] < 95
+        for metric in ("AP", "AP50", "AP75", "APs"):
+            assert metrics[task][metric] == pytest.approx(expected[task][metric], abs=1e-10)
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_ids_beyond_64_bits_are_refused(tmp_path, key):
+    data = toy_data()
+    data, results = renumbered(data, results_of(data), key, 2**63 - 1)
+    with pytest.raises(DataError, match=rf"truth\.json.*{2**63}"):
+        run(tmp_path, data, results)
+
+
+@pytest.mark.parametrize("area", [0, -1, -0.0, float("nan"), None, "missing"])
+@pytest.mark.parametrize("which", ["all", "half"])
+def test_areas_that_are_none_are_computed(tmp_path, caplog, area, which):
+    data = toy_data()
+    expected = run(tmp_path, data, results_of(data))["bbox"]
+    wrong = data["annotations"][:: 1 if which == "all" else 2]
+    for item in wrong:
+        item["area"] = area
+        if area == "missing":
+            del item["area"]
+    assert run(tmp_path, data, results_of(data))["bbox"] == pytest.approx(expected, nan_ok=True)
+    (message,) = [record.getMessage() for record in caplog.records if '"area"' in record.getMessage()]
+    assert f"{len(wrong)} objects, annotation ids {wrong[0]['id']}" in message
+
+
+def test_lvis_api_leaves_objects_without_an_area_out_and_it_is_said(tmp_path, caplog):
+    data = toy_data()
+    results = results_of(data)
+    for image in data["images"]:
+        image |= {"neg_category_ids": [3, 7], "not_exhaustive_category_ids": [], "coco_url": image["file_name"]}
+    data["annotations"][0]["area"] = 0
+    without = {**data, "annotations": data["annotations"][1:]}
+    expected = run(tmp_path, without, results)["bbox"]
+    assert run(tmp_path, data, results)["bbox"] == pytest.approx(expected, nan_ok=True)
+    assert "1 objects, annotation ids 100" in caplog.text
+
+
+@pytest.mark.parametrize("area", [lambda item: item["area"] / (WIDTH * HEIGHT), lambda item: 100 * item["area"]])
+def test_areas_in_other_units_are_said(tmp_path, caplog, area):
+    data = toy_data()
+    expected = run(tmp_path, data, results_of(data))["bbox"]["AP"]
+    assert '"area"' not in caplog.text
+    for item in data["annotations"]:
+        item["area"] = area(item)
+    assert run(tmp_path, data, results_of(data))["bbox"]["AP"] == pytest.approx(expected)
+    assert '"area"' in caplog.text
+    assert "9 objects" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("mask", ["run lengths", "polygon", "none"])
+def test_what_is_inside_a_crowd_is_ignored(tmp_path, engine, mask):
+    """Four detections of a quarter of the crowd each: no IoU of 0.5, and one object could be matched once."""
+    data = toy_data()
+    results = [found(item, score=0.2) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
+    crowd = {"id": 300, "image_id": 12, "category_id": 3, **square(2, 22, 16), "iscrowd": 1}
+    if mask == "run lengths":
+        crowd["segmentation"] = toy_mask(crowd["bbox"])
+    if mask == "none":
+        del crowd["segmentation"]
+    data["annotations"].append(crowd)
+    for x, y in ((2, 22), (10, 22), (2, 30), (10, 30)):
+        box = [x, y, 8, 8]
+        inside = {"image_id": 12, "category_id": 3, "bbox": box, "segmentation": toy_mask(box), "score": 0.9}
+        results.append(inside)
+    metrics = run(tmp_path, data, results, engine)
+    assert list(metrics) == ["bbox", "segm"]
+    assert metrics["bbox"]["AP"] == metrics["segm"]["AP"] == pytest.approx(100)
+    for item in data["annotations"]:
+        item["iscrowd"] = 0
+    assert run(tmp_path, data, results, engine)["bbox"]["AP"] < 90
+
+
+def toy_mask(box: list[float]) -> dict:
+    x, y, w, h = box
+    plane = np.zeros((HEIGHT, WIDTH))
+    plane[y : y + h, x : x + w] = 1
+    return encoded(plane) | {"size": [HEIGHT, WIDTH]}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("polygons", [[[12, 12]], [[5, 5, 20, 20]], [[]], [[5, 5, 20]], [[1, 1], [2, 2], [3, 3]]])
+def test_objects_without_a_usable_polygon_count(tmp_path, caplog, engine, polygons):
+    """Their boxes are to be found; masks in these boxes are neither right nor wrong."""
+    data = toy_data()
+    results = [found(item) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
+    for item in data["annotations"][:2]:
+        item["segmentation"] = polygons
+    metrics = run(tmp_path, data, results, engine)
+    assert metrics["bbox"]["AP"] == metrics["segm"]["AP"] == pytest.approx(100)
+    assert "2 objects, annotation ids 100, 101" in caplog.text
+    metrics = run(tmp_path, data, results[2:], engine)
+    assert metrics["bbox"]["AP"] < 90
+    assert metrics["segm"]["AP"] == pytest.approx(100)
+
+
+def test_half_a_point_is_not_read(tmp_path):
+    data = toy_data()
+    results = [found(item) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
+    for item in data["annotations"]:
+        item["segmentation"][0].append(7)
+        item["segmentation"].insert(0, [1, 1])
+    assert run(tmp_path, data, results)["segm"]["AP"] == pytest.approx(100)
+
+
+def test_ignore_is_not_coco_s(tmp_path, caplog):
+    data = toy_data()
+    expected = run(tmp_path, data, results_of(data)[1:])["bbox"]
+    data["annotations"][0]["ignore"] = 1
+    assert run(tmp_path, data, results_of(data)[1:])["bbox"] == pytest.approx(expected, nan_ok=True)
+    assert '"ignore"' in caplog.text
+
+
+def test_detections_of_an_image_that_is_not_in_the_file(toy):
+    cfg, name, records = toy()
+    with pytest.raises(DataError, match="2000"):
+        evaluate(build_evaluator(cfg, name), [*records, {**records[0], "image_id": 2000}])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("truth", "results", "expected"),
+    [
+        ("large_ids/coco_image", "large_ids/results_image", 29.66),
+        ("large_ids/coco_annotation", "large_ids/results_annotation", 29.66),
+        *((f"area_zero/{name}", "area_zero/results", 29.66) for name in ("all_zero", "half_zero", "minus_one")),
+        ("area_zero/share_of_image", "area_zero/results", 29.66),
+        ("crowd_in_evaluation/val", "crowd_in_evaluation/results", 100),
+        ("point_polygons_in_evaluation/val", "point_polygons_in_evaluation/results", 100),
+    ],
+)
+def test_reported(truth, results, expected, engine):
+    paths = [str(shared_path(f"reports/{name}.json")) for name in (results, truth)]
+    metrics = evaluate_file(paths[0], annotations=paths[1], engine=engine)[1]
+    assert {task: round(values["AP"], 2) for task, values in metrics.items()} == dict.fromkeys(metrics, expected)
+    with open(paths[0]) as file:
+        assert ("segm" in metrics) == ("segmentation" in json.load(file)[0])
