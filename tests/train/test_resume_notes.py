@@ -44,6 +44,15 @@ def begun(run, tmp_path):
     return tmp_path / "run"
 
 
+def test_a_folder_without_a_run_is_said(begun, run):
+    def lines():
+        return [line for line in (begun / "log.txt").read_text().splitlines() if "WARN" in line and "--resume" in line]
+
+    assert [str(begun) in line for line in lines()] == [True]
+    run(begun, 3)
+    assert len(lines()) == 1
+
+
 def test_what_a_checkpoint_holds(begun):
     state = torch.load(begun / "model_final.pth", weights_only=True)  # plain values and tensors
     kept = state["trainer"]["hooks"]["TrainingState"]

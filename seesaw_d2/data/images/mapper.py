@@ -4,6 +4,7 @@ They wrap Detectron2's DatasetMapper or anybody's: only when it fails is the ima
 whether the image was the reason.
 """
 
+import copy
 import logging
 import zlib
 from collections.abc import Callable, Sequence
@@ -30,11 +31,45 @@ class UnreadableImageError(DataError):
     """An image file cannot be decoded."""
 
 
+class _WritableTransform(T.Transform):
+    """Copies of the arrays that would reach PyTorch as they are and cannot be written to."""
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        # The mapper copies images of several channels when it moves the channels to the front.
+        copied = img.ndim == 3 and img.shape[2] > 1
+        return img if img.flags.writeable or copied else img.copy()
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords
+
+    def inverse(self) -> T.Transform:
+        return self
+
+
+class _Writable(T.Augmentation):
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        return _WritableTransform()
+
+
+def with_writable_arrays(mapper: Mapper) -> Mapper:
+    """Return a mapper like Detectron2's ``DatasetMapper`` whose masks and images of one channel can be written to.
+
+    Pillow's results, of resizing for example, cannot, and PyTorch warns of tensors that are made of them. Other mappers
+    are returned as they are.
+    """
+    augmentations = getattr(mapper, "augmentations", None)
+    if not isinstance(augmentations, T.AugmentationList):
+        return mapper
+    result = copy.copy(mapper)
+    result.augmentations = T.AugmentationList([*augmentations.augs, _Writable()])
+    return result
+
+
 class CheckedMapper:
     """Maps as ``mapper`` does, and says which image is at fault if one is."""
 
     def __init__(self, mapper: Mapper):
-        self.mapper = mapper
+        self.mapper = with_writable_arrays(mapper)
 
     def __call__(self, record: Record) -> Record:
         """

@@ -88,6 +88,13 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def tag_last_checkpoint(self, last_filename_basename):
         write_pointer(self.save_dir, last_filename_basename)
 
+    def resume_or_load(self, path, *, resume=True):
+        """As in Detectron2, and say it where there is nothing to resume."""
+        if resume and not self.has_checkpoint():
+            begin = f"the weights are those of {path}" if path else "the weights are the initial ones"
+            self.logger.warning(f"--resume: {self.save_dir} has no checkpoint: iteration 0, {begin}")
+        return super().resume_or_load(path, resume=resume)
+
     def has_checkpoint(self):
         return resume_file(self.save_dir) is not None
 

@@ -102,6 +102,9 @@ def signals_blocked() -> Iterator[None]:
     iteration needs them. They end with their loader, or when this process exits: PyTorch and multiprocessing would then
     send them SIGTERM, which they do not get, and wait for them for ever.
     """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     others = set(multiprocessing.active_children())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

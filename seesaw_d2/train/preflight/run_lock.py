@@ -1,7 +1,5 @@
 """One training at a time in a folder, and which job began it."""
 
-import errno
-import fcntl
 import multiprocessing
 import os
 import socket
@@ -9,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO
 
 from seesaw_d2.errors import ConfigError, OutputError
+from seesaw_d2.utils.file_locks import try_record_lock
 
 NAME = "run.lock"
 
@@ -16,8 +15,8 @@ NAME = "run.lock"
 class RunLock:
     """A lock on a folder that the kernel releases when the process ends, however it does.
 
-    A record lock (``fcntl.lockf``) and not ``flock``: loaders' workers, which outlive a killed process by seconds, do
-    not inherit it, and network file systems know it. Where they do not, there is no protection.
+    A record lock: loaders' workers, which outlive a killed process by seconds, do not inherit it, and network file
+    systems know it. Where they do not, and on Windows, there is no protection.
     """
 
     def __init__(self, folder: str):
@@ -36,7 +35,7 @@ class RunLock:
             file = open(path, "a+")  # noqa: SIM115 (open as long as the lock is held)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-        if not _lock(file):
+        if not try_record_lock(file):
             raise self._in_use(file)
         parent = multiprocessing.parent_process()
         file.truncate(0)
@@ -49,7 +48,7 @@ class RunLock:
         path = os.path.join(self.folder, NAME)
         if self._file is None and os.path.isfile(path) and os.access(path, os.W_OK):
             with open(path, "r+") as file:  # closing it ends what was locked here
-                if not _lock(file):
+                if not try_record_lock(file):
                     raise self._in_use(file)
 
     def release(self) -> None:
@@ -89,12 +88,3 @@ def _job(environ: Mapping[str, str]) -> str:
     if "SLURM_JOB_ID" in environ:
         return f"Slurm {environ['SLURM_JOB_ID']}.{environ.get('SLURM_STEP_ID', '')}"
     return ""
-
-
-def _lock(file: IO[str]) -> bool:
-    """Whether it is this process's now; also if the file system does not know locks."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN)
-    return True

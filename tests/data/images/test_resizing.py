@@ -1,6 +1,7 @@
 """INPUT.RESIZE: Detectron2's resizing, or MMDetection's pixels and sizes."""
 
 import importlib.util
+import warnings
 
 import cv2
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
+from pycocotools import mask as mask_utils
 
+from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.images.resizing import (
     OpenCVResizeShortestEdge,
     OpenCVResizeTransform,
@@ -138,6 +141,31 @@ def record(path):
         "width": 90,
         "annotations": [{**box, "segmentation": polygon}],
     }
+
+
+@pytest.fixture
+def warnings_are_errors():
+    """PyTorch's warnings, which it shows once in a process, are raised each time."""
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("image_format", ["BGR", "L"])
+@pytest.mark.parametrize("size", [60, 120], ids=["same size", "resized"])
+def test_masks_and_grey_images_are_made_of_writable_arrays(tmp_path, warnings_are_errors, image_format, size):
+    item = record(tmp_path / "x.png")
+    mask = np.zeros((60, 90), dtype=np.uint8, order="F")
+    mask[12:48, 10:60] = 1
+    item["annotations"][0]["segmentation"] = mask_utils.encode(mask)
+    options = ("INPUT.MASK_FORMAT", "bitmask", "MODEL.MASK_ON", True, "INPUT.MIN_SIZE_TRAIN", (size,))
+    options += ("INPUT.FORMAT", image_format, "INPUT.RANDOM_FLIP", "none", "INPUT.MIN_SIZE_TRAIN_SAMPLING", "choice")
+    found = CheckedMapper(build_mapper(config("pillow", *options), is_train=True))(item)
+    masks = found["instances"].gt_masks.tensor
+    assert masks.sum() == 36 * 50 * (size // 60) ** 2
+    assert found["image"].shape == (3 if image_format == "BGR" else 1, *masks.shape[1:])
 
 
 @pytest.mark.parametrize("mask_format", ["polygon", "bitmask"])

@@ -7,7 +7,6 @@ file in it has the size that it says. Folders that nobody has used for long go w
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -51,6 +50,7 @@ from seesaw_d2.data.records.json_files import (
     warn_once,
 )
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.malloc import give_back_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -254,5 +254,5 @@ def _consistent(tables: Tables) -> bool:
 def _locked(path: str) -> Iterator[None]:
     """Alone among processes; the lock of one that died is free."""
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_or_wait(file)
         yield

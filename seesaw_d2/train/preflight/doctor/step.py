@@ -1,6 +1,5 @@
 """Memory: an estimate, then one real step."""
 
-import resource
 import sys
 import time
 
@@ -77,13 +76,17 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
         text += f", at most {peak / GIB:.1f} of the GPU's {whole / GIB:.0f} GiB"
         if peak > 0.9 * whole:
             findings.note("other batches need more memory than this one, and the GPU is nearly full")
-    else:
+    elif peak is not None and before is not None:
         text += f", {(peak - before) / GIB:.1f} GiB of memory beyond the {before / GIB:.1f} before it"
     findings.ok(text)
 
 
-def _peak(device: torch.device) -> int:
-    """The most memory in use so far, bytes: of the GPU, or of this process."""
+def _peak(device: torch.device) -> int | None:
+    """Return the most memory in use so far, bytes, of the GPU or of this process; None where it is not known."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
