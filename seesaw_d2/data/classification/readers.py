@@ -4,27 +4,33 @@ N images, C classes.
 """
 
 import csv
+import logging
 import os
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
+from seesaw_d2.data.classification.labels import LabelReader, index_of_label
 from seesaw_d2.data.images.files import leads_outside
-from seesaw_d2.data.records.json_files import first_few, load_json_object
+from seesaw_d2.data.records.json_files import first_few, load_json_object, warn_once
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.regular_files import irregular
+
+logger = logging.getLogger(__name__)
 
 # What Pillow reads, by the ending of the name; other files in an image folder are passed over.
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """A text file with ``path label`` in each line, ImageNet-LT's own format; labels are integers.
+    """Return the images of a text file with ``path label`` in each line, ImageNet-LT's own format.
 
     Args:
-        path: the list.
+        path: the list. Its labels are indices, also where a class is named like a number.
         images: folder that its paths are relative to.
         names: C class names.
 
@@ -36,26 +42,39 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     for number, line in enumerate(_lines(path), start=1):
         if line.strip():
             parts = line.rsplit(None, 1)
+            where = f"{path}, line {number}"
             if len(parts) < 2:
-                raise DataError(f"{path}, line {number}: expected a path and a label, found {line.strip()!r}")
-            rows.append((number, parts[0].strip(), parts[1]))
+                raise DataError(f"{where}: expected a path and a label, found {line.strip()!r}")
+            rows.append((where, parts[0].strip(), index_of_label(parts[1], len(names), where)))
     return _labelled(path, images, names, rows)
 
 
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """A CSV file whose header names the columns ``path`` and ``label``; a label is a class's name or its index.
+    """Return the images of a CSV file whose header names the columns ``path`` and ``label``.
 
-    Arguments and errors are those of ``read_list``.
+    A label is a class's name or its index. Arguments and errors are those of ``read_list``.
+
+    Raises:
+        DataError: also if a label is the index of one class and another one is named like this number, or if a line has
+            another number of fields than the header.
     """
-    reader = csv.DictReader(_lines(path))
+    reader, rows, read_label = csv.DictReader(_lines(path)), [], LabelReader(names)
     try:
-        missing = {"path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{path}: expected a header with the columns path and label, found {reader.fieldnames}")
-        rows = [(reader.line_num, row["path"] or "", row["label"] or "") for row in reader]
+        columns = reader.fieldnames or ()
+        if any(list(columns).count(name) != 1 for name in ("path", "label")):
+            raise DataError(f"{path}: expected a header with the columns path and label, once each, found {columns}")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise DataError(f"{where}: expected {len(columns)} fields, as in the header, found {_fields(row)}")
+            rows.append((where, row["path"], read_label(row["label"], where)))
     except csv.Error as error:
         raise DataError(f"{path}: expected a CSV file: {error}") from None
     return _labelled(path, images, names, rows)
+
+
+def _fields(row: dict) -> int:
+    return sum(1 for value in row.values() if value is not None) + len(row.get(None, [None])) - 1
 
 
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
@@ -81,47 +100,63 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
 
 def read_inaturalist(path: str, images: str) -> LabelledSet:
-    """An annotation file of iNaturalist 2018 (COCO's layout: images, annotations with one category each, categories).
+    """Return the images of an annotation file of iNaturalist 2018.
+
+    It has COCO's layout: images, categories, and annotations with one category each. The categories are the classes in
+    the order of their ids. Images without an annotation are left out, with a warning.
 
     Raises:
-        DataError: the file is missing, no JSON or of another layout.
+        DataError: the file is missing, no JSON or of another layout; an id occurs twice, or is no integer or text.
     """
     content = load_json_object(path)
     try:
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        names = [str(category["name"]) for category in categories]
-        index_of = {category["id"]: index for index, category in enumerate(categories)}
-        file_of = {image["id"]: image["file_name"] for image in content["images"]}
+        categories = sorted(_by_id(content["categories"], "categories", path).items())
+        names = [str(category["name"]) for _, category in categories]
+        index_of = {category: index for index, (category, _) in enumerate(categories)}
+        by_id = _by_id(content["images"], "images", path)
         rows = [
-            (number, file_of[item["image_id"]], str(index_of[item["category_id"]]))
+            (f"{path}, annotation {number}", by_id[item["image_id"]]["file_name"], index_of[item["category_id"]])
             for number, item in enumerate(content["annotations"], start=1)
         ]
+        unlabelled = by_id.keys() - {item["image_id"] for item in content["annotations"]}
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: expected images (id, file_name), annotations (image_id, category_id) and categories (id, name); "
             f"{type(error).__name__}: {error}"
         ) from None
-    return _labelled(path, images, names, rows, unit="annotation")
+    if unlabelled:
+        found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)
+        warn_once(logger, f"{path}: images without an annotation are left out: {len(unlabelled)} ({found})")
+    return _labelled(path, images, names, rows)
 
 
-def _labelled(path, images, names, rows: Iterable[tuple[int, str, str]], unit="line") -> LabelledSet:
-    """Check (line number, file, label) and resolve them."""
-    index_of = {name: index for index, name in enumerate(names)}
+def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, dict[str, Any]]:
+    found = {item["id"]: item for item in items}
+    wrong = [value for value in found if type(value) not in (int, str)]
+    if wrong:
+        raise DataError(f'{path}: expected integers or texts as ids in "{key}", found {first_few(map(repr, wrong))}')
+    if len(found) < len(items):
+        counts = Counter(item["id"] for item in items)
+        twice = first_few(repr(value) for value, count in counts.items() if count > 1)
+        raise DataError(f'{path}: expected each id once in "{key}", found several times: {twice}')
+    return found
+
+
+def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
+    """Check (place, file, class) of each image."""
     files, labels = [], []
-    for number, file, label in rows:
-        where = f"{path}, {unit} {number}"
+    class_of: dict[str, int] = {}
+    twice = {}
+    for where, file, label in rows:
         if not isinstance(file, str) or not file or leads_outside(file):
             raise DataError(f"{where}: expected an image file below {images}, found {reprlib.repr(file)}")
-        index = index_of[label] if label in index_of else _integer(label)
-        if index is None or not 0 <= index < len(names):
-            raise DataError(f"{where}: expected a label in [0, {len(names) - 1}], found {reprlib.repr(label)}")
+        if class_of.setdefault(file, label) != label:
+            twice[file] = None
         files.append(os.path.join(images, file))
-        labels.append(index)
+        labels.append(label)
+    if twice:
+        warn_once(logger, f"{path}: images with labels of several classes: {len(twice)} ({first_few(twice)})")
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _lines(path: str) -> list[str]:
@@ -129,7 +164,7 @@ def _lines(path: str) -> list[str]:
         raise DataError(f"{path}: expected a text file, found {irregular(path)}")
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return file.read().splitlines()
+            return list(file)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None
     except OSError as error:
@@ -145,11 +180,15 @@ def read_names(path: str) -> tuple[str, ...]:
     """Class names, one in each line, in the order of their indices.
 
     Raises:
-        DataError: the file cannot be read, is empty, or has a name twice.
+        DataError: the file cannot be read, is empty, or has an empty line between names or a name twice.
     """
-    names = [line.strip() for line in _lines(path) if line.strip()]
+    names = [line.strip() for line in _lines(path)]
+    while names and not names[-1]:
+        names.pop()
     if not names:
         raise DataError(f"{path}: expected a class name in each line, found none")
+    if "" in names:
+        raise DataError(f"{path}, line {names.index('') + 1}: expected a class name, found an empty line")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"{path}: expected each class name once, found twice: {first_few(twice)}")

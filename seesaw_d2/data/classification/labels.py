@@ -1,0 +1,93 @@
+"""What a label in a file says: the index of a class, or its name. The format of the file decides which of them.
+
+C classes.
+"""
+
+import math
+import reprlib
+import unicodedata
+from collections.abc import Sequence
+
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import DataError
+
+
+def index_of_label(text: str, num_classes: int, where: str) -> int:
+    """Return the index that a label is, in [0, C), whatever the classes are called.
+
+    Args:
+        text: the label.
+        where: its file and line, for the message.
+
+    Raises:
+        DataError: it is not written in the digits 0 to 9, or out of range.
+    """
+    index = _integer(text)
+    if index is None or index >= num_classes:
+        raise _unknown(text, num_classes, where)
+    return index
+
+
+class LabelReader:
+    """Reads labels of a format in which a label is a class's name or its index.
+
+    Args:
+        names: C class names.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = names
+        self._by_name = {name: index for index, name in enumerate(names)}
+        # Spreadsheets write 1 for a class named 01 or 1.0, and 10 for one named 1e1.
+        self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
+        self._by_number.pop(None, None)
+
+    def __call__(self, text: str, where: str) -> int:
+        """Return the index of a label's class.
+
+        Args:
+            text: the label.
+            where: its file and line, for the message.
+
+        Raises:
+            DataError: it is neither a class's name nor an index in [0, C), or it is an index and another class is named
+                like this number.
+        """
+        index, named = _integer(text), self._by_name.get(text)
+        if index is None or index >= len(self.names):
+            if named is None:
+                raise _unknown(text, len(self.names), where, self.names)
+            return named
+        other = self._by_number.get(float(index), index) if named is None else named
+        if other != index:
+            raise DataError(
+                f"{where}: expected a label that is the name of one class or the index of one, found "
+                f"{reprlib.repr(text)}: class {other} is named {self.names[other]!r}, and class {index} "
+                f"{self.names[index]!r}. Rename the classes, or write their indices into a file for LIST"
+            )
+        return index
+
+
+def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ()) -> DataError:
+    like = [name for name in names if plain(name) == plain(text)]
+    hint = f"; classes whose names differ only in case, spaces or Unicode form: {first_few(map(repr, like))}"
+    wanted = f"a label in [0, {num_classes - 1}]" + " or the name of a class" * bool(names)
+    return DataError(f"{where}: expected {wanted}, found {reprlib.repr(text)}{hint if like else ''}")
+
+
+def plain(name: str) -> str:
+    """Return a class's name without case, outer spaces and Unicode form, to find those that nearly match."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _number(name: str) -> float | None:
+    """The number that a name is, in any notation."""
+    try:
+        value = float(name)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
