@@ -121,4 +121,6 @@ def evaluate(cfg: CfgNode, args):
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    return Trainer.test(cfg, model)
+    Trainer.test(cfg, model)
+    if cfg.TEST.AUG.ENABLED:
+        Trainer.test_with_TTA(cfg, model)

@@ -7,6 +7,7 @@ import weakref
 from detectron2.engine import DefaultTrainer
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.engine.train_loop import TrainerBase
+from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
@@ -101,17 +102,34 @@ class Trainer(EndsEarly, DefaultTrainer):
         """
         model = unwrapped(model)
         with STOP.at_once():
-            for buffer in model.buffers():
-                broadcast(buffer)
-            results = super().test(cfg, model, evaluators)
+            results = cls._test(cfg, model, evaluators, "inference")
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
                     loader = cls.build_test_loader(cfg, name)
                     evaluate_box_classification(cfg, model, loader, name)
+        return results
+
+    @classmethod
+    def test_with_TTA(cls, cfg, model):
+        """Evaluate with TEST.AUG, as Detectron2's train_net.py: files below ``inference_TTA``, names with "_TTA"."""
+        augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
+        folders = [os.path.join(cfg.OUTPUT_DIR, "inference_TTA", name) for name in cfg.DATASETS.TEST]
+        pairs = zip(cfg.DATASETS.TEST, folders, strict=True)
+        with STOP.at_once():
+            evaluators = [cls.build_evaluator(cfg, name, folder) for name, folder in pairs]
+            results = cls._test(cfg, augmented, evaluators, "inference_TTA")
+        return {f"{name}_TTA": values for name, values in results.items()}
+
+    @classmethod
+    def _test(cls, cfg, model, evaluators, folder):
+        for buffer in model.buffers():
+            broadcast(buffer)
+        results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
-                _save_results(results if single else results[name], cfg, name)
+                path = os.path.join(cfg.OUTPUT_DIR, folder, name, "results.json")
+                write_json(path, results if single else results[name])
         return results
 
     def build_hooks(self):
@@ -121,6 +139,9 @@ class Trainer(EndsEarly, DefaultTrainer):
         evaluation = self.cfg.TEST.EVAL_PERIOD if self.cfg.DATASETS.TEST else 0
         saves = CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP, evaluation)
         hooks.insert(place, saves)
+        if self.cfg.TEST.AUG.ENABLED and self.cfg.DATASETS.TEST:
+            place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook)) + 1
+            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # at the end alone
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
@@ -170,7 +191,3 @@ class Trainer(EndsEarly, DefaultTrainer):
                     f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
                     f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
                 ) from error
-
-
-def _save_results(results: dict, cfg, dataset_name: str) -> None:
-    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "results.json"), results)

@@ -9,7 +9,15 @@ from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 
 # What makes a folder one that holds a run, and what a run writes.
-RESULTS = ("last_checkpoint", "model_final.pth", "model_[0-9]*.pth", "model_best.pth", "metrics.json", "inference")
+RESULTS = (
+    "last_checkpoint",
+    "model_final.pth",
+    "model_[0-9]*.pth",
+    "model_best.pth",
+    "metrics.json",
+    "inference",
+    "inference_TTA",
+)
 WRITTEN = (*RESULTS, "events.out.tfevents.*", "log.txt*", "config.yaml", "nonfinite_iter*.pth", "nccl_trace_rank_*")
 # How the names of files begin that a killed process may leave unfinished.
 _CHECKPOINTS = ("last_checkpoint.", "model_", "nonfinite_iter")

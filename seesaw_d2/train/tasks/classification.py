@@ -21,6 +21,11 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
             "TEST.CLASSIFICATION_ACCURACY: it classifies the boxes of a detector; expected False for "
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, whose accuracy is its result anyway"
         )
+    if cfg.TEST.AUG.ENABLED:
+        raise ConfigError(
+            "TEST.AUG.ENABLED: test-time augmentation is for detectors; expected False for "
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True"
+        )
 
 
 CLASSIFICATION = Task(

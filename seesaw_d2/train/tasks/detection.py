@@ -1,7 +1,7 @@
 """Detection and instance segmentation: every meta-architecture that declares no other task."""
 
 from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import BACKBONE_REGISTRY, PROPOSAL_GENERATOR_REGISTRY, ROI_HEADS_REGISTRY
+from detectron2.modeling import BACKBONE_REGISTRY, PROPOSAL_GENERATOR_REGISTRY, ROI_HEADS_REGISTRY, GeneralizedRCNN
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
 from torch import nn
@@ -25,6 +25,8 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
+    if cfg.TEST.AUG.ENABLED:
+        _check_augmentation(cfg, model)
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = get_cfg()
@@ -36,6 +38,18 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
                 "it: expected SeesawROIHeads, SeesawCascadeROIHeads, IterativeROIHeads or another head with one of "
                 "this project's losses"
             )
+
+
+def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
+    """Raise ConfigError where Detectron2's test-time augmentation, TEST.AUG, cannot evaluate the model."""
+    wrong = {
+        f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}": not isinstance(model, GeneralizedRCNN),
+        "MODEL.KEYPOINT_ON True": cfg.MODEL.KEYPOINT_ON,
+        "MODEL.LOAD_PROPOSALS True": cfg.MODEL.LOAD_PROPOSALS,
+    }
+    for found, is_wrong in wrong.items():
+        if is_wrong:
+            raise ConfigError(f"TEST.AUG.ENABLED: expected False with {found}, found True")
 
 
 DETECTION = Task(
