@@ -22,7 +22,7 @@ def choose_images(outcomes: list[Outcome], rare: dict[str, set[int]], limit: int
     """Image ids: those where runs failed on objects of rare categories first, then of common, then the others."""
     weight: dict[int, float] = {}
     for outcome in outcomes:
-        failed = outcome.answers != outcome.labels
+        failed = ~outcome.right
         for letter, value in (("r", 1e6), ("c", 1e3), ("f", 1.0)):
             here = failed & np.isin(outcome.labels, list(rare[letter]))
             for image in outcome.image_ids[here].tolist():
@@ -67,7 +67,7 @@ def gallery_entry(
             for i in mine
         ]
         here = outcome.image_ids == image_id
-        missed = [names[label] for label in outcome.labels[here & (outcome.answers != outcome.labels)].tolist()]
+        missed = [names[label] for label in outcome.labels[here & ~outcome.right].tolist()]
         shown.append({"detections": found, "missed": missed})
     return {
         "id": image_id,

@@ -15,19 +15,28 @@ MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One answer for each of G objects: (G,) image id, true category id, answered category id (-1: none), score."""
+    """One answer for each of G objects.
+
+    (G,) image id, true category id, answered category id, score, and whether there is an answer; -1 and 0 where not.
+    """
 
     image_ids: np.ndarray
     labels: np.ndarray
     answers: np.ndarray
     scores: np.ndarray
+    answered: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """(G,) bool: the answer is the true category."""
+        return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
         """For each group of category ids: objects, and the percentages right, wrong and not found."""
         found = {}
         for name, ids in members.items():
             mask = np.isin(self.labels, list(ids))
-            right, none = self.answers[mask] == self.labels[mask], self.answers[mask] < 0
+            right, none = self.right[mask], ~self.answered[mask]
             share = [100 * float(v.mean()) if mask.any() else None for v in (right, ~right & ~none, none)]
             scores = self.scores[mask][right]
             found[name] = {
@@ -39,7 +48,7 @@ class Outcome:
 
     def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
         """(true, answered, count, objects of the true category), the most frequent ones of some categories first."""
-        wrong = (self.answers >= 0) & (self.answers != self.labels) & np.isin(self.labels, list(category_ids))
+        wrong = self.answered & ~self.right & np.isin(self.labels, list(category_ids))
         pairs, counts = np.unique(
             np.stack([self.labels[wrong], self.answers[wrong]], axis=1), axis=0, return_counts=True
         )
@@ -57,13 +66,13 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
     """
     boxes, order = _boxes(detections), np.argsort(detections.image_ids, kind="stable")
     ordered = detections.image_ids[order]
-    columns: list[list] = [[], [], [], []]
+    columns: list[list] = [[], [], [], [], []]
     for image_id in sorted(ground_truth.imgs):
         objects = [a for a in ground_truth.img_ann_map.get(image_id, ()) if not a.get("ignore", 0)]
-        low, high = np.searchsorted(ordered, [image_id, image_id + 1])
+        low, high = (np.searchsorted(ordered, image_id, side) for side in ("left", "right"))
         mine = order[low:high]
         mine = mine[detections.scores[mine] >= MIN_SCORE]
-        answers, scores = np.full(len(objects), -1), np.zeros(len(objects))
+        answers, scores = np.full(len(objects), -1), np.full(len(objects), -1.0)
         if len(objects) and len(mine):
             truth = np.array([a["bbox"] for a in objects], dtype=np.float64)
             overlap = mask_utils.iou(boxes[mine], truth, [0] * len(objects)) >= MIN_IOU
@@ -75,7 +84,8 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
         columns[1] += [a["category_id"] for a in objects]
         columns[2] += answers.tolist()
         columns[3] += np.maximum(scores, 0).tolist()
-    types = (np.int64, np.int64, np.int64, np.float64)
+        columns[4] += (scores >= 0).tolist()
+    types = (np.int64, np.int64, np.int64, np.float64, bool)
     return Outcome(*(np.array(values, dtype=kind) for values, kind in zip(columns, types, strict=True)))
 
 

@@ -36,20 +36,23 @@ def runs(config_file, tmp_path):
     return tmp_path
 
 
-def test_answers():
+@pytest.mark.parametrize(("first", "image"), [(1, 1), (-2, -1), (2**53, 2**63 - 1), (-(2**63), -(2**63))])
+def test_answers(first, image):
+    one, two = first, first + 1
     box = [10, 10, 20, 20]
-    images = [{"id": 1, "height": 99, "width": 99, "neg_category_ids": [], "not_exhaustive_category_ids": []}]
-    categories = [{"id": key, "name": str(key), "frequency": "r"} for key in (1, 2)]
+    images = [{"id": image, "height": 99, "width": 99, "neg_category_ids": [], "not_exhaustive_category_ids": []}]
+    categories = [{"id": key, "name": str(key), "frequency": "r"} for key in (one, two)]
     boxes = [box, [60, 60, 20, 20], [10, 60, 20, 20]]
-    annotations = [{"id": i + 1, "image_id": 1, "category_id": 1, "bbox": b, "area": 400} for i, b in enumerate(boxes)]
+    annotations = [{"id": i + 1, "image_id": image, "category_id": one, "bbox": b, "area": 400} for i, b in enumerate(boxes)]
     truth = _lvis({"images": images, "categories": categories, "annotations": annotations})
-    found = [(1, box, 0.5), (2, box, 0.6), (1, boxes[1], 0.9), (2, boxes[1], 0.3), (1, boxes[2], 0.01)]
-    results = [{"image_id": 1, "category_id": c, "bbox": b, "score": s} for c, b, s in found]
+    found = [(one, box, 0.5), (two, box, 0.6), (one, boxes[1], 0.9), (two, boxes[1], 0.3), (one, boxes[2], 0.01)]
+    results = [{"image_id": image, "category_id": c, "bbox": b, "score": s} for c, b, s in found]
     outcome = outcomes(truth, detections_from_results(results, truth, ""))
-    np.testing.assert_array_equal(outcome.answers, [2, 1, -1])
-    groups = outcome.groups({"r": {1, 2}})["r"]
+    np.testing.assert_array_equal(outcome.answers, [two, one, -1])
+    np.testing.assert_array_equal(outcome.answered, [True, True, False])
+    groups = outcome.groups({"r": {one, two}})["r"]
     assert [groups[key] for key in ("right", "wrong", "none")] == pytest.approx([100 / 3] * 3)
-    assert outcome.confusions({1}) == [(1, 2, 1, 3)]
+    assert outcome.confusions({one}) == [(one, two, 1, 3)]
 
 
 def test_two_runs_and_a_plain_one(runs, capsys):
