@@ -91,3 +91,25 @@ def test_what_is_said_of_objects(tmp_path, capsys):
     assert re.search(r"part: 1 boxes without an area are not trained on: annotation ids 50", out)
     assert re.search(r"fewer than 3 points.*annotation ids 51; 1 objects have no other", out)
     assert re.search(r"1 of \d objects have no mask: MODEL.MASK_ON is False, .*annotation ids 52", out)
+
+
+@pytest.mark.parametrize("area", [0, -1, None, float("nan"), "missing"])
+def test_areas_that_are_none_are_computed(tmp_path, area):
+    export = small(tmp_path / "export", segmentation=SQUARE)
+    objects = [{**item, "area": 81} for item in json.loads(export.read_text())["annotations"]]
+    wrong = {key: value for key, value in {**objects[1], "area": area}.items() if value != "missing"}
+    change(export, annotations=[objects[0], wrong, *objects[2:]])
+    notes = prepare_export(export, tmp_path / "made").notes
+    assert any('"area"' in note and f"annotation ids {objects[1]['id']}" in note for note in notes)
+    parts = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
+    assert [item["area"] for part in parts for item in part if item["id"] == objects[1]["id"]] == [81]
+
+
+def test_areas_in_other_units_are_said(tmp_path):
+    export = small(tmp_path / "export", segmentation=SQUARE)
+    objects = [{**item, "area": 81} for item in json.loads(export.read_text())["annotations"]]
+    change(export, annotations=objects)
+    assert not any('"area"' in note for note in prepare_export(export, tmp_path / "made").notes)
+    change(export, annotations=[{**item, "area": 0.01} for item in objects])
+    notes = prepare_export(export, tmp_path / "other").notes
+    assert any('"area"' in note for note in notes)

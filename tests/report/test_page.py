@@ -43,7 +43,9 @@ def test_answers(first, image):
     images = [{"id": image, "height": 99, "width": 99, "neg_category_ids": [], "not_exhaustive_category_ids": []}]
     categories = [{"id": key, "name": str(key), "frequency": "r"} for key in (one, two)]
     boxes = [box, [60, 60, 20, 20], [10, 60, 20, 20]]
-    annotations = [{"id": i + 1, "image_id": image, "category_id": one, "bbox": b, "area": 400} for i, b in enumerate(boxes)]
+    annotations = [
+        {"id": i + 1, "image_id": image, "category_id": one, "bbox": b, "area": 400} for i, b in enumerate(boxes)
+    ]
     truth = _lvis({"images": images, "categories": categories, "annotations": annotations})
     found = [(one, box, 0.5), (two, box, 0.6), (one, boxes[1], 0.9), (two, boxes[1], 0.3), (one, boxes[2], 0.01)]
     results = [{"image_id": image, "category_id": c, "bbox": b, "score": s} for c, b, s in found]

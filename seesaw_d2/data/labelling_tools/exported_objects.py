@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.data.records.annotation_files import check_annotations
+from seesaw_d2.data.records.areas import computed_area, is_odd_area
+from seesaw_d2.data.records.json_files import collected_warnings, first_few
 from seesaw_d2.errors import DataError
 
 
@@ -50,6 +52,16 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
         notes.append(f"{source}: names of categories that differ by case or spaces alone: {first_few(similar)}")
 
 
+def checked_part(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """The part without copies of objects, with areas, read as a training would; what is wrong is said of ``source``."""
+    part = without_copies(part, source, notes)
+    with collected_warnings() as warnings:
+        check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
+    notes.extend(warnings)
+    look_at_boxes(part, source, notes)
+    return with_areas(part, source, notes)
+
+
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
     """Without annotations whose image, category, box and segmentation are those of one before."""
     kept, copies, seen = [], [], set()
@@ -87,6 +99,23 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
             f"{source}: {beyond.sum()} of {len(objects)} boxes reach beyond their image; are they x, y, width, height "
             f"in pixels? Annotation ids {ids}"
         )
+
+
+def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """The part, which is checked otherwise, with an area of every object: evaluation needs it to be positive."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
+    objects = part["annotations"]
+    without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
+    odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
+    for items, text in (
+        (without, '"area" is missing or not positive, and computed from masks and boxes'),
+        (odd, '"area" does not fit the box (in pixels?); APs, APm and APl follow it all the same'),
+    ):
+        if items:
+            ids = first_few(item["id"] for item in items)
+            notes.append(f"{source}: {len(items)} of {len(objects)} objects: {text}: annotation ids {ids}")
+    areas = {item["id"]: computed_area(item, sizes[item["image_id"]]) for item in without}
+    return {**part, "annotations": [{**item, "area": areas.get(item["id"], item.get("area"))} for item in objects]}
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:

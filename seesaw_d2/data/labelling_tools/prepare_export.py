@@ -15,14 +15,9 @@ import yaml
 
 from seesaw_d2.data.images.files import same_content, shared_files
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images
-from seesaw_d2.data.labelling_tools.exported_objects import (
-    checked_categories,
-    look_at_boxes,
-    look_at_empty_images,
-    without_copies,
-)
-from seesaw_d2.data.records.annotation_files import check_annotations
-from seesaw_d2.data.records.json_files import collected_warnings, first_few, load_json_object
+from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, checked_part, look_at_empty_images
+from seesaw_d2.data.records.annotation_files import parse_annotations
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
 
@@ -87,7 +82,7 @@ def prepare_export(
             f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
         )
     _check_output(output, paths)
-    files = [load_json_object(str(path)) for path in paths]
+    files = [parse_annotations(str(path)) for path in paths]
     for path, data in zip(paths, files, strict=True):
         _check_lists(data, path)
         _refuse_lvis(data["images"], path)
@@ -101,7 +96,8 @@ def prepare_export(
     parts = files if val else _split(files[0], val_share, seed, _copies(files[0], root, notes))
     sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in SPLITS]
     parts = [
-        _checked({**part, "categories": categories}, source, notes) for part, source in zip(parts, sources, strict=True)
+        checked_part({**part, "categories": categories}, source, notes)
+        for part, source in zip(parts, sources, strict=True)
     ]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
         look_at_empty_images(part, source, consequence, notes)
@@ -211,16 +207,6 @@ def _split(data: dict[str, Any], share: float, seed: int, copies: list[list[Any]
         objects = [item for item in data["annotations"] if (item.get("image_id") in chosen) is inside]
         parts.append({**data, "images": kept, "annotations": objects})
     return parts
-
-
-def _checked(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """The part without copies of objects, read as a training would; what is wrong is said of ``source``."""
-    part = without_copies(part, source, notes)
-    with collected_warnings() as warnings:
-        check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
-    notes.extend(warnings)
-    look_at_boxes(part, source, notes)
-    return part
 
 
 def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: list[str]) -> Path:

@@ -101,8 +101,12 @@ def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
     Raises:
         DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
     """
-    data = load_json_object(path, count_nan=checks.count_nan_areas)
-    return check_annotations(data, path, dataset_format)
+    return check_annotations(parse_annotations(path), path, dataset_format)
+
+
+def parse_annotations(path: str) -> dict[str, Any]:
+    """The content of an annotation file, which may have NaN as an ``area``; see ``load_json_object``."""
+    return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "auto") -> AnnotationFile:
