@@ -34,7 +34,10 @@ if find_spec("detectron2") is not None:
     with _interrupt_held(), warnings.catch_warnings():
         # Detectron2 scripts some functions as it is imported; what is deprecated about it is not the user's to mend.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
-        from seesaw_d2 import modeling  # noqa: F401 (registers the heads)
+        from seesaw_d2 import data
         from seesaw_d2.config import add_seesaw_config
+        from seesaw_d2.modeling.statistics_provider import provide_statistics  # registers the heads, too
+
+        provide_statistics(data.training_statistics, data.training_frequency_groups)
 
     __all__ = ["add_seesaw_config"]

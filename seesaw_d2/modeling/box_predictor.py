@@ -14,12 +14,12 @@ from detectron2.layers import cat
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from torch import nn
 
-from seesaw_d2.data.records.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.normalized import NormedLinear
+from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
@@ -87,41 +87,43 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
     def losses(self, predictions, proposals):
         """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
         logits, deltas = predictions
-        means = self.mean_counts(logits, proposals)
-        return {**self.classification_losses(logits, proposals, means), **self.box_losses(deltas, proposals, means)}
+        labels = proposal_labels(proposals, logits)
+        means = self.mean_counts(logits, labels)
+        losses = self.classification_losses(logits, labels, means)
+        return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
-    def mean_counts(self, logits, proposals) -> torch.Tensor | None:
+    def mean_counts(self, logits, labels) -> torch.Tensor | None:
         """(2,) float: over how many proposals of a process the classification and the box loss are averages, in the
         mean of all processes; None in a single one. Collective: every process calls it, whatever it has."""
         if world_size() == 1:
             return None
-        labels = _labels(proposals, logits)
         # float32 counts to 2^24.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
-    def classification_losses(self, logits, proposals, means=None, *, log: bool = True):
+    def classification_losses(self, logits, labels, means=None, *, log: bool = True):
         """The part of ``losses`` from the logits.
 
         Args:
+            logits: (N, L).
+            labels: (N,) of ``proposal_labels``.
             means: what ``mean_counts`` returned; None: averages over this process's proposals.
             log: put accuracies into the event storage.
         """
-        labels = _labels(proposals, logits)
         losses = self.cls_loss(logits, labels) if means is None else self.cls_loss(logits, labels, avg_factor=means[0])
         if log:
             self._log_metrics(logits.detach(), labels)
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
-    def box_losses(self, deltas, proposals, means=None):
-        """The part of ``losses`` from the deltas; ``means`` as in ``classification_losses``."""
+    def box_losses(self, deltas, proposals, labels, means=None):
+        """The part of ``losses`` from the deltas; ``labels`` and ``means`` as in ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
         # Proposals of an image without objects carry no boxes to regress to, and none is used.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
-        loss = self.box_reg_loss(boxes, targets, deltas, _labels(proposals, deltas))
+        loss = self.box_reg_loss(boxes, targets, deltas, labels)
         if means is not None:  # Detectron2 has divided by this process's count
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
@@ -179,8 +181,8 @@ def check_loss_keys(cfg) -> None:
             )
 
 
-def _labels(proposals, like):
-    """(N,) int64."""
+def proposal_labels(proposals, like):
+    """Concatenate the labels of all images' proposals: (N,) int64, on the device of ``like``."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

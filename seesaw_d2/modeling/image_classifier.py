@@ -13,10 +13,10 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from torch import Tensor, nn
 
-from seesaw_d2.data.records.statistics import training_frequency_groups, training_statistics
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
 from seesaw_d2.modeling.classification_accuracy import group_tensor
+from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 GROUP_NAMES = ("few", "medium", "many")  # of frequency groups 0, 1, 2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.modeling.box_predictor import proposal_labels
 from seesaw_d2.modeling.roi_heads import SeesawROIHeads
 
 _NODE = "MODEL.ROI_ITERATIVE_HEAD"
@@ -142,11 +143,13 @@ class IterativeROIHeads(SeesawROIHeads):
 
     def _losses(self, predictions, proposals) -> dict[str, Tensor]:
         last = self.num_iterations - 1
-        means = self.box_predictor.mean_counts(predictions[last][0], proposals)
-        losses = self.box_predictor.box_losses(predictions[last][1], proposals, means)
+        logits, deltas = predictions[last]
+        labels = proposal_labels(proposals, logits)
+        means = self.box_predictor.mean_counts(logits, labels)
+        losses = self.box_predictor.box_losses(deltas, proposals, labels, means)
         for index, (logits, _) in enumerate(predictions):
             self.box_predictor.cls_loss.set_iteration(index, self.num_iterations)
-            each = self.box_predictor.classification_losses(logits, proposals, means, log=index == last)
+            each = self.box_predictor.classification_losses(logits, labels, means, log=index == last)
             for name, value in each.items():
                 losses[name] = losses.get(name, 0) + value * self.loss_weights[index]
         return losses

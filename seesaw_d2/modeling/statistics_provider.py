@@ -1,0 +1,24 @@
+"""Category statistics of the training data, for models built from a config.
+
+Models do not import the data package. ``seesaw_d2/__init__.py`` hands them its two functions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+_provided: dict[str, Callable[..., Any]] = {}
+
+
+def provide_statistics(training_statistics: Callable[..., Any], training_frequency_groups: Callable[..., Any]) -> None:
+    """Set the functions behind ``training_statistics`` and ``training_frequency_groups``."""
+    _provided.update(statistics=training_statistics, groups=training_frequency_groups)
+
+
+def training_statistics(cfg) -> Any:
+    """Return the category statistics of DATASETS.TRAIN; see ``seesaw_d2.data.training_statistics``."""
+    return _provided["statistics"](cfg)
+
+
+def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
+    """Return the frequency groups of DATASETS.TRAIN; see ``seesaw_d2.data.training_frequency_groups``."""
+    return _provided["groups"](cfg, num_classes)
