@@ -155,7 +155,7 @@ def _add_data(cfg: CN) -> None:
     # For image classification, in place of JSON one of
     #   LIST    text file with "path label" in each line (ImageNet-LT's format); needs IMAGES, CLASSES
     #   CSV     file with the columns path and label (an index or a name); needs IMAGES, CLASSES
-    #   FOLDER  folder with a subfolder of images for each class; takes CLASSES
+    #   FOLDER  folder with a subfolder of images for each class; takes CLASSES. What is hidden is passed over
     #   INATURALIST  annotation file of iNaturalist 2018; needs IMAGES
     #   CIFAR   folder of CIFAR-10's or CIFAR-100's Python version; needs SPLIT, "train" or "test"
     #   DIGITS  "train" or "test" of scikit-learn's 1,797 handwritten digits

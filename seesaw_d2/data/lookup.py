@@ -1,5 +1,6 @@
 """Files below a folder, and existing files that a missing name may mean."""
 
+import contextlib
 import functools
 import os
 import re
@@ -13,24 +14,53 @@ from seesaw_d2.data.records.json_files import first_few
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
+# Folders and files of operating systems and file servers beside those of users, in lower case: __MACOSX of zip archives
+# has a twin of every file, and @eaDir small copies of every picture.
+_SYSTEM_FOLDERS = (
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+)
+_SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
+
+
 class FilesBelow(NamedTuple):
-    """Files and hidden entries below a folder, as sorted paths relative to the folder, with "/" between the parts."""
+    """What is below a folder, as sorted paths relative to the folder, with "/" between the parts.
+
+    Attributes:
+        files: regular files.
+        hidden: files and folders that are hidden, see ``is_hidden``. A hidden folder is one entry, and its content is
+            not listed.
+        other: links to nothing, pipes and the like; and, with "/" at the end, folders whose content is not listed.
+    """
 
     files: list[str]
-    # files and folders whose name begins with a dot; a hidden folder is one entry, and its content is not listed
     hidden: list[str]
+    other: list[str]
 
 
-def files_below(folder: str | os.PathLike) -> FilesBelow:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is not a user's: hidden (".name") or an operating system's."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
+
+
+def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
     """Return the regular files in a folder and its subfolders, hidden ones apart.
 
     Links to folders are followed. A folder that several paths lead to is read once, under the first path.
 
+    Args:
+        folder: the folder.
+        recursive: False: do not look into subfolders.
+
     Raises:
-        OSError: ``folder`` cannot be read.
+        OSError: ``folder`` cannot be read. (Subfolders that cannot are in ``other``.)
     """
-    files: list[str] = []
-    hidden: list[str] = []
+    found = FilesBelow([], [], [])
     seen: set[str] = set()
     pending = [""]
     while pending:
@@ -39,17 +69,33 @@ def files_below(folder: str | os.PathLike) -> FilesBelow:
         if real in seen:
             continue
         seen.add(real)
-        folders = []
-        for entry in _entries(real, required=not inside):
-            path = f"{inside}{entry.name}"
-            if entry.name.startswith("."):
-                hidden.append(path)
-            elif _is(entry.is_dir):
-                folders.append(f"{path}/")
-            elif _is(entry.is_file):
-                files.append(path)
-        pending += sorted(folders, reverse=True)
-    return FilesBelow(sorted(files), sorted(hidden))
+        try:
+            entries = _read_folder(real)
+        except OSError:
+            if not inside:
+                raise
+            found.other.append(inside)
+            continue
+        folders = [path for entry in entries for path in _sort_entry(entry, inside, found)]
+        if recursive:
+            pending += sorted(folders, reverse=True)
+        else:
+            found.other.extend(folders)
+    return FilesBelow(*map(sorted, found))
+
+
+def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]:
+    """Put an entry of a folder where it belongs in ``found``, or return the folder that it is."""
+    path = f"{inside}{entry.name}"
+    if is_hidden(entry.name):
+        found.hidden.append(path)
+    elif _is(entry.is_dir):
+        return [f"{path}/"]
+    elif _is(entry.is_file):
+        found.files.append(path)
+    else:
+        found.other.append(path)
+    return []
 
 
 def folded(name: str) -> str:
@@ -119,21 +165,18 @@ def _fold(name: str) -> str:
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
     """Folded name -> paths of the entries of a folder; names of folders end with "/"."""
-    found = defaultdict(list)
-    for entry in _entries(folder or ".", required=False):
+    found, entries = defaultdict(list), []
+    with contextlib.suppress(OSError):
+        entries = _read_folder(folder or ".")
+    for entry in entries:
         key = f"{_fold(entry.name)}/" if _is(entry.is_dir) else folded(entry.name)
         found[key].append(os.path.join(folder, entry.name))
     return dict(found)
 
 
-def _entries(folder: str, *, required: bool) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        if required:
-            raise
-        return []
+def _read_folder(folder: str) -> list[os.DirEntry]:
+    with os.scandir(folder) as found:
+        return list(found)
 
 
 def _is(test) -> bool:

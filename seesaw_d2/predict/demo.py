@@ -109,23 +109,31 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 def picture_targets(paths: list[str], output: str) -> list[str]:
     """A file for each picture: in the folder ``output``, or that file if there is one and it has a picture's ending.
 
+    In a folder, ".png" is added to names without the ending of a format that can be written.
+
     Raises:
         ConfigError: a format that cannot be written, two of one name, or a picture itself.
     """
     single = len(paths) == 1 and os.path.splitext(output)[1] != "" and not os.path.isdir(output)
-    targets = [output] if single else [os.path.join(output, os.path.basename(path)) for path in paths]
+    targets = [output] if single else [os.path.join(output, _writable_name(path)) for path in paths]
     taken: dict[str, str] = {}
     inputs = {os.path.realpath(path) for path in paths}
     for path, target in zip(paths, targets, strict=True):
         if not cv2.haveImageWriter(target):
-            given = f"--output {target}" if single else f"--input {path}"
-            raise ConfigError(f"{given}: expected the ending of a format that can be written, such as .jpg or .png")
+            raise ConfigError(
+                f"--output {target}: expected the ending of a format that can be written, such as .jpg or .png"
+            )
         if os.path.realpath(target) in inputs:
             raise ConfigError(f"--output {output}: expected another place than the input's, whose {path} is there")
         if target in taken:
             raise ConfigError(f"--input: expected pictures of different names, found {taken[target]} and {path}")
         taken[target] = path
     return targets
+
+
+def _writable_name(path: str) -> str:
+    name = os.path.basename(path)
+    return name if os.path.splitext(name)[1] and cv2.haveImageWriter(name) else f"{name}.png"
 
 
 def draw_pictures(paths: list[str], targets: list[str], draw: Painter) -> str:

@@ -1,6 +1,7 @@
 """What ``demo.py`` reads and writes: pictures, folders of them, videos."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
 
@@ -9,47 +10,67 @@ import numpy as np
 from detectron2.data.detection_utils import read_image
 from PIL import UnidentifiedImageError
 
-from seesaw_d2.data.images.headers import read_header
-from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.data.images.headers import DEEP_MODES, read_header
+from seesaw_d2.data.images.scanning import describe_passed_over, scan_folder
+from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.errors import DataError, OutputError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+logger = logging.getLogger(__name__)
+
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_pictures(inputs: Sequence[str]) -> list[str]:
-    """Picture files: those given, those in given folders, those that patterns match.
+    """Return picture files: those given, those in given folders, those that patterns match.
+
+    A warning says how many files and subfolders of a given folder are passed over, and why.
 
     Raises:
-        DataError: an input that is not there, or without any picture.
+        DataError: an input is not there, or without any picture.
     """
     found = []
     for given in inputs:
         path = os.path.expanduser(given)
         folder = os.path.isdir(path)
         if folder:
-            files = sorted(os.path.join(path, name) for name in os.listdir(path) if name.lower().endswith(PICTURES))
+            files = _pictures_in(path)
         else:
             files = [path] if os.path.isfile(path) else sorted(glob.glob(path))
         if not files:
-            found_none = f"a folder without any ({', '.join(PICTURES)})" if folder else "no such file or folder"
+            found_none = "a folder without any" if folder else "no such file or folder"
             raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found {found_none}")
         found += files
     return found
 
 
+def _pictures_in(folder: str) -> list[str]:
+    try:
+        images, passed_over = scan_folder(folder, recursive=False)
+    except OSError as error:
+        raise DataError(f"--input {folder}: cannot be read: {error.strerror or error}") from None
+    if passed_over:
+        warn_once(logger, f"--input {folder}: passed over, {describe_passed_over(passed_over)}")
+    return [os.path.join(folder, image) for image in images]
+
+
 def check_pictures(paths: Sequence[str]) -> None:
-    """Look at all of them before the first is drawn.
+    """Look at all of them before the first is drawn. Warn of those that are not drawn as they are.
 
     Raises:
         DataError: some cannot be read, by what their first bytes say.
     """
-    headers = {path: read_header(path, (None, None))[0] for path in paths}
-    bad = {path: header for path, header in headers.items() if isinstance(header, Exception)}
+    headers = {path: read_header(path, (None, None)) for path in paths}
+    bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
         raise DataError(f"{len(bad)} of {len(paths)} pictures cannot be read, and none is drawn: {first_few(bad)}")
     for path, error in bad.items():
         raise _no_picture(path, error)
+    deep = [path for path, header in headers.items() if header.mode.startswith(DEEP_MODES)]
+    several = [path for path, header in headers.items() if header.several]
+    if deep:
+        warn_once(logger, f"pictures of more than 8 bits per pixel, all values above 255 are white: {first_few(deep)}")
+    if several:
+        warn_once(logger, f"pictures of several frames or pages, of which the first is drawn: {first_few(several)}")
 
 
 def is_video(path: str) -> bool:

@@ -19,10 +19,13 @@ def touch(folder, *names):
 
 
 def test_hidden_entries_are_apart_at_every_level(tmp_path):
+    touch(tmp_path, "__MACOSX/._b.png", "x/@eaDir/a.png/SMALL.jpg", "x/Thumbs.db", "lost+found/a.png")
     touch(tmp_path, "b.png", "._b.png", "x/a.png", "x/.ipynb_checkpoints/a.png", "x/y/._c", ".git/config", "B.png")
     found = files_below(tmp_path)
     assert found.files == ["B.png", "b.png", "x/a.png"]
-    assert found.hidden == ["._b.png", ".git", "x/.ipynb_checkpoints", "x/y/._c"]
+    system = ["__MACOSX", "lost+found", "x/@eaDir", "x/Thumbs.db"]
+    assert found.hidden == sorted([*system, "._b.png", ".git", "x/.ipynb_checkpoints", "x/y/._c"])
+    assert files_below(tmp_path, recursive=False) == (["B.png", "b.png"], ["._b.png", ".git", *system[:2]], ["x/"])
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
@@ -31,7 +34,21 @@ def test_links_to_folders_are_followed_once(tmp_path):
     (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "root")
     (tmp_path / "root/broken.png").symlink_to(tmp_path / "nothing")
     os.mkfifo(tmp_path / "root/pipe.png")
-    assert files_below(tmp_path / "root").files == ["b.png", "link/a.png"]
+    found = files_below(tmp_path / "root")
+    assert (found.files, found.other) == (["b.png", "link/a.png"], ["broken.png", "pipe.png"])
+
+
+def test_folders_that_cannot_be_read_are_listed(tmp_path, monkeypatch):
+    touch(tmp_path, "a.png", "x/b.png")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if os.fspath(folder).endswith("/x"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert files_below(tmp_path) == (["a.png"], [], ["x/"])
 
 
 def test_a_folder_that_is_not_there(tmp_path):

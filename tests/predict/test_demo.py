@@ -10,6 +10,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
+from PIL import Image
 
 from seesaw_d2.drawing.model_output import draw_instances
 from seesaw_d2.predict.demo import draw_video, main, parse
@@ -63,11 +64,31 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).read()[1].shape == (128, 128, 3)
 
 
+def test_what_is_an_image_is_decided_by_content(arguments, glyphs, tmp_path, caplog):
+    """In a folder; what is passed over is said, with its reason, and what is drawn other than it is."""
+    first, last = arguments
+    folder = tmp_path / "in"
+    (folder / "more").mkdir(parents=True)
+    photo = sorted((glyphs / "images/val").iterdir())[0]
+    for name in ("a.jfif", "b", "c.JPE", "._d.jpg", "more/e.jpg"):
+        shutil.copy(photo, folder / name)
+    with Image.open(photo) as image:
+        image.save(folder / "f.gif", save_all=True, append_images=[image.rotate(90)])
+    (folder / "notes.txt").write_text("no picture")
+    with caplog.at_level("WARNING"):
+        assert main([*first, "--input", str(folder), "--output", str(tmp_path / "out"), *last]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jfif.png", "b.png", "c.JPE", "f.gif"}
+    passed, several = [line for line in caplog.messages if "more/" in line], [*caplog.messages]
+    assert len(passed) == 1
+    assert all(name in passed[0] for name in (str(folder), "1 hidden (._d.jpg)", "1 no images (notes.txt)", "more/"))
+    assert any("f.gif" in line and "a.jfif" not in line for line in several)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (["--input", "nowhere"], "--input nowhere: expected a picture, a folder of pictures or a video, found no such"),
-        (["--input", str(ROOT / "docs/api")], "a folder of pictures or a video, found a folder without any (.jpg, "),
+        (["--input", str(ROOT / "docs/api")], "a folder of pictures or a video, found a folder without any"),
         (["--input", str(ROOT / "README.md")], "README.md: cannot be read as a picture: its content is of no known"),
         (["--confidence-threshold", "7"], "--confidence-threshold: expected 0 to 1, found 7.0"),
         (["--confidence-threshold", "nan"], "--confidence-threshold: expected 0 to 1, found nan"),
@@ -138,7 +159,6 @@ def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(sorted((glyphs / "images/val").iterdir())[0], tmp_path / name / "1.png")
-    shutil.copy(tmp_path / "a/1.png", tmp_path / "m.onnx")
     before = (tmp_path / "a/1.png").read_bytes()
     inputs = [str(tmp_path / name / "1.png") for name in ("a", "b")]
     for given, output, message in (
@@ -146,7 +166,6 @@ def test_nothing_is_drawn_over(arguments, glyphs, tmp_path, capsys):
         (inputs[:1], inputs[0], "expected another place than the input's"),
         (inputs, tmp_path / "out", "--input: expected pictures of different names, found"),
         (inputs[:1], tmp_path / "o.xyz", f"--output {tmp_path}/o.xyz: expected the ending of a format that can be"),
-        ([str(tmp_path / "m.onnx")], tmp_path / "out", f"--input {tmp_path}/m.onnx: expected the ending of a format"),
     ):
         assert main([*first, "--input", *given, "--output", str(output), *last]) == 2
         assert message in capsys.readouterr().err

@@ -12,6 +12,7 @@ from detectron2.data.catalog import Metadata
 from seesaw_d2.data.classification import readers
 from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
+from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
@@ -87,7 +88,7 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
     elif entry.source == "CSV":
         labelled = readers.read_table(entry.path, entry.images, names)
     elif entry.source == "FOLDER":
-        labelled = readers.read_folder(entry.path, names)
+        labelled = read_folder(entry.path, names)
     elif entry.source == "INATURALIST":
         labelled = readers.read_inaturalist(entry.path, entry.images)
     elif entry.source == "CIFAR":

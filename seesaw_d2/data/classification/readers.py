@@ -1,4 +1,4 @@
-"""Labelled images from files: lists, tables, folders, iNaturalist's annotations.
+"""Labelled images from files: lists, tables, iNaturalist's annotations.
 
 N images, C classes.
 """
@@ -21,9 +21,6 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)
-
-# What Pillow reads, by the ending of the name; other files in an image folder are passed over.
-IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
@@ -75,28 +72,6 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 def _fields(row: dict) -> int:
     return sum(1 for value in row.values() if value is not None) + len(row.get(None, [None])) - 1
-
-
-def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
-    """A folder with a subfolder for each class, images anywhere below; without ``names``, the subfolders sorted.
-
-    Raises:
-        DataError: there is no subfolder, or one that is no class.
-    """
-    found = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
-    if not found:
-        raise DataError(f"{path}: expected a subfolder for each class, found none")
-    names = found if names is None else names
-    index_of = {name: index for index, name in enumerate(names)}
-    unknown = [name for name in found if name not in index_of]
-    if unknown:
-        raise DataError(f"{path}: expected subfolders named after the {len(names)} classes, found {first_few(unknown)}")
-    files, labels = [], []
-    for name in found:
-        inside = sorted(_images_below(os.path.join(path, name)))
-        files += inside
-        labels += [index_of[name]] * len(inside)
-    return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 
 def read_inaturalist(path: str, images: str) -> LabelledSet:
@@ -169,11 +144,6 @@ def _lines(path: str) -> list[str]:
         raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _images_below(folder: str) -> Iterable[str]:
-    for root, _, names in os.walk(folder):
-        yield from (os.path.join(root, name) for name in names if name.lower().endswith(IMAGE_ENDINGS))
 
 
 def read_names(path: str) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ import logging
 from detectron2.config import CfgNode
 
 from seesaw_d2.data.classification.mapper import check_input_config
+from seesaw_d2.data.images.headers import check_headers
+from seesaw_d2.data.records.columns import Records
 from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.data.records.validation import check_categories, used_datasets, validate_images
 
@@ -28,9 +30,14 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
     check_input_config(cfg)
     used = used_datasets(cfg, training=training, classification=True)
     for name in dict.fromkeys(name for _, name in used):
-        statistics = validate_images(cfg, name)
+        statistics = validate_images(cfg, name, check=_check_headers)
         if ("DATASETS.TRAIN", name) in used:
             empty = [c for c, count in zip(statistics.names, statistics.image_count, strict=True) if not count]
             if empty:
                 warn_once(logger, f"data set {name!r}: classes without a training image: {first_few(empty)}")
     check_categories(cfg, used, "MODEL.CLASSIFIER.NUM_CLASSES")
+
+
+def _check_headers(cfg: CfgNode, name: str, records: Records) -> None:
+    # The mapper refuses images of more than 8 bits per channel.
+    check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse")

@@ -79,7 +79,7 @@ def _examine_all(tasks: list[_Task]) -> list[Examined]:
 
 def _examine(task: _Task) -> Examined:
     path, expected = task
-    found, mode = read_header(path, expected)
+    found, mode, _ = read_header(path, expected)
     if isinstance(found, Exception):
         return Examined(path, "unreadable", f"{type(found).__name__}: {found}")
     if None not in expected and found != expected:

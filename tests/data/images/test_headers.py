@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from seesaw_d2.data.images import headers as image_headers
-from seesaw_d2.data.images.headers import check_headers
+from seesaw_d2.data.images.headers import check_headers, is_image
+from seesaw_d2.data.records import json_files
 from seesaw_d2.errors import DataError
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write_images
 
@@ -69,10 +70,32 @@ def test_deep_images(records, tmp_path, caplog, suffix, dtype):
     assert "0.jpg" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("form", "said"), [("GIF", True), ("TIFF", True), ("PNG", True), ("WEBP", True), ("MPO", False)]
+)
+def test_files_of_several_frames(records, tmp_path, caplog, monkeypatch, form, said):
+    """All but photos with a preview or a brightness map behind them."""
+    monkeypatch.setattr(json_files, "_already_logged", set())
+    pictures = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue", "green")]
+    pictures[0].save(tmp_path / "x", format=form, save_all=True, append_images=pictures[1:])
+    records[2]["file_name"] = str(tmp_path / "x")
+    with caplog.at_level(logging.WARNING):
+        check_headers(records, "toy", skip=False)
+    assert [record["file_name"] in caplog.text for record in records] == [False, False, said, False]
+
+
+@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(100), b"\0\0\x01\xb3\x10\x00\x10" + bytes(100)])
+def test_formats_that_are_only_recognized_are_no_images(tmp_path, content):
+    (tmp_path / "x.jpg").write_bytes(content)
+    assert not is_image(str(tmp_path / "x.jpg"))
+
+
 @pytest.mark.parametrize(("limit", "opened"), [(4, [0, 1, 2, 3]), (3, [0, 2]), (1, [0])])
 def test_large_data_sets_are_sampled(records, monkeypatch, limit, opened):
     monkeypatch.setattr(image_headers, "MAX_OPENED", limit)
     seen = []
-    monkeypatch.setattr(image_headers, "read_header", lambda path, size: (seen.append(path), (size, "RGB"))[1])
+    monkeypatch.setattr(
+        image_headers, "read_header", lambda path, size: (seen.append(path), image_headers.Header(size, "RGB"))[1]
+    )
     check_headers(records, "toy", skip=False)
     assert sorted(seen) == [records[index]["file_name"] for index in opened]

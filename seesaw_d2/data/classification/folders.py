@@ -1,0 +1,76 @@
+"""Labelled images from a folder with a subfolder for each class."""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from seesaw_d2.data.classification.labelled import LabelledSet
+from seesaw_d2.data.classification.labels import plain
+from seesaw_d2.data.images.scanning import FolderScan, describe_passed_over, scan_folder
+from seesaw_d2.data.lookup import files_below
+from seesaw_d2.data.records.json_files import first_few, warn_once
+from seesaw_d2.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
+    """Return the images anywhere below the subfolders of a folder; the name of the subfolder is the class.
+
+    A warning says how many other files and folders are passed over, and why.
+
+    Args:
+        path: the folder.
+        names: C class names; None: the names of the subfolders, sorted.
+
+    Raises:
+        DataError: there is no subfolder, one that is no class, or a folder that cannot be read.
+    """
+    top = files_below(path, recursive=False)
+    found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
+    if not found:
+        raise DataError(f"{path}: expected a subfolder for each class, found none")
+    names = found if names is None else names
+    index_of = {name: index for index, name in enumerate(names)}
+    _check_known(path, found, names)
+    passed_over = defaultdict(
+        list, {"in no class's folder": [*top.files, *(p for p in top.other if not p.endswith("/"))]}
+    )
+    passed_over["hidden"] += top.hidden
+    files, labels = [], []
+    for name in found:
+        scan = _scan(os.path.join(path, name))
+        files += [os.path.join(path, name, image) for image in scan.images]
+        labels += [index_of[name]] * len(scan.images)
+        for reason, entries in scan.passed_over.items():
+            passed_over[reason] += [f"{name}/{entry}" for entry in entries]
+    described = describe_passed_over({reason: entries for reason, entries in passed_over.items() if entries})
+    if described:
+        warn_once(logger, f"{path}: passed over, {described}")
+    return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
+
+
+def _scan(folder: str) -> FolderScan:
+    try:
+        scan = scan_folder(folder)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    unreadable = scan.passed_over.get("folders that cannot be read")
+    if unreadable:
+        raise DataError(f"{folder}: expected folders that can be read, found {first_few(unreadable)}, which cannot")
+    return scan
+
+
+def _check_known(path: str, found: Sequence[str], names: Sequence[str]) -> None:
+    known = set(names)
+    unknown = [name for name in found if name not in known]
+    if not unknown:
+        return
+    like = [f"{name!r} ({other!r})" for name in unknown for other in names if plain(name) == plain(other)]
+    hint = f"; they differ from classes only in case, spaces or Unicode form: {first_few(like)}" if like else ""
+    raise DataError(
+        f"{path}: expected subfolders named after the {len(names)} classes, found {first_few(unknown)}{hint}"
+    )

@@ -1,0 +1,66 @@
+"""The images in a folder, and what in it is passed over."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from seesaw_d2.data.images.headers import is_image
+from seesaw_d2.data.lookup import files_below
+from seesaw_d2.data.records.json_files import first_few
+
+# A file whose name ends so is taken as an image unopened: reading the headers of ImageNet's 1.3 million files would
+# take minutes at every start. One that is no image is named later, by the check of headers or when it is decoded. Of
+# all other files the content decides.
+IMAGE_EXTENSIONS = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+_THREADS = 16
+
+
+class FolderScan(NamedTuple):
+    """The images in a folder, and why other entries are passed over.
+
+    Attributes:
+        images: sorted paths relative to the folder, links to nothing among them.
+        passed_over: reason -> entries, sorted paths relative to the folder.
+    """
+
+    images: list[str]
+    passed_over: dict[str, list[str]]
+
+
+def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
+    """Return the images in a folder and its subfolders, by extension or else by content.
+
+    Args:
+        folder: the folder.
+        recursive: False: subfolders are passed over.
+
+    Raises:
+        OSError: ``folder`` cannot be read.
+    """
+    found = files_below(folder, recursive=recursive)
+    unknown = [path for path in found.files if not has_image_extension(path)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
+    # A link to nothing is a missing image, which is not passed over but named as such.
+    lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
+    reasons = {
+        "hidden": found.hidden,
+        "no images": [path for path, image in contents.items() if not image],
+        "folders" if not recursive else "folders that cannot be read": [p for p in found.other if p.endswith("/")],
+        "no regular files": [path for path in found.other if not path.endswith("/") and path not in lost],
+    }
+    images = [path for path in found.files if contents.get(path, True)]
+    return FolderScan(sorted(images + lost), {reason: paths for reason, paths in reasons.items() if paths})
+
+
+def has_image_extension(path: str) -> bool:
+    """Return whether a file's name has the extension of a common image format, in upper or lower case."""
+    return os.path.splitext(path)[1].lower() in IMAGE_EXTENSIONS
+
+
+def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
+    """Return how many entries were passed over for each reason, and the first of them; "" if there are none."""
+    return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())
