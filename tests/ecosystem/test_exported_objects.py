@@ -88,7 +88,7 @@ def test_what_is_said_of_objects(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, err) == (0, "")
     assert re.search(r"1 of \d images have no object: d\.png", out)
-    assert re.search(r"part: 1 boxes without an area are not trained on: annotation ids 50", out)
+    assert re.search(r"result.json: 1 boxes without an area .*annotation ids 50", out)
     assert re.search(r"fewer than 3 points.*annotation ids 51; 1 objects have no other", out)
     assert re.search(r"1 of \d objects have no mask: MODEL.MASK_ON is False, .*annotation ids 52", out)
 

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from seesaw_d2.data.images.headers import DEEP_MODES, read_header
+from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.columns import Records, files_with_sizes
 
 # Images that a process is given at a time.
@@ -83,7 +83,7 @@ def _examine(task: _Task) -> Examined:
     if isinstance(found, Exception):
         return Examined(path, "unreadable", f"{type(found).__name__}: {found}")
     if None not in expected and found != expected:
-        return Examined(path, "size", f"annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]}")
+        return Examined(path, "size", describe_size(path, expected, found))
     try:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.verify()  # checksums, where the format has them

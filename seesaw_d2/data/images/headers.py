@@ -74,14 +74,13 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
             "DATALOADER.SKIP_BAD_IMAGES True does without such images"
         )
     other_size = [
-        f"{path} (annotated {expected[0]} x {expected[1]}, is {header.size[0]} x {header.size[1]})"
+        f"{path} ({describe_size(path, expected, header.size)})"
         for (path, expected), header in found
         if not isinstance(header.size, Exception) and None not in expected and header.size != expected
     ]
     if other_size:
         raise DataError(
-            f"image files of {name} have another width x height (after the rotation that their EXIF data ask for) "
-            f"than the annotation file says: {first_few(other_size)}"
+            f"image files of {name} have another width x height than the annotation file says: {first_few(other_size)}"
         )
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
@@ -129,6 +128,20 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             return Header((height, width) if turned else (width, height), image.mode, several)
     except Exception as error:  # PIL raises whatever it likes
         return Header(error)
+
+
+def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
+    """Return how an image's size differs from the annotated one, and whether the rotation by its EXIF data is why.
+
+    Args:
+        expected, found: width and height as annotated, and as of ``read_header``.
+    """
+    text = f"annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]}"
+    if expected != found[::-1]:
+        return text
+    with PathManager.open(path, "rb") as file, _opened(file) as image:
+        turned = _is_turned(image)
+    return f"{text} after the rotation that its EXIF data ask for: annotated as it was before" if turned else text
 
 
 def _opened(file: BinaryIO) -> Image.Image:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from seesaw_d2.data.images.headers import is_image
-from seesaw_d2.data.lookup import files_below
+from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.data.records.json_files import first_few
 
 # A file whose name ends so is taken as an image unopened: reading the headers of ImageNet's 1.3 million files would

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.data.records.areas import computed_area, is_odd_area
-from seesaw_d2.data.records.json_files import collected_warnings, first_few
+from seesaw_d2.data.records.box_masks import run_length_extents
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+
+# Pixels up to which a polygon's area is rounding.
+_NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
@@ -31,13 +34,20 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
             f"there are {first_few(names[0])}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
-    parents = {item.get("supercategory") for item in categories if item.get("supercategory") != item.get("name")}
-    roots = [item for item in categories if item.get("id") not in used and item.get("name") in parents]
+    roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
     if roots:
-        notes.append(f"left out, as supercategories without objects: {first_few(item['name'] for item in roots)}")
+        named = first_few(f"{item.get('id')} {item.get('name')}" for item in roots)
+        notes.append(f"left out, as supercategories without objects: {named}")
     kept = [item for item in categories if item not in roots]
     _check_names([str(item.get("name")) for item in kept], sources[0], notes)
     return kept
+
+
+def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
+    """Whether a category is another one's supercategory, which may have its name, and not its own."""
+    name = category.get("name")
+    others = (item for item in categories if item is not category)
+    return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
 
 
 def _check_names(names: list[str], source: str, notes: list[str]) -> None:
@@ -52,27 +62,57 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
         notes.append(f"{source}: names of categories that differ by case or spaces alone: {first_few(similar)}")
 
 
-def checked_part(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """The part without copies of objects, with areas, read as a training would; what is wrong is said of ``source``."""
-    part = without_copies(part, source, notes)
-    with collected_warnings() as warnings:
-        check_annotations(json.loads(json.dumps(part)), source, "coco")  # a copy: polygons are cleaned in place
-    notes.extend(warnings)
-    look_at_boxes(part, source, notes)
-    return with_areas(part, source, notes)
+def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """The part, which is checked otherwise, with an area of every object: evaluation needs it to be positive."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
+    objects = part["annotations"]
+    without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
+    odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
+    for items, text in (
+        (without, '"area" is missing or not positive, and computed from masks and boxes'),
+        (odd, '"area" does not fit the box (in pixels?); APs, APm and APl follow it all the same'),
+    ):
+        if items:
+            ids = first_few(item["id"] for item in items)
+            notes.append(f"{source}: {len(items)} of {len(objects)} objects: {text}: annotation ids {ids}")
+    areas = {item["id"]: computed_area(item, sizes[item["image_id"]]) for item in without}
+    return {**part, "annotations": [{**item, "area": areas.get(item["id"], item.get("area"))} for item in objects]}
 
 
-def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Without annotations whose image, category, box and segmentation are those of one before."""
-    kept, copies, seen = [], [], set()
-    for item in part["annotations"]:
-        key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])
-        (copies if key in seen else kept).append(item)
-        seen.add(key)
-    if copies:
-        ids = first_few(item.get("id") for item in copies)
-        notes.append(f"{source}: {len(copies)} objects are copies of another and left out: annotation ids {ids}")
-    return {**part, "annotations": kept}
+def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
+    """Images without an object may be meant, or not yet labelled; ``consequence`` is said of them."""
+    held = {item["image_id"] for item in part["annotations"]}
+    empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
+    if empty:
+        notes.append(
+            f"{source}: {len(empty)} of {len(part['images'])} images have no object: {first_few(empty)}. {consequence}"
+        )
+
+
+def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
+    """Say how many objects are crowds, which are not trained on."""
+    crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
+    if crowds:
+        notes.append(
+            f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds, which are not trained on and "
+            f"ignored in evaluation: annotation ids {first_few(crowds)}"
+        )
+
+
+def is_empty(segmentation: Any) -> bool:
+    """Return whether a valid mask has no area: empty run lengths, or polygons whose points are one or on a line."""
+    if not segmentation:
+        return False
+    if isinstance(segmentation, dict):
+        start, end = np.split(run_length_extents([segmentation])[0], 2)
+        return not (start < end).all()
+    return not any(_area(np.reshape(polygon, (-1, 2))) > _NOTHING for polygon in segmentation)
+
+
+def _area(points: np.ndarray) -> float:
+    """The area of a polygon, (P, 2) points, from the first one so that it loses no digits."""
+    x, y = (points - points[0]).T
+    return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
@@ -101,28 +141,14 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
         )
 
 
-def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """The part, which is checked otherwise, with an area of every object: evaluation needs it to be positive."""
-    sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
-    objects = part["annotations"]
-    without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
-    odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
-    for items, text in (
-        (without, '"area" is missing or not positive, and computed from masks and boxes'),
-        (odd, '"area" does not fit the box (in pixels?); APs, APm and APl follow it all the same'),
-    ):
-        if items:
-            ids = first_few(item["id"] for item in items)
-            notes.append(f"{source}: {len(items)} of {len(objects)} objects: {text}: annotation ids {ids}")
-    areas = {item["id"]: computed_area(item, sizes[item["image_id"]]) for item in without}
-    return {**part, "annotations": [{**item, "area": areas.get(item["id"], item.get("area"))} for item in objects]}
-
-
-def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Images without an object may be meant, or not yet labelled; ``consequence`` is said of them."""
-    held = {item["image_id"] for item in part["annotations"]}
-    empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
-    if empty:
-        notes.append(
-            f"{source}: {len(empty)} of {len(part['images'])} images have no object: {first_few(empty)}. {consequence}"
-        )
+def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+    """Without annotations whose image, category, box and segmentation are those of one before."""
+    kept, copies, seen = [], [], set()
+    for item in part["annotations"]:
+        key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])
+        (copies if key in seen else kept).append(item)
+        seen.add(key)
+    if copies:
+        ids = first_few(item.get("id") for item in copies)
+        notes.append(f"{source}: {len(copies)} objects are copies of another and left out: annotation ids {ids}")
+    return {**part, "annotations": kept}

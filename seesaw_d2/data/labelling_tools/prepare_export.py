@@ -5,8 +5,7 @@ What the tools do otherwise than COCO, and what becomes of it here: docs/own-dat
 
 import json
 import os
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from typing import Any
 import yaml
 
 from seesaw_d2.data.images.files import same_content, shared_files
-from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images
-from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, checked_part, look_at_empty_images
+from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
+from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
+from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
+from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
 from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
@@ -65,7 +66,8 @@ def prepare_export(
     Raises:
         ConfigError: ``val_share``, a file or a folder is wrong, or another data set is in ``output``.
         DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or is not of the
-            annotated size, or ``val`` has training images. Nothing is written.
+            annotated size, ``val`` has training images, nothing is left to train on or to measure, or the images cannot
+            be split. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
     if not 0 < val_share < 1:
@@ -88,29 +90,39 @@ def prepare_export(
         _refuse_lvis(data["images"], path)
     notes: list[str] = []
     categories = checked_categories(files, [str(path) for path in paths], notes)
+    below = ExportedFiles(root)
     for path, data in zip(paths, files, strict=True):
-        find_images(data, root, path, notes, skip=skip_bad_images)
+        count = len(data["images"])
+        find_images(data, below, path, notes, others=paths, skip=skip_bad_images)
         check_images(data, root, notes, skip=skip_bad_images)
+        if count and not data["images"]:
+            raise DataError(f"{path}: no image is left: {notes[-1]}")
+    named = (image["file_name"] for data in files for image in data["images"])
+    look_at_other_files(below, named, [*paths, output], notes)
     if val:
         _check_overlap(files, root, notes, allowed=allow_overlap)
-    parts = files if val else _split(files[0], val_share, seed, _copies(files[0], root, notes))
-    sources = [str(path) for path in paths] if val else [f"{export}, its {name} part" for name in SPLITS]
+    sources = [str(path) for path in paths]
     parts = [
-        checked_part({**part, "categories": categories}, source, notes)
-        for part, source in zip(parts, sources, strict=True)
+        checked_part({**data, "categories": categories}, source, notes)
+        for data, source in zip(files, sources, strict=True)
     ]
+    for part, source, purpose in zip(parts, sources, PURPOSES, strict=False):
+        check_any_usable(part, source, purpose)
+    if not val:
+        parts = list(split(parts[0], val_share, seed, _copies(parts[0].data, root, notes), str(export)))
+        sources = [f"{export}, its {name} part" for name in SPLITS]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
-        look_at_empty_images(part, source, consequence, notes)
-    texts = {output / f"{name}.json": json.dumps(part) for name, part in zip(SPLITS, parts, strict=True)}
+        look_at_empty_images(part.data, source, consequence, notes)
+    texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if path.exists() and path.read_text() != text]
     if other and not overwrite:
         raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
     for path, text in texts.items():
         write_text(path, text)
     config = _write_config(output, root, parts, notes)
-    found = [_images_by_category(part) for part in parts]
+    found = [part.images_by_category() for part in parts]
     counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
-    sizes = {name: len(part["images"]) for name, part in zip(SPLITS, parts, strict=True)}
+    sizes = {name: len(part.data["images"]) for name, part in zip(SPLITS, parts, strict=True)}
     return PreparedExport(config, sizes, counts, notes)
 
 
@@ -166,51 +178,8 @@ def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *,
     notes.append(text)
 
 
-def _images_by_category(data: dict[str, Any]) -> dict[Any, set]:
-    found = defaultdict(set)
-    for item in data["annotations"]:
-        if not item.get("iscrowd"):
-            found[item.get("category_id")].add(item.get("image_id"))
-    return found
-
-
-def _split(data: dict[str, Any], share: float, seed: int, copies: list[list[Any]]) -> list[dict[str, Any]]:
-    """Training and validation. The rarest category chooses first; none loses its last training image.
-
-    Args:
-        copies: ids of images that are the same picture; where one is for training, all are.
-    """
-    ids = [image.get("id") for image in data["images"]]
-    random.Random(seed).shuffle(ids)
-    groups = _images_by_category(data)
-    left = {category: len(images) for category, images in groups.items()}
-    held: dict[Any, list] = defaultdict(list)
-    for category, images in groups.items():
-        for image in images:
-            held[image].append(category)
-    chosen: set = set()
-    for group in [*sorted(groups.values(), key=len), set(ids)]:
-        wanted = round(share * len(group)) or int(len(group) > 1)
-        for image in (image for image in ids if image in group and image not in chosen):
-            if len(chosen & group) >= wanted:
-                break
-            if all(left[category] > 1 for category in held[image]):
-                chosen.add(image)
-                for category in held[image]:
-                    left[category] -= 1
-    for same in copies:
-        if not chosen.issuperset(same):
-            chosen.difference_update(same)
-    parts = []
-    for inside in (False, True):
-        kept = [image for image in data["images"] if (image.get("id") in chosen) is inside]
-        objects = [item for item in data["annotations"] if (item.get("image_id") in chosen) is inside]
-        parts.append({**data, "images": kept, "annotations": objects})
-    return parts
-
-
-def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: list[str]) -> Path:
-    objects = [item for part in parts for item in part["annotations"] if not item.get("iscrowd")]
+def _write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
+    objects = [item for part in parts for item in part.usable_objects()]
     kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)
     base = output.resolve().name
     names = [f"{base}_{split}" for split in SPLITS]
@@ -218,7 +187,7 @@ def _write_config(output: Path, root: Path, parts: list[dict[str, Any]], notes: 
         {"NAME": name, "JSON": str(output / f"{split}.json"), "IMAGES": str(root), "FORMAT": "coco"}
         for name, split in zip(names, SPLITS, strict=True)
     ]
-    model: dict[str, Any] = {"ROI_HEADS": {"NUM_CLASSES": len(parts[0]["categories"])}}
+    model: dict[str, Any] = {"ROI_HEADS": {"NUM_CLASSES": len(parts[0].data["categories"])}}
     if kinds["NoneType"]:
         model["MASK_ON"] = False
         ids = first_few(item["id"] for item in objects if not item.get("segmentation"))

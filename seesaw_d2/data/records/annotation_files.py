@@ -10,10 +10,10 @@ import numpy as np
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.box_masks import find_disagreement
 from seesaw_d2.data.images.files import relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records import box_and_mask_checks as shapes
+from seesaw_d2.data.records.box_masks import find_disagreement
 from seesaw_d2.data.records.json_files import first_few, load_json_object, no_garbage_collection
 from seesaw_d2.errors import DataError
 

@@ -20,7 +20,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from seesaw_d2.data import box_masks, box_readings
 from seesaw_d2.data.images import files as image_files
 from seesaw_d2.data.records import (
     annotation_checks as checks,
@@ -32,6 +31,9 @@ from seesaw_d2.data.records import (
     box_and_mask_checks as shapes,
 )
 from seesaw_d2.data.records import (
+    box_masks,
+    box_readings,
+    boxes,
     run_lengths,
 )
 from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
@@ -59,7 +61,19 @@ logger = logging.getLogger(__name__)
 MIN_SIZE = 50_000_000
 VERSION = 1  # of the format
 # What decides what is made of a file: where one of them has changed, it is made anew, in another folder.
-_READERS = (annotations, box_masks, box_readings, checks, image_files, parts, run_lengths, shapes, simple, tables)
+_READERS = (
+    annotations,
+    box_masks,
+    box_readings,
+    boxes,
+    checks,
+    image_files,
+    parts,
+    run_lengths,
+    shapes,
+    simple,
+    tables,
+)
 _META = "meta.json"
 _opened: dict[tuple, "CompiledFile"] = {}
 

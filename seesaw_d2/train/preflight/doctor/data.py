@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import Examined, examine_images
 from seesaw_d2.data.images.files import missing_files, shared_files
-from seesaw_d2.data.lookup import describe_near, near_files
+from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.columns import file_names, object_columns, take
 from seesaw_d2.data.records.json_files import collected_warnings, first_few

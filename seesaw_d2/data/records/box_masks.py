@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.box_readings import Objects, count_readings
-from seesaw_d2.data.boxes import boxes_of, corners_of
+from seesaw_d2.data.records.box_readings import Objects, count_readings
+from seesaw_d2.data.records.boxes import boxes_of, corners_of
 from seesaw_d2.data.records.json_files import first_few
 
 

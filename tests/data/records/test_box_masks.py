@@ -8,8 +8,8 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.box_masks import find_disagreement
 from seesaw_d2.data.records.annotation_files import check_annotations
+from seesaw_d2.data.records.box_masks import find_disagreement
 from seesaw_d2.data.records.cache import open_annotations
 from seesaw_d2.data.records.cache.parallel_parsing import read_tables
 from seesaw_d2.data.records.json_files import collected_warnings
@@ -150,6 +150,11 @@ def test_objects_that_are_not_compared():
     data["annotations"][2]["segmentation"] += two_points
     data["annotations"][3]["bbox"] = [1, 1, 0, 300]
     assert said(data) == []
+
+
+def test_masks_of_a_point_are_explained_by_nothing():
+    points = np.repeat(polygons()[:, :1], 8, axis=1)
+    assert disagreement(points, np.tile([1.0, 1.0, 30.0, 30.0], (len(points), 1))).causes.total() == 0
 
 
 def test_large_files_say_the_same(tmp_path, monkeypatch, cache):

@@ -141,8 +141,9 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 
 def _difference(name: str, path: str) -> str:
     """What two names, equal when folded, differ in: "case", "extension and Unicode form", ..."""
-    parts = min(name.count("/"), path.count("/")) + 1
-    left, right = ("/".join(each.split("/")[-parts:]) for each in (name, path))
+    left, right = os.path.basename(name), os.path.basename(path)
+    if folded(name) == folded(path):  # else their folders are other ones
+        left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
         left, right = _EXTENSION.sub("", left), _EXTENSION.sub("", right)

@@ -1,0 +1,119 @@
+"""Which file below a folder an export means by the name of an image.
+
+Labelling tools name images by addresses on their server, with a prefix, or by paths of another machine.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote
+
+from seesaw_d2.data.images.lookup import files_below, folded
+
+# What Label Studio puts before the name of an uploaded file.
+_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+# Where Label Studio's server keeps uploads of a project: no folders of the export.
+_UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
+
+
+class ExportedFiles:
+    """The files below a folder, by name. Hidden files and folders are not looked into.
+
+    Attributes:
+        root: the folder.
+        below: what is below it.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.below = files_below(root)
+        self._by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
+        self._by_folded: dict[str, list[str]] = defaultdict(list)
+        for path in self.below.files:
+            pure = PurePosixPath(path)
+            self._by_name[pure.name].append(pure)
+            self._by_folded[folded(pure.name)].append(path)
+
+    def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
+        """Return the files that an image's name may mean, relative to ``root``: one, none, or several.
+
+        A file at exactly this path below ``root``, or else relative to the annotation file, is the only one. Otherwise
+        it is each file of this name whose folders agree with most of the name's, from the last one on. The name may be
+        percent-encoded or have backslashes; only where nothing has it, Label Studio's prefix is taken off.
+
+        Args:
+            name: "file_name" in the export.
+            beside: folder of the annotation file.
+            others: folders of other annotation files; what lies below them is not meant if anything else may be.
+        """
+        names = _decoded(name)
+        for texts in (names, _without_prefix(names)):
+            exact = (self._at(base, text) for base in (self.root, beside) for text in texts)
+            found = next((path for path in exact if path is not None), None)
+            if found is not None:
+                return [found]
+            near = self._of_this_name(texts)
+            folders = [folder for folder in others if folder not in (beside, *beside.parents)]
+            own = [path for path in near if not any(folder in (self.root / path).parents for folder in folders)]
+            if near:
+                return self._different(own or near)
+        return []
+
+    def near(self, name: str) -> dict[str, list[str]]:
+        """Return ``name``, as it is decoded, and files whose names differ from it by case, Unicode form or extension
+        alone; {} if there are none."""
+        names = _decoded(name)
+        for text in (*names, *_without_prefix(names)):
+            found = self._by_folded.get(folded(PurePosixPath(text).name))
+            if found:
+                return {text: found}
+        return {}
+
+    def in_another_folder(self, name: str, path: str) -> bool:
+        """Return whether a name has folders, and the file that it means lies in others."""
+        ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
+        parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
+        depth = len(PurePosixPath(path).parts)
+        return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
+
+    def _different(self, paths: list[str]) -> list[str]:
+        """The paths that are not links to the same file as one before."""
+        if len(paths) < 2:
+            return paths
+        return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
+
+    def _at(self, base: Path, text: str) -> str | None:
+        root, path = os.path.abspath(self.root), os.path.normpath(os.path.join(os.path.abspath(base), text))
+        below = path.startswith(os.path.join(root, "")) and os.path.isfile(path)
+        return os.path.relpath(path, root) if below else None
+
+    def _of_this_name(self, texts: Sequence[str]) -> list[str]:
+        found: dict[str, int] = {}
+        for text in texts:
+            parts = PurePosixPath(_UPLOADS.sub("", text)).parts
+            for path in self._by_name.get(parts[-1], ()):
+                found[str(path)] = max(found.get(str(path), 0), _common_end(path.parts, parts))
+        longest = max(found.values(), default=0)
+        return sorted(path for path, length in found.items() if length == longest)
+
+
+def _decoded(name: str) -> list[str]:
+    """What a name may be: itself, a path of Windows, an address. None is empty."""
+    path, _, query = name.partition("?")
+    texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
+    texts += [
+        text.replace("\\", "/") for text in parse_qs(query).get("d", [])
+    ]  # Label Studio's local files: /data/local-files/?d=folder%2Fa.jpg
+    return [text for text in dict.fromkeys(texts) if PurePosixPath(text).name]
+
+
+def _without_prefix(names: Sequence[str]) -> list[str]:
+    paths = [(PurePosixPath(name).parent, _PREFIX.sub("", PurePosixPath(name).name)) for name in names]
+    return [path for path in (str(parent / name) for parent, name in paths if name) if path not in names]
+
+
+def _common_end(left: Sequence[str], right: Sequence[str]) -> int:
+    pairs = zip(reversed(left), reversed(right), strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(left), len(right)))

@@ -1,0 +1,161 @@
+"""The training and validation part of an export, and the objects of each that can be used."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from seesaw_d2.data.labelling_tools.exported_objects import (
+    is_empty,
+    look_at_boxes,
+    look_at_crowds,
+    with_areas,
+    without_copies,
+)
+from seesaw_d2.data.records.annotation_files import check_annotations
+from seesaw_d2.data.records.json_files import collected_warnings, first_few
+from seesaw_d2.errors import DataError
+
+# What the objects of the training and of the validation part are for.
+PURPOSES = ("train on", "measure")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Annotations in COCO's format.
+
+    Attributes:
+        data: the lists, by name.
+        usable: ids of the objects that can be trained on or measured: no crowds, with what their masks and boxes need.
+    """
+
+    data: dict[str, Any]
+    usable: frozenset[int]
+
+    def usable_objects(self) -> Iterator[dict[str, Any]]:
+        return (item for item in self.data["annotations"] if item["id"] in self.usable)
+
+    def images_by_category(self) -> dict[Any, set]:
+        """Category id -> ids of the images with a usable object of it."""
+        found = defaultdict(set)
+        for item in self.usable_objects():
+            found[item["category_id"]].add(item["image_id"])
+        return found
+
+
+def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
+    """Return the data, checked as for a training, without copies of objects and with areas.
+
+    Raises:
+        DataError: the data are wrong.
+    """
+    data = without_copies(data, source, notes)
+    with collected_warnings() as warnings:
+        # A copy: polygons are cleaned in place.
+        file = check_annotations(json.loads(json.dumps(data)), source, "coco")
+    notes.extend(warnings)
+    look_at_boxes(data, source, notes)
+    look_at_crowds(data, source, notes)
+    data = with_areas(data, source, notes)
+    objects = zip(file.annotations or (), file.has_area.tolist(), strict=True)
+    trained = [item for item, has_area in objects if has_area and not item.get("iscrowd")]
+    empty = {item["id"] for item in trained if is_empty(item.get("segmentation"))}
+    if empty:
+        notes.append(f"{source}: {len(empty)} objects have a mask without area: annotation ids {first_few(empty)}")
+    return Part(data, frozenset(item["id"] for item in trained if item["id"] not in empty))
+
+
+def check_any_usable(part: Part, source: str, purpose: str) -> None:
+    """Raise a DataError that says why, if no object is left for the purpose."""
+    if not part.usable:
+        raise DataError(f"{source}: no object is left to {purpose}: {_reasons(part.data['annotations'])}")
+
+
+def _reasons(objects: list[dict[str, Any]]) -> str:
+    """Why none of the objects is usable."""
+    if not objects:
+        return "there are no annotations"
+    crowds = [item for item in objects if item.get("iscrowd")]
+    others = [item for item in objects if not item.get("iscrowd")]
+    flat = [item for item in others if item["bbox"][2] <= 0 or item["bbox"][3] <= 0]
+    masks = [item for item in others if item not in flat]
+    pointless = [
+        item for item in masks if type(item["segmentation"]) is list and max(map(len, item["segmentation"])) < 6
+    ]
+    four = [item for item in pointless if all(len(polygon) == 4 for polygon in item["segmentation"])]
+    found = {
+        'are crowds ("iscrowd" 1)': crowds,
+        "have a box without width or height": flat,
+        "have no polygon of 3 points or more": pointless,
+        "have a mask without area": [item for item in masks if item not in pointless],
+    }
+    texts = [f"{len(items)} {what} (annotation ids {_ids(items)})" for what, items in found.items() if items]
+    text = f"of {len(objects)} objects {', '.join(texts)}"
+    if four:
+        text += f'; {len(four)} have 4 numbers as "segmentation", as a box has: without them boxes are trained'
+    return text
+
+
+def _ids(items: list[dict[str, Any]]) -> str:
+    return first_few(item["id"] for item in items)
+
+
+def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: str) -> tuple[Part, Part]:
+    """Return training and validation. The rarest category chooses first; none loses its last training image.
+
+    Args:
+        part: all of the export ``source``.
+        share: in (0, 1), of the images, for validation.
+        copies: ids of images that are the same picture; where one is for training, all are.
+
+    Raises:
+        DataError: no image can be spared, or none with an object.
+    """
+    images = part.data["images"]
+    chosen = _chosen(part, share, seed)
+    for same in copies:
+        if not chosen.issuperset(same):
+            chosen.difference_update(same)
+    if len(images) == 1:
+        raise DataError(f"{source}: one image cannot be split; --val names an annotation file of validation images")
+    train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
+    if not val.usable:
+        raise DataError(
+            f"{source}: none of {len(images)} images with objects can be split off for validation, as each is the last "
+            "training image of a category, or the same picture as one that is; --val names an annotation file of "
+            "validation images"
+        )
+    return train, val
+
+
+def _chosen(part: Part, share: float, seed: int) -> set:
+    """Ids of the images that are split off."""
+    ids = [image["id"] for image in part.data["images"]]
+    random.Random(seed).shuffle(ids)
+    groups = part.images_by_category()
+    left = {category: len(images) for category, images in groups.items()}
+    held: dict[Any, list] = defaultdict(list)
+    for category, images in groups.items():
+        for image in images:
+            held[image].append(category)
+    chosen: set = set()
+    for group in [*sorted(groups.values(), key=len), set(ids)]:
+        wanted = round(share * len(group)) or int(len(group) > 1)
+        for image in (image for image in ids if image in group and image not in chosen):
+            if len(chosen & group) >= wanted:
+                break
+            if all(left[category] > 1 for category in held[image]):
+                chosen.add(image)
+                for category in held[image]:
+                    left[category] -= 1
+    return chosen
+
+
+def _taken(part: Part, chosen: set, *, inside: bool) -> Part:
+    data = part.data
+    images = [image for image in data["images"] if (image["id"] in chosen) is inside]
+    objects = [item for item in data["annotations"] if (item["image_id"] in chosen) is inside]
+    usable = part.usable.intersection(item["id"] for item in objects)
+    return Part({**data, "images": images, "annotations": objects}, usable)
