@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
+from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.unpickling import load_plain_pickle
 
@@ -24,9 +25,9 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
         split: "train" or "test".
 
     Raises:
-        DataError: a file is missing, torn or of another layout.
+        DataError: a file is missing, torn or of another layout, or the folder holds both data sets.
     """
-    label_key = "labels" if os.path.exists(os.path.join(folder, "batches.meta")) else "fine_labels"
+    label_key = _label_key(folder)
     train, test, meta, names_key = _LAYOUTS[label_key]
     names = _get(_load(folder, meta), names_key, folder, meta)
     if not isinstance(names, list):
@@ -39,18 +40,39 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
     return LabelledSet(np.concatenate(labels), tuple(map(str, names)), arrays=np.concatenate(arrays))
 
 
+def _label_key(folder: str) -> str:
+    """Return the key of the labels in the files of the data set that lies in a folder."""
+    found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
+    if len(found) == 1:
+        return found[0]
+    files = [os.path.join(folder, meta) for *_, meta, _ in _LAYOUTS.values()]
+    raise DataError(
+        f"{folder}: expected CIFAR-10's or CIFAR-100's Python version (cifar-10-batches-py or cifar-100-python), with "
+        f"one of {' and '.join(map(os.path.basename, files))}, found {'both' if found else 'neither'}"
+        f"{'' if found else describe_near(near_files(files))}"
+    )
+
+
 def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     content = _load(folder, name)
     data, labels = _get(content, "data", folder, name), _get(content, label_key, folder, name)
     path = os.path.join(folder, name)
     try:
-        images = np.asarray(data, dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        labels = np.asarray(labels, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
+        images = _integers(data, 255).astype(np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = _integers(labels, num_classes - 1).astype(np.int64)
+    except ValueError as error:
         raise DataError(f"{path}: expected images of 3 x 32 x 32 bytes and integer labels: {error}") from None
-    if labels.shape != images.shape[:1] or ((labels < 0) | (labels >= num_classes)).any():
+    if labels.shape != images.shape[:1]:
         raise DataError(f"{path}: expected a label in [0, {num_classes - 1}] for each of {len(images)} images")
     return images, labels
+
+
+def _integers(values: Any, largest: int) -> np.ndarray:
+    """Return values as an array of integers in [0, largest]; NumPy would cut off fractions and wrap large numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):
+        raise ValueError(f"found other values than integers from 0 to {largest}")
+    return array
 
 
 def _load(folder: str, name: str) -> dict[str, Any]:
@@ -61,7 +83,7 @@ def _load(folder: str, name: str) -> dict[str, Any]:
     except OSError as error:
         raise DataError(
             f"{path}: expected a file of CIFAR's Python version (cifar-10-batches-py or cifar-100-python): "
-            f"{error.strerror or error}"
+            f"{error.strerror or error}{describe_near(near_files([path]))}"
         ) from None
     except Exception as error:  # pickle raises many types
         raise DataError(f"{path}: not a file of CIFAR's Python version: {error}") from None

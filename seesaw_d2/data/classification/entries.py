@@ -14,6 +14,7 @@ from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
+from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
 
@@ -150,7 +151,8 @@ def _existing(value: Mapping, key: str, where: str, *, is_file: bool) -> str:
         raise ConfigError(f"{where}.{key}: expected the path of {what}, found {value[key]!r}")
     path = absolute_path(value[key])
     if not (os.path.isfile if is_file else os.path.isdir)(path):
-        raise ConfigError(f"{where}.{key}: expected {what}, found {path}: no such {what.split()[1]}")
+        near = describe_near(near_files([path])) if is_file else ""
+        raise ConfigError(f"{where}.{key}: expected {what}, found {path}: no such {what.split()[1]}{near}")
     return path
 
 

@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
+from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.annotation_files import FORMATS, AnnotationFile
 from seesaw_d2.data.records.cache import CompiledFile, open_annotations
 from seesaw_d2.data.records.json_files import absolute_path
@@ -121,7 +122,8 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     if not os.path.isfile(json_file):
         found = "it is a directory" if os.path.isdir(json_file) else "no such file"
         demo = "; python datasets/prepare_glyphs.py makes it" if "glyphs" in os.path.basename(json_file) else ""
-        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}")
+        near = describe_near(near_files([json_file]))
+        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}{near}")
     if not os.path.isdir(image_root):
         raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
     return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)

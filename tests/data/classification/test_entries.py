@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.errors import ConfigError, DataError
 
 FILES = ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "emu/0.png"]
@@ -113,6 +114,56 @@ def test_cifar(tmp_path):
     assert len(records) == 100
     assert found.class_names() == list("abcdefghij")
     assert (records[1]["array"] == data[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"labels": [0.5] * 20}, "0 to 9"),
+        ({"labels": ["1"] * 20}, "0 to 9"),
+        ({"labels": [10] * 20}, "0 to 9"),
+        ({"labels": [-1] * 20}, "0 to 9"),
+        ({"labels": [1] * 19}, "20"),
+        ({"data": np.full((20, 3072), 256)}, "0 to 255"),
+        ({"data": np.full((20, 3072), 0.5)}, "0 to 255"),
+    ],
+)
+def test_cifar_holds_integers(tmp_path, change, text):
+    folder = tmp_path / "cifar"
+    data = write_cifar(folder)
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": data, "labels": [0] * 20, **change}))
+    with pytest.raises(DataError) as error:
+        entry(CIFAR=folder, SPLIT="test").load()
+    assert all(part in str(error.value) for part in ("test_batch", text))
+
+
+def test_a_folder_of_both_cifars_or_of_other_names_is_refused(tmp_path):
+    folder = tmp_path / "cifar"
+    write_cifar(folder)
+    (folder / "meta").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cifar: .*batches\.meta"):
+        entry(CIFAR=folder, SPLIT="test").load()
+    (folder / "meta").unlink()
+    (folder / "batches.meta").rename(folder / "batches.META")
+    with pytest.raises(DataError, match=r"cifar: .*batches\.META"):
+        entry(CIFAR=folder, SPLIT="test").load()
+    (folder / "batches.META").rename(folder / "batches.meta")
+    (folder / "test_batch").rename(folder / "Test_Batch.pkl")
+    with pytest.raises(DataError, match=r"test_batch: .*Test_Batch\.pkl"):
+        entry(CIFAR=folder, SPLIT="test").load()
+
+
+def test_a_list_of_nearly_this_name_is_named(tmp_path, images):
+    write_list(tmp_path, images)
+    with pytest.raises(ConfigError, match=r"R\[0\]\.LIST: .*List\.TXT.*list\.txt"):
+        entry(LIST=tmp_path / "List.TXT", IMAGES=images, CLASSES=3)
+
+
+def test_images_of_nearly_the_listed_names_are_named(tmp_path, images):
+    keys = write_list(tmp_path, images, ["Cat/0.png 0", "dog/0.jpg 1", "emu/0.png 2"])
+    with pytest.raises(DataError) as error:
+        without_missing_images(entry(**keys).load(), ["x"], skip=False)
+    assert all(part in str(error.value) for part in ("Cat/0.png", "cat/0.png", "dog/0.jpg", "dog/0.png"))
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):

@@ -66,6 +66,13 @@ def test_errors_name_the_key(toy, change, message):
         register_datasets(make_cfg({**toy, **change}))
 
 
+def test_an_annotation_file_of_nearly_this_name_is_named(toy):
+    folder, name = os.path.split(toy["JSON"])
+    with pytest.raises(ConfigError) as error:
+        register_datasets(make_cfg({**toy, "JSON": os.path.join(folder, name.upper())}))
+    assert all(text in str(error.value) for text in ("REGISTER[0].JSON", name.upper(), toy["JSON"]))
+
+
 def test_errors_of_the_list(toy):
     with pytest.raises(ConfigError, match=r"REGISTER\[1\]: expected a mapping"):
         register_datasets(make_cfg(toy, "toy.json"))
