@@ -1,0 +1,44 @@
+"""SOLVER.MAX_ITER and STEPS of the LVIS recipes, for trainers that read no epochs, equal what SOLVER.EPOCHS gives."""
+
+from pathlib import Path
+
+import pytest
+
+from seesaw_d2.data.sampling.repeat_factors import REPEATED, image_repeat_factors
+from seesaw_d2.data.sampling.simulated_counts import deal_images, read_category_counts
+from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.schedule import resolve_schedule
+from tests.shared import shared_path
+
+ROOT = Path(__file__).parents[2]
+# Training images with objects: of the others there is nothing to learn.
+NUM_IMAGES = {"lvis_v1_train": 99388, "lvis_v0.5_train": 56740}
+# Images in an epoch of repeat factors that are rounded up, an estimate (docs/sampling.md). Not known for v0.5.
+REPEATED_IMAGES = {"lvis_v1_train": 124281}
+
+
+def lvis_configs():
+    for path in sorted(ROOT.glob("configs/**/*.yaml")):
+        cfg = load_config(str(path))
+        if cfg.DATASETS.TRAIN and cfg.DATASETS.TRAIN[0] in NUM_IMAGES and not path.stem.startswith("Base-"):
+            yield pytest.param(cfg, id=str(path.relative_to(ROOT / "configs")))
+
+
+@pytest.mark.parametrize("cfg", lvis_configs())
+def test_epochs_and_iterations_are_the_same(cfg):
+    (name,) = cfg.DATASETS.TRAIN
+    images = NUM_IMAGES[name]
+    if cfg.DATALOADER.SAMPLER_TRAIN == REPEATED:
+        images = REPEATED_IMAGES.get(name, images)
+    schedule = resolve_schedule(cfg.SOLVER, NUM_IMAGES[name], images)
+    assert cfg.SOLVER.EPOCHS > 0
+    assert (cfg.SOLVER.MAX_ITER, tuple(cfg.SOLVER.STEPS)) == (schedule.max_iter, schedule.steps)
+    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
+    assert pcb.START_EPOCH * schedule.iterations_per_epoch == pcb.START_ITER
+
+
+def test_the_repeated_images_are_those_of_lvis_counts():
+    _, images, instances = read_category_counts(str(shared_path("data/lvis_v1_train_category_counts.json")))
+    records = deal_images(images, instances, NUM_IMAGES["lvis_v1_train"], NUM_IMAGES["lvis_v1_train"])
+    factors = image_repeat_factors(records, 0.001, "ceil")
+    assert float(factors.double().sum()) == pytest.approx(REPEATED_IMAGES["lvis_v1_train"], rel=1e-3)
