@@ -170,6 +170,13 @@ def test_images_of_16_bits_are_said(tmp_path):
     assert "1 of 4: b.png" in notes
 
 
+def test_images_of_several_pages_are_said(tmp_path):
+    export = small(tmp_path / "export")
+    pages = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
+    pages[0].save(tmp_path / "export/b.png", save_all=True, append_images=pages[1:])
+    assert [note for note in prepare_export(export, tmp_path / "made").notes if "1 of 4: b.png (frames" in note]
+
+
 @pytest.mark.parametrize(
     ("categories", "kept"),
     [

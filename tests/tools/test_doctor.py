@@ -5,11 +5,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from doctor import main
 from PIL import Image
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -77,6 +80,19 @@ def test_every_bad_image_is_named(own, capsys):
     text = examine(capsys, config_file, "DATALOADER.SKIP_BAD_IMAGES", "True", status=0)
     assert f"note  {config_file.parent}/train: image files that cannot be read" in text
     assert "one step on 4 images" in text
+
+
+@pytest.mark.parametrize("skip", ["True", "False"])
+def test_deep_images_are_to_fix_for_an_image_classifier(tmp_path, capsys, skip):
+    """They are refused there, while a detector's mapper makes them white."""
+    for name, dtype in (("0", np.uint8), ("1", np.uint16)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / "set" / name / "x.png")
+    register = [{"NAME": f"{tmp_path}", "FOLDER": str(tmp_path / "set")}]
+    words = ["MODEL.DEVICE", "cpu", "DATASETS.REGISTER", str(register), "MODEL.CLASSIFIER.NUM_CLASSES", "2"]
+    words += ["DATASETS.TRAIN", f"('{tmp_path}',)", "DATASETS.TEST", "()", "DATALOADER.SKIP_BAD_IMAGES", skip]
+    text = examine(capsys, ROOT / "configs/digits/ce.yaml", *words, status=1)
+    assert [str(tmp_path / "set/1/x.png") in line for line in to_fix(text)] == [True]
 
 
 def test_boxes_that_are_not_those_of_their_masks(own, capsys):

@@ -24,7 +24,14 @@ _Task = tuple[str, tuple[int | None, int | None]]
 
 @dataclass(frozen=True)
 class Examined:
-    """An image file and what is wrong with it: ``kind`` is "unreadable", "size", "deep" (more than 8 bits) or ""."""
+    """An image file and what is wrong with it.
+
+    Attributes:
+        path: the file.
+        kind: "unreadable", "size" (another one than annotated), "deep" (more than 8 bits), "several" (frames or pages,
+            of which the first is used) or "".
+        problem: in words.
+    """
 
     path: str
     kind: str = ""
@@ -79,7 +86,7 @@ def _examine_all(tasks: list[_Task]) -> list[Examined]:
 
 def _examine(task: _Task) -> Examined:
     path, expected = task
-    found, mode, _ = read_header(path, expected)
+    found, mode, several = read_header(path, expected)
     if isinstance(found, Exception):
         return Examined(path, "unreadable", f"{type(found).__name__}: {found}")
     if None not in expected and found != expected:
@@ -93,4 +100,6 @@ def _examine(task: _Task) -> Examined:
         return Examined(path, "unreadable", f"{type(error).__name__}: {error}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")
+    if several:
+        return Examined(path, "several", "frames or pages")
     return Examined(path)

@@ -87,10 +87,10 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
     found = tqdm(examine_images(records, workers), total=len(records), unit="image", leave=False, disable=None)
     problems = {image.path: image for image in found}
-    bad, other, deep = [], [], []
+    bad, other, deep, several = [], [], [], []
     for image in data["images"]:
         examined = problems[str(root / image["file_name"])]
-        listed = {"unreadable": bad, "size": other, "deep": deep}.get(examined.kind)
+        listed = {"unreadable": bad, "size": other, "deep": deep, "several": several}.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
     for wrong, problem in ((bad, "no image that can be read"), (other, "another width x height than annotated")):
@@ -102,6 +102,9 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     if deep:
         problem = "more than 8 bits per pixel, whose values above 255 become white,"
         notes.append(_found(root, problem, [text for _, text in deep], len(records)))
+    if several:
+        problem = "several frames or pages, of which the first is used,"
+        notes.append(_found(root, problem, [text for _, text in several], len(records)))
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:

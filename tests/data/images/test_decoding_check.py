@@ -4,9 +4,21 @@ import os
 from collections import Counter
 
 import pytest
+from PIL import Image
 
 from seesaw_d2.data.images import decoding_check as decoding
 from tests.data.toy import toy_data, write_images
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "kind"),
+    [({}, "RGB", ""), ({"save_all": True}, "RGB", "several"), ({}, "I;16", "deep"), ({}, "1", "")],
+)
+def test_what_a_file_is(tmp_path, options, mode, kind):
+    pages = [Image.new(mode, (6, 4), value) for value in (0, 1)]
+    pages[0].save(tmp_path / "a.tif", append_images=pages[1:] if options else [], **options)
+    records = [{"file_name": str(tmp_path / "a.tif"), "width": 6, "height": 4}]
+    assert [image.kind for image in decoding.examine_images(records, workers=1)] == [kind]
 
 
 @pytest.mark.parametrize("bad", [(), (0,), (7,), (3, 4, 11)])

@@ -14,7 +14,7 @@ from seesaw_d2.data.records.columns import file_names, object_columns, take
 from seesaw_d2.data.records.json_files import collected_warnings, first_few
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
-from seesaw_d2.train.tasks import task_of
+from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 
 
 def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int) -> None:
@@ -82,7 +82,13 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     wrong = [image for image in found if image.kind]
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
     _report(wrong, "size", f"{name}: image files of another width x height", findings.fix)
-    _report(wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note)
+    if task_of(cfg) is CLASSIFICATION:
+        _report(wrong, "deep", f"{name}: images of more than 8 bits, which are refused", findings.fix)
+    else:
+        _report(
+            wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note
+        )
+    _report(wrong, "several", f"{name}: images of several frames or pages, of which the first is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 
