@@ -7,7 +7,8 @@ r"""Evaluate a results file without a model, as the evaluation after a training 
 
 The data set is a registered one (Detectron2's own, or one in DATASETS.REGISTER of --config-file) or any annotation file
 in LVIS or COCO format. Groups (rare, common, frequent) are the file's own, or follow from DATASETS.TRAIN of
---config-file. The results may be those of any program that writes LVIS's or COCO's results format.
+--config-file. Where DATASETS.TRAIN or --checkpoint has the categories in another order, that is an error. The results
+may be those of any program that writes LVIS's or COCO's results format.
 """
 
 import sys
@@ -24,6 +25,7 @@ def parse(arguments):
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
     parser.add_argument("--config-file", default="", help="for DATASETS.REGISTER, DATASETS.TRAIN and thresholds")
     parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official: lvis-api or pycocotools")
+    parser.add_argument("--checkpoint", help="of the model that made the results: its categories are compared")
     parser.add_argument("--metrics", nargs="*", default=[], help="more of them: fixed, minival, coco")
     parser.add_argument("--max-dets", type=int, default=300, help="detections counted in an image")
     parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")
@@ -44,6 +46,7 @@ def main(arguments=None) -> None:
         dataset=args.dataset,
         annotations=args.annotations,
         cfg=cfg if args.config_file else None,
+        checkpoint=args.checkpoint,
         engine=args.engine,
         extra=args.metrics,
         max_dets_per_image=args.max_dets,

@@ -18,8 +18,7 @@ from seesaw_d2.export.onnx_requirements import need
 from seesaw_d2.export.supported_models import check_exportable, check_options
 from seesaw_d2.export.torchscript import to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
-from seesaw_d2.predict.class_names import names_of_classes
-from seesaw_d2.predict.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.predict.predictor import DTYPES, load_predictor, prepare
 from seesaw_d2.train.preflight.job_checks import check_names, check_trained, resolve_device
 from seesaw_d2.train.tasks import DETECTION, task_of
 from seesaw_d2.utils.atomic_files import atomic_file, check_writable
@@ -82,8 +81,7 @@ def export_model(
     resolve_device(cfg)
     check_names(cfg)
     check_trained(cfg, "add MODEL.WEIGHTS path")
-    names, unknown_data = names_of_classes(cfg)
-    model = build_predictor_model(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
+    model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
     model.requires_grad_(False)  # else what comes out of a TorchScript file has a gradient, and .numpy() refuses it
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype

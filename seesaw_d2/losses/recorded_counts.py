@@ -1,7 +1,8 @@
 """Class counts that one training recorded, for another to start from (Seesaw Loss paper, Table 4).
 
 The file is JSON: ``{"class_counts": [[...], ...], ...}``, a list for each stage (one for Mask R-CNN), or the one list
-itself; each of C or, with background last, C + 1 integers >= 0. Other keys are for people.
+itself; each of C or, with background last, C + 1 integers >= 0. "categories" may have the C class names in their order.
+Other keys are for people.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.categories import Categories, entry_of, kept_entry
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.weights.checkpoint_edits import read_checkpoint
 
@@ -27,6 +29,7 @@ class RecordedCounts:
     stages: list[list[int]]
     # whether the last count of each stage is background's; None: not known
     has_background: bool | None = field(default=None, compare=False)
+    categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
         """The counts of one stage; a file with one list serves every stage.
@@ -66,7 +69,7 @@ def read_recorded_counts(path: str) -> RecordedCounts:
         stages = [stages]
     if not stages or not isinstance(stages, list) or not all(_is_counts(counts) for counts in stages):
         raise ConfigError(f'{path}: expected "class_counts", a list of integers >= 0 or such a list for each stage')
-    return RecordedCounts(path, stages)
+    return RecordedCounts(path, stages, categories=entry_of(found, path))
 
 
 def _is_counts(counts) -> bool:
@@ -91,9 +94,9 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     stages = [[int(count) for count in state["model"][name]] for name in names]
     if not all(map(any, stages)):
         raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
-    content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")}
+    content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")} | kept_entry(state)
     write_text(path, json.dumps(content))
-    return RecordedCounts(path, stages, has_background="box_predictor" in names[0])
+    return RecordedCounts(path, stages, "box_predictor" in names[0], entry_of(state, path))
 
 
 def _stage(name: str) -> int:

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from seesaw_d2.data import training_frequency_groups
 from seesaw_d2.drawing.model_output import draw_instances
 from seesaw_d2.errors import ConfigError, OutputError, SeesawError
-from seesaw_d2.predict.class_names import names_of_classes
 from seesaw_d2.predict.image_sources import Video, VideoWriter, check_pictures, find_pictures, is_video, read_picture
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.train import load_config
@@ -85,9 +84,9 @@ Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
     """A function from pictures to the pictures with detections, each (H, W, 3) uint8 BGR, in order."""
-    names, unknown_data = names_of_classes(cfg)
-    if unknown_data:  # the data is elsewhere: pictures without names and groups
-        print(f"classes are numbered, as the data sets are not at hand: {unknown_data}")
+    names = predictor.class_names
+    if predictor.unknown_data:  # the data is elsewhere: pictures without names and groups
+        print(f"classes are numbered, as the data sets are not at hand: {predictor.unknown_data}")
     groups = training_frequency_groups(cfg)
 
     def draw(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -18,6 +18,7 @@ from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.images.resizing import build_resizing
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.train.preflight.categories import categories_at_hand
 from seesaw_d2.train.preflight.job_checks import replace_auto_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 
@@ -39,9 +40,13 @@ class BatchPredictor:
         dtype: "float32", "bfloat16" or "float16": what layers run in, by autocast. Weights stay as they are, and so do
             box decoding, NMS and the pasting of masks: bfloat16 has not the digits for coordinates.
 
+    Attributes:
+        class_names: C names, those that the checkpoint keeps, else those of the config's data sets, else numbered ones.
+        unknown_data: why they are numbered, or "".
+
     Raises:
         ConfigError: a value out of its range, or an image classifier's config.
-        WeightsError: the weights do not fit.
+        WeightsError: the weights do not fit, or their categories have another order than the config's data sets.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
@@ -52,7 +57,7 @@ class BatchPredictor:
                 "whole images"
             )
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
-        self.model = build_predictor_model(cfg)
+        self.model, self.class_names, self.unknown_data = load_predictor(cfg)
 
     def __call__(self, pictures: Iterable[np.ndarray]) -> Iterator[Instances]:
         """(H, W, 3) uint8 BGR each -> its detections in its own pixels, on the CPU, in the order of the pictures.
@@ -114,18 +119,36 @@ def check_batch_options(batch_size: int, dtype: str) -> None:
 
 
 def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None) -> nn.Module:
+    """The model of a config in evaluation mode, with MODEL.WEIGHTS, which must fit; see ``load_predictor``."""
+    return load_predictor(cfg, check)[0]
+
+
+def load_predictor(
+    cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None
+) -> tuple[nn.Module, list[str], str]:
     """The model of a config in evaluation mode, with MODEL.WEIGHTS, which must fit.
 
     Args:
         cfg: stays as it is; ``MODEL.DEVICE: auto`` is a GPU if there is one.
         check: called with config and model before the weights are loaded.
+
+    Returns:
+        the model; its C class names; and why they are numbers, or "".
+
+    Raises:
+        ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order.
     """
+    at_hand, reason = categories_at_hand(cfg)
     model = _build(cfg).eval()
     if check is not None:
         check(cfg, model)
-    checkpointer = SeesawCheckpointer(model, strict=True)
+    checkpointer = SeesawCheckpointer(model, strict=True, categories=at_hand)
     checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
-    return model
+    known = checkpointer.loaded_categories or at_hand
+    count = task_of(cfg).num_classes(cfg)
+    if known is not None and len(known.names) == count:
+        return model, list(known.names), ""
+    return model, [f"category {index}" for index in range(count)], reason
 
 
 def _build(cfg: CfgNode) -> nn.Module:

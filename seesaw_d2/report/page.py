@@ -1,6 +1,7 @@
 """The report: run folders in, one HTML file out, which needs no network and no other file."""
 
 import datetime
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from lvis import LVIS
 
 from seesaw_d2.data import load_dataset, register_datasets, training_statistics
-from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
+from seesaw_d2.data.records.catalog import categories_of, category_ids, read_annotation_file
 from seesaw_d2.data.records.columns import file_names, image_column
-from seesaw_d2.errors import ConfigError, DataError, SeesawError
+from seesaw_d2.data.records.validation import check_training_order
+from seesaw_d2.errors import ConfigError, DataError, SeesawError, WeightsError
 from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_results
 from seesaw_d2.evaluation.evaluate import describe, evaluable_tasks
 from seesaw_d2.evaluation.ground_truth import frequency_letters
@@ -24,6 +26,9 @@ from seesaw_d2.report.run_folders import Run, read_config, read_run
 from seesaw_d2.report.sections import build_sections
 from seesaw_d2.train import load_config
 from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.categories import check_order
+
+logger = logging.getLogger(__name__)
 
 GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 
@@ -75,7 +80,12 @@ def write_report(
     ids = category_ids(dataset, file)
     letters = frequency_letters(cfg, dataset, file)
     ground_truth = lvis_ground_truth(file, letters or dict.fromkeys(ids, "f"))
+    tested = categories_of(dataset, "--dataset")
+    check_training_order(cfg, tested)
     runs = [read_run(folder, len(ids), dataset, name) for folder, name in zip(folders, names, strict=True)]
+    for run in runs:
+        if run.categories and (warning := check_order(run.categories, tested, error=WeightsError)):
+            logger.warning(warning)
     evaluated = [_evaluate(run, dataset, file, ground_truth, letters is not None) for run in runs]
     counts = _training_counts(cfg, ground_truth, ids)
     gallery = _gallery(dataset, ground_truth, evaluated, num_images)

@@ -11,6 +11,7 @@ import yaml
 
 from seesaw_d2.data.records.json_files import load_json_object
 from seesaw_d2.errors import DataError, WeightsError
+from seesaw_d2.utils.categories import Categories, entry_of
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.weights.reading import as_checkpoint, read_weights_file
 
@@ -44,6 +45,8 @@ class Run:
     # (C,) norms of the classifier's rows, (C,) class counts as the loss saw them
     weight_norms: list[float] | None = None
     class_counts: list[int] | None = None
+    # that model_final.pth keeps
+    categories: Categories | None = None
     environment: str = ""
     command: str = ""
     missing: dict[str, str] = field(default_factory=dict)
@@ -158,11 +161,12 @@ def _read_classification(run: Run) -> None:
 def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
-        weights = as_checkpoint(read_weights_file(path), path)["model"]
+        content = as_checkpoint(read_weights_file(path), path)
     except WeightsError:  # only this section needs it
         reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is not there")
         run.missing["norms"] = run.missing["counts"] = reason
         return
+    weights, run.categories = content["model"], entry_of(content, path)
     # With several stages (Cascade) the last one's.
     classifiers = [key for key in weights if re.search(r"box_predictor(\.\d+)?\.cls_score\.weight$", key)]
     counts = [key for key in weights if key.endswith("cls_loss.class_counts")]

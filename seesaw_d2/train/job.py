@@ -17,6 +17,7 @@ from seesaw_d2.train.acceleration import accelerate
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.launch.launcher import Elsewhere
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
+from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.job_checks import check_job
 from seesaw_d2.train.preflight.output_folder import take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
@@ -118,7 +119,7 @@ def evaluate(cfg: CfgNode, args):
     logging.getLogger(__name__).info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     model = accelerate(build_model(cfg), cfg)
-    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
+    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=used_categories(cfg, "TEST"))
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     Trainer.test(cfg, model)

@@ -23,6 +23,7 @@ from seesaw_d2.train.checkpoints.training_state import TrainingState
 from seesaw_d2.train.ending import EndsEarly
 from seesaw_d2.train.launch.signals import STOP
 from seesaw_d2.train.monitoring import extra_writers, monitoring_hooks
+from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.tasks import task_of
@@ -53,7 +54,11 @@ class Trainer(EndsEarly, DefaultTrainer):
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = SeesawCheckpointer(
-            model, cfg.OUTPUT_DIR, left_out=cfg.MODEL.WEIGHTS_EXCEPT, trainer=weakref.proxy(self)
+            model,
+            cfg.OUTPUT_DIR,
+            left_out=cfg.MODEL.WEIGHTS_EXCEPT,
+            categories=used_categories(cfg, "TRAIN"),
+            trainer=weakref.proxy(self),
         )
         self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
         self.register_hooks(self.build_hooks())

@@ -13,6 +13,7 @@ from torch import Tensor
 from seesaw_d2.data import build_classification_test_loader, register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
+from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.job_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import make_folder
@@ -42,11 +43,12 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     CLASSIFICATION.validate_datasets(cfg, training=True)
     make_folder(path.parent)
     model = build_model(cfg).eval()
+    # Its categories are not compared: the classifier, which alone has rows for them, becomes that of the data.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
         model.classifier.bias.zero_()
-    SeesawCheckpointer(model, str(path.parent)).save(path.stem)
+    SeesawCheckpointer(model, str(path.parent), categories=used_categories(cfg, "TRAIN")).save(path.stem)
 
 
 @torch.no_grad()

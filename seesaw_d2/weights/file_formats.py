@@ -1,9 +1,12 @@
 """Weights from one kind of file to another: ``tools/convert_weights.py``."""
 
+import json
 import os
+from typing import Any
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.checkpoints.checkpointer import fetched
+from seesaw_d2.utils.categories import ENTRY
 from seesaw_d2.weights.checkpoint_edits import write_checkpoint
 from seesaw_d2.weights.reading import (
     SAFETENSORS,
@@ -13,8 +16,8 @@ from seesaw_d2.weights.reading import (
     write_safetensors,
 )
 
-# What says how names are to be read, and so belongs to the weights.
-_CONVENTIONS = ("__author__", "matching_heuristics")
+# What says how names are to be read and what the categories are, and so belongs to the weights.
+_KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 
 def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
@@ -36,9 +39,13 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     path = fetched(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")
-    conventions = {key: content[key] for key in _CONVENTIONS if key in content}
+    kept = {key: content[key] for key in _KEPT if key in content}
     if target.endswith(SAFETENSORS):
-        write_safetensors(target, model, {key: str(value) for key, value in conventions.items()})
+        write_safetensors(target, model, {key: _text(value) for key, value in kept.items()})
     else:
-        write_checkpoint(target, {"model": dict(model), **conventions})
-    return len(model), sorted(str(key) for key in content.keys() - conventions.keys())
+        write_checkpoint(target, {"model": dict(model), **kept})
+    return len(model), sorted(str(key) for key in content.keys() - kept.keys())
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, (list, tuple)) else str(value)

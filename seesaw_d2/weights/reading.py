@@ -4,6 +4,8 @@ Formats: PyTorch's (.pth and others, with the archive since 1.6 and without), pi
 Caffe2), safetensors.
 """
 
+import contextlib
+import json
 import os
 import pickle
 import re
@@ -17,6 +19,7 @@ from safetensors.torch import save
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.utils.categories import ENTRY
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.utils.unpickling import STAND_INS, finish, load_plain_pickle
 
@@ -149,6 +152,9 @@ def _read_safetensors(path: str) -> dict[str, Any]:
         raise WeightsError(f"{path}: not a safetensors file, or a torn one: {error}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
+    if ENTRY in metadata:
+        with contextlib.suppress(ValueError, RecursionError):  # else it stays text, which is no list of names
+            metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
+from seesaw_d2.utils.categories import kept_entry
 from seesaw_d2.weights.checkpoint_edits import check_output, read_checkpoint, write_checkpoint
 
 # Mask R-CNN has one predictor, Cascade a list of them; the other is that of an ImageClassifier.
@@ -73,14 +74,15 @@ def normalize_checkpoint(
     for path in paths.values():
         check_output(checkpoint, path, overwrite=overwrite)
     num_classes = _check_config(load_config(config_file or find_config(checkpoint)))
-    model = read_checkpoint(checkpoint)["model"]
+    state = read_checkpoint(checkpoint)
+    model = state["model"]
     names = _classifiers(model, num_classes, checkpoint)
     for tau, path in paths.items():
         changed = {name: tau_normalize(model[name], num_classes, tau) for name in names}
         for name in names if drop_bias else ():
             bias = name.removesuffix("weight") + "bias"
             changed[bias] = torch.cat([torch.zeros_like(model[bias][:num_classes]), model[bias][num_classes:]])
-        write_checkpoint(path, {"model": {**model, **changed}, "tau": tau})
+        write_checkpoint(path, {"model": {**model, **changed}, "tau": tau} | kept_entry(state))
     return paths
 
 

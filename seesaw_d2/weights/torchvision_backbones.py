@@ -6,8 +6,9 @@ import urllib.request
 
 import torch
 import torchvision
+from detectron2.config import CfgNode
 
-from seesaw_d2.errors import WeightsError
+from seesaw_d2.errors import ConfigError, WeightsError
 
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -109,3 +110,18 @@ def resnet_prefix(model: torch.nn.Module) -> str:
             f"MODEL.WEIGHTS: torchvision's ResNet weights are for a model with one ResNet, found {len(prefixes)}"
         )
     return prefixes[0]
+
+
+def check_torchvision_config(cfg: CfgNode) -> None:
+    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
+    if name not in NAMES:
+        return  # its download will refuse it
+    expected = {
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
+        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
+        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
+    }
+    for key, (found, value) in expected.items():
+        if found != value:
+            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")

@@ -185,7 +185,7 @@ def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):
 def test_without_the_extra(arguments, tmp_path, monkeypatch, capsys):
     """The lack of ONNX's packages is said before anything is computed; TorchScript needs none of them."""
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    monkeypatch.setattr(exporting, "build_predictor_model", None)
+    monkeypatch.setattr(exporting, "load_predictor", None)
     assert main(words({**arguments, "--format": "onnx"})) == 2
     assert "ONNX: expected the packages onnx, onnxscript, onnxruntime, found none; the" in capsys.readouterr().err
     monkeypatch.undo()

@@ -14,6 +14,7 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotat
 from seesaw_d2.data.records.cache import CompiledFile, open_annotations
 from seesaw_d2.data.records.registration import LazyMetadata
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.categories import Categories
 
 
 def check_registered(name: str, key: str) -> None:
@@ -83,6 +84,26 @@ def category_ids(name: str, file: AnnotationFile) -> list[int]:
 def class_names(name: str) -> list[str] | None:
     """The category names of a registered data set in the order of their indices, None if it has none."""
     return MetadataCatalog.get(name).get("thing_classes")
+
+
+def categories_of(name: str, key: str) -> Categories | None:
+    """The class names of a data set in the order of their indices; None if it is not registered or has none.
+
+    Where only loading the data set would tell Detectron2 its names, they are those of its annotation file.
+
+    Args:
+        key: the config key that names the data set, for messages.
+
+    Raises:
+        DataError: its annotation file is missing or wrong.
+    """
+    if name not in DatasetCatalog:
+        return None
+    names = class_names(name)
+    if not names and loads_coco_json(DatasetCatalog[name]):
+        check_annotation_file(name)
+        names = open_annotations(PathManager.get_local_path(MetadataCatalog.get(name).json_file)).category_names
+    return Categories(tuple(names), f"data set {name!r} ({key})") if names else None
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:

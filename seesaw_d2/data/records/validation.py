@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import logging
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -10,10 +12,14 @@ from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.resizing import validate_resizing
-from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
+from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
+from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.data.records.statistics import CategoryStatistics, dataset_statistics, frequency_groups
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.utils.categories import Categories, check_order
+
+logger = logging.getLogger(__name__)
 
 
 def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
@@ -89,7 +95,11 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError unless all data sets have the same categories, as many as the model's key says."""
+    """Raise ConfigError unless all data sets have the same categories, as many as the model's key says.
+
+    In an evaluation those of DATASETS.TRAIN are not used, and may be elsewhere. Where they are at hand their categories
+    are compared too.
+    """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
         return
@@ -106,6 +116,41 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
             f"{key_of_number}: expected {len(expected)}, the number of categories of {first!r}, "
             f"found {num_classes}; set {key_of_number} {len(expected)}"
         )
+    if first_key != "DATASETS.TRAIN":
+        check_training_order(cfg, Categories(tuple(expected), f"data set {first!r} ({first_key})"))
+
+
+def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
+    """Raise ConfigError if DATASETS.TRAIN has the categories that are evaluated in another order.
+
+    Other names at the same indices are warned about. A data set that is not at hand, or has another number of
+    categories and so is not what the model was trained on, is not compared.
+
+    Args:
+        ids: the category ids of ``tested``, of results that name categories by them: another number of categories is
+            compared by the ids that both have.
+    """
+    for name in cfg.DATASETS.TRAIN:
+        try:
+            trained = categories_of(name, "DATASETS.TRAIN")
+        except SeesawError as error:
+            warn_once(logger, f"DATASETS.TRAIN: the categories of {name!r} are not compared: {error}")
+            continue
+        if trained is None:
+            continue
+        pair = trained, tested
+        if ids is not None and len(trained.names) != len(tested.names):
+            pair = _with_common_ids(name, trained, tested, ids)
+        if warning := check_order(*pair):
+            warn_once(logger, warning)
+
+
+def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
+    """Both with the categories alone whose ids the training set ``name`` and the tested set have."""
+    index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
+    pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
+    sides = zip(*pairs, strict=True) if pairs else ((), ())
+    return [Categories(side, each.source) for side, each in zip(sides, (trained, tested), strict=True)]
 
 
 def _first_difference(expected: list[str], found: list[str]) -> str:

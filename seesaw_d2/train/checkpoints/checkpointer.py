@@ -2,15 +2,17 @@
 
 import os
 import zipfile
+from typing import Any
 
-import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.train.checkpoints.loaded_state import check_types, not_finite, takes_categories, wrong_shapes
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
+from seesaw_d2.utils.categories import ENTRY, Categories, check_checkpoint, entry_of
 from seesaw_d2.utils.parameter_patterns import select
 from seesaw_d2.weights.checkpoint_edits import write_checkpoint
 from seesaw_d2.weights.reading import as_checkpoint, check_regular_file, read_weights_file
@@ -38,10 +40,18 @@ class SeesawCheckpointer(DetectionCheckpointer):
         strict: raise also in ``load(path, checkpointables=[])``.
         left_out: patterns (``utils.names.matches``) of the parameters and buffers that ``load(path,
             checkpointables=[])``, the start of a training, leaves at their initial values although the file has others.
+        categories: of the data set that the model is used with. Checkpoints keep them, and those of a checkpoint are
+            compared with them when it is loaded (``check_checkpoint``).
+
+    Attributes:
+        loaded_categories: those of the last checkpoint that was loaded; None if it has none.
     """
 
-    def __init__(self, model, save_dir="", *, strict=False, left_out=(), **kwargs):
+    def __init__(
+        self, model, save_dir="", *, strict=False, left_out=(), categories: Categories | None = None, **kwargs
+    ):
         super().__init__(model, save_dir, **kwargs)
+        self.categories, self.loaded_categories = categories, None
         self.strict = strict
         self.left_out = select(self.model.state_dict(), left_out, "MODEL.WEIGHTS_EXCEPT")
 
@@ -79,11 +89,15 @@ class SeesawCheckpointer(DetectionCheckpointer):
         """
         if not self.save_dir or not self.save_to_disk:
             return
-        state = {"model": self.model.state_dict()}
-        state |= {key: each.state_dict() for key, each in self.checkpointables.items()}
+        state = self.model_state() | {key: each.state_dict() for key, each in self.checkpointables.items()}
         self.logger.info(f"Saving checkpoint to {os.path.join(self.save_dir, name)}.pth")
         write_checkpoint(os.path.join(self.save_dir, f"{name}.pth"), {**state, **kwargs})
         self.tag_last_checkpoint(f"{name}.pth")
+
+    def model_state(self) -> dict[str, Any]:
+        """Return the part of a checkpoint that is the model: its weights and, where they are known, its categories."""
+        known = {} if self.categories is None else {ENTRY: list(self.categories.names)}
+        return {"model": self.model.state_dict(), **known}
 
     def tag_last_checkpoint(self, last_filename_basename):
         write_pointer(self.save_dir, last_filename_basename)
@@ -114,15 +128,25 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return loaded
 
     def _load_model(self, checkpoint):
+        self._check_categories(entry_of(checkpoint, self._path))
         state = self.model.state_dict()
-        _check_types(state, checkpoint["model"], self._path)
-        before = _not_finite(state)
+        check_types(state, checkpoint["model"], self._path)
+        before = not_finite(state)
         incompatible = super()._load_model(checkpoint)
         # Where the model itself starts from infinity that is its way.
-        lines = [name for name in _not_finite(state) if name not in before]
+        lines = [name for name in not_finite(state) if name not in before]
         if lines:
             raise WeightsError(f"{self._path}: expected finite weights, found nan or infinity in {first_few(lines)}")
         return incompatible
+
+    def _check_categories(self, found: Categories | None) -> None:
+        self.loaded_categories = found
+        if found is None or self.categories is None:
+            return
+        if not (self._must_fit or takes_categories(self.model.state_dict(), self.left_out, len(found.names))):
+            return
+        if warning := check_checkpoint(found, self.categories, must_fit=self._must_fit):
+            self.logger.warning(warning)
 
     def _log_incompatible_keys(self, incompatible) -> None:
         if self._backbone is not None:
@@ -150,7 +174,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             for name in incompatible.missing_keys
             if not name.endswith("num_batches_tracked") and ".cls_loss." not in name
         }
-        return {**problems, **_wrong_shapes(incompatible)}
+        return {**problems, **wrong_shapes(incompatible)}
 
     def _check_frozen(self, problems: dict[str, str]) -> None:
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
@@ -161,7 +185,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     def _check_backbone(self, incompatible) -> None:
         """Every layer of the backbone was in the file, and every layer in the file is the backbone's."""
-        lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
+        lines = [f"{name}: {problem}" for name, problem in wrong_shapes(incompatible).items()]
         lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
         lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
         if lines:
@@ -195,28 +219,6 @@ class SeesawCheckpointer(DetectionCheckpointer):
             f"{type(loss).__name__}, background {loss.background!r}: "
             f"{loss.num_logits} logits for {loss.num_classes} categories"
         )
-
-
-def _not_finite(state) -> list[str]:
-    return [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-
-
-def _check_types(state, loaded, path: str) -> None:
-    """Raise WeightsError where a file has something else than floating point for a parameter that is floating point."""
-    for name, value in loaded.items():
-        if name in state and state[name].is_floating_point():
-            plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
-            if not plain or value.is_meta:
-                raise WeightsError(
-                    f"{path}: {name}: expected {state[name].dtype}, found {value.dtype} ({value.layout})"
-                )
-
-
-def _wrong_shapes(incompatible) -> dict[str, str]:
-    return {
-        name: f"expected shape {tuple(model)}, found {tuple(found)}"
-        for name, found, model in incompatible.incorrect_shapes
-    }
 
 
 def fetched(url: str) -> str:

@@ -120,6 +120,6 @@ class BestCheckpoint(hooks.BestCheckpointer):
         value, iteration = latest[self._val_metric]
         if math.isfinite(value) and (self.best_metric is None or value > self.best_metric):
             self.best_metric, self.best_iter = float(value), int(iteration)
-            state = {"model": self._checkpointer.model.state_dict(), "iteration": self.best_iter}
+            state = self._checkpointer.model_state() | {"iteration": self.best_iter}
             write_checkpoint(self._path, {**state, "metric": self._val_metric, "value": self.best_metric})
             logger.info(f"Best {self._val_metric} so far, {value:.4f}, saved to {self._path}")

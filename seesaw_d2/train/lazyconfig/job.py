@@ -36,7 +36,14 @@ from seesaw_d2.train.job import agreed
 from seesaw_d2.train.launch.launcher import Group
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.launch.signals import STOP
-from seesaw_d2.train.lazyconfig.loading import amp_of, check_lazy_job, in_lazy_names, lazy_names, load_lazy_config
+from seesaw_d2.train.lazyconfig.loading import (
+    amp_of,
+    check_lazy_job,
+    in_lazy_names,
+    lazy_categories,
+    lazy_names,
+    load_lazy_config,
+)
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.train.preflight.output_folder import take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
@@ -112,7 +119,9 @@ def run(args) -> None:
             model.to(cfg.train.device)
             if args.eval_only:
                 log_to_console()
-                checkpointer = LazyCheckpointer(model, cfg.train.output_dir, strict=True)
+                checkpointer = LazyCheckpointer(
+                    model, cfg.train.output_dir, strict=True, categories=lazy_categories(cfg, "test")
+                )
                 checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
                 evaluate(cfg, model)
                 return
@@ -167,7 +176,9 @@ def train(cfg: Any, model, *, resume: bool) -> None:
         max_skipped=cfg.train.get("max_skipped_steps", 0),
         amp=DTYPES[amp_of(cfg)] if cfg.train.amp.enabled else None,
     )
-    checkpointer = LazyCheckpointer(model, cfg.train.output_dir, trainer=trainer)
+    checkpointer = LazyCheckpointer(
+        model, cfg.train.output_dir, categories=lazy_categories(cfg, "train"), trainer=trainer
+    )
     keep = cfg.train.checkpointer.get("max_to_keep") or 0
     evaluation = cfg.train.eval_period if cfg.dataloader.get("evaluator") is not None else 0
     writers = default_writers(cfg.train.output_dir, cfg.train.max_iter) if comm.is_main_process() else []

@@ -1,8 +1,9 @@
 """Reading a LazyConfig, and what can be wrong with it."""
 
+import contextlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -10,7 +11,8 @@ from detectron2.data import DatasetCatalog
 
 from seesaw_d2.compat import load_lazy
 from seesaw_d2.config.loading import load_config
-from seesaw_d2.data.records.catalog import check_annotation_file
+from seesaw_d2.data.records.catalog import categories_of, check_annotation_file
+from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.model_zoo import find_config_file
 from seesaw_d2.train.acceleration import check_acceleration
@@ -21,6 +23,10 @@ from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.lazyconfig.overrides import apply_overrides
 from seesaw_d2.train.preflight.job_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.output_folder import check_output_folder
+from seesaw_d2.utils.categories import Categories, check_checkpoint, check_order, entry_of
+from seesaw_d2.weights.reading import read_weights_file
+
+logger = logging.getLogger(__name__)
 
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
 # Those of Detectron2's configs/common/train.py that are read here without a default.
@@ -111,6 +117,7 @@ def check_lazy_job(cfg: Any, args: Any, world: World) -> CfgNode:
     if world.rank == 0:
         _check_files(job, args)
         _check_data(cfg, args.eval_only)
+        _check_order(cfg, job, args)
     return job
 
 
@@ -145,17 +152,48 @@ def _check_files(job: CfgNode, args: Any) -> None:
         check_weights_file(job.MODEL.WEIGHTS.partition("?")[0])
 
 
+def _check_order(cfg: Any, job: CfgNode, args: Any) -> None:
+    """The checkpoint has the categories of the data in their order."""
+    found = resume_file(job.OUTPUT_DIR) if args.resume else None
+    path = found.path if found else job.MODEL.WEIGHTS.partition("?")[0]
+    if not os.path.isfile(path):
+        return
+    content = read_weights_file(path)
+    expected = lazy_categories(cfg, "test" if args.eval_only else "train")
+    if isinstance(content, dict) and (kept := entry_of(content, path)):
+        check_checkpoint(kept, expected, must_fit=bool(args.eval_only or found))  # the job says what is to be warned of
+
+
 def _check_data(cfg: Any, eval_only: bool) -> None:
     """The annotation files of data sets that Detectron2 and this project know; others may need none."""
     parts = ([] if eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
-    for key in [f"{part}.{names}" for part in parts for names in ("names", "dataset.names", "dataset.name")]:
-        names = _selected(cfg.dataloader, key)
-        for name in [names] if isinstance(names, str) else names or ():
-            if name in DatasetCatalog:
-                check_annotation_file(name)
+    for name in [name for part in parts for name in _dataset_names(cfg, part)]:
+        if name in DatasetCatalog:
+            check_annotation_file(name)
+    trained, tested = (lazy_categories(cfg, part) for part in ("train", "test"))
+    if trained is not None and tested is not None and (warning := check_order(trained, tested)):
+        warn_once(logger, warning)
 
 
-@contextmanager
+def _dataset_names(cfg: Any, part: str) -> list[str]:
+    found = [_selected(cfg.dataloader, f"{part}.{key}") for key in ("names", "dataset.names", "dataset.name")]
+    return [name for names in found for name in ([names] if isinstance(names, str) else names or ())]
+
+
+def lazy_categories(cfg: Any, part: str) -> Categories | None:
+    """The class names of ``dataloader.train`` or ``.test``; None where its data set is not registered or has none.
+
+    Args:
+        part: "train" or "test".
+    """
+    for name in _dataset_names(cfg, part):
+        with contextlib.suppress(SeesawError):  # whatever the loader needs it for, it says itself
+            if (found := categories_of(name, f"dataloader.{part}")) is not None:
+                return found
+    return None
+
+
+@contextlib.contextmanager
 def lazy_names() -> Iterator[None]:
     """Messages of errors in the block name LazyConfig's keys in place of YAML's."""
     try:

@@ -18,10 +18,11 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_w
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.monitoring import check_monitoring
+from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.train.preflight.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.train.tasks import task_of
-from seesaw_d2.weights.torchvision_backbones import NAMES, SCHEME
+from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_config
 
 
 def check_job(
@@ -67,6 +68,8 @@ def check_job(
     register_datasets(cfg)
     task = task_of(cfg)
     task.validate_datasets(cfg, training=not eval_only)
+    if not eval_only:
+        check_recorded_counts(cfg)
     check_monitoring(cfg)
     rehearse(cfg, eval_only=eval_only, resume=resume)
     if eval_only:
@@ -209,7 +212,13 @@ def rehearse(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
     continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
     left_out = () if eval_only else cfg.MODEL.WEIGHTS_EXCEPT
-    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=eval_only or continues, left_out=left_out)
+    checkpointer = SeesawCheckpointer(
+        model,
+        cfg.OUTPUT_DIR,
+        strict=eval_only or continues,
+        left_out=left_out,
+        categories=used_categories(cfg, "TEST" if eval_only else "TRAIN"),
+    )
     if not (cfg.MODEL.WEIGHTS or continues):
         _refuse_partial_training_from_nothing(cfg)
         return
@@ -226,18 +235,3 @@ def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
             "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
             "classifier LWSLinear train only a part of it; found none"
         )
-
-
-def check_torchvision_config(cfg: CfgNode) -> None:
-    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
-    name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
-    if name not in NAMES:
-        return  # its download will refuse it
-    expected = {
-        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
-        "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
-        "INPUT.FORMAT": (cfg.INPUT.FORMAT, "RGB"),
-    }
-    for key, (found, value) in expected.items():
-        if found != value:
-            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")

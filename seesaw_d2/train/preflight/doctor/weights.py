@@ -7,8 +7,10 @@ from torch import nn
 
 from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.job_checks import check_weights
+from seesaw_d2.utils.categories import check_checkpoint
 
 
 class _Observer(SeesawCheckpointer):
@@ -31,8 +33,11 @@ def examine_weights(cfg: CfgNode, model: nn.Module, findings: Findings) -> None:
         findings.note("MODEL.WEIGHTS: none; every parameter starts from its initial value")
         return
     check_weights(cfg, eval_only=False, resume=False)
-    checkpointer = _Observer(model, left_out=cfg.MODEL.WEIGHTS_EXCEPT)
+    categories = used_categories(cfg, "TRAIN")
+    checkpointer = _Observer(model, left_out=cfg.MODEL.WEIGHTS_EXCEPT, categories=categories)
     checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+    if warning := check_checkpoint(checkpointer.loaded_categories, categories, must_fit=False):
+        findings.note(f"MODEL.WEIGHTS: {warning}")
     found = checkpointer.incompatible
     shapes = [name for name, *_ in found.incorrect_shapes]
     missing = [name for name in found.missing_keys if name not in shapes]  # fvcore counts those twice

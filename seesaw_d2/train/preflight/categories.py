@@ -1,0 +1,74 @@
+"""The names of a model's classes: those of its data sets and of its checkpoint, which mean the same classes."""
+
+import logging
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.data import register_datasets
+from seesaw_d2.data.records.catalog import categories_of
+from seesaw_d2.data.records.json_files import warn_once
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.train.tasks import task_of
+from seesaw_d2.utils.categories import Categories, check_order
+
+logger = logging.getLogger(__name__)
+
+
+def used_categories(cfg: CfgNode, key: str) -> Categories | None:
+    """The class names of the first data set of DATASETS.TRAIN or DATASETS.TEST; None where it has none.
+
+    Args:
+        cfg: after ``validate_datasets``: all data sets have the same.
+        key: "TRAIN" or "TEST".
+    """
+    for name in cfg.DATASETS[key]:
+        try:
+            found = categories_of(name, f"DATASETS.{key}")
+        except SeesawError as error:  # a loader of one's own may take the place of its annotations
+            warn_once(logger, f"DATASETS.{key}: the categories of {name!r} are not compared: {error}")
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def categories_at_hand(cfg: CfgNode) -> tuple[Categories | None, str]:
+    """C class names, those of the test or training set, which are registered for it; and "".
+
+    Without them None, and what is wrong with the data sets.
+
+    Raises:
+        ConfigError: test and training set have the same names in another order.
+    """
+    count = task_of(cfg).num_classes(cfg)
+    reason = f"neither DATASETS.TEST nor DATASETS.TRAIN has names of {count} categories"
+    try:
+        register_datasets(cfg)
+    except SeesawError as error:
+        reason = str(error)
+    found = []
+    for key in ("TEST", "TRAIN"):
+        for name in cfg.DATASETS[key]:
+            try:
+                each = categories_of(name, f"DATASETS.{key}")
+            except SeesawError as error:  # its annotations are elsewhere
+                reason = str(error)
+                continue
+            if each is not None and len(each.names) == count:
+                found.append(each)
+    for other in found[1:]:
+        if warning := check_order(found[0], other):
+            warn_once(logger, warning)
+    return (found[0], "") if found else (None, reason)
+
+
+def check_recorded_counts(cfg: CfgNode) -> None:
+    """Raise ConfigError if recorded class counts are those of the training's categories in another order."""
+    key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
+    source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
+    if source in ("online", "dataset"):
+        return
+    recorded, trained = read_recorded_counts(source).categories, used_categories(cfg, "TRAIN")
+    if recorded is not None and trained is not None and (warning := check_order(recorded, trained)):
+        warn_once(logger, f"{key}: {warning}")
