@@ -7,8 +7,10 @@ import unicodedata
 import pytest
 from PIL import Image
 
+from seesaw_d2.data import register_datasets
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import ConfigError, DataError
+from tests.data.toy import make_cfg
 from tests.ecosystem.exports import small
 from tests.shared import shared_path
 
@@ -186,3 +188,12 @@ def test_pictures_with_masks_of_their_names_elsewhere():
     export = shared_path("reports/mask_of_same_name_deeper/result.json")
     with pytest.raises(DataError, match=r"im00\.png \(images/im00\.png, masks/instances/im00\.png\)"):
         prepare_export(export, export.parent / "never", images=export.parent)
+
+
+def test_an_annotation_file_of_nearly_the_name(tmp_path):
+    export = small(tmp_path / "export")
+    with pytest.raises(ConfigError, match=r"result\.json: other case"):
+        prepare_export(export.with_name("Result.JSON"), tmp_path / "made")
+    entry = {"NAME": f"{tmp_path}/near", "JSON": str(export.with_suffix(".jsn")), "IMAGES": str(export.parent)}
+    with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.JSON: .*result\.json: other extension"):
+        register_datasets(make_cfg(entry))

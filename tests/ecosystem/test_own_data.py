@@ -90,7 +90,7 @@ def test_the_split_is_by_category_and_seed(tmp_path):
         ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, "no such file for 1 of 4: nowhere.png"),
         ({"annotations": None}, 'expected "annotations", a list of objects'),
         ({"annotations": [{"id": 1, "image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]}]}, '"category_id"'),
-        ({"names": (), "images": []}, 'export/result.json, its train part: "images" is empty'),
+        ({"names": (), "images": []}, 'export/result.json: "images" is empty'),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(tmp_path, changes, message):

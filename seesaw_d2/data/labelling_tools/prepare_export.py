@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from seesaw_d2.data.images.files import same_content, shared_files
+from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
 from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
@@ -75,9 +76,8 @@ def prepare_export(
     paths = [Path(path) for path in ([export, val] if val else [export])]
     for path in paths:
         if not path.is_file():
-            raise ConfigError(
-                f"expected an annotation file, found {path}: {'a folder' if path.is_dir() else 'no such file'}"
-            )
+            problem = "a folder" if path.is_dir() else f"no such file{describe_near(near_files([str(path)]))}"
+            raise ConfigError(f"expected an annotation file, found {path}: {problem}")
     root = Path(images) if images else Path(export).parent
     if not root.is_dir():
         raise ConfigError(
