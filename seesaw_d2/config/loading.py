@@ -147,3 +147,9 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
         yield prefix + name
         if isinstance(value, CfgNode):
             yield from config_keys(value, f"{prefix}{name}.")
+
+
+def config_values(cfg: CfgNode) -> dict[str, str]:
+    """Return every key of a config in full, inner nodes left out, with its value as text."""
+    found = {key: _lookup(cfg, key) for key in config_keys(cfg)}
+    return {key: repr(value) for key, value in found.items() if not isinstance(value, CfgNode)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.engine import default_argument_parser
 
-from seesaw_d2.config.loading import load_config
+from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.job import run
 from seesaw_d2.train.launch.launcher import Group, launch
@@ -73,9 +73,18 @@ def prepare(args, world: World) -> Job:
     scaled = cfg.clone()  # each process scales by itself, and logs it
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
+    given = shared_arguments(args, world) | config_values(cfg)
     continue_own_run(args, world, cfg.OUTPUT_DIR)
-    group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR)
+    group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given)
     return run, group, (cfg, args)
+
+
+def shared_arguments(args, world: World) -> dict[str, str]:
+    """Return what the command line says that has to be the same on each machine."""
+    given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
+    given["--num-machines"] = str(world.size // world.local_size)
+    given["--num-gpus or --num-processes"] = str(world.local_size)
+    return given
 
 
 def continue_own_run(args, world: World, folder: str) -> None:

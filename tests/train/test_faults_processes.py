@@ -174,3 +174,15 @@ def test_torchrun_restarts_and_the_run_resumes_by_itself(config_file):
     assert int(starts[1].rpartition(" ")[2]) >= 10
     assert "stopped by SIGTERM after iteration" in error
     assert resume_file(str(folder)).path.endswith((folder / "last_checkpoint").read_text())
+
+
+@pytest.mark.slow
+def test_torchrun_killed_ends_its_processes_with_a_checkpoint(config_file):
+    process = under_torchrun(config_file)
+    folder = config_file.parent / "run"
+    wait_for((folder / "last_checkpoint").exists, process)
+    process.kill()
+    _, error = process.communicate(timeout=60)  # until both processes have closed it too
+    assert "stopped by SIGTERM after iteration" in error
+    iteration = int((folder / "last_checkpoint").read_text()[6:13])
+    assert f"after iteration {iteration}," in error

@@ -8,22 +8,25 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, parent_process
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import record
-from torch.distributed.rendezvous import rendezvous
 
 from seesaw_d2 import compat
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.rendezvous import agree, open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
+
+_STARTER_INTERVAL = 1.0  # seconds between two looks at whether torchrun is still there
 
 
 class Elsewhere(SystemExit):
@@ -41,12 +44,14 @@ class Group:
         device: "cpu" (gloo) or "cuda..." (NCCL).
         timeout: minutes after which a process gives up waiting for the others.
         folder: where NCCL leaves its record of collectives after a time-out.
+        given: arguments and config, which have to be the same on each machine: key -> value.
         port: of the store on this machine where spawned processes meet; None if the world has an address.
     """
 
     device: str
     timeout: float
     folder: str
+    given: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
 
 
@@ -73,7 +78,7 @@ def _spawn(function, world: World, group: Group, args) -> None:
     if not world.address:
         # Kept by this process, at a port of the kernel's choice: neither two jobs on a machine nor an old one collide.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
-        group = Group(group.device, group.timeout, group.folder, store.port)
+        group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
     supervise(_spawned, jobs, first_rank=world.rank, size=world.size)
     del store
@@ -117,9 +122,18 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _stop_with_starter(starter: int) -> None:
+    """Once torchrun has been killed, do as if it had ended: it sends its processes SIGTERM then."""
+    while os.getppid() == starter:
+        time.sleep(_STARTER_INTERVAL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @record  # torchrun then says which process failed first, and how
 def _started_by_others(function, world: World, group: Group, args) -> None:
     with STOP.installed():
+        if world.starter == "torchrun":
+            threading.Thread(target=_stop_with_starter, args=(os.getppid(),), daemon=True).start()
         try:
             _in_group(function, world, group, args)
         except SeesawError:
@@ -135,23 +149,14 @@ def _in_group(function, world: World, group: Group, args) -> None:
         return
     faulthandler.register(signal.SIGUSR1)
     backend = _nccl(world, group) if group.device.startswith("cuda") else "gloo"
+    store = open_store(world, group.port, group.timeout)
+    if group.port is None and world.local_rank == 0:
+        agree(store, world, group.given, group.timeout)
     timeout = datetime.timedelta(minutes=group.timeout)
-    where = _meeting_place(world, group, timeout)
-    dist.init_process_group(backend, **where, rank=world.rank, world_size=world.size, timeout=timeout)
+    dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
     compat.create_local_process_group(world.local_size)
     function(*args)
     dist.destroy_process_group()
-
-
-def _meeting_place(world: World, group: Group, timeout: datetime.timedelta) -> dict[str, Any]:
-    """The arguments of ``init_process_group`` that say where the processes find each other."""
-    if group.port is not None:
-        return {"store": dist.TCPStore("127.0.0.1", group.port, world.size, is_master=False, timeout=timeout)}
-    if world.starter != "torchrun":
-        return {"init_method": world.address}
-    # torchrun's store (PyTorch 2.14) is that of the processes before the restart too, whose addresses are in it.
-    store, _, _ = next(rendezvous(world.address, timeout=timeout))
-    return {"store": dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)}
 
 
 def _nccl(world: World, group: Group) -> str:

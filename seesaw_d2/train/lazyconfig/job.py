@@ -30,7 +30,7 @@ from seesaw_d2.train.acceleration import DTYPES, with_wide_features
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
-from seesaw_d2.train.command_line import Job, argument_parser, launch_job
+from seesaw_d2.train.command_line import Job, argument_parser, launch_job, shared_arguments
 from seesaw_d2.train.ending import EndsEarly
 from seesaw_d2.train.job import agreed
 from seesaw_d2.train.launch.launcher import Group
@@ -42,6 +42,7 @@ from seesaw_d2.train.lazyconfig.loading import (
     in_lazy_names,
     lazy_categories,
     lazy_names,
+    lazy_values,
     load_lazy_config,
 )
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
@@ -102,9 +103,10 @@ def main(arguments=None) -> int:
 def prepare(args, world: World) -> Job:
     """Load the config and check what a look at it shows. Each process loads it again: lambdas cannot be sent."""
     cfg = load_lazy_config(args.config_file, args.opts)
+    given = shared_arguments(args, world) | lazy_values(cfg)
     with lazy_names():
         job = check_lazy_job(cfg, args, world)
-    return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR), (args,)
+    return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR, given), (args,)
 
 
 def run(args) -> None:

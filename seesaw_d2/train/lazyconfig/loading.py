@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
+from omegaconf import OmegaConf
 
 from seesaw_d2.compat import load_lazy
 from seesaw_d2.config.loading import load_config
@@ -132,6 +134,21 @@ def _settings(cfg: Any) -> CfgNode:
     if "total_batch_size" in cfg.dataloader.train:
         job.SOLVER.IMS_PER_BATCH = cfg.dataloader.train.total_batch_size
     return job
+
+
+def lazy_values(cfg: Any) -> dict[str, str]:
+    """Return every key of a LazyConfig in full with its value as text, which is the same in every process."""
+    return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
+
+
+def _values(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, (dict, list)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _values(value, f"{prefix}.{key}" if prefix else str(key))
+    elif callable(node) and hasattr(node, "__qualname__"):
+        yield prefix, f"{node.__module__}.{node.__qualname__}"
+    else:
+        yield prefix, re.sub(r" at 0x[0-9a-f]+", "", repr(node))
 
 
 def amp_of(cfg: Any) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -255,8 +256,14 @@ TRAIN_NET = [sys.executable, str(Path(__file__).parents[3] / "train_net.py")]
 FREE = "--rdzv-endpoint=localhost:0"
 
 
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("starter", ["spawned", "torchrun", "srun"])
+@pytest.mark.parametrize("starter", ["spawned", "torchrun", "srun", "machines"])
 def test_trains_and_evaluates_in_two_processes(config_file, starter):
     run = config_file.parent / "run"
     command = [*TRAIN_NET, "--config-file", str(config_file)]
@@ -268,16 +275,21 @@ def test_trains_and_evaluates_in_two_processes(config_file, starter):
         done = [subprocess.run([*torchrun, *command[1:]], env=environ, capture_output=True, text=True)]
     else:
         tasks = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "localhost"}
-        started = [
-            subprocess.Popen(
-                command,
-                env={**environ, **tasks, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n), "SLURM_JOB_ID": "77"},
-                stderr=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
+        tasks["SLURM_JOB_ID"] = "77"
+        machines = ["--num-machines", "2", "--num-processes", "1", "--dist-url", f"tcp://localhost:{free_port()}"]
+        started = []
+        for n in range(2):
+            task = {**tasks, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)} if starter == "srun" else {}
+            options = [] if starter == "srun" else [*machines, "--machine-rank", str(n)]
+            started.append(
+                subprocess.Popen(
+                    [*command, *options],
+                    env={**environ, **task},
+                    stderr=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
             )
-            for n in range(2)
-        ]
         done = [subprocess.CompletedProcess(p.args, p.wait(), *p.communicate()) for p in started]
     assert [each.returncode for each in done] == [0] * len(done), done[-1].stderr
     weights = torch.load(run / "model_final.pth", weights_only=True)
