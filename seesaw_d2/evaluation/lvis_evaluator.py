@@ -32,11 +32,7 @@ from seesaw_d2.evaluation.evaluate import (
     reported,
     write_evaluation,
 )
-from seesaw_d2.evaluation.ground_truth import (
-    file_frequency,
-    frequency_letters,
-    lvis_ground_truth,
-)
+from seesaw_d2.evaluation.ground_truth import file_frequency, frequency_letters, lvis_ground_truth
 from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
 from seesaw_d2.evaluation.results_files import write_results, write_submission
 
@@ -242,6 +238,9 @@ class LongTailEvaluator(LVISEvaluator):
                 f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(ids)}, the number of categories of "
                 f"{self._dataset_name!r}; found a detection of category index {detections.category_ids[wrong][0]}"
             )
+        unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])
+        if len(unknown):
+            raise DataError(f"{self._dataset_name}: no images of {self._file.path}: image ids {first_few(unknown)}")
         if not np.isfinite(detections.scores).all():
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
             raise DataError(f"{self._dataset_name}: the model's scores are not finite in the images {images}")

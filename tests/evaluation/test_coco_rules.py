@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from detectron2.data import MetadataCatalog
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation import build_evaluator
@@ -181,6 +182,26 @@ def test_ignore_is_not_coco_s(tmp_path, caplog):
     data["annotations"][0]["ignore"] = 1
     assert run(tmp_path, data, results_of(data)[1:])["bbox"] == pytest.approx(expected, nan_ok=True)
     assert '"ignore"' in caplog.text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_training_evaluates_as_the_tool_does(toy, tmp_path, engine):
+    """With a crowd without a mask, areas that are none, and polygons of a point."""
+    data = toy_data()
+    data["annotations"].append({"id": 300, "image_id": 12, "category_id": 3, "bbox": [30, 5, 20, 25], "iscrowd": 1})
+    for item in data["annotations"][1:4]:
+        item["area"] = 0
+    cfg, name, records = toy(data, TEST__LVIS_ENGINE=engine)
+    data["annotations"][6]["segmentation"] = [[12, 12]]
+    with open(MetadataCatalog.get(name).json_file, "w") as file:
+        json.dump(data, file)
+    evaluated = evaluate(build_evaluator(cfg, name), records, shift=3.0)
+    results = tmp_path / "out/inference" / name / "lvis_instances_results.json"
+    found = evaluate_file(str(results), annotations=MetadataCatalog.get(name).json_file, engine=engine)[1]
+    for task in ("bbox", "segm"):
+        assert 5 < evaluated[task]["AP"] < 95
+        for metric in ("AP", "AP50", "AP75", "APs"):
+            assert evaluated[task][metric] == pytest.approx(found[task][metric], abs=1e-10)
 
 
 def test_detections_of_an_image_that_is_not_in_the_file(toy):

@@ -66,7 +66,9 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
         bad = [index for index, value in enumerate(values) if not -(2**63) <= value < 2**63]
     if bad:
         found = first_few([reprlib.repr(values[index]) for index in bad])
-        raise DataError(f'{path}: "{field}" in "{key}" is not an integer: {_label(items, bad)}; found {found}')
+        raise DataError(
+            f'{path}: "{field}" in "{key}" is not an integer of 64 bits: {_label(items, bad)}; found {found}'
+        )
     return np.array(values, dtype=np.int64)
 
 
