@@ -13,7 +13,7 @@ from seesaw_d2.data.records.boxes import centred, corners_of, transposed
 # Pixels by which a side may differ: rounding of a corner and of a side's length, and whether the last pixel counts.
 PIXELS = 2.0
 # And beyond these, the part of the mask's width or height.
-SHARE = 0.1
+SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def _elsewhere(objects: Objects) -> np.ndarray:
 def _around_the_centre(objects: Objects) -> np.ndarray:
     corners, extents = corners_of(objects.boxes), objects.extents
     offset = (corners[:, :2] + corners[:, 2:] - extents[:, :2] - extents[:, 2:]) / 2
-    return (np.abs(offset) <= PIXELS + SHARE / 2 * (extents[:, 2:] - extents[:, :2])).all(axis=1)
+    return (np.abs(offset) <= PIXELS + SHARE * (extents[:, 2:] - extents[:, :2])).all(axis=1)
 
 
 _Reading = Callable[[Objects], np.ndarray]
@@ -106,6 +106,14 @@ def _after_turns(*quarters: int) -> _Reading:
     return reading
 
 
+def _mirrored(objects: Objects) -> np.ndarray:
+    x1, y1, x2, y2 = np.split(corners_of(objects.boxes), 4, axis=1)
+    width, height = objects.frames[:, :1], objects.frames[:, 1:2]
+    left_right = np.concatenate([width - x2, y1, width - x1, y2], axis=1)
+    up_down = np.concatenate([x1, height - y2, x2, height - y1], axis=1)
+    return objects.agree(left_right) | objects.agree(up_down)
+
+
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     """Right boxes, with masks of another form."""
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
@@ -128,6 +136,7 @@ _READINGS: dict[str, _Reading] = {
     },
     "right after a quarter turn of the image, as EXIF data ask for": _after_turns(1, 3),
     "right after half a turn of the image, as EXIF data ask for": _after_turns(2),
+    "right in the mirrored image": _mirrored,
     "right, and the masks are in fractions of the image": _with_masks(lambda each: each.extents * each.frames),
     "right, and the masks' points are y, x": _with_masks(lambda each: transposed(each.extents)),
     "of the masks' size in another place (the offset of a tile?)": _elsewhere,

@@ -73,6 +73,7 @@ FAULTS = {
         side[:, ::-1],
     ),
     "half a turn": lambda start, side: (FRAME - start - side, side),
+    "mirrored image": lambda start, side: (np.stack([WIDTH - start[:, 0] - side[:, 0], start[:, 1]], axis=1), side),
     "offset of a tile": lambda start, side: (start + np.array([700, 512]), side),
     "another size": lambda start, side: (start / 2, side / 2),
     "before a rotation": lambda start, side: (start - side * [0.3, -0.25], side * [1.6, 0.5]),
