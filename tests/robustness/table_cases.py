@@ -136,7 +136,7 @@ CASES: list[Case] = cases(
         "CSV with zero bytes": (table("path,label\na\0.jpg,0\n"), r"table\.csv"),
         "CSV with a field of 200,000 letters": (table(f'path,label\n"{"x" * 200_000}",0\n'), r"table\.csv"),
         "CSV with an open quote": (table('path,label\n"a.jpg,0\nb.jpg,1\n'), r"table\.csv, line \d: expected"),
-        "CSV with too few fields": (table("path,label\na.jpg\n"), r"table\.csv, line 2: expected a label"),
+        "CSV with too few fields": (table("path,label\na.jpg\n"), r"table\.csv, line 2: expected 2 fields.*found 1"),
         "classes twice": (classes("a\nb\na\n"), r"classes\.txt: expected each class name once, found twice: a"),
         "classes, none": (classes("\n"), r"classes\.txt: expected a class name in each line"),
         "classes, 10^12": (listed("a.jpg 0", CLASSES=10**12), r"DATASETS\.REGISTER\[0\]\.CLASSES: expected"),
