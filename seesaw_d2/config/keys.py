@@ -115,8 +115,8 @@ def _add_classifier(cfg: CN) -> None:
     # C >= 1, classes.
     cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
     # MODEL.BACKBONE.NAME "build_image_backbone": "resnet10", one of torchvision's residual networks ("resnet50",
-    # "resnet152", "resnext50_32x4d", ...), "timm/NAME" for one of timm's models, or "tiny", for images of 8 pixels. Any
-    # other backbone of Detectron2 works too: its last output is averaged.
+    # "resnet152", "resnext50_32x4d", ...), "timm/NAME" for one of timm's models, or "tiny" or "small", for images of
+    # 8 or 32 pixels. Any other backbone of Detectron2 works too: its last output is averaged.
     cfg.MODEL.CLASSIFIER.BACKBONE = "resnext50_32x4d"
 
     cfg.INPUT.CLASSIFICATION = CN()
@@ -158,6 +158,7 @@ def _add_data(cfg: CN) -> None:
     #   FOLDER  folder with a subfolder of images for each class; takes CLASSES. What is hidden is passed over
     #   INATURALIST  annotation file of iNaturalist 2018; needs IMAGES
     #   CIFAR   folder of CIFAR-10's or CIFAR-100's Python version; needs SPLIT, "train" or "test"
+    #   NPZ     file of NumPy arrays: images (N, H, W) or (N, H, W, 3) and labels (N,), uint8 and integers; names (C,)
     #   DIGITS  "train" or "test" of scikit-learn's 1,797 handwritten digits
     # and with it
     #   CLASSES    how many classes there are, or a text file with one name in each line

@@ -51,7 +51,7 @@ CLASSIFICATION = ("cifar_lt", "digits", "imagenet_lt", "inaturalist18")
 
 def parameters():
     for path in sorted(ROOT.glob("configs/**/*.yaml")):
-        if path.parent.name in CLASSIFICATION:
+        if path.parent.name in CLASSIFICATION or path.stem.startswith(("crops_", "Base-crops")):
             continue
         name = str(path.relative_to(ROOT / "configs").with_suffix(""))
         yield pytest.param(path, id=name, marks=() if name in FAST else pytest.mark.slow)

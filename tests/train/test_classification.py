@@ -22,6 +22,7 @@ RCNN = [
 ]
 IMAGENET = sorted((ROOT / "configs/imagenet_lt").glob("resnext50_*.yaml"))
 OTHERS = sorted(ROOT.glob("configs/inaturalist18/*.yaml")) + sorted(ROOT.glob("configs/cifar_lt/*.yaml"))
+OTHERS += sorted(ROOT.glob("configs/muscima/*crops*.yaml"))
 
 
 def run(name: str, folder: Path, *arguments: str, flags=()) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from detectron2.data.catalog import Metadata
 
 from seesaw_d2.data.classification import readers
+from seesaw_d2.data.classification.arrays import read_arrays
 from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.folders import read_folder
@@ -27,10 +28,11 @@ SOURCES = {
     "FOLDER": ((), ("CLASSES",)),
     "INATURALIST": (("IMAGES",), ()),
     "CIFAR": (("SPLIT",), ()),
+    "NPZ": ((), ()),
     "DIGITS": ((), ()),
 }
 _COMMON = ("NAME", "IMBALANCE", "SEED")
-_FILES = ("LIST", "CSV", "INATURALIST")
+_FILES = ("LIST", "CSV", "INATURALIST", "NPZ")
 EVALUATOR_TYPE = "classification"
 
 
@@ -94,6 +96,8 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
         labelled = readers.read_inaturalist(entry.path, entry.images)
     elif entry.source == "CIFAR":
         labelled = read_cifar(entry.path, entry.split)
+    elif entry.source == "NPZ":
+        labelled = read_arrays(entry.path)
     else:
         labelled = read_digits(entry.path)
     return long_tailed(labelled, entry.imbalance, entry.seed) if entry.imbalance > 1 else labelled

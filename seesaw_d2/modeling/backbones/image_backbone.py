@@ -5,6 +5,7 @@ B images, D channels.
 
 import difflib
 import importlib.util
+import math
 
 import torchvision
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
@@ -22,9 +23,15 @@ TORCHVISION = sorted(
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-NAMES = ("tiny", "resnet10", *TORCHVISION)
+# Plain networks for small images: (width, stride) of each convolution.
+SMALL = {
+    # 0.1 M parameters, for images of some 8 pixels
+    "tiny": ((32, 1), (64, 2), (128, 1)),
+    # 0.2 M parameters, for images of some 32 pixels
+    "small": ((16, 2), (32, 2), (48, 1), (64, 2), (96, 1), (128, 1)),
+}
+NAMES = (*SMALL, "resnet10", *TORCHVISION)
 _TIMM = "timm/"
-_TINY_WIDTHS = (32, 64, 128)
 
 
 @BACKBONE_REGISTRY.register()
@@ -35,8 +42,9 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     """
     name = cfg.MODEL.CLASSIFIER.BACKBONE
     check_image_backbone(name)
-    if name == "tiny":
-        return ImageBackbone(_tiny(input_shape.channels), _TINY_WIDTHS[-1], stride=2)
+    if name in SMALL:
+        widths, strides = zip(*SMALL[name], strict=True)
+        return ImageBackbone(_plain(input_shape.channels, SMALL[name]), widths[-1], stride=math.prod(strides))
     if name.startswith(_TIMM):
         import timm
 
@@ -93,14 +101,14 @@ def _check_known(key: str, name: str, known, suffix: str) -> None:
         raise ConfigError(f"{key}: expected one of {listed}{suffix}, found {name!r}{hint}")
 
 
-def _tiny(in_channels: int) -> nn.Sequential:
-    """Three convolutions of stride 1, 2, 1 for images of some 8 pixels: 0.1 M parameters."""
-    layers = []
-    for width, stride in zip(_TINY_WIDTHS, (1, 2, 1), strict=True):
+def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:
+    """Convolutions of 3 x 3 with batch normalization; ``layers`` has their widths and strides."""
+    convs = []
+    for width, stride in layers:
         conv = Conv2d(
             in_channels, width, 3, stride, padding=1, bias=False, norm=get_norm("BN", width), activation=nn.ReLU()
         )
         c2_msra_fill(conv)
-        layers.append(conv)
+        convs.append(conv)
         in_channels = width
-    return nn.Sequential(*layers)
+    return nn.Sequential(*convs)

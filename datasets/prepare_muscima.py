@@ -1,0 +1,94 @@
+#!/usr/bin/env python
+"""Makes tiles for detection, or symbol crops for classification, of MUSCIMA++ v2.0; see docs/muscima.md.
+
+python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip
+python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops --fold 3
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+from command_line import command, parser_of
+
+
+def parse_arguments(arguments):
+    from seesaw_d2.data.muscima import LEFT_OUT, CropSettings, Split, TileSettings
+
+    parser = parser_of(__doc__)
+    add = parser.add_argument
+    add("source", type=Path, help="the archive (zip, tar) of MUSCIMA++ v2.0, or the folder it was unpacked in")
+    add("--crops", action="store_true", help="symbol crops for classification; without it tiles for detection")
+    add("--output", type=Path, help="default: datasets/muscima/tiles_fold0, crops_fold0, and so on")
+    add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: pages are drawn from the masks)")
+    add("--folds", type=int, default=Split.folds, help="writers are dealt to so many folds: number modulo FOLDS (5)")
+    add("--fold", type=int, default=Split.fold, help="the fold for testing (0)")
+    add("--official", action="store_true", help="test on the published testset-independent in place of a fold")
+    add(
+        "--leave-out",
+        nargs="*",
+        default=list(LEFT_OUT),
+        metavar="CLASS",
+        help=f"classes that are drawn, but are no objects ({' '.join(LEFT_OUT)})",
+    )
+    tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
+    tiles.add_argument("--scale", type=float, help=f"of the pages ({TileSettings.scale})")
+    tiles.add_argument("--tile", type=int, help=f"side of a tile in pixels ({TileSettings.tile})")
+    tiles.add_argument("--overlap", type=int, help=f"of training tiles in pixels ({TileSettings.overlap})")
+    tiles.add_argument("--visible", type=float, help=f"least share of a symbol in a tile ({TileSettings.visible})")
+    crops.add_argument("--crop-size", type=int, help=f"side of a crop in pixels ({CropSettings.size})")
+    crops.add_argument("--context", type=float, help=f"side / longer side of the symbol ({CropSettings.context})")
+    add("--workers", type=int, help="processes; one for each core if not given")
+    add("--overwrite", action="store_true", help="replace a data set made with other settings")
+    return parser.parse_args(arguments)
+
+
+# Option -> field of the settings; each kind of data set refuses the other's.
+TILE_OPTIONS = {"scale": "scale", "tile": "tile", "overlap": "overlap", "visible": "visible"}
+CROP_OPTIONS = {"crop_size": "size", "context": "context"}
+
+
+def settings_of(args):
+    from seesaw_d2.data.muscima import CropSettings, Split, TileSettings
+    from seesaw_d2.errors import ConfigError
+
+    own, other = (CROP_OPTIONS, TILE_OPTIONS) if args.crops else (TILE_OPTIONS, CROP_OPTIONS)
+    for name in other:
+        if getattr(args, name) is not None:
+            option, kind = "--" + name.replace("_", "-"), "tiles, without --crops" if args.crops else "--crops"
+            raise ConfigError(f"{option}: expected only with {kind}, found {getattr(args, name)}")
+    given = {field: getattr(args, name) for name, field in own.items() if getattr(args, name) is not None}
+    split = Split(args.folds, args.fold, args.official)
+    left_out = tuple(sorted(set(args.leave_out)))
+    return (CropSettings if args.crops else TileSettings)(split=split, left_out=left_out, **given)
+
+
+def show_progress(items, total: int, what: str):
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=what, unit="page", leave=False, disable=None)
+
+
+@command
+def main(arguments=None) -> None:
+    args = parse_arguments(arguments)
+    from seesaw_d2.data.muscima import prepare_crops, prepare_tiles
+    from seesaw_d2.data.muscima.lvis import CITATION, LICENCE, LICENCE_URL
+
+    settings = settings_of(args)
+    kind, prepare = ("crops", prepare_crops) if args.crops else ("tiles", prepare_tiles)
+    root = args.output or Path("datasets/muscima") / f"{kind}_{settings.split.name}"
+    options = {"images": args.images, "workers": args.workers, "overwrite": args.overwrite, "progress": show_progress}
+    print(f"MUSCIMA++ v2.0, licence {LICENCE}: {LICENCE_URL}\ncite {CITATION}")
+    done = prepare(args.source, root, settings, **options)
+    print(f"{done.root}: {'made' if done.made else 'already there, nothing to do'}")
+    for part, counts in done.counts.items():
+        print(f"  {part:5} " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    for note in done.notes:
+        print(f"  {note}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Labelled images in one file of NumPy arrays: thousands of small images are read at once.
+
+N images, C classes.
+"""
+
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.data.classification.labelled import LabelledSet
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.regular_files import irregular
+
+KEYS = ("images", "labels", "names")
+
+
+def read_arrays(path: str) -> LabelledSet:
+    """Images of a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
+
+    Args:
+        path: the file, with ``images``, uint8 (N, H, W) or (N, H, W, 3), ``labels``, integers (N,) in [0, C), and
+            ``names``, strings (C,).
+
+    Raises:
+        DataError: the file cannot be read, or an array is missing or of another kind. No pickled object is read.
+    """
+    arrays = _load(path)
+    images, labels, names = (arrays[key] for key in KEYS)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)) or 0 in images.shape:
+        raise DataError(
+            f"{path}: images: expected uint8 of shape (N, H, W) or (N, H, W, 3), found {images.dtype} {images.shape}"
+        )
+    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < max(len(names), 1):
+        raise DataError(f"{path}: names: expected (C,) different strings, found {names.dtype} {names.shape}")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{path}: labels: expected an integer for each of {len(images)} images, found {labels.dtype} {labels.shape}"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
+    if len(wrong):
+        found = f"{labels[wrong[0]]} at {first_few(wrong)}"
+        raise DataError(f"{path}: labels: expected integers in [0, {len(names) - 1}], found {found}")
+    if images.ndim == 3:
+        images = np.broadcast_to(images[..., None], (*images.shape, 3))  # a view: grey costs no memory
+    return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
+
+
+def _load(path: str) -> dict[str, Any]:
+    if irregular(path):
+        raise DataError(f"{path}: expected a file of NumPy arrays, found {irregular(path)}")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another")
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file.files]
+            if missing:
+                raise DataError(f"{path}: expected arrays {', '.join(KEYS)}, found no {missing[0]}")
+            return {key: file[key] for key in KEYS}
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez): {error}") from None

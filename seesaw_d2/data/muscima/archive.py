@@ -1,0 +1,100 @@
+"""The files of MUSCIMA++ v2.0, from its folder or its archive."""
+
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from seesaw_d2.data.muscima.pages import Page, parse_page
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import ConfigError, DataError
+
+_ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
+TEST_SET = "testset-independent.txt"
+# The largest annotation file has 2 MB.
+_MAX_BYTES = 100_000_000
+
+
+def read_files(source: Path) -> dict[str, bytes]:
+    """Return name -> content of the annotation files and of the official test set's list, sorted by name.
+
+    Args:
+        source: the published archive (zip, tar, tar.gz, tar.xz), or a folder in which it was unpacked.
+
+    Raises:
+        ConfigError: there is no such file or folder.
+        DataError: it cannot be read, or has no annotation file.
+    """
+    if not source.exists():
+        raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {source}: no such file or folder")
+    try:
+        files = dict(_members(source))
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise DataError(f"{source}: expected a folder, a zip or a tar archive: {error}") from None
+    if not any(_ANNOTATION.search(name) for name in files):
+        raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found none")
+    return dict(sorted(files.items()))
+
+
+def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Nothing is unpacked on the disk: a member's name is only a name."""
+    if source.is_dir():
+        for path in source.rglob("*"):
+            if _wanted(path.name) and path.is_file():
+                yield path.relative_to(source).as_posix(), path.read_bytes()
+    elif zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            for info in archive.infolist():
+                if _wanted(info.filename):
+                    _check_size(source, info.filename, info.file_size)
+                    yield info.filename, archive.read(info)
+    else:
+        with tarfile.open(source) as archive:
+            for member in archive:
+                if member.isfile() and _wanted(member.name):
+                    _check_size(source, member.name, member.size)
+                    yield member.name, archive.extractfile(member).read()
+
+
+def _wanted(name: str) -> bool:
+    return bool(_ANNOTATION.search(name)) or name.rsplit("/", 1)[-1] == TEST_SET
+
+
+def _check_size(source: Path, name: str, size: int) -> None:
+    if size > _MAX_BYTES:
+        raise DataError(f"{source}: {name}: expected at most {_MAX_BYTES} bytes, found {size}")
+
+
+def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
+    """Yield the pages of ``read_files``, in the order of their files' names.
+
+    Raises:
+        DataError: a file is wrong (see ``parse_page``), or two files are of one page.
+    """
+    found: dict[tuple[int, int], str] = {}
+    for name, content in files.items():
+        if not _ANNOTATION.search(name):
+            continue
+        page = parse_page(content, name)
+        other = found.setdefault((page.writer, page.number), name)
+        if other != name:
+            raise DataError(f"{name}: expected one file of each page, found {other} of the same one")
+        yield page
+
+
+def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
+    """Return the names of the pages of ``testset-independent.txt``, whose writers are in no other page.
+
+    Raises:
+        DataError: the list is not in the source, or names a page that is not.
+    """
+    lists = [name for name in files if not _ANNOTATION.search(name)]
+    if not lists:
+        raise DataError(f"specifications/{TEST_SET}: expected it beside the annotations, found none")
+    names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
+    known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}
+    if names - known:
+        raise DataError(f"{lists[0]}: expected names of annotation files, found {first_few(sorted(names - known))}")
+    return names

@@ -1,0 +1,114 @@
+"""The picture of a page: CVC-MUSCIMA's image, or the union of the annotated masks.
+
+H, W: height and width of a page in pixels.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seesaw_d2.data.muscima.pages import MAX_SIDE, Page
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import ConfigError, DataError
+
+PAPER = 255
+DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
+SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
+# Its mask is the paper between two staff lines.
+_NOT_INK = ("staffSpace",)
+# In CVC-MUSCIMA's archives: .../ideal/w-05/image/p011.png (staff removal set), .../w-05/p011.png (writers' set).
+_PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
+_NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
+
+
+def find_images(folder: Path) -> dict[tuple[int, int], Path]:
+    """Return (writer, number) -> page image of CVC-MUSCIMA below a folder.
+
+    Where the distorted versions lie beside the ideal one, the ideal one is taken.
+
+    Raises:
+        ConfigError: there is no such folder, or no page image in it.
+        DataError: there are several images of a page.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--images: expected a folder, found {folder}: no such folder")
+    found: dict[tuple[int, int], list[Path]] = {}
+    for path in sorted(folder.rglob("*.png")):
+        text = path.relative_to(folder).as_posix()
+        match = _PAGE_FILE.search(text) or _NAMED_FILE.search(text)
+        if match:
+            found.setdefault((int(match[1]), int(match[2])), []).append(path)
+    if not found:
+        raise ConfigError(f"--images: expected page images named as w-05/image/p011.png below {folder}, found none")
+    return {key: _best(paths) for key, paths in found.items()}
+
+
+def _best(paths: list[Path]) -> Path:
+    ideal = [path for path in paths if "ideal" in path.parts] or paths
+    if len(ideal) > 1:
+        raise DataError(f"--images: expected one image of each page, found {first_few(ideal)}")
+    return ideal[0]
+
+
+def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
+    """Return the page, (H, W) uint8, 255 where it is paper.
+
+    Args:
+        image: CVC-MUSCIMA's image, dark on light or light on dark; None: the union of the masks.
+
+    Raises:
+        DataError: the image cannot be read, or is smaller than the annotated page.
+    """
+    return _union(page) if image is None else _scan(page, image)
+
+
+def _union(page: Page) -> np.ndarray:
+    picture = np.full(page.size, PAPER, dtype=np.uint8)
+    for symbol in page.symbols:
+        if symbol.category not in _NOT_INK:
+            window = picture[symbol.top : symbol.top + symbol.height, symbol.left : symbol.left + symbol.width]
+            window[symbol.mask] = 0
+    return picture
+
+
+def _scan(page: Page, image: Path) -> np.ndarray:
+    try:
+        with Image.open(image) as file:
+            if max(file.size) > MAX_SIDE:
+                raise DataError(f"{image}: expected at most {MAX_SIDE} pixels a side, found {file.size}")
+            picture = np.asarray(file.convert("L"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{image}: cannot be read: {error}") from None
+    height, width = page.size
+    if picture.shape[0] < height or picture.shape[1] < width:
+        raise DataError(
+            f"{image}: expected at least {height} x {width} pixels, as {page.name} has symbols there, found "
+            f"{picture.shape[0]} x {picture.shape[1]}"
+        )
+    return picture if picture.mean() > PAPER / 2 else PAPER - picture
+
+
+def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tuple[np.ndarray, int, int]:
+    """Shrink a part of a page to the pixel grid of the whole page shrunk: each pixel is the mean of what it covers.
+
+    Args:
+        picture: (H, W) uint8, its surroundings are 0.
+        scale: in (0, 1].
+        top, left: where the part lies on the page, in pixels.
+
+    Returns:
+        the part, uint8, and its top and left on the shrunk page.
+    """
+    if scale == 1:
+        return picture, top, left
+    margin = math.ceil(1 / scale)
+    height, width = picture.shape
+    y0, x0 = math.floor(top * scale), math.floor(left * scale)
+    y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
+    padded = Image.fromarray(np.pad(picture, margin))
+    box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
+    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # rounding
+    return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

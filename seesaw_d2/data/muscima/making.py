@@ -1,0 +1,70 @@
+"""The folder of a data set made of MUSCIMA++: it appears whole or not at all, and remembers how it was made."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import orjson
+
+from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
+from seesaw_d2.data.muscima.source import Source
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.data.synthetic.folder import read_record, whole_folder
+from seesaw_d2.errors import DataError
+
+RECORD = "muscima.json"
+_KIND = "a data set made of MUSCIMA++"
+Contents = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is in the folder.
+
+    Attributes:
+        root: the folder.
+        made: False where it was there already.
+        counts: of each split, by what is counted.
+        notes: what was left out, a line each.
+    """
+
+    root: Path
+    made: bool
+    counts: Contents
+    notes: list[str] = field(default_factory=list)
+
+
+def make_once(
+    root: Path, settings: dict, fill: Callable[[Path], tuple[Contents, list[str]]], overwrite: bool
+) -> Prepared:
+    """Make a data set, or find that it is there.
+
+    Args:
+        root: the folder.
+        settings: all that decides what is in it, as JSON gives it back.
+        fill: writes into the folder that it gets; returns counts and notes.
+        overwrite: replace a data set made with other settings.
+
+    Raises:
+        DataError: something else is there, or a data set made with other settings and not ``overwrite``.
+    """
+    found = read_record(root, RECORD, _KIND)
+    if found is not None and found["settings"] == settings:
+        return Prepared(root, False, **found["contents"])
+    if found is not None and not overwrite:
+        names = [key for key in settings if found["settings"].get(key) != settings[key]]
+        raise DataError(
+            f"--output {root}: expected a data set made with these settings, found one with other {first_few(names)}; "
+            "--overwrite replaces it"
+        )
+    with whole_folder(root, RECORD, _KIND) as folder:
+        counts, notes = fill(folder)
+        record = {"settings": settings, "contents": {"counts": counts, "notes": notes}}
+        (folder / RECORD).write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    return Prepared(root, True, counts, notes)
+
+
+def settings_record(kind: str, settings: TileSettings | CropSettings, source: Source) -> dict:
+    """What a data set is made from, as JSON gives it back."""
+    record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
+    return orjson.loads(orjson.dumps(record))

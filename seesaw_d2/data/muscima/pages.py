@@ -1,0 +1,154 @@
+"""An annotation file of MUSCIMA++ v2.0: one page, its symbols, their boxes and masks.
+
+H, W: height and width of a symbol's box in pixels.
+"""
+
+import re
+from dataclasses import dataclass
+from xml.parsers import expat
+
+import numpy as np
+
+from seesaw_d2.errors import DataError
+
+FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
+# Far above a page of CVC-MUSCIMA (3,500 pixels): a larger number is a mistake that would only fill the memory.
+MAX_SIDE = 20_000
+_DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
+_RUN = re.compile(r"[01]:\d{1,9}")
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """One annotated object."""
+
+    category: str
+    # of the box, in pixels of the page
+    top: int
+    left: int
+    height: int
+    width: int
+    # lengths of runs of 0 and 1 by turns, row by row, 0 first
+    runs: tuple[int, ...]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool."""
+        values = np.arange(len(self.runs)) % 2 == 1
+        return np.repeat(values, self.runs).reshape(self.height, self.width)
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.runs[1::2])
+
+    @property
+    def key(self) -> tuple:
+        """Equal for copies of one object."""
+        return (self.category, self.top, self.left, self.height, self.width, self.runs)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """The symbols of one page: piece ``number`` as written by ``writer``."""
+
+    name: str
+    writer: int
+    number: int
+    symbols: tuple[Symbol, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the part of the page that has symbols, from its top left corner."""
+        height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
+        return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
+
+
+def parse_page(content: bytes, where: str) -> Page:
+    """Return the page that an annotation file describes.
+
+    Args:
+        content: the file's bytes.
+        where: the file's name, for messages; the page's name where the file has no ``document`` attribute.
+
+    Raises:
+        DataError: it is not XML, declares a document type (no published file does, and entities could be defined in
+            it), or is no annotation of MUSCIMA++ v2.0.
+    """
+    reader = _Reader(where)
+    try:
+        reader.parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0, found no XML: {error}") from None
+    name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
+    found = _DOCUMENT.search(name)
+    if found is None:
+        raise DataError(f"{where}: expected a document named as CVC-MUSCIMA_W-05_N-11_D-ideal, found {name!r}")
+    return Page(name, int(found[1]), int(found[2]), tuple(reader.symbols))
+
+
+class _Reader:
+    """Collects the symbols while expat parses."""
+
+    def __init__(self, where: str):
+        self.where = where
+        self.document: str | None = None
+        self.symbols: list[Symbol] = []
+        self._path: list[str] = []
+        self._fields: dict[str, str] = {}
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartDoctypeDeclHandler = self._refuse
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+
+    def _refuse(self, name: str, *_: object) -> None:
+        raise DataError(f"{self.where}: expected no document type declaration, found one of {name!r}")
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if not self._path:
+            if tag != "Nodes":
+                raise DataError(f"{self.where}: expected <Nodes>, the root of MUSCIMA++ v2.0's files, found <{tag}>")
+            self.document = attributes.get("document")
+        elif len(self._path) == 1:
+            self._fields = {}
+        self._path.append(tag)
+
+    def _text(self, text: str) -> None:
+        if len(self._path) == 3 and self._path[1] == "Node":
+            self._fields[self._path[2]] = self._fields.get(self._path[2], "") + text
+
+    def _end(self, tag: str) -> None:
+        self._path.pop()
+        if len(self._path) == 1 and tag == "Node":
+            number = self._fields.get("Id", "").strip() or f"number {len(self.symbols)}"
+            self.symbols.append(_symbol(self._fields, f"{self.where}, node {number}"))
+
+
+def _symbol(fields: dict[str, str], where: str) -> Symbol:
+    missing = [name for name in FIELDS if not fields.get(name, "").strip()]
+    if missing:
+        raise DataError(f"{where}: expected {', '.join(FIELDS)}, found no {missing[0]}")
+    numbers = {}
+    for name, least in (("Top", 0), ("Left", 0), ("Width", 1), ("Height", 1)):
+        text = fields[name].strip()
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not least <= int(text) <= MAX_SIDE:
+            raise DataError(f"{where}: {name}: expected an integer from {least} to {MAX_SIDE}, found {text[:30]!r}")
+        numbers[name.lower()] = int(text)
+    pixels = numbers["width"] * numbers["height"]
+    return Symbol(fields["ClassName"].strip(), **numbers, runs=_runs(fields["Mask"].split(), pixels, where))
+
+
+def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
+    """``["1:3", "1:2", "0:4"]`` as lengths by turns: (0, 5, 4)."""
+    runs = [0]
+    for word in words:
+        if not _RUN.fullmatch(word):
+            raise DataError(f"{where}: Mask: expected runs as 0:14 or 1:2, found {word[:30]!r}")
+        if len(runs) % 2 == (word[0] == "0"):
+            runs[-1] += int(word[2:])
+        else:
+            runs.append(int(word[2:]))
+    if sum(runs) != pixels:
+        raise DataError(f"{where}: Mask: expected Width x Height = {pixels} pixels, found {sum(runs)}")
+    return tuple(runs)

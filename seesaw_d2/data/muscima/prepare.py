@@ -1,0 +1,157 @@
+"""MUSCIMA++ v2.0 as a data set: of tiles in LVIS's format, or of symbol crops.
+
+The same source, settings and library versions give the same bytes with any number of workers.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from seesaw_d2.data.muscima.crops import crop_page
+from seesaw_d2.data.muscima.lvis import annotation_file, category_records, count_categories
+from seesaw_d2.data.muscima.making import Contents, Prepared, make_once, settings_record
+from seesaw_d2.data.muscima.pages import Page
+from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
+from seesaw_d2.data.muscima.source import Source, read_source
+from seesaw_d2.data.muscima.tiles import TilesOfPage, cut_page
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.utils.worker_processes import count_workers, worker_map
+
+PARTS = ("train", "test")
+# Called with an iterable over pages, how many there are, and what is done with them.
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+
+
+def _silent(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    return items
+
+
+def prepare_tiles(
+    source: Path,
+    root: Path,
+    settings: TileSettings,
+    *,
+    images: Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _silent,
+) -> Prepared:
+    """Make ``train.json``, ``test.json`` (LVIS v1) and ``images/{train,test}/*.png``, or find them.
+
+    The categories are those of all pages whatever the split, by name. Symbols of categories without a training object
+    are left out of the test part: nobody can learn them.
+
+    Args:
+        source: archive or folder of MUSCIMA++ v2.0.
+        root: the data set's folder. It appears at the end, all at once.
+        images: folder of CVC-MUSCIMA's page images; None: pages are drawn from the masks.
+        workers: processes; None: one for each core.
+        overwrite: replace a data set made with other settings.
+        progress: wraps what is iterated over.
+
+    Raises:
+        ConfigError, DataError: something is missing or wrong, see ``read_source`` and ``make_once``.
+    """
+    count = count_workers(workers)
+    data = read_source(source, images, settings.split)
+    ids = {name: index for index, name in enumerate(data.categories(settings.left_out), start=1)}
+    parts = data.parts(settings.split)
+
+    def fill(folder: Path) -> tuple[Contents, list[str]]:
+        cut = functools.partial(_cut_part, data, folder, settings, count, progress)
+        found = {"train": cut(parts["train"], ids, "train")}
+        counts = count_categories((tile for page in found["train"] for tile in page.tiles), ids.values())
+        learnable = {name: identity for name, identity in ids.items() if counts[identity][1]}
+        found["test"] = cut(parts["test"], learnable, "test")
+        _write_annotations(folder, found, category_records(ids, counts), data, settings)
+        return _tile_counts(found, parts), _tile_notes(found, [name for name in ids if name not in learnable])
+
+    return make_once(Path(os.path.realpath(root)), settings_record("tiles", settings, data), fill, overwrite)
+
+
+def prepare_crops(
+    source: Path,
+    root: Path,
+    settings: CropSettings,
+    *,
+    images: Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _silent,
+) -> Prepared:
+    """Make ``train.npz`` and ``test.npz``, each with images (N, S, S), labels (N,) and names (C,), or find them.
+
+    Arguments, errors and classes are those of ``prepare_tiles``.
+    """
+    count = count_workers(workers)
+    data = read_source(source, images, settings.split)
+    names = data.categories(settings.left_out)
+    parts = data.parts(settings.split)
+
+    def fill(folder: Path) -> tuple[Contents, list[str]]:
+        counts, learnable = {}, set(names)
+        for part in PARTS:
+            crops, categories = _crop_part(data, parts[part], settings, count, progress, part)
+            if part == "train":
+                learnable = set(categories)
+            chosen = np.array([category in learnable for category in categories], dtype=bool)
+            labels = np.array([names.index(category) for category in categories], dtype=np.int64)
+            np.savez_compressed(folder / f"{part}.npz", images=crops[chosen], labels=labels[chosen], names=names)
+            counts[part] = {"pages": len(parts[part]), "crops": int(chosen.sum())}
+        return counts, _untrained([name for name in names if name not in learnable])
+
+    return make_once(Path(os.path.realpath(root)), settings_record("crops", settings, data), fill, overwrite)
+
+
+def _crop_part(data: Source, pages, settings: CropSettings, workers: int, progress: Progress, part: str):
+    crop = functools.partial(crop_page, settings=settings)
+    with worker_map(workers) as mapped:
+        found = list(progress(mapped(crop, pages, map(data.image_of, pages)), len(pages), part))
+    return np.concatenate([crops for crops, _ in found]), [name for _, names in found for name in names]
+
+
+def _cut_part(data, folder: Path, settings, workers: int, progress: Progress, pages, ids, part: str):
+    target = folder / "images" / part
+    target.mkdir(parents=True)
+    cut = functools.partial(cut_page, folder=target, ids=ids, settings=settings, is_train=part == "train")
+    with worker_map(workers) as mapped:
+        return list(progress(mapped(cut, pages, map(data.image_of, pages)), len(pages), part))
+
+
+def _write_annotations(folder: Path, found, categories, data: Source, settings: TileSettings) -> None:
+    first_image = 1
+    for part, pages in found.items():
+        tiles = [tile for page in pages for tile in page.tiles]
+        content = annotation_file(tiles, categories, part, settings.tile, data.pictures, first_image)
+        (folder / f"{part}.json").write_bytes(orjson.dumps(content))
+        first_image += len(tiles)
+
+
+def _tile_counts(found: dict[str, list[TilesOfPage]], parts: dict[str, list[Page]]) -> Contents:
+    counts = {}
+    for part, pages in found.items():
+        tiles = [tile for page in pages for tile in page.tiles]
+        objects = sum(len(tile.annotations) for tile in tiles)
+        counts[part] = {"pages": len(parts[part]), "tiles": len(tiles), "objects": objects}
+    return counts
+
+
+def _tile_notes(found: dict[str, list[TilesOfPage]], untrained: list[str]) -> list[str]:
+    pages = [page for part in found.values() for page in part]
+    notes = _untrained(untrained)
+    for what, number in (
+        ("copies of another symbol (same class, box and mask)", sum(page.copies for page in pages)),
+        ("symbols whose mask has no pixel", sum(page.empty for page in pages)),
+    ):
+        if number:
+            notes.append(f"left out: {number} {what}")
+    return notes
+
+
+def _untrained(names: list[str]) -> list[str]:
+    return [f"left out of the test part: classes without a training object: {first_few(names)}"] if names else []

@@ -1,0 +1,126 @@
+"""Tiles of a page with their annotations, in LVIS's format.
+
+S: side of a tile in pixels of the shrunk page.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from seesaw_d2.data.muscima.ink import PAPER, draw_page, scaled
+from seesaw_d2.data.muscima.pages import Page
+from seesaw_d2.data.muscima.settings import TileSettings
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile: the name of its file, and LVIS's fields without ids."""
+
+    file: str
+    annotations: list[dict[str, Any]]
+    # ids of categories of which the tile shows a piece that is too small to be annotated
+    not_exhaustive: list[int]
+
+
+@dataclass(frozen=True)
+class TilesOfPage:
+    """What ``cut_page`` makes, and how many symbols it leaves out because they are copies or have no pixel."""
+
+    tiles: list[Tile]
+    copies: int
+    empty: int
+
+
+def cut_page(
+    page: Page, image: Path | None, folder: Path, ids: Mapping[str, int], settings: TileSettings, *, is_train: bool
+) -> TilesOfPage:
+    """Cut a page into tiles and write their images.
+
+    A training tile without an annotation is left out, a test tile only if it has no ink: what is found in it is wrong.
+    Where the page ends, a tile is paper.
+
+    Args:
+        image: see ``draw_page``.
+        folder: of the images.
+        ids: category -> id; symbols of other categories are ink without annotation.
+        is_train: tiles overlap by ``settings.overlap``.
+    """
+    ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
+    symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)
+    tiles = []
+    for top, left in _corners(ink.shape, settings.tile, settings.overlap if is_train else 0):
+        annotations, not_exhaustive = _annotations(symbols, top, left, settings)
+        window = ink[top : top + settings.tile, left : left + settings.tile]
+        if annotations or (not is_train and window.any()):
+            name = f"w{page.writer:02d}_p{page.number:02d}_{top:04d}_{left:04d}.png"
+            picture = np.full((settings.tile, settings.tile), PAPER, dtype=np.uint8)
+            picture[: window.shape[0], : window.shape[1]] -= window
+            Image.fromarray(picture).save(folder / name)
+            tiles.append(Tile(name, annotations, not_exhaustive))
+    return TilesOfPage(tiles, copies, empty)
+
+
+def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[list[tuple], int, int]:
+    """(category id, mask, top, left) of each symbol on the shrunk page; how many copies, how many without a pixel."""
+    found, seen, copies, empty = [], set(), 0, 0
+    for symbol in page.symbols:
+        if symbol.category not in ids:
+            continue
+        if symbol.key in seen:
+            copies += 1
+        elif symbol.is_empty:
+            empty += 1
+        else:
+            coverage, top, left = scaled(symbol.mask.astype(np.uint8) * 255, scale, symbol.top, symbol.left)
+            mask = coverage >= 128
+            # of a hair no pixel is covered by half: it takes those that it touches
+            found.append((ids[symbol.category], mask if mask.any() else coverage > 0, top, left))
+        seen.add(symbol.key)
+    return found, copies, empty
+
+
+def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Top and left of the tiles that cover a page."""
+    tops, lefts = (range(0, max(side - overlap, 1), tile - overlap) for side in shape)
+    yield from ((top, left) for top in tops for left in lefts)
+
+
+def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[list[dict[str, Any]], list[int]]:
+    annotations, pieces = [], set()
+    for category, mask, y, x in symbols:
+        rows, columns = _inside(y, mask.shape[0], top, settings.tile), _inside(x, mask.shape[1], left, settings.tile)
+        if rows is None or columns is None:
+            continue
+        piece = mask[rows, columns]
+        visible = int(piece.sum())
+        if not visible:
+            continue
+        if visible < settings.visible * mask.sum():
+            pieces.add(category)
+            continue
+        whole = np.zeros((settings.tile, settings.tile), dtype=np.uint8, order="F")
+        y0, x0 = y + rows.start - top, x + columns.start - left
+        whole[y0 : y0 + piece.shape[0], x0 : x0 + piece.shape[1]] = piece
+        annotations.append({"category_id": category, **_shape(whole)})
+    return annotations, sorted(pieces)
+
+
+def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
+    """The part of an interval that is in a tile, counted from the interval's start; None: nothing."""
+    low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
+    return slice(low, high) if low < high else None
+
+
+def _shape(mask: np.ndarray) -> dict[str, Any]:
+    """LVIS's bbox and area in pixels, and the mask, run-length encoded: polygons would close the holes of noteheads."""
+    encoded = coco_mask.encode(mask)
+    return {
+        "bbox": coco_mask.toBbox(encoded).tolist(),
+        "area": int(coco_mask.area(encoded)),
+        "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
+    }

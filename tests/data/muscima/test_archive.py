@@ -1,0 +1,70 @@
+"""MUSCIMA++ from its folder and its archives."""
+
+import shutil
+
+import pytest
+
+from seesaw_d2.data.muscima import Split
+from seesaw_d2.data.muscima.source import read_source
+from seesaw_d2.errors import ConfigError, DataError
+from tests.data.muscima.written import page, three_pages, write_source
+
+
+def names(pages):
+    return [(found.writer, found.number) for found in pages]
+
+
+def test_folder_and_archives_are_alike(tmp_path):
+    folder = write_source(tmp_path / "muscima")
+    found = [read_source(folder, None, Split())]
+    for kind in ("zip", "tar", "gztar", "xztar"):
+        archive = shutil.make_archive(str(tmp_path / kind), kind, folder)
+        found.append(read_source(type(folder)(archive), None, Split()))
+    assert names(found[0].pages) == [(1, 3), (5, 3), (10, 7)]
+    assert len({source.digest for source in found}) == 1
+    assert [names(source.pages) for source in found] == [names(found[0].pages)] * 5
+
+
+def test_splits(tmp_path):
+    folder = write_source(tmp_path / "muscima")
+
+    def parts(split):
+        return {name: names(pages) for name, pages in read_source(folder, None, split).parts(split).items()}
+
+    assert parts(Split()) == {"train": [(1, 3)], "test": [(5, 3), (10, 7)]}
+    assert parts(Split(fold=1)) == {"train": [(5, 3), (10, 7)], "test": [(1, 3)]}
+    assert parts(Split(folds=3, fold=2)) == {"train": [(1, 3), (10, 7)], "test": [(5, 3)]}
+    assert parts(Split(official=True)) == {"train": [(1, 3), (5, 3)], "test": [(10, 7)]}
+    with pytest.raises(DataError, match=r"fold2.*test"):
+        parts(Split(fold=2))
+
+
+def test_the_official_split_has_no_writer_twice(tmp_path):
+    folder = write_source(tmp_path / "muscima", [*three_pages(), page(10, 1)])
+    split = Split(official=True)
+    found = read_source(folder, None, split).parts(split)
+    assert names(found["train"]) == [(1, 3), (5, 3)]
+
+
+@pytest.mark.parametrize("options", [{"folds": 1}, {"fold": 5}, {"fold": -1}])
+def test_wrong_folds(options):
+    (name, value), *_ = options.items()
+    with pytest.raises(ConfigError, match=rf"--{name}:.*{value}"):
+        Split(**options)
+
+
+def test_what_is_no_source(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere"):
+        read_source(tmp_path / "nowhere", None, Split())
+    with pytest.raises(DataError, match=str(tmp_path)):
+        read_source(tmp_path, None, Split())
+    torn = tmp_path / "torn.zip"
+    torn.write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=r"torn\.zip"):
+        read_source(torn, None, Split())
+    same = write_source(tmp_path / "same", [three_pages()[0], ("CVC-MUSCIMA_W-1_N-3_D-ideal.xml", three_pages()[0][1])])
+    with pytest.raises(DataError, match=r"W-1_N-3.*W-01_N-03|W-01_N-03.*W-1_N-3"):
+        read_source(same, None, Split())
+    unknown = write_source(tmp_path / "unknown", official="CVC-MUSCIMA_W-44_N-01_D-ideal")
+    with pytest.raises(DataError, match=r"testset-independent\.txt.*W-44_N-01"):
+        read_source(unknown, None, Split(official=True))
