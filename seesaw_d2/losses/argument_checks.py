@@ -12,15 +12,13 @@ from torch import Tensor
 
 
 def check_inputs(
-    logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: Any, num_logits: int, num_label_values: int
+    logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: Any, num_label_values: int
 ) -> None:
     """Raise ValueError unless the arguments are as ``ClassificationLoss.forward`` says.
 
     Values of tensors are looked at on the CPU only: elsewhere the host would wait for the device, and a compiled
     graph would break.
     """
-    if logits.dim() != 2 or logits.shape[1] != num_logits:
-        raise ValueError(f"logits: expected shape (N, {num_logits}), found {tuple(logits.shape)}")
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")
     for name, values in (("labels", labels), ("weights", weights)):

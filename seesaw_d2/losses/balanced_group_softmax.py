@@ -136,6 +136,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def _split(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self._knows_groups:
             raise not_given("instance_counts")
+        self.check_width(logits)
         return logits.split([self.num_classes, 2, self.num_groups], dim=1)
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:

@@ -138,7 +138,8 @@ class ClassificationLoss(nn.Module):
         Raises:
             ValueError: shapes or types do not fit; a label out of range or a negative weight (see ``check_inputs``).
         """
-        check_inputs(logits, labels, weights, avg_factor, self.num_logits, self.num_label_values)
+        self.check_width(logits)
+        check_inputs(logits, labels, weights, avg_factor, self.num_label_values)
         with without_autocast(logits.device):
             logits = widen(logits)
             if weights is not None:
@@ -177,6 +178,17 @@ class ClassificationLoss(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Scores (N, C + 1), background last, for logits (N, L); (N, C) with background "none"."""
         raise NotImplementedError
+
+    def check_width(self, logits: Tensor) -> None:
+        """Raise ValueError unless logits are (N, L); the message says which last layer gives them."""
+        if torch.jit.is_tracing() or (logits.dim() == 2 and logits.shape[1] == self.num_logits):
+            return
+        more = self.num_logits - self.num_classes
+        raise ValueError(
+            f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}; {type(self).__name__} with "
+            f'num_classes={self.num_classes} and background="{self.background}" needs a last layer of loss.num_logits '
+            f"= C{f' + {more}' if more else ''} = {self.num_logits} outputs"
+        )
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, background={self.background!r}"

@@ -56,6 +56,7 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """See ``ClassificationLoss``. "objectness": P(j) = σ_j σ_foreground (paper, section 3.3)."""
+        self.check_width(logits)
         logits = widen(logits)
         if self.background != "objectness":
             return logits.softmax(dim=1)

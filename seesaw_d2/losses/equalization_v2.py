@@ -110,6 +110,7 @@ class EqualizationLossV2(SigmoidLoss):
         """(N, C + 1): σ(z_j) (1 - σ(z_background)), and σ(z_background)."""
         if self.background != "class":
             return super().probabilities(logits)
+        self.check_width(logits)
         classes, background = widen(logits).sigmoid().split([self.num_classes, 1], dim=1)
         return torch.cat([classes * (1 - background), background], dim=1)
 

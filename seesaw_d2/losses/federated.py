@@ -112,6 +112,7 @@ class FederatedLoss(SigmoidLoss):
     def probabilities(self, logits: Tensor) -> Tensor:
         if self.background == "implicit":
             return super().probabilities(logits)
+        self.check_width(logits)
         return widen(logits).softmax(dim=1)
 
     def extra_repr(self) -> str:

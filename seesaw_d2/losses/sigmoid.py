@@ -60,6 +60,7 @@ class SigmoidLoss(ClassificationLoss):
         So background wins where no category has more than 1/2. Their product, Π_j (1 - σ(z_j)), would be its
         probability if the classifiers were independent, but with a thousand of them it says next to nothing.
         """
+        self.check_width(logits)
         probs = widen(logits).sigmoid()
         if self.background != "implicit":
             return probs

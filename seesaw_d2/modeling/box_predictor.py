@@ -16,6 +16,8 @@ from torch import nn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.normalized import NormedLinear
@@ -23,6 +25,8 @@ from seesaw_d2.modeling.statistics_provider import training_frequency_groups, tr
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
+# Detectron2 main's and CenterNet2's options of the loss and the scores; upper case: below MODEL.ROI_BOX_HEAD.
+OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
 class SeesawBoxPredictor(FastRCNNOutputLayers):
@@ -46,7 +50,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
-        ValueError: unknown ``cls_predictor``, temperature <= 0, or a loss for another number of classes.
+        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss for another number of classes, or one of
+            ``OTHER_OPTIONS`` is True.
     """
 
     @configurable
@@ -60,6 +65,9 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         frequency_groups: Callable[[], np.ndarray | None] | None = None,
         **kwargs,
     ):
+        for name in OTHER_OPTIONS:  # False is what they are here; Detectron2 v0.6 does not know them
+            if kwargs.pop(name, False):
+                raise InvalidArgument(name, "False, as cls_loss alone decides the loss and the scores", True)
         super().__init__(input_shape, **kwargs)
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
@@ -171,13 +179,17 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError where Detectron2's own keys ask for another loss; they exist on its main branch only."""
-    for name in ("USE_SIGMOID_CE", "USE_FED_LOSS"):
+    """Raise ConfigError where the config asks for another loss or score, or for MODEL.DEVICE auto.
+
+    The keys of ``OTHER_OPTIONS`` exist on Detectron2's main branch or in CenterNet2 only.
+    """
+    check_program(cfg)
+    for name in map(str.upper, OTHER_OPTIONS):
         if cfg.MODEL.ROI_BOX_HEAD.get(name, False):
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{name}: expected False with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}, "
-                "whose loss MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME decides (FederatedLoss and those with sigmoids are among "
-                "its values), found True"
+                "whose loss and scores MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME decides (FederatedLoss and those with sigmoids "
+                "are among its values), found True"
             )
 
 

@@ -16,8 +16,9 @@ from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor, check_loss_keys
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
+from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 
 
@@ -92,7 +93,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_loss_keys(cfg)  # before Detectron2 builds the predictors that these replace
+        check_heads_config(cfg)  # before Detectron2 builds the predictors that these replace
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
+from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
@@ -72,6 +73,7 @@ class ImageClassifier(nn.Module):
 
     @classmethod
     def from_config(cls, cfg) -> dict[str, Any]:
+        check_program(cfg)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         check_classifier_config(node)
         num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES

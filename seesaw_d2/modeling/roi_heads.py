@@ -8,7 +8,9 @@ import torch
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import StandardROIHeads
 
-from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor, check_loss_keys
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.utils.distributed import share_of_mean
 
 
@@ -29,7 +31,15 @@ def global_mask_losses(
 
 
 class GlobalMaskLosses:
-    """Mixed into Detectron2's ROI heads, before them: one mask head's losses by ``global_mask_losses``."""
+    """Mixed into Detectron2's ROI heads, before them: one mask head's losses by ``global_mask_losses``.
+
+    CenterNet2's attribute ``mult_proposal_score`` is refused where it is True: scores are the loss's alone.
+    """
+
+    def forward(self, images, features, proposals, targets=None):
+        if getattr(self, "mult_proposal_score", False):
+            raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
+        return super().forward(images, features, proposals, targets)
 
     def _forward_mask(self, features, instances):
         found = super()._forward_mask(features, instances)
@@ -49,7 +59,7 @@ class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_loss_keys(cfg)  # before Detectron2 builds the predictor that this one replaces
+        check_heads_config(cfg)  # before Detectron2 builds the predictor that this one replaces
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret

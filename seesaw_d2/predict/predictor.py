@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.images.resizing import build_resizing
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand
 from seesaw_d2.train.preflight.job_checks import replace_auto_device

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import SeesawError
+from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.acceleration import accelerate
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.launch.launcher import Elsewhere

@@ -16,6 +16,7 @@ from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.box_classification import evaluate_box_classification
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling import freeze
+from seesaw_d2.modeling.building import own_program
 from seesaw_d2.train.acceleration import accelerate, amp_dtype, set_implementation
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import BestCheckpoint, CheckpointHook
@@ -76,7 +77,9 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg):
-        model = freeze(super().build_model(cfg), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        with own_program():
+            model = super().build_model(cfg)
+        freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
         if cfg.MODEL.FREEZE.NAMES:
             trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
             logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import Tensor
 
 from seesaw_d2.data import build_classification_test_loader, register_datasets
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.job_checks import check_names, resolve_device

@@ -7,17 +7,19 @@ import math
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling import freeze
+from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.acceleration import check_acceleration, check_compilation
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.monitoring import check_monitoring
+from seesaw_d2.train.preflight.architectures import check_architecture
 from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.train.preflight.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
@@ -155,8 +157,9 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Every NAME in the config is that of a registered class."""
+    """Every NAME in the config is that of a registered class, and the meta-architecture can be trained here."""
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
+    check_architecture(cfg)
     for key, registry in task_of(cfg).registries.items():
         _check_name(cfg, key, registry)
 

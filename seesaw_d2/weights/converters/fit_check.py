@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import Tensor
 
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.modeling.building import build_model
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:

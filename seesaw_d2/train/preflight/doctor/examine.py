@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.modeling import freeze
+from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.monitoring import check_monitoring
 from seesaw_d2.train.preflight.doctor.data import examine_data
 from seesaw_d2.train.preflight.doctor.disk import examine_disk

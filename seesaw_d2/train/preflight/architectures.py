@@ -1,0 +1,55 @@
+"""Meta-architectures that cannot be trained here, refused before anything is built."""
+
+from detectron2.config import CfgNode
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    ROI_HEADS_REGISTRY,
+    GeneralizedRCNN,
+    PanopticFPN,
+    ProposalNetwork,
+    RetinaNet,
+    SemanticSegmentor,
+)
+from detectron2.modeling.roi_heads import Res5ROIHeads
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
+from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
+
+try:
+    from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+except ImportError:  # before v0.6
+    DenseDetector = RetinaNet
+
+_KEY = "MODEL.META_ARCHITECTURE"
+
+
+def check_architecture(cfg: CfgNode) -> None:
+    """Raise ConfigError where the meta-architecture needs data that is not loaded here, or does not use the ROI heads.
+
+    Args:
+        cfg: its META_ARCHITECTURE is registered.
+    """
+    name = cfg.MODEL.META_ARCHITECTURE
+    architecture = META_ARCH_REGISTRY.get(name)
+    if _is(architecture, (PanopticFPN, SemanticSegmentor)):
+        raise ConfigError(
+            f"{_KEY}: expected a detector such as GeneralizedRCNN, or ImageClassifier, found {name!r}, which needs "
+            "semantic segmentations; they are not loaded"
+        )
+    heads = cfg.MODEL.ROI_HEADS.NAME
+    found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
+    ours = _is(found, GlobalMaskLosses)
+    if _is(architecture, (ProposalNetwork, DenseDetector)) and (ours or not cfg.MODEL.ROI_BOX_HEAD.NAME):
+        raise ConfigError(
+            f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, found {name!r}, which "
+            f"has no ROI heads (MODEL.ROI_HEADS.NAME {heads})"
+        )
+    if ours:
+        check_heads_config(cfg)
+    elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
+        check_box_head(cfg)
+
+
+def _is(found: object, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(found, type) and issubclass(found, kinds)
