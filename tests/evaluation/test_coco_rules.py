@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation import build_evaluator
@@ -202,6 +203,19 @@ def test_a_training_evaluates_as_the_tool_does(toy, tmp_path, engine):
         assert 5 < evaluated[task]["AP"] < 95
         for metric in ("AP", "AP50", "AP75", "APs"):
             assert evaluated[task][metric] == pytest.approx(found[task][metric], abs=1e-10)
+
+
+def test_data_that_detectron2_registers_follows_coco(tmp_path):
+    data = toy_data()
+    data["annotations"].append({"id": 300, "image_id": 12, "category_id": 3, **square(2, 22, 16), "iscrowd": 1})
+    inside = [{"image_id": 12, "category_id": 3, "bbox": [2 + x, 22, 8, 8], "score": 0.9} for x in (0, 8)]
+    results = write(tmp_path, [*(found(item) for item in data["annotations"][:-1]), *inside], "found.json")
+    register_coco_instances("coco_by_detectron2", {}, write(tmp_path, data, "truth.json"), str(tmp_path))
+    try:
+        assert evaluate_file(results, dataset="coco_by_detectron2")[1]["bbox"]["AP"] == pytest.approx(100)
+    finally:
+        DatasetCatalog.remove("coco_by_detectron2")
+        MetadataCatalog.remove("coco_by_detectron2")
 
 
 def test_detections_of_an_image_that_is_not_in_the_file(toy):

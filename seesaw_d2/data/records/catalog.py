@@ -67,7 +67,9 @@ def _annotation_file(name: str, read: Callable):
     if metadata.get("json_file") is None:
         raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
     path = PathManager.get_local_path(metadata.json_file)
-    file = read(path, metadata.get("dataset_format", "lvis"))
+    # Detectron2's own registrations name no format, but the evaluator.
+    usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
+    file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
         metadata.set_categories(file)
     elif metadata.get("thing_classes") is None:
