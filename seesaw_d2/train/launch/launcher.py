@@ -21,8 +21,9 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from seesaw_d2 import compat
 from seesaw_d2.errors import SeesawError
+from seesaw_d2.train.launch.agreement import agree, part_of
 from seesaw_d2.train.launch.process_layout import World
-from seesaw_d2.train.launch.rendezvous import agree, open_store
+from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
@@ -150,8 +151,13 @@ def _in_group(function, world: World, group: Group, args) -> None:
     faulthandler.register(signal.SIGUSR1)
     backend = _nccl(world, group) if group.device.startswith("cuda") else "gloo"
     store = open_store(world, group.port, group.timeout)
-    if group.port is None and world.local_rank == 0:
-        agree(store, world, group.given, group.timeout)
+    if group.port is None and (world.local_rank == 0 or not world.spawns):
+        try:
+            agree(store, part_of(world), group.given, group.timeout, said=world.local_rank == 0)
+        except SeesawError as error:
+            if world.local_rank:  # the first process of the machine reports it
+                raise Elsewhere from error
+            raise
     timeout = datetime.timedelta(minutes=group.timeout)
     dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
     compat.create_local_process_group(world.local_size)

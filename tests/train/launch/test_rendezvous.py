@@ -13,9 +13,10 @@ import torch.distributed as dist
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.command_line import argument_parser, prepare
-from seesaw_d2.train.launch import launcher, rendezvous
+from seesaw_d2.train.launch import agreement, launcher, rendezvous
+from seesaw_d2.train.launch.agreement import agree, differences, part_of
 from seesaw_d2.train.launch.process_layout import World, find_world
-from seesaw_d2.train.launch.rendezvous import agree, differences, open_store
+from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.lazyconfig.loading import lazy_values, load_lazy_config
 from tests.train.launch.test_launching import free_port
 
@@ -24,18 +25,20 @@ SOON = 1 / 60  # minutes
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    for name, seconds in {"_PATIENCE": 0.2, "_INTERVAL": 0.01, "_ANSWER": 0.5, "_READ": 0.5, "_END": 0.0}.items():
+    for name, seconds in {"_PATIENCE": 0.2, "INTERVAL": 0.01, "_ANSWER": 0.5}.items():
         monkeypatch.setattr(rendezvous, name, seconds)
+    for name, seconds in {"_READ": 0.5, "_END": 0.0}.items():
+        monkeypatch.setattr(agreement, name, seconds)
 
 
-def meet(machines, timeout=SOON):
-    """What each machine's first process says: "" or an error. Machines: (number, how many, given)."""
+def meet(machines, timeout=SOON, starter="--num-gpus"):
+    """What each machine says: "" or an error. Machines: (number, how many, given)."""
     store = dist.HashStore()
 
     def one(machine):
         number, size, given = machine
         try:
-            agree(store, World(size=size, rank=number, address="tcp://first:1"), given, timeout)
+            agree(store, part_of(World(size=size, rank=number, starter=starter)), given, timeout)
         except ConfigError as error:
             return str(error)
         return ""
@@ -98,20 +101,35 @@ def test_machine_0_ends_while_another_waits():
     servers = [two(0, port)]
     store = two(1, port)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(lambda: agree(store, World(size=2, rank=1, address="tcp://first:1"), {}, 1))
+        waiting = pool.submit(lambda: agree(store, part_of(World(size=2, rank=1)), {}, 1))
         time.sleep(0.1)
         servers.clear()
         with pytest.raises(ConfigError, match=r"machine 0 has ended"):
             waiting.result()
 
 
+@pytest.mark.parametrize(
+    ("starter", "variable"),
+    [("srun", "SLURM_STEP_NUM_TASKS"), ("torchrun", "WORLD_SIZE"), ("--num-gpus", "--num-machines")],
+)
+def test_processes_that_others_started_are_compared_one_by_one(starter, variable):
+    """One that has ended before the others came is missing; a machine whose parent starts them is compared once."""
+    world = World(size=4, local_size=2, rank=3, local_rank=1, starter=starter)
+    assert (part_of(world).number, part_of(world).count) == ((1, 2) if starter == "--num-gpus" else (3, 4))
+    messages = meet([(0, 3, {}), (1, 3, {})], starter=starter)
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(f"{variable}: ")
+    assert " 2 of 3" in messages[0]
+
+
 def test_many_differences_are_cut():
     first, other = ({f"KEY{index}": value for index in range(9)} for value in "ab")
-    text = differences(first, other, 1)
+    part = part_of(World(size=2, rank=1))
+    text = differences(first, other, part)
     assert "KEY2: a and b" in text
     assert "KEY3" not in text
     assert "6 more" in text
-    assert "none" in differences({}, {"KEY": "1"}, 1)
+    assert "none" in differences({}, {"KEY": "1"}, part)
 
 
 def two(rank, port, timeout=SOON):
@@ -174,8 +192,10 @@ def test_what_the_command_line_gives(config_file, options, key):
         return group.given
 
     plain = given("--num-processes", "1")
-    assert differences(plain, given("--machine-rank", "1", "--num-processes", "1"), 1) == ""
-    text = differences(plain, given(*(options if key == "--num-processes" else ["--num-processes", "1", *options])), 1)
+    part = part_of(World(size=2, rank=1))
+    assert differences(plain, given("--machine-rank", "1", "--num-processes", "1"), part) == ""
+    processes = [] if key == "--num-processes" else ["--num-processes", "1"]
+    text = differences(plain, given(*processes, *options), part)
     assert key in text.partition(": expected")[0]
 
 
