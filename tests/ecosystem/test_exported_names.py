@@ -84,7 +84,7 @@ def test_several_files_that_a_name_may_mean(tmp_path, files, name, skip):
     assert not (tmp_path / "made").exists()
 
 
-def test_the_file_beside_the_annotation_file(tmp_path):
+def test_the_file_beside_the_annotation_file(tmp_path, monkeypatch):
     """Roboflow's layout: the same names in train/ and valid/; also with a folder images/ in each."""
     for inside in ("", "images"):
         root = tmp_path / (inside or "flat")
@@ -97,6 +97,8 @@ def test_the_file_beside_the_annotation_file(tmp_path):
                 picture(root / split / inside / name, (number, 0, 100 * (split == "valid")))
             export.rename(root / split / "_annotations.coco.json")
         train, val = (root / split / "_annotations.coco.json" for split in ("train", "valid"))
+        monkeypatch.chdir(root)
+        train, val = (path.relative_to(root) for path in (train, val))
         prepare_export(train, tmp_path / "made", val=val, images=root, overwrite=True)
         for split, folder in (("train", "train"), ("val", "valid")):
             images = json.loads((tmp_path / f"made/{split}.json").read_text())["images"]

@@ -55,8 +55,7 @@ class ExportedFiles:
             if found is not None:
                 return [found]
             near = self._of_this_name(texts)
-            folders = [folder for folder in others if folder not in (beside, *beside.parents)]
-            own = [path for path in near if not any(folder in (self.root / path).parents for folder in folders)]
+            own = [path for path in near if not self._is_below(path, beside, others)]
             if near:
                 return self._different(own or near)
         return []
@@ -77,6 +76,12 @@ class ExportedFiles:
         parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
         depth = len(PurePosixPath(path).parts)
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
+
+    def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
+        """Whether a file is below one of ``others``, those apart that ``beside`` is in."""
+        own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
+        above = set(Path(os.path.abspath(self.root / path)).parents)
+        return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
         """The paths that are not links to the same file as one before."""
