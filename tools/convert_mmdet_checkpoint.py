@@ -27,6 +27,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
     args = parser.parse_args(arguments)
+    from seesaw_d2.data.records.json_files import first_few
     from seesaw_d2.weights.converters import convert_mmdet_file
 
     done = convert_mmdet_file(
@@ -39,7 +40,11 @@ def main(arguments=None) -> None:
     )
     print(f"{done.written} tensors written to {args.output}, as {done.config} has them")
     if done.unrecognised:
-        print(f"not recognised, and left behind: {', '.join(done.unrecognised)}")
+        print(f"not recognised, and left behind: {first_few(done.unrecognised, limit=10)}")
+    for note in done.notes:
+        print(note)
+    if done.carried:
+        print(f"carried over from the checkpoint's config: {shlex.join(done.carried)}")
     print_evaluation(done, args.output)
 
 
@@ -53,10 +58,14 @@ def print_evaluation(done, output: str) -> None:
     print(shlex.join([*words, *done.overrides]))
     if done.model is None:
         return
-    if not done.model.is_lvis:
+    if done.model.is_lvis_v05:
+        print("It has LVIS v0.5's categories, whose data the config names; MMDetection has published none")
+    elif not done.model.is_lvis:
         print("It has not LVIS v1's categories: name its data in DATASETS.REGISTER and DATASETS.TEST")
     elif done.model.sampler is None:
         print("Whether it was trained with repeat factors, and so what was published for it, the file does not say")
+    elif done.carried:
+        print("It is not as MMDetection has published it, whose AP is therefore not to be expected")
     elif done.model.is_published:
         from paper_tables import read_tables
 

@@ -1,6 +1,7 @@
 """Reading and writing checkpoints outside of a training."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -59,3 +60,8 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
         raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
         raise ConfigError(f"{target}: expected the name of a new file, found one that exists (--overwrite)")
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of what holds nan or infinity."""
+    return [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]

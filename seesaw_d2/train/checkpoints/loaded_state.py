@@ -27,11 +27,6 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
     )
 
 
-def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of what holds nan or infinity."""
-    return [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-
-
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
     """Raise WeightsError where a file has something else than floating point for a parameter that is floating point."""
     for name, value in loaded.items():

@@ -1,6 +1,7 @@
 """Weights that others trained, under this project's names."""
 
-from seesaw_d2.weights.converters.mmdet import MmdetModel, convert_mmdet, convert_mmdet_file, describe_mmdet
+from seesaw_d2.weights.converters.mmdet import MmdetModel, convert_mmdet, describe_mmdet
+from seesaw_d2.weights.converters.mmdet_file import convert_mmdet_file
 from seesaw_d2.weights.converters.torchvision_detector import convert_torchvision_detector, convert_torchvision_file
 
 __all__ = [

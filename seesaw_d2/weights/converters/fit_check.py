@@ -6,8 +6,10 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.modeling.building import build_model
+from seesaw_d2.weights.checkpoint_edits import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
@@ -18,6 +20,12 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
     with torch.device("meta"):
         state = build_model(cfg).state_dict()
     return {name: value.shape for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Raise WeightsError, with the first names, where ``state`` has nan or infinity."""
+    if names := not_finite(state):
+        raise WeightsError(f"{source}: expected finite weights, found nan or infinity in {first_few(names)}")
 
 
 def check_fit(

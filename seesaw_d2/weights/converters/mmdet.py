@@ -5,26 +5,19 @@ C categories, L = C + 2 logits: the categories', then foreground and background.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
 from torch import Tensor
 
-from seesaw_d2.config.loading import load_config
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.model_zoo import find_config_file
-from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
-from seesaw_d2.weights.converters.fit_check import check_fit, model_shapes
-from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
 # Blocks of a ResNet's third stage, and its depth.
 _DEPTHS = {6: 50, 23: 101}
-LVIS_CLASSES = 1203
+LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
     r"(cascade_)?mask_rcnn_r(50|101)_fpn_(?P<sampler>random|sample1e-3)_seesaw_loss(?P<mask>_normed_mask)?_mstrain_2x"
 )
@@ -54,6 +47,11 @@ class MmdetModel:
         return self.num_classes == LVIS_CLASSES
 
     @property
+    def is_lvis_v05(self) -> bool:
+        """Whether it has as many categories as LVIS v0.5."""
+        return self.num_classes == LVIS_V05_CLASSES
+
+    @property
     def is_published(self) -> bool:
         """Whether MMDetection has published one like it: not Cascade with R-50, and with known sampler."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
@@ -61,38 +59,30 @@ class MmdetModel:
     @property
     def config(self) -> str:
         """This project's config for it, below its folder configs."""
-        family = "cascade_mask_rcnn_R_101" if self.cascade else f"mask_rcnn_R_{self.depth}"
         mask = "_normmask" if self.normed_mask else ""
-        return f"configs/seesaw/{family}_FPN_{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
+        end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
+        if self.is_lvis_v05 and not self.cascade:
+            return f"configs/lvis_v0.5/mask_rcnn_R_50_FPN_{end}"
+        family = "cascade_mask_rcnn_R_101" if self.cascade else f"mask_rcnn_R_{self.depth}"
+        return f"configs/seesaw/{family}_FPN_{end}"
 
     @property
     def overrides(self) -> list[str]:
         """KEY VALUE ...: what its evaluation in MMDetection has, and the config for training does not."""
-        words = ["INPUT.RESIZE", "opencv"]
-        if self.cascade:
-            words += ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"]
-        if self.cascade and self.depth != 101:
+        words = evaluation_keys(self.cascade)
+        if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]
-        if not self.is_lvis:
+        if self.is_lvis_v05 and self.cascade:
+            words += ["DATASETS.TRAIN", "('lvis_v0.5_train',)", "DATASETS.TEST", "('lvis_v0.5_val',)"]
+        if not self.is_lvis and not self.config.startswith("configs/lvis_v0.5"):
             words += ["MODEL.ROI_HEADS.NUM_CLASSES", str(self.num_classes)]
         return words
 
 
-@dataclass(frozen=True)
-class Converted:
-    """What came of a conversion: the model (None where a config was given), that config, and the names left behind.
-
-    Attributes:
-        device: the config's MODEL.DEVICE.
-        written: how many tensors.
-    """
-
-    model: MmdetModel | None
-    config: str
-    overrides: list[str]
-    device: str
-    written: int
-    unrecognised: list[str]
+def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
+    """Return KEY VALUE ...: MMDetection's resizing, and its average of the stages of a cascade."""
+    average = ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"] if cascade else []
+    return ["INPUT.RESIZE", resize, *average]
 
 
 def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -170,7 +160,7 @@ def describe_mmdet(
             "MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask R-CNN): "
             f"{_difference(len(blocks), counts, classifier, prefix)}; found none"
         )
-    text = next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
+    text = config_text(meta)
     published = _PUBLISHED.search(os.path.basename(path))
     if normed_mask is None and text:
         normed_mask = "NormedConv2d" in text
@@ -179,6 +169,11 @@ def describe_mmdet(
         normed_mask = bool(published["mask"]) if normed_mask is None else normed_mask
         sampler = sampler or ("random" if published["sampler"] == "random" else "rfs")
     return MmdetModel(cascade, depth, len(counts) - 1, normed_mask, sampler)
+
+
+def config_text(meta: Mapping[str, Any]) -> str:
+    """Return the config text in a checkpoint's notes, "" where there is none."""
+    return next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
 
 
 def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, prefix: str) -> str:
@@ -190,49 +185,3 @@ def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, p
     if counts is None:
         return f"{prefix}loss_cls.cum_samples, Seesaw Loss's counts, is not in it"
     return f"{prefix}fc_cls.weight has {len(classifier)} rows, not C + 2 with C = {len(counts) - 1}"
-
-
-def convert_mmdet_file(
-    source: str,
-    target: str,
-    *,
-    config_file: str | None = None,
-    overrides: Sequence[str] = (),
-    normed_mask: bool | None = None,
-    overwrite: bool = False,
-) -> Converted:
-    """Write the model in a checkpoint of MMDetection as a checkpoint of this project, for --eval-only or to start from.
-
-    Args:
-        source: a .pth file of MMDetection 2 or 3.
-        target: the .pth file to write.
-        config_file: this project's config that the model is for; default: found out from the checkpoint.
-        overrides: KEY, VALUE, ... on top of it.
-        normed_mask: whether masks are predicted with normalized filters, where the checkpoint does not tell.
-        overwrite: replace ``target`` if it exists.
-
-    Raises:
-        ConfigError: the config cannot be found out, or ``target`` is wrong.
-        WeightsError: ``source`` cannot be read, or does not fit the config in every parameter.
-    """
-    check_output(source, target, overwrite=overwrite)
-    state, meta = read_foreign_checkpoint(source)
-    with naming(source):
-        converted, unrecognised = convert_mmdet(state)
-    model = None
-    if config_file is None:
-        model = describe_mmdet(state, meta, source, normed_mask=normed_mask)
-        if model.normed_mask is None:
-            raise ConfigError(
-                "--mask: expected normed or plain, as neither the checkpoint's config nor its file name says whether "
-                "mask prediction is normalized, and both have the same parameters; found none"
-            )
-        config_file, overrides = find_config_file(model.config), [*model.overrides, *overrides]
-    cfg: CfgNode = load_config(config_file, overrides)
-    try:
-        check_fit(converted, model_shapes(cfg), source, config_file)
-    except WeightsError as error:
-        unknown = f"\n  in the checkpoint, and not known: {first_few(unrecognised)}" if unrecognised else ""
-        raise WeightsError(f"{error}{unknown}") from error
-    write_checkpoint(target, {"model": converted})
-    return Converted(model, config_file, list(overrides), cfg.MODEL.DEVICE, len(converted), unrecognised)

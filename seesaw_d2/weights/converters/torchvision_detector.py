@@ -17,7 +17,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
-from seesaw_d2.weights.converters.fit_check import check_fit, model_shapes
+from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
@@ -131,6 +131,7 @@ def convert_torchvision_file(
     state, _ = read_foreign_checkpoint(source)
     with naming(source):
         converted = convert_torchvision_detector(state, keep_classes=keep_classes, eps=eps)
+    check_finite(converted, source)
     anew = check_fit(converted, model_shapes(load_config(config_file, overrides)), source, config_file, partly=True)
     write_checkpoint(target, {"model": converted})
     return anew

@@ -15,7 +15,7 @@ def tiny(tmp_path):
     """MMDetection's file of the tiny cascade, this project's config of it, and where the conversion goes."""
     state, _ = read_golden("cascade-mask")
     source = tmp_path / "epoch_24.pth"
-    torch.save({"meta": {"cfg": "model = dict(mask_head=dict())"}, "state_dict": state}, source)
+    torch.save({"meta": {"cfg": "model = dict(roi_head=dict(mask_head=dict()))"}, "state_dict": state}, source)
     config = tmp_path / "tiny.yaml"
     config.write_text(tiny_config("cascade-mask").dump())
     return source, config, tmp_path / "out.pth"

@@ -18,7 +18,7 @@ from tests.weights.converters.mmdet_names import mmdet_shapes
 from tests.weights.converters.tiny import CLASSES, tiny_config
 
 ROOT = Path(__file__).parents[3]
-PLAIN, NORMED = "model = dict(mask_head=dict())", "predictor_cfg=dict(type='NormedConv2d')"
+PLAIN, NORMED = "model = dict(roi_head=dict(mask_head=dict()))", "predictor_cfg=dict(type='NormedConv2d')"
 RFS = "dataset=dict(type='ClassBalancedDataset', oversample_thr=1e-3)"
 PUBLISHED = "mask_rcnn_r50_fpn_sample1e-3_seesaw_loss_normed_mask_mstrain_2x_lvis_v1-cd0f6a12.pth"
 CASCADE = "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE logits"
@@ -35,7 +35,7 @@ def save_empty(path, meta, **model):
     [
         (
             "latest.pth",
-            {"config": RFS + NORMED, "mmdet_version": "2.11.0"},
+            {"config": f"{RFS}\n{NORMED}", "mmdet_version": "2.11.0"},
             {"depth": 101, "cascade": True, "num_classes": 1203},
             [],
             f"cascade_mask_rcnn_R_101_FPN_rfs_seesaw_normmask_2x.yaml --eval-only WEIGHTS {CASCADE}",

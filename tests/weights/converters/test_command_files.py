@@ -4,7 +4,7 @@ import torch
 
 from tests.weights.converters.command import run
 
-PLAIN = "model = dict(mask_head=dict())"
+PLAIN = "model = dict(roi_head=dict(mask_head=dict()))"
 
 
 def test_the_layouts_of_both_versions(tiny, capsys):

@@ -1,0 +1,134 @@
+"""The config text in a checkpoint of MMDetection, read as data: nothing in it is run.
+
+MMDetection writes the config of a training as Python source: assignments of ``dict(...)`` calls, lists, plain values.
+"""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from seesaw_d2.errors import WeightsError
+
+# Characters. A config has some 20,000, with class names 60,000.
+MAX_TEXT = 1_000_000
+_MAX_STRING, _MAX_NUMBER = 10_000, 2**63
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_HARMLESS = (ast.Import, ast.ImportFrom, ast.Pass)
+
+
+class NotLiteral:
+    """Stands for a value that only running the text would tell."""
+
+    def __init__(self, line: int):
+        self.line = line
+
+    def __repr__(self) -> str:
+        return f"an expression (line {self.line} of the config text)"
+
+
+def parse_config_text(text: str) -> dict[str, Any]:
+    """Return what a config text assigns to its names.
+
+    Values are numbers, text, None, lists (tuples too) and dicts; ``NotLiteral`` where the text has something else.
+    Names that were assigned before and ``**`` of dicts are resolved. ``_delete_`` is left out: it is for a base config.
+
+    Raises:
+        WeightsError: it is too long, no Python source, or has statements that would change values as they run.
+    """
+    if len(text) > MAX_TEXT:
+        raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)}")
+    try:
+        statements = ast.parse(text).body
+        names: dict[str, Any] = {}
+        for statement in statements:
+            _assign(statement, names)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deeply"
+        raise WeightsError(f"config text: expected assignments of plain values, found{where}: {reason}") from None
+    return names
+
+
+def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
+    if isinstance(statement, _HARMLESS) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    ):
+        return
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        targets = [statement.target]
+    if not targets or not all(isinstance(target, ast.Name) for target in targets):
+        raise WeightsError(
+            f"config text: expected assignments of plain values, found another statement in line {statement.lineno}: "
+            f"{type(statement).__name__}"
+        )
+    value = _value(statement.value, names)
+    for target in targets:
+        names[target.id] = value
+
+
+def _value(node: ast.AST, names: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, bool, type(None))):
+        return node.value
+    if isinstance(node, (ast.List, ast.Tuple)) and not any(isinstance(each, ast.Starred) for each in node.elts):
+        return [_value(each, names) for each in node.elts]
+    if isinstance(node, ast.Dict):
+        return _merged([(key, value) for key, value in zip(node.keys, node.values, strict=True)], node, names)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+        pairs = [(None if each.arg is None else ast.Constant(each.arg), each.value) for each in node.keywords]
+        return _merged(pairs, node, names)
+    if isinstance(node, ast.Name) and node.id in names:
+        return names[node.id]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        value = _value(node.operand, names)
+        if _is_number(value):
+            return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _computed(node, names)
+    return NotLiteral(getattr(node, "lineno", 0))
+
+
+def _merged(pairs: list[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
+    """A dict of (key or None for ``**``, value)."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        each = _value(value, names)
+        if key is not None:
+            name = _value(key, names)
+            if not isinstance(name, (str, int, float)):
+                return NotLiteral(getattr(node, "lineno", 0))
+            found[str(name)] = each
+        elif isinstance(each, dict):
+            found |= each
+        else:
+            return NotLiteral(getattr(node, "lineno", 0))
+    found.pop("_delete_", None)
+    return found
+
+
+def _computed(node: ast.BinOp, names: dict[str, Any]) -> Any:
+    left, right = _value(node.left, names), _value(node.right, names)
+    text = isinstance(left, str) and isinstance(right, str) and isinstance(node.op, ast.Add)
+    try:
+        if text and len(left) + len(right) <= _MAX_STRING:
+            return left + right
+        if _is_number(left) and _is_number(right):
+            result = _OPERATORS[type(node.op)](left, right)
+            return result if abs(result) < _MAX_NUMBER else NotLiteral(node.lineno)
+    except (ZeroDivisionError, OverflowError):
+        pass
+    return NotLiteral(node.lineno)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,199 @@
+"""From MMDetection's file to this project's: what its config says is compared, carried over or refused."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.config.loading import load_config
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.model_zoo import find_config_file
+from seesaw_d2.utils.categories import ENTRY
+from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
+from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
+from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
+from seesaw_d2.weights.converters.mmdet import (
+    MmdetModel,
+    config_text,
+    convert_mmdet,
+    describe_mmdet,
+    evaluation_keys,
+)
+from seesaw_d2.weights.converters.mmdet_config_text import parse_config_text
+from seesaw_d2.weights.converters.mmdet_images import read_images
+from seesaw_d2.weights.converters.mmdet_settings import MASK, Settings, read_model
+
+_PREDICTOR = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
+_LISTED = 10
+_DETECTRON2_HEADS = ("StandardROIHeads", "CascadeROIHeads")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What came of a conversion.
+
+    Attributes:
+        model: what was found out of it; None where a config was given.
+        config: the config of the model.
+        overrides: KEY VALUE ... on top of it, with which the model finds what MMDetection's finds.
+        carried: those of them that the checkpoint's config says, and the config says otherwise.
+        notes: what could not be compared, a line each.
+        device: the config's MODEL.DEVICE.
+        written: how many tensors.
+        unrecognised: names that are left behind.
+    """
+
+    model: MmdetModel | None
+    config: str
+    overrides: list[str]
+    carried: list[str]
+    notes: list[str]
+    device: str
+    written: int
+    unrecognised: list[str]
+
+
+def convert_mmdet_file(
+    source: str,
+    target: str,
+    *,
+    config_file: str | None = None,
+    overrides: Sequence[str] = (),
+    normed_mask: bool | None = None,
+    overwrite: bool = False,
+) -> Converted:
+    """Write the model in a checkpoint of MMDetection as a checkpoint of this project, for --eval-only or to start from.
+
+    Args:
+        source: a .pth file of MMDetection 2 or 3.
+        target: the .pth file to write.
+        config_file: this project's config that the model is for; default: found out from the checkpoint.
+        overrides: KEY, VALUE, ... on top of it.
+        normed_mask: whether masks are predicted with normalized filters, where the checkpoint does not tell.
+        overwrite: replace ``target`` if it exists.
+
+    Raises:
+        ConfigError: the config cannot be found out, what the checkpoint's says cannot be represented, or ``target`` is
+            wrong.
+        WeightsError: ``source`` cannot be read, is not finite, or does not fit the config in every parameter.
+    """
+    check_output(source, target, overwrite=overwrite)
+    state, meta = read_foreign_checkpoint(source)
+    with naming(source):
+        converted, unrecognised = convert_mmdet(state)
+    check_finite(converted, source)
+    settings, notes = read_settings(meta, source, must_read=config_file is None)
+    model = None
+    if config_file is None:
+        model = _model_of(state, meta, source, settings, normed_mask)
+        config_file, words = find_config_file(model.config), model.overrides
+    else:
+        words = _evaluation_keys(load_config(config_file, overrides), settings)
+    words = [*words, *(carried := carried_keys(settings, load_config(config_file, words)))]
+    cfg: CfgNode = load_config(config_file, [*words, *overrides])
+    try:
+        check_fit(converted, model_shapes(cfg), source, config_file)
+    except WeightsError as error:
+        unknown = f"\n  in the checkpoint, and not known: {first_few(unrecognised)}" if unrecognised else ""
+        raise WeightsError(f"{error}{unknown}") from error
+    write_checkpoint(target, {"model": converted, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
+    done = [*words, *overrides]
+    return Converted(model, config_file, done, carried, notes, cfg.MODEL.DEVICE, len(converted), unrecognised)
+
+
+def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:
+    """Return what a checkpoint's config says that changes detections, and what it does not say.
+
+    Args:
+        must_read: whether a text that cannot be read is an error; else nothing is compared.
+
+    Raises:
+        ConfigError: it says something that this project's models cannot have, or it cannot be read.
+    """
+    settings, text = Settings(), config_text(meta)
+    if not text.strip():
+        return settings, ["The checkpoint carries no config text: temperature, channels, sizes, thresholds and NMS are "
+                          "the config's, and were not compared"]  # fmt: skip
+    try:
+        config = parse_config_text(text)
+    except WeightsError as error:
+        if must_read:
+            raise ConfigError(f"{source}: {error}; --config-file names the config where it cannot be read") from error
+        return settings, [f"The checkpoint's config was not compared: {error}"]
+    read_model(config, settings)
+    read_images(config, settings)
+    if settings.problems:
+        more = [f"and {len(settings.problems) - _LISTED} more"] if len(settings.problems) > _LISTED else []
+        listed = "\n  ".join([*settings.problems[:_LISTED], *more])
+        raise ConfigError(f"{source}: its config cannot be represented here:\n  {listed}")
+    if not settings.unsaid:
+        return settings, []
+    base = " (its _base_ configs are not in it)" if "_base_" in config else ""
+    return settings, [
+        f"Not in the checkpoint's config, so that the config's are taken: {first_few(settings.unsaid, 10)}{base}"
+    ]
+
+
+def _model_of(state, meta, source: str, settings: Settings, normed_mask: bool | None) -> MmdetModel:
+    said = settings.normed_mask
+    if said is not None and normed_mask not in (None, said):
+        expected, found = ("normed", "plain") if said else ("plain", "normed")
+        raise ConfigError(f"--mask: expected {expected}, as the config in {source} says, found {found}")
+    model = describe_mmdet(state, meta, source, normed_mask=normed_mask if said is None else said)
+    if model.normed_mask is None:
+        raise ConfigError(
+            "--mask: expected normed or plain, as neither the checkpoint's config nor its file name says whether "
+            "mask prediction is normalized, and both have the same parameters; found none"
+        )
+    return model
+
+
+def _evaluation_keys(cfg: CfgNode, settings: Settings) -> list[str]:
+    averages = "Cascade" in cfg.MODEL.ROI_HEADS.NAME and cfg.MODEL.ROI_HEADS.NAME not in _DETECTRON2_HEADS
+    return evaluation_keys(averages, settings.keys.get("INPUT.RESIZE", "opencv"))
+
+
+def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
+    """Return KEY VALUE ... where the checkpoint's config says something else than ``cfg``.
+
+    Raises:
+        ConfigError: the heads of ``cfg`` cannot have it.
+    """
+    wanted = dict(settings.keys)
+    if settings.normed_mask is not None and settings.normed_mask != (cfg.MODEL.ROI_MASK_HEAD.NAME == "NormedMaskHead"):
+        wanted[f"{MASK}.NAME"] = "NormedMaskHead" if settings.normed_mask else "SelectiveMaskHead"
+    if cfg.MODEL.ROI_HEADS.NAME in _DETECTRON2_HEADS:
+        if wanted.pop(f"{_PREDICTOR}.NAME", "Linear") != "Linear":
+            raise ConfigError(
+                "MODEL.ROI_HEADS.NAME: expected a head of this project, as the checkpoint has a normalized classifier, "
+                f"found {cfg.MODEL.ROI_HEADS.NAME}"
+            )
+        wanted.pop(f"{_PREDICTOR}.TEMPERATURE", None)
+    words = []
+    for key, value in wanted.items():
+        found = functools.reduce(getattr, key.split("."), cfg)
+        if not _same(found, value):
+            words += [key, str(float(value) if isinstance(found, float) else value)]
+    return words
+
+
+def _same(found: Any, value: Any) -> bool:
+    if isinstance(found, (list, tuple)) and isinstance(value, list):
+        return len(found) == len(value) and all(map(_same, found, value))
+    if isinstance(found, (int, float)) and isinstance(value, (int, float)):
+        return math.isclose(found, value, rel_tol=1e-6)
+    return found == value
+
+
+def _categories(meta: Mapping[str, Any], num_classes: int) -> dict[str, list[str]]:
+    """The class names in a checkpoint's notes, in the order of its labels, as this project's checkpoints keep them."""
+    data = meta.get("dataset_meta")
+    data = data if isinstance(data, dict) else {}
+    for names in (meta.get("CLASSES"), data.get("classes"), data.get("CLASSES")):
+        if isinstance(names, list) and len(names) == num_classes and all(isinstance(name, str) for name in names):
+            return {ENTRY: names}
+    return {}
