@@ -123,7 +123,8 @@ def _add_classifier(cfg: CN) -> None:
     # S >= 1: side of the square images, in pixels.
     cfg.INPUT.CLASSIFICATION.SIZE = 224
     # "resized": a random part, scaled to S; in evaluation the centre of the image (as in ImageNet training). "padded":
-    # a random window of the image padded by S / 8; in evaluation the image itself (as in CIFAR training).
+    # a random window of the image padded by S / 8; in evaluation the image itself (as in CIFAR training). "whole": the
+    # image itself in training too.
     cfg.INPUT.CLASSIFICATION.CROP = "resized"
     # In [0, 1): brightness, contrast and saturation of training images vary by so much (Kang et al., ICLR 2020: 0.4).
     cfg.INPUT.CLASSIFICATION.COLOR_JITTER = 0.0

@@ -15,7 +15,7 @@ from torchvision import transforms
 from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 
-CROPS = ("resized", "padded")
+CROPS = ("resized", "padded", "whole")
 _CENTRE = 0.875  # the part of the shorter side that is left in evaluation: 224 of 256
 
 
@@ -30,8 +30,8 @@ class ClassificationMapper:
         size: S.
         crop: "resized": of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation the shorter side is
             scaled to S / 0.875 and the centre taken (as in ImageNet training). "padded": zeros of S / 8 pixels on each
-            side, then a random window of S; in evaluation the image itself (as in CIFAR training). Images of another
-            size are scaled to S first.
+            side, then a random window of S; in evaluation the image itself (as in CIFAR training). "whole": the image
+            itself in training too. Images of another size are scaled to S first.
         flip: mirror half of the training images.
         color_jitter: in [0, 1), brightness, contrast and saturation of training images vary by factors in
             [1 - color_jitter, 1 + color_jitter].
@@ -43,9 +43,9 @@ class ClassificationMapper:
         self.is_train = is_train
         self.size = size
         self.image_format = image_format
-        self.transform = transforms.Compose(
-            _training_steps(size, crop, flip, color_jitter) if is_train else _evaluation_steps(size, crop)
-        )
+        steps = _training_steps(size, crop, flip, color_jitter) if is_train else _evaluation_steps(size, crop)
+        self.transform = transforms.Compose(steps)
+        self._only_scales = [type(step) for step in steps] == [_ScaleTo]
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
@@ -66,7 +66,10 @@ class ClassificationMapper:
             DataError: the image has more than 8 bits per channel.
             OSError: the image cannot be read.
         """
-        image = Image.fromarray(record["array"]) if "array" in record else read_rgb(record["file_name"])
+        array = record.get("array")
+        if self._only_scales and array is not None and array.shape[:2] == (self.size, self.size):
+            return self._result(record, array)
+        image = read_rgb(record["file_name"]) if array is None else Image.fromarray(array)
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -126,6 +129,8 @@ class _ScaleTo:
 def _training_steps(size, crop, flip, color_jitter) -> list:
     if crop == "resized":
         steps = [transforms.RandomResizedCrop(size)]
+    elif crop == "whole":
+        steps = [_ScaleTo(size)]
     else:
         steps = [_ScaleTo(size), transforms.RandomCrop(size, padding=-(-size // 8))]
     if flip:

@@ -20,8 +20,15 @@ def seeded(seed: int) -> Iterator[None]:
 
     These are what augmentations draw from, Detectron2's (numpy) and torchvision's (PyTorch) alike.
     """
+    with generators_kept():
+        seed_cpu(seed)
+        yield
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """After the block, the global generators that ``seed_cpu`` seeds are as before it."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
-    _seed_cpu(seed)
     try:
         yield
     finally:
@@ -32,11 +39,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 def seed_all(seed: int) -> None:
     """Seed the global generators, those of all GPUs too."""
-    _seed_cpu(seed)
+    seed_cpu(seed)
     torch.cuda.manual_seed_all(seed)  # nothing where there is none
 
 
-def _seed_cpu(seed: int) -> None:
+def seed_cpu(seed: int) -> None:
+    """Seed Python's, numpy's and, on the CPU, PyTorch's global generator."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(seed)

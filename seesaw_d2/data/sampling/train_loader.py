@@ -15,7 +15,7 @@ from seesaw_d2.data.records.columns import file_names, image_column
 from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.data.sampling.batch_composition import BatchPlan
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
-from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
+from seesaw_d2.data.sampling.seeding import generators_kept, mixed_seed, seed_cpu
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.distributed import rank, world_size
 from seesaw_d2.utils.worker_processes import count_workers
@@ -158,15 +158,22 @@ class _Samples(Dataset):
         self._records, self._mapper, self._seed = records, mapper, seed
 
     def __getitem__(self, item: tuple[int, int]) -> Any:
-        index, place = item
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
+        """A batch: to keep the generators' states takes longer than to map a small image."""
+        with generators_kept():
+            return [self._sample(index, place) for index, place in items]
+
+    def _sample(self, index: int, place: int) -> Any:
         rng = None
-        with seeded(mixed_seed(self._seed, place, _AUGMENTATION)):
-            for _ in range(_MAX_REPLACEMENTS):
-                sample = self._mapper(self._records[index])
-                if sample is not None:
-                    return sample
-                rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
-                index = int(rng.integers(len(self._records)))
+        seed_cpu(mixed_seed(self._seed, place, _AUGMENTATION))
+        for _ in range(_MAX_REPLACEMENTS):
+            sample = self._mapper(self._records[index])
+            if sample is not None:
+                return sample
+            rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
+            index = int(rng.integers(len(self._records)))
         raise DataError(f"the mapper returned None for {_MAX_REPLACEMENTS} images in a row, the last is {index}")
 
 

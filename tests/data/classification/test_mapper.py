@@ -19,7 +19,15 @@ def test_evaluation_leaves_an_image_of_the_right_size_as_it_is():
     assert (bgr["image"] == result["image"].flip(0)).all()
 
 
-@pytest.mark.parametrize("crop", ["resized", "padded"])
+def test_whole_images_are_trained_on_as_they_are():
+    mapper = ClassificationMapper(is_train=True, size=8, crop="whole", flip=False)
+    assert (mapper(RECORD)["image"] == torch.from_numpy(RECORD["array"].transpose(2, 0, 1))).all()
+    flipping = ClassificationMapper(is_train=True, size=8, crop="whole", flip=True)
+    found = {bytes(flipping(RECORD)["image"].numpy()) for _ in range(30)}
+    assert found == {bytes(image.numpy()) for image in (mapper(RECORD)["image"], mapper(RECORD)["image"].flip(2))}
+
+
+@pytest.mark.parametrize("crop", ["resized", "padded", "whole"])
 @pytest.mark.parametrize("is_train", [True, False])
 @pytest.mark.parametrize("size", [(40, 30), (7, 90)])
 def test_every_image_comes_out_square(crop, is_train, size):
