@@ -1,7 +1,7 @@
 """Seesaw Loss and its relatives for long-tailed instance segmentation with Detectron2.
 
-Importing the package registers its heads and backbones in Detectron2's registries. Without Detectron2 the losses still
-work: ``from seesaw_d2.losses import SeesawLoss``.
+Importing the package registers its heads and backbones in Detectron2's registries, and ``torchvision://``, an address
+of weights, in its path manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawLoss``.
 """
 
 import signal
@@ -37,6 +37,7 @@ if find_spec("detectron2") is not None:
         from seesaw_d2 import data
         from seesaw_d2.config import add_seesaw_config
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # registers the heads, too
+        from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
         provide_statistics(data.training_statistics, data.training_frequency_groups)
 

@@ -1,0 +1,39 @@
+"""``torchvision://`` as an address of weights for Detectron2's own checkpointers; importing it registers it."""
+
+import os
+import pickle
+
+from detectron2.utils.file_io import PathHandler, PathManager
+from iopath.common.file_io import get_cache_dir
+
+from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torchvision_file
+
+
+class TorchvisionHandler(PathHandler):
+    """Gives the weights of ``torchvision://resnet50`` and the like in the format of Detectron2's model zoo.
+
+    Detectron2's checkpointer matches the names of such a file with those of any model that has a ResNet. The file is
+    converted once, into the folder of Detectron2's own downloads.
+    """
+
+    def _get_supported_prefixes(self):
+        return [SCHEME]
+
+    def _get_local_path(self, path, force=False, **kwargs):
+        original = torchvision_file(path)
+        stem, _ = os.path.splitext(os.path.basename(original))
+        converted = os.path.join(get_cache_dir(), "seesaw_d2", f"{stem}.pkl")
+        is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
+        if force or not is_there:
+            state = {name: tensor.numpy() for name, tensor in convert_resnet(read_weights_file(original)).items()}
+            with atomic_file(converted) as file:
+                pickle.dump({"model": state, "__author__": "torchvision", "matching_heuristics": True}, file)
+        return converted
+
+    def _open(self, path, mode="r", buffering=-1, **kwargs):
+        return PathManager.open(self._get_local_path(path), mode, buffering=buffering)
+
+
+PathManager.register_handler(TorchvisionHandler())
