@@ -29,7 +29,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Reads labels of a format in which a label is a class's name or its index.
+    """Reads the labels of a file whose format does not say whether a label is a class's name or its index.
 
     Args:
         names: C class names.
@@ -41,6 +41,8 @@ class LabelReader:
         # Spreadsheets write 1 for a class named 01 or 1.0, and 10 for one named 1e1.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
+        # The first number among the labels that can only be a name, and the first that can only be an index.
+        self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
         """Return the index of a label's class.
@@ -50,13 +52,16 @@ class LabelReader:
             where: its file and line, for the message.
 
         Raises:
-            DataError: it is neither a class's name nor an index in [0, C), or it is an index and another class is named
-                like this number.
+            DataError: it is neither a class's name nor an index in [0, C); it is an index and another class is named
+                like this number; or of the numbers among the labels so far some can only be names and others indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
             if named is None:
                 raise _unknown(text, len(self.names), where, self.names)
+            if _number(text) is not None:
+                self._name = self._name or text
+                self._check_mixture(where)
             return named
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
@@ -65,7 +70,17 @@ class LabelReader:
                 f"{reprlib.repr(text)}: class {other} is named {self.names[other]!r}, and class {index} "
                 f"{self.names[index]!r}. Rename the classes, or write their indices into a file for LIST"
             )
+        if float(index) not in self._by_number:
+            self._index = self._index or text
+            self._check_mixture(where)
         return index
+
+    def _check_mixture(self, where: str) -> None:
+        if self._name and self._index:
+            raise DataError(
+                f"{where}: expected labels that are all names or all indices, found {self._name!r}, which is the name "
+                f"of a class, and {self._index!r}, which is not"
+            )
 
 
 def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ()) -> DataError:
@@ -87,7 +102,7 @@ def _integer(text: str) -> int | None:
 def _number(name: str) -> float | None:
     """The number that a name is, in any notation."""
     try:
-        value = float(name)
+        value = float(unicodedata.normalize("NFKC", name))
     except ValueError:
         return None
     return value if math.isfinite(value) else None

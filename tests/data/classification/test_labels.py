@@ -85,12 +85,36 @@ def test_labels_of_a_table_that_are_clear(write, names, label, index):
         (["1e0", "dog"], "1", "'1e0'"),
         (["\uff11", "dog"], "1", "'\uff11'"),
         (["+1", "dog"], "1", "'+1'"),
+        (["\u00b9", "dog"], "1", "'\u00b9'"),  # superscript
     ],
 )
 def test_labels_of_a_table_that_are_not_clear_are_refused(write, names, label, named):
     with pytest.raises(DataError) as error:
         read_table(write("t.csv", "path,label", f"a.png,{label}"), "", names)
     assert all(text in str(error.value) for text in ("t.csv", "line 2", repr(label), named))
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(["2", "0", "5"], "51"), (["2019", "2020"], ["1", "2020"]), (["1.0", "dog"], ["1.0", "0"]), (["7", "8"], "081")],
+)
+def test_numbers_of_which_some_are_names_and_some_indices_are_refused(write, names, labels):
+    with pytest.raises(DataError) as error:
+        read_table(write("t.csv", "path,label", *(f"a.png,{label}" for label in labels)), "", names)
+    assert all(text in str(error.value) for text in ("t.csv", "line 3", *map(repr, labels[:2])))
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "indices"),
+    [
+        (["cat", "dog"], ["dog", "0", "1"], [1, 0, 1]),
+        (["7", "8"], "788", [0, 1, 1]),
+        (["0", "x", "2"], "201", [2, 0, 1]),
+    ],
+)
+def test_names_and_indices_that_are_clear_together(write, names, labels, indices):
+    found = read_table(write("t.csv", "path,label", *(f"{i}.png,{label}" for i, label in enumerate(labels))), "", names)
+    assert found.labels.tolist() == indices
 
 
 def test_a_name_that_is_nearly_a_class_is_named(write):
