@@ -9,9 +9,9 @@ import yaml
 from detectron2.config import CfgNode, get_cfg
 
 from seesaw_d2.config import add_seesaw_config
+from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.model_zoo import find_config_file
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:

@@ -13,13 +13,13 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from seesaw_d2.config.device import replace_auto_device
 from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.images.resizing import build_resizing
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand
-from seesaw_d2.train.preflight.job_checks import replace_auto_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -12,11 +12,11 @@ from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
 from seesaw_d2.compat import load_lazy
+from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.catalog import categories_of, check_annotation_file
 from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.errors import ConfigError, SeesawError
-from seesaw_d2.model_zoo import find_config_file
 from seesaw_d2.train.acceleration import check_acceleration
 from seesaw_d2.train.checkpoints.checkpointer import check_weights_file
 from seesaw_d2.train.checkpoints.resume_files import resume_file

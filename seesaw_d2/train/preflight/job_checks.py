@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 
+from seesaw_d2.config.device import replace_auto_device
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.errors import ConfigError
@@ -94,12 +95,6 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
         )
     if world and world.size > 1:
         _check_processes(cfg, world)
-
-
-def replace_auto_device(cfg: CfgNode, *, cpu: bool = False) -> None:
-    """Replace ``MODEL.DEVICE: auto``, which Detectron2 does not know, by cuda where it is there and not ``cpu``."""
-    if cfg.MODEL.DEVICE == "auto":
-        cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
 
 
 def _check_processes(cfg: CfgNode, world: World) -> None:

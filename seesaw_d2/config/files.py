@@ -1,0 +1,86 @@
+"""Find the project's config files by name, in a checkout or in an installed wheel."""
+
+import difflib
+import os
+from pathlib import Path
+
+from seesaw_d2.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def config_folder() -> Path:
+    """Return the folder of the configs: inside the package of a wheel, beside the package in a checkout.
+
+    Raises:
+        ConfigError: neither folder exists.
+    """
+    for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
+        if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
+            return folder
+    raise ConfigError(f"{_PACKAGE}: expected the folder configs in it or beside it, found neither")
+
+
+def config_names() -> list[str]:
+    """Return the names that ``get_config_file`` accepts, such as "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml"."""
+    folder = config_folder()
+    paths = [path for path in folder.rglob("*") if path.suffix in (".yaml", ".py")]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def get_config_file(name: str) -> str:
+    """Return the path of a config.
+
+    Args:
+        name: relative to ``configs/``, as in ``config_names()``.
+
+    Raises:
+        ConfigError: no config has this name. The message suggests the nearest one.
+    """
+    known = config_names()
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ConfigError(f"model_zoo: expected a config below {config_folder()}, found {name!r}{hint}")
+    return str(config_folder() / name)
+
+
+def find_config_file(path: str) -> str:
+    """Return the file that ``--config-file`` names: a path, or else the name of a shipped config.
+
+    Args:
+        path: path of a file, or a name as in ``config_names()``, with or without a leading ``configs/``.
+
+    Raises:
+        ConfigError: neither exists. The message gives both places and similar names.
+    """
+    if os.path.lexists(path):
+        return path
+    beside = sorted(each.as_posix() for each in Path(path).parent.glob(f"*{Path(path).suffix or '.yaml'}"))
+    if os.path.isabs(path):
+        raise ConfigError(f"{path}: no such config file{_near(path, beside)}")
+    try:
+        folder, known = config_folder(), config_names()
+    except ConfigError:  # a package without configs
+        raise ConfigError(f"{path}: no such config file in {os.getcwd()}{_near(path, beside)}") from None
+    name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
+    if name in known:
+        return str(folder / name)
+    places = f"as a path from {os.getcwd()}, nor as a name below {folder}"
+    paths = {os.path.abspath(each) for each in beside}
+    names = [each for each in known if str(folder / each) not in paths]
+    raise ConfigError(f"{path}: no such config file, neither {places}{_near(name, [*beside, *names])}")
+
+
+def _near(path: str, known: list[str]) -> str:
+    """Return a hint with up to three similar names of ``known``, or "" if none is similar."""
+
+    def likeness(other: str) -> float:
+        """Compare the stems, without the folder if both have the same."""
+        stems = [os.path.splitext(each)[0] for each in (path, other)]
+        (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
+        compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]
+        return max(difflib.SequenceMatcher(None, ours, theirs).ratio() for ours, theirs in compared)
+
+    found = sorted((each for each in known if likeness(each) >= 0.8), key=likeness, reverse=True)
+    return f"; did you mean {' or '.join(found[:3])}?" if found else ""
