@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -27,11 +28,10 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     Raises:
         ConfigError: a file that is missing or not YAML, an unknown key, or a value of another type.
     """
-    cfg = get_cfg()
-    add_seesaw_config(cfg)
+    cfg = default_config()
     if config_file:
         path = find_config_file(config_file)
-        _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(_read(path), cfg)), path)
+        merge_file(cfg, _read(path), path)
     overrides = list(overrides or [])
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
@@ -43,23 +43,45 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     words = []
     for key, value in pairs:
         *nodes, _ = str(key).split(".")
-        if not isinstance(_lookup(cfg, ".".join(nodes)) if nodes else cfg, CfgNode):  # yacs asks a value for its keys
+        node = read_value(cfg, ".".join(nodes)) if nodes else cfg
+        if not isinstance(node, CfgNode):  # yacs asks a value for its keys
             raise ConfigError(f"command line: unknown config key {key}{suggestion(str(key), config_keys(cfg))}")
-        words += [key, _as_float(value, _lookup(cfg, key))]
+        words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     _refuse_infinite(cfg.SOLVER)
+    return cfg
+
+
+def default_config() -> CfgNode:
+    """Detectron2's defaults and this project's keys."""
+    cfg = get_cfg()
+    add_seesaw_config(cfg)
+    return cfg
+
+
+def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
+    """``cfg`` with what a YAML file and its ``_BASE_``s say, in place.
+
+    Raises:
+        ConfigError: a key that ``cfg`` does not have, or a value of another type; ``path`` is for the message.
+    """
+    try:
+        loaded = CfgNode(values)
+    except AssertionError as error:  # a value that is neither plain nor a mapping
+        raise ConfigError(f"{path}: {error}") from error
+    _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
     """A learning rate that is no number is found only in the first losses, or never."""
     for key in config_keys(solver):
-        value = _lookup(solver, key)
+        value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"SOLVER.{key}: expected a finite number, found {value}")
 
 
-def _read(path: str) -> CfgNode:
+def _read(path: str) -> dict[str, Any]:
     """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
@@ -73,10 +95,7 @@ def _read(path: str) -> CfgNode:
         raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
     if loaded.pop("VERSION", 2) != 2:
         raise ConfigError(f"{path}: VERSION: expected 2, found an older config format")
-    try:
-        return CfgNode(loaded)
-    except AssertionError as error:  # a value that is neither plain nor a mapping
-        raise ConfigError(f"{path}: {error}") from error
+    return loaded
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
@@ -101,7 +120,7 @@ def _as_float(value, known):
     return value
 
 
-def _lookup(cfg: CfgNode, key: str):
+def read_value(cfg: CfgNode, key: str):
     """The value of a key in full, None if there is none."""
     for part in str(key).split("."):
         cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
@@ -151,5 +170,9 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
     """Return every key of a config in full, inner nodes left out, with its value as text."""
-    found = {key: _lookup(cfg, key) for key in config_keys(cfg)}
-    return {key: repr(value) for key, value in found.items() if not isinstance(value, CfgNode)}
+    return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
+
+
+def leaf_keys(cfg: CfgNode) -> list[str]:
+    """Every key of a config in full that holds a value, and no node."""
+    return [key for key in config_keys(cfg) if not isinstance(read_value(cfg, key), CfgNode)]

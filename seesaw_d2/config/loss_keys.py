@@ -74,7 +74,7 @@ def add_other_losses(cls_loss: CN) -> None:
     # >= 0, iterations before the soft labels begin; until then the matrix is collected alone. Published: 2 / 3 of the
     # training (16 of 24 epochs), when the learning rate falls for the first time.
     cls_loss.PCB.START_ITER = 0
-    # > 0: the same in epochs, with SOLVER.EPOCHS; put into START_ITER when the program starts, whatever it says.
+    # > 0: the same in epochs, with SOLVER.EPOCHS; put into START_ITER when the program starts.
     cls_loss.PCB.START_EPOCH = 0.0
     # While categories have had no proposal: "wait" with the soft labels (the reference; the log tells what is
     # missing), or "ignore" them: begin, and give them no share of any soft label.

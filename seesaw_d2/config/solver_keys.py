@@ -5,9 +5,10 @@ from detectron2.config import CfgNode as CN
 
 def add_solver(cfg: CN) -> None:
     # > 0: length of the training in epochs of the sampled data set; when the program starts, MAX_ITER and STEPS are
-    # computed from it, whatever they say. An epoch is ceil(images / IMS_PER_BATCH) iterations. Images without objects
-    # do not count if DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image
-    # counts as often as it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
+    # computed from it. (Beside it in the same file they are for Detectron2's own trainer.) An epoch is
+    # ceil(images / IMS_PER_BATCH) iterations. Images without objects do not count if
+    # DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image counts as often as
+    # it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
     cfg.SOLVER.EPOCHS = 0.0
     # With EPOCHS: after which of them the learning rate is multiplied by SOLVER.GAMMA; increasing, in (0, EPOCHS).
     cfg.SOLVER.STEP_EPOCHS = []

@@ -79,6 +79,8 @@ class ClassificationLoss(nn.Module):
     soft_labels: ClassVar[str | None] = None
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
+    # More keys below it, from which the schedule computes those.
+    schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
         super().__init__()

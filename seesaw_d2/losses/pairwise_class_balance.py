@@ -76,6 +76,7 @@ class PairwiseClassBalance(ClassificationLoss):
         "unseen": "PCB.UNSEEN",
         "max_matrix_mb": "PCB.MAX_MATRIX_MB",
     }
+    schedule_keys: ClassVar[tuple[str, ...]] = ("PCB.START_EPOCH",)
     confusion: Tensor
     seen_counts: Tensor
     steps: Tensor

@@ -24,6 +24,8 @@ from seesaw_d2.modeling.normalized import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
+# The config keys that the predictor reads, those of the losses included.
+PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 # Detectron2 main's and CenterNet2's options of the loss and the scores; upper case: below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")

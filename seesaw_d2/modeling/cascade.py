@@ -4,6 +4,7 @@ S stages, R regions of a batch.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from detectron2.config import configurable
@@ -16,7 +17,7 @@ from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
@@ -50,6 +51,12 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
     Raises:
         ValueError: not one weight, or one mask head, for each stage; another ``average``.
     """
+
+    config_keys: ClassVar[tuple[str, ...]] = (
+        *PREDICTOR_KEYS,
+        "MODEL.ROI_BOX_CASCADE_HEAD.*",
+        "MODEL.ROI_MASK_HEAD.PER_STAGE",
+    )
 
     @configurable
     def __init__(

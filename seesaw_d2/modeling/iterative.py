@@ -4,7 +4,7 @@ R regions of a batch, C categories, L logits of the loss, D channels, H x W pixe
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -86,6 +86,8 @@ class IterativeROIHeads(SeesawROIHeads):
     Raises:
         ValueError: class-agnostic boxes (the location perceptron takes a box for each category); a value out of range.
     """
+
+    config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)
 
     @configurable
     def __init__(

@@ -4,6 +4,7 @@ R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from detectron2.config import configurable
@@ -69,6 +70,8 @@ class NormedMaskHead(SelectiveMaskHead):
     Raises:
         ValueError: temperature <= 0.
     """
+
+    config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_MASK_HEAD.TEMPERATURE",)
 
     @configurable
     def __init__(self, input_shape, *, num_classes, conv_dims, conv_norm="", temperature=20.0, **kwargs):

@@ -4,12 +4,14 @@
 head is chosen by ``MODEL.ROI_MASK_HEAD.NAME`` as in Detectron2.
 """
 
+from typing import ClassVar
+
 import torch
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import StandardROIHeads
 
 from seesaw_d2.losses.base import InvalidArgument
-from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.utils.distributed import share_of_mean
 
@@ -56,6 +58,9 @@ class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
     ``box_predictor=SeesawBoxPredictor(...)``. In several processes the mask loss, too, is an average over the
     foreground of all (``global_mask_losses``); keypoint heads are Detectron2's.
     """
+
+    # What it reads of a config beside the keys of ``StandardROIHeads``; ".*" is all below a node.
+    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):

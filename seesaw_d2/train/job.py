@@ -19,6 +19,7 @@ from seesaw_d2.train.launch.launcher import Elsewhere
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.keys import written_layers
 from seesaw_d2.train.preflight.output_folder import take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.train.preflight.schedule import Schedule
@@ -103,6 +104,7 @@ def checked(cfg: CfgNode, args, lock: RunLock) -> tuple[CfgNode, Schedule | None
         overwrite=args.overwrite,
         world_size=comm.get_world_size(),
         main_machine=comm.is_main_process(),
+        written=written_layers(args.config_file, args.opts),
     )
     cfg.freeze()
     if comm.is_main_process() and not args.eval_only:

@@ -101,7 +101,7 @@ def test_class_means_are_the_nearest(tmp_path):
         (["DATASETS.FREQUENCY_THRESHOLDS", "[100, 20]"], "DATASETS.FREQUENCY_THRESHOLDS"),
         (["DATASETS.TRAIN", "('digits_lt',)"], "no data set is called 'digits_lt'"),
         (["DATASETS.TEST", "('lvis_v1_val',)"], "expects a data set of labelled images, found 'lvis_v1_val'"),
-        (RCNN, "expects a data set of objects in images"),
+        (RCNN, "MODEL.CLASSIFIER.NUM_CLASSES"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

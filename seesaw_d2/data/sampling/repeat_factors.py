@@ -22,6 +22,11 @@ WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
 # in a resumed training), and this project's.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
+# The config keys that each reads, those of Detectron2's main branch included.
+SAMPLER_KEYS = {
+    REPEATED: ("DATALOADER.REPEAT_THRESHOLD", "DATALOADER.REPEAT_ROUNDING", "DATALOADER.REPEAT_SQRT"),
+    SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
+}
 ROUNDINGS = ("stochastic", "ceil")
 
 

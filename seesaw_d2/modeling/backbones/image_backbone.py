@@ -15,6 +15,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.declared_keys import reads
 
 # torchvision's names, by its own building function; it has no ResNet-10, the small network of ImageNet-LT's first
 # paper (Liu et al., CVPR 2019).
@@ -35,6 +36,7 @@ _TIMM = "timm/"
 
 
 @BACKBONE_REGISTRY.register()
+@reads("MODEL.CLASSIFIER.BACKBONE")
 def build_image_backbone(cfg, input_shape: ShapeSpec):
     """The backbone that ``MODEL.CLASSIFIER.BACKBONE`` names, initialised at random.
 

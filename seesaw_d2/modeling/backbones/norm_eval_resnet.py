@@ -5,6 +5,7 @@ from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
@@ -26,6 +27,7 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 
 
 @BACKBONE_REGISTRY.register()
+@reads("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT")
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
     """Detectron2's ``build_resnet_fpn_backbone``, its batch normalization with fixed statistics.
 

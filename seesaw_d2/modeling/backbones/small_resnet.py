@@ -13,6 +13,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
 from fvcore.nn.weight_init import c2_msra_fill
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.declared_keys import reads
 
 
 class SmallStem(CNNBlockBase):
@@ -34,6 +35,7 @@ def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
 
 
 @BACKBONE_REGISTRY.register()
+@reads("MODEL.SMALL_RESNET.*", "MODEL.RESNETS.NORM", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT")
 def build_small_resnet_fpn_backbone(cfg, input_shape):
     """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
 

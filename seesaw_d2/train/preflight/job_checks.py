@@ -4,6 +4,7 @@ import difflib
 import functools
 import logging
 import math
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import CfgNode
@@ -22,6 +23,7 @@ from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.monitoring import check_monitoring
 from seesaw_d2.train.preflight.architectures import check_architecture
 from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
+from seesaw_d2.train.preflight.keys import Layer, check_written
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.train.preflight.schedule import Schedule, apply_schedule, check_schedule, scale_to_processes
 from seesaw_d2.train.tasks import task_of
@@ -36,6 +38,7 @@ def check_job(
     overwrite: bool,
     world_size: int = 1,
     main_machine: bool = True,
+    written: Sequence[Layer] = (),
 ) -> Schedule | None:
     """Check a config and its files; resolve ``MODEL.DEVICE: auto`` and the schedule in place.
 
@@ -47,6 +50,7 @@ def check_job(
         cfg: not frozen.
         eval_only, resume, overwrite: what the command line says.
         world_size: processes of the job.
+        written: what the user wrote, of ``written_layers``; () where the config was not read from files.
         main_machine: whether OUTPUT_DIR is this machine's to check: on a shared disk the first one's run is in it.
 
     Returns:
@@ -57,6 +61,7 @@ def check_job(
     """
     resolve_device(cfg)
     check_names(cfg)
+    check_written(cfg, written)
     scaled_from = scale_to_processes(cfg, world_size)
     check_solver(cfg, world_size)
     check_acceleration(cfg)

@@ -19,7 +19,7 @@ from tests.train.test_train_net import files
         (["MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE", "0.0"], "CLS_PREDICTOR.TEMPERATURE"),
         (
             ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P", "0.5"],
-            "does not use it",
+            "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.P",
         ),
         (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth: no such file"),
         (["--eval-only"], "MODEL.WEIGHTS: --eval-only needs the weights"),

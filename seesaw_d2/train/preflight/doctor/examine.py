@@ -17,6 +17,7 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.doctor.step import examine_step
 from seesaw_d2.train.preflight.doctor.weights import examine_weights
 from seesaw_d2.train.preflight.job_checks import check_names, check_solver, resolve_device
+from seesaw_d2.train.preflight.keys import Layer, check_written, written_layers
 from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, scale_to_processes
 
 
@@ -49,7 +50,7 @@ def examine(
         cfg = load_config(config_file, overrides)
     if cfg is None:
         return findings.to_fix
-    _examine_config(cfg, findings, num_processes)
+    _examine_config(cfg, written_layers(config_file, overrides), findings, num_processes)
     with findings.section("data"):
         register_datasets(cfg)
         examine_data(cfg, findings, decode=not quick, workers=workers)
@@ -57,11 +58,12 @@ def examine(
     return findings.to_fix
 
 
-def _examine_config(cfg: CfgNode, findings: Findings, num_processes: int) -> None:
+def _examine_config(cfg: CfgNode, written: Sequence[Layer], findings: Findings, num_processes: int) -> None:
     before = len(findings.to_fix)
     for check in (
         resolve_device,
         check_names,
+        lambda cfg: check_written(cfg, written),
         lambda cfg: scale_to_processes(cfg, num_processes),
         lambda cfg: check_solver(cfg, num_processes),
         check_schedule,

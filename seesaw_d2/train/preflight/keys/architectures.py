@@ -1,0 +1,48 @@
+"""The needs of keys that MODEL.META_ARCHITECTURE decides."""
+
+from collections.abc import Callable, Iterator
+
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+
+from seesaw_d2.modeling import ImageClassifier
+from seesaw_d2.train.preflight.keys.components import foreign
+from seesaw_d2.train.preflight.keys.need import Need, covered
+
+_BOX_HEAD = "MODEL.ROI_BOX_HEAD"
+_BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
+_DETECTORS = (*_BOXES, SemanticSegmentor)
+# Keys -> the meta-architectures that read them; the first that covers a key holds.
+_KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
+    ((f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"), (GeneralizedRCNN, ImageClassifier)),
+    (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
+    (("MODEL.ROI_*", "TEST.CLASSIFICATION_ACCURACY"), (GeneralizedRCNN,)),
+    (("MODEL.PROPOSAL_GENERATOR.*", "MODEL.RPN.*"), (GeneralizedRCNN, ProposalNetwork)),
+    (("MODEL.ANCHOR_GENERATOR.*",), _BOXES),
+    (("MODEL.RETINANET.*",), (DenseDetector,)),
+    (("MODEL.SEM_SEG_HEAD.*",), (PanopticFPN, SemanticSegmentor)),
+    (("MODEL.PANOPTIC_FPN.*",), (PanopticFPN,)),
+    (("INPUT.RESIZE", "INPUT.MIN_SIZE_*", "INPUT.MAX_SIZE_*"), _DETECTORS),
+    (("TEST.LVIS_ENGINE", "TEST.LVIS_METRICS", "TEST.DETECTIONS_PER_IMAGE", "TEST.AUG.*"), _BOXES),
+    (("DATALOADER.FILTER_EMPTY_ANNOTATIONS", "DATALOADER.ASPECT_RATIO_GROUPING", "INPUT.CROP.*"), _DETECTORS),
+)
+
+
+def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
+    """What MODEL.META_ARCHITECTURE must be so that the key is read; nothing where any will do."""
+    classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
+    if classes:
+        names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))
+        yield Need("MODEL.META_ARCHITECTURE", names, _is_one_of(classes), strict=strict)
+
+
+def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:
+    def met(cfg: CfgNode) -> bool:
+        name = cfg.MODEL.META_ARCHITECTURE
+        if name not in META_ARCH_REGISTRY:
+            return True  # its own check refuses the name
+        architecture = META_ARCH_REGISTRY.get(name)
+        return foreign(architecture) or issubclass(architecture, classes)
+
+    return met

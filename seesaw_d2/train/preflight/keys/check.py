@@ -1,0 +1,140 @@
+"""Refuse keys that the user has written and that nothing reads."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import CascadeROIHeads
+
+from seesaw_d2.config.loading import default_config, leaf_keys, read_value
+from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.preflight.keys.architectures import architecture_needs
+from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, registry_of, undeclared
+from seesaw_d2.train.preflight.keys.need import Need
+from seesaw_d2.train.preflight.keys.options import option_needs
+from seesaw_d2.train.preflight.keys.written import Layer
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A key that the user has written in a layer, and what it needs to be read."""
+
+    key: str
+    layer: Layer
+    need: Need
+
+
+def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
+    """Refuse a config with keys that were written and that nothing reads.
+
+    What counts is what was written, equal to a default or not. An empty list or text asks for nothing. The command line
+    must be read as it is. A key of a file may be unread where
+
+    - a later file or the command line has replaced the choice that it belonged to, and the file's own config, or one
+      derived from it, reads it; heads and meta-architectures are no such choice (``Need.strict``);
+    - the file is a ``_BASE_``, and the key is Detectron2's own, or belongs to a choice that derived configs make
+      (``Need.preset``), strict ones aside;
+    - it is the other form of the same schedule, for Detectron2's own trainer (``Need.beside``);
+    - the file is a whole config as a run saves it; strict choices of it cannot be replaced either.
+
+    Args:
+        cfg: what the layers make together; names of components that are not registered are not judged.
+        layers: of ``written_layers``.
+
+    Raises:
+        ConfigError: the keys, where they are, and what would read them.
+    """
+    _check_cascade(cfg, layers)
+    found = list(unread_keys(cfg, layers))
+    if found:
+        listed = first_few(
+            [
+                f"{each.key} ({each.layer.source}; read with {each.need.key} {each.need.wanted}, found "
+                f"{read_value(cfg, each.need.key)})"
+                for each in found
+            ]
+        )
+        raise ConfigError(f"config keys that are set and not read: {listed}; change the choice or remove them")
+
+
+def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
+    """Each key once, with the layer that decides its value."""
+    ours = _own_keys()
+    last = {key: index for index, layer in enumerate(layers) for key in layer.values}
+    for key, index in last.items():
+        if need := _unread_by(cfg, key, index, layers, key in ours):
+            yield Unread(key, layers[index], need)
+
+
+def needs_of(key: str, *, ours: bool) -> list[Need]:
+    """All that must be chosen so that a key is read.
+
+    Args:
+        ours: whether the key, or the component that its value names, is this project's.
+    """
+    return [*architecture_needs(key, strict=ours), *component_needs(key), *option_needs(key)]
+
+
+def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
+    """Those of ``needs_of`` that a config does not have: empty where the key is read."""
+    ours = key in _own_keys() or _names_ours(key, read_value(cfg, key))
+    return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
+
+
+def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
+    """What a key of layer ``index`` lacks; None where it is read, or may be unread."""
+    layer = layers[index]
+    unmet = unmet_needs(cfg, key)
+    if not unmet or layer.values[key] in ("", [], (), None):
+        return None
+    if layer.merged is None:  # the command line
+        return unmet[0]
+    unmet = [need for need in unmet if not (need.beside and need.key in layer.values)]
+    strict = [need for need in unmet if need.strict]
+    if layer.is_dump:
+        return strict[0] if strict and _read_before(key, layers[index:]) else None
+    if strict or not unmet:
+        return strict[0] if strict else None
+    ours = ours or _names_ours(key, read_value(cfg, key))
+    if layer.is_base and (not ours or all(need.preset for need in unmet)):
+        return None
+    return None if _read_before(key, layers[index:]) else unmet[0]
+
+
+def _read_before(key: str, layers: Sequence[Layer]) -> bool:
+    """Whether the config of one of the files reads the key."""
+    configs = (layer.config for layer in layers if layer.merged is not None)
+    return any(cfg is not None and not unmet_needs(cfg, key) for cfg in configs)
+
+
+def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
+    """A Cascade R-CNN stays one, whatever heads it is given: the others would train its first stage alone."""
+    name = cfg.MODEL.ROI_HEADS.NAME
+    if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
+        return
+    for layer in layers:
+        if _is_cascade(before := layer.values.get(HEADS)):
+            hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
+            raise ConfigError(
+                f"{HEADS}: {layer.source} describes a Cascade R-CNN ({before}), which {name} would make a plain R-CNN; "
+                f"expected {hint}, found {name}"
+            )
+
+
+def _is_cascade(name: object) -> bool:
+    return name in ROI_HEADS_REGISTRY and issubclass(ROI_HEADS_REGISTRY.get(name), CascadeROIHeads)
+
+
+def _names_ours(key: str, value: object) -> bool:
+    """Whether a value is the name of one of this project's components."""
+    registry = registry_of(key)
+    return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")
+
+
+@functools.cache
+def _own_keys() -> frozenset[str]:
+    """The keys that this project adds to Detectron2's."""
+    return frozenset(leaf_keys(default_config())) - frozenset(leaf_keys(get_cfg()))

@@ -1,0 +1,95 @@
+"""Which config keys the user has written, in which file or on the command line."""
+
+import copy
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+
+from seesaw_d2.config.loading import default_config, leaf_keys, load_config, merge_file, read_value
+from seesaw_d2.config.yaml_files import PlainConfig
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.model_zoo import find_config_file
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One YAML file, or the command line.
+
+    Attributes:
+        source: the path of the file, or ``COMMAND_LINE``.
+        values: the keys that it sets, in full, with their values.
+        merged: what the file and its ``_BASE_``s say together; None for the command line.
+        is_base: whether other configs derive from it: it is a ``_BASE_``, or its name begins with "Base", as those of
+            Detectron2's and this project's do.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+    merged: Mapping[str, Any] | None
+    is_base: bool
+
+    @property
+    def is_dump(self) -> bool:
+        """Whether it is a whole config as a run saves it, where nobody has chosen the single keys.
+
+        A saved config has all keys, a written one a small part of them; versions differ by a few.
+        """
+        return 2 * len(self.values) > _num_keys()
+
+    @functools.cached_property
+    def config(self) -> CfgNode | None:
+        """The config of the file with its ``_BASE_``s alone; None if they do not make one."""
+        try:
+            return merge_file(default_config(), copy.deepcopy(dict(self.merged or {})), self.source)
+        except SeesawError:
+            return None
+
+
+@functools.cache
+def _num_keys() -> int:
+    return len(leaf_keys(default_config()))
+
+
+def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
+    """What the user has written, as of ``load_config``, which has accepted it: ``_BASE_``s first, overrides last."""
+    layers = _files(find_config_file(config_file)) if config_file else []
+    overrides = list(overrides or [])
+    if overrides:
+        cfg = load_config(config_file, overrides)
+        values = {str(key): read_value(cfg, str(key)) for key in overrides[::2]}
+        layers.append(Layer(COMMAND_LINE, values, None, is_base=False))
+    return layers
+
+
+def _files(path: str) -> list[Layer]:
+    layers: list[Layer] = []
+
+    class Reader(PlainConfig):
+        @classmethod
+        def load_yaml_with_base(cls, filename, allow_unsafe=False):
+            merged = super().load_yaml_with_base(filename)
+            own = yaml.safe_load(cls._open_cfg(filename)) or {}
+            is_base = filename != path or os.path.basename(filename).startswith("Base")
+            layers.append(Layer(filename, _leaves(own, default_config()), copy.deepcopy(merged), is_base))
+            return merged
+
+    Reader.load_yaml_with_base(path)
+    return layers
+
+
+def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
+    """Key in full -> value, for a mapping of nodes of ``known``; keys that are not in it are left out."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
+            found.update(_leaves(value, known[name], f"{prefix}{name}."))
+        elif name in known and name != "VERSION":
+            found[prefix + name] = value
+    return found
