@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data import register_datasets
+from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.acceleration import accelerate
@@ -19,7 +20,7 @@ from seesaw_d2.train.launch.launcher import Elsewhere
 from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.job_checks import check_job
-from seesaw_d2.train.preflight.keys import written_layers
+from seesaw_d2.train.preflight.keys import passed_over, written_layers
 from seesaw_d2.train.preflight.output_folder import take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.train.preflight.schedule import Schedule
@@ -56,6 +57,8 @@ def train(cfg: CfgNode, args, schedule: Schedule) -> None:
         logging.getLogger(__name__).warning(
             f"DATASETS.TEST: {', '.join(both)} is in DATASETS.TRAIN too: its metrics say nothing of new images"
         )
+    if keys := passed_over(cfg, written_layers(args.config_file, args.opts)):
+        logging.getLogger(__name__).info(f"Config keys that nothing reads, of choices not made: {first_few(keys)}")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

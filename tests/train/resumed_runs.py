@@ -16,11 +16,13 @@ STARTED = ("config", "metrics_size")
 
 
 def options(run: Path, *overrides) -> list[str]:
-    """Checkpoints after iterations 2, 4, 6; evaluation after 4 and at the end; an augmentation and repeat factors."""
+    """Checkpoints after iterations 2, 4, 6; evaluation after 4 and at the end; an augmentation; repeat factors, unless
+    ``overrides`` name another sampler."""
+    sampler = ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5")
     return [
         *("OUTPUT_DIR", str(run), "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.CHECKPOINT_PERIOD", "2"),
         *("SOLVER.STEPS", "(5,)", "SOLVER.WARMUP_ITERS", "3", "TEST.EVAL_PERIOD", "4", "SEED", "7"),
-        *("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"),
+        *(() if "DATALOADER.SAMPLER_TRAIN" in overrides else sampler),
         *("INPUT.RANDOM_FLIP", "horizontal", "SOLVER.IMS_PER_BATCH", "2"),
         *overrides,
     ]

@@ -17,11 +17,12 @@ def test_coco38(tmp_path, sampler):
         {"NAME": f"coco38_{split}", "JSON": str(root / f"lvis_{split}.json"), "IMAGES": str(root / "images")}
         for split in ("train", "val")
     ]
+    repeats = {"REPEAT_THRESHOLD": 0.1} if sampler == "RepeatFactorTrainingSampler" else {}
     config = {
         "_BASE_": str(Path("configs/quickstart/Base-glyphs.yaml").resolve()),
         "MODEL": {"DEVICE": "cpu", "ROI_HEADS": {"NUM_CLASSES": 41}},
         "DATASETS": {"REGISTER": register, "TRAIN": ["coco38_train"], "TEST": ["coco38_val"]},
-        "DATALOADER": {"SAMPLER_TRAIN": sampler, "REPEAT_THRESHOLD": 0.1},
+        "DATALOADER": {"SAMPLER_TRAIN": sampler, **repeats},
         "INPUT": {"MIN_SIZE_TRAIN": [160], "MAX_SIZE_TRAIN": 256, "MIN_SIZE_TEST": 160, "MAX_SIZE_TEST": 256},
         "SOLVER": {"MAX_ITER": 4, "IMS_PER_BATCH": 4, "STEPS": [3]},
         "OUTPUT_DIR": str(tmp_path / "run"),

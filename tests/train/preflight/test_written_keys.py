@@ -53,6 +53,11 @@ UNREAD = [
     (PCB, (f"{LOSS}.EQL_V2.GAMMA", 12.0), f"{LOSS}.EQL_V2.GAMMA"),
     (PCB, (f"{LOSS}.PCB.START_ITER", 100), f"{LOSS}.PCB.START_ITER"),
     (PCB, (HEADS, "SeesawROIHeads", "MODEL.ROI_ITERATIVE_HEAD.NUM_FC", 2), "MODEL.ROI_ITERATIVE_HEAD.NUM_FC"),
+    (
+        GLYPHS,
+        (f"{LOSS}.NAME", "FederatedLoss", f"{LOSS}.BACKGROUND", "class", f"{LOSS}.FEDERATED.PRIOR", 0.01),
+        f"{LOSS}.FEDERATED.PRIOR",
+    ),
     (GLYPHS, (f"{PREDICTOR}.NAME", "Linear", f"{PREDICTOR}.TEMPERATURE", 20.0), f"{PREDICTOR}.TEMPERATURE"),
     (GLYPHS, (f"{MASK_HEAD}.PER_STAGE", False), f"{MASK_HEAD}.PER_STAGE"),
     (CASCADE, ("MODEL.MASK_ON", False, f"{MASK_HEAD}.PER_STAGE", True), f"{MASK_HEAD}.PER_STAGE"),
@@ -71,7 +76,6 @@ UNREAD = [
     (GLYPHS, ("MODEL.RESNETS.DEPTH", 101), "MODEL.RESNETS.DEPTH"),
     (GLYPHS, ("DATALOADER.REPEAT_THRESHOLD", 0.001), "DATALOADER.REPEAT_THRESHOLD"),
     (GLYPHS, ("DATALOADER.REPEAT_ROUNDING", "stochastic"), "DATALOADER.REPEAT_ROUNDING"),
-    (LVIS, ("DATALOADER.RANDOM_SUBSET_RATIO", 0.5), "DATALOADER.RANDOM_SUBSET_RATIO"),
     (LVIS, ("SOLVER.MAX_ITER", 100), "SOLVER.MAX_ITER"),
     (LVIS, ("SOLVER.EPOCHS", 2, "SOLVER.STEPS", "(100,)"), "SOLVER.STEPS"),
     (GLYPHS, ("SOLVER.STEP_EPOCHS", "[1]"), "SOLVER.STEP_EPOCHS"),
@@ -186,9 +190,10 @@ def test_every_yaml(path):
 
 
 ROWS = [
-    pytest.param(row["config"], row["overrides"], id=f"{part}: {row['name']}")
-    for part in yaml.safe_load((ROOT / "tools/glyph_comparisons.yaml").read_text())
-    for row in read_rows(ROOT / "tools/glyph_comparisons.yaml", part)
+    pytest.param(row["config"], row["overrides"], id=f"{path.stem}, {part}: {row['name']}")
+    for path in sorted((ROOT / "tools").glob("*.yaml"))
+    for part in yaml.safe_load(path.read_text())
+    for row in read_rows(path, part)
 ]
 
 

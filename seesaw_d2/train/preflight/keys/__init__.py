@@ -1,6 +1,6 @@
 """Which keys of a config the user has written, which of them something reads, and which are refused."""
 
-from seesaw_d2.train.preflight.keys.check import check_written, needs_of
+from seesaw_d2.train.preflight.keys.check import check_written, needs_of, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer, written_layers
 
-__all__ = ["Layer", "check_written", "needs_of", "written_layers"]
+__all__ = ["Layer", "check_written", "needs_of", "passed_over", "written_layers"]

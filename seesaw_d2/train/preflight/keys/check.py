@@ -17,6 +17,8 @@ from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 
+EMPTY: tuple = ("", [], (), None)  # values that ask for nothing
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -69,6 +71,14 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
             yield Unread(key, layers[index], need)
 
 
+def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
+    """This project's keys that were written, are not read, and may be so; those of a saved config aside."""
+    written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
+    return [
+        key for key, value in written.items() if key in _own_keys() and value not in EMPTY and unmet_needs(cfg, key)
+    ]
+
+
 def needs_of(key: str, *, ours: bool) -> list[Need]:
     """All that must be chosen so that a key is read.
 
@@ -88,7 +98,7 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
     """What a key of layer ``index`` lacks; None where it is read, or may be unread."""
     layer = layers[index]
     unmet = unmet_needs(cfg, key)
-    if not unmet or layer.values[key] in ("", [], (), None):
+    if not unmet or layer.values[key] in EMPTY:
         return None
     if layer.merged is None:  # the command line
         return unmet[0]
