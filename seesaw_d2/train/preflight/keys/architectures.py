@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 
+from seesaw_d2.config.loading import read_value
 from seesaw_d2.modeling import ImageClassifier
 from seesaw_d2.train.preflight.keys.components import foreign
 from seesaw_d2.train.preflight.keys.need import Need, covered
@@ -13,11 +14,13 @@ from seesaw_d2.train.preflight.keys.need import Need, covered
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
 _DETECTORS = (*_BOXES, SemanticSegmentor)
+# Those that ask for nothing where they are False.
+SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "TEST.CLASSIFICATION_ACCURACY")
 # Keys -> the meta-architectures that read them; the first that covers a key holds.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"), (GeneralizedRCNN, ImageClassifier)),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
-    (("MODEL.ROI_*", "TEST.CLASSIFICATION_ACCURACY"), (GeneralizedRCNN,)),
+    (("MODEL.ROI_*", *SWITCHES), (GeneralizedRCNN,)),
     (("MODEL.PROPOSAL_GENERATOR.*", "MODEL.RPN.*"), (GeneralizedRCNN, ProposalNetwork)),
     (("MODEL.ANCHOR_GENERATOR.*",), _BOXES),
     (("MODEL.RETINANET.*",), (DenseDetector,)),
@@ -34,7 +37,9 @@ def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
         names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))
-        yield Need("MODEL.META_ARCHITECTURE", names, _is_one_of(classes), strict=strict)
+        met = _is_one_of(classes)
+        off = key in SWITCHES
+        yield Need("MODEL.META_ARCHITECTURE", names, lambda cfg: met(cfg) or (off and not read_value(cfg, key)), strict)
 
 
 def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:

@@ -43,7 +43,9 @@ def component_needs(key: str) -> Iterator[Need]:
         if readers := [name for name, each in registry if covered(declared(each), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
-        yield Need(f"{_NODE}.NAME", " or ".join(losses), lambda cfg: _loss_reads(cfg, key))
+        wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
+        names = " or ".join(losses) + (f", or a loss around it ({_NODE}.PCB.LOSS)" if wrapped else "")
+        yield Need(f"{_NODE}.NAME", names, lambda cfg: _loss_reads(cfg, key))
     if samplers := [name for name, keys in SAMPLER_KEYS.items() if key in keys]:
         choice = "DATALOADER.SAMPLER_TRAIN"
         yield Need(choice, " or ".join(samplers), lambda cfg: cfg.DATALOADER.SAMPLER_TRAIN in samplers, preset=True)
