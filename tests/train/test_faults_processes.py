@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch.distributed as dist
+from detectron2.modeling.proposal_generator import RPN
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.losses import SeesawLoss
@@ -43,6 +44,14 @@ def one_of_two(config_file, how):
         return {name: loss * float("nan") for name, loss in losses.items()} if bad else losses
 
     SeesawLoss.compute = spoilt
+    decode, decoded = RPN._decode_proposals, iter(range(1000))
+
+    def spoilt_boxes(self, *args):
+        boxes = decode(self, *args)
+        bad = how == "nan boxes" and second and next(decoded) == 1
+        return [each * float("nan") for each in boxes] if bad else boxes
+
+    RPN._decode_proposals = spoilt_boxes
     if how == "empty" and second:
         build = Trainer.build_train_loader.__func__
         Trainer.build_train_loader = classmethod(lambda cls, cfg: Emptied(build(cls, cfg)))
@@ -87,8 +96,9 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_iteration(co
 
 
 @pytest.mark.slow
-def test_nan_in_one_of_two_processes_is_skipped_by_both(config_file):
-    folder = two(config_file, "nan")
+@pytest.mark.parametrize("how", ["nan", "nan boxes"])
+def test_nan_in_one_of_two_processes_is_skipped_by_both(config_file, how):
+    folder = two(config_file, how)
     log = (folder / "log.txt").read_text()
     assert "rank 1: " in log
     assert "Skipped: 1 of at most 1" in log

@@ -197,7 +197,6 @@ def check_schedule(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
         raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
-    _check_reference_world_size(solver)
     start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH
     if not (start == 0 or 0 < start < solver.EPOCHS):
         raise ConfigError(

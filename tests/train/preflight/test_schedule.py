@@ -265,8 +265,13 @@ def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, ep
     ],
 )
 def test_wrong_values(overrides, message):
+    def check():
+        cfg = load_config("", [*TWO_TIMES, *overrides])
+        scale_to_processes(cfg, 1)
+        check_schedule(cfg)
+
     with pytest.raises(ConfigError, match=message):
-        check_schedule(load_config("", [*TWO_TIMES, *overrides]))
+        check()
 
 
 def test_a_training_without_an_iteration_is_refused(config_file, capsys):
