@@ -1,0 +1,68 @@
+"""Results of tools/compare.py's runs in one file, and their table."""
+
+import json
+
+import pytest
+import run_results
+
+
+def write_run(folder, row, seed, overall, correct=(9, 0)):
+    run = folder / row.replace(" ", "_") / f"seed{seed}"
+    inference = run / "inference/x"
+    inference.mkdir(parents=True, exist_ok=True)
+    (run / "row.json").write_text(json.dumps({"name": row, "config": "c.yaml", "overrides": ["A.B", "1"]}))
+    (run / "model_final.pth").touch()
+    metrics = {"overall": overall, "many": 90.0, "medium": 50.0, "few": None, "ECE": 1.0}
+    (inference / "results.json").write_text(json.dumps({"classification": metrics}))
+    rows = [f"a,10,{correct[0]}", f"b,5,{correct[1]}", "c,0,0"]
+    (inference / "per_class.csv").write_text("\n".join(["class,test_images,correct", *rows]) + "\n")
+    return run
+
+
+def collect(folder, commit):
+    assert run_results.main(["collect", str(folder), str(folder / "r.json"), "--commit", commit]) == 0
+    return json.loads((folder / "r.json").read_text())
+
+
+def test_collects_finished_runs_and_keeps_the_others(tmp_path):
+    write_run(tmp_path, "CE", 2, 80.0)
+    write_run(tmp_path, "CE", 1, 70.0)
+    (write_run(tmp_path, "Seesaw", 1, 60.0) / "model_final.pth").unlink()
+    runs = collect(tmp_path, "abc")
+    assert [(run["row"], run["seed"], run["commit"]) for run in runs] == [("CE", 1, "abc"), ("CE", 2, "abc")]
+    assert runs[0]["command"].split()[-4:] == ["SEED", "1", "A.B", "1"]
+    assert runs[0]["correct"] == {"a": 9, "b": 0}
+    assert runs[0]["metrics"]["classification"]["classes"] == 45
+    (tmp_path / "CE/seed2/model_final.pth").unlink()  # the folder of a finished run is lost
+    write_run(tmp_path, "CE", 1, 71.0)
+    runs = collect(tmp_path, "def")
+    assert [run["metrics"]["classification"]["overall"] for run in runs] == [71, 80]
+    assert [run["commit"] for run in runs] == ["def", "abc"]
+
+
+def test_table(tmp_path, capsys):
+    for row, seed, overall in (("CE", 1, 70), ("CE", 2, 80), ("B", 1, 71), ("B", 2, 82), ("B", 3, 90)):
+        write_run(tmp_path, row, seed, float(overall))
+    collect(tmp_path, "abc")
+    capsys.readouterr()
+    assert run_results.main(["table", str(tmp_path / "r.json"), "--rows", "B", "CE"]) == 0
+    header, _, *lines = [line.strip("|").split("|") for line in capsys.readouterr().out.splitlines()]
+    cells = [dict(zip(map(str.strip, header), map(str.strip, line), strict=True)) for line in lines]
+    assert [(row[""], row["seeds"], row["overall"]) for row in cells] == [
+        ("B", "3", "81.0 ± 9.5"),
+        ("CE", "2", "75.0 ± 7.1"),
+    ]
+    assert (cells[0]["few"], cells[0]["classes"]) == ("-", "45.0 ± 0.0")
+    assert run_results.main(["table", str(tmp_path / "r.json"), "--rows", "B", "--against", "CE"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3  # of the seeds that both have
+    assert "| B | 2 | 1.5 ± 0.7 |" in lines[2]
+
+
+def test_wrong_rows_are_named(tmp_path):
+    write_run(tmp_path, "CE", 1, 70.0)
+    collect(tmp_path, "abc")
+    with pytest.raises(SystemExit, match=r"'CE'.*'EC'"):
+        run_results.main(["table", str(tmp_path / "r.json"), "--rows", "EC"])
+    with pytest.raises(SystemExit, match=r"nothing\.json"):
+        run_results.main(["table", str(tmp_path / "nothing.json")])

@@ -1,0 +1,129 @@
+#!/usr/bin/env python
+"""Keep the results of tools/compare.py's runs in one small file, and tabulate them.
+
+    python tools/run_results.py collect output/compare benchmarks/muscima_crops.json --commit d47aaa3
+    python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
+
+"collect" adds the finished runs of a folder to the file; runs of the same row and seed that are in it are replaced.
+"table" prints mean ± standard deviation over the seeds in Markdown and, with --against, of the differences to a row of
+the same seeds.
+"""
+
+import csv
+import json
+import os
+import statistics
+import sys
+from pathlib import Path
+
+import command_line
+import compare
+
+COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
+
+
+def read_run(folder: Path) -> dict | None:
+    """What one run has left, None if it is not finished: row, seed, command, metrics and, of a classifier, classes."""
+    results = list(folder.glob("inference/*/results.json"))
+    if not results or not (folder / "model_final.pth").exists():
+        return None
+    row = json.loads((folder / "row.json").read_text())
+    seed = int(folder.name.removeprefix("seed"))
+    command = COMMAND.format(config=row["config"], seed=seed, overrides=" ".join(row["overrides"])).strip()
+    run = {"row": row["name"], "seed": seed, "command": command, "metrics": json.loads(results[0].read_text())}
+    per_class = results[0].parent / "per_class.csv"
+    if per_class.exists():
+        tested = [line for line in csv.DictReader(per_class.open(encoding="utf-8")) if int(line["test_images"])]
+        run["correct"] = {line["class"]: int(line["correct"]) for line in tested}
+        accuracies = [100 * int(line["correct"]) / int(line["test_images"]) for line in tested]
+        run["metrics"]["classification"]["classes"] = statistics.mean(accuracies)
+    return run
+
+
+def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
+    """The runs of a file and of a folder together, sorted by row and seed."""
+    found = {(run["row"], run["seed"]): run for run in kept}
+    for path in sorted(folder.glob("*/seed*")):
+        run = read_run(path)
+        if run is not None and found.get((run["row"], run["seed"]), {}).get("metrics") != run["metrics"]:
+            found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
+    return [found[key] for key in sorted(found)]
+
+
+def machine() -> str:
+    import torch
+
+    return f"{os.cpu_count()} CPU cores, one thread a run, PyTorch {torch.__version__}"
+
+
+def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
+    """Row name -> seed -> metrics, in the order of ``names``.
+
+    Raises:
+        SystemExit: there is no run of a row.
+    """
+    found: dict[str, dict[int, dict]] = {}
+    for run in runs:
+        found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
+    unknown = [name for name in names or () if name not in found]
+    if unknown:
+        raise SystemExit(f"error: expected some of {', '.join(map(repr, found))}, found {unknown[0]!r}")
+    return {name: found[name] for name in names} if names else found
+
+
+def columns_of(metrics: dict) -> list[tuple[str, str]]:
+    """(task, metric) of what is tabulated; of classifiers the mean over all classes too."""
+    columns = [(task, name) for task, (_, names) in compare.METRICS.items() if task in metrics for name in names]
+    return [column for column in columns if column != ("classification", "ECE")] + (
+        [("classification", "classes"), ("classification", "ECE")] if "classification" in metrics else []
+    )
+
+
+def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
+    """Mean ± standard deviation over seeds, or of the differences to the row ``against`` of the same seeds."""
+    (first, *_) = next(iter(rows.values())).values()
+    columns = columns_of(first)
+    header = ["", "seeds", *(f"{compare.METRICS[task][0]} {metric}".strip() for task, metric in columns)]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for name, runs in rows.items():
+        seeds = [seed for seed in runs if against is None or (name != against and seed in rows[against])]
+        if seeds:
+            values = [[_value(runs, rows, against, seed, *column) for seed in seeds] for column in columns]
+            lines.append("| " + " | ".join([name, str(len(seeds)), *map(compare.cell, values)]) + " |")
+    return "\n".join(lines)
+
+
+def _value(runs, rows, against: str | None, seed: int, task: str, metric: str) -> float | None:
+    value = runs[seed][task][metric]
+    other = 0 if against is None else rows[against][seed][task][metric]
+    return None if None in (value, other) else value - other
+
+
+@command_line.command
+def main(arguments=None) -> None:
+    parser = command_line.parser_of(__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    add = commands.add_parser("collect").add_argument
+    add("folder", type=Path, help="what tools/compare.py had as --output")
+    add("file", type=Path, help="JSON file, made if it is not there")
+    add("--commit", required=True, help="that the runs were made at")
+    add = commands.add_parser("table").add_argument
+    add("file", type=Path)
+    add("--rows", nargs="+", help="only these, in this order")
+    add("--against", help="tabulate differences to this row")
+    args = parser.parse_args(arguments)
+    runs = json.loads(args.file.read_text()) if args.file.exists() else []
+    if args.what == "collect":
+        runs = collect(args.folder, args.commit, runs)
+        lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
+        args.file.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        print(f"{args.file}: {len(runs)} runs")
+        return
+    if not runs:
+        raise SystemExit(f"error: {args.file}: expected runs that collect has put there, found none")
+    names = [*(args.rows or []), *([args.against] if args.against else [])]
+    print(table(by_row(runs, list(dict.fromkeys(names)) if args.rows else None), args.against))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
