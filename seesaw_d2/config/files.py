@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -39,8 +40,7 @@ def get_config_file(name: str) -> str:
     """
     known = config_names()
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        hint = did_you_mean(near_names(name, known, cutoff=0.3))
         raise ConfigError(f"model_zoo: expected a config below {config_folder()}, found {name!r}{hint}")
     return str(config_folder() / name)
 
@@ -83,4 +83,4 @@ def _near(path: str, known: list[str]) -> str:
         return max(difflib.SequenceMatcher(None, ours, theirs).ratio() for ours, theirs in compared)
 
     found = sorted((each for each in known if likeness(each) >= 0.8), key=likeness, reverse=True)
-    return f"; did you mean {' or '.join(found[:3])}?" if found else ""
+    return did_you_mean(found[:3])

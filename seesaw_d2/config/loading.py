@@ -1,9 +1,7 @@
 """Reading a config file and overrides, with messages that name the key and the nearest one that exists."""
 
-import difflib
 import math
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -13,6 +11,7 @@ from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import key_suggestion
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
@@ -45,7 +44,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         *nodes, _ = str(key).split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
         if not isinstance(node, CfgNode):  # yacs asks a value for its keys
-            raise ConfigError(f"command line: unknown config key {key}{suggestion(str(key), config_keys(cfg))}")
+            raise ConfigError(f"command line: unknown config key {key}{key_suggestion(str(key), config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     _refuse_infinite(cfg.SOLVER)
@@ -145,19 +144,9 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
         message = str(error.args[0]) if error.args else str(error)
         unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
         if unknown:
-            message = f"unknown config key {unknown.group(1)}{suggestion(unknown.group(1), config_keys(cfg))}"
+            message = f"unknown config key {unknown.group(1)}{key_suggestion(unknown.group(1), config_keys(cfg))}"
         message = _MISMATCH.sub(r"\5: expected \1 such as \3, found \4 (\2)", message)
         raise ConfigError(f"{source}: {message}") from error
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """The one of the ``known`` keys that somebody may have meant by ``key``, for a message; "" where none is near."""
-    keys = list(known)
-    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
-    if not nearest:  # the right name under another node, perhaps
-        leaves = {known.rsplit(".", 1)[-1]: known for known in keys}
-        nearest = [leaves[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], leaves, n=1)]
-    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def config_keys(cfg: CfgNode, prefix: str = ""):

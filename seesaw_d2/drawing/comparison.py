@@ -12,10 +12,11 @@ from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
 from torchvision.ops import nms
 
+from seesaw_d2.frequency_groups import GROUP_NAMES
+
 SCALE = 3.0  # labels are legible on small images
 # By frequency group, legible on most backgrounds; the last one where groups are not known.
 COLORS = ("#ff5500", "#00c8ff", "#ffffff", "#ffee00")
-GROUP_NAMES = ("rare", "common", "frequent")
 
 
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:

@@ -23,10 +23,10 @@ from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.results_files import write_json
+from seesaw_d2.frequency_groups import GROUP_NAMES
 
 logger = logging.getLogger(__name__)
 
-GROUP_NAMES = ("rare", "common", "frequent")
 _BINS = 20
 
 

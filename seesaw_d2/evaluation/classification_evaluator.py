@@ -19,13 +19,13 @@ from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.statistics import frequency_groups, training_statistics
 from seesaw_d2.evaluation.classification_metrics import (
-    SHOTS,
     Predictions,
     calibration_bins,
     expected_calibration_error,
     shot_accuracy,
 )
 from seesaw_d2.evaluation.results_files import write_csv
+from seesaw_d2.frequency_groups import SHOT_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             {
                 "class": name,
                 "train_images": "" if counts is None else counts[i],
-                "shots": "" if groups is None else SHOTS[groups[i]],
+                "shots": "" if groups is None else SHOT_NAMES[groups[i]],
                 "test_images": tested[i],
                 "correct": right[i],
                 "accuracy": 100 * right[i] / tested[i] if tested[i] else "",

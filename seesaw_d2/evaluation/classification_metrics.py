@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHOTS = ("few", "medium", "many")  # frequency groups 0, 1, 2 of training images
+from seesaw_d2.frequency_groups import SHOT_NAMES
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
     result = {"overall": _percent(right.sum(), tested.sum())}
-    for name in reversed(SHOTS):
-        chosen = (tested > 0) & (groups == SHOTS.index(name)) if groups is not None else np.zeros(len(tested), bool)
+    for group, name in reversed(list(enumerate(SHOT_NAMES))):
+        chosen = (tested > 0) & (groups == group) if groups is not None else np.zeros(len(tested), bool)
         result[name] = 100 * float(np.mean(right[chosen] / tested[chosen])) if chosen.any() else float("nan")
     return result
 

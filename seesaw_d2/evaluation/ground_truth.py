@@ -21,11 +21,10 @@ from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.evaluation.ground_truth_notes import GroundTruthNotes
+from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 logger = logging.getLogger(__name__)
 
-# LVIS's letters for the groups 0 rare, 1 common, 2 frequent.
-_LETTERS = "rcf"
 # An annotation with this field has a mask that cannot be read: the evaluation of masks ignores it.
 NO_MASK = "mask_unknown"
 
@@ -186,9 +185,9 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     """The file's own ``frequency`` of its categories, None unless every one has it."""
     letters = {category["id"]: category.get("frequency") for category in file.categories}
-    return letters if all(isinstance(v, str) and v in tuple(_LETTERS) for v in letters.values()) else None
+    return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
 def letters_of_groups(groups: np.ndarray, ids: Sequence[int]) -> dict[int, str]:
     """Category id -> letter, from (C,) groups and the C ids in the same order."""
-    return {category: _LETTERS[group] for category, group in zip(ids, groups.tolist(), strict=True)}
+    return {category: GROUP_LETTERS[group] for category, group in zip(ids, groups.tolist(), strict=True)}

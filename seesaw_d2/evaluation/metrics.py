@@ -8,6 +8,7 @@ from lvis import LVIS
 
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.engines import ENGINES, Curves
+from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
@@ -53,7 +54,7 @@ def fixed_average_precision(ground_truth: LVIS, detections: Detections, iou_type
 
 def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
     """ "r", "c", "f" -> the ids of the group's categories."""
-    members: dict[str, set[int]] = {letter: set() for letter in "rcf"}
+    members: dict[str, set[int]] = {letter: set() for letter in GROUP_LETTERS}
     for key, category in ground_truth.cats.items():
         members[category["frequency"]].add(key)
     return members
@@ -67,7 +68,7 @@ def summarize(curves: Curves, groups: dict[str, Collection[int]] | None = None) 
         metrics[name] = _mean(precision[np.isclose(_THRESHOLDS, value), ..., 0])
     for size, index in _SIZES.items():
         metrics[f"AP{size}"] = _mean(precision[..., index])
-    for letter in "rcf":
+    for letter in GROUP_LETTERS:
         members = (groups or {}).get(letter, ())
         chosen = np.array([key in members for key in curves.category_ids], dtype=bool)
         metrics[f"AP{letter}"] = _mean(precision[:, :, chosen, 0])

@@ -1,12 +1,12 @@
 """From a config to a loss: the registry, and the one place where the losses' config is read."""
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from fvcore.common.registry import Registry
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
 
 from .base import ClassificationLoss, InvalidArgument, lookup
 from .recorded_counts import RecordedCounts
@@ -87,6 +87,5 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
 def _unknown(found: Any, choices: Iterable[str]) -> str:
     choices = list(choices)
     listed = ", ".join(f'"{choice}"' for choice in choices)
-    nearest = difflib.get_close_matches(str(found), choices, n=1)
-    hint = f'; did you mean "{nearest[0]}"?' if nearest else ""
+    hint = did_you_mean(f'"{each}"' for each in near_names(str(found), choices))
     return f"expected one of {listed}, found {found!r}{hint}"

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seesaw_d2.frequency_groups import GROUP_NAMES
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 logger = logging.getLogger(__name__)
-
-GROUP_NAMES = ("rare", "common", "frequent")
 
 
 @torch.no_grad()

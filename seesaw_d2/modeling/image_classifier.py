@@ -13,14 +13,13 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from torch import Tensor, nn
 
+from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.losses import ClassificationLoss, build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
-
-GROUP_NAMES = ("few", "medium", "many")  # of frequency groups 0, 1, 2
 
 
 @META_ARCH_REGISTRY.register()
@@ -123,7 +122,7 @@ class ImageClassifier(nn.Module):
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}
         if self.groups is not None:
-            for index, name in enumerate(GROUP_NAMES):
+            for index, name in enumerate(SHOT_NAMES):
                 inside = self.groups[labels] == index
                 metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
         # nan: no such image in the batch

@@ -8,7 +8,8 @@ import csv
 import numpy as np
 from matplotlib.figure import Figure
 
-from seesaw_d2.data.sampling.analysis import GROUP_NAMES, SamplingAnalysis
+from seesaw_d2.data.sampling.analysis import SamplingAnalysis
+from seesaw_d2.frequency_groups import GROUP_NAMES
 
 COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 HEADER = ("category", "group", "images", "instances", "repeat factor")

@@ -10,6 +10,7 @@ from lvis import LVIS
 from PIL import Image
 
 from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.match_analysis import Outcome
 
 # Pixels of the longer side: 1,000 such JPEGs take some 12 MB.
@@ -23,7 +24,7 @@ def choose_images(outcomes: list[Outcome], rare: dict[str, set[int]], limit: int
     weight: dict[int, float] = {}
     for outcome in outcomes:
         failed = ~outcome.right
-        for letter, value in (("r", 1e6), ("c", 1e3), ("f", 1.0)):
+        for letter, value in zip(GROUP_LETTERS, (1e6, 1e3, 1.0), strict=True):
             here = failed & np.isin(outcome.labels, list(rare[letter]))
             for image in outcome.image_ids[here].tolist():
                 weight[image] = weight.get(image, 0) + value

@@ -20,6 +20,7 @@ from seesaw_d2.evaluation import evaluate_detections, lvis_ground_truth, read_re
 from seesaw_d2.evaluation.evaluate import describe, evaluable_tasks
 from seesaw_d2.evaluation.ground_truth import frequency_letters
 from seesaw_d2.evaluation.metrics import METRICS, group_members
+from seesaw_d2.frequency_groups import NAME_OF_LETTER
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.match_analysis import outcomes
 from seesaw_d2.report.run_folders import Run, read_config, read_run
@@ -29,8 +30,6 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.categories import check_order
 
 logger = logging.getLogger(__name__)
-
-GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 
 
 def write_report(
@@ -98,7 +97,7 @@ def write_report(
         "evaluated": evaluated,
         "groups_known": letters is not None,
         "gallery": gallery,
-        "group_names": GROUPS,
+        "group_names": NAME_OF_LETTER,
         **build_sections(runs, evaluated, ground_truth, ids, counts),
     }
     environment = Environment(

@@ -9,10 +9,10 @@ from typing import Any
 from lvis import LVIS
 
 from seesaw_d2.evaluation.metrics import group_members
+from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
 from seesaw_d2.report.run_folders import Run
 
-_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
 
@@ -43,13 +43,13 @@ def build_sections(
         "members": members,
         "charts": drawn,
         "confusions": confusions,
-        "tail_name": _NAMES[tail],
+        "tail_name": NAME_OF_LETTER[tail],
         "categories": _category_table(evaluated, ids, ground_truth, counts),
     }
 
 
 def _answer_charts(answers, members) -> dict[str, Any]:
-    labels = [_NAMES[letter] for letter in members]
+    labels = [NAME_OF_LETTER[letter] for letter in members]
     found = {}
     for key, title in (
         ("right", "Objects whose best detection has the right category"),
@@ -61,7 +61,7 @@ def _answer_charts(answers, members) -> dict[str, Any]:
     bins = [f"{low / 10:g}" for low in range(10)]
     for letter in members:
         series = [[float(count) for count in answer[letter]["histogram"]] for answer in answers]
-        title = f"Scores of right answers, {_NAMES[letter]} categories"
+        title = f"Scores of right answers, {NAME_OF_LETTER[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(title, bins, series, "objects")
     return found
 
@@ -89,7 +89,7 @@ def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
 
 def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     found = {}
-    for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in _NAMES.values())):
+    for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
             found[f"curve_{title}"] = charts.lines(f"{title} during training", series, "iteration", title)
@@ -99,9 +99,7 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
 def _ground_truth_box_charts(runs: list[Run]) -> dict[str, Any]:
     if not any(run.classification for run in runs):
         return {}
-    groups = [
-        group for group in _NAMES.values() if any(group in (r.classification or {}).get("groups", {}) for r in runs)
-    ]
+    groups = [group for group in GROUP_NAMES if any(group in (r.classification or {}).get("groups", {}) for r in runs)]
     found = {}
     for key, title in (("accuracy", "Right category"), ("background", "Lost to background")):
         series = [

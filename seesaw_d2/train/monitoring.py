@@ -18,7 +18,7 @@ from torch import nn
 
 from seesaw_d2.drawing.model_output import draw_instances
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.classification_accuracy import GROUP_NAMES
+from seesaw_d2.frequency_groups import GROUP_NAMES
 from seesaw_d2.utils.distributed import unwrapped
 
 _PICTURES = 4

@@ -1,10 +1,10 @@
 """Patterns of parameter and module names, as config keys give them."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import near_names
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -50,5 +50,5 @@ def _prefixes(name: str) -> Iterable[str]:
 def _nearest(pattern: str, names: list[str]) -> list[str]:
     candidates = dict.fromkeys(prefix for name in names for prefix in _prefixes(name))
     plain = pattern.replace("*", "").replace("?", "")
-    near = difflib.get_close_matches(plain, candidates, n=4, cutoff=0.5)
+    near = near_names(plain, candidates, count=4, cutoff=0.5)
     return near or sorted({name.split(".")[0] for name in names})

@@ -1,6 +1,5 @@
 """The entries of DATASETS.REGISTER that are data sets of labelled images."""
 
-import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
 
 # A number of classes is a list of as many names: more would only be a mistake that fills the memory.
 MAX_CLASSES = 1_000_000
@@ -141,8 +141,7 @@ def _check_keys(value: Mapping, where: str, source: str) -> None:
     known = (*_COMMON[:1], source, *needed, *taken, *_COMMON[1:])
     for key in value:
         if key not in known:
-            close = difflib.get_close_matches(str(key).upper(), known, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(near_names(str(key).upper(), known))
             raise ConfigError(f"{where}.{key}: unknown key beside {source}; expected {', '.join(known)}{hint}")
     for key in ("NAME", *needed):
         if key not in value:

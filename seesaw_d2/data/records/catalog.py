@@ -1,6 +1,5 @@
 """Registered data sets by name, whoever registered them: their dicts and their categories."""
 
-import difflib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,15 +13,15 @@ from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotat
 from seesaw_d2.data.records.cache import CompiledFile, open_annotations
 from seesaw_d2.data.records.registration import LazyMetadata
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.categories import Categories
 
 
 def check_registered(name: str, key: str) -> None:
     """Raise a ConfigError that names the config key and similar names if no data set is called ``name``."""
     if name not in DatasetCatalog:
-        close = difflib.get_close_matches(name, list(DatasetCatalog), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see DATASETS.REGISTER"
-        raise ConfigError(f"{key}: no data set is called {name!r}; {hint}")
+        near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
+        raise ConfigError(f"{key}: no data set is called {name!r}{did_you_mean(near) or '; see DATASETS.REGISTER'}")
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:

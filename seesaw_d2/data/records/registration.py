@@ -1,6 +1,5 @@
 """One's own data sets, registered with Detectron2 from the config key DATASETS.REGISTER."""
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from seesaw_d2.data.records.annotation_files import FORMATS, AnnotationFile
 from seesaw_d2.data.records.cache import CompiledFile, open_annotations
 from seesaw_d2.data.records.json_files import absolute_path
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
 
 _KEY = "DATASETS.REGISTER"
 _REQUIRED = ("NAME", "JSON", "IMAGES")
@@ -106,8 +106,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
         return parse_labelled_images(value, where)
     for key in value:
         if key not in _KNOWN:
-            close = difflib.get_close_matches(str(key).upper(), _KNOWN, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(near_names(str(key).upper(), _KNOWN))
             raise ConfigError(f"{where}.{key}: unknown key; expected {', '.join(_KNOWN)}{hint}")
     for key in _REQUIRED:
         if key not in value:

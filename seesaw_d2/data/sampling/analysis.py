@@ -17,8 +17,8 @@ from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, CategoryStatistic
 from seesaw_d2.data.records.training_records import with_objects
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.errors import DataError
+from seesaw_d2.frequency_groups import GROUP_NAMES
 
-GROUP_NAMES = ("rare", "common", "frequent")
 # How images are sampled: each once, or by repeat factors with one of the roundings.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 

@@ -13,6 +13,7 @@ from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
 from seesaw_d2.data.synthetic.records import to_json, write_split
 from seesaw_d2.errors import DataError
+from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 RECIPE = 1  # to be raised when the same settings begin to give other data
@@ -134,7 +135,7 @@ def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, progres
             done += plan.num_images
     groups = Counter(frequency(count) for count in train_image_counts(config))
     return {
-        "frequencies": {group: groups[group] for group in "rcf"},
+        "frequencies": {group: groups[group] for group in GROUP_LETTERS},
         "images": {plan.split: plan.num_images for plan in plans},
         "instances": {plan.split: len(plan.categories) for plan in plans},
         "megabytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,

@@ -3,7 +3,6 @@
 B images, D channels.
 """
 
-import difflib
 import importlib.util
 import math
 
@@ -15,6 +14,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import reads
 
 # torchvision's names, by its own building function; it has no ResNet-10, the small network of ImageNet-LT's first
@@ -97,8 +97,7 @@ def check_image_backbone(name: str) -> None:
 
 def _check_known(key: str, name: str, known, suffix: str) -> None:
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        hint = did_you_mean(near_names(name, known))
         listed = ", ".join(known) if len(known) < 30 else f"{len(known)} names, such as {known[0]}"
         raise ConfigError(f"{key}: expected one of {listed}{suffix}, found {name!r}{hint}")
 

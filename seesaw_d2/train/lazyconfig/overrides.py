@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seesaw_d2.config.loading import suggestion
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, key_suggestion
 
 
 def apply_overrides(
@@ -55,9 +55,9 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
             if key in optional or taken is None or part in taken:
                 return
             known = [*_keys(cfg), *optional, *(f"{path}{name}" for name in taken)]
-            hint = suggestion(key, [each for each in known if not key.startswith(f"{each}.")])
+            hint = key_suggestion(key, [each for each in known if not key.startswith(f"{each}.")])
             if key in yaml_names:
-                hint = f"; did you mean {yaml_names[key]}?"
+                hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a key that is not there)")
         else:
             return  # Detectron2 says that this is no node

@@ -1,6 +1,5 @@
 """What can be wrong with a job, found before anything is computed or written."""
 
-import difflib
 import functools
 import logging
 import math
@@ -16,6 +15,7 @@ from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.building import build_model
+from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.train.acceleration import check_acceleration, check_compilation
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
 from seesaw_d2.train.checkpoints.resume_files import resume_file
@@ -168,8 +168,7 @@ def _check_name(cfg: CfgNode, key: str, registry) -> None:
     name = functools.reduce(getattr, key.split("."), cfg)
     if name not in registry:
         known = [known for known, _ in registry]
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        hint = did_you_mean(near_names(name, known))
         raise ConfigError(f"{key}: expected one of {', '.join(sorted(known))}, found {name!r}{hint}")
 
 
