@@ -11,8 +11,8 @@ import pytest
 import yaml
 from detectron2.utils.logger import setup_logger
 
-from seesaw_d2.data.records.json_files import _already_logged
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.utils.messages import _already_logged
 
 # The scripts of tools/ are run from their folder, and import each other from there.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))

@@ -27,7 +27,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ... on top of the config")
     args = parser.parse_args(arguments)
-    from seesaw_d2.data.records.json_files import first_few
+    from seesaw_d2.utils.messages import first_few
     from seesaw_d2.weights.converters import convert_mmdet_file
 
     done = convert_mmdet_file(

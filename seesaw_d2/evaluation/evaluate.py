@@ -9,7 +9,6 @@ import numpy as np
 from lvis import LVIS
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.coco_categories import COCO_SYNSETS
 from seesaw_d2.evaluation.detections import Detections
@@ -25,6 +24,7 @@ from seesaw_d2.evaluation.metrics import (
     summarize,
 )
 from seesaw_d2.evaluation.results_files import write_csv, write_json
+from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 

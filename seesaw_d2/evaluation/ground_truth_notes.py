@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
-from seesaw_d2.data.records.json_files import first_few, warn_once
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from lvis import LVIS
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import (
@@ -35,6 +34,7 @@ from seesaw_d2.evaluation.evaluate import (
 from seesaw_d2.evaluation.ground_truth import file_frequency, frequency_letters, lvis_ground_truth
 from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
 from seesaw_d2.evaluation.results_files import write_results, write_submission
+from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from lvis import LVIS
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.ground_truth import NO_MASK, follows_coco
+from seesaw_d2.utils.messages import first_few
 
 
 class RankedGroundTruth:

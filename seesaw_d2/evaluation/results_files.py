@@ -15,10 +15,10 @@ import numpy as np
 import orjson
 from lvis import LVIS
 
-from seesaw_d2.data.records.json_files import first_few, json_type
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
+from seesaw_d2.utils.messages import first_few, json_type
 from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from PIL import UnidentifiedImageError
 
 from seesaw_d2.data.images.headers import DEEP_MODES, read_header
 from seesaw_d2.data.images.scanning import describe_passed_over, scan_folder
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.errors import DataError, OutputError
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data import register_datasets
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.acceleration import accelerate
@@ -25,6 +24,7 @@ from seesaw_d2.train.preflight.output_folder import take_folder
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.train.preflight.schedule import Schedule
 from seesaw_d2.train.trainer import Trainer
+from seesaw_d2.utils.messages import first_few
 
 Found = TypeVar("Found")
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
-from seesaw_d2.data.records import json_files as files
 from seesaw_d2.data.sampling import train_loader
 from seesaw_d2.train import logs, main
+from seesaw_d2.utils import messages as files
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.regular_files import irregular
 
 KEYS = ("images", "labels", "names")

@@ -11,8 +11,8 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.classification.labels import plain
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.data.images.scanning import FolderScan, describe_passed_over, scan_folder
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

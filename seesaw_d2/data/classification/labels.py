@@ -8,8 +8,8 @@ import reprlib
 import unicodedata
 from collections.abc import Sequence
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 
 def index_of_label(text: str, num_classes: int, where: str) -> int:

@@ -7,8 +7,8 @@ from detectron2.config import CfgNode
 from seesaw_d2.data.classification.mapper import check_input_config
 from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.records.columns import Records
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.data.records.validation import check_categories, used_datasets, validate_images
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.columns import Records, file_names, take
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from seesaw_d2.data.records.columns import Records, files_with_sizes, take
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

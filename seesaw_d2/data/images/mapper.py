@@ -15,8 +15,8 @@ import torch
 from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 

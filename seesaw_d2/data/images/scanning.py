@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
-from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.utils.messages import first_few
 
 # A file whose name ends so is taken as an image unopened: reading the headers of ImageNet's 1.3 million files would
 # take minutes at every start. One that is no image is named later, by the check of headers or when it is decoded. Of

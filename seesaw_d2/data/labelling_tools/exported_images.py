@@ -11,8 +11,8 @@ from tqdm import tqdm
 from seesaw_d2.data.images.decoding_check import examine_images
 from seesaw_d2.data.images.lookup import describe_near
 from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 # Images that are worth a process of their own.
 _PER_PROCESS = 64

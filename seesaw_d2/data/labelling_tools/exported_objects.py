@@ -8,8 +8,8 @@ import numpy as np
 
 from seesaw_d2.data.records.areas import computed_area, is_odd_area
 from seesaw_d2.data.records.box_masks import run_length_extents
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 # Pixels up to which a polygon's area is rounding.
 _NOTHING = 1e-6

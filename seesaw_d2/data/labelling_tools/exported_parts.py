@@ -15,8 +15,8 @@ from seesaw_d2.data.labelling_tools.exported_objects import (
     without_copies,
 )
 from seesaw_d2.data.records.annotation_files import check_annotations
-from seesaw_d2.data.records.json_files import collected_warnings, first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import collected_warnings, first_few
 
 # What the objects of the training and of the validation part are for.
 PURPOSES = ("train on", "measure")

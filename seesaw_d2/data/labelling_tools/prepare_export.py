@@ -19,9 +19,9 @@ from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
 from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
 from seesaw_d2.data.records.annotation_files import parse_annotations
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.messages import first_few
 
 SPLITS = ("train", "val")
 _OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seesaw_d2.data.muscima.pages import Page, parse_page
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.messages import first_few
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"

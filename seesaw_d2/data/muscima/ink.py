@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from seesaw_d2.data.muscima.pages import MAX_SIDE, Page
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.messages import first_few
 
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"

@@ -8,9 +8,9 @@ import orjson
 
 from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
 from seesaw_d2.data.muscima.source import Source
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.data.synthetic.folder import read_record, whole_folder
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 RECORD = "muscima.json"
 _KIND = "a data set made of MUSCIMA++"

@@ -19,7 +19,7 @@ from seesaw_d2.data.muscima.pages import Page
 from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
 from seesaw_d2.data.muscima.source import Source, read_source
 from seesaw_d2.data.muscima.tiles import TilesOfPage, cut_page
-from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")

@@ -8,8 +8,8 @@ from seesaw_d2.data.muscima.archive import official_test_pages, parse_pages, rea
 from seesaw_d2.data.muscima.ink import DRAWN, SCANNED, find_images
 from seesaw_d2.data.muscima.pages import Page
 from seesaw_d2.data.muscima.settings import Split
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.records.json_files import first_few, json_type, warn_once
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few, json_type, warn_once
 
 logger = logging.getLogger(__name__)
 

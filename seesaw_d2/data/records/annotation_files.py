@@ -14,8 +14,9 @@ from seesaw_d2.data.images.files import relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records import box_and_mask_checks as shapes
 from seesaw_d2.data.records.box_masks import find_disagreement
-from seesaw_d2.data.records.json_files import first_few, load_json_object, no_garbage_collection
+from seesaw_d2.data.records.json_files import load_json_object, no_garbage_collection
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 FORMATS = ("lvis", "coco", "auto")
 

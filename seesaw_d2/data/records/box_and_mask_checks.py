@@ -15,9 +15,9 @@ import numpy as np
 
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
 from seesaw_d2.data.records.box_masks import Disagreement, describe_disagreement, polygon_extents, run_length_extents
-from seesaw_d2.data.records.json_files import first_few, warn_once
 from seesaw_d2.data.records.run_lengths import is_run_length_mask
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pycocotools import mask as mask_utils
 
 from seesaw_d2.data.records.box_readings import Objects, count_readings
 from seesaw_d2.data.records.boxes import boxes_of, corners_of
-from seesaw_d2.data.records.json_files import first_few
+from seesaw_d2.utils.messages import first_few
 
 
 @dataclass

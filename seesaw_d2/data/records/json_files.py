@@ -3,19 +3,17 @@
 import contextlib
 import gc
 import json
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import collected_warnings, first_few, json_type, warn_once  # noqa: F401  # moved there
 from seesaw_d2.utils.regular_files import irregular
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
-_already_logged: set[str] = set()
-_collectors: list[list[str]] = []
 
 
 def load_json_object(
@@ -106,36 +104,3 @@ def fingerprint(path: str | None) -> tuple[int, int] | None:
 def absolute_path(path: str) -> str:
     """With ~ and $VARIABLES expanded; absolute, so that a later change of the working directory moves nothing."""
     return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
-
-
-def json_type(value: Any) -> str:
-    """What JSON calls the type of a parsed value."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def first_few(values: Iterable[Any], limit: int = 5) -> str:
-    """``3, 5, 8, 9, 12, … (17 in all)``: the first ``limit`` of the values and how many there are."""
-    values = list(values)
-    text = ", ".join(str(value) for value in values[:limit])
-    return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
-
-
-def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
-    """Log a message unless this process has logged the same one: files are parsed more than once in a run."""
-    for messages in _collectors:
-        messages.append(message)
-    if message not in _already_logged:
-        _already_logged.add(message)
-        logger.log(level, message)
-
-
-@contextlib.contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """The messages of ``warn_once`` in this block, those that were logged before among them."""
-    messages: list[str] = []
-    _collectors.append(messages)
-    try:
-        yield messages
-    finally:
-        _collectors.pop()  # blocks end in turn; another one's messages may be equal to these

@@ -14,8 +14,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.columns import ObjectColumns, different_pairs, object_columns
-from seesaw_d2.data.records.json_files import fingerprint, warn_once
+from seesaw_d2.data.records.json_files import fingerprint
 from seesaw_d2.errors import ConfigError, DataError, SeesawError
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 

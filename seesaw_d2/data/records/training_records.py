@@ -22,9 +22,9 @@ from seesaw_d2.data.records.columns import (
     take,
 )
 from seesaw_d2.data.records.concatenated_records import join
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.resizing import validate_resizing
 from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.data.records.statistics import CategoryStatistics, dataset_statistics, frequency_groups
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.utils.categories import Categories, check_order
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, Replacin
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.columns import Records, image_column
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.data.records.training_records import load_training_dicts
@@ -24,6 +23,7 @@ from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.images.prefetch import ToDevice, prefetched
 from seesaw_d2.data.records.columns import file_names, image_column
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.data.sampling.batch_composition import BatchPlan
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.seeding import generators_kept, mixed_seed, seed_cpu
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.distributed import rank, world_size
+from seesaw_d2.utils.messages import warn_once
 from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.train.checkpoints.loaded_state import check_types, takes_categories, wrong_shapes
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
 from seesaw_d2.utils.categories import ENTRY, Categories, check_checkpoint, entry_of
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.parameter_patterns import select
 from seesaw_d2.weights.checkpoint_edits import not_finite, write_checkpoint
 from seesaw_d2.weights.reading import as_checkpoint, check_regular_file, read_weights_file

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch.distributed as dist
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
+from seesaw_d2.utils.messages import first_few
 
 # Seconds: for the other parts to read that there is no job, and to end.
 _READ, _END = 10.0, 2.0

@@ -15,7 +15,6 @@ from seesaw_d2.compat import load_lazy
 from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.catalog import categories_of, check_annotation_file
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.acceleration import check_acceleration
 from seesaw_d2.train.checkpoints.checkpointer import check_weights_file
@@ -26,6 +25,7 @@ from seesaw_d2.train.lazyconfig.overrides import apply_overrides
 from seesaw_d2.train.preflight.job_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.output_folder import check_output_folder
 from seesaw_d2.utils.categories import Categories, check_checkpoint, check_order, entry_of
+from seesaw_d2.utils.messages import warn_once
 from seesaw_d2.weights.reading import read_weights_file
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.records.catalog import categories_of
-from seesaw_d2.data.records.json_files import warn_once
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.train.tasks import task_of
 from seesaw_d2.utils.categories import Categories, check_order
+from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.modeling.building import build_model
+from seesaw_d2.utils.messages import first_few
 from seesaw_d2.weights.checkpoint_edits import not_finite
 
 

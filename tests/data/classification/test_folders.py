@@ -14,15 +14,15 @@ from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.images import scanning
 from seesaw_d2.data.images.scanning import scan_folder
-from seesaw_d2.data.records import json_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.train import load_config
+from seesaw_d2.utils import messages
 from tests.shared import shared_path
 
 
 @pytest.fixture
 def said(monkeypatch, caplog):
-    monkeypatch.setattr(json_files, "_already_logged", set())
+    monkeypatch.setattr(messages, "_already_logged", set())
     caplog.set_level(logging.WARNING)
     return lambda: " ".join(caplog.messages)
 

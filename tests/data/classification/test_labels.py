@@ -8,8 +8,8 @@ import pytest
 
 from seesaw_d2.data.classification.entries import parse_labelled_images
 from seesaw_d2.data.classification.readers import read_inaturalist, read_list, read_names, read_table
-from seesaw_d2.data.records import json_files
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils import messages
 from tests.shared import shared_path
 
 NUMERIC = ["2", "0", "5", "01", "1e1", "\uff12", "cat"]
@@ -144,7 +144,7 @@ def test_an_empty_line_among_the_names(write):
 
 @pytest.fixture
 def warned(monkeypatch, caplog):
-    monkeypatch.setattr(json_files, "_already_logged", set())
+    monkeypatch.setattr(messages, "_already_logged", set())
     caplog.set_level(logging.WARNING)
     return lambda: caplog.messages
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from seesaw_d2.data.images import headers as image_headers
 from seesaw_d2.data.images.headers import check_headers, is_image
-from seesaw_d2.data.records import json_files
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils import messages
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write_images
 
 
@@ -75,7 +75,7 @@ def test_deep_images(records, tmp_path, caplog, suffix, dtype):
 )
 def test_files_of_several_frames(records, tmp_path, caplog, monkeypatch, form, said):
     """All but photos with a preview or a brightness map behind them."""
-    monkeypatch.setattr(json_files, "_already_logged", set())
+    monkeypatch.setattr(messages, "_already_logged", set())
     pictures = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue", "green")]
     pictures[0].save(tmp_path / "x", format=form, save_all=True, append_images=pictures[1:])
     records[2]["file_name"] = str(tmp_path / "x")

@@ -12,7 +12,7 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.data.records.box_masks import find_disagreement
 from seesaw_d2.data.records.cache import open_annotations
 from seesaw_d2.data.records.cache.parallel_parsing import read_tables
-from seesaw_d2.data.records.json_files import collected_warnings
+from seesaw_d2.utils.messages import collected_warnings
 from tests.data.toy import write
 from tests.shared import shared_path
 

@@ -44,16 +44,11 @@ from seesaw_d2.data.records.cache.arrays import ARRAYS, MappedTables, Tables
 from seesaw_d2.data.records.cache.cleanup import UNFINISHED, tidy, used
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
 from seesaw_d2.data.records.cache.parallel_parsing import read_tables
-from seesaw_d2.data.records.json_files import (
-    collected_warnings,
-    fingerprint,
-    first_few,
-    no_garbage_collection,
-    warn_once,
-)
+from seesaw_d2.data.records.json_files import fingerprint, no_garbage_collection
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.malloc import give_back_freed_memory
+from seesaw_d2.utils.messages import collected_warnings, first_few, warn_once
 
 logger = logging.getLogger(__name__)
 

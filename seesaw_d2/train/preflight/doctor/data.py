@@ -11,10 +11,10 @@ from seesaw_d2.data.images.files import missing_files, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.columns import file_names, object_columns, take
-from seesaw_d2.data.records.json_files import collected_warnings, first_few
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
+from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
 def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int) -> None:

@@ -5,12 +5,12 @@ import logging
 from detectron2.config import CfgNode
 from torch import nn
 
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.job_checks import check_weights
 from seesaw_d2.utils.categories import check_checkpoint
+from seesaw_d2.utils.messages import first_few
 
 
 class _Observer(SeesawCheckpointer):

@@ -9,13 +9,13 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import CascadeROIHeads
 
 from seesaw_d2.config.loading import default_config, leaf_keys, read_value
-from seesaw_d2.data.records.json_files import first_few
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.preflight.keys.architectures import architecture_needs
 from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, registry_of, undeclared
 from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
+from seesaw_d2.utils.messages import first_few
 
 EMPTY: tuple = ("", [], (), None)  # values that ask for nothing
 

@@ -11,9 +11,9 @@ from seesaw_d2.data.records.cache import CompiledRecords, open_annotations, stor
 from seesaw_d2.data.records.cache import parallel_parsing as parts
 from seesaw_d2.data.records.columns import take
 from seesaw_d2.data.records.concatenated_records import Joined, join
-from seesaw_d2.data.records.json_files import collected_warnings
 from seesaw_d2.errors import DataError, SeesawError
 from seesaw_d2.train import main
+from seesaw_d2.utils.messages import collected_warnings
 from tests.data.toy import entry, everything, make_cfg, toy_data, write, write_images
 from tests.shared import shared_path
 

@@ -143,7 +143,7 @@ def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
     open_annotations(path)
     caplog.clear()
     store._opened.clear()
-    monkeypatch.setattr("seesaw_d2.data.records.json_files._already_logged", set())  # as in another process
+    monkeypatch.setattr("seesaw_d2.utils.messages._already_logged", set())  # as in another process
     monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
     with caplog.at_level(logging.WARNING):
         open_annotations(path)

@@ -1,0 +1,42 @@
+"""Parts of log and error messages: shortened lists, types of JSON values, warnings that are logged once."""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_already_logged: set[str] = set()
+_collectors: list[list[str]] = []
+
+
+def first_few(values: Iterable[Any], limit: int = 5) -> str:
+    """Return the first ``limit`` values and the number of all of them: ``3, 5, 8, 9, 12, … (17 in all)``."""
+    values = list(values)
+    text = ", ".join(str(value) for value in values[:limit])
+    return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
+
+
+def json_type(value: Any) -> str:
+    """Return JSON's name for the type of a parsed value."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
+    """Log a message unless this process has logged the same message before."""
+    for messages in _collectors:
+        messages.append(message)
+    if message not in _already_logged:
+        _already_logged.add(message)
+        logger.log(level, message)
+
+
+@contextlib.contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect the messages that ``warn_once`` gets in this block, including those that were logged before."""
+    messages: list[str] = []
+    _collectors.append(messages)
+    try:
+        yield messages
+    finally:
+        _collectors.pop()  # blocks are nested: the last collector is this one
