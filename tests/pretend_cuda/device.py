@@ -1,0 +1,296 @@
+"""A pretended CUDA device.
+
+Its tensors compute on the CPU and claim to be on cuda:0. ``PretendedCuda`` records, by file and function, where
+tensors of the CPU and of the device meet ("mixed"), where the host waits for a value of the device ("wait"), and
+where it copies without ``non_blocking`` ("copy"). It has no streams, kernels or NCCL: it finds wrong devices and
+waits, not races.
+"""
+
+import contextlib
+import sys
+from collections import Counter
+from pathlib import Path
+from unittest import mock
+
+import detectron2
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+import seesaw_d2
+
+CUDA = torch.device("cuda:0")
+# Operators whose result the host needs: a value, or a size that depends on values.
+WAITING = {
+    "aten::_local_scalar_dense",
+    "aten::_unique2",
+    "aten::bincount",
+    "aten::equal",
+    "aten::is_nonzero",
+    "aten::masked_select",
+    "aten::nonzero",
+    "aten::repeat_interleave",
+    "aten::unique_consecutive",
+    "aten::unique_dim",
+    "torchvision::nms",
+}
+INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+COPYING = {"aten::copy_", "aten::_to_copy"}
+_PACKAGES = {
+    "seesaw_d2": Path(seesaw_d2.__file__).parent,
+    "detectron2": Path(detectron2.__file__).parent,
+}
+_active: "PretendedCuda | None" = None
+
+
+class PretendedTensor(torch.Tensor):
+    """A tensor that computes as its ``host`` tensor does and says that it is on cuda:0."""
+
+    host: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, host: torch.Tensor):
+        layout = {"strides": host.stride(), "storage_offset": host.storage_offset(), "dtype": host.dtype}
+        # To autograd it is a CPU tensor: for a CUDA tensor it would ask the driver.
+        tensor = torch.Tensor._make_wrapper_subclass(cls, host.size(), device="cpu", **layout)
+        tensor.host = host
+        return tensor
+
+    def __repr__(self):
+        return f"PretendedTensor({self.host!r})"
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func == torch.Tensor.device.__get__:
+            return CUDA
+        if func == torch.Tensor.is_cuda.__get__:
+            return True
+        if func == torch.Tensor.is_cpu.__get__:
+            return False
+        if func is torch.Tensor.get_device:
+            return 0
+        if func is torch.Tensor.__deepcopy__:
+            return _deep_copy(args[0])
+        if func in (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__):
+            _record("wait" if func is torch.Tensor.tolist else "mixed")
+            return func(args[0].host.detach(), *args[1:], **kwargs)
+        if func in (torch.Tensor.cpu, torch.Tensor.to) and isinstance(args[0], PretendedTensor):
+            if _goes_to_cpu(func, args, kwargs):
+                return _to_cpu(func, args, kwargs)
+        elif func is torch.Tensor.to:  # of a CPU tensor, to where another tensor is
+            _record("copy")
+            return PretendedTensor(args[0].to(args[1].dtype).clone())
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **kwargs)
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+
+class _ToCPU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor):
+        return tensor.host.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return PretendedTensor(grad)
+
+
+class PretendedCuda(TorchDispatchMode):
+    """A context with a pretended CUDA device. ``events`` counts (kind, place): "file:function" below its package."""
+
+    def __init__(self):
+        super().__init__()
+        self.events: Counter[tuple[str, str]] = Counter()
+        self._patches = contextlib.ExitStack()
+
+    def __enter__(self):
+        global _active
+        _active = self
+        functions = {
+            "_lazy_init": lambda: None,
+            "is_available": lambda: True,
+            "current_device": lambda: 0,
+            "device_count": lambda: 1,
+            "synchronize": lambda *_: _record("wait"),
+            "manual_seed_all": lambda _: None,
+        }
+        self._patches.enter_context(mock.patch.multiple(torch.cuda, **functions))
+        made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
+        self._patches.enter_context(mock.patch.multiple(torch, **made))
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        global _active
+        super().__exit__(*error)
+        self._patches.close()
+        _active = None
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+    def of_packages(self) -> list[tuple[str, str]]:
+        """Return the events of seesaw_d2 and Detectron2, without those of the test itself."""
+        return sorted(event for event in self.events if event[1] != "test")
+
+    def places(self, kind: str, package: str) -> dict[str, int]:
+        """Return how often an event of a kind occurred at each place of a package."""
+        prefix = f"{package}/"
+        return {
+            place.removeprefix(prefix): count
+            for (found, place), count in sorted(self.events.items())
+            if found == kind and place.startswith(prefix)
+        }
+
+
+def to_device(value):
+    """Return tensors, modules (changed in place), and lists, dicts and Instances of tensors on the device."""
+    if isinstance(value, torch.nn.Module):
+        for module in value.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    moved = PretendedTensor(parameter.detach().clone())
+                    module._parameters[name] = torch.nn.Parameter(moved, requires_grad=parameter.requires_grad)
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = PretendedTensor(buffer.clone())
+        return value
+    return tree_map(lambda each: PretendedTensor(each.detach().clone()) if isinstance(each, torch.Tensor) else each, value)
+
+
+def to_host(value):
+    """Return a nested value with the plain tensors behind those of the device. Nothing is recorded."""
+    return tree_map(_host, value)
+
+
+def _host(value):
+    return value.host if isinstance(value, PretendedTensor) else value
+
+
+def _record(kind: str) -> None:
+    if _active is not None:
+        _active.events[kind, _place()] += 1
+
+
+def _place() -> str:
+    """Return the innermost frame of seesaw_d2 or Detectron2, as package/file:function."""
+    frame = sys._getframe(2)
+    while frame:
+        path = Path(frame.f_code.co_filename)
+        for package, folder in _PACKAGES.items():
+            if path.is_relative_to(folder):
+                return f"{package}/{path.relative_to(folder).as_posix()}:{frame.f_code.co_name}"
+        frame = frame.f_back
+    return "test"
+
+
+def _factory(make):
+    """Return ``torch.tensor`` or ``torch.as_tensor`` for both devices."""
+
+    def made(data, *args, device=None, **kwargs):
+        if isinstance(data, PretendedTensor):
+            return data.to(*args, **kwargs) if args or kwargs else data
+        if device is None or torch.device(device).type != "cuda":
+            return make(data, *args, device=device, **kwargs)
+        _record("copy")
+        return PretendedTensor(make(data, *args, **kwargs))
+
+    return made
+
+
+def _deep_copy(tensor):
+    copied = PretendedTensor(tensor.host.clone())
+    if isinstance(tensor, torch.nn.Parameter):
+        copied = torch.nn.Parameter(copied, requires_grad=tensor.requires_grad)
+    return copied
+
+
+def _goes_to_cpu(func, args, kwargs) -> bool:
+    if func is torch.Tensor.cpu:
+        return True
+    if func is not torch.Tensor.to:
+        return False
+    for value in (*args[1:], *kwargs.values()):
+        if isinstance(value, str | torch.device) and torch.device(value).type == "cpu":
+            return True
+        if isinstance(value, torch.Tensor) and not isinstance(value, PretendedTensor):
+            return True
+    return False
+
+
+def _to_cpu(func, args, kwargs):
+    _record("wait")
+    with torch._C.DisableTorchFunctionSubclass():
+        found = _ToCPU.apply(args[0])
+    rest = [value for value in args[1:] if not isinstance(value, str | torch.device)]
+    named = {name: value for name, value in kwargs.items() if name not in ("device", "non_blocking", "memory_format")}
+    return found.to(*rest, **named) if func is torch.Tensor.to and (rest or named) else found
+
+
+def _run(func, args, kwargs):
+    """Run an operator on the hosts of its tensors, and record what it would do on a device."""
+    flat, _ = tree_flatten((args, kwargs))
+    pretended = any(isinstance(each, PretendedTensor) for each in flat)
+    name = func._schema.name
+    if pretended:
+        _record_waits(name, args)
+        _record_mixed(func, name, args, flat)
+    asked = kwargs.get("device")
+    # A copy to the CPU does not come here: __torch_function__ makes it.
+    on_device = pretended if asked is None or (pretended and name == "aten::_to_copy") else torch.device(asked).type == "cuda"
+    if name in COPYING:
+        _record_copy(name, args, kwargs, on_device)
+    plain, named = tree_map(_host, (args, kwargs))
+    if asked is not None:
+        named["device"] = torch.device("cpu")
+    named.pop("pin_memory", None)
+    found = func(*plain, **named)
+    if func._schema.is_mutable and "out" not in kwargs:
+        return _mutated(func, args, plain, found)
+    if "out" in kwargs:
+        return kwargs["out"]
+    if not on_device:
+        return found
+    wrap = lambda each: PretendedTensor(each) if isinstance(each, torch.Tensor) else each  # noqa: E731
+    return tree_map(wrap, found)
+
+
+def _mutated(func, args, plain, found):
+    """Return what an operator that changes its arguments returns: those arguments, not their hosts."""
+    hosts = {id(host): each for host, each in zip(tree_flatten(plain)[0], tree_flatten(args)[0], strict=True)}
+    return tree_map(lambda each: hosts.get(id(each), each), found)
+
+
+def _record_waits(name, args) -> None:
+    if name in WAITING:
+        _record("wait")
+    if name in INDEXING and any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1]):
+        # A mask that a single value is written to needs no sizes.
+        if name == "aten::index" or args[2].numel() != 1:
+            _record("wait")
+
+
+def _record_mixed(func, name, args, flat) -> None:
+    if name in COPYING or name == "aten::set_":
+        return
+    others = [each for each in flat if isinstance(each, torch.Tensor) and not isinstance(each, PretendedTensor)]
+    if name in INDEXING and isinstance(args[0], PretendedTensor):  # indices on the CPU are copied
+        indices = [each for each in args[1] if each is not None and not isinstance(each, PretendedTensor)]
+        others = [each for each in others if all(each is not index for index in indices)]
+        if indices:
+            _record("copy")
+    # A tensor of the CPU without dimensions is a number to these operators.
+    takes_numbers = torch.Tag.pointwise in func.tags or name in INDEXING
+    if any(each.dim() or not takes_numbers for each in others):
+        _record("mixed")
+
+
+def _record_copy(name, args, kwargs, on_device) -> None:
+    source = args[1] if name == "aten::copy_" else args[0]
+    target = isinstance(args[0], PretendedTensor) if name == "aten::copy_" else on_device
+    blocking = not (kwargs.get("non_blocking") or (name == "aten::copy_" and len(args) > 2 and args[2]))
+    if isinstance(source, PretendedTensor) != target and blocking:
+        _record("copy" if target else "wait")
