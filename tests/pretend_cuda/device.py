@@ -120,6 +120,9 @@ class PretendedCuda(TorchDispatchMode):
         }
         self._patches.enter_context(mock.patch.multiple(torch.cuda, **functions))
         made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
+        # To autocast, too, the tensors are those of the CPU.
+        autocast = torch.autocast
+        made["autocast"] = lambda device_type, **kwargs: autocast("cpu", **kwargs)
         self._patches.enter_context(mock.patch.multiple(torch, **made))
         return super().__enter__()
 
@@ -158,7 +161,9 @@ def to_device(value):
                 if buffer is not None:
                     module._buffers[name] = PretendedTensor(buffer.clone())
         return value
-    return tree_map(lambda each: PretendedTensor(each.detach().clone()) if isinstance(each, torch.Tensor) else each, value)
+    return tree_map(
+        lambda each: PretendedTensor(each.detach().clone()) if isinstance(each, torch.Tensor) else each, value
+    )
 
 
 def to_host(value):
@@ -240,7 +245,9 @@ def _run(func, args, kwargs):
         _record_mixed(func, name, args, flat)
     asked = kwargs.get("device")
     # A copy to the CPU does not come here: __torch_function__ makes it.
-    on_device = pretended if asked is None or (pretended and name == "aten::_to_copy") else torch.device(asked).type == "cuda"
+    on_device = (
+        pretended if asked is None or (pretended and name == "aten::_to_copy") else torch.device(asked).type == "cuda"
+    )
     if name in COPYING:
         _record_copy(name, args, kwargs, on_device)
     plain, named = tree_map(_host, (args, kwargs))
@@ -267,10 +274,10 @@ def _mutated(func, args, plain, found):
 def _record_waits(name, args) -> None:
     if name in WAITING:
         _record("wait")
-    if name in INDEXING and any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1]):
-        # A mask that a single value is written to needs no sizes.
-        if name == "aten::index" or args[2].numel() != 1:
-            _record("wait")
+    # A mask needs sizes, unless a single value is written to it.
+    by_mask = name in INDEXING and any(each is not None and each.dtype == torch.bool for each in args[1])
+    if by_mask and (name == "aten::index" or args[2].numel() != 1):
+        _record("wait")
 
 
 def _record_mixed(func, name, args, flat) -> None:
