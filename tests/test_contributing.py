@@ -28,11 +28,8 @@ def follow(action, path, sentence, block):
     if action == "Write":
         assert not path.exists()
         path.write_text(block)
-    elif function := re.search(r"at the end of `(\w+)`", sentence):
-        head, body = re.split(rf"(?=^def {function[1]}\()", path.read_text(), flags=re.MULTILINE)
-        definition, gap, rest = body.partition("\n\n\n")
-        block = textwrap.indent(block, "    ").rstrip()
-        path.write_text(f"{head}{definition.rstrip()}\n\n{block}\n{gap[1:]}{rest}")
+    elif "at the end" in sentence:
+        path.write_text(f"{path.read_text()}\n\n{block}")
     else:
         (text,) = re.findall(r"after the line with `([^`]+)`", sentence)
         lines = path.read_text().splitlines(keepends=True)

@@ -19,7 +19,7 @@ def main(arguments=None) -> None:
     parser.add_argument("checkpoint", help="a .pth file of a model trained with Seesaw Loss")
     parser.add_argument("output", help="the JSON file to write; it must not exist")
     args = parser.parse_args(arguments)
-    from seesaw_d2.losses.recorded_counts import record_class_counts
+    from seesaw_d2.weights.class_counts import record_class_counts
 
     recorded = record_class_counts(args.checkpoint, args.output)
     for stage, counts in enumerate(recorded.stages):

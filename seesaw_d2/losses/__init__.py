@@ -4,18 +4,18 @@ A new loss is one file with a subclass of ``ClassificationLoss``, registered in 
 here.
 """
 
-from .balanced_group_softmax import BalancedGroupSoftmaxLoss
-from .base import ClassificationLoss
-from .build import LOSS_REGISTRY, build_loss
-from .class_balanced import ClassBalancedFocalLoss
-from .cross_entropy import CrossEntropyLoss
-from .equalization import EqualizationLoss
-from .equalization_v2 import EqualizationLossV2
-from .federated import FederatedLoss
-from .focal import FocalLoss
-from .pairwise_class_balance import PairwiseClassBalance
-from .seesaw import SeesawLoss
-from .softmax_equalization import SoftmaxEqualizationLoss
+from seesaw_d2.losses.balanced_group_softmax import BalancedGroupSoftmaxLoss
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
+from seesaw_d2.losses.class_balanced import ClassBalancedFocalLoss
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.equalization import EqualizationLoss
+from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
+from seesaw_d2.losses.federated import FederatedLoss
+from seesaw_d2.losses.focal import FocalLoss
+from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
+from seesaw_d2.losses.seesaw import SeesawLoss
+from seesaw_d2.losses.softmax_equalization import SoftmaxEqualizationLoss
 
 __all__ = [
     "LOSS_REGISTRY",

@@ -10,11 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
-
-from .base import ClassificationLoss, InvalidArgument, check_number, weighted_sum, widen, without_autocast
-from .build import LOSS_REGISTRY
-from .sampling import BatchRandom
+from seesaw_d2.losses.base import (
+    ClassificationLoss,
+    InvalidArgument,
+    check_number,
+    weighted_sum,
+    widen,
+    without_autocast,
+)
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.sampling import BatchRandom
 
 
 @LOSS_REGISTRY.register()
@@ -50,6 +56,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
     config_keys: ClassVar[dict[str, str]] = {"bins": "BAGS.BINS", "beta": "BAGS.BETA"}
+    statistics_keys: ClassVar[dict[str, str]] = {"instance_counts": "instance_count"}
     group: Tensor
 
     def __init__(
@@ -81,12 +88,6 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     @property
     def num_logits(self) -> int:
         return super().num_logits + self.num_groups
-
-    @classmethod
-    def config_arguments(cls, node, statistics):
-        known = known_statistics(statistics)
-        counts = None if known is None else known.instance_count
-        return {**super().config_arguments(node, statistics), "instance_counts": counts}
 
     def compute(self, logits, labels, weights, avg_factor):
         return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))

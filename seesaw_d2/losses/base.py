@@ -79,6 +79,9 @@ class ClassificationLoss(nn.Module):
     soft_labels: ClassVar[str | None] = None
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
+    # Constructor argument -> statistic of the training set: "image_count" and "instance_count", (C,) int64, or
+    # "image_frequency", (C,), images with the category over annotated images. The argument is None if they are unknown.
+    statistics_keys: ClassVar[dict[str, str]] = {}
     # More keys below it, from which the schedule computes those.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
@@ -111,8 +114,8 @@ class ClassificationLoss(nn.Module):
         Args:
             node: the config node.
             statistics: gives the training set's category statistics when called (it may read annotations,
-                so call it only if the loss needs them); None where there are none. A loss that needs them in
-                training alone takes ``training_data.known_statistics``.
+                so call it only if the loss needs them); None where there are none. For most losses
+                ``statistics_keys`` is enough.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 

@@ -6,10 +6,10 @@ from typing import Any
 from fvcore.common.registry import Registry
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
+from seesaw_d2.losses.category_statistics import statistics_arguments
+from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.suggestions import did_you_mean, near_names
-
-from .base import ClassificationLoss, InvalidArgument, lookup
-from .recorded_counts import RecordedCounts
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
@@ -45,6 +45,7 @@ def build_loss(
 
     def arguments_of(loss_class: type[ClassificationLoss]) -> dict[str, Any]:
         arguments = loss_class.config_arguments(node, statistics)
+        arguments |= statistics_arguments(loss_class.statistics_keys, statistics)
         recorded = {name: value for name, value in arguments.items() if isinstance(value, RecordedCounts)}
         counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
         return {**arguments, **counts}

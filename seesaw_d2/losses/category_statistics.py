@@ -1,6 +1,6 @@
 """What losses know about the training set, or do without where a model only predicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,23 @@ def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
         return None if statistics is None else statistics()
     except SeesawError:
         return None
+
+
+def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None) -> dict[str, Any]:
+    """Return a loss's constructor arguments that are statistics of the training set, None where these are unknown.
+
+    Args:
+        statistics_keys: see ``ClassificationLoss``. If it is empty, ``statistics`` is not called.
+        statistics: see ``build_loss``.
+    """
+    known = known_statistics(statistics) if statistics_keys else None
+    return {argument: None if known is None else _statistic(known, name) for argument, name in statistics_keys.items()}
+
+
+def _statistic(known: Any, name: str) -> Any:
+    if name == "image_frequency":
+        return known.image_count / max(known.num_annotated_images, 1)
+    return getattr(known, name)
 
 
 def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:

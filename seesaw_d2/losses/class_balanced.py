@@ -10,11 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
-
-from .base import check_number
-from .build import LOSS_REGISTRY
-from .focal import FocalLoss
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.focal import FocalLoss
 
 
 @LOSS_REGISTRY.register()
@@ -48,6 +47,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         "gamma": "CLASS_BALANCED_FOCAL.GAMMA",
         "prior": "CLASS_BALANCED_FOCAL.PRIOR",
     }
+    statistics_keys: ClassVar[dict[str, str]] = {"instance_counts": "instance_count"}
     class_weights: Tensor | None
 
     def __init__(
@@ -65,12 +65,6 @@ class ClassBalancedFocalLoss(FocalLoss):
         counts = category_values("instance_counts", instance_counts, num_classes)
         weights = None if counts is None else self._weights(counts.clamp(min=1))
         self.register_buffer("class_weights", weights, persistent=False)
-
-    @classmethod
-    def config_arguments(cls, node, statistics):
-        known = known_statistics(statistics)
-        counts = None if known is None else known.instance_count
-        return {**super().config_arguments(node, statistics), "instance_counts": counts}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """v_i (1 - p_j)^γ: (N, C)."""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import ClassificationLoss, weighted_sum, widen
-from .build import LOSS_REGISTRY
+from seesaw_d2.losses.base import ClassificationLoss, weighted_sum, widen
+from seesaw_d2.losses.build import LOSS_REGISTRY
 
 
 @LOSS_REGISTRY.register()

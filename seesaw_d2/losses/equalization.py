@@ -8,11 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
-
-from .base import check_number
-from .build import LOSS_REGISTRY
-from .sigmoid import SigmoidLoss
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
 @LOSS_REGISTRY.register()
@@ -40,6 +39,7 @@ class EqualizationLoss(SigmoidLoss):
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}
+    statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None
 
     def __init__(
@@ -56,12 +56,6 @@ class EqualizationLoss(SigmoidLoss):
         frequency = category_values("image_frequency", image_frequency, num_classes)
         tail = None if frequency is None else frequency.float() < frequency.new_tensor(self.lambda_).float()
         self.register_buffer("tail", tail, persistent=False)
-
-    @classmethod
-    def config_arguments(cls, node, statistics):
-        known = known_statistics(statistics)
-        frequency = None if known is None else known.image_count / max(known.num_annotated_images, 1)
-        return {**super().config_arguments(node, statistics), "image_frequency": frequency}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """w_j: (N, C)."""

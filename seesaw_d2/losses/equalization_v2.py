@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from seesaw_d2.losses.base import check_number, widen
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
-
-from .base import check_number, widen
-from .build import LOSS_REGISTRY
-from .sigmoid import SigmoidLoss
 
 # A category whose gradients were never seen is taken as balanced: f(100) = 1 leaves its weights at 1.
 _BALANCED = 100.0

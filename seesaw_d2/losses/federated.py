@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
-
-from .base import check_integer, check_number, weighted_sum, widen
-from .build import LOSS_REGISTRY
-from .sampling import BatchRandom
-from .sigmoid import SigmoidLoss
+from seesaw_d2.losses.base import check_integer, check_number, weighted_sum, widen
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.sampling import BatchRandom
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
 @LOSS_REGISTRY.register()
@@ -52,6 +51,7 @@ class FederatedLoss(SigmoidLoss):
         "power": "FEDERATED.POWER",
         "prior": "FEDERATED.PRIOR",
     }
+    statistics_keys: ClassVar[dict[str, str]] = {"image_counts": "image_count"}
     sampling_weights: Tensor | None
 
     def __init__(
@@ -72,12 +72,6 @@ class FederatedLoss(SigmoidLoss):
         weights = None if counts is None else torch.where(counts > 0, counts**self.power, 0.0)
         self.register_buffer("sampling_weights", weights, persistent=False)
         self.random = BatchRandom(seed)
-
-    @classmethod
-    def config_arguments(cls, node, statistics):
-        known = known_statistics(statistics)
-        counts = None if known is None else known.image_count
-        return {**super().config_arguments(node, statistics), "image_counts": counts}
 
     def initial_bias(self) -> Tensor | None:
         return super().initial_bias() if self.background == "implicit" else None

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import check_number
-from .build import LOSS_REGISTRY
-from .sigmoid import SigmoidLoss
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
 @LOSS_REGISTRY.register()

@@ -10,10 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
-
-from .base import ClassificationLoss, InvalidArgument, check_number
-from .build import LOSS_REGISTRY
 
 # Training steps between two looks at how many categories are missing: each look waits for the device.
 _REPORT_PERIOD = 100

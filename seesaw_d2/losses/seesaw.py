@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.losses.seesaw_rows import SeesawRows, fits
 from seesaw_d2.utils.distributed import all_reduce_sum
-
-from .base import InvalidArgument, check_number
-from .build import LOSS_REGISTRY
-from .cross_entropy import CrossEntropyLoss
-from .recorded_counts import read_recorded_counts
-from .seesaw_rows import SeesawRows, fits
 
 
 @LOSS_REGISTRY.register()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import ClassificationLoss, check_number, weighted_sum, widen
+from seesaw_d2.losses.base import ClassificationLoss, check_number, weighted_sum, widen
 
 
 class SigmoidLoss(ClassificationLoss):

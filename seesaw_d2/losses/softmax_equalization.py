@@ -9,12 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from seesaw_d2.losses.category_statistics import category_values, known_statistics, not_given
-
-from .base import check_number
-from .build import LOSS_REGISTRY
-from .cross_entropy import CrossEntropyLoss
-from .sampling import BatchRandom
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.sampling import BatchRandom
 
 
 @LOSS_REGISTRY.register()
@@ -45,6 +44,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
+    statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None
 
     def __init__(
@@ -63,12 +63,6 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         frequency = category_values("image_frequency", image_frequency, num_classes)
         self.register_buffer("tail", None if frequency is None else frequency < self.lambda_, persistent=False)
         self.random = BatchRandom(seed)
-
-    @classmethod
-    def config_arguments(cls, node, statistics):
-        known = known_statistics(statistics)
-        frequency = None if known is None else known.image_count / max(known.num_annotated_images, 1)
-        return {**super().config_arguments(node, statistics), "image_frequency": frequency}
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
         """Another draw for every batch."""

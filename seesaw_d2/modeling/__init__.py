@@ -6,17 +6,16 @@ from seesaw_d2.modeling.backbones.norm_eval_resnet import (
     build_norm_eval_resnet_fpn_backbone,
 )
 from seesaw_d2.modeling.backbones.small_resnet import SmallStem, build_small_resnet_fpn_backbone
-
-from .box_predictor import SeesawBoxPredictor
-from .cascade import SeesawCascadeROIHeads
-from .freeze import freeze
-from .image_classifier import ImageClassifier
-from .iterative import FeatureUpdate, IterativeROIHeads
-from .lws import LWSLinear
-from .mask_head import NormedMaskHead, SelectiveMaskHead
-from .normalized import NormedConv2d, NormedLinear
-from .roi_heads import SeesawROIHeads
-from .rpn_head import HeInitRPNHead
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.cascade import SeesawCascadeROIHeads
+from seesaw_d2.modeling.freeze import freeze
+from seesaw_d2.modeling.image_classifier import ImageClassifier
+from seesaw_d2.modeling.iterative import FeatureUpdate, IterativeROIHeads
+from seesaw_d2.modeling.lws import LWSLinear
+from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
+from seesaw_d2.modeling.normalized import NormedConv2d, NormedLinear
+from seesaw_d2.modeling.roi_heads import SeesawROIHeads
+from seesaw_d2.modeling.rpn_head import HeInitRPNHead
 
 __all__ = [
     "FeatureUpdate",

@@ -15,8 +15,8 @@ from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses import ClassificationLoss, build_loss
-from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear

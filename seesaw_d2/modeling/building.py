@@ -11,8 +11,7 @@ from detectron2.modeling import build_model as detectron2_build_model
 from detectron2.utils import comm
 from torch import nn
 
-from seesaw_d2.config import add_seesaw_config
-from seesaw_d2.config.loading import config_keys
+from seesaw_d2.config.loading import config_keys, default_config, leaf_keys, read_value
 from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +30,7 @@ _START_EPOCH = "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH"  # train_net.py mak
 _SAMPLER = "DATALOADER.SAMPLER_TRAIN"
 _OWN_SAMPLERS = ("ClassAwareSampler", "SquareRootSampler", "ProgressivelyBalancedSampler")
 
+_defaults = functools.cache(default_config)
 _own_program = ContextVar("own_program", default=False)
 
 
@@ -79,7 +79,7 @@ def _warn(keys: tuple[str, ...]) -> None:
 def trainer_keys(cfg: CfgNode) -> list[str]:
     """The keys that are not at their defaults and that ``train_net.py`` reads, and the model does not."""
     defaults = _defaults()
-    keys = [key for key in own_keys() if not read_by_models(key) and _value(cfg, key) != _value(defaults, key)]
+    keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
 
 
@@ -90,19 +90,5 @@ def read_by_models(key: str) -> bool:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """The keys in full that this project adds to Detectron2's, nodes left out."""
-    ours = _defaults()
-    added = set(config_keys(ours)) - set(config_keys(get_cfg()))
-    return tuple(sorted(key for key in added if not isinstance(_value(ours, key), CfgNode)))
-
-
-@functools.cache
-def _defaults() -> CfgNode:
-    cfg = get_cfg()
-    add_seesaw_config(cfg)
-    return cfg
-
-
-def _value(cfg: CfgNode, key: str):
-    """The value of a key; None in a config that lacks it, as configs of older versions do."""
-    return functools.reduce(lambda node, part: node.get(part) if node is not None else None, key.split("."), cfg)
+    """Return the keys in full that this project adds to Detectron2's, without inner nodes."""
+    return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

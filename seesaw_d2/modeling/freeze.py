@@ -6,7 +6,7 @@ from detectron2.modeling import Backbone
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.utils.parameter_patterns import matches, select
 
 _KEY = "MODEL.FREEZE"

@@ -14,7 +14,8 @@ from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from torch import Tensor, nn
 
 from seesaw_d2.frequency_groups import SHOT_NAMES
-from seesaw_d2.losses import ClassificationLoss, build_loss
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor

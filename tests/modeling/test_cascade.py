@@ -8,8 +8,8 @@ from detectron2.structures import pairwise_iou
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses.recorded_counts import record_class_counts
 from seesaw_d2.modeling import SeesawCascadeROIHeads
+from seesaw_d2.weights.class_counts import record_class_counts
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 
 PER_STAGE = ("MODEL.ROI_MASK_HEAD.PER_STAGE", True)

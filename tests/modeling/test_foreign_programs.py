@@ -113,7 +113,8 @@ def test_the_guide_says_who_reads_a_key(monkeypatch):
     with EventStorage():
         model(tiny_batch())
     lines = (ROOT / "docs/config.md").read_text().splitlines()
-    readers = dict(re.match(r"\| `([^`]+)` \|.*? \| (\S+) \|", line).groups() for line in lines if line[:3] == "| `")
+    rows = [re.match(r"\| `([^`]+)` \|.*? \| (\S+) \|", line) for line in lines]
+    readers = dict(row.groups() for row in rows if row)
     found = {key for key in readers if key in Recording.read}
     assert {key for key, reader in readers.items() if reader != "`train_net.py`"} == found
     assert {key for key in building.own_keys() if building.read_by_models(key)} == found

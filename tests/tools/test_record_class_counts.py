@@ -9,7 +9,8 @@ from record_class_counts import main
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.losses import build_loss
-from seesaw_d2.losses.recorded_counts import read_recorded_counts, record_class_counts
+from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.weights.class_counts import record_class_counts
 from tests.losses.test_build import make_cfg
 
 PREFIX = "roi_heads.box_predictor."

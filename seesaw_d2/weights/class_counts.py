@@ -1,0 +1,43 @@
+"""Class counts of Seesaw Loss, copied from a checkpoint to a JSON file."""
+
+import json
+import os
+import re
+
+from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.losses.recorded_counts import RecordedCounts
+from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.categories import entry_of, kept_entry
+from seesaw_d2.weights.checkpoint_edits import read_checkpoint
+
+_BUFFER = re.compile(r"(?:^|.*\.)class_counts")
+# Cascade R-CNN has a list of box predictors. Mask R-CNN has one, an image classifier none.
+_STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
+
+
+def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
+    """Write the class counts of a checkpoint of this project to a new file. ``read_recorded_counts`` reads it.
+
+    Raises:
+        WeightsError: the checkpoint cannot be read, has no class counts, or all of them are 0.
+        ConfigError: ``path`` exists.
+    """
+    if os.path.exists(path):
+        raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
+    state = read_checkpoint(checkpoint)
+    names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
+    if not names:
+        raise WeightsError(f"{checkpoint}: holds no class counts; expected a model trained with Seesaw Loss")
+    if len({_stage(name) for name in names}) < len(names):
+        raise WeightsError(f"{checkpoint}: expected class counts once for each stage, found {', '.join(names[:5])}")
+    stages = [[int(count) for count in state["model"][name]] for name in names]
+    if not all(map(any, stages)):
+        raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
+    content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")} | kept_entry(state)
+    write_text(path, json.dumps(content))
+    return RecordedCounts(path, stages, "box_predictor" in names[0], entry_of(state, path))
+
+
+def _stage(name: str) -> int:
+    match = _STAGE.search(name)
+    return int(match.group(1)) if match else 0
