@@ -1,5 +1,6 @@
 """The files of MUSCIMA++ v2.0, from its folder or its archive."""
 
+import lzma
 import re
 import tarfile
 import zipfile
@@ -31,7 +32,7 @@ def read_files(source: Path) -> dict[str, bytes]:
         raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {source}: no such file or folder")
     try:
         files = dict(_members(source))
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise DataError(f"{source}: expected a folder, a zip or a tar archive: {error}") from None
     if not any(_ANNOTATION.search(name) for name in files):
         raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found none")

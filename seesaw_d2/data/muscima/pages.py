@@ -77,7 +77,9 @@ def parse_page(content: bytes, where: str) -> Page:
     reader = _Reader(where)
     try:
         reader.parser.Parse(content, True)
-    except expat.ExpatError as error:
+    except DataError:
+        raise
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two: of an encoding
         raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0, found no XML: {error}") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
@@ -135,6 +137,10 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or not least <= int(text) <= MAX_SIDE:
             raise DataError(f"{where}: {name}: expected an integer from {least} to {MAX_SIDE}, found {text[:30]!r}")
         numbers[name.lower()] = int(text)
+    for start, length in (("top", "height"), ("left", "width")):
+        end = numbers[start] + numbers[length]
+        if end > MAX_SIDE:
+            raise DataError(f"{where}: {start} + {length}: expected at most {MAX_SIDE}, found {end}")
     pixels = numbers["width"] * numbers["height"]
     return Symbol(fields["ClassName"].strip(), **numbers, runs=_runs(fields["Mask"].split(), pixels, where))
 

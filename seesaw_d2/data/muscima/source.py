@@ -7,7 +7,7 @@ from pathlib import Path
 from seesaw_d2.data.muscima.archive import official_test_pages, parse_pages, read_files
 from seesaw_d2.data.muscima.ink import DRAWN, SCANNED, find_images
 from seesaw_d2.data.muscima.pages import Page
-from seesaw_d2.data.muscima.settings import Split
+from seesaw_d2.data.muscima.settings import LEFT_OUT, Split
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -38,7 +38,7 @@ class Source:
             DataError: ``left_out`` names one that no page has, or all.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found)
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # some of the pages need not have all classes
         if unknown:
             raise DataError(f"--leave-out: expected classes of the pages, found {first_few(unknown)}")
         if not found - set(left_out):

@@ -1,6 +1,8 @@
 """MUSCIMA++ from its folder and its archives."""
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -58,10 +60,12 @@ def test_what_is_no_source(tmp_path):
         read_source(tmp_path / "nowhere", None, Split())
     with pytest.raises(DataError, match=str(tmp_path)):
         read_source(tmp_path, None, Split())
-    torn = tmp_path / "torn.zip"
-    torn.write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(DataError, match=r"torn\.zip"):
-        read_source(torn, None, Split())
+    for kind, name in (("zip", "torn.zip"), ("xztar", "torn.tar.xz"), ("gztar", "torn.tar.gz"), ("tar", "torn.tar")):
+        torn = Path(shutil.make_archive(str(tmp_path / "torn"), kind, write_source(tmp_path / kind)))
+        for size in (len(torn.read_bytes()) // 2, 5):
+            torn.write_bytes(torn.read_bytes()[:size])
+            with pytest.raises(DataError, match=re.escape(name)):
+                read_source(torn, None, Split())
     same = write_source(tmp_path / "same", [three_pages()[0], ("CVC-MUSCIMA_W-1_N-3_D-ideal.xml", three_pages()[0][1])])
     with pytest.raises(DataError, match=r"W-1_N-3.*W-01_N-03|W-01_N-03.*W-1_N-3"):
         read_source(same, None, Split())
