@@ -1,8 +1,7 @@
-"""Pickles as data: arrays, numbers, text and plain containers. A pickle can otherwise run any code.
+"""Read pickles of arrays, numbers, text and plain containers without running code.
 
-Nothing that a file names is ever imported or called: each of the few names allowed stands for a function or class of
-this module, which checks what it is given. NumPy's own reading of its pickled types is not among them, as it trusts
-the sizes and types that a file claims.
+Nothing that a pickle names is imported or called. A function or class of this module replaces each allowed name and
+checks its arguments. NumPy's own functions are not used, because they trust the sizes and types in the file.
 """
 
 import math
@@ -15,14 +14,14 @@ from typing import IO, Any
 
 import numpy as np
 
-# Deeper than any file of weights: a few dictionaries around arrays.
+# Files of weights are nested a few levels deep.
 _MAX_DEPTH = 100
 _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _Type:
-    """Stands for ``numpy.dtype``."""
+    """Replaces ``numpy.dtype``."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
@@ -31,13 +30,13 @@ class _Type:
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
-        # (version, byte order, ...): all else follows from the code.
+        # (version, byte order, ...); the code gives the rest
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "="):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
-    """Stands for ``numpy.ndarray``, which is made empty and then filled."""
+    """Replaces ``numpy.ndarray``, which pickle creates empty and then fills."""
 
     value: np.ndarray | None = None
 
@@ -55,7 +54,7 @@ def _make_array(data: bytes | str, data_type: _Type, shape: Any, order: str) -> 
         raise pickle.UnpicklingError(f"holds {len(data)} bytes for an array {dtype.str} of shape {shape}")
     flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
     array = flat.reshape(shape, order="F" if order == "F" else "C")
-    return array.astype(dtype.newbyteorder("="))  # a copy, which may be written to
+    return array.astype(dtype.newbyteorder("="))  # a writable copy
 
 
 def _reconstruct(*_: Any) -> _Array:
@@ -77,11 +76,11 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Python 2 has text. Not bytes(n), which takes n bytes of memory.
+    # Python 2 writes text. bytes(n) is not called: it would allocate n bytes.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# What NumPy 1 and 2 write arrays and numbers with. "module.name" -> what stands for it.
+# "module.name", as NumPy 1 and 2 pickle arrays and numbers -> replacement.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -106,7 +105,7 @@ _CONTAINERS: dict[str, Any] = {
 
 class _PlainUnpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], extra: Mapping[str, Any]):
-        super().__init__(file, encoding="latin1")  # of the text that Python 2 wrote
+        super().__init__(file, encoding="latin1")  # for text of Python 2
         self.known = {**STAND_INS, **_CONTAINERS, **extra}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -114,20 +113,20 @@ class _PlainUnpickler(pickle.Unpickler):
         if path not in self.known:
             raise pickle.UnpicklingError(f"holds {path}")
         found = self.known[path]
-        # A pickle can set attributes, such as the defaults of a function: those of one that nobody else has.
+        # A pickle can set attributes, such as a function's defaults. A new function keeps this from others.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
 
 
 def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """The content of a pickle of arrays and plain values.
+    """Return the content of a pickle of arrays and plain values.
 
     Args:
-        file: open for reading, one in which places can be sought; a pickle begins where it stands.
-        extra: more names, "module.name", and the function that stands for each.
+        file: open for reading, seekable, positioned at the start of the pickle.
+        extra: further allowed names, "module.name" -> replacement.
 
     Raises:
-        pickle.UnpicklingError: it holds something else, as ``holds module.name``.
-        Exception: whatever pickle raises of a torn file.
+        pickle.UnpicklingError: it contains another class or function; the message is ``holds module.name``.
+        Exception: any type that pickle raises for a corrupt file.
     """
     start = file.tell()
     _check_opcodes(file)
@@ -136,9 +135,9 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def _check_opcodes(file: IO[bytes]) -> None:
-    """Raise UnpicklingError for a few bytes that Python's unpickler takes gigabytes for: a memory cell far beyond.
+    """Raise UnpicklingError for a memo index larger than the number of operations before it.
 
-    Whoever writes a pickle numbers them from 0 on.
+    Python's unpickler allocates memory for all indices up to the largest: a few bytes could request gigabytes.
     """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if opcode.name in _STORES and isinstance(argument, int) and argument > number:
@@ -146,10 +145,10 @@ def _check_opcodes(file: IO[bytes]) -> None:
 
 
 def finish(content: Any) -> Any:
-    """``content`` with arrays where an unpickler has left what stands for them; containers are changed in place.
+    """Replace the stand-ins in unpickled ``content`` by arrays. Containers are changed in place.
 
     Raises:
-        pickle.UnpicklingError: it is nested more than a hundred deep.
+        pickle.UnpicklingError: it is nested more than 100 levels deep.
     """
     return _finish(content, {}, 0)
 

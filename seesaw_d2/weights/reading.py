@@ -1,7 +1,7 @@
-"""Weights are data: files of weights are read without running any code that they may hold.
+"""Read files of weights as data, without running any code that they may contain.
 
-Formats: PyTorch's (.pth and others, with the archive since 1.6 and without), pickles (.pkl: Detectron2's model zoo,
-Caffe2), safetensors.
+Formats: PyTorch (.pth and others, both the zip archive and the format before PyTorch 1.6), pickles (.pkl of Detectron2's
+model zoo and Caffe2), safetensors.
 """
 
 import contextlib
@@ -23,25 +23,49 @@ from seesaw_d2.utils.categories import ENTRY
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.utils.unpickling import STAND_INS, finish, load_plain_pickle
 
-# Files that may run code when they are read, joined by ":" (";" on Windows). A variable and not a config key: a config
-# that comes with weights must not be able to unlock them.
+# Files that are read with Python's own pickle, joined by ":" (";" on Windows). An environment variable rather than a
+# config key: a config that comes with weights must not be able to trust them.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
+# Unknown classes in a checkpoint of another program. A training of MMDetection saves about ten.
+_MAX_IGNORED = 100
 
 
-def read_weights_file(path: str) -> Any:
-    """What a file of weights holds, on the CPU: tensors, arrays and plain values.
+class _Ignored:
+    """Replaces an object of an unknown class: accepts any arguments and state, and does nothing."""
 
-    Anything else is refused by its name, unless ``SEESAW_TRUST_WEIGHTS`` names the file.
+    def __new__(cls, *_: Any, **__: Any):
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
+    """Return the content of a file of weights, on the CPU: tensors, arrays and plain values.
+
+    Args:
+        path: the file. If ``SEESAW_TRUST_WEIGHTS`` names it, Python's own pickle reads it.
+        ignore_unknown: read the file as PyTorch's whatever its ending, and replace objects of unknown classes by
+            placeholders instead of raising. ``SEESAW_TRUST_WEIGHTS`` is then not read.
 
     Returns:
-        of a safetensors file ``{"model": tensors, **text}``, with its metadata as text; of others what was saved.
+        What was saved. For a safetensors file: ``{"model": tensors, **metadata}``, the metadata as text.
 
     Raises:
-        WeightsError: it is missing, no regular file, torn, of another kind, or holds something that could run code.
+        WeightsError: the file is missing, not a regular file, corrupt or of another format, or it contains something
+            that could run code.
     """
     check_regular_file(path)
     try:
+        if ignore_unknown:
+            return _read_torch(path, ignore_unknown=True)
         if path.endswith(SAFETENSORS):
             return _read_safetensors(path)
         if is_trusted(path):
@@ -54,18 +78,18 @@ def read_weights_file(path: str) -> Any:
         raise
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # torn and other files: pickle and PyTorch raise many types
-        raise WeightsError(_explain(path, error)) from error
+    except Exception as error:  # corrupt and other files: pickle and PyTorch raise many types
+        raise WeightsError(_explain(path, error, may_trust=not ignore_unknown)) from error
 
 
 def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
-    """What a file of weights holds, as Detectron2's checkpointer wants it: the weights below "model".
+    """Return the content of a file of weights in the layout of Detectron2's checkpointer: the weights below "model".
 
-    The conventions are Detectron2's (``DetectionCheckpointer._load_file``): a pickle is of its model zoo, or else of
-    Caffe2 and its names are matched; .pyth is pycls's.
+    Follows ``DetectionCheckpointer._load_file``: a .pkl file is from Detectron2's model zoo or from Caffe2, whose names
+    are matched by heuristics; a .pyth file is from pycls.
 
     Raises:
-        WeightsError: there is no mapping of names to tensors or arrays; or one of them is of a type without a tensor.
+        WeightsError: there is no mapping of names to tensors or arrays, or an array has a type that tensors lack.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {type(content).__name__}")
@@ -101,7 +125,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
 
 
 def check_regular_file(path: str) -> None:
-    """Raise WeightsError unless ``path`` is a regular file: reading a pipe would wait for ever."""
+    """Raise WeightsError unless ``path`` is a regular file: reading a pipe may block forever."""
     found = irregular(path)
     if found:
         raise WeightsError(f"{path}: expected a file of weights, found {found}")
@@ -110,20 +134,36 @@ def check_regular_file(path: str) -> None:
 
 
 def is_trusted(path: str) -> bool:
-    """Whether ``SEESAW_TRUST_WEIGHTS`` names this file."""
+    """Return whether ``SEESAW_TRUST_WEIGHTS`` names this file."""
     named = os.environ.get(TRUST_VARIABLE, "").split(os.pathsep)
     return os.path.realpath(path) in {os.path.realpath(name) for name in named if name}
 
 
-def _read_torch(path: str) -> Any:
+def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
+    """Read a file of ``torch.save`` with PyTorch's restricted unpickler.
+
+    With ``ignore_unknown``, read again for each unknown class that PyTorch reports, with a placeholder for it.
+    (``get_unsafe_globals_in_checkpoint`` would list them at once, but not for files from before PyTorch 1.6.)
+    """
     _check_archive(path)
-    names: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    with torch.serialization.safe_globals(names):
-        return finish(torch.load(path, map_location="cpu", weights_only=True))
+    known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
+    mapped = ignore_unknown and zipfile.is_zipfile(path)  # a memory-mapped file is cheap to read again
+    ignored: set[str] = set()
+    while True:
+        try:
+            with torch.serialization.safe_globals(known):
+                return finish(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
+        except pickle.UnpicklingError as error:
+            found = re.search(r"Unsupported global: GLOBAL (\S+) was not an allowed global", str(error))
+            name = _full_name(found.group(1)) if found else ""
+            if not ignore_unknown or not name or name in ignored or len(ignored) == _MAX_IGNORED:
+                raise
+            ignored.add(name)
+            known.append((_Ignored, name))
 
 
 def _check_archive(path: str) -> None:
-    """PyTorch never compresses: an archive that unpacks to more than it is would fill the memory."""
+    """Raise WeightsError for a compressed archive, which PyTorch never writes: unpacking it could fill the memory."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -149,41 +189,42 @@ def _read_safetensors(path: str) -> dict[str, Any]:
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file, or a torn one: {error}") from error
+        raise WeightsError(f"{path}: not a safetensors file, or a corrupt one: {error}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     if ENTRY in metadata:
-        with contextlib.suppress(ValueError, RecursionError):  # else it stays text, which is no list of names
+        with contextlib.suppress(ValueError, RecursionError):  # on failure it stays text, and is not used
             metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
 
 
 def write_safetensors(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and a few lines of text about them to a safetensors file, atomically.
-
-    Tensors that share memory are written each for itself.
+    """Write tensors and text metadata to a safetensors file, atomically. Tensors that share memory are copied.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with atomic_file(path) as file:
         file.write(save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
-def _explain(path: str, error: Exception) -> str:
+def _full_name(name: str) -> str:
+    """Return a class's name with its module: PyTorch's messages omit ``builtins``."""
+    return name if "." in name else f"builtins.{name}"
+
+
+def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
     text = str(error)
     found = re.search(r"GLOBAL (\S+?)\.?(?:\s|$)", text) or re.search(r"^holds (\w+\.[\w.]+)$", text)
     if found:
-        name = found.group(1) if "." in found.group(1) else f"builtins.{found.group(1)}"  # PyTorch leaves it out
-        return (
-            f"{path}: expected weights and plain values, found {name}, which may run code. If you trust who "
-            f"made this file, {TRUST_VARIABLE}={path} reads it all the same"
-        )
-    return f"{path}: expected a file of weights and plain values, found a torn or other file{_reason(text, error)}"
+        advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
+        name = _full_name(found.group(1))
+        return f"{path}: expected weights and plain values, found {name}, which may run code{advice}"
+    return f"{path}: expected a file of weights and plain values, found a corrupt or other file{_reason(text, error)}"
 
 
 def _reason(text: str, error: Exception) -> str:
-    """PyTorch puts its advice around it, which is to load the file without care; of a text file it knows none."""
+    """Return the reason in PyTorch's message, without its advice to load the file unsafely."""
     found = re.search(r"WeightsUnpickler error:\s*(?!Unsupported operand)(\S.*)", text)
     if found:
         return f": {found.group(1)}"

