@@ -1,7 +1,7 @@
-"""Seesaw Loss and its relatives for long-tailed instance segmentation with Detectron2.
+"""Seesaw Loss and other losses for long-tailed instance segmentation with Detectron2.
 
-Importing the package registers its heads and backbones in Detectron2's registries, and ``torchvision://``, an address
-of weights, in its path manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawLoss``.
+Importing the package registers its heads and backbones in Detectron2's registries and ``torchvision://`` in its path
+manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawLoss``.
 """
 
 import signal
@@ -19,7 +19,7 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Ctrl-C in the block comes at its end: in the midst of PyTorch's import it may get lost, or abort the program."""
+    """Delay ctrl-C to the end of the block: during PyTorch's import it may be lost or abort the process."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -32,11 +32,11 @@ def _interrupt_held() -> Iterator[None]:
 
 if find_spec("detectron2") is not None:
     with _interrupt_held(), warnings.catch_warnings():
-        # Detectron2 scripts some functions as it is imported; what is deprecated about it is not the user's to mend.
+        # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change that.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.config import add_seesaw_config
-        from seesaw_d2.modeling.statistics_provider import provide_statistics  # registers the heads, too
+        from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
         provide_statistics(data.training_statistics, data.training_frequency_groups)

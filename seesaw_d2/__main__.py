@@ -1,4 +1,4 @@
-"""``python -m seesaw_d2``: ``train_net.py`` where only the package is installed."""
+"""``python -m seesaw_d2``: the same as ``train_net.py``, for an installed package."""
 
 import sys
 

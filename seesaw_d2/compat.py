@@ -1,4 +1,4 @@
-"""The seams between versions of the libraries underneath, each with the versions that it serves."""
+"""Differences between versions of Detectron2, lvis, NumPy and timm. Each function names the versions it handles."""
 
 import builtins
 import functools
@@ -18,7 +18,7 @@ from seesaw_d2.errors import ConfigError
 
 
 class _NumpyWithFloat(types.ModuleType):
-    """numpy as it is, with the alias ``float`` that NumPy 1.24 removed."""
+    """numpy with the alias ``float``, which NumPy 1.24 removed."""
 
     float = float
 
@@ -28,10 +28,10 @@ class _NumpyWithFloat(types.ModuleType):
 
 @functools.cache
 def lvis_eval_class() -> type:
-    """``lvis.LVISEval``, working.
+    """Return ``lvis.LVISEval``, patched to work with NumPy >= 1.24.
 
-    lvis 0.5.3, the newest release, uses ``np.float``, which NumPy >= 1.24 does not have: its module
-    ``lvis.eval`` gets a view of numpy of its own. numpy itself is left alone.
+    lvis 0.5.3, the newest release, uses ``np.float``, which NumPy 1.24 removed. Only the name ``np`` in ``lvis.eval``
+    is replaced; numpy itself is not changed.
     """
     import lvis.eval
 
@@ -41,31 +41,31 @@ def lvis_eval_class() -> type:
 
 
 def loads_lvis_json(load_function: Any) -> bool:
-    """Whether a function of Detectron2's DatasetCatalog is that of its ``register_lvis_instances``.
+    """Return whether a function in Detectron2's DatasetCatalog comes from its ``register_lvis_instances``.
 
-    Its loader (v0.6 and main) stops with an AssertionError at a bad polygon, with a KeyError without
-    annotations, and at any data set name that is not LVIS's own.
+    Its loader (v0.6 and main) raises AssertionError for a bad polygon, KeyError for missing annotations, and rejects
+    data set names other than LVIS's own.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
 
 def loads_coco_json(load_function: Any) -> bool:
-    """Whether it is that of Detectron2's ``register_coco_instances``.
+    """Return whether a function in Detectron2's DatasetCatalog comes from its ``register_coco_instances``.
 
-    Its loader (v0.6 and main) takes any path for an image's file.
+    Its loader (v0.6 and main) accepts any path as an image's file name.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.coco"
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """What a config says of repeat factors beside their threshold: main has DATALOADER.REPEAT_SQRT, v0.6 nothing."""
+    """Return the config's options of repeat factors other than the threshold: REPEAT_SQRT on main, none in v0.6."""
     return {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
 
 
 def create_local_process_group(local_size: int) -> None:
-    """Detectron2's group of the processes on this machine, ``local_size`` on each: main has a function for it.
+    """Create Detectron2's process group of this machine, with ``local_size`` processes. Every process must call it.
 
-    In v0.6 only its ``launch`` makes it, which this project does not use. Every process must call it.
+    Detectron2's main branch has a function for it. v0.6 creates it only in ``launch``, which is not used here.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -77,13 +77,12 @@ def create_local_process_group(local_size: int) -> None:
 
 
 def lazy_config(name: str) -> Any:
-    """One of Detectron2's own LazyConfigs, such as "common/models/mask_rcnn_fpn.py".
+    """Load one of Detectron2's own LazyConfigs, such as "common/models/mask_rcnn_fpn.py".
 
-    Its installation puts them into ``model_zoo``, where ``model_zoo.get_config`` looks; a checkout that is only on the
-    path has them beside the package.
+    An installed Detectron2 has them below ``model_zoo``. A source tree on the Python path has them beside the package.
 
     Raises:
-        ConfigError: this Detectron2 has none of that name.
+        ConfigError: this Detectron2 has no config of that name.
     """
     package = Path(detectron2.__file__).resolve().parent
     paths = [package / "model_zoo/configs" / name, package.parent / "configs" / name]
@@ -94,10 +93,9 @@ def lazy_config(name: str) -> Any:
 
 
 def load_lazy(path: str) -> Any:
-    """``LazyConfig.load``, after which ``import`` is what it was.
+    """Call ``LazyConfig.load`` and restore Python's ``__import__`` afterwards.
 
-    It puts a function of its own in place of Python's for a while (v0.6 and main), and where the config raises an error
-    leaves it there.
+    Detectron2 (v0.6 and main) patches ``__import__`` during the call and does not restore it if the config raises.
     """
     original = builtins.__import__
     try:
@@ -107,10 +105,10 @@ def load_lazy(path: str) -> Any:
 
 
 def vit_lr_decay_rate() -> Callable[..., float]:
-    """Main's learning rates by layer of ViT, which v0.6 does not have, nor ViT.
+    """Return Detectron2's function for layer-wise learning rates of ViT. Only the main branch has ViT.
 
     Raises:
-        ConfigError: this is v0.6, or timm is missing, which main's ViT imports when it is built.
+        ConfigError: this is v0.6, or timm is missing, which ViT imports when it is built.
     """
     try:
         from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate

@@ -1,8 +1,8 @@
-"""What a user can mend: every message names the key or file, the expectation and the finding."""
+"""Errors the user can fix. Each message names the key or file, what was expected and what was found."""
 
 
 class SeesawError(ValueError):
-    """A mistake in what was given to the program, as opposed to one in the program."""
+    """The input is wrong: a config, an argument or a file. Base class of all errors here."""
 
 
 class ConfigError(SeesawError):
@@ -18,8 +18,8 @@ class WeightsError(SeesawError):
 
 
 class OutputError(SeesawError):
-    """A file or folder cannot be written, or belongs to another run that is at work."""
+    """A file or folder cannot be written, or another running job uses it."""
 
 
 class NonFiniteError(SeesawError):
-    """A training has diverged: a loss or a gradient is nan or infinite."""
+    """Training has diverged: a loss or a gradient is NaN or infinite."""

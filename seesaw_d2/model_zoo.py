@@ -1,10 +1,10 @@
-"""The project's configs by name, as ``detectron2.model_zoo`` has Detectron2's."""
+"""The project's configs by name, like ``detectron2.model_zoo``."""
 
 from typing import TYPE_CHECKING
 
 from seesaw_d2.config.files import config_folder, config_names, find_config_file, get_config_file
 
-if TYPE_CHECKING:  # Detectron2 is not needed to find a config
+if TYPE_CHECKING:  # finding a config does not need Detectron2
     from detectron2.config import CfgNode
     from omegaconf import DictConfig
 
@@ -14,10 +14,10 @@ __all__ = ["config_folder", "config_names", "find_config_file", "get_cfg", "get_
 def get_cfg(name: str) -> "CfgNode | DictConfig":
     """Load a config: an unfrozen CfgNode for a YAML file, a LazyConfig for a ``.py`` file.
 
-    ``MODEL.DEVICE: auto``, which Detectron2's own programs do not know, is replaced by cuda or cpu.
+    ``MODEL.DEVICE: auto`` is replaced by cuda or cpu, because Detectron2's own programs do not know it.
 
     Args:
-        name: as in ``config_names()``.
+        name: one of ``config_names()``.
 
     Raises:
         ConfigError: no config has this name, or this Detectron2 lacks a part of it (``lazy/*vitdet*``).

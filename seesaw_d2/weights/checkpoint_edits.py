@@ -1,4 +1,4 @@
-"""Reading and writing checkpoints outside of a training."""
+"""Read and write checkpoints outside of training."""
 
 import os
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from seesaw_d2.weights.reading import check_regular_file, read_weights_file
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
-    """A checkpoint of Detectron2 or of this project, on the CPU; its weights are below the key "model".
+    """Load a checkpoint of Detectron2 or of this project on the CPU. Its weights are below the key "model".
 
-    Only plain values and tensors are loaded: no code in the file is run (see ``weights_files``).
+    Only tensors and plain values are loaded, and no code in the file is run (see ``read_weights_file``).
 
     Raises:
-        WeightsError: it cannot be read, is torn or something else.
+        WeightsError: the file cannot be read, is corrupt or is not a checkpoint.
     """
     state = read_weights_file(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
@@ -27,17 +27,17 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 
 def write_checkpoint(path: str, state: Any) -> None:
-    """Write a checkpoint atomically (``utils.atomic.atomic_file``); the folder is made if it is not there.
+    """Write a checkpoint atomically (see ``atomic_file``). Create the folder if it does not exist.
 
     Raises:
-        OutputError: there is no space for it, or it cannot be written for another reason.
+        OutputError: the file cannot be written, for example because the disk is full.
     """
     with atomic_file(path, needed=_size(state)) as file:
         torch.save(state, file)
 
 
 def _size(value: Any) -> int:
-    """Bytes of the tensors in a state."""
+    """Return the bytes of all tensors in a state."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     if isinstance(value, dict):
@@ -48,10 +48,11 @@ def _size(value: Any) -> int:
 
 
 def check_output(source: str, target: str, *, overwrite: bool) -> None:
-    """Check the files of a conversion, the source first: who mistyped it has nothing to write yet.
+    """Check the input and output files of a conversion, the input first.
 
     Raises:
-        WeightsError: ``source`` is no file. ConfigError: ``target`` is no .pth file that may be written.
+        WeightsError: ``source`` is not a file.
+        ConfigError: ``target`` is not a .pth file, is ``source``, or exists and ``overwrite`` is False.
     """
     check_regular_file(source)
     if not target.endswith(".pth"):
@@ -63,5 +64,5 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of what holds nan or infinity."""
+    """Return the names of tensors that contain NaN or infinity."""
     return [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]

@@ -1,6 +1,6 @@
-"""Nearest class mean: a classifier without training, from the features of a trained one.
+"""Nearest class mean: a classifier made without training from the features of a trained one.
 
-C classes, D features.
+Shapes: C classes, D features.
 """
 
 from pathlib import Path
@@ -20,15 +20,16 @@ from seesaw_d2.utils.atomic_files import make_folder
 
 
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
-    """Write the checkpoint of MODEL.WEIGHTS with the class means in place of the last layer.
+    """Write a copy of the checkpoint MODEL.WEIGHTS whose last layer's weights are the class means.
 
-    Source: Kang et al., ICLR 2020, section 4.2, with cosine similarity (their other choice, the distance of normalized
-    features, ranks alike): logit_c is tau cos(x, mean of class c), which is what ``NormedLinear`` computes. The means
-    are of the training images as in evaluation, without random crops; a class without images has weight 0.
+    Source: Kang et al., ICLR 2020, section 4.2, with cosine similarity: logit_c = tau cos(x, mean of class c), as
+    ``NormedLinear`` computes. (Their alternative, the distance of normalized features, gives the same ranking.) The
+    means are over the training images, preprocessed as in evaluation. A class without images gets weight 0.
 
     Raises:
-        ConfigError: the config is of no image classifier, or its classifier is not normalized.
-        WeightsError, DataError: the checkpoint or the data are missing or wrong.
+        ConfigError: the config does not describe an image classifier with a normalized classifier.
+        WeightsError: the checkpoint is missing or wrong.
+        DataError: the data is missing or wrong.
     """
     resolve_device(cfg)
     check_names(cfg)
@@ -43,7 +44,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     CLASSIFICATION.validate_datasets(cfg, training=True)
     make_folder(path.parent)
     model = build_model(cfg).eval()
-    # Its categories are not compared: the classifier, which alone has rows for them, becomes that of the data.
+    # The checkpoint's categories are not compared: only the classifier depends on them, and it is replaced below.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
@@ -53,7 +54,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
 
 @torch.no_grad()
 def class_means(model, cfg: CfgNode) -> Tensor:
-    """(C, D) mean features of DATASETS.TRAIN's images of each class; 0 without an image."""
+    """Return the mean features of each class over DATASETS.TRAIN: (C, D). A class without images gets 0."""
     num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     sums = torch.zeros(num_classes, model.classifier.in_features, dtype=torch.float64, device=model.device)
     counts = torch.zeros(num_classes, dtype=torch.float64, device=model.device)

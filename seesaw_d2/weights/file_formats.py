@@ -1,4 +1,4 @@
-"""Weights from one kind of file to another: ``tools/convert_weights.py``."""
+"""Convert weights between file formats, for ``tools/convert_weights.py``."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from seesaw_d2.weights.reading import (
     write_safetensors,
 )
 
-# What says how names are to be read and what the categories are, and so belongs to the weights.
+# Entries that belong to the weights: how names are matched, and the categories.
 _KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 
@@ -24,7 +24,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     """Write the weights of ``source`` to ``target``, a new .safetensors or .pth file.
 
     Returns:
-        how many tensors were written, and the names of what else the file held.
+        the number of tensors written, and the names of the entries that were not.
 
     Raises:
         ConfigError: ``target`` exists or has another ending.

@@ -1,4 +1,4 @@
-"""``torchvision://`` as an address of weights for Detectron2's own checkpointers; importing it registers it."""
+"""Path handler of ``torchvision://`` for Detectron2's checkpointers. Importing this module registers it."""
 
 import os
 import pickle
@@ -12,10 +12,10 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torc
 
 
 class TorchvisionHandler(PathHandler):
-    """Gives the weights of ``torchvision://resnet50`` and the like in the format of Detectron2's model zoo.
+    """Provides ``torchvision://resnet50`` and the like in the format of Detectron2's model zoo.
 
-    Detectron2's checkpointer matches the names of such a file with those of any model that has a ResNet. The file is
-    converted once, into the folder of Detectron2's own downloads.
+    Detectron2's checkpointer matches the names in such a file to those of any model with a ResNet. The file is
+    converted once and cached in the folder of Detectron2's downloads.
     """
 
     def _get_supported_prefixes(self):

@@ -1,6 +1,6 @@
-"""τ-normalization of a trained classifier (Kang et al., ICLR 2020, section 4): no training, only its weights rescaled.
+"""τ-normalization (Kang et al., ICLR 2020, section 4): rescale a trained classifier's weights, without training.
 
-Shapes: D input features, C categories, L >= C logits, those behind the categories' for background.
+Shapes: D input features, C categories, L >= C logits, the last L - C for background.
 """
 
 import math
@@ -18,25 +18,24 @@ from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.categories import kept_entry
 from seesaw_d2.weights.checkpoint_edits import check_output, read_checkpoint, write_checkpoint
 
-# Mask R-CNN has one predictor, Cascade a list of them; the other is that of an ImageClassifier.
+# Mask R-CNN has one box predictor, Cascade R-CNN a list of them, ImageClassifier a classifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """w_i / ‖w_i‖^τ for the categories' rows; background's are kept.
+    """Return w_i / ‖w_i‖^τ for the rows of the categories. The rows of background are not changed.
 
-    A classifier's weights are the longer the more examples a category has, and so are its logits; τ = 1 makes
-    all of one length, τ = 0 changes nothing. Kang et al. classify images: they have no background, and leave
-    out the bias. In detection as in BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py):
-    background keeps its weights, and the bias is kept.
+    Weights of categories with more examples have larger norms, and so larger logits. τ = 1 gives all norm 1, τ = 0
+    changes nothing. Kang et al. classify images without background and drop the bias. For detection, this follows
+    BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): background and the bias are kept.
 
     Args:
-        weight: (L, D), the first C rows are the categories'.
+        weight: (L, D), the first C rows belong to the categories.
         num_classes: C.
-        tau: >= 0, usually in [0, 1].
+        tau: τ >= 0, usually in [0, 1].
 
     Returns:
-        (L, D). A row of zeros stays one.
+        (L, D). A row of zeros stays zero.
     """
     norm = torch.linalg.vector_norm(weight[:num_classes].double(), dim=1, keepdim=True)
     scale = torch.where(norm > 0, norm.pow(-tau), 1.0)
@@ -56,18 +55,18 @@ def normalize_checkpoint(
 
     Args:
         checkpoint: a .pth file of a model with a linear classifier.
-        output: the .pth file to write; with several τ it becomes <output>_tau<τ>.pth.
-        taus: τ >= 0, each once.
-        config_file: of the training; default: the config.yaml beside the checkpoint.
-        drop_bias: set the categories' biases to 0, as Kang et al. leave them out.
+        output: the .pth file to write; with several τ, <output>_tau<τ>.pth.
+        taus: τ >= 0, without repetitions.
+        config_file: the training's config; default: config.yaml beside the checkpoint.
+        drop_bias: set the categories' biases to 0, as Kang et al. do.
         overwrite: replace files that exist.
 
     Returns:
-        τ -> the file written. It holds the model alone: a training cannot be resumed from it.
+        τ -> the file written. It contains the model only, so training cannot be resumed from it.
 
     Raises:
-        ConfigError: a wrong τ or output, or a classifier for which τ means nothing or something else.
-        WeightsError: the checkpoint cannot be read or is not that of the config.
+        ConfigError: a τ or the output is wrong, or the classifier is not linear.
+        WeightsError: the checkpoint cannot be read or does not belong to the config.
     """
     _check_taus(taus)
     paths = {tau: _path(output, tau) if len(taus) > 1 else output for tau in taus}
@@ -87,29 +86,29 @@ def normalize_checkpoint(
 
 
 def find_config(checkpoint: str) -> str:
-    """The config that a training writes beside its checkpoints."""
+    """Return the path of the config that training writes beside its checkpoints."""
     path = os.path.join(os.path.dirname(checkpoint), "config.yaml")
     if not os.path.isfile(path):
-        raise ConfigError(f"--config-file: expected the config of the training, as there is no {path}; found none")
+        raise ConfigError(f"--config-file: expected the training's config, because there is no {path}; found none")
     return path
 
 
 def _check_taus(taus: Sequence[float]) -> None:
     wrong = [tau for tau in taus if not 0 <= tau < math.inf]
     if wrong or not taus or len(set(taus)) < len(taus):
-        raise ConfigError(f"tau: expected numbers >= 0, each once, found {', '.join(map(str, taus)) or 'none'}")
+        raise ConfigError(f"tau: expected numbers >= 0 without repetitions, found {', '.join(map(str, taus)) or 'none'}")
 
 
 def _check_config(cfg: CfgNode) -> int:
-    """C, where the classifier is one that τ is for."""
+    """Check that the config's classifier is linear, and return C."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
     detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
     ours = task is CLASSIFICATION or cfg.MODEL.ROI_HEADS.NAME not in detectron2s
     if ours and box_head.CLS_PREDICTOR.NAME != "Linear":
         raise ConfigError(
-            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear (NormedLinear's weights are normalized already, "
-            f"LWSLinear's have a scale of their own), found {box_head.CLS_PREDICTOR.NAME}"
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear (NormedLinear normalizes its weights itself, "
+            f"LWSLinear has a learned scale), found {box_head.CLS_PREDICTOR.NAME}"
         )
     return task.num_classes(cfg)
 
@@ -122,8 +121,8 @@ def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:
             raise WeightsError(
-                f"{path}: {name}: expected the logits of the config's {num_classes} categories and up to 2 of "
-                f"background (BAGS's groups have more), found {rows}"
+                f"{path}: {name}: expected rows for the config's {num_classes} categories and at most 2 for "
+                f"background (BAGS has more), found {rows}"
             )
     return names
 

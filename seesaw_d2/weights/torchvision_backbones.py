@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's ResNets: found, downloaded, and renamed for Detectron2's ResNet."""
+"""Find and download ImageNet weights of torchvision's ResNets, and rename them for Detectron2's ResNet."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from seesaw_d2.errors import ConfigError, WeightsError
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
-# Seconds for the server's first answer: without a network some machines would wait for minutes.
+# Seconds to wait for the server's first answer. Without a network the default can be minutes.
 _TIMEOUT = 20
 
 _RENAMES = (
@@ -27,12 +27,12 @@ _RENAMES = (
 
 
 def torchvision_file(uri: str) -> str:
-    """The local file of ``torchvision://<name>``, downloaded into torch.hub's cache unless it is there.
+    """Return the local file of ``torchvision://<name>``. Download it into torch.hub's cache if it is not there.
 
-    The weights are torchvision's IMAGENET1K_V1, as with MMDetection's ``torchvision://``.
+    The weights are torchvision's IMAGENET1K_V1, as for MMDetection's ``torchvision://``.
 
     Raises:
-        WeightsError: an unknown name, or the download failed; then the message says which file to put where.
+        WeightsError: the name is unknown, or the download failed. The message then says where to put which file.
     """
     name = uri.removeprefix(SCHEME)
     if name not in NAMES:
@@ -42,10 +42,10 @@ def torchvision_file(uri: str) -> str:
     if not os.path.isfile(path):
         try:
             _download(url, path)
-        except (OSError, RuntimeError) as error:  # the second: not the file that was expected
+        except (OSError, RuntimeError) as error:  # RuntimeError: wrong hash
             raise WeightsError(
                 f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download it elsewhere and save it as {path}, "
-                "or set MODEL.WEIGHTS to where it is"
+                "or set MODEL.WEIGHTS to its path"
             ) from error
     return path
 
@@ -57,24 +57,24 @@ def _url(name: str) -> str:
 def _download(url: str, path: str) -> None:
     urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT).close()
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))  # start of the file's SHA-256
+    (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))  # first digits of the SHA-256
     torch.hub.download_url_to_file(url, path, hash_prefix=digest)
 
 
 def is_torchvision_resnet(state) -> bool:
-    """Whether a loaded file holds the state of one of torchvision's ResNets."""
+    """Return whether a loaded file contains the state of one of torchvision's ResNets."""
     return isinstance(state, dict) and {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= state.keys()
 
 
 def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
-    """Names of torchvision's ResNet to those of Detectron2's; no tensor changes. The classifier is left out.
+    """Rename the state of torchvision's ResNet for Detectron2's. No tensor changes. The classifier is dropped.
 
     Args:
-        state: torchvision's state.
-        prefix: put before each name, such as "backbone.bottom_up.".
+        state: torchvision's state dict.
+        prefix: put before each new name, such as "backbone.bottom_up.".
 
     Raises:
-        WeightsError: a name that torchvision's ResNets do not have.
+        WeightsError: torchvision's ResNets do not have one of the names.
     """
     converted = {}
     for name, tensor in state.items():
@@ -83,13 +83,13 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
         new_name = rename_resnet(name)
         if new_name is None:
             raise WeightsError(f"{name}: expected a name of torchvision's ResNets")
-        # A plain dict: with torchvision's version numbers FrozenBatchNorm2d would change the variances.
+        # A plain dict: given torchvision's version numbers, FrozenBatchNorm2d would change the variances.
         converted[prefix + new_name] = tensor
     return converted
 
 
 def rename_resnet(name: str) -> str | None:
-    """Detectron2's name of a parameter or statistic of torchvision's ResNets; None if they have none of this name."""
+    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None if they have no such name."""
     for pattern, replacement in _RENAMES:
         new_name, found = re.subn(pattern, replacement, name)
         if found:
@@ -98,25 +98,29 @@ def rename_resnet(name: str) -> str | None:
 
 
 def resnet_prefix(model: torch.nn.Module) -> str:
-    """What stands before the names of Detectron2's ResNet in a model.
+    """Return the prefix of the names of Detectron2's ResNet in a model.
 
     Raises:
-        WeightsError: there is no ResNet, or more than one.
+        WeightsError: the model has no ResNet or more than one.
     """
     end = "stem.conv1.weight"
     prefixes = [name.removesuffix(end) for name in model.state_dict() if name.endswith(end)]
     if len(prefixes) != 1:
         raise WeightsError(
-            f"MODEL.WEIGHTS: torchvision's ResNet weights are for a model with one ResNet, found {len(prefixes)}"
+            f"MODEL.WEIGHTS: torchvision's ResNet weights need a model with one ResNet, found {len(prefixes)}"
         )
     return prefixes[0]
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:
-    """The model is the one that torchvision's weights are for; with Detectron2's defaults it would not be."""
+    """Check that the config describes torchvision's ResNet, which Detectron2's defaults do not.
+
+    Raises:
+        ConfigError: the depth, the stride or the channel order differs.
+    """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
-        return  # its download will refuse it
+        return  # its download raises
     expected = {
         "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
         "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),
