@@ -1,7 +1,7 @@
 """Read files of weights as data, without running any code that they may contain.
 
-Formats: PyTorch (.pth and others, both the zip archive and the format before PyTorch 1.6), pickles (.pkl of Detectron2's
-model zoo and Caffe2), safetensors.
+Formats: PyTorch (.pth and others, as a zip archive or in the format before PyTorch 1.6), pickles (.pkl of Detectron2's
+model zoo and of Caffe2), safetensors.
 """
 
 import contextlib

@@ -96,7 +96,9 @@ def find_config(checkpoint: str) -> str:
 def _check_taus(taus: Sequence[float]) -> None:
     wrong = [tau for tau in taus if not 0 <= tau < math.inf]
     if wrong or not taus or len(set(taus)) < len(taus):
-        raise ConfigError(f"tau: expected numbers >= 0 without repetitions, found {', '.join(map(str, taus)) or 'none'}")
+        raise ConfigError(
+            f"tau: expected numbers >= 0 without repetitions, found {', '.join(map(str, taus)) or 'none'}"
+        )
 
 
 def _check_config(cfg: CfgNode) -> int:

@@ -89,7 +89,7 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
 
 
 def rename_resnet(name: str) -> str | None:
-    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None if they have no such name."""
+    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None if there is none."""
     for pattern, replacement in _RENAMES:
         new_name, found = re.subn(pattern, replacement, name)
         if found:

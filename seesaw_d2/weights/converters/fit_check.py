@@ -1,4 +1,4 @@
-"""Whether converted weights are those of a config's model, found before anything is written."""
+"""Check before anything is written that converted weights fit a config's model."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from seesaw_d2.weights.checkpoint_edits import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Every parameter and buffer of a config's model that is saved, with its shape; no memory is taken for them."""
+    """Return name -> shape of the saved parameters and buffers of a config's model, built on the meta device."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
@@ -23,7 +23,7 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError, with the first names, where ``state`` has nan or infinity."""
+    """Raise WeightsError, with the first names, if ``state`` contains NaN or infinity."""
     if names := not_finite(state):
         raise WeightsError(f"{source}: expected finite weights, found nan or infinity in {first_few(names)}")
 
@@ -31,13 +31,16 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 def check_fit(
     state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str, config: str, *, partly: bool = False
 ) -> list[str]:
-    """Raise WeightsError unless ``state`` has every parameter of the model in its shape, and no other.
+    """Raise WeightsError unless ``state`` has exactly the model's parameters, in their shapes.
 
     Args:
-        partly: parameters may lack.
+        state: name -> converted tensor.
+        shapes: of ``model_shapes``.
+        source, config: file names for the message.
+        partly: allow missing parameters.
 
     Returns:
-        those that lack; what a loss keeps is left aside, as predictions do not depend on it.
+        The names of missing parameters. Buffers of losses are not counted, as predictions do not depend on them.
     """
     lacking = [name for name in shapes if name not in state and ".cls_loss." not in name]
     lines = [] if partly else [f"{name}: not in the checkpoint" for name in lacking]

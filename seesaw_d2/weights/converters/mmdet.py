@@ -1,6 +1,6 @@
-"""MMDetection's Seesaw Loss models (Mask R-CNN and Cascade Mask R-CNN, R-50 and R-101, FPN) as this project's.
+"""Convert MMDetection's Seesaw Loss models: Mask R-CNN and Cascade Mask R-CNN with FPN, R-50 and R-101.
 
-C categories, L = C + 2 logits: the categories', then foreground and background.
+Shapes: C categories, L = C + 2 logits: C categories, foreground, background.
 """
 
 import os
@@ -15,7 +15,7 @@ from torch import Tensor
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Blocks of a ResNet's third stage, and its depth.
+# Blocks in a ResNet's third stage -> depth.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
@@ -25,14 +25,14 @@ _PUBLISHED = re.compile(
 
 @dataclass(frozen=True)
 class MmdetModel:
-    """What a checkpoint of MMDetection is the model of.
+    """Description of the model in a checkpoint of MMDetection.
 
     Attributes:
-        cascade: Cascade Mask R-CNN, not Mask R-CNN.
-        depth: of the ResNet, 50 or 101.
+        cascade: True: Cascade Mask R-CNN. False: Mask R-CNN.
+        depth: depth of the ResNet, 50 or 101.
         num_classes: C.
-        normed_mask: normalized mask prediction, which has no parameters of its own; None where nothing tells.
-        sampler: "random" or "rfs" (repeat factor sampling), how it was trained; None where nothing tells.
+        normed_mask: whether mask prediction is normalized, which adds no parameters. None: unknown.
+        sampler: sampler of the training, "random" or "rfs" (repeat factor sampling). None: unknown.
     """
 
     cascade: bool
@@ -43,22 +43,22 @@ class MmdetModel:
 
     @property
     def is_lvis(self) -> bool:
-        """Whether it has as many categories as LVIS v1."""
+        """Whether the model has as many categories as LVIS v1."""
         return self.num_classes == LVIS_CLASSES
 
     @property
     def is_lvis_v05(self) -> bool:
-        """Whether it has as many categories as LVIS v0.5."""
+        """Whether the model has as many categories as LVIS v0.5."""
         return self.num_classes == LVIS_V05_CLASSES
 
     @property
     def is_published(self) -> bool:
-        """Whether MMDetection has published one like it: not Cascade with R-50, and with known sampler."""
+        """Whether MMDetection has published such a model: LVIS v1, known sampler, and no Cascade with R-50."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """This project's config for it, below its folder configs."""
+        """Path of this project's config for the model."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -68,7 +68,7 @@ class MmdetModel:
 
     @property
     def overrides(self) -> list[str]:
-        """KEY VALUE ...: what its evaluation in MMDetection has, and the config for training does not."""
+        """Overrides KEY VALUE ... that the config needs to evaluate the model as MMDetection does."""
         words = evaluation_keys(self.cascade)
         if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]
@@ -80,24 +80,25 @@ class MmdetModel:
 
 
 def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
-    """Return KEY VALUE ...: MMDetection's resizing, and its average of the stages of a cascade."""
+    """Return overrides KEY VALUE ... for MMDetection's resizing and its average over the stages of a cascade."""
     average = ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"] if cascade else []
     return ["INPUT.RESIZE", resize, *average]
 
 
 def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Detectron2's names; class counts as this project's integers; no other tensor changes.
+    """Rename a state dict of MMDetection 2 or 3 for Detectron2, and convert its class counts to integers.
 
-    The reference counts on each GPU for itself and saves the first one's counts, in float32.
+    Other tensors do not change. (MMDetection counts classes on each GPU separately and saves those of the first GPU in
+    float32.)
 
     Args:
-        state: MMDetection's, version 2 or 3.
+        state: MMDetection's state dict.
 
     Returns:
-        the converted state, and the names that are not known.
+        the converted state, and the unknown names.
 
     Raises:
-        WeightsError: it is of MMDetection 1 or of a one-stage model, or nothing in it is known.
+        WeightsError: the state is of MMDetection 1 or of a one-stage model, or no name is known.
     """
     converted, unrecognised = {}, []
     for name, tensor in state.items():
@@ -116,11 +117,11 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         else:
             converted[new_name] = tensor
     if not converted:
-        ours = " (this project's and Detectron2's names: is it converted already?)"
+        ours = " (these are Detectron2's names: has it been converted already?)"
         known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
         torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognised)
         hint = (
-            " (torchvision's names: tools/convert_torchvision_checkpoint.py takes them)"
+            " (these are torchvision's names: use tools/convert_torchvision_checkpoint.py)"
             if torchvisions
             else ours * known
         )
@@ -137,16 +138,16 @@ def _as_counts(name: str, tensor: Tensor) -> Tensor:
 def describe_mmdet(
     state: Mapping[str, Tensor], meta: Mapping[str, Any], path: str = "", *, normed_mask: bool | None = None
 ) -> MmdetModel:
-    """Find out what a checkpoint is the model of: by its parameters, its config text, or its published file name.
+    """Describe the model in a checkpoint by its parameters, its config text and its published file name.
 
     Args:
-        state: its weights.
-        meta: its notes; "config" (2.x) or "cfg" (3.x) is the text of its config.
-        path: its file's name.
-        normed_mask: where it is known.
+        state: the checkpoint's weights.
+        meta: the checkpoint's notes, with its config text at "config" (2.x) or "cfg" (3.x).
+        path: the file's name.
+        normed_mask: whether mask prediction is normalized. None: unknown.
 
     Raises:
-        ConfigError: it has not the parameters of a Seesaw Loss model of MMDetection.
+        ConfigError: the parameters are not those of a Seesaw Loss model of MMDetection.
     """
     names = {plain_name(name): tensor for name, tensor in state.items()}
     blocks = {name.split(".")[2] for name in names if re.match(r"backbone\.layer3\.\d+\.conv3\.", name)}
@@ -156,7 +157,7 @@ def describe_mmdet(
     counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
-            f"--config-file: expected the config that {path or 'the checkpoint'} is for, as it is not one of "
+            f"--config-file: expected the config of the model in {path or 'the checkpoint'}, which is not one of "
             "MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask R-CNN): "
             f"{_difference(len(blocks), counts, classifier, prefix)}; found none"
         )
@@ -172,16 +173,16 @@ def describe_mmdet(
 
 
 def config_text(meta: Mapping[str, Any]) -> str:
-    """Return the config text in a checkpoint's notes, "" where there is none."""
+    """Return the config text in a checkpoint's notes, or "" if there is none."""
     return next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
 
 
 def _difference(blocks: int, counts: Tensor | None, classifier: Tensor | None, prefix: str) -> str:
-    """What in a checkpoint is not as in MMDetection's Seesaw Loss models, in words."""
+    """Describe how a checkpoint differs from MMDetection's Seesaw Loss models."""
     if blocks not in _DEPTHS:
         return f"backbone.layer3 has {blocks} blocks, not {' or '.join(map(str, _DEPTHS))}"
     if classifier is None:
-        return f"{prefix}fc_cls.weight is not in it"
+        return f"{prefix}fc_cls.weight is missing"
     if counts is None:
-        return f"{prefix}loss_cls.cum_samples, Seesaw Loss's counts, is not in it"
+        return f"{prefix}loss_cls.cum_samples, Seesaw Loss's counts, is missing"
     return f"{prefix}fc_cls.weight has {len(classifier)} rows, not C + 2 with C = {len(counts) - 1}"

@@ -1,6 +1,6 @@
-"""The config text in a checkpoint of MMDetection, read as data: nothing in it is run.
+"""Parse the config text in a checkpoint of MMDetection without running it.
 
-MMDetection writes the config of a training as Python source: assignments of ``dict(...)`` calls, lists, plain values.
+MMDetection saves a training's config as Python source: assignments of ``dict(...)`` calls, lists and plain values.
 """
 
 import ast
@@ -10,7 +10,7 @@ from typing import Any
 
 from seesaw_d2.errors import WeightsError
 
-# Characters. A config has some 20,000, with class names 60,000.
+# Maximum characters. A config has about 20,000, with class names 60,000.
 MAX_TEXT = 1_000_000
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
@@ -23,7 +23,7 @@ _HARMLESS = (ast.Import, ast.ImportFrom, ast.Pass)
 
 
 class NotLiteral:
-    """Stands for a value that only running the text would tell."""
+    """Placeholder for a value that only running the text would give."""
 
     def __init__(self, line: int):
         self.line = line
@@ -33,13 +33,13 @@ class NotLiteral:
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
-    """Return what a config text assigns to its names.
+    """Return the variables that a config text assigns, by name.
 
-    Values are numbers, text, None, lists (tuples too) and dicts; ``NotLiteral`` where the text has something else.
-    Names that were assigned before and ``**`` of dicts are resolved. ``_delete_`` is left out: it is for a base config.
+    Values are numbers, text, None, lists (also for tuples) and dicts. ``NotLiteral`` replaces any other value. Earlier
+    variables and ``**`` of dicts are resolved. ``_delete_``, which is for base configs, is dropped.
 
     Raises:
-        WeightsError: it is too long, no Python source, or has statements that would change values as they run.
+        WeightsError: the text is too long, is not Python source, or has statements other than assignments.
     """
     if len(text) > MAX_TEXT:
         raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)}")
@@ -99,7 +99,7 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
 
 
 def _merged(pairs: list[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
-    """A dict of (key or None for ``**``, value)."""
+    """Evaluate a dict, given as pairs (key, value), with key None for ``**``."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         each = _value(value, names)

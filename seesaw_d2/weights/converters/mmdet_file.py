@@ -1,4 +1,4 @@
-"""From MMDetection's file to this project's: what its config says is compared, carried over or refused."""
+"""Convert a checkpoint file of MMDetection. Settings in its config text are compared, carried over or rejected."""
 
 import functools
 import math
@@ -34,17 +34,17 @@ _DETECTRON2_HEADS = ("StandardROIHeads", "CascadeROIHeads")
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a conversion.
+    """Result of a conversion.
 
     Attributes:
-        model: what was found out of it; None where a config was given.
-        config: the config of the model.
-        overrides: KEY VALUE ... on top of it, with which the model finds what MMDetection's finds.
-        carried: those of them that the checkpoint's config says, and the config says otherwise.
-        notes: what could not be compared, a line each.
+        model: the detected model; None if a config was given.
+        config: path of the model's config.
+        overrides: KEY VALUE ... with which the config gives MMDetection's detections.
+        carried: the part of ``overrides`` that comes from the checkpoint's config text.
+        notes: settings that could not be compared, one line each.
         device: the config's MODEL.DEVICE.
-        written: how many tensors.
-        unrecognised: names that are left behind.
+        written: number of tensors written.
+        unrecognised: names that were not converted.
     """
 
     model: MmdetModel | None
@@ -66,20 +66,20 @@ def convert_mmdet_file(
     normed_mask: bool | None = None,
     overwrite: bool = False,
 ) -> Converted:
-    """Write the model in a checkpoint of MMDetection as a checkpoint of this project, for --eval-only or to start from.
+    """Convert a checkpoint of MMDetection for --eval-only or as a start of training.
 
     Args:
         source: a .pth file of MMDetection 2 or 3.
         target: the .pth file to write.
-        config_file: this project's config that the model is for; default: found out from the checkpoint.
-        overrides: KEY, VALUE, ... on top of it.
-        normed_mask: whether masks are predicted with normalized filters, where the checkpoint does not tell.
+        config_file: this project's config of the model; default: detected from the checkpoint.
+        overrides: KEY, VALUE, ... for the config.
+        normed_mask: whether mask prediction is normalized, for checkpoints that do not say so.
         overwrite: replace ``target`` if it exists.
 
     Raises:
-        ConfigError: the config cannot be found out, what the checkpoint's says cannot be represented, or ``target`` is
-            wrong.
-        WeightsError: ``source`` cannot be read, is not finite, or does not fit the config in every parameter.
+        ConfigError: the config cannot be detected, the checkpoint's config has settings that this project's models do
+            not support, or ``target`` is wrong.
+        WeightsError: ``source`` cannot be read, is not finite, or does not fit the config's model exactly.
     """
     check_output(source, target, overwrite=overwrite)
     state, meta = read_foreign_checkpoint(source)
@@ -98,7 +98,7 @@ def convert_mmdet_file(
     try:
         check_fit(converted, model_shapes(cfg), source, config_file)
     except WeightsError as error:
-        unknown = f"\n  in the checkpoint, and not known: {first_few(unrecognised)}" if unrecognised else ""
+        unknown = f"\n  unknown names in the checkpoint: {first_few(unrecognised)}" if unrecognised else ""
         raise WeightsError(f"{error}{unknown}") from error
     write_checkpoint(target, {"model": converted, **_categories(meta, cfg.MODEL.ROI_HEADS.NUM_CLASSES)})
     done = [*words, *overrides]
@@ -106,35 +106,37 @@ def convert_mmdet_file(
 
 
 def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:
-    """Return what a checkpoint's config says that changes detections, and what it does not say.
+    """Return the settings in a checkpoint's config text that affect detections, and notes on missing ones.
 
     Args:
-        must_read: whether a text that cannot be read is an error; else nothing is compared.
+        meta: the checkpoint's notes.
+        source: the checkpoint's file name.
+        must_read: raise if the text cannot be parsed. False: return a note.
 
     Raises:
-        ConfigError: it says something that this project's models cannot have, or it cannot be read.
+        ConfigError: this project's models do not support a setting, or the text cannot be parsed.
     """
     settings, text = Settings(), config_text(meta)
     if not text.strip():
-        return settings, ["The checkpoint carries no config text: temperature, channels, sizes, thresholds and NMS are "
-                          "the config's, and were not compared"]  # fmt: skip
+        missing = "temperature, channels, sizes, thresholds and NMS"
+        return settings, [f"The checkpoint has no config text: {missing} are the config's and were not compared"]
     try:
         config = parse_config_text(text)
     except WeightsError as error:
         if must_read:
-            raise ConfigError(f"{source}: {error}; --config-file names the config where it cannot be read") from error
+            raise ConfigError(f"{source}: {error}; set --config-file to convert it without its config text") from error
         return settings, [f"The checkpoint's config was not compared: {error}"]
     read_model(config, settings)
     read_images(config, settings)
     if settings.problems:
         more = [f"and {len(settings.problems) - _LISTED} more"] if len(settings.problems) > _LISTED else []
         listed = "\n  ".join([*settings.problems[:_LISTED], *more])
-        raise ConfigError(f"{source}: its config cannot be represented here:\n  {listed}")
+        raise ConfigError(f"{source}: its config has settings that are not supported:\n  {listed}")
     if not settings.unsaid:
         return settings, []
-    base = " (its _base_ configs are not in it)" if "_base_" in config else ""
+    base = " (it does not contain its _base_ configs)" if "_base_" in config else ""
     return settings, [
-        f"Not in the checkpoint's config, so that the config's are taken: {first_few(settings.unsaid, 10)}{base}"
+        f"The checkpoint's config does not set, and the config's are used: {first_few(settings.unsaid, 10)}{base}"
     ]
 
 
@@ -142,12 +144,12 @@ def _model_of(state, meta, source: str, settings: Settings, normed_mask: bool | 
     said = settings.normed_mask
     if said is not None and normed_mask not in (None, said):
         expected, found = ("normed", "plain") if said else ("plain", "normed")
-        raise ConfigError(f"--mask: expected {expected}, as the config in {source} says, found {found}")
+        raise ConfigError(f"--mask: expected {expected} as in the config text of {source}, found {found}")
     model = describe_mmdet(state, meta, source, normed_mask=normed_mask if said is None else said)
     if model.normed_mask is None:
         raise ConfigError(
-            "--mask: expected normed or plain, as neither the checkpoint's config nor its file name says whether "
-            "mask prediction is normalized, and both have the same parameters; found none"
+            "--mask: expected normed or plain, because neither the checkpoint's config text nor its file name says "
+            "whether mask prediction is normalized, and the parameters are the same; found none"
         )
     return model
 
@@ -158,10 +160,10 @@ def _evaluation_keys(cfg: CfgNode, settings: Settings) -> list[str]:
 
 
 def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
-    """Return KEY VALUE ... where the checkpoint's config says something else than ``cfg``.
+    """Return overrides KEY VALUE ... for the settings in which the checkpoint's config differs from ``cfg``.
 
     Raises:
-        ConfigError: the heads of ``cfg`` cannot have it.
+        ConfigError: the heads of ``cfg`` do not support a setting.
     """
     wanted = dict(settings.keys)
     if settings.normed_mask is not None and settings.normed_mask != (cfg.MODEL.ROI_MASK_HEAD.NAME == "NormedMaskHead"):
@@ -169,7 +171,7 @@ def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
     if cfg.MODEL.ROI_HEADS.NAME in _DETECTRON2_HEADS:
         if wanted.pop(f"{_PREDICTOR}.NAME", "Linear") != "Linear":
             raise ConfigError(
-                "MODEL.ROI_HEADS.NAME: expected a head of this project, as the checkpoint has a normalized classifier, "
+                "MODEL.ROI_HEADS.NAME: expected a head of this project for the checkpoint's normalized classifier, "
                 f"found {cfg.MODEL.ROI_HEADS.NAME}"
             )
         wanted.pop(f"{_PREDICTOR}.TEMPERATURE", None)
@@ -190,7 +192,7 @@ def _same(found: Any, value: Any) -> bool:
 
 
 def _categories(meta: Mapping[str, Any], num_classes: int) -> dict[str, list[str]]:
-    """The class names in a checkpoint's notes, in the order of its labels, as this project's checkpoints keep them."""
+    """Return the class names in a checkpoint's notes as an entry of this project's checkpoints."""
     data = meta.get("dataset_meta")
     data = data if isinstance(data, dict) else {}
     for names in (meta.get("CLASSES"), data.get("classes"), data.get("CLASSES")):

@@ -1,6 +1,7 @@
-"""How MMDetection's test pipeline makes a model's input of an image, as this project's config keys.
+"""Read MMDetection's test pipeline and preprocessor into this project's config keys.
 
-2.x normalizes and pads in the pipeline, and resizes in a MultiScaleFlipAug; 3.x has a data_preprocessor in the model.
+MMDetection 2 normalizes, resizes and pads in the pipeline, inside MultiScaleFlipAug. MMDetection 3 normalizes and pads
+in the model's data_preprocessor.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Where the pipeline of the test set stands, the likeliest first.
+# Places of the test pipeline in a config, in the order in which they are tried.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -26,7 +27,7 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
     model = config.get("model")
     new = isinstance(model, dict) and isinstance(model.get("data_preprocessor"), dict)
     if new:
-        _read_preprocessor(found.part(model, "data_preprocessor", parts.PREPROCESSOR, "model"), found)
+        _read_preprocessor(model["data_preprocessor"], found)
     place, pipeline = _test_pipeline(config)
     if pipeline is None:
         found.unsaid.append("the test pipeline (test scale, resizing" + ("" if new else ", mean and std") + ")")
@@ -35,9 +36,9 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
     for index, step in enumerate(pipeline):
         where = f"{place}[{index}]"
         if names[index] == "MultiScaleFlipAug":
-            _read_augmented(found.part({where: step}, where, parts.AUGMENTED), where, found)
+            _read_augmented(step, where, found)
         elif not isinstance(step, dict):
-            found.problems.append(f"{where}: expected a transform, found {step!r}")
+            found.reject(where, "a transform", step)
         else:
             _read_step(step, where, found, new=new)
     if not new and "MODEL.PIXEL_MEAN" not in found.keys:
@@ -51,7 +52,7 @@ def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
         node: Any = config
         for key in place.split("."):
             node = node.get(key) if isinstance(node, dict) else None
-        for _ in range(4):  # ConcatDataset and others around the data set
+        for _ in range(4):  # ConcatDataset and other wrappers
             if isinstance(node, dict) and "pipeline" not in node:
                 inner = node.get("dataset", node.get("datasets"))
                 node = inner[0] if isinstance(inner, list) and inner else inner
@@ -63,6 +64,7 @@ def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
 
 def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
     where = "model.data_preprocessor"
+    found.problems += parts.PREPROCESSOR.problems(values, where)
     if "pad_size_divisor" not in values:
         found.problems.append(f"{where}.pad_size_divisor: expected 32, found none")
     swaps = values.get("bgr_to_rgb", False), values.get("rgb_to_bgr", False)
@@ -70,9 +72,9 @@ def _read_preprocessor(values: Mapping[str, Any], found: Settings) -> None:
 
 
 def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Settings) -> None:
-    """Images are read as BGR."""
+    """Read channel order, mean and standard deviation. MMDetection decodes images as BGR."""
     if to_rgb not in (True, False):
-        found.problems.append(f"{where}: expected True or False for RGB, found {to_rgb!r}")
+        found.reject(where, "True or False for RGB", to_rgb)
         return
     found.set("INPUT.FORMAT", "RGB" if to_rgb else "BGR", where)
     for name, key, absent in (("mean", "MODEL.PIXEL_MEAN", 0.0), ("std", "MODEL.PIXEL_STD", 1.0)):
@@ -80,7 +82,7 @@ def _read_colors(values: Mapping[str, Any], to_rgb: Any, where: str, found: Sett
         if is_numbers(value, 3) and (name == "mean" or all(each > 0 for each in value)):
             found.set(key, value, f"{where}.{name}")
         else:
-            found.problems.append(f"{where}.{name}: expected 3 numbers, found {value!r}")
+            found.reject(f"{where}.{name}", "3 numbers", value)
 
 
 def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: bool) -> None:
@@ -94,36 +96,37 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # MultiScaleFlipAug says whether; alone it flips by chance
+    elif kind == "RandomFlip":  # inside MultiScaleFlipAug it does nothing
         if step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"]) not in (0, None):
             found.problems.append(f"{where}: RandomFlip: expected no augmentation in the test pipeline")
     elif kind == "Resize":
         found.problems += parts.RESIZE.problems(step, where)
-        if new and "keep_ratio" not in step:  # 3.x's default
+        if new and "keep_ratio" not in step:  # the default of 3.x
             found.problems.append(f"{where}.keep_ratio: expected True, found False")
         _read_scale(step.get("scale", step.get("img_scale")), where, found)
         backend = step.get("backend", "cv2")
         if backend in _BACKENDS:
             found.set("INPUT.RESIZE", _BACKENDS[backend], f"{where}.backend")
         else:
-            found.problems.append(f"{where}.backend: expected cv2 or pillow, found {backend!r}")
+            found.reject(f"{where}.backend", "cv2 or pillow", backend)
     else:
-        found.problems.append(f"{where}: {kind}: not known here")
+        found.problems.append(f"{where}: {kind}: unknown transform")
 
 
 def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> None:
+    found.problems += parts.AUGMENTED.problems(step, where)
     transforms = step.get("transforms")
     if not isinstance(transforms, list):
-        found.problems.append(f"{where}.transforms: expected a list, found {transforms!r}")
+        found.reject(f"{where}.transforms", "a list", transforms)
         return
     if "Pad" not in [each.get("type") for each in transforms if isinstance(each, dict)]:
         found.problems.append(f"{where}.transforms: expected Pad with size_divisor 32, found none")
     for index, each in enumerate(transforms):
         place = f"{where}.transforms[{index}]"
         if not isinstance(each, dict):
-            found.problems.append(f"{place}: expected a transform, found {each!r}")
+            found.reject(place, "a transform", each)
             continue
-        if each.get("type") == "Resize":  # the size is that of the step around it
+        if each.get("type") == "Resize":  # MultiScaleFlipAug has its size
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 
@@ -132,7 +135,7 @@ def _read_scale(scale: Any, where: str, found: Settings) -> None:
     if isinstance(scale, list) and len(scale) == 1 and isinstance(scale[0], list):
         (scale,) = scale
     if not is_numbers(scale, 2, int) or min(scale) < 1:
-        found.problems.append(f"{where}: test scale: expected one width and height, found {scale!r}")
+        found.reject(f"{where}: test scale", "one width and height", scale)
         return
     found.set("INPUT.MIN_SIZE_TEST", min(scale), where)
     found.set("INPUT.MAX_SIZE_TEST", max(scale), where)

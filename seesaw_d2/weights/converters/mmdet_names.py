@@ -1,21 +1,21 @@
-"""MMDetection's names of parameters, and Detectron2's: Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN.
+"""Rename MMDetection's parameters of Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN for Detectron2.
 
-From MMDetection 2.0 to 3.3 they are the same, and no tensor needs to be transposed or permuted: the regression of
-class-specific boxes is sorted by category in both, anchors by position, then aspect ratio, and features are flattened
-as C, H, W. Releases before 2.0 had background first in the classifier and widths of x2 - x1 + 1: they are refused.
+MMDetection 2.0 to 3.3 use the same names. No tensor is transposed or permuted: in both projects, class-specific box
+regression is ordered by category, anchors by position and then aspect ratio, and features are flattened as C, H, W.
+Releases before 2.0 are rejected: their classifiers have background first, and their box widths are x2 - x1 + 1.
 """
 
 import re
 
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# What is not converted, and needs not be: counts of batches; what normalizes images, which is configured.
+# Dropped: batch counts, and the mean and standard deviation of images, which are config keys here.
 _DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
 _BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
 
 
-# (Start of MMDetection's name, of Detectron2's, what is added to the number): "#" is the number of a layer or level,
-# "@" is "." or, with a head for each stage, ".<stage>.".
+# (prefix in MMDetection, prefix in Detectron2, offset of the number): "#" is the number of a layer or level, "@" is "."
+# or, in a cascade, ".<stage>.".
 _TABLE = (
     ("neck.lateral_convs.#.conv.", "backbone.fpn_lateral#.", 2),
     ("neck.fpn_convs.#.conv.", "backbone.fpn_output#.", 2),
@@ -42,22 +42,22 @@ _PATTERNS = tuple((_compiled(source), target, offset) for source, target, offset
 
 
 def plain_name(name: str) -> str:
-    """Without what a wrapper for several GPUs puts before it."""
+    """Remove the prefix of DistributedDataParallel."""
     return name.removeprefix("module.")
 
 
 def is_dropped(name: str) -> bool:
-    """Whether a parameter or buffer has no counterpart and predictions do not depend on it."""
+    """Return whether a buffer has no counterpart and does not affect predictions."""
     return bool(_DROPPED.search(plain_name(name)))
 
 
 def is_before_2(name: str) -> bool:
-    """Whether this is a name of the heads of MMDetection 1."""
+    """Return whether a name belongs to the heads of MMDetection 1."""
     return bool(_BEFORE_2.match(name))
 
 
 def rename_mmdet(name: str) -> str | None:
-    """Detectron2's name of a parameter of MMDetection's detectors; None where it is not known."""
+    """Return Detectron2's name for a parameter of MMDetection's detectors, or None if it is unknown."""
     name = plain_name(name)
     if name.startswith("backbone."):
         renamed = rename_resnet(name.removeprefix("backbone."))

@@ -1,8 +1,8 @@
-"""What a config of MMDetection may say of each part of Mask and Cascade Mask R-CNN, for the model to be one of ours.
+"""Keys and values that a config of MMDetection may have in each part of Mask and Cascade Mask R-CNN.
 
-A key of a part is compared with the values that this project's models have, has a counterpart among the config keys
-(``mmdet_settings`` carries it over), or changes no detection. Any other key is refused by its name, and so is any other
-value. Absent keys have MMDetection's defaults.
+Each key either must have a value that this project's models have, or is carried over to a config key (see
+``mmdet_settings``), or does not affect detections. Other keys and values are rejected. Missing keys have MMDetection's
+defaults.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """One dict of the config.
+    """The known keys of one dict of the config.
 
     Attributes:
-        fixed: key -> the values that this project's models have.
-        free: keys that change no detection, or that the shapes of the parameters tell.
+        fixed: key -> the values that this project's models support.
+        free: keys that do not affect detections or that the parameters' shapes determine.
         carried: keys that are read elsewhere.
     """
 
@@ -25,14 +25,14 @@ class Part:
     carried: frozenset[str] = frozenset()
 
     def problems(self, found: Mapping[str, Any], where: str) -> list[str]:
-        """Return a line for each key that is not as expected."""
+        """Return one line for each unknown key and each unsupported value."""
         lines = []
         for key, value in found.items():
             if key in self.fixed and value not in self.fixed[key]:
                 expected = " or ".join(map(repr, self.fixed[key]))
                 lines.append(f"{where}.{key}: expected {expected}, found {_short(value)}")
             elif key not in self.fixed and key not in self.free and key not in self.carried:
-                lines.append(f"{where}.{key}: not known here, found {_short(value)}")
+                lines.append(f"{where}.{key}: unknown key, found {_short(value)}")
         return lines
 
 
@@ -146,7 +146,7 @@ BOX_HEAD = _part(
     "num_shared_fcs conv_out_channels",
     carried="bbox_coder cls_predictor_cfg loss_cls",
 )
-# p, q and eps are of the training alone.
+# p, q and eps affect training only.
 SEESAW = _part(type=("SeesawLoss",), use_sigmoid=(False,), free="p q eps num_classes reduction loss_weight return_dict")
 NORMED_LINEAR = _part(
     type=("NormedLinear",), power=(1,), eps=(1e-6,), free="in_features out_features", carried="tempearture"
@@ -205,6 +205,6 @@ AUGMENTED = _part(
     carried="img_scale transforms",
 )
 PAD = _part(type=("Pad",), size_divisor=(32,), size=(None,), pad_to_square=(False,), pad_val=(0, {"img": 0}))
-# Transforms of a test pipeline that move or repack and change no pixel.
+# Transforms of a test pipeline that do not change pixels.
 NO_EFFECT = ("ImageToTensor", "DefaultFormatBundle", "DefaultFormatBundle3D", "Collect", "LoadAnnotations")
 NO_EFFECT += ("PackDetInputs", "ToTensor")

@@ -1,4 +1,4 @@
-"""What a config of MMDetection says that changes detections, as this project's config keys."""
+"""Read the settings in a config of MMDetection that affect detections into this project's config keys."""
 
 import math
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ STRIDES = (4, 8, 16, 32, 64)
 
 
 class Settings:
-    """What is found while a config is read.
+    """Settings collected from a config.
 
     Attributes:
-        keys: config key -> the value with which this project's model finds what MMDetection's finds.
-        normed_mask: whether mask prediction is normalized; None where it is not said.
-        problems: what cannot be represented, a line each, by its place in MMDetection's config.
-        unsaid: what the text does not say.
+        keys: config key -> value with which this project's model gives MMDetection's detections.
+        normed_mask: whether mask prediction is normalized. None: not set.
+        problems: unsupported settings, one line each, starting with the place in MMDetection's config.
+        unsaid: settings that the text does not contain.
     """
 
     def __init__(self) -> None:
@@ -27,37 +27,38 @@ class Settings:
         self.problems: list[str] = []
         self.unsaid: list[str] = []
 
-    def part(self, owner: Mapping[str, Any], key: str, known: Part, where: str = "", default: Any = None) -> Any:
-        """Return the dict ``owner[key]``, checked against ``known``; ``default`` where it is absent or no dict."""
-        place = f"{where}.{key}" if where else key
-        found = owner.get(key)
-        if found is None:
-            if default is None:
-                self.unsaid.append(place)
-            return default or {}
-        if not isinstance(found, dict):
-            self.problems.append(f"{place}: expected a dict, found {found!r}")
-            return default or {}
-        self.problems += known.problems(found, place)
-        return found
+    def part(self, value: Any, known: Part, place: str, default: Any = None) -> Any:
+        """Check the dict ``value`` against ``known`` and return it, or ``default`` if it is None or not a dict."""
+        if isinstance(value, dict):
+            self.problems += known.problems(value, place)
+            return value
+        if value is not None:
+            self.reject(place, "a dict", value)
+        elif default is None:
+            self.unsaid.append(place)
+        return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Carry the number ``owner[name]`` to a config key."""
+        """Store the number ``owner[name]`` under a config key."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
             self.set(key, owner[name], f"{where}.{name}")
         else:
-            self.problems.append(f"{where}.{name}: expected a number, found {owner[name]!r}")
+            self.reject(f"{where}.{name}", "a number", owner[name])
 
     def set(self, key: str, value: Any, where: str) -> None:
-        """Note a config key; several parts that share it (the stages of a cascade) must agree."""
+        """Store a value under a config key. Parts that share a key (the stages of a cascade) must agree."""
         if self.keys.setdefault(key, value) != value:
             self.problems.append(f"{where}: expected one value for {key}, found {self.keys[key]!r} and {value!r}")
 
+    def reject(self, where: str, expected: str, found: Any) -> None:
+        """Note an unsupported setting."""
+        self.problems.append(f"{where}: expected {expected}, found {found!r}")
+
 
 def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
-    """Return whether these are as many finite numbers."""
+    """Return whether ``values`` is a list of ``count`` finite numbers."""
     return (
         isinstance(values, list)
         and len(values) == count
@@ -66,145 +67,133 @@ def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
 
 
 def read_model(config: Mapping[str, Any], found: Settings) -> None:
-    """Read everything but the images: architecture, heads and what detections are kept."""
-    model = found.part(config, "model", parts.MODEL)
+    """Read the architecture, the heads and the thresholds of detections."""
+    model = found.part(config.get("model"), parts.MODEL, "model")
     if not model:
         return
-    backbone = found.part(model, "backbone", parts.BACKBONE, "model")
-    _read_backbone(backbone, found)
-    found.part(model, "neck", parts.NECK, "model")
-    _read_rpn(found.part(model, "rpn_head", parts.RPN_HEAD, "model"), found)
-    roi_head = found.part(model, "roi_head", parts.ROI_HEAD, "model")
-    if roi_head:
+    if backbone := found.part(model.get("backbone"), parts.BACKBONE, "model.backbone"):
+        _read_backbone(backbone, found)
+    found.part(model.get("neck"), parts.NECK, "model.neck")
+    if rpn_head := found.part(model.get("rpn_head"), parts.RPN_HEAD, "model.rpn_head"):
+        _read_rpn(rpn_head, "model.rpn_head", found)
+    if roi_head := found.part(model.get("roi_head"), parts.ROI_HEAD, "model.roi_head"):
         _read_roi_head(roi_head, found)
     test = model.get("test_cfg") or config.get("test_cfg")
-    test, where = (test, "model.test_cfg") if isinstance(test, dict) else ({}, "model.test_cfg")
-    _read_test_rpn(found.part(test, "rpn", parts.TEST_RPN, where), found)
-    _read_test_rcnn(found.part(test, "rcnn", parts.TEST_RCNN, where), found)
+    test = test if isinstance(test, dict) else {}
+    if rpn := found.part(test.get("rpn"), parts.TEST_RPN, "model.test_cfg.rpn"):
+        _read_test_rpn(rpn, "model.test_cfg.rpn", found)
+    if rcnn := found.part(test.get("rcnn"), parts.TEST_RCNN, "model.test_cfg.rcnn"):
+        _read_test_rcnn(rcnn, "model.test_cfg.rcnn", found)
 
 
 def _read_backbone(backbone: Mapping[str, Any], found: Settings) -> None:
-    if not backbone:
-        return
     style = backbone.get("style", "pytorch")
     if style in ("pytorch", "caffe"):
         found.set("MODEL.RESNETS.STRIDE_IN_1X1", style == "caffe", "model.backbone.style")
     else:
-        found.problems.append(f"model.backbone.style: expected 'pytorch' or 'caffe', found {style!r}")
-    found.part(backbone, "norm_cfg", parts.NORM, "model.backbone", {"type": "BN"})
+        found.reject("model.backbone.style", "'pytorch' or 'caffe'", style)
+    found.part(backbone.get("norm_cfg"), parts.NORM, "model.backbone.norm_cfg", {"type": "BN"})
 
 
-def _read_rpn(head: Mapping[str, Any], found: Settings) -> None:
-    if not head:
-        return
-    where = "model.rpn_head"
-    anchors = found.part(head, "anchor_generator", parts.ANCHORS, where)
-    scales, ratios = anchors.get("scales"), anchors.get("ratios")
-    if anchors and is_numbers(scales, 1):
-        found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
-    elif anchors:  # with several their order is another one here
-        found.problems.append(f"{where}.anchor_generator.scales: expected one number, found {scales!r}")
-    if anchors and isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
-        found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
-    elif anchors:
-        found.problems.append(f"{where}.anchor_generator.ratios: expected numbers, found {ratios!r}")
-    weights = _box_weights(found, head, where)
-    if weights:
+def _read_rpn(head: Mapping[str, Any], where: str, found: Settings) -> None:
+    if anchors := found.part(head.get("anchor_generator"), parts.ANCHORS, f"{where}.anchor_generator"):
+        scales, ratios = anchors.get("scales"), anchors.get("ratios")
+        if is_numbers(scales, 1):
+            found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
+        else:  # Detectron2 orders several scales differently
+            found.reject(f"{where}.anchor_generator.scales", "one number", scales)
+        if isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
+            found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
+        else:
+            found.reject(f"{where}.anchor_generator.ratios", "numbers", ratios)
+    if weights := _box_weights(found, head, where):
         found.set(f"{RPN}.BBOX_REG_WEIGHTS", weights, where)
 
 
 def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
     where = "model.roi_head"
-    boxes = head.get("bbox_head")
-    stages = boxes if isinstance(boxes, list) else [boxes]
+    boxes, masks = head.get("bbox_head"), head.get("mask_head")
+    cascade = isinstance(boxes, list)
     weights = []
-    for index, stage in enumerate(stages):
-        place = f"{where}.bbox_head[{index}]" if isinstance(boxes, list) else f"{where}.bbox_head"
-        checked = found.part({place: stage}, place, parts.BOX_HEAD)
-        if checked:
+    for index, stage in enumerate(_listed(boxes)):
+        place = f"{where}.bbox_head[{index}]" if cascade else f"{where}.bbox_head"
+        if checked := found.part(stage, parts.BOX_HEAD, place):
             weights.append(_box_weights(found, checked, place))
             _read_classifier(found, checked, place)
     if weights and all(weights):
-        cascade = isinstance(boxes, list)
         key = "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS" if cascade else f"{BOX}.BBOX_REG_WEIGHTS"
         found.set(key, weights if cascade else weights[0], where)
-    masks = head.get("mask_head")
-    for name, key, default in (("bbox_roi_extractor", BOX, 7), ("mask_roi_extractor", MASK, 14)):
-        if name == "mask_roi_extractor" and masks is None:  # boxes alone
-            continue
-        extractors = head.get(name)
-        for each in extractors if isinstance(extractors, list) else [extractors]:
-            _read_extractor(
-                found, found.part({name: each}, name, parts.EXTRACTOR, where), f"{where}.{name}", key, default
-            )
-    for each in masks if isinstance(masks, list) else [masks] if masks is not None else []:
-        _read_mask_head(
-            found, found.part({"mask_head": each}, "mask_head", parts.MASK_HEAD, where), f"{where}.mask_head"
-        )
+    extractors = [("bbox_roi_extractor", BOX, 7)]
+    extractors += [("mask_roi_extractor", MASK, 14)] if masks is not None else []
+    for name, key, default in extractors:
+        for each in _listed(head.get(name)):
+            if extractor := found.part(each, parts.EXTRACTOR, f"{where}.{name}"):
+                _read_extractor(found, extractor, f"{where}.{name}.roi_layer", key, default)
+    for each in _listed(masks) if masks is not None else []:
+        if mask_head := found.part(each, parts.MASK_HEAD, f"{where}.mask_head"):
+            _read_mask_head(found, mask_head, f"{where}.mask_head.predictor_cfg")
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the list of a cascade's stages, also for a single part."""
+    return value if isinstance(value, list) else [value]
 
 
 def _box_weights(found: Settings, head: Mapping[str, Any], where: str) -> list[float]:
-    """The inverse of the coder's standard deviations; [] where they are not said."""
-    coder = found.part(head, "bbox_coder", parts.CODER, where)
+    """Return the inverse of the coder's standard deviations, or [] if they are not set."""
+    coder = found.part(head.get("bbox_coder"), parts.CODER, f"{where}.bbox_coder")
     deviations = coder.get("target_stds")
-    if not coder or not is_numbers(deviations, 4) or not all(value > 0 for value in deviations):
-        if coder:
-            found.problems.append(f"{where}.bbox_coder.target_stds: expected 4 numbers > 0, found {deviations!r}")
-        return []
-    return [1 / value for value in deviations]
+    if is_numbers(deviations, 4) and all(value > 0 for value in deviations):
+        return [1 / value for value in deviations]
+    if coder:
+        found.reject(f"{where}.bbox_coder.target_stds", "4 numbers > 0", deviations)
+    return []
 
 
 def _read_classifier(found: Settings, head: Mapping[str, Any], where: str) -> None:
     loss = head.get("loss_cls")
     if isinstance(loss, dict) and loss.get("type") == "SeesawLoss":
         found.problems += parts.SEESAW.problems(loss, f"{where}.loss_cls")
-    predictor = head.get("cls_predictor_cfg") or {"type": "Linear"}
-    normed = isinstance(predictor, dict) and predictor.get("type") == "NormedLinear"
-    checked = found.part(
-        {"cls_predictor_cfg": predictor}, "cls_predictor_cfg", parts.NORMED_LINEAR if normed else parts.LINEAR, where
+    place = f"{where}.cls_predictor_cfg"
+    normed, checked = _predictor(
+        found, head.get("cls_predictor_cfg") or {"type": "Linear"}, parts.NORMED_LINEAR, parts.LINEAR, place
     )
-    found.set(f"{BOX}.CLS_PREDICTOR.NAME", "NormedLinear" if normed else "Linear", f"{where}.cls_predictor_cfg")
+    found.set(f"{BOX}.CLS_PREDICTOR.NAME", "NormedLinear" if normed else "Linear", place)
     if normed:
-        found.number(
-            {"tempearture": 20, **checked},
-            "tempearture",
-            f"{where}.cls_predictor_cfg",
-            f"{BOX}.CLS_PREDICTOR.TEMPERATURE",
-        )
+        found.number(checked, "tempearture", place, f"{BOX}.CLS_PREDICTOR.TEMPERATURE")
 
 
-def _read_mask_head(found: Settings, head: Mapping[str, Any], where: str) -> None:
-    if not head:
-        return
-    predictor = head.get("predictor_cfg") or {"type": "Conv"}
-    normed = isinstance(predictor, dict) and predictor.get("type") == "NormedConv2d"
-    checked = found.part(
-        {"predictor_cfg": predictor}, "predictor_cfg", parts.NORMED_CONV if normed else parts.CONV, where
+def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> None:
+    normed, checked = _predictor(
+        found, head.get("predictor_cfg") or {"type": "Conv"}, parts.NORMED_CONV, parts.CONV, place
     )
     if found.normed_mask not in (None, normed):
-        found.problems.append(f"{where}.predictor_cfg: expected one kind in all stages, found two")
+        found.problems.append(f"{place}: expected one kind in all stages, found two")
     found.normed_mask = normed
     if normed:
-        found.number({"tempearture": 20, **checked}, "tempearture", f"{where}.predictor_cfg", f"{MASK}.TEMPERATURE")
+        found.number(checked, "tempearture", place, f"{MASK}.TEMPERATURE")
+
+
+def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
+    """Return whether a predictor is normalized, and its settings. MMDetection misspells "temperature"."""
+    is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
+    return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 
 
 def _read_extractor(found: Settings, extractor: Mapping[str, Any], where: str, key: str, size: int) -> None:
-    layer = found.part(extractor, "roi_layer", parts.ROI_LAYER, where) if extractor else {}
+    layer = found.part(extractor.get("roi_layer"), parts.ROI_LAYER, where)
     if not layer:
         return
     aligned = layer.get("aligned", True)
-    found.set(f"{key}.POOLER_TYPE", "ROIAlignV2" if aligned is True else "ROIAlign", f"{where}.roi_layer.aligned")
+    found.set(f"{key}.POOLER_TYPE", "ROIAlignV2" if aligned is True else "ROIAlign", f"{where}.aligned")
     values = {"output_size": layer.get("out_size", size), "sampling_ratio": layer.get("sample_num", 0), **layer}
-    found.number(values, "output_size", f"{where}.roi_layer", f"{key}.POOLER_RESOLUTION", kind=int)
-    found.number(values, "sampling_ratio", f"{where}.roi_layer", f"{key}.POOLER_SAMPLING_RATIO", kind=int)
+    found.number(values, "output_size", where, f"{key}.POOLER_RESOLUTION", kind=int)
+    found.number(values, "sampling_ratio", where, f"{key}.POOLER_SAMPLING_RATIO", kind=int)
     if aligned not in (True, False):
-        found.problems.append(f"{where}.roi_layer.aligned: expected True or False, found {aligned!r}")
+        found.reject(f"{where}.aligned", "True or False", aligned)
 
 
-def _read_test_rpn(test: Mapping[str, Any], found: Settings) -> None:
-    if not test:
-        return
-    where = "model.test_cfg.rpn"
+def _read_test_rpn(test: Mapping[str, Any], where: str, found: Settings) -> None:
     values = {"max_per_img": test["max_num"], **test} if "max_num" in test else test
     found.number(values, "nms_pre", where, f"{RPN}.PRE_NMS_TOPK_TEST", kind=int)
     found.number(values, "max_per_img", where, f"{RPN}.POST_NMS_TOPK_TEST", kind=int)
@@ -215,22 +204,18 @@ def _read_test_rpn(test: Mapping[str, Any], found: Settings) -> None:
     if "nms" not in values and "nms_thr" in values:
         found.number(values, "nms_thr", where, f"{RPN}.NMS_THRESH")
     else:
-        _read_nms(values, where, f"{RPN}.NMS_THRESH", found)
+        _read_nms(values, f"{where}.nms", f"{RPN}.NMS_THRESH", found)
 
 
-def _read_test_rcnn(test: Mapping[str, Any], found: Settings) -> None:
-    if not test:
-        return
-    where = "model.test_cfg.rcnn"
+def _read_test_rcnn(test: Mapping[str, Any], where: str, found: Settings) -> None:
     found.number(test, "score_thr", where, "MODEL.ROI_HEADS.SCORE_THRESH_TEST")
     found.number(test, "max_per_img", where, "TEST.DETECTIONS_PER_IMAGE", kind=int)
     if found.keys.get("TEST.DETECTIONS_PER_IMAGE", 1) < 1:
-        found.problems.append(f"{where}.max_per_img: expected at least 1, found {test['max_per_img']}")
-    _read_nms(test, where, "MODEL.ROI_HEADS.NMS_THRESH_TEST", found)
+        found.reject(f"{where}.max_per_img", "at least 1", test["max_per_img"])
+    _read_nms(test, f"{where}.nms", "MODEL.ROI_HEADS.NMS_THRESH_TEST", found)
 
 
 def _read_nms(test: Mapping[str, Any], where: str, key: str, found: Settings) -> None:
-    nms = found.part(test, "nms", parts.NMS, where)
-    if nms:
+    if nms := found.part(test.get("nms"), parts.NMS, where):
         name = "iou_thr" if "iou_thr" in nms and "iou_threshold" not in nms else "iou_threshold"
-        found.number(nms, name, f"{where}.nms", key)
+        found.number(nms, name, where, key)

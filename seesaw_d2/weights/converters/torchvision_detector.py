@@ -1,9 +1,9 @@
-"""torchvision's Mask R-CNN (ResNet, FPN), trained on COCO, as a start for training or as a plain model.
+"""Convert torchvision's Mask R-CNN (ResNet, FPN) trained on COCO.
 
-C categories. What equals Detectron2's model after conversion: backbone, FPN, the RPN's head and both ROI heads, as
-functions of their inputs. What does not: torchvision rounds its anchors to whole pixels (half a pixel at most), aligns
-regions without the half-pixel offset (MODEL.ROI_BOX_HEAD.POOLER_TYPE "ROIAlign", POOLER_SAMPLING_RATIO 2, and the same
-of ROI_MASK_HEAD, make that equal) and resizes images as floating point.
+Shapes: C categories. After conversion, backbone, FPN, RPN head and both ROI heads compute the same functions as in
+torchvision. Three differences remain: torchvision rounds anchors to whole pixels, resizes images in floating point, and
+aligns regions without the half-pixel offset. POOLER_TYPE "ROIAlign" with POOLER_SAMPLING_RATIO 2, in
+MODEL.ROI_BOX_HEAD and MODEL.ROI_MASK_HEAD, removes the last one.
 """
 
 import math
@@ -21,9 +21,9 @@ from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, mode
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Detectron2's eps of batch normalization.
+# eps of Detectron2's batch normalization.
 _EPS = 1e-5
-# torchvision's name, and Detectron2's; files written before torchvision 0.13 have no second number.
+# (torchvision's name, offset of the number, Detectron2's name). Before torchvision 0.13 there is no second number.
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -35,7 +35,7 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Layers that have rows for categories, background's first: Detectron2's name, rows of a category, with background.
+# Layers with rows for categories, background first -> (Detectron2's name, rows per category, keep background).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
@@ -46,18 +46,19 @@ _BY_CATEGORY = {
 def convert_torchvision_detector(
     state: Mapping[str, Tensor], *, keep_classes: bool = False, eps: float = 0.0
 ) -> dict[str, Tensor]:
-    """Detectron2's names and order of categories.
+    """Convert a state dict to Detectron2's names and order of categories.
 
     Args:
-        state: torchvision's.
-        keep_classes: also convert the layers that have rows for categories: the classifier (background, which is
-            torchvision's first category, becomes the last), the boxes' and the masks' (background's rows are dropped).
-            Of 91 categories the 80 are kept that COCO has. Otherwise these layers are left out.
-        eps: of its batch normalization. Published weights have 0, whatever the class says; trained from ImageNet
-            weights it is 1e-5. What Detectron2's eps is more is taken off the variances.
+        state: torchvision's state dict.
+        keep_classes: also convert the layers with rows for categories: classifier (background moves from the first row
+            to the last), boxes and masks (background is dropped). Of 91 categories, COCO's 80 are kept. False: drop
+            these layers.
+        eps: eps of the model's batch normalization: 0 for published weights, 1e-5 for models trained from ImageNet
+            weights. The difference to Detectron2's eps is subtracted from the variances.
 
     Raises:
-        WeightsError: a name that torchvision's Mask R-CNN does not have. ConfigError: ``eps`` is negative or no number.
+        WeightsError: torchvision's Mask R-CNN does not have one of the names.
+        ConfigError: ``eps`` is negative or not a number.
     """
     if not 0 <= eps < math.inf:
         raise ConfigError(f"--eps: expected a number >= 0, found {eps}")
@@ -93,7 +94,7 @@ def _rename(name: str) -> str | None:
 
 
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
-    """Rows by category, torchvision's (C + 1) -> Detectron2's C, or with background C + 1, background last."""
+    """Reorder rows from torchvision's C + 1 categories to Detectron2's C, plus background last if it is kept."""
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     categories = [index for index in range(1, len(parts)) if len(parts) != len(names) or names[index] != "N/A"]
@@ -111,21 +112,21 @@ def convert_torchvision_file(
     eps: float = 0.0,
     overwrite: bool = False,
 ) -> list[str]:
-    """Write torchvision's Mask R-CNN in ``source`` as a checkpoint for the model of a config.
+    """Convert a checkpoint file of torchvision's Mask R-CNN for a config's model.
 
     Args:
         source: a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
         target: the .pth file to write.
-        config_file, overrides: of the model that it is for.
+        config_file, overrides: the config of the model.
         keep_classes, eps: see ``convert_torchvision_detector``.
         overwrite: replace ``target`` if it exists.
 
     Returns:
-        the model's parameters that are not in ``target`` and start anew.
+        the model's parameters that are missing in ``target`` and keep their initial values.
 
     Raises:
         ConfigError: ``target`` or the config is wrong.
-        WeightsError: ``source`` cannot be read, or what is converted does not fit the config's model.
+        WeightsError: ``source`` cannot be read or does not fit the config's model.
     """
     check_output(source, target, overwrite=overwrite)
     state, _ = read_foreign_checkpoint(source)

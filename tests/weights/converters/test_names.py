@@ -109,16 +109,16 @@ def test_another_number_of_categories():
 @pytest.mark.parametrize(
     ("family", "lacking", "reason"),
     [
-        ("mask", "roi_head.bbox_head.loss_cls.cum_samples", "loss_cls.cum_samples, Seesaw Loss's counts, is not in it"),
-        ("mask", "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.weight is not in it"),
-        ("cascade-mask", "roi_head.bbox_head.0.fc_cls.weight", "roi_head.bbox_head.0.fc_cls.weight is not in it"),
+        ("mask", "roi_head.bbox_head.loss_cls.cum_samples", "loss_cls.cum_samples"),
+        ("mask", "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.weight"),
+        ("cascade-mask", "roi_head.bbox_head.0.fc_cls.weight", "roi_head.bbox_head.0.fc_cls.weight"),
         ("mask", "backbone.layer3.5.conv3.weight", "backbone.layer3 has 5 blocks, not 6 or 23"),
     ],
 )
 def test_other_models_need_a_config(family, lacking, reason):
     state = empty_state(family, 50)
     del state[lacking]
-    with pytest.raises(ConfigError, match=r"--config-file: expected the config that other\.pth is for") as found:
+    with pytest.raises(ConfigError, match=r"--config-file: .*other\.pth") as found:
         describe_mmdet(state, {}, "other.pth")
     assert reason in str(found.value)
 
