@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Write files atomically: after a failure, a file is either complete or unchanged."""
 
 import errno
 import os
@@ -16,17 +16,17 @@ _SUFFIX = ".tmp"
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
-    """A binary file under another name in the same folder, renamed to ``path`` when it is complete and on the disk.
+    """Open a temporary binary file in the same folder, and rename it to ``path`` when it is complete and synced.
 
-    The folder is made if it is not there. After a failure what was at ``path`` is as it was, and nothing else is left;
-    after the process or the machine dies, there may be a ``path.*.tmp``, which ``remove_leftovers`` removes.
+    The folder is created if needed. If writing fails, ``path`` is unchanged and the temporary file is removed. If the
+    process or the machine dies, a file ``path.*.tmp`` can remain, which ``remove_leftovers`` removes.
 
     Args:
         path: the file.
-        needed: bytes that will be written if they are known, for the message.
+        needed: number of bytes that will be written, for the message. None: unknown.
 
     Raises:
-        OutputError: it cannot be written, for want of space or other reasons.
+        OutputError: the file cannot be written, for example because the disk is full.
     """
     path = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(path))
@@ -40,7 +40,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner only
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp allows only the owner to read
         os.replace(temporary, path)
         temporary = None
         _sync_folder(folder)
@@ -55,7 +55,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
 
 def _sync_folder(folder: str) -> None:
-    """Let the renaming itself survive a crash of the machine; some network file systems do not offer it."""
+    """Sync the folder, so that the renaming survives a crash. Some network file systems do not support this."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -69,7 +69,7 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """The operating system's error behind an exception: ``torch.save`` raises another one on top of it."""
+    """Return the OSError that caused an exception: ``torch.save`` wraps it in a RuntimeError."""
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None
     return error
@@ -78,7 +78,7 @@ def _os_error(error: BaseException | None) -> OSError | None:
 def _message(path: str, error: OSError, needed: int | None, free: int | None) -> str:
     size = "" if needed is None else f", {_megabytes(needed)} needed"
     space = f" ({_megabytes(free)} free{size})" if error.errno in _FULL and free is not None else ""
-    before = "; what was there before is as it was" if os.path.exists(path) else ""
+    before = "; the existing file is unchanged" if os.path.exists(path) else ""
     return f"{path}: cannot be written: {error.strerror}{space}{before}"
 
 
@@ -94,17 +94,17 @@ def _free(folder: str) -> int | None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file by ``atomic_file``."""
+    """Write a text file atomically (see ``atomic_file``)."""
     with atomic_file(path) as file:
         file.write(text.encode())
 
 
 def check_writable(folder: str, key: str) -> None:
-    """Raise ConfigError, before anything is computed, for a folder that cannot be written or, if it is not there, made.
+    """Raise ConfigError unless the folder can be written, or created if it does not exist.
 
     Args:
-        folder: may have yet to be made, and those above it.
-        key: config key or argument that names it.
+        folder: the folder; it and its parents need not exist.
+        key: config key or argument that names it, for the message.
     """
     existing = os.path.abspath(folder)
     while not os.path.lexists(existing):
@@ -113,23 +113,23 @@ def check_writable(folder: str, key: str) -> None:
         kind = "file" if os.path.exists(existing) else "link to nothing"
         raise ConfigError(f"{key}: expected a folder, found the {kind} {existing}")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key}: {folder}: expected a folder that can be written, {existing} cannot")
+        raise ConfigError(f"{key}: {folder}: expected a writable folder, found no permission for {existing}")
 
 
 def make_folder(path: str | os.PathLike) -> None:
-    """Make a folder and those above it, where they are not there.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
-        OutputError: it cannot be made, or is a file.
+        OutputError: it cannot be created, or it is a file.
     """
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: expected a folder, which cannot be made: {error.strerror}") from error
+        raise OutputError(f"{os.fspath(path)}: expected a folder, which cannot be created: {error.strerror}") from error
 
 
 def remove_leftovers(folder: str, names: tuple[str, ...]) -> None:
-    """Remove the unfinished files that an earlier process has left of files whose names start with one of these."""
+    """Remove temporary files that earlier processes left for files whose names start with one of ``names``."""
     if not os.path.isdir(folder):
         return
     for entry in os.listdir(folder):

@@ -1,7 +1,4 @@
-"""Class names in the order of their indices, and whether two lists of them mean the same classes.
-
-C classes.
-"""
+"""Class names in the order of their indices, and the comparison of two such lists. C is the number of classes."""
 
 import logging
 import unicodedata
@@ -14,53 +11,53 @@ from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-# The entry of a checkpoint, and of recorded class counts: a list of C strings.
+# Key of the class names in checkpoints and recorded class counts: a list of C strings.
 ENTRY = "categories"
 
 
 @dataclass(frozen=True)
 class Categories:
-    """C class names in the order of their indices, and what has them, for messages."""
+    """C class names in the order of their indices, and their source for messages."""
 
     names: tuple[str, ...]
     source: str
 
 
 def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
-    """The class names that a checkpoint keeps; None where it has none, as older ones, or something else there."""
+    """Return the class names in a checkpoint, or None if it has none (older checkpoints) or they are invalid."""
     names = content.get(ENTRY)
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        logger.warning(f'{source}: "{ENTRY}": expected a list of class names, found something else; it is not compared')
+        logger.warning(f'{source}: "{ENTRY}": expected a list of class names, found something else; not compared')
         return None
     return Categories(tuple(names), source)
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry alone, for a file that is made of another one."""
+    """Return a dict of the class names alone, to copy them into another file."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
 def check_order(
     first: Categories, second: Categories, *, error: type[SeesawError] = ConfigError, other_data: bool = False
 ) -> str:
-    """Compare the class names of what is used together.
+    """Check that two lists of class names have the same order.
 
-    Names are the same if they differ only in case, Unicode form or spaces around them, unless a list tells such names
-    apart.
+    Names are equal if they differ only in case, Unicode form or surrounding spaces, unless one list contains two names
+    that differ only so.
 
     Args:
-        first, second: of the same number of classes; other numbers are not compared.
-        error: what to raise.
-        other_data: the second may have other classes, as when a training starts from another one's weights. Then only
-            the same names in another order are an error.
+        first, second: the class names. Lists of different lengths are not compared.
+        error: the exception type to raise.
+        other_data: ``second`` may have other classes, for example when training starts from other weights. Then only a
+            permutation of the same names is an error.
 
     Returns:
-        a warning where names were replaced by others at their indices; "" where there is nothing to say.
+        a warning if some names differ without being reordered, else "".
 
     Raises:
-        error: a name that both have stands at different indices. The message names the first index that differs.
+        error: a name in both lists has different indices. The message names the first such index.
     """
     if len(first.names) != len(second.names):
         return ""
@@ -76,20 +73,25 @@ def check_order(
         f"({len(differing)} of {len(left)} differ)"
     )
     if reordered:
-        raise error(f"the same categories in another order: {found}; expected the same order in both")
+        raise error(f"expected the same order of categories, found another one: {found}")
     if moved and not other_data:
-        raise error(f"categories at other indices: {found}; expected each name that both have at the same index")
-    return f"other names of categories: {found}; what is measured is right only if both mean the same"
+        raise error(f"expected common categories at the same indices, found others: {found}")
+    return f"category names differ: {found}; results are correct only if both names mean the same category"
 
 
 def check_checkpoint(found: Categories | None, expected: Categories | None, *, must_fit: bool = True) -> str:
-    """``check_order`` of a checkpoint's categories and a data set's, where both are known.
+    """Check a checkpoint's categories against a data set's with ``check_order``, if both are known.
 
     Args:
-        must_fit: the model is used as it is, so that another number of categories is an error too.
+        found: the checkpoint's categories.
+        expected: the data set's categories.
+        must_fit: the model is used unchanged, so a different number of categories is an error, too.
+
+    Returns:
+        a warning, or "".
 
     Raises:
-        WeightsError: they are not those.
+        WeightsError: the categories differ.
     """
     if found is None or expected is None:
         return ""
@@ -101,7 +103,7 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     try:
         return check_order(found, expected, error=WeightsError, other_data=not must_fit)
     except WeightsError as error:
-        hint = "" if must_fit else "; MODEL.WEIGHTS_EXCEPT leaves out the parameters that have rows for categories"
+        hint = "" if must_fit else "; MODEL.WEIGHTS_EXCEPT can exclude the parameters with rows for categories"
         raise WeightsError(f"{error}{hint}") from error
 
 

@@ -1,4 +1,4 @@
-"""Functions that declare which config keys they read, as classes do by ``config_keys``."""
+"""Declare which config keys a function reads, like the attribute ``config_keys`` of classes."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def reads(*keys: str) -> Callable[[Function], Function]:
-    """Declare the config keys that a function reads, in full; one that ends with ``.*`` is all keys below a node."""
+    """Declare the full config keys that a function reads. A key that ends in ``.*`` means all keys below a node."""
 
     def declare(function: Function) -> Function:
         vars(function)["config_keys"] = keys

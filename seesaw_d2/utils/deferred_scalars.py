@@ -1,4 +1,4 @@
-"""Scalars for Detectron2's event storage that need not be known at once."""
+"""Scalars for Detectron2's event storage whose transfer from the device can be deferred."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# Names, and a tensor of as many values.
+# K names, and a tensor of K values.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -15,7 +15,11 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars(keep: bool = True) -> Iterator[list[Scalars]]:
-    """A list that ``put_scalars`` adds to in the block, instead of waiting for the device; ``keep`` False: it waits."""
+    """Return a list to which ``put_scalars`` appends in the block, instead of waiting for the device.
+
+    Args:
+        keep: False: ``put_scalars`` waits, and the list stays empty.
+    """
     kept: list[Scalars] = []
     token = _KEPT.set(kept if keep else None)
     try:
@@ -25,7 +29,7 @@ def kept_scalars(keep: bool = True) -> Iterator[list[Scalars]]:
 
 
 def put_scalars(names: Sequence[str], values: Tensor) -> None:
-    """Put ``values`` (K,) into the current event storage under K ``names``, now or later; what is nan is left out."""
+    """Put ``values`` (K,) under K ``names`` into the event storage, or into the list of ``kept_scalars``. Skip NaN."""
     kept = _KEPT.get()
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device
@@ -34,7 +38,7 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
 
 
 def store_scalars(names: Sequence[str], values: Sequence[float]) -> None:
-    """Put numbers into the current event storage; what is nan is left out: there was nothing to measure."""
+    """Put numbers into the current event storage. Skip NaN, which means that there was nothing to measure."""
     storage = get_event_storage()
     for name, value in zip(names, values, strict=True):
         if value == value:

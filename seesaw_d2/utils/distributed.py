@@ -1,6 +1,6 @@
-"""Collectives that are no-ops in a single process, so that callers need no ``if``.
+"""Collectives that do nothing in a single process.
 
-A collective must run on every rank in every iteration: never call one inside a data-dependent branch.
+Every rank must call a collective in every iteration: never call one inside a data-dependent branch.
 """
 
 import inspect
@@ -17,19 +17,19 @@ def _initialized() -> bool:
 
 
 def world_size() -> int:
-    """Number of processes in the default group; 1 without one."""
+    """Return the number of processes in the default group, 1 if there is none."""
     return dist.get_world_size() if _initialized() else 1
 
 
 def rank() -> int:
-    """This process's number in the default group; 0 without one."""
+    """Return this process's rank in the default group, 0 if there is none."""
     return dist.get_rank() if _initialized() else 0
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Sum ``tensor`` over all processes, in place, and return it. Not differentiable."""
     if world_size() > 1:
-        whole = tensor.contiguous()  # gloo takes the memory of a strided view as it lies, and sums what is beside it
+        whole = tensor.contiguous()  # gloo ignores the strides of a view
         dist.all_reduce(whole)
         if whole is not tensor:
             tensor.copy_(whole)
@@ -37,7 +37,7 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 
 
 def broadcast(tensor: Tensor) -> Tensor:
-    """Give every process the first one's ``tensor``, in place, and return it."""
+    """Broadcast ``tensor`` from rank 0 to all processes, in place, and return it."""
     if world_size() > 1:
         whole = tensor.contiguous()
         dist.broadcast(whole, src=0)
@@ -47,14 +47,14 @@ def broadcast(tensor: Tensor) -> Tensor:
 
 
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
-    """How many times a process's ``count`` is the mean of all processes' counts; 1 in a single process.
+    """Return this process's ``count`` divided by the mean of all processes' counts; 1 in a single process.
 
-    Gradients are averaged over processes. A mean over a process's own samples times this share is therefore, so
-    averaged, the mean over the samples of all. A count of 0 in every process gives 0.
+    A loss averaged over a process's own samples, times this share, gives the gradient of the average over the samples
+    of all processes, because gradients are averaged over processes. If all counts are 0, the result is 0.
 
     Args:
         count: >= 0, a number or a scalar tensor.
-        like: a tensor on the device, and of the floating point type, of the result.
+        like: a tensor with the device and the floating point type of the result.
     """
     if world_size() == 1:
         return 1.0
@@ -64,7 +64,7 @@ def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
 
 
 def any_process(value: bool) -> bool:
-    """Whether ``value`` is true in any of the processes."""
+    """Return whether ``value`` is True in any process."""
     if world_size() == 1:
         return value
     device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -72,16 +72,15 @@ def any_process(value: bool) -> bool:
 
 
 def distributed(model: nn.Module) -> nn.Module:
-    """The model, wrapped so that its gradients are the average over all processes; itself in a single one.
+    """Wrap the model in DistributedDataParallel; return it unchanged in a single process.
 
-    Detectron2's ``create_ddp_model``, but on the CPU too, where there are no device numbers, and with the process's
-    current GPU, whatever its number is.
+    Unlike Detectron2's ``create_ddp_model``, this works on the CPU, and on any current GPU of the process.
     """
     if world_size() == 1:
         return model
     on_gpu = next(model.parameters()).is_cuda
     devices = [torch.cuda.current_device()] if on_gpu else None
-    # Its name since PyTorch 2.14 or so, which warns of the other one.
+    # About PyTorch 2.14 renamed broadcast_buffers, and warns about the old name.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {key: False}
@@ -89,5 +88,5 @@ def distributed(model: nn.Module) -> nn.Module:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that ``distributed`` has wrapped; another model as it is."""
+    """Return the model inside DistributedDataParallel, or the model itself if it is not wrapped."""
     return model.module if isinstance(model, DistributedDataParallel) else model

@@ -1,6 +1,6 @@
 """Locks on open files, which the operating system releases when the process ends.
 
-They need the module ``fcntl``. Where Python has none (Windows), nothing is locked, and a warning says so once.
+Without the module ``fcntl`` (Windows), files are not locked, and a warning is logged once.
 """
 
 import errno
@@ -22,8 +22,8 @@ def lock_or_wait(file: IO[str]) -> None:
 def try_record_lock(file: IO[str]) -> bool:
     """Lock a file for this process alone, and return False if another process has the lock.
 
-    A record lock is not inherited by child processes, and network file systems know it. Return True, without a lock,
-    where the file system does not know locks.
+    Child processes do not inherit a record lock, and network file systems support it. If the file system does not
+    support locks, return True without locking.
     """
     fcntl = _fcntl()
     if fcntl is None:
@@ -46,4 +46,4 @@ def _fcntl() -> ModuleType | None:
 
 @functools.cache
 def _warn_no_locks() -> None:
-    logger.warning("this platform has no file locks (fcntl): two jobs that use the same folder are not noticed")
+    logger.warning("this platform has no file locks (fcntl): two jobs in the same folder are not detected")

@@ -1,10 +1,10 @@
-"""What the C library does with memory that is freed."""
+"""Control what glibc does with freed memory."""
 
 import ctypes
 import os
 import platform
 
-# glibc's names in malloc.h, and what they are set to (bytes).
+# Parameters in glibc's malloc.h, and their values in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
 _LARGEST_BLOCK, _LARGEST_BLOCK_BEFORE_2_35 = 2**30, 2**25
@@ -12,13 +12,13 @@ _PAD = 2**26
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what tensors leave behind for the next ones; True if it does so now.
+    """Make glibc keep freed memory for later tensors, and return whether it does.
 
-    By itself it gets large blocks from the kernel and gives them back when they are freed. An iteration's tensors are
-    then new pages each time, which the kernel fills with zeros one by one: on a CPU a tenth of a small model's training
-    (benchmarks/README.md). From now on the process stays at the highest amount of memory that it needed at a time.
+    By default glibc returns large blocks to the kernel. Each iteration's tensors then use new pages, which the kernel
+    fills with zeros: a tenth of the training time of a small model on a CPU (benchmarks/README.md). With this setting,
+    the process's memory stays at its peak.
 
-    Nothing is changed with another C library, nor where the environment says how glibc is to do it.
+    Nothing is changed with another C library, or if environment variables configure malloc.
     """
     if platform.libc_ver()[0] != "glibc" or any(map(_is_about_malloc, os.environ)):
         return False
@@ -29,11 +29,11 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Have glibc give back to the kernel what is free now, after work that needed much and comes once."""
+    """Return free memory to the kernel, for use after one-time work that needs much memory."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_about_malloc(variable: str) -> bool:
-    """GLIBC_TUNABLES, MALLOC_TRIM_THRESHOLD_ and the like."""
+    """Return whether an environment variable configures malloc, such as MALLOC_TRIM_THRESHOLD_."""
     return variable == "GLIBC_TUNABLES" or (variable.startswith("MALLOC_") and variable.endswith("_"))

@@ -1,4 +1,4 @@
-"""Patterns of parameter and module names, as config keys give them."""
+"""Patterns of parameter and module names in config keys."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -8,25 +8,25 @@ from seesaw_d2.suggestions import near_names
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches the name or that of a module around it.
+    """Return whether a pattern matches the name or the name of a module that contains it.
 
-    ``*`` and ``?`` are wildcards, dots included: "backbone" is everything in the backbone, and
-    "roi_heads.box_predictor*.cls_score" the classifier of Mask R-CNN and those of all stages of a cascade.
+    The wildcards ``*`` and ``?`` also match dots. "backbone" matches everything in the backbone;
+    "roi_heads.box_predictor*.cls_score" matches the classifier of Mask R-CNN and of all stages of a cascade.
     """
     prefixes = list(_prefixes(name))
     return any(fnmatchcase(prefix, pattern) for pattern in patterns for prefix in prefixes)
 
 
 def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
-    """The names that one of the patterns matches.
+    """Return the names that match one of the patterns.
 
     Args:
-        names: of a model's parameters, or of its state.
+        names: names of a model's parameters or of its state.
         patterns: see ``matches``.
-        key: the config key that holds them, for the message.
+        key: the patterns' config key, for the message.
 
     Raises:
-        ConfigError: a pattern is not a string, or matches nothing; the nearest names are listed.
+        ConfigError: a pattern is not a string, or matches nothing. The message lists the nearest names.
     """
     names = list(names)
     for index, pattern in enumerate(patterns):
@@ -35,14 +35,14 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
         if not any(matches(name, [pattern]) for name in names):
             near = ", ".join(_nearest(pattern, names))
             raise ConfigError(
-                f"{key}[{index}]: expected a pattern of the model's names, found {pattern!r}, which matches none; "
-                f"near it: {near}"
+                f"{key}[{index}]: expected a pattern that matches names in the model, found {pattern!r}; "
+                f"nearest names: {near}"
             )
     return {name for name in names if matches(name, patterns)}
 
 
 def _prefixes(name: str) -> Iterable[str]:
-    """ "a", "a.b", "a.b.c" for "a.b.c"."""
+    """Return the dotted prefixes of a name: "a", "a.b", "a.b.c" for "a.b.c"."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 

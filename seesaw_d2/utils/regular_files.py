@@ -1,4 +1,4 @@
-"""What is read must be a regular file: reading a pipe may wait for ever, and a device never ends."""
+"""Detect paths that are not regular files: reading a pipe can block forever, and a device can be endless."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ _KINDS = (
 
 
 def irregular(path: str) -> str | None:
-    """What a path is that is neither missing nor a regular file: "a pipe", "a directory", ..."""
+    """Return "a pipe", "a directory", ... for such a path, or None if it is a regular file or does not exist."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them."""
+"""Worker processes that exit with the process that started them."""
 
 import multiprocessing
 import os
@@ -13,13 +13,13 @@ from seesaw_d2.errors import ConfigError
 
 
 def count_workers(workers: int | None) -> int:
-    """The number of processes: ``workers``, or one for each core that may be used.
+    """Return the number of worker processes: ``workers``, or for None the number of available cores.
 
     Raises:
         ConfigError: ``workers`` is neither None nor a positive integer.
     """
     if workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux: what a container may use
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux: the cores available to a container
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers: expected a positive integer or None, found {workers!r}")
@@ -28,11 +28,11 @@ def count_workers(workers: int | None) -> int:
 
 @contextmanager
 def worker_map(workers: int):
-    """A ``map`` over processes, or the built-in one for a single worker; results come in order."""
+    """Return a ``map`` over processes, or the built-in ``map`` for a single worker. Results are in order."""
     if workers == 1:
         yield map
         return
-    # A fork starts at once; elsewhere the workers import the package again, torch included.
+    # Forked workers start at once. Other start methods import the package and torch again.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
@@ -42,14 +42,14 @@ def worker_map(workers: int):
 
 
 def _start_worker(parent: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what follows.
+    # Ctrl-C sends SIGINT to every process of the terminal. Only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
 
 
 def _exit_without(parent: int) -> None:
-    """Ends this process when the parent is gone, which a worker waiting for work would never notice."""
+    """Exit when the parent process has ended. An idle worker would not notice it otherwise."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -48,7 +48,8 @@ def test_a_disk_that_cannot_be_written(refused, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     for output in (small_disk, small_disk / "new/folder"):
         message = refused(output, overwrite=True)
-        assert message == f"--output: {output}: expected a folder that can be written, {small_disk} cannot"
+        assert message.startswith(f"--output: {output}: ")
+        assert message.endswith(str(small_disk))
 
 
 def test_a_folder_is_made(tmp_path):

