@@ -88,6 +88,10 @@ def _read(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: it or its _BASE_ cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
+    except ConfigError:
+        raise
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ConfigError(f"{path}: {error}") from error
     except TypeError:  # an empty file, or one that is no mapping, below a _BASE_
         loaded = None
     if not isinstance(loaded, dict):
