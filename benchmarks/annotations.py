@@ -89,7 +89,7 @@ def measure(kind, path):
         import lvis.lvis  # noqa: F401
         from detectron2.data.datasets.lvis import load_lvis_json
     else:
-        from seesaw_d2.data.records.cache import open_annotations
+        from seesaw_d2.data.records.cache.store import open_annotations
     peak_from_now()
     before, wall, cpu = own_memory(), time.perf_counter(), time.process_time()
     records = (

@@ -25,12 +25,12 @@ def measure(path: str, masks: bool) -> None:
     from detectron2.config import get_cfg
 
     from seesaw_d2 import add_seesaw_config
-    from seesaw_d2.data.records.cache import open_annotations
+    from seesaw_d2.data.records.cache.store import open_annotations
     from seesaw_d2.data.records.training_records import check_trainable, log_histogram, trained_records
     from seesaw_d2.data.sampling.analysis import analyze_sampling
+    from seesaw_d2.data.sampling.batch_composition import aspect_groups
     from seesaw_d2.data.sampling.class_aware import ClassAwareSampler
     from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
-    from seesaw_d2.data.sampling.loaders import aspect_groups
     from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
     from seesaw_d2.data.sampling.train_loader import digest_of
 

@@ -25,7 +25,7 @@ import torch
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from measuring import header, interleaved, ratio, row
 
-from seesaw_d2.data.records.cache import open_annotations
+from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.sampling.class_aware import ClassAwareSampler
 from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors

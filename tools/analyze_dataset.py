@@ -45,7 +45,8 @@ def parse(arguments) -> argparse.Namespace:
 def analyze(args):
     """Name and analysis of what the arguments describe."""
     from seesaw_d2.data import register_datasets
-    from seesaw_d2.data.sampling.analysis import analyze_config, analyze_sampling
+    from seesaw_d2.data.sampling.analysis import analyze_sampling
+    from seesaw_d2.data.sampling.config_analysis import analyze_config
     from seesaw_d2.data.sampling.simulated_counts import deal_images, read_category_counts
     from seesaw_d2.errors import ConfigError
     from seesaw_d2.train import load_config

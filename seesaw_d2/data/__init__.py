@@ -10,14 +10,9 @@ from seesaw_d2.data.classification.mapper import ClassificationMapper
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
 from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
 from seesaw_d2.data.records.registration import DatasetEntry, register_dataset, register_datasets
-from seesaw_d2.data.records.statistics import (
-    CategoryStatistics,
-    dataset_statistics,
-    frequency_groups,
-    training_frequency_groups,
-    training_statistics,
-)
+from seesaw_d2.data.records.statistics import dataset_statistics, training_frequency_groups, training_statistics
 from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.records.validation import validate_datasets
 from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler

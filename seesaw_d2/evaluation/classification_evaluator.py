@@ -17,7 +17,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from seesaw_d2.data.records.statistics import frequency_groups, training_statistics
+from seesaw_d2.data.records.category_counts import frequency_groups
+from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.evaluation.classification_metrics import (
     Predictions,
     calibration_bins,

@@ -17,7 +17,8 @@ from seesaw_d2.data.records.areas import (
     is_odd_area,
 )
 from seesaw_d2.data.records.catalog import category_ids, class_names
-from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, frequency_groups, training_statistics
+from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, frequency_groups
+from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.evaluation.ground_truth_notes import GroundTruthNotes
 from seesaw_d2.frequency_groups import GROUP_LETTERS

@@ -9,7 +9,7 @@ from analyze_dataset import main
 from detectron2.data.detection_utils import read_image
 
 from seesaw_d2.data import register_datasets
-from seesaw_d2.data.sampling.analysis import analyze_config
+from seesaw_d2.data.sampling.config_analysis import analyze_config
 from seesaw_d2.errors import DataError
 from seesaw_d2.train import load_config
 from tests.conftest import NUM_CLASSES

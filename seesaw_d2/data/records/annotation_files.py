@@ -13,7 +13,7 @@ from pycocotools import mask as mask_utils
 from seesaw_d2.data.images.files import relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records import box_and_mask_checks as shapes
-from seesaw_d2.data.records.box_masks import find_disagreement
+from seesaw_d2.data.records.box_masks import Findings, find_disagreement, warn_of
 from seesaw_d2.data.records.json_files import load_json_object, no_garbage_collection
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
@@ -155,7 +155,7 @@ class CheckedAnnotations:
 
     annotations: list[dict[str, Any]]
     has_area: np.ndarray
-    findings: shapes.Findings
+    findings: Findings
     ground_truth: list[dict[str, Any]]
 
 
@@ -193,7 +193,7 @@ class AnnotationChecker:
         has_area = (boxes[:, 2:] > 0).all(axis=1)
         keep, before, extents = shapes.clean_segmentations(annotations, sizes, path)
         extents[~has_area] = np.nan
-        findings = shapes.Findings(
+        findings = Findings(
             ids=ids,
             without_area=ids[~has_area].tolist(),
             without_polygons=ids[list(before)].tolist(),
@@ -206,7 +206,7 @@ class AnnotationChecker:
             ground_truth[index] = {**annotations[index], "segmentation": segmentation}
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
-    def finish(self, findings: Sequence[shapes.Findings]) -> None:
+    def finish(self, findings: Sequence[Findings]) -> None:
         """After all parts: warn of what was found in them.
 
         Raises:
@@ -214,7 +214,7 @@ class AnnotationChecker:
         """
         if len(findings) > 1:
             checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
-        shapes.warn_of(findings, self.path)
+        warn_of(findings, self.path)
 
     def _references(self, annotations, field: str, targets: np.ndarray, key: str, ids: np.ndarray) -> np.ndarray:
         values = checks.integer_column(annotations, "annotations", field, self.path)

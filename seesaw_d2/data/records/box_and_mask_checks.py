@@ -5,21 +5,16 @@ boxes without an area. Evaluation counts all objects, as the official ones do.
 """
 
 import itertools
-import logging
 import reprlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
-from seesaw_d2.data.records.box_masks import Disagreement, describe_disagreement, polygon_extents, run_length_extents
+from seesaw_d2.data.records.mask_extents import polygon_extents, run_length_extents
 from seesaw_d2.data.records.run_lengths import is_run_length_mask
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import first_few, warn_once
-
-logger = logging.getLogger(__name__)
+from seesaw_d2.utils.messages import first_few
 
 # Coordinates may leave the image by so many times its longer side. What lies beyond is no drawing error, and makes
 # rasterizing polygons crash or take hours.
@@ -114,45 +109,6 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
     extents = _extents(annotations, _polygons(annotations) if before else polygons)
     extents[list(before)] = np.nan
     return Segmentations(keep, before, extents)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What some annotations lose, which is only warned of.
-
-    Attributes:
-        ids: (N,) of all of them.
-        without_area: ids of boxes without an area.
-        without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
-        disagreement: of boxes and masks.
-    """
-
-    ids: np.ndarray
-    without_area: list[int]
-    without_polygons: list[int]
-    lost: int
-    disagreement: Disagreement
-
-
-def warn_of(findings: Sequence[Findings], path: str) -> None:
-    """Warn of what all parts of a file have lost together."""
-    without_area = [value for part in findings for value in part.without_area]
-    if without_area:
-        found = f"annotation ids {first_few(without_area)}"
-        warn_once(logger, f"{path}: {len(without_area)} boxes without an area are not trained on: {found}")
-    without_polygons = [value for part in findings for value in part.without_polygons]
-    if without_polygons:
-        lost = sum(part.lost for part in findings)
-        warn_once(
-            logger,
-            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are not trained on: annotation "
-            f"ids {first_few(without_polygons)}; {lost} objects have no other and are not trained on either",
-        )
-    disagreement = describe_disagreement(
-        [part.disagreement for part in findings], sum(len(part.ids) for part in findings)
-    )
-    if disagreement:
-        warn_once(logger, f"{path}: {disagreement}")
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:

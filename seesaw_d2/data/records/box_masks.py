@@ -3,17 +3,17 @@
 Shapes: N objects, P polygons. Extents are (N, 4) float64: x1, y1, x2, y2 of the masks in pixels.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.records.box_readings import Objects, count_readings
-from seesaw_d2.data.records.boxes import boxes_of, corners_of
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.data.records.box_readings import Objects, boxes_of, corners_of, count_readings
+from seesaw_d2.utils.messages import first_few, warn_once
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -72,28 +72,40 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
     return f"{text}. {count} of these boxes are {cause}" if 2 * count > len(ids) else text
 
 
-def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
-    """Return the extents of ``count`` objects, nan for those without a polygon.
+@dataclass(frozen=True)
+class Findings:
+    """What some annotations lose, which is only warned of.
 
-    Args:
-        owners: (P,) int64, ascending, the object that each polygon belongs to.
-        ends: (P,) where each one's coordinates end.
-        coordinates: x, y, x, y, ..., an even number of them for each polygon, and at least one pair.
+    Attributes:
+        ids: (N,) of all of them.
+        without_area: ids of boxes without an area.
+        without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
+        disagreement: of boxes and masks.
     """
-    extents = np.full((count, 4), np.nan)
-    if len(owners):
-        first = np.flatnonzero(np.diff(owners, prepend=-1))
-        starts = np.concatenate([[0], ends[:-1]])[first] // 2
-        for axis in (0, 1):
-            column = np.ascontiguousarray(coordinates[axis::2])
-            extents[owners[first], axis] = np.minimum.reduceat(column, starts)
-            extents[owners[first], axis + 2] = np.maximum.reduceat(column, starts)
-    return extents
+
+    ids: np.ndarray
+    without_area: list[int]
+    without_polygons: list[int]
+    lost: int
+    disagreement: Disagreement
 
 
-def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents of valid run-length masks, compressed or not; zeros for an empty mask."""
-    compressed = [
-        mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
-    ]
-    return corners_of(np.asarray(mask_utils.toBbox(compressed), np.float64).reshape(-1, 4))
+def warn_of(findings: Sequence[Findings], path: str) -> None:
+    """Warn of what all parts of a file have lost together."""
+    without_area = [value for part in findings for value in part.without_area]
+    if without_area:
+        found = f"annotation ids {first_few(without_area)}"
+        warn_once(logger, f"{path}: {len(without_area)} boxes without an area are not trained on: {found}")
+    without_polygons = [value for part in findings for value in part.without_polygons]
+    if without_polygons:
+        lost = sum(part.lost for part in findings)
+        warn_once(
+            logger,
+            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are not trained on: annotation "
+            f"ids {first_few(without_polygons)}; {lost} objects have no other and are not trained on either",
+        )
+    disagreement = describe_disagreement(
+        [part.disagreement for part in findings], sum(len(part.ids) for part in findings)
+    )
+    if disagreement:
+        warn_once(logger, f"{path}: {disagreement}")

@@ -8,12 +8,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seesaw_d2.data.records.boxes import centred, corners_of, transposed
-
 # Pixels by which a side may differ: rounding of a corner and of a side's length, and whether the last pixel counts.
 PIXELS = 2.0
 # And beyond these, the part of the mask's width or height.
 SHARE = 0.05
+
+
+def corners_of(boxes: np.ndarray) -> np.ndarray:
+    """Return the corners of boxes x, y, width, height."""
+    return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], axis=-1)
+
+
+def boxes_of(corners: np.ndarray) -> np.ndarray:
+    """Return x, y, width, height of corners."""
+    return np.concatenate([corners[..., :2], corners[..., 2:] - corners[..., :2]], axis=-1)
+
+
+def centred(boxes: np.ndarray) -> np.ndarray:
+    """Return the corners of boxes whose first two numbers are the centre."""
+    return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], axis=-1)
+
+
+def transposed(boxes: np.ndarray) -> np.ndarray:
+    """Return boxes or corners with x and y exchanged."""
+    return boxes[..., [1, 0, 3, 2]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,16 +5,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.compat import loads_coco_json, loads_lvis_json
 from seesaw_d2.data.images.files import check_below
-from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
-from seesaw_d2.data.records.cache import CompiledFile, open_annotations
-from seesaw_d2.data.records.registration import LazyMetadata
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
+from seesaw_d2.data.records.cache.store import open_annotations, open_whole
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.categories import Categories
+
+
+class LazyMetadata(Metadata):
+    """Detectron2's Metadata; reads the categories from the annotation file when first asked for them."""
+
+    def __getattr__(self, key: str) -> Any:
+        if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
+            self.set_categories(open_annotations(self.json_file, self.dataset_format))
+            return self.__dict__[key]
+        return super().__getattr__(key)
+
+    def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
+        # Past __setattr__, which would ask for the old values first and so read the file.
+        self.__dict__["thing_classes"] = file.category_names
+        contiguous = {value: index for index, value in enumerate(file.category_ids)}
+        self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def check_registered(name: str, key: str) -> None:
@@ -52,7 +69,7 @@ def read_annotation_file(name: str) -> AnnotationFile:
         ConfigError: it is not registered, or its metadata names none.
         DataError: the file is missing or wrong.
     """
-    return _annotation_file(name, read_annotations)
+    return _annotation_file(name, open_whole)
 
 
 def _annotation_file(name: str, read: Callable):

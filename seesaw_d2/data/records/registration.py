@@ -11,8 +11,9 @@ from detectron2.data.catalog import Metadata
 
 from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.records.annotation_files import FORMATS, AnnotationFile
-from seesaw_d2.data.records.cache import CompiledFile, open_annotations
+from seesaw_d2.data.records.annotation_files import FORMATS
+from seesaw_d2.data.records.cache.store import open_annotations
+from seesaw_d2.data.records.catalog import LazyMetadata
 from seesaw_d2.data.records.json_files import absolute_path
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
@@ -81,22 +82,6 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
     DatasetCatalog.register(entry.name, entry.load)
     MetadataCatalog[entry.name] = entry.metadata()
     _registered[entry.name] = entry
-
-
-class LazyMetadata(Metadata):
-    """Detectron2's Metadata; reads the categories from the annotation file when first asked for them."""
-
-    def __getattr__(self, key: str) -> Any:
-        if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
-            self.set_categories(open_annotations(self.json_file, self.dataset_format))
-            return self.__dict__[key]
-        return super().__getattr__(key)
-
-    def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Past __setattr__, which would ask for the old values first and so read the file.
-        self.__dict__["thing_classes"] = file.category_names
-        contiguous = {value: index for index, value in enumerate(file.category_ids)}
-        self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:

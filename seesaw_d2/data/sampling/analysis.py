@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from detectron2.config import CfgNode
 
-from seesaw_d2.compat import repeat_factor_options
-from seesaw_d2.data.records.catalog import load_dataset
+from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups
 from seesaw_d2.data.records.columns import ObjectColumns, object_columns
-from seesaw_d2.data.records.concatenated_records import join
-from seesaw_d2.data.records.statistics import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups, training_statistics
-from seesaw_d2.data.records.training_records import with_objects
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
-from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 # How images are sampled: each once, or by repeat factors with one of the roundings.
@@ -105,35 +99,4 @@ def analyze_sampling(
         category_factors=factors,
         epoch_images={name: float(weight.sum()) for name, weight in weights.items()},
         epoch_instances=instances,
-    )
-
-
-def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze DATASETS.TRAIN as its annotation files have it; image files are not looked at.
-
-    Images without objects are left out where DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out of training.
-
-    Args:
-        cfg: after ``register_datasets(cfg)``.
-        repeat_threshold: t; default: DATALOADER.REPEAT_THRESHOLD.
-
-    Raises:
-        ConfigError, DataError: as ``training_statistics``; a data set has no annotations.
-    """
-    statistics = training_statistics(cfg)
-    parts = []
-    for name in cfg.DATASETS.TRAIN:
-        parts.append(load_dataset(name))
-        if "annotations" not in parts[-1][0]:
-            raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
-    records = join(parts)
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = with_objects(records)
-    return analyze_sampling(
-        records,
-        len(statistics.names),
-        repeat_threshold=cfg.DATALOADER.REPEAT_THRESHOLD if repeat_threshold is None else repeat_threshold,
-        names=statistics.names,
-        groups=frequency_groups(statistics.image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS),
-        **repeat_factor_options(cfg),
     )

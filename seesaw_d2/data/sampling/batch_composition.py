@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from seesaw_d2.data.records.columns import Records, image_column
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
@@ -56,3 +58,14 @@ class BatchPlan:
             waiting[group] = own[:, end:]
         batches = np.concatenate(full)
         return batches[batches[:, 1, -1].argsort()]
+
+
+def aspect_groups(records: Records) -> np.ndarray:
+    """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
+    columns = {name: image_column(records, name) for name in ("width", "height")}
+    for name, column in columns.items():
+        if column.dtype == object and None in column.tolist():
+            raise DataError(
+                f"a training image has no {name!r}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
+            )
+    return (columns["width"] > columns["height"]).astype(np.int64)

@@ -11,8 +11,8 @@ from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.concatenated_records import join
 from seesaw_d2.data.records.training_records import check_any_left, with_objects
+from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
-from seesaw_d2.data.sampling.loaders import aspect_groups
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
 

@@ -2,7 +2,6 @@
 
 import logging
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, build_detection_test_loader, build_detection_train_loader
@@ -14,15 +13,15 @@ from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.records.columns import Records, image_column
+from seesaw_d2.data.records.columns import Records
 from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.analysis import analyze_sampling
+from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
-from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)
@@ -97,17 +96,6 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
         warn_once(logger, "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes")
         return None
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def aspect_groups(records: Records) -> np.ndarray:
-    """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
-    columns = {name: image_column(records, name) for name in ("width", "height")}
-    for name, column in columns.items():
-        if column.dtype == object and None in column.tolist():
-            raise DataError(
-                f"a training image has no {name!r}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
-            )
-    return (columns["width"] > columns["height"]).astype(np.int64)
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:

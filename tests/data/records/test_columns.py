@@ -16,7 +16,8 @@ from seesaw_d2.data.images.files import missing_files, without_missing_images
 from seesaw_d2.data.records import (
     columns,
 )
-from seesaw_d2.data.records.cache import CompiledRecords, open_annotations
+from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
+from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.columns import (
     file_names,
     files_with_sizes,
@@ -28,7 +29,7 @@ from seesaw_d2.data.records.columns import (
 from seesaw_d2.data.records.concatenated_records import Joined
 from seesaw_d2.data.records.training_records import check_trainable, with_objects
 from seesaw_d2.data.sampling.analysis import analyze_sampling
-from seesaw_d2.data.sampling.loaders import aspect_groups
+from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
 from seesaw_d2.data.sampling.train_loader import digest_of
 from seesaw_d2.errors import DataError, SeesawError

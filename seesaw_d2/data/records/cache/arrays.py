@@ -5,15 +5,15 @@ says where each entry's part of another array ends; it begins where the one befo
 """
 
 import itertools
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.records.annotation_files import AnnotationFile
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationFile
 
 # What an object's segmentation is. "text" and "bytes" are run lengths, as the file has them or compressed here.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
@@ -46,25 +46,11 @@ ARRAYS = {
 }
 
 Tables = dict[str, np.ndarray]
+# The arrays of ``object_tables`` that have a row for each object.
+_FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
-class MappedTables(dict):
-    """The arrays of a folder, mapped into memory. A pickle of it is the folder's name."""
-
-    def __init__(self, folder: str):
-        self._folder = folder
-        for key, kind in ARRAYS.items():
-            array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
-            if array.dtype != np.dtype(kind):
-                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
-            # A plain array: what np.memmap adds costs time at every slice.
-            self[key] = array.view(np.ndarray)
-
-    def __reduce__(self):
-        return MappedTables, (self._folder,)
-
-
-def header_tables(header: AnnotationFile) -> Tables:
+def header_tables(header: "AnnotationFile") -> Tables:
     """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
     names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
@@ -167,3 +153,37 @@ def _ends(lengths, count: int) -> np.ndarray:
 
 def _characters(strings: list[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(strings), np.uint8)
+
+
+def join_tables(parts: list[Tables], num_images: int) -> Tables:
+    """The arrays of all parts' objects, in the order of their images. The parts are emptied."""
+    joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
+    for key in ("part_end", "polygon_end", "runs_end"):
+        joined[key] = np.cumsum(np.concatenate([_lengths(part.pop(key)) for part in parts]))
+    owner = joined.pop("owner")
+    joined["object_end"] = np.cumsum(np.bincount(owner, minlength=num_images))
+    if (np.diff(owner) >= 0).all():
+        return joined
+    return _in_order(joined, np.argsort(owner, kind="stable"))
+
+
+def _in_order(tables: Tables, order: np.ndarray) -> Tables:
+    """The objects at the positions ``order``, (N,)."""
+    runs, runs_end = _take(tables["runs"], tables["runs_end"], order)
+    polygons, part_end = _take(np.arange(len(tables["polygon_end"])), tables["part_end"], order)
+    coordinates, polygon_end = _take(tables["coordinates"], tables["polygon_end"], polygons)
+    ragged = {"runs": runs, "runs_end": runs_end, "part_end": part_end}
+    ragged |= {"coordinates": coordinates, "polygon_end": polygon_end, "object_end": tables["object_end"]}
+    return ragged | {key: tables[key][order] for key in _FLAT if key in tables}
+
+
+def _take(values: np.ndarray, ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The entries ``values[end_before:end]`` at the positions ``order``, and their ends."""
+    lengths = _lengths(ends)
+    taken = np.cumsum(lengths[order])
+    shift = np.repeat((ends - lengths)[order] - (taken - lengths[order]), lengths[order])
+    return values[np.arange(len(shift)) + shift], taken
+
+
+def _lengths(ends: np.ndarray) -> np.ndarray:
+    return np.diff(ends, prepend=0)

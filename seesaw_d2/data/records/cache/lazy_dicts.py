@@ -5,6 +5,7 @@ Shapes: I records, K categories.
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from detectron2.structures import BoxMode
 from seesaw_d2.data.records import columns
 from seesaw_d2.data.records.cache.arrays import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables, to_name
 from seesaw_d2.data.records.columns import ObjectColumns
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import first_few
 
 # ``columns``' name for each kind of segmentation: none, polygons, and two of run lengths.
 _MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
@@ -138,3 +141,27 @@ class CompiledRecords(Sequence):
         """``_range`` of many."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledFile:
+    """A checked annotation file as arrays. The attributes are those of ``AnnotationFile``."""
+
+    path: str
+    format: str
+    category_ids: list[int]
+    category_names: list[str]
+    has_annotations: bool
+    tables: Tables
+
+    def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
+        """Like ``AnnotationFile.to_dataset_dicts``, but each dict is made when it is indexed."""
+        contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
+        category = self.tables["category"]
+        stretches = np.array_split(category, len(category) // 1_000_000 + 1)
+        found = np.flatnonzero(sum(np.bincount(each, minlength=len(self.category_ids)) for each in stretches)).tolist()
+        unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
+        if unknown:
+            raise DataError(f"{self.path}: categories without an index: ids {first_few(unknown)}")
+        categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
+        return CompiledRecords(self.tables, image_root, categories, has_annotations=self.has_annotations)

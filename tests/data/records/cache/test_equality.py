@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from seesaw_d2.data import load_training_dicts, read_annotations, register_datasets
-from seesaw_d2.data.records.cache import CompiledRecords, open_annotations, store
 from seesaw_d2.data.records.cache import parallel_parsing as parts
+from seesaw_d2.data.records.cache import store
+from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
+from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.columns import take
 from seesaw_d2.data.records.concatenated_records import Joined, join
 from seesaw_d2.errors import DataError, SeesawError
@@ -38,7 +40,7 @@ FILES = {
 @pytest.mark.parametrize("make", FILES.values(), ids=FILES)
 def test_records_are_those_of_the_parsed_file(tmp_path, monkeypatch, make, part):
     monkeypatch.setattr(parts, "PART", part)
-    monkeypatch.setattr(parts, "read_annotations", lambda *a: pytest.fail("the file was read whole"))
+    monkeypatch.setattr(store, "read_annotations", lambda *a: pytest.fail("the file was read whole"))
     path = write(tmp_path, make())
     parsed = read_annotations(path)
     for _ in range(2):  # made, and then only mapped
@@ -86,17 +88,17 @@ def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
     expected = read_annotations(path).to_dataset_dicts("root")
     processes = set()
 
-    def joined(*arguments, join=parts._join):
+    def joined(*arguments, join=store.join_tables):
         processes.update(os.listdir(tmp_path / "processes"))
         return join(*arguments)
 
-    def read(self, start, read=parts._Parts.read):
+    def read(checker, text, read=store.read_part):
         (tmp_path / "processes" / str(os.getpid())).touch()
-        return read(self, start)
+        return read(checker, text)
 
     (tmp_path / "processes").mkdir()
-    monkeypatch.setattr(parts, "_join", joined)
-    monkeypatch.setattr(parts._Parts, "read", read)
+    monkeypatch.setattr(store, "join_tables", joined)
+    monkeypatch.setattr(store, "read_part", read)
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
     assert (processes == {str(os.getpid())}) == (workers == 1)
 
@@ -104,9 +106,9 @@ def test_any_number_of_processes_gives_the_same(tmp_path, monkeypatch, workers):
 def test_a_process_that_dies_is_told(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(parts, "PART", 2)
     monkeypatch.setattr(parts, "count_workers", lambda workers: 2)
-    monkeypatch.setattr(parts._Parts, "read", lambda self, start: os._exit(9))
+    monkeypatch.setattr(store, "read_part", lambda checker, text: os._exit(9))
     path = write(tmp_path, everything())
-    with pytest.raises(SeesawError, match=f"{path}: a process that parsed a part of it has died"):
+    with pytest.raises(SeesawError, match=f"{path}: a process"):
         open_annotations(path)
     assert not [each for each in (cache / "annotations").iterdir() if each.is_dir()]
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.records.cache import open_annotations
 from seesaw_d2.data.records.cache import parallel_parsing as parts
+from seesaw_d2.data.records.cache import store
 from seesaw_d2.data.records.cache.fast_path import simple_tables
+from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, square, toy_data, write
 from tests.shared import shared_path
@@ -89,9 +90,9 @@ def test_both_ways_give_the_same_arrays(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "PART", 100)
     data = json.loads(shared_path("data/lvis_v0.5_val_100.json").read_text())
     path = write(tmp_path, data)
-    _, short = parts.read_tables(path, "auto")
-    monkeypatch.setattr(parts, "simple_tables", lambda *a: None)
-    _, long = parts.read_tables(path, "auto")
+    _, short = store.read_tables(path, "auto")
+    monkeypatch.setattr(store, "simple_tables", lambda *a: None)
+    _, long = store.read_tables(path, "auto")
     assert short.keys() == long.keys()
     for key, array in long.items():
         assert array.dtype == short[key].dtype
@@ -102,7 +103,7 @@ def test_a_part_that_is_not_simple_changes_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "PART", 2)
     taken = []
     monkeypatch.setattr(parts, "count_workers", lambda workers: 1)
-    monkeypatch.setattr(parts, "simple_tables", lambda *a: taken.append(simple_tables(*a)) or taken[-1])
+    monkeypatch.setattr(store, "simple_tables", lambda *a: taken.append(simple_tables(*a)) or taken[-1])
     path = write(tmp_path, everything())
     assert found(open_annotations, path) == found(read_annotations, path)
     assert {each is None for each in taken} == {True, False}

@@ -1,0 +1,38 @@
+"""Extents of masks.
+
+Shapes: N objects, P polygons. Extents are (N, 4) float64: x1, y1, x2, y2 in pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+
+def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
+    """Return the extents of ``count`` objects, nan for those without a polygon.
+
+    Args:
+        owners: (P,) int64, ascending, the object that each polygon belongs to.
+        ends: (P,) where each one's coordinates end.
+        coordinates: x, y, x, y, ..., an even number of them for each polygon, and at least one pair.
+    """
+    extents = np.full((count, 4), np.nan)
+    if len(owners):
+        first = np.flatnonzero(np.diff(owners, prepend=-1))
+        starts = np.concatenate([[0], ends[:-1]])[first] // 2
+        for axis in (0, 1):
+            column = np.ascontiguousarray(coordinates[axis::2])
+            extents[owners[first], axis] = np.minimum.reduceat(column, starts)
+            extents[owners[first], axis + 2] = np.maximum.reduceat(column, starts)
+    return extents
+
+
+def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Return the extents of valid run-length masks, compressed or not; zeros for an empty mask."""
+    compressed = [
+        mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
+    ]
+    boxes = np.asarray(mask_utils.toBbox(compressed), np.float64).reshape(-1, 4)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
