@@ -18,6 +18,9 @@ from seesaw_d2 import evaluation, losses
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs/api").glob("*.md"))
+LINKED = sorted(
+    path for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern)
+)
 SNIPPET = """
 import torch
 from seesaw_d2.losses import SeesawLoss
@@ -49,9 +52,30 @@ def test_every_loss_and_evaluator_is_in_the_reference():
 
 
 def test_every_guide_is_in_the_menu():
-    text = (ROOT / "mkdocs.yml").read_text()
+    text, index = (ROOT / "mkdocs.yml").read_text(), (ROOT / "docs/index.md").read_text()
     for path in [*(ROOT / "docs").glob("*.md"), *PAGES]:
-        assert path.relative_to(ROOT / "docs").as_posix() in text
+        name = path.relative_to(ROOT / "docs").as_posix()
+        assert f": {name}\n" in text
+        assert f"]({name})" in index or name == "index.md"
+
+
+def prose(path):
+    """Return a page without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(path):
+    """Return the anchors of a page's headings."""
+    found = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for name, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)#?([^)\s]*)\)", prose(page)):
+        target = page.parent / name if name else page
+        assert target.exists()
+        assert not anchor or anchor in headings(target)
 
 
 # A second file after the first, --output, and here-documents.
