@@ -1,6 +1,6 @@
-"""Classification losses for long-tailed data, usable in any PyTorch program.
+"""Classification losses for long-tailed data. They can be used in any PyTorch program.
 
-A new loss is one file with a subclass of ``ClassificationLoss``, registered in ``LOSS_REGISTRY`` and imported
+To add a loss, write one file with a subclass of ``ClassificationLoss``, register it in ``LOSS_REGISTRY`` and import it
 here.
 """
 

@@ -1,4 +1,4 @@
-"""What every classification loss checks in what it is called with.
+"""Checks of the arguments that every classification loss is called with.
 
 Shapes: N proposals, L classifier logits.
 """
@@ -14,10 +14,10 @@ from torch import Tensor
 def check_inputs(
     logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: Any, num_label_values: int
 ) -> None:
-    """Raise ValueError unless the arguments are as ``ClassificationLoss.forward`` says.
+    """Raise ValueError unless the arguments are as described in ``ClassificationLoss.forward``.
 
-    Values of tensors are looked at on the CPU only: elsewhere the host would wait for the device, and a compiled
-    graph would break.
+    Values of tensors are checked on the CPU only. On other devices the check would synchronize host and device, and in
+    a compiled model it would break the graph.
     """
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")

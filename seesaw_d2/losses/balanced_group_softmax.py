@@ -1,6 +1,6 @@
 """Balanced Group Softmax, BAGS (Li et al., CVPR 2020, arXiv 2006.10408).
 
-Shapes: N proposals, C foreground categories, G groups of them, L = C + 2 + G logits. Label C is background.
+Shapes: N proposals, C foreground categories, G groups of categories, L = C + 2 + G logits. Label C is background.
 """
 
 from collections.abc import Sequence
@@ -25,33 +25,35 @@ from seesaw_d2.losses.sampling import BatchRandom
 
 @LOSS_REGISTRY.register()
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
-    """One softmax for each group of categories of similar frequency, and one for foreground against background.
+    """One softmax per group of categories with similar frequency, and one for foreground against background.
 
-    A group's softmax has its categories and "others", the right answer for every proposal outside the group. It is
-    trained on all its own proposals and on a random selection of the others, β for each of its own, or on none
-    where it has none of its own (section 3.3). Each group's loss is the mean over the proposals that it is trained
-    on; ``loss_cls_classes`` is their sum, ``loss_cls_objectness`` that of foreground against background.
-    Scores: P(j) = P(j in its group) P(foreground); "others" is not used.
+    The softmax of a group has its categories and an entry "others", the target of all proposals outside the group. It
+    is trained on all proposals of the group and on β times as many randomly selected other proposals (section 3.3). A
+    group without proposals in the batch is not trained. The loss of a group is the mean over its selected proposals.
+    ``loss_cls_classes`` is the sum over groups, ``loss_cls_objectness`` is the loss of foreground against background.
+    Scores: P(j) = P(j in its group) P(foreground). "others" is not used for scores.
 
-    Logits: [C categories, foreground, background, G "others"]; the reference puts each "others" before its group's
-    categories. Here a classifier's rows mean the same whatever the bins are.
+    Logits: [C categories, foreground, background, G "others"]. The reference puts each "others" before the categories
+    of its group. Here the order of the classifier's rows does not depend on the bins.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations: nothing waits for the
-    device; the selection can be repeated (see ``BatchRandom``); weights count, and an ``avg_factor`` other than
-    the default scales the means by default / ``avg_factor`` (it ignores both).
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations:
+
+    - The selection needs no synchronization and is reproducible (see ``BatchRandom``).
+    - ``weights`` are used, and an ``avg_factor`` scales the means by default / ``avg_factor``. The reference ignores
+      both.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) training instances, which decide the groups. None: the groups are those of the
-            checkpoint that will be loaded.
-        bins: increasing; group g has the categories with bins[g - 1] <= count < bins[g], so G = len(bins) + 1.
-        beta: β > 0, other proposals for each of the group's own, rounded down.
+        instance_counts: (C,) numbers of training instances, which define the groups. None: the groups are loaded from a
+            checkpoint.
+        bins: increasing numbers. Group g has the categories with bins[g - 1] <= count < bins[g], so G = len(bins) + 1.
+        beta: β > 0, number of other proposals per proposal of the group, rounded down after multiplication.
         background: "objectness".
-        seed: of the selection.
+        seed: seed of the selection.
 
     Buffers:
-        group: int64 (C,), each category's group in [0, G), -1 where it is not known. Saved, and taken from a
-            checkpoint: a trained classifier's logits mean nothing without it.
+        group: int64 (C,), group of each category in [0, G), or -1 if unknown. It is saved in checkpoints and loaded
+            from them, because the logits of a trained classifier depend on it.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
@@ -82,7 +84,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     @property
     def num_groups(self) -> int:
-        """G."""
+        """Return G."""
         return len(self.bins) + 1
 
     @property
@@ -93,25 +95,25 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Another selection for every batch."""
+        """Draw a new selection for the next batch."""
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Bool (N, G): the proposal's category is in the group."""
+        """Return bool (N, G): whether the proposal's category is in the group."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Bool (N, G): the proposals that each group is trained on."""
+        """Return bool (N, G): whether the group is trained on the proposal."""
         members = self.members(labels)
-        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # members come last
+        keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sorts members last
         place = keys.argsort(dim=0).argsort(dim=0)
         return members | (place < (members.sum(dim=0) * self.beta).floor())
 
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """``compute`` for a given selection, bool (N, G)."""
+        """Compute the losses for a given selection, bool (N, G)."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -128,7 +130,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See the class: (N, C + 1)."""
+        """Return the scores (N, C + 1); see the class."""
         classes, objectness, others = self._split(widen(logits))
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         in_group = (classes - self._log_sums(classes, others)[:, self.group]).exp()
@@ -141,7 +143,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return logits.split([self.num_classes, 2, self.num_groups], dim=1)
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
-        """log(e^{others_g} + Σ_{j in g} e^{z_j}): (N, G), without a loop over groups or categories."""
+        """Return log(e^{others_g} + Σ_{j in g} e^{z_j}), (N, G), without a loop over groups or categories."""
         group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
         in_group = self._indicator(classes.dtype)
@@ -150,7 +152,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """(C, G), 1 where the category is in the group. A product with it sums in a fixed order, on every device."""
+        """Return (C, G), 1 where the category is in the group. A product with it sums in a deterministic order."""
         groups = torch.arange(self.num_groups, device=self.group.device)
         return (self.group.unsqueeze(1) == groups).to(dtype)
 

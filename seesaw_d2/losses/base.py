@@ -1,4 +1,4 @@
-"""The contract of a classification loss: what the box predictor calls, whatever the loss is.
+"""The interface of classification losses, which the box predictor and the image classifier use.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.argument_checks import check_inputs
 
-# Logits beside the C categories', for each way to model background.
+# Number of logits in addition to the C categories', for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 class InvalidArgument(SeesawError):
-    """A constructor's argument is wrong; ``build_loss`` turns its name into the config key's."""
+    """Raised for an invalid constructor argument. ``build_loss`` replaces the argument's name by the config key."""
 
     def __init__(self, name: str, expected: str, found: Any):
         super().__init__(f"{name}: expected {expected}, found {found!r}")
@@ -28,7 +28,7 @@ class InvalidArgument(SeesawError):
 
 
 def check_number(name: str, value: float, expected: str, accepts: Callable[[float], bool]) -> float:
-    """``value`` as a float, or InvalidArgument if it is no finite number or ``accepts`` refuses it."""
+    """Return ``value`` as a float. Raise InvalidArgument if it is not a finite number or ``accepts`` returns False."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -39,7 +39,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """``value`` as an int, or InvalidArgument if it is none (True and 2.0 are none) or below ``minimum``."""
+    """Return ``value`` as an int. Raise InvalidArgument if it is no integer (such as True or 2.0) or too small."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -50,39 +50,41 @@ def check_integer(name: str, value: int, minimum: int) -> int:
 
 
 class ClassificationLoss(nn.Module):
-    """Base of every classification loss. A subclass writes three parts:
+    """Base class of all classification losses. A subclass implements three methods:
 
-    - ``compute``: the losses, a pure function of its arguments and of the module's state;
-    - ``update_statistics``: what the method counts during training, if anything;
-    - ``probabilities``: the scores at inference.
+    - ``compute`` returns the losses. It is a pure function of its arguments and of the module's state.
+    - ``update_statistics`` updates the method's statistics of the training, if it has any.
+    - ``probabilities`` returns the scores for inference.
 
     Args:
-        num_classes: integer C >= 1, foreground categories.
-        background: how background is modelled. "objectness": two logits after the C categories',
-            foreground and background, L = C + 2. "class": one more class, last, L = C + 1. "implicit": every
-            category is accepted or rejected for itself, and background is what all of them reject, L = C.
-            "none": image classification, L = C and labels in [0, C). A loss that needs more logits than these
-            overrides ``num_logits`` and puts them after.
+        num_classes: integer C >= 1, number of foreground categories.
+        background: how background is modelled. "objectness": two more logits after those of the C categories,
+            foreground and background, L = C + 2. "class": one more class, the last one, L = C + 1. "implicit": each
+            category is accepted or rejected independently, and a proposal that all reject is background, L = C. "none":
+            image classification without background, L = C and labels in [0, C). A loss that needs further logits
+            overrides ``num_logits`` and appends them.
 
     Raises:
-        ValueError: ``num_classes`` is no integer >= 1, or this loss does not support ``background``.
+        ValueError: ``num_classes`` is not an integer >= 1, or this loss does not support ``background``.
     """
 
-    # The ways to model background that this loss supports, its default first.
+    # Supported ways to model background. The first one is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # Whether the statistics include the current batch before its loss is computed. Seesaw: yes; EQL v2: no.
+    # Whether the statistics are updated with the current batch before its loss is computed (Seesaw Loss: True, EQL v2:
+    # False).
     updates_first: ClassVar[bool] = True
-    # How this loss takes soft labels over the C categories in place of hard ones, as PairwiseClassBalance makes
-    # them. "softmax": categories compete, a row of soft labels sums to 1. "sigmoid": each on its own. None: not
-    # at all. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take one more argument,
-    # ``targets``: (N, C), rows of background proposals 0; None is the labels themselves, one-hot.
+    # How this loss handles soft labels over the C categories, which PairwiseClassBalance computes. "softmax":
+    # categories compete, and each row of soft labels sums to 1. "sigmoid": categories are independent. None: soft
+    # labels are not supported. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take another
+    # argument, ``targets``: (N, C), 0 in the rows of background proposals. None stands for one-hot labels.
     soft_labels: ClassVar[str | None] = None
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Constructor argument -> statistic of the training set: "image_count" and "instance_count", (C,) int64, or
-    # "image_frequency", (C,), images with the category over annotated images. The argument is None if they are unknown.
+    # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64, or
+    # "image_frequency", (C,), images with the category over annotated images. The argument is None if the training set
+    # cannot be read.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # More keys below it, from which the schedule computes those.
+    # Further keys of this node that the training schedule reads to compute values of the keys above.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -95,27 +97,26 @@ class ClassificationLoss(nn.Module):
 
     @property
     def num_logits(self) -> int:
-        """L, the width of the classifier that this loss needs."""
+        """Return L, the number of classifier outputs that this loss needs."""
         return self.num_classes + _BACKGROUND_LOGITS[self.background]
 
     @property
     def num_label_values(self) -> int:
-        """Labels lie in [0, num_label_values): C + 1 with background, C without."""
+        """Return the number of valid labels: C + 1 with background, C without. Labels lie in [0, num_label_values)."""
         return self.num_classes + (self.background != "none")
 
     def initial_bias(self) -> Tensor | None:
-        """The (L,) values that the classifier's bias starts from; None: 0, as it is."""
+        """Return the initial bias of the classifier, (L,), or None to keep it at 0."""
         return None
 
     @classmethod
     def config_arguments(cls, node: Any, statistics: Callable[[], Any] | None) -> dict[str, Any]:
-        """Constructor arguments from the config node MODEL.ROI_BOX_HEAD.CLS_LOSS, ``background`` aside.
+        """Return the constructor arguments that the config defines, except ``background``.
 
         Args:
-            node: the config node.
-            statistics: gives the training set's category statistics when called (it may read annotations,
-                so call it only if the loss needs them); None where there are none. For most losses
-                ``statistics_keys`` is enough.
+            node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
+            statistics: returns the category statistics of the training set. It may read annotations, so call it only if
+                needed. None: there are no statistics. Most losses set ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
@@ -126,22 +127,24 @@ class ClassificationLoss(nn.Module):
         weights: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The losses of one batch. In training mode this also updates the statistics that the loss keeps.
+        """Return the losses of a batch. In training mode, also update the statistics of the loss.
 
         Args:
-            logits: (N, L) floating point. Half precision is computed in float32, under autocast too.
-            labels: (N,) int64 in [0, C], C is background (in [0, C) with background "none").
-            weights: (N,) >= 0; None is all 1.
-            avg_factor: > 0, what the weighted sums are divided by: a number, or a tensor of shape (), whose value
-                nothing waits for: below 1.2e-7, float32's epsilon, it is taken as that, so sums of 0 over a
-                count of 0 are 0. Default: ``default_avg_factor``: how many proposals, background included, weigh
-                > 0, at least 1. Of this process: a head in several processes gives the mean of theirs.
+            logits: (N, L) floating point. Half precision is converted to float32, also under autocast.
+            labels: (N,) int64 in [0, C], where C is background (in [0, C) with background "none").
+            weights: (N,) >= 0. Default: all 1.
+            avg_factor: > 0, divisor of the weighted sums: a number, or a tensor of shape (), which is not synchronized
+                with the host. A tensor is clamped from below to 1.2e-7, the float32 epsilon, so that an empty batch
+                gives 0, not NaN. Default: ``default_avg_factor``, the number of this process's proposals with a weight
+                > 0, background included, at least 1. In distributed training the box predictor passes the mean of this
+                number over all processes.
 
         Returns:
-            Scalars named loss_cls*. No proposals or no foreground give zeros that keep the graph.
+            dict of scalars whose names begin with loss_cls. Batches without proposals or without foreground give zeros
+            that are connected to the graph.
 
         Raises:
-            ValueError: shapes or types do not fit; a label out of range or a negative weight (see ``check_inputs``).
+            ValueError: wrong shape or dtype, a label out of range or a negative weight (see ``check_inputs``).
         """
         self.check_width(logits)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values)
@@ -159,33 +162,35 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Told by a head that classifies every proposal ``count`` times in a training step: the next call is
-        number ``index``, from 0. Without it every call is a step of its own."""
+        """Set that the next call is number ``index``, in [0, ``count``), of ``count`` calls in one training step.
+
+        A head that classifies every proposal several times per step calls it. By default every call is a step.
+        """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """How many proposals have a positive weight. A method that averages over others overrides it."""
+        """Return the number of proposals with a positive weight. Methods that average over others override it."""
         return labels.numel() if weights is None else (weights > 0).sum()  # stays on the device
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """``num_averaged``, at least 1."""
+        """Return ``num_averaged``, clamped from below to 1."""
         count = self.num_averaged(labels, weights)
         return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
     ) -> dict[str, Tensor]:
-        """The losses, in float32 or float64, without side effects. Arguments as checked by ``forward``."""
+        """Return the losses as float32 or float64, without side effects. ``forward`` has checked the arguments."""
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Count the batch; called in training only, without gradient, on every rank in every iteration."""
+        """Update the statistics with a batch. Every rank calls it in every training step, without gradient."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Scores (N, C + 1), background last, for logits (N, L); (N, C) with background "none"."""
+        """Return the scores (N, C + 1), background last, for logits (N, L). With background "none": (N, C)."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor) -> None:
-        """Raise ValueError unless logits are (N, L); the message says which last layer gives them."""
+        """Raise ValueError unless the logits have shape (N, L). The message names the required last layer."""
         if torch.jit.is_tracing() or (logits.dim() == 2 and logits.shape[1] == self.num_logits):
             return
         more = self.num_logits - self.num_classes
@@ -199,31 +204,31 @@ class ClassificationLoss(nn.Module):
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Count the batch in training, on the side of the loss that ``updates_first`` says."""
+        """Update the statistics in training mode, if ``updates_first`` equals ``before_loss``."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Σ_n weights_n losses_n, for losses (N,)."""
+    """Return Σ_n weights_n losses_n, for losses (N,)."""
     return (losses if weights is None else losses * weights).sum()
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32; float32 and float64 as they are."""
+    """Convert float16 and bfloat16 to float32. Return float32 and float64 unchanged."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """A context in which nothing is rounded to half precision."""
+    """Return a context manager that disables autocast on the device type of ``device``."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def lookup(node: Any, key: str) -> Any:
-    """What ``node`` has at "A.B"."""
+    """Return the value at a dotted key such as "A.B" below ``node``."""
     for part in key.split("."):
         node = getattr(node, part)
     return node

@@ -1,4 +1,4 @@
-"""From a config to a loss: the registry, and the one place where the losses' config is read."""
+"""The registry of losses, and ``build_loss``, which builds a loss from a config."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,20 +26,20 @@ def build_loss(
     num_stages: int = 1,
     has_background: bool = True,
 ) -> ClassificationLoss:
-    """The loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
+    """Build the loss that MODEL.ROI_BOX_HEAD.CLS_LOSS describes.
 
     Args:
         cfg: a config with this project's keys.
-        num_classes: C, foreground categories.
-        statistics: gives the training set's category statistics when called: an object with
-            ``image_count`` and ``instance_count``, int64 (C,), and ``num_annotated_images``. Called only by losses
-            that need them. None: there are none.
-        stage, num_stages: of a cascade, each with a loss of its own.
-        has_background: True for a detector, which has background proposals: a loss with background "none" is refused.
-            False for an image classifier: only "none" is taken.
+        num_classes: C, number of foreground categories.
+        statistics: returns the category statistics of the training set: an object with ``image_count`` and
+            ``instance_count``, int64 (C,), and ``num_annotated_images``. It is called only by losses that need
+            statistics. None: there are no statistics.
+        stage, num_stages: index and number of the stages of a cascade. Each stage has its own loss.
+        has_background: True for a detector, which has background proposals and needs a loss that models background.
+            False for an image classifier, which needs background "none".
 
     Raises:
-        ConfigError: a value is wrong; the message names the key, what was expected and what was found.
+        ConfigError: a value is invalid. The message names the key, what was expected and what was found.
     """
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
 
@@ -56,12 +56,12 @@ def build_loss(
 
 
 def _backgrounds(loss_class: type[ClassificationLoss], kind: str) -> list[str]:
-    """The ways to model background that a loss offers to this kind of model."""
+    """Return the ways to model background that a loss supports for this kind of model."""
     return [name for name in loss_class.backgrounds if (name != "none") == (kind == "a detector")]
 
 
 def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
-    """The loss that the config names at ``name_key``, one of ``names``, for a kind of model."""
+    """Build the loss named by the config key ``name_key``, which must be one of ``names``, for this kind of model."""
     name = lookup(node, name_key)
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
@@ -73,14 +73,14 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in {kind})")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # a loss around another one, which the same node describes
+        if "loss" in loss_class.config_keys:  # a wrapper; the same config node describes the wrapped loss
             inner = [name for name, other in LOSS_REGISTRY if other.soft_labels and _backgrounds(other, kind)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)
             background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
-        if key is None:  # not from the config
+        if key is None:  # the argument does not come from the config
             raise
         raise ConfigError(f"{_NODE}.{key}: expected {error.expected}, found {error.found!r}") from error
 

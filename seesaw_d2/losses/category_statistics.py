@@ -1,4 +1,4 @@
-"""What losses know about the training set, or do without where a model only predicts."""
+"""Statistics of the training set as arguments of losses."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from seesaw_d2.losses.base import InvalidArgument
 
 
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
-    """The training set's statistics, or None where its annotations are not at hand.
+    """Return the statistics of the training set, or None if its annotations cannot be read.
 
-    A loss that is built with None predicts as ever and refuses to train: a model can be used where its training
-    data is not. Before a training, the check of its data sets has already found what is wrong with them.
+    A loss built with None can predict but not train, so that a model can be used without its training data. Before a
+    training the preflight checks have already reported unreadable data sets.
     """
     try:
         return None if statistics is None else statistics()
@@ -23,7 +23,7 @@ def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
 
 
 def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None) -> dict[str, Any]:
-    """Return a loss's constructor arguments that are statistics of the training set, None where these are unknown.
+    """Return the constructor arguments of a loss that are statistics of the training set. They are None if unknown.
 
     Args:
         statistics_keys: see ``ClassificationLoss``. If it is empty, ``statistics`` is not called.
@@ -40,10 +40,10 @@ def _statistic(known: Any, name: str) -> Any:
 
 
 def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
-    """``values``, one number >= 0 for each category, as float64 (C,); None stays None.
+    """Return ``values``, one number >= 0 per category, as a float64 tensor (C,). Return None for None.
 
     Raises:
-        InvalidArgument: no numbers, another shape, or a value that is negative or not finite.
+        InvalidArgument: ``values`` are not numbers, have another shape, or are negative or not finite.
     """
     if values is None:
         return None
@@ -63,5 +63,5 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """The error of a loss that is asked to train without its ``category_values``."""
-    return InvalidArgument(name, "those of the training set (None serves inference alone)", None)
+    """Return the error for training a loss without its ``category_values``."""
+    return InvalidArgument(name, "the statistics of the training set (None is for inference only)", None)

@@ -1,6 +1,6 @@
 """Class-Balanced Loss Based on Effective Number of Samples (Cui et al., CVPR 2019, arXiv 1901.05555).
 
-Shapes: N proposals, C foreground categories, which are also the logits. Label C is background.
+Shapes: N proposals, C foreground categories, L = C logits. Label C is background.
 """
 
 import math
@@ -18,28 +18,27 @@ from seesaw_d2.losses.focal import FocalLoss
 
 @LOSS_REGISTRY.register()
 class ClassBalancedFocalLoss(FocalLoss):
-    """Focal loss of a sample of category i times v_i, its category's inverse effective number (equations 8, 12).
+    """Focal loss weighted by the inverse effective number of samples v_i of the label's category i (equations 8, 12).
 
-    v_i = (1 - β) / (1 - β^{n_i}), then scaled; n_i are training instances, taken as at least 1. There is no α: v takes
-    its place.
+    v_i = (1 - β) / (1 - β^{n_i}), then scaled. n_i is the number of training instances, at least 1. v replaces α.
 
     Reference: github richardaecn/class-balanced-loss (image classification). As there, the sum is divided by the number
-    of labels, which are the foreground's, and with background "none" Σ_i v_i = C. Deviation: background, which it does
-    not have, weighs 1, and so v is scaled to a mean of 1 over the training instances, Σ_i n_i v_i = Σ_i n_i: foreground
-    and background then weigh against each other as without v. Scaled as in images, nearly all objects, which are those
-    of frequent categories, would weigh next to nothing beside background, and hardly be found.
+    of foreground labels, and with background "none" v is scaled to Σ_i v_i = C. Deviation: the reference has no
+    background. Here background has weight 1, and v is scaled to a mean of 1 over the training instances, Σ_i n_i v_i =
+    Σ_i n_i. This keeps the balance between foreground and background. With the reference's scaling, most objects (those
+    of frequent categories) would have much less weight than background and would rarely be detected.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) n >= 0. None: not known, which serves inference alone.
-        beta: β in [0, 1). 0: all v are 1; towards 1: inverse frequency. The paper takes 0.999 for iNaturalist and
-            ImageNet.
-        gamma: γ >= 0; the paper takes 0.5 there.
+        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        beta: β in [0, 1). 0 gives v = 1 for all categories, values near 1 give the inverse frequency. The paper uses
+            0.999 for iNaturalist and ImageNet.
+        gamma: γ >= 0. The paper uses 0.5 for these data sets.
         background: "implicit" (default) or "none".
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        class_weights: float64 (C,), v. Not saved: it describes the training data.
+        class_weights: float64 (C,), v. Not saved in checkpoints, because it describes the training data.
     """
 
     config_keys: ClassVar[dict[str, str]] = {
@@ -67,7 +66,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """v_i (1 - p_j)^γ: (N, C)."""
+        """Return v_i (1 - p_j)^γ, (N, C)."""
         if self.class_weights is None:
             raise not_given("instance_counts")
         weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)

@@ -1,7 +1,7 @@
-"""Softmax cross-entropy, with the three ways to model background.
+"""Softmax cross-entropy with three ways to model background.
 
-Shapes: N proposals, C foreground categories, L classifier logits, R rows that a softmax is trained on,
-K entries of that softmax (C, or C + 1 with a background class). Label C is background.
+Shapes: N proposals, C foreground categories, L classifier logits, R proposals that the softmax is trained on, K entries
+of the softmax (C, or C + 1 with a background class). Label C is background.
 """
 
 from typing import ClassVar
@@ -16,14 +16,14 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()
 class CrossEntropyLoss(ClassificationLoss):
-    """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), i the label.
+    """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), where i is the label.
 
-    Losses are a softmax over their logits that differ in how they weigh its entries can derive from this
-    class and override ``adjusted_logits``: the treatment of background, weights and averages stays here.
+    Losses that modify the logits of the softmax can derive from this class and override ``adjusted_logits``. This class
+    handles background, weights and averages.
 
-    With background "objectness" there are two losses: ``loss_cls_classes``, the softmax over C categories on
-    the foreground proposals, and ``loss_cls_objectness``, foreground against background on all of them; both
-    are divided by the same ``avg_factor``. Otherwise the one loss is ``loss_cls``.
+    With background "objectness" there are two losses. ``loss_cls_classes`` is the softmax over C categories on the
+    foreground proposals, ``loss_cls_objectness`` is foreground against background on all proposals. Both are divided by
+    the same ``avg_factor``. Otherwise there is one loss, ``loss_cls``.
 
     Args:
         num_classes: C >= 1.
@@ -37,7 +37,7 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What the softmax is taken of: (R, K) for logits (R, K) and labels (R,) in [0, K)."""
+        """Return the logits of the softmax, (R, K), for logits (R, K) and labels (R,) in [0, K)."""
         return logits
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):
@@ -55,7 +55,7 @@ class CrossEntropyLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See ``ClassificationLoss``. "objectness": P(j) = σ_j σ_foreground (paper, section 3.3)."""
+        """Return the scores; see ``ClassificationLoss``. "objectness": P(j) = σ_j σ_foreground (paper, section 3.3)."""
         self.check_width(logits)
         logits = widen(logits)
         if self.background != "objectness":
@@ -65,21 +65,21 @@ class CrossEntropyLoss(ClassificationLoss):
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
     def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
-        """Logits (R, K), labels (R,), soft labels (R, K) or None -> (R,)."""
+        """Return the losses (R,) for logits (R, K), labels (R,) and soft labels (R, K) or None."""
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
-    # Two ways to the losses of the foreground (R,), their weights (R,) or None, and the objectness logits (N, 2).
+    # The next two methods return the class losses (R,), their weights (R,) or None, and the objectness logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
-        """R foreground proposals."""
+        """Gather the R foreground proposals."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
         weights, targets = (None if values is None else values[rows] for values in (weights, targets))
         return self.row_losses(classes, labels[rows], targets), weights, objectness
 
     def _masked(self, logits, labels, weights, targets, is_background):
-        """R = N: background has weight 0, and label 0 in place of C, which this softmax does not have."""
+        """Keep all proposals, R = N. Background gets weight 0, and label 0 because this softmax has no entry C."""
         classes, objectness = logits.split([self.num_classes, 2], dim=1)
         foreground = (~is_background).to(logits.dtype)
         weights = foreground if weights is None else weights * foreground
@@ -87,16 +87,16 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # How many rows there are is known on the device: to select them the host would wait for it. On the
-        # CPU nothing waits, and selecting is faster; a compiled graph needs shapes that do not depend on values.
+        # The number of foreground proposals is known on the device only, so that gathering them synchronizes. On a CPU
+        # this costs nothing, and gathering is faster. A compiled graph needs shapes that do not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _SplitForeground(torch.autograd.Function):
-    """Logits (N, C + 2) to class logits of some rows (R, C) and objectness logits of all (N, 2).
+    """Split logits (N, C + 2) into class logits of some proposals, (R, C), and objectness logits of all, (N, 2).
 
-    Indexing would do, but its backward pass makes one tensor of the logits' size for each part and adds them:
-    with few foreground rows that costs more than the loss itself. This one makes a single one.
+    The backward pass of indexing would allocate a tensor of the logits' size for each part and add them. With few
+    foreground proposals that costs more than the loss itself. This function allocates one.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
 """Equalization Loss for Long-Tailed Object Recognition (Tan et al., CVPR 2020, arXiv 2003.05176).
 
-Shapes: N proposals, C foreground categories, which are also the logits.
+Shapes: N proposals, C foreground categories, L = C logits.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,27 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class EqualizationLoss(SigmoidLoss):
-    """Sigmoid cross-entropy that spares tail categories the punishment by other categories' samples (equation 3).
+    """Sigmoid cross-entropy in which other categories' proposals are not negatives of tail categories (equation 3).
 
     L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j),
     E(r) = 1 for a foreground proposal, 0 for background, T_λ(f) = 1 for f < λ, else 0.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As there, f < λ is strict and decided in
-    single precision, and the classifiers start from π = 0.001. Deviations: weights and ``avg_factor`` count (it
-    ignores them and divides by N), frequencies come from the data set (there from a table of LVIS).
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As there, f < λ is a strict comparison in single
+    precision, and the initial probability is π = 0.001. Deviations: ``weights`` and ``avg_factor`` are used (the
+    reference ignores them and divides by N), and frequencies come from the data set (in the reference from a table for
+    LVIS).
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, training images with the category over annotated training images. None:
-            not known, which serves inference alone.
-        lambda_: λ >= 0, frequency below which a category is tail. 1.77e-3 is the paper's for LVIS v0.5; for v1 the
-            reference takes 1.1e-3. 0: none is, which is binary cross-entropy.
-        background: "implicit" (default) or "none" (then every sample is foreground).
+        image_frequency: (C,) f >= 0, number of training images with the category over number of annotated images. None:
+            unknown, for inference only.
+        lambda_: λ >= 0. Categories with a lower frequency are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
+            the reference 1.1e-3 for v1. 0 gives binary cross-entropy.
+        background: "implicit" (default) or "none" (all samples are foreground).
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        tail: bool (C,), f < λ. Not saved: it describes the training data.
+        tail: bool (C,), f < λ. Not saved in checkpoints, because it describes the training data.
     """
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "EQL.LAMBDA", "prior": "EQL.PRIOR"}
@@ -58,7 +59,7 @@ class EqualizationLoss(SigmoidLoss):
         self.register_buffer("tail", tail, persistent=False)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """w_j: (N, C)."""
+        """Return w_j, (N, C)."""
         if self.tail is None:
             raise not_given("image_frequency")
         foreground = (labels < self.num_classes).unsqueeze(1)

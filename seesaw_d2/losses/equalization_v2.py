@@ -13,38 +13,40 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-# A category whose gradients were never seen is taken as balanced: f(100) = 1 leaves its weights at 1.
+# Gradient ratio of a category without gradients so far. f(100) = 1 keeps its weights at 1.
 _BALANCED = 100.0
 
 
 @LOSS_REGISTRY.register()
 class EqualizationLossV2(SigmoidLoss):
-    """Sigmoid cross-entropy, each category re-weighted by its accumulated gradients (equations 3 to 6).
+    """Sigmoid cross-entropy that re-weights each category by its accumulated gradients (equations 3 to 6).
 
     g_j = Σ positive gradients / Σ negative gradients of category j, over the training so far,
     f(x) = 1 / (1 + e^{-γ (x - μ)}),
-    negative samples of j weigh r_j = f(g_j), positive ones q_j = 1 + α (1 - f(g_j)).
+    negative samples of j have weight r_j = f(g_j), positive samples q_j = 1 + α (1 - f(g_j)).
 
-    A gradient is that of the weighted loss, q_j |σ - 1| or r_j σ. Background has a classifier of its own, the last
-    one, with weight 1; the paper calls it the objectness branch. Scores are σ(z_j) (1 - σ(z_background)).
+    The gradients are those of the weighted loss, q_j |σ - 1| or r_j σ. Background has its own classifier, the last one,
+    with weight 1 (in the paper: objectness branch). Scores are σ(z_j) (1 - σ(z_background)).
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py; mmdet 3.3.0 has the same loss, but its
-    detectors score with a softmax by mistake. As there, proposals count whatever their weight, gradients count
-    after the loss, and the classifiers start from π = 0.001. Deviations: sums are float64 (float32 stops counting
-    small gradients in the millions); the ratio is derived from them instead of stored, so that an empty first
-    batch does not set it to 0; weights and ``avg_factor`` count in the loss.
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 has the same loss, but its
+    detectors compute scores with a softmax by mistake. As in the reference, gradients are accumulated after the loss
+    and without the proposals' weights, and the initial probability is π = 0.001. Deviations:
+
+    - Sums are float64. Float32 sums of millions lose small gradients.
+    - The ratio is computed from the sums, not stored, so that an empty first batch does not set it to 0.
+    - ``weights`` and ``avg_factor`` are used in the loss.
 
     Args:
         num_classes: C >= 1.
         gamma: γ > 0, slope of f.
         mu: μ >= 0, the ratio at which f is 1/2.
-        alpha: α >= 0, how much positives gain.
+        alpha: α >= 0, largest increase of the weight of positive samples.
         background: "class" (default) or "none".
-        sync: add up the gradients of all processes. False: each process its own.
+        sync: True: sum the gradients of all processes. False: each process uses its own.
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
-        positive_gradients, negative_gradients: float64 (C,), the sums.
+        positive_gradients, negative_gradients: float64 (C,), the accumulated sums.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "none")
@@ -79,13 +81,13 @@ class EqualizationLossV2(SigmoidLoss):
         self.register_buffer("negative_gradients", torch.zeros(num_classes, dtype=torch.float64))
 
     def gradient_ratio(self) -> Tensor:
-        """g: (C,) float64; 100 where there was no gradient yet."""
+        """Return g, (C,) float64. It is 100 for categories without gradients so far."""
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """q_j where y_j = 1, r_j where it is 0, and between them for soft targets: (N, L)."""
+        """Return q_j where y_j = 1, r_j where y_j = 0, and their interpolation for soft labels, (N, L)."""
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
             negative = torch.cat([negative, negative.new_ones(1)])
@@ -93,8 +95,10 @@ class EqualizationLossV2(SigmoidLoss):
         return positive * targets + negative * (1 - targets)
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Add the batch's gradients, as the loss has weighted them; those of a soft label y go to both sums, y to
-        1 - y."""
+        """Accumulate the gradients of the weighted loss.
+
+        The gradient of a soft label y counts as positive with weight y and as negative with weight 1 - y.
+        """
         targets = self.targets(logits, labels, targets)
         gradients = (logits.sigmoid() - targets).abs() * self.factors(logits, labels, targets)
         positive = (gradients * targets).sum(dim=0)
@@ -106,7 +110,7 @@ class EqualizationLossV2(SigmoidLoss):
         self.negative_gradients += sums[1]
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(N, C + 1): σ(z_j) (1 - σ(z_background)), and σ(z_background)."""
+        """Return σ(z_j) (1 - σ(z_background)) and, last, σ(z_background), (N, C + 1)."""
         if self.background != "class":
             return super().probabilities(logits)
         self.check_width(logits)

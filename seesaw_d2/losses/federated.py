@@ -19,30 +19,33 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class FederatedLoss(SigmoidLoss):
-    """A loss over a subset S of the categories, drawn for each batch: LVIS is annotated like a federation of data sets.
+    """A loss over a random subset S of the categories, drawn for each batch, for federated data sets such as LVIS.
 
-    S holds the batch's own categories and, up to ``num_sampled`` in all, others drawn without replacement with
-    probabilities proportional to their number of images to the power ``power``.
-    background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j);
-    background "class": softmax cross-entropy over S and background.
+    S contains the categories in the batch. If these are fewer than ``num_sampled``, the others are drawn without
+    replacement with probabilities proportional to their number of images to the power ``power``.
+
+    - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
+    - background "class": softmax cross-entropy over S and background.
 
     Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
-    Detectron2 main's ``USE_FED_LOSS``. As there each process draws its own S. Deviations: ``num_sampled`` counts
-    categories (there background takes one of the places); nothing waits for the device; the draw can be repeated
-    (see ``BatchRandom``). The softmax there multiplies each proposal's loss by whether its own label is in S, which
-    it always is, and so is plain cross-entropy; here the categories outside S do not compete.
+    Detectron2 main's ``USE_FED_LOSS``. As there, each process draws its own S. Deviations:
+
+    - ``num_sampled`` counts categories only. In the reference background counts as one of them.
+    - Drawing needs no synchronization and is reproducible (see ``BatchRandom``).
+    - In the softmax, categories outside S do not compete. The reference multiplies each proposal's loss by whether its
+      own label is in S, which is always true, and so computes plain cross-entropy.
 
     Args:
         num_classes: C >= 1.
-        image_counts: (C,) training images with each category. None: not known, which serves inference alone.
-        num_sampled: >= 1, size of S (all of the batch's categories, if these are more).
-        power: >= 0; 0 draws uniformly among the categories that occur.
+        image_counts: (C,) number of training images with each category. None: unknown, for inference only.
+        num_sampled: >= 1, size of S. S is larger if the batch has more categories.
+        power: >= 0. 0 draws uniformly from the categories that occur.
         background: "implicit" (default), a sigmoid, or "class", a softmax.
         prior: π of the sigmoids; see ``SigmoidLoss``.
-        seed: of the draw.
+        seed: seed of the draws.
 
     Buffers:
-        sampling_weights: float64 (C,). Not saved: it describes the training data.
+        sampling_weights: float64 (C,). Not saved in checkpoints, because it describes the training data.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
@@ -77,22 +80,22 @@ class FederatedLoss(SigmoidLoss):
         return super().initial_bias() if self.background == "implicit" else None
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Another draw for every batch."""
+        """Draw a new subset for the next batch."""
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Bool (C,): S."""
+        """Return bool (C,): whether the category is in S."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
         present = counts.scatter_add(0, labels, torch.ones_like(labels))[: self.num_classes] > 0
-        # The order in which exponential clocks of these rates ring is that of drawing without replacement.
+        # Sorting exponential random variables with these rates is equivalent to drawing without replacement.
         times = -self.random.uniform(self.num_classes).log() / self.sampling_weights
         place = times.masked_fill(present, -1.0).argsort().argsort()
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """1 in S, else 0: (C,)."""
+        """Return 1 for categories in S, else 0, (C,)."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

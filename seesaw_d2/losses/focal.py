@@ -1,6 +1,6 @@
 """Focal Loss for Dense Object Detection (Lin et al., ICCV 2017, arXiv 1708.02002).
 
-Shapes: N proposals, C foreground categories, which are also the logits.
+Shapes: N proposals, C foreground categories, L = C logits.
 """
 
 from typing import ClassVar
@@ -15,19 +15,21 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class FocalLoss(SigmoidLoss):
-    """L = -Σ_j α_j (1 - p_j)^γ log(p_j), p_j = σ(z_j) where y_j = 1, else 1 - σ(z_j) (equation 5).
+    """Focal loss, L = -Σ_j α_j (1 - p_j)^γ log(p_j), p_j = σ(z_j) where y_j = 1, else 1 - σ(z_j) (equation 5).
 
     α_j is α for the label's category and 1 - α for the others.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py; its box heads divide the sum by the number of proposals.
-    Deviations: without ``avg_factor`` it is divided by the number of foreground proposals, as in the paper (section 4),
-    whose α is chosen for that: with a quarter of foreground the loss is otherwise four times too small. It is computed
-    in log space, so that every γ has a finite gradient.
+    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py, whose box heads divide the sum by the number of
+    proposals. Deviations:
+
+    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), whose α is tuned
+      for it. Dividing by all proposals makes the loss four times smaller if a quarter is foreground.
+    - The loss is computed in log space, so that its gradient is finite for every γ.
 
     Args:
         num_classes: C >= 1.
-        gamma: γ >= 0; 0 is (α-balanced) binary cross-entropy.
-        alpha: α in (0, 1); None: no α, all 1.
+        gamma: γ >= 0. 0 gives (α-balanced) binary cross-entropy.
+        alpha: α in (0, 1). None: all α_j are 1.
         background: "implicit" (default) or "none".
         prior: π; see ``SigmoidLoss``.
     """
@@ -50,12 +52,12 @@ class FocalLoss(SigmoidLoss):
         self.alpha = alpha
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """How many foreground proposals have a positive weight."""
+        """Return the number of foreground proposals with a positive weight."""
         foreground = labels < self.num_classes
         return (foreground if weights is None else foreground & (weights > 0)).sum()
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """α_j (1 - p_j)^γ: (N, C), with a gradient."""
+        """Return α_j (1 - p_j)^γ, (N, C), with gradient."""
         # 1 - p_j is σ(-z_j) where y_j = 1, else σ(z_j).
         factors = (self.gamma * F.logsigmoid(logits * (1 - 2 * targets))).exp()
         if self.alpha is None:

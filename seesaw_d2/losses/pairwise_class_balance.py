@@ -1,5 +1,4 @@
-"""Pairwise Class Balance: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR
-2022, arXiv 2201.02784).
+"""Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022, arXiv 2201.02784).
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -14,56 +13,59 @@ from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_num
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Training steps between two looks at how many categories are missing: each look waits for the device.
+# Training steps between two checks for missing categories. Each check synchronizes with the device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
 
 @LOSS_REGISTRY.register()
 class PairwiseClassBalance(ClassificationLoss):
-    """PCB: trains another loss with "fightback" soft labels, made of how categories are confused with each other.
+    """PCB: a wrapper that trains another loss with soft labels computed from the confusion between categories.
 
-    The buffer ``confusion`` holds P(j | i): what is predicted for proposals of category i, among the foreground,
-    averaged over training with momentum. A proposal of category i then gets the label
+    The buffer ``confusion`` contains P(j | i), a moving average of the predictions for proposals of category i among
+    the foreground categories. The soft label of a proposal of category i is
+
     (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k),
-    column i of the matrix: the categories that are often mistaken for i, which are the rare ones where i is
-    frequent, fight back. a is alpha, growing linearly over the classifications of one step in an iterative head
-    (0, alpha / 2, alpha with three, see ``IterativeROIHeads``). For losses with ``soft_labels`` "softmax" the rows
-    of P and the labels q are distributions; for "sigmoid" P holds independent probabilities and q_j = P(i | j).
 
-    Reference: the authors' mmdet 2.16 fork, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py: whole
-    copies of the losses. Here the wrapped loss does all but the labels, its statistics included. Deviations:
+    where q ("fightback" label) is column i of the matrix. It has large values for the categories that are often
+    mistaken for i, which are rare categories if i is frequent. a is alpha, or grows linearly over the classifications
+    of one step in an iterative head (0, alpha / 2, alpha with three, see ``IterativeROIHeads``). For losses with
+    ``soft_labels`` "softmax" the rows of P and the labels q are distributions. For "sigmoid" P has independent
+    probabilities and q_j = P(i | j).
 
-    - Sums go through one all_reduce of C x (C + 1) values, on every rank, whatever the batch; the reference gathers
-      world_size x C^2 values, and waits for ever when one rank has no foreground.
-    - One classification per step has a = alpha; the reference divides by zero.
-    - A category that nothing was ever mistaken for (a matrix that is still 0) keeps its hard label; the reference
-      divides zero by zero.
-    - Weights and ``avg_factor`` hold for the soft part as for the hard one. With cross-entropy the reference ignores
-      the weights there and divides by N: the same where all weights are 1. It also subtracts the entropy of q, which
-      no gradient sees. With Seesaw Loss it returns the soft part by itself, here both parts are one value.
-    - While a category has not been seen the reference does not start, and says nothing; see ``unseen``.
+    Reference: the authors' mmdet 2.16 fork, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py, which copies
+    each loss. Here the wrapped loss computes everything except the labels. Deviations:
+
+    - The sums need one all_reduce of C x (C + 1) values, on every rank in every step. The reference gathers world_size
+      x C^2 values, and deadlocks if one rank has no foreground.
+    - With one classification per step, a = alpha. The reference divides by zero.
+    - A category that was never predicted for another category keeps its hard label. The reference divides zero by zero.
+    - ``weights`` and ``avg_factor`` apply to the soft part as well. With cross-entropy the reference ignores the
+      weights in the soft part and divides by N, which is the same if all weights are 1. It also subtracts the entropy
+      of q, which has no gradient. With Seesaw Loss it returns the soft part separately, here the loss is one value.
+    - While a category has not been seen the reference uses hard labels and does not log it; see ``unseen``.
 
     Args:
-        num_classes: C >= 1, the wrapped loss's.
-        loss: the loss to wrap, one with ``soft_labels``: CrossEntropyLoss, SeesawLoss, EqualizationLossV2.
-        alpha: in [0, 1], weight of the fightback labels. Published: 0.4 with cross-entropy, 0.2 with EQL v2, 0.05
-            with Seesaw Loss.
-        momentum: in [0, 1), how much of ``confusion`` stays in each update of a category's row.
-        start_iter: integer >= 0, training steps before the soft labels begin; until then it is the wrapped loss, and
-            the matrix is collected. Published: 16 of 24 epochs, where the learning rate falls for the first time.
-        unseen: "wait" (reference): soft labels begin only once every category has had a foreground proposal; what is
-            missing is logged. "ignore": categories that have not been seen get no share of any soft label.
-        max_matrix_mb: refuse a C x C float32 matrix above this size, in 10^6 bytes.
+        num_classes: C >= 1, as in the wrapped loss.
+        loss: the wrapped loss, which must support ``soft_labels``: CrossEntropyLoss, SeesawLoss, EqualizationLossV2.
+        alpha: in [0, 1], weight of the fightback labels. Published: 0.4 with cross-entropy, 0.2 with EQL v2, 0.05 with
+            Seesaw Loss.
+        momentum: in [0, 1), momentum of the moving average in ``confusion``.
+        start_iter: integer >= 0, number of training steps before soft labels are used. Until then only the matrix is
+            updated. Published: 16 of 24 epochs, where the learning rate decays for the first time.
+        unseen: "wait" (reference): use hard labels until every category has had a foreground proposal, and log the
+            missing ones. "ignore": use soft labels in which unseen categories have no share.
+        max_matrix_mb: largest allowed size of the C x C float32 matrix, in 10^6 bytes.
         background: None or the wrapped loss's.
 
     Raises:
-        ValueError: a value out of range, a loss that takes no soft labels or does not fit, too large a matrix.
+        ValueError: a value is out of range, the loss does not support soft labels or does not match, or the matrix is
+            too large.
 
     Buffers:
         confusion: float32 (C, C), [ground truth, prediction].
-        seen_counts: int64 (C,), foreground proposals seen of each category, of all processes.
-        steps: int64 scalar, training steps so far.
+        seen_counts: int64 (C,), number of foreground proposals of each category so far, in all processes.
+        steps: int64 scalar, number of training steps so far.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
@@ -130,7 +132,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return self.loss.probabilities(logits)
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the step, and the foreground's predictions into ``confusion`` and ``seen_counts``."""
+        """Update ``steps``, ``confusion`` and ``seen_counts`` with a batch."""
         if self._iteration[0] == 0:
             self.steps += 1
             self._report()
@@ -142,16 +144,16 @@ class PairwiseClassBalance(ClassificationLoss):
         batch = rows.new_zeros(self.num_classes, self.num_classes + 1)
         all_reduce_sum(batch.index_add_(0, self._categories(labels), rows))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
-        present = counts > 0  # other categories keep their rows
+        present = counts > 0  # rows of other categories do not change
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # a row starts at 0: its first update is its first value
+        if softmax:  # rows start at 0, so the first update must set the row
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
     @torch.no_grad()
     def soft_targets(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
-        """(N, C): (1 - a) onehot + a q for foreground labels, 0 for background."""
+        """Return the soft labels (1 - a) onehot + a q of foreground proposals, and 0 for background, (N, C)."""
         categories, foreground = self._categories(labels), (labels < self.num_classes).to(dtype)
         share = self._strength(dtype) * foreground
         scale: Tensor | float = 1.0
@@ -164,7 +166,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """a, a scalar on the device: 0 until the soft labels begin."""
+        """Return a, a scalar on the device. It is 0 until soft labels are used."""
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -173,7 +175,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Background as some category: what is done with it has weight 0."""
+        """Replace the label of background by a category. Its results have weight 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):
@@ -183,7 +185,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Log, ever more rarely, which categories the soft labels wait for."""
+        """Log which categories have not been seen, at increasing intervals."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return
@@ -192,7 +194,7 @@ class PairwiseClassBalance(ClassificationLoss):
         self._next_report = self._calls + (self._calls if begun and missing else _REPORT_PERIOD)
         if not (begun and missing) or rank() != 0:
             return
-        what = "PCB waits for them" if self.unseen == "wait" else "they get no share of PCB's soft labels"
+        what = "PCB uses hard labels until then" if self.unseen == "wait" else "soft labels do not include them"
         listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         logging.getLogger(__name__).warning(
             f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} "

@@ -1,8 +1,8 @@
-"""Class counts that one training recorded, for another to start from (Seesaw Loss paper, Table 4).
+"""Class counts recorded by a training, from which another training can start (Seesaw Loss paper, Table 4).
 
-The file is JSON: ``{"class_counts": [[...], ...], ...}``, a list for each stage (one for Mask R-CNN), or the one list
-itself; each of C or, with background last, C + 1 integers >= 0. "categories" may have the C class names in their order.
-Other keys are for people.
+The file is JSON: ``{"class_counts": [[...], ...], ...}`` with one list per stage (one for Mask R-CNN), or a single
+list. Each list has C or, with background last, C + 1 integers >= 0. The optional key "categories" has the C class names
+in order. Other keys are ignored.
 """
 
 import json
@@ -15,19 +15,19 @@ from seesaw_d2.utils.regular_files import irregular
 
 @dataclass(frozen=True)
 class RecordedCounts:
-    """The counts in a file, a list for each stage; ``build_loss`` takes those of its stage."""
+    """The class counts in a file, one list per stage. ``build_loss`` selects the list of its stage."""
 
     path: str
     stages: list[list[int]]
-    # whether the last count of each stage is background's; None: not known
+    # whether the last count of each stage is that of background. None: unknown
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
-        """The counts of one stage; a file with one list serves every stage.
+        """Return the counts of a stage. If the file has a single list, return it for every stage.
 
         Raises:
-            ConfigError: it has counts of other stages or another number of categories.
+            ConfigError: the file has another number of stages or of categories.
         """
         if len(self.stages) not in (1, num_stages):
             expected = "1" if num_stages == 1 else f"1 or {num_stages}"
@@ -42,10 +42,10 @@ class RecordedCounts:
 
 
 def read_recorded_counts(path: str) -> RecordedCounts:
-    """Read a file of counts.
+    """Read a file of class counts.
 
     Raises:
-        ConfigError: it cannot be read or holds something else.
+        ConfigError: the file cannot be read or has another content.
     """
     if irregular(path):
         raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")

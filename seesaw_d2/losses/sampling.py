@@ -1,8 +1,8 @@
-"""Random numbers for losses that sample: on the device, the same on every device, resumed with the checkpoint.
+"""Random numbers for losses that sample. They are computed on the device, equal on all devices and resumable.
 
-A ``torch.Generator`` belongs to one device and its state is no tensor of the module. Here a batch's numbers are a
-hash of its number, which is a buffer: nothing waits for the device, and what a resumed training samples is what the
-uninterrupted one would have.
+A ``torch.Generator`` belongs to one device, and its state is not a tensor of the module. Here the random numbers of a
+batch are a hash of the batch's index, which is a buffer. So drawing them needs no synchronization, and a resumed
+training draws the same numbers as an uninterrupted one.
 """
 
 import torch
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.distributed import rank
 
-# SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed integers; products wrap around.
+# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. Products wrap around.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# Batches, processes and seeds get numbers so far apart that no two streams overlap: 2^36 numbers in a batch.
+# Each batch has 2^36 numbers, and processes and seeds have separate streams, so that no two sequences overlap.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
 class BatchRandom(nn.Module):
-    """Uniform random numbers that depend on ``seed``, on the process and on how many batches there were.
+    """Uniform random numbers that depend on ``seed``, the rank and the number of previous batches.
 
     Buffers:
-        num_batches: int64 (), batches so far.
+        num_batches: int64 (), number of batches so far.
     """
 
     num_batches: Tensor
@@ -32,10 +32,14 @@ class BatchRandom(nn.Module):
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
 
     def next_batch(self) -> None:
+        """Advance to the random numbers of the next batch."""
         self.num_batches += 1
 
     def uniform(self, *shape: int) -> Tensor:
-        """float64 of ``shape`` in (0, 1), on the module's device; the same again until ``next_batch``."""
+        """Return float64 random numbers in (0, 1) on the module's device.
+
+        Repeated calls return the same numbers until ``next_batch`` is called.
+        """
         size = torch.Size(shape).numel()
         index = torch.arange(size, device=self.num_batches.device) + (self.num_batches << _BATCH_BITS)
         stream = _signed((self.seed * 65537 + rank()) * _STREAM)
@@ -43,15 +47,15 @@ class BatchRandom(nn.Module):
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor
         bits = bits ^ _shift_right(bits, 31)
-        # The upper 53 bits, in the middle of their intervals: neither 0 nor 1.
+        # Use the upper 53 bits and the midpoints of their intervals, which excludes 0 and 1.
         return ((_shift_right(bits, 11).double() + 0.5) * 2.0**-53).clamp(max=1 - 2.0**-53).view(shape)
 
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
-    """Zeros come in from the left; ``>>`` alone would repeat the sign."""
+    """Shift right and fill with zeros. ``>>`` alone would copy the sign bit."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
 
 
 def _signed(value: int) -> int:
-    """``value`` modulo 2^64, as int64 holds it."""
+    """Return ``value`` modulo 2^64 as a signed 64-bit integer."""
     return (value + 2**63) % 2**64 - 2**63

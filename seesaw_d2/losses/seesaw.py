@@ -1,6 +1,6 @@
 """Seesaw Loss for Long-Tailed Instance Segmentation (Wang et al., CVPR 2021, arXiv 2008.10032).
 
-Shapes: N proposals, C foreground categories, R rows that the softmax is trained on (the foreground with an
+Shapes: N proposals, C foreground categories, R proposals that the softmax is trained on (the foreground with an
 objectness branch, else all), K entries of the softmax (C, or C + 1 with a background class).
 """
 
@@ -23,36 +23,38 @@ from seesaw_d2.utils.distributed import all_reduce_sum
 
 @LOSS_REGISTRY.register()
 class SeesawLoss(CrossEntropyLoss):
-    """Cross-entropy in which a sample of category i punishes category j by a factor S_ij (equations 4 to 8).
+    """Cross-entropy in which S_ij scales the gradient from samples of category i to category j (equations 4 to 8).
 
     L = -log(e^{z_i} / (Σ_{j≠i} S_ij e^{z_j} + e^{z_i})),   S_ij = M_ij C_ij,
-    mitigation    M_ij = min(1, N_j / N_i)^p       rare j: less punishment from frequent i,
-    compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    i mistaken for j: more punishment.
+    mitigation    M_ij = min(1, N_j / N_i)^p              reduces the gradient from frequent i to rare j,
+    compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    increases it where i is mistaken for j.
 
-    That is cross-entropy of z_j + log S_ij, and so it is computed: in log space nothing overflows. On a CPU
-    ``SeesawRows`` does the same with fewer exponentials. S carries no gradient. N are the counts in the buffer
-    ``class_counts``, taken as at least 1.
+    This is the cross-entropy of z_j + log S_ij. It is computed in log space, so that nothing overflows. On a CPU
+    ``SeesawRows`` computes the same with fewer exponentials. S has no gradient. N are the counts in the buffer
+    ``class_counts``, clamped from below to 1.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. Deviations: counts are int64, not float32, and
-    global, not per process (it saves rank 0's). Without ``avg_factor`` both losses are divided by the number
-    of proposals with positive weight; the reference averages each over its own proposals, the class loss over
-    the foreground. ``avg_factor`` is used as it is; the reference adds 1.2e-7. As there, proposals count
-    whatever their weight, and a batch is counted before its loss.
+    Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As there, proposals are counted independently of their
+    weight, and a batch is counted before its loss is computed. Deviations:
+
+    - Counts are int64 sums over all processes. The reference has float32 counts per process and saves those of rank 0.
+    - By default both losses are divided by the number of proposals with a positive weight. The reference divides the
+      class loss by the number of foreground proposals.
+    - ``avg_factor`` is used unchanged. The reference adds 1.2e-7.
 
     Args:
         num_classes: C >= 1.
-        p: >= 0, exponent of the mitigation factor; 0 switches it off.
-        q: >= 0, exponent of the compensation factor; 0 switches it off.
+        p: >= 0, exponent of the mitigation factor. 0 turns it off.
+        q: >= 0, exponent of the compensation factor. 0 turns it off.
         eps: in (0, 1], lower bound of σ_i in the compensation factor.
         background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
-        class_counts: (C,) or, with background last, (C + 1,) integers >= 0 to be used as they are (Table 4);
-            neither training nor a checkpoint changes them. Where a background class needs a count and none is
-            given, it gets the largest of the others: background is no rarer than any category, and how much
-            more frequent it is depends on the sampling of proposals. None (default): count during training.
-        sync: count the batches of all processes. False: each process counts its own.
+        class_counts: (C,) or, with background last, (C + 1,) fixed integer counts >= 0 (Table 4). Neither training nor
+            loading a checkpoint changes them. If a background class needs a count and none is given, it gets the
+            largest count of the categories: background is at least as frequent as any category, and how much more
+            depends on the sampling of proposals. None (default): count during training.
+        sync: True: count the batches of all processes. False: each process counts its own.
 
     Buffers:
-        class_counts: int64 (C + 1,), background last; (C,) with background "none".
+        class_counts: int64 (C + 1,), background last. (C,) with background "none".
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
@@ -102,10 +104,10 @@ class SeesawLoss(CrossEntropyLoss):
         return {**arguments, "class_counts": statistics().instance_count}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Add the batch's labels to ``class_counts``, unless the counts were given."""
+        """Add the batch's labels to ``class_counts``, unless the counts are fixed."""
         if not self.online:
             return
-        # Not bincount: on CUDA it waits for the largest label.
+        # bincount would synchronize on CUDA, because its output size depends on the labels.
         batch = torch.zeros_like(self.class_counts).scatter_add_(0, labels, torch.ones_like(labels))
         self.class_counts += all_reduce_sum(batch) if self.sync else batch
 
@@ -130,30 +132,30 @@ class SeesawLoss(CrossEntropyLoss):
         return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """z_j + log S_ij: (R, K)."""
+        """Return z_j + log S_ij, (R, K)."""
         if self.p == 0 and self.q == 0:
             return logits
         return logits + self.log_factors(logits.detach(), labels)
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """log S_ij, (R, K): row r has i = labels[r]. At j = i both terms are 0 by themselves."""
+        """Return log S_ij, (R, K), where i = labels[r] in row r. Both terms are 0 at j = i."""
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
             factors += self._log_mitigation(labels, logits.shape[1], logits.dtype)
         return factors
 
     def _counts(self, width: int, dtype: torch.dtype) -> Tensor:
-        """N of the first classes, (width,)."""
+        """Return N of the first ``width`` classes, (width,)."""
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """p min(0, log N_j - log N_i), (R, K)."""
+        """Return p min(0, log N_j - log N_i), (R, K)."""
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
+        """Return q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
         log_probs = F.log_softmax(logits, dim=1)
         own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))
         return log_probs.sub_(own).clamp_(min=0).mul_(self.q)
@@ -175,7 +177,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # given counts are a setting, and belong to this training set
+        if not self.online:  # fixed counts are an argument and belong to this training set
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -1,6 +1,9 @@
-"""Seesaw Loss of each row, computed with probabilities in place of logits: for CPUs.
+"""Seesaw Loss computed from probabilities instead of logits, for CPUs.
 
-Shapes: R rows, K entries of the softmax.
+It exists because it is faster than ``SeesawLoss.adjusted_logits`` on a CPU, and removing it would change the last bits
+of trained weights.
+
+Shapes: R proposals, K entries of the softmax.
 """
 
 import torch
@@ -8,41 +11,42 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Rows at a time: what is in between stays in a core's cache.
+# Rows are processed in blocks of this size, so that intermediate values stay in a core's cache.
 _BLOCK_BYTES = 2**20
-# Below it a probability has lost digits.
+# Smaller probabilities have lost precision.
 _TINY = 1e-30
-# Counts are at most 2^63 and probabilities at least eps: with these powers of them float32 neither overflows nor
-# underflows.
+# With these bounds the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
+# underflow float32.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 
 
 def fits(p: float, q: float, eps: float) -> bool:
-    """Whether :class:`SeesawRows` can represent the powers that it takes."""
+    """Return whether ``SeesawRows`` can represent the powers for these exponents."""
     return p <= _LARGEST_P and eps**q >= _LEAST_POWER
 
 
 class SeesawRows(torch.autograd.Function):
-    """-log(e^{z_i} / Σ_j S_ij e^{z_j}), S as in ``SeesawLoss``, of some rows and the first K columns of logits.
+    """Compute -log(e^{z_i} / Σ_j S_ij e^{z_j}) for some rows and the first K columns of logits, S as in ``SeesawLoss``.
 
-    An exponential is what costs on a CPU. Cross-entropy takes one for each logit in its forward pass and one in its
-    backward pass, and adjusted logits, being z + log S, take a third; this takes one in all. With the softmax σ of z,
+    On a CPU exponentials dominate the cost. Cross-entropy computes one per logit in its forward pass and one in its
+    backward pass, and the adjusted logits z + log S need a third. This function needs one in total. With the softmax σ
+    of z,
 
         S_ij σ_j ∝ w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps),
 
-    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q, and its gradient w_j / Σ_j w_j - [j = i]. To take
-    rows and columns here saves copies of the logits' size, of them and of their gradient.
+    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q, and its gradient is w_j / Σ_j w_j - [j = i]. Selecting
+    rows and columns here avoids copies of the logits and of their gradient.
 
     Args of ``apply``:
         logits: (N, L) float32 or float64.
-        rows: (R,) distinct indices of rows; None: all.
+        rows: (R,) distinct indices of rows. None: all rows.
         labels: (R,) i in [0, K).
-        counts: (K,) N >= 1, K <= L, of the logits' type.
-        p, q, eps: see ``SeesawLoss``; ``fits(p, q, eps)``.
+        counts: (K,) N >= 1, K <= L, with the dtype of the logits.
+        p, q, eps: see ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
-        the losses (R,), and the logits that they are not of, (N, L - K).
+        the losses (R,), and the remaining columns of the logits, (N, L - K).
     """
 
     @staticmethod
@@ -89,6 +93,6 @@ class SeesawRows(torch.autograd.Function):
 
 
 def _blocks(weights: Tensor) -> list[slice]:
-    """Rows of (R, K), so many at a time as a core's cache holds."""
+    """Return slices of the rows of (R, K) so small that a block fits into a core's cache."""
     size = max(_BLOCK_BYTES // (weights.shape[1] * weights.element_size()), 1)
     return [slice(start, start + size) for start in range(0, len(weights), size)]

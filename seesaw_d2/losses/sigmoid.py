@@ -1,4 +1,4 @@
-"""What the losses of independent binary classifiers have in common.
+"""Base class of losses with independent binary classifiers.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -14,18 +14,18 @@ from seesaw_d2.losses.base import ClassificationLoss, check_number, weighted_sum
 
 
 class SigmoidLoss(ClassificationLoss):
-    """Binary cross-entropy of L independent classifiers: L = Σ_j f_j BCE(σ(z_j), y_j), summed over the classifiers.
+    """Binary cross-entropy of L independent classifiers, L = Σ_j f_j BCE(σ(z_j), y_j), summed over the classifiers.
 
-    This is the base of such losses: they override ``factors``, the f_j, and inherit the treatment of background,
-    weights, averages and scores. y_j is 1 for the label's category; a background proposal has none ("implicit"),
-    or the last classifier ("class").
+    Subclasses override ``factors``, which returns f_j. This class handles background, weights, averages and scores. y_j
+    is 1 for the label's category. A background proposal has y = 0 for all categories ("implicit") or y = 1 for the last
+    classifier ("class").
 
     Args:
         num_classes: C >= 1.
         background: "implicit", "class" or "none", as the subclass supports; see ``ClassificationLoss``.
-        prior: π in (0, 1), the probability that every classifier starts from (Lin et al., ICCV 2017, section
-            4.1): ``initial_bias`` is -log((1 - π) / π). With 0.5 it is 0, and the first batch's loss is L log 2,
-            nearly all of it from negatives.
+        prior: π in (0, 1), initial probability of every classifier (Lin et al., ICCV 2017, section 4.1). The initial
+            bias is -log((1 - π) / π). With 0.5 the bias is 0 and the loss of the first batch is L log 2, mostly from
+            negatives.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
@@ -38,14 +38,16 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """y_j: (N, L), 1 in the label's column; background's row is 0 where it has none. Soft labels (N, C), where
-        given, take the categories' place, not background's."""
+        """Return y_j, (N, L).
+
+        Soft labels ``soft``, (N, C), replace the one-hot labels of the categories but not that of background.
+        """
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """f_j >= 0, of a shape that broadcasts to (N, L). A gradient flows through them if they have one."""
+        """Return f_j >= 0 in a shape that broadcasts to (N, L). Gradients flow through it."""
         raise NotImplementedError
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):
@@ -55,10 +57,11 @@ class SigmoidLoss(ClassificationLoss):
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(N, C + 1) σ(z_j), and in background's column, which inference drops, 1 - max_j σ(z_j).
+        """Return σ(z_j) and, with background "implicit", 1 - max_j σ(z_j) in the last column, (N, C + 1).
 
-        So background wins where no category has more than 1/2. Their product, Π_j (1 - σ(z_j)), would be its
-        probability if the classifiers were independent, but with a thousand of them it says next to nothing.
+        Inference drops the column of background. Background has the highest score if no category has more than 1/2. The
+        product Π_j (1 - σ(z_j)) would be the probability of background for independent classifiers, but with a thousand
+        categories it is near 0 for almost every proposal.
         """
         self.check_width(logits)
         probs = widen(logits).sigmoid()

@@ -18,27 +18,27 @@ from seesaw_d2.losses.sampling import BatchRandom
 
 @LOSS_REGISTRY.register()
 class SoftmaxEqualizationLoss(CrossEntropyLoss):
-    """Cross-entropy in which most other classes' samples leave tail classes out of the softmax.
+    """Cross-entropy in which tail classes are randomly left out of the softmax for images of other classes.
 
     L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k),
-    T_λ(f) = 1 for f < λ, else 0; β is drawn for each image and class, 1 with probability γ, else 0.
+    T_λ(f) = 1 for f < λ, else 0. β is 1 with probability γ, else 0, drawn for each image and class.
 
-    ``EqualizationLoss`` spares tail classes every punishment but background's, which an image does not have: without
-    β they would never be told no, and win everywhere. Deviation: where the authors' code (simple_cls in
-    tztztztztz/equalization_loss) draws from torch's global generator, β is a hash of the batch's number
-    (``BatchRandom``), so that a resumed training draws what the uninterrupted one would.
+    ``EqualizationLoss`` keeps the negative gradients from background to tail categories. Images have no background, so
+    without β tail classes would have no negative gradients and would always be predicted. Deviation: the authors' code
+    (simple_cls in tztztztztz/equalization_loss) draws β from torch's global generator. Here β is a hash of the batch's
+    index (``BatchRandom``), so that a resumed training draws the same values as an uninterrupted one.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, training images of the class over training images. None: not known, which
-            serves inference alone.
-        lambda_: λ >= 0, frequency below which a class is tail. 4.3e-4: 50 images of ImageNet-LT's 115,846.
-        gamma: γ in [0, 1]; 0 is cross-entropy.
-        background: "none", the only one.
-        seed: of β.
+        image_frequency: (C,) f >= 0, number of training images of the class over number of training images. None:
+            unknown, for inference only.
+        lambda_: λ >= 0. Classes with a lower frequency are tail classes. 4.3e-4 is 50 of ImageNet-LT's 115,846 images.
+        gamma: γ in [0, 1]. 0 gives cross-entropy.
+        background: "none".
+        seed: seed of β.
 
     Buffers:
-        tail: bool (C,), f < λ. Not saved: it describes the training data.
+        tail: bool (C,), f < λ. Not saved in checkpoints, because it describes the training data.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
@@ -65,11 +65,11 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         self.random = BatchRandom(seed)
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Another draw for every batch."""
+        """Draw new values of β for the next batch."""
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """z_k + log w̃_k: (N, C)."""
+        """Return z_k + log w̃_k, (N, C)."""
         if self.tail is None:
             raise not_given("image_frequency")
         own = labels.unsqueeze(1) == torch.arange(self.num_classes, device=labels.device)
