@@ -96,7 +96,7 @@ def make(num_images: int, folder: str, rank: int, processes: int):
 
 def measure(rank, processes, num_images, engine, folder, queue):
     from seesaw_d2.data import DatasetEntry, register_dataset
-    from seesaw_d2.evaluation import LongTailEvaluator, lvis_evaluator
+    from seesaw_d2.evaluation import LongTailEvaluator, evaluate, lvis_evaluator
 
     logging.disable(logging.WARNING)
     parts = make(num_images, folder, rank, processes)
@@ -121,8 +121,8 @@ def measure(rank, processes, num_images, engine, folder, queue):
         setattr(module, name, wrapped)
 
     timed(lvis_evaluator, "write_results", "write")
-    timed(lvis_evaluator, "evaluate_detections", None)
-    timed(lvis_evaluator, "lvis_ground_truth", "ground truth")
+    timed(evaluate, "evaluate_detections", None)
+    timed(lvis_evaluator, "ground_truth_with_groups", "ground truth")
     del parts
     start, wall = time.process_time(), time.perf_counter()
     results = evaluator.evaluate()

@@ -5,12 +5,13 @@ r"""Evaluate a results file without a model, as the evaluation after a training 
     python tools/evaluate_results.py --annotations datasets/birds/val.json results.json --metrics fixed \
         --output output/tables
 
-The data set is a registered one (Detectron2's own, or one in DATASETS.REGISTER of --config-file) or any annotation file
-in LVIS or COCO format. Groups (rare, common, frequent) are the file's own, or follow from DATASETS.TRAIN of
---config-file. Where DATASETS.TRAIN or --checkpoint has the categories in another order, that is an error. The results
-may be those of any program that writes LVIS's or COCO's results format.
+The ground truth is a registered data set (of Detectron2, or of DATASETS.REGISTER in --config-file) or an annotation
+file in LVIS or COCO format. The results file has LVIS's or COCO's results format and may come from any program. Groups
+(rare, common, frequent) are those of the annotation file, or are computed from DATASETS.TRAIN of --config-file. It is
+an error if DATASETS.TRAIN or --checkpoint has the categories in another order.
 """
 
+import logging
 import sys
 from pathlib import Path
 
@@ -19,42 +20,80 @@ from command_line import command, parser_of
 
 def parse(arguments):
     parser = parser_of(__doc__)
-    parser.add_argument("results", type=Path, help="JSON file of detections")
+    parser.add_argument("results", type=Path, help="results file: a JSON list of detections")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
-    parser.add_argument("--config-file", default="", help="for DATASETS.REGISTER, DATASETS.TRAIN and thresholds")
-    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official: lvis-api or pycocotools")
-    parser.add_argument("--checkpoint", help="of the model that made the results: its categories are compared")
-    parser.add_argument("--metrics", nargs="*", default=[], help="more of them: fixed, minival, coco")
-    parser.add_argument("--max-dets", type=int, default=300, help="detections counted in an image")
+    parser.add_argument("--config-file", default="", help="config with DATASETS.REGISTER and DATASETS.TRAIN")
+    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official (lvis-api or pycocotools)")
+    parser.add_argument("--checkpoint", help="the model's checkpoint, to compare categories")
+    parser.add_argument("--metrics", nargs="*", default=[], help="optional metrics: fixed, minival, coco")
+    parser.add_argument("--max-dets", type=int, default=300, help="number of detections of an image that count")
     parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")
     return parser.parse_args(arguments)
+
+
+def read_ground_truth(args, cfg):
+    """Return the annotation file and the groups of its categories, after comparing the order of the categories."""
+    from seesaw_d2.data.records.annotation_files import read_annotations
+    from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
+    from seesaw_d2.data.records.validation import check_training_order
+    from seesaw_d2.errors import DataError
+    from seesaw_d2.evaluation.frequency import frequency_letters
+    from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
+    from seesaw_d2.utils.categories import Categories
+
+    if args.dataset is not None:
+        check_registered(args.dataset, "--dataset")
+    file = read_annotations(args.annotations) if args.dataset is None else read_annotation_file(args.dataset)
+    if not file.ground_truth:
+        raise DataError(f"{file.path}: expected annotations, found none (is it a test set?)")
+    registered = categories_of(args.dataset, "--dataset") if args.dataset is not None else None
+    categories = registered or Categories(tuple(file.category_names), file.path)
+    if args.config_file:
+        check_training_order(cfg, categories, file.category_ids)
+    if args.checkpoint is not None:
+        compare_with_checkpoint(categories, args.checkpoint)
+    if args.dataset is not None and args.config_file:
+        return file, frequency_letters(cfg, args.dataset, file)
+    return file, file_frequency(file)
+
+
+def compare_with_checkpoint(categories, checkpoint: str) -> None:
+    from seesaw_d2.errors import WeightsError
+    from seesaw_d2.utils.categories import check_checkpoint, entry_of
+    from seesaw_d2.weights.checkpoint_edits import read_checkpoint
+
+    found = entry_of(read_checkpoint(checkpoint), checkpoint)
+    if found is None:
+        raise WeightsError(f"{checkpoint}: expected a checkpoint with the names of its categories, found none")
+    if warning := check_checkpoint(found, categories):
+        logging.getLogger("seesaw_d2").warning(warning)
 
 
 @command
 def main(arguments=None) -> None:
     args = parse(arguments)
+    from seesaw_d2.config.loading import load_config
     from seesaw_d2.data import register_datasets
-    from seesaw_d2.evaluation.results_file_evaluation import evaluate_file
-    from seesaw_d2.train import load_config
+    from seesaw_d2.evaluation.evaluate import check_options, evaluate_file
 
+    check_options(args.engine, args.metrics)
     cfg = load_config(args.config_file)
     register_datasets(cfg)
-    description, metrics = evaluate_file(
+    evaluation = evaluate_file(
         str(args.results),
-        dataset=args.dataset,
-        annotations=args.annotations,
-        cfg=cfg if args.config_file else None,
-        checkpoint=args.checkpoint,
+        *read_ground_truth(args, cfg),
+        name=args.dataset,
         engine=args.engine,
         extra=args.metrics,
         max_dets_per_image=args.max_dets,
-        output=str(args.output) if args.output else None,
     )
-    for key, value in description.items():
+    if args.output:
+        evaluation.write(str(args.output))
+    for key, value in evaluation.description.items():
         print(f"{key:<34}{value}")
-    for task, values in metrics.items():
+    for task, values in evaluation.metrics.items():
         print("\n" + {"bbox": "boxes (AP^b)", "segm": "masks"}[task])
         for name, value in values.items():
             print(f"  {name:<14}{value:7.2f}")

@@ -1,16 +1,18 @@
-"""Evaluation: LVIS's metrics for detections and masks, accuracy by shots for labelled images."""
+"""Evaluation: LVIS and COCO metrics of boxes and masks, accuracy by shots of image classifiers."""
 
 from seesaw_d2.evaluation.build import build_evaluator
 from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator
+from seesaw_d2.evaluation.detection_metrics import METRICS
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.evaluate import check_options, evaluate_detections
-from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
+from seesaw_d2.evaluation.evaluate import average_precision, check_options, evaluate_detections
+from seesaw_d2.evaluation.ground_truth_conversion import lvis_ground_truth
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
-from seesaw_d2.evaluation.metrics import METRICS, average_precision
+from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, register_metric
 from seesaw_d2.evaluation.results_files import read_results
 
 __all__ = [
     "METRICS",
+    "METRIC_REGISTRY",
     "ClassificationEvaluator",
     "Detections",
     "LongTailEvaluator",
@@ -20,4 +22,5 @@ __all__ = [
     "evaluate_detections",
     "lvis_ground_truth",
     "read_results",
+    "register_metric",
 ]

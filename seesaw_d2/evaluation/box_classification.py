@@ -1,4 +1,4 @@
-"""How the classifier does when the boxes are right: ground-truth boxes as proposals (Seesaw Loss paper, Figure 1).
+"""Accuracy of the classifier on ground-truth boxes given as proposals (Seesaw Loss paper, Figure 1).
 
 G objects, C categories.
 """
@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
 from detectron2.evaluation.evaluator import inference_context
 from detectron2.layers import cat
 from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils import comm
 from torch import nn
 
-from seesaw_d2.data.records.catalog import class_names, load_dataset
-from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.frequency_groups import GROUP_NAMES
@@ -32,8 +29,14 @@ _BINS = 20
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What the classifier says about G objects, (G,) each: the true category's index, the best category's, whether
-    background scores higher than every category, and the true category's score."""
+    """Classification of G objects.
+
+    Attributes:
+        labels: (G,) true category index.
+        predicted: (G,) category index with the highest score.
+        lost: (G,) bool, background has a higher score than all categories.
+        scores: (G,) score of the true category.
+    """
 
     labels: np.ndarray
     predicted: np.ndarray
@@ -41,43 +44,31 @@ class Classification:
     scores: np.ndarray
 
     def summary(self, names: Sequence[str], groups: np.ndarray | None, pairs: int = 200) -> dict[str, Any]:
-        """What is written and shown.
+        """Summarize by group, by category and by confused pair.
 
         Args:
             names: C category names.
-            groups: (C,) 0 rare, 1 common, 2 frequent; None: not known.
-            pairs: so many of the most frequent confusions.
+            groups: (C,) 0 rare, 1 common, 2 frequent. None: not known.
+            pairs: number of confused pairs to return, the most frequent first.
 
         Returns:
-            ``groups``: for "all" and each group the number of objects; ``accuracy``, the percentage whose best
-            foreground category is the true one; ``background``, the percentage lost to background; ``histogram``,
-            objects by the true category's score in 20 steps of 0.05. ``categories``: the same three numbers for each
-            category that occurs. ``confusions``: [true, predicted, count] by count, for foreground alone.
+            ``groups``: for "all" and each group ``objects``, their number; ``accuracy``, the percentage whose best
+            foreground category is the true one; ``background``, the percentage where background scores highest;
+            ``histogram``, objects by the score of the true category in 20 bins of width 0.05. ``categories``: the
+            first three for each category with objects. ``confusions``: [true, predicted, count] among foreground
+            categories.
         """
         right = self.predicted == self.labels
         masks = {"all": np.ones(len(self.labels), dtype=bool)}
         if groups is not None:
             masks |= {name: groups[self.labels] == index for index, name in enumerate(GROUP_NAMES)}
         edges = np.linspace(0, 1, _BINS + 1)
-        found = {}
-        for name, mask in masks.items():
-            found[name] = {
-                "objects": int(mask.sum()),
-                "accuracy": _percent(right[mask]),
-                "background": _percent(self.lost[mask]),
-                "histogram": np.histogram(self.scores[mask], edges)[0].tolist(),
-            }
-        categories = []
-        for label in np.unique(self.labels).tolist():
-            mask = self.labels == label
-            categories.append(
-                {
-                    "name": names[label],
-                    "objects": int(mask.sum()),
-                    "accuracy": _percent(right[mask]),
-                    "background": _percent(self.lost[mask]),
-                }
-            )
+        found = {
+            name: {**self._percentages(mask), "histogram": np.histogram(self.scores[mask], edges)[0].tolist()}
+            for name, mask in masks.items()
+        }
+        present = np.unique(self.labels).tolist()
+        categories = [{"name": names[label], **self._percentages(self.labels == label)} for label in present]
         codes, counts = np.unique(self.labels[~right] * len(names) + self.predicted[~right], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:pairs]
         confusions = [
@@ -86,6 +77,14 @@ class Classification:
         ]
         return {"groups": found, "categories": categories, "confusions": confusions}
 
+    def _percentages(self, mask: np.ndarray) -> dict[str, Any]:
+        right = self.predicted == self.labels
+        return {
+            "objects": int(mask.sum()),
+            "accuracy": _percent(right[mask]),
+            "background": _percent(self.lost[mask]),
+        }
+
 
 def _percent(values: np.ndarray) -> float:
     return 100 * float(values.mean()) if len(values) else float("nan")
@@ -93,19 +92,19 @@ def _percent(values: np.ndarray) -> float:
 
 @torch.no_grad()
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
-    """Classify every object, its ground-truth box given as the proposal.
+    """Classify all objects with their ground-truth boxes as proposals. Crowds are left out.
 
-    Works with every GeneralizedRCNN of Detectron2's StandardROIHeads, CascadeROIHeads (the stages' probabilities, or
-    their logits, as MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE says, are averaged, and each stage is given the ground-truth
-    box) or Res5ROIHeads, and their subclasses. Crowds are left out.
+    Works with a GeneralizedRCNN whose heads are, or derive from, Detectron2's StandardROIHeads, CascadeROIHeads (each
+    stage gets the ground-truth box; probabilities or logits of the stages are averaged, see
+    MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE) or Res5ROIHeads.
 
     Args:
-        model: put into evaluation mode for the time.
-        loader: the data set's test loader.
+        model: the detector; it is in evaluation mode during the call.
+        loader: test loader of the data set.
         records: its dataset dicts, with "annotations".
 
     Returns:
-        In the main process what all processes found, None in the others.
+        The objects of all processes in the main process, None in the others.
     """
     objects = {record["image_id"]: record.get("annotations", ()) for record in records}
     found = []
@@ -126,7 +125,7 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
 
 def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """The objects of an image, in the pixels of the image that the model is given."""
+    """Return the objects of an image, in pixels of the resized image."""
     height, width = item["image"].shape[-2:]
     kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
     boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
@@ -147,7 +146,7 @@ def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
 
 
 def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposals: list[Instances]) -> torch.Tensor:
-    """(G, C + 1) probabilities, background last."""
+    """Return (G, C + 1) probabilities, background last."""
     check_heads(heads)
     boxes = [proposal.proposal_boxes for proposal in proposals]
     if hasattr(heads, "_shared_roi_transform"):  # Res5ROIHeads
@@ -165,22 +164,22 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
     return torch.stack(found).mean(dim=0)
 
 
-def evaluate_box_classification(cfg: CfgNode, model: nn.Module, loader, dataset_name: str) -> None:
-    """Write ``OUTPUT_DIR/inference/<data set>/classification.json`` (``Classification.summary``) and log the groups."""
-    found = classify_ground_truth(model, loader, load_dataset(dataset_name))
-    if found is None:
-        return
-    summary = found.summary(class_names(dataset_name), training_frequency_groups(cfg))
-    write_json(os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "classification.json"), summary)
+def write_box_classification(
+    found: Classification, names: Sequence[str], groups: np.ndarray | None, folder: str
+) -> None:
+    """Write ``classification.json`` (see ``Classification.summary``) and log the groups."""
+    summary = found.summary(names, groups)
+    path = os.path.join(folder, "classification.json")
+    write_json(path, summary)
     lines = [
         f"{group}: {values['accuracy']:.1f} % of {values['objects']} objects, {values['background']:.1f} % background"
         for group, values in summary["groups"].items()
     ]
-    logger.info("Ground-truth boxes of %s classified right: %s", dataset_name, "; ".join(lines))
+    logger.info("Accuracy on ground-truth boxes (%s): %s", path, "; ".join(lines))
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError for ROI heads (or their class) that are none of Detectron2's or of their subclasses."""
+    """Raise ConfigError if ROI heads, or their class, do not derive from those of Detectron2."""
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)

@@ -1,4 +1,4 @@
-"""The evaluator of labelled images.
+"""Evaluator of image classifiers.
 
 N images, C classes.
 """
@@ -19,12 +19,8 @@ from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
-from seesaw_d2.evaluation.classification_metrics import (
-    Predictions,
-    calibration_bins,
-    expected_calibration_error,
-    shot_accuracy,
-)
+from seesaw_d2.evaluation.classification_metrics import ClassificationResults, Predictions
+from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import SHOT_NAMES
 
@@ -36,21 +32,22 @@ CALIBRATION_FILE = "calibration.csv"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Top-1 accuracy, overall and by shots, and calibration.
+    """Computes top-1 accuracy, overall and by shots, and calibration error.
 
-    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are
-    counted in the training set: more than 100 images many, 20 to 100 medium, fewer few (Kang et al., ICLR 2020) with
-    DATASETS.FREQUENCY_THRESHOLDS [19, 100].
+    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are the
+    number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100]: more than 100 are many, 20 to
+    100 medium, fewer few (Kang et al., ICLR 2020).
 
-    Files in ``output_dir``, if there is one: ``per_class.csv``; ``confusion.csv``, how often a class is called
-    another one; ``calibration.csv``, confidence and accuracy in 15 intervals of confidence.
+    Files in ``output_dir``: ``per_class.csv``; ``confusion.csv``, the confused pairs of classes; ``calibration.csv``,
+    confidence and accuracy in 15 intervals of confidence.
 
     Args:
-        dataset_name: a registered data set of labelled images.
-        train_count: called without arguments; (C,) training images of each class, or None where not known.
+        dataset_name: name of a registered data set of labelled images.
+        train_count: function without arguments that returns (C,) training images of each class, or None if they are
+            not known.
         thresholds: see ``frequency_groups``.
-        output_dir: None: no files.
-        distributed: gather what the other processes have.
+        output_dir: folder of the files. None: write no files.
+        distributed: gather the predictions of all processes.
     """
 
     @configurable
@@ -83,13 +80,13 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._rows: list[tuple[int, int, float]] = []
 
     def process(self, inputs, outputs) -> None:
-        """Inputs with "label", outputs with "probabilities" (C,)."""
+        """Store predictions. Inputs have "label", outputs "probabilities" (C,)."""
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
         self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """The metrics in the main process, None in the others."""
+        """Return the metrics in the main process, None in the others."""
         rows = self._rows
         if self._distributed:
             comm.synchronize()
@@ -106,15 +103,15 @@ class ClassificationEvaluator(DatasetEvaluator):
         names = MetadataCatalog.get(self._dataset_name).thing_classes
         counts = self._train_count()
         groups = None if counts is None else frequency_groups(counts, self._thresholds)
-        confusion = predictions.confusion(len(names))
-        bins = calibration_bins(predictions)
-        metrics = {**shot_accuracy(confusion, groups), "ECE": expected_calibration_error(bins)}
+        results = ClassificationResults(predictions, len(names), groups)
+        metrics = compute_metrics("classification", results)
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._output_dir:
-            self._write(names, counts, groups, confusion, bins)
+            self._write(names, counts, results)
         return {"classification": metrics}
 
-    def _write(self, names, counts, groups, confusion, bins) -> None:
+    def _write(self, names: list[str], counts: np.ndarray | None, results: ClassificationResults) -> None:
+        groups, confusion, bins = results.groups, results.confusion, results.bins
         tested, called, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
         rows = [
             {

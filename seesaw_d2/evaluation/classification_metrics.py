@@ -1,18 +1,20 @@
-"""Accuracy by shots and calibration, as pure functions.
+"""Metrics of image classifiers: accuracy by shots and calibration.
 
 N images, C classes, K bins.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from seesaw_d2.evaluation.metric_registry import register_metric
 from seesaw_d2.frequency_groups import SHOT_NAMES
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The best class of each of N images."""
+    """The predicted class of N images."""
 
     labels: np.ndarray  # (N,) int64
     predicted: np.ndarray  # (N,) int64
@@ -23,20 +25,55 @@ class Predictions:
         return self.labels == self.predicted
 
     def confusion(self, num_classes: int) -> np.ndarray:
-        """(C, C) int64: images of class i (row) that are called j."""
+        """Return the (C, C) int64 confusion matrix: images of class i (row) predicted as j."""
         pairs = np.bincount(self.labels * num_classes + self.predicted, minlength=num_classes**2)
         return pairs.reshape(num_classes, num_classes)
 
 
-def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Top-1 accuracy in percent: "overall" over images, "many", "medium", "few" the mean over their classes.
+@dataclass(frozen=True, eq=False)
+class ClassificationResults:
+    """Predictions from which metrics are computed.
 
-    Source: Kang et al., ICLR 2020 (``shot_acc`` in classifier-balancing), whose thresholds are the groups'. Classes
-    without test images are left out; nan where nothing is to be measured.
+    Attributes:
+        predictions: of N images.
+        num_classes: C.
+        groups: (C,) 0 few, 1 medium, 2 many. None: not known.
+    """
+
+    predictions: Predictions
+    num_classes: int
+    groups: np.ndarray | None
+
+    @functools.cached_property
+    def confusion(self) -> np.ndarray:
+        return self.predictions.confusion(self.num_classes)
+
+    @functools.cached_property
+    def bins(self) -> np.ndarray:
+        return calibration_bins(self.predictions)
+
+
+@register_metric("shots", "classification")
+def accuracy_by_shots(results: ClassificationResults) -> dict[str, float]:
+    """Return "overall", "many", "medium", "few"; see ``shot_accuracy``."""
+    return shot_accuracy(results.confusion, results.groups)
+
+
+@register_metric("calibration", "classification")
+def calibration_error(results: ClassificationResults) -> dict[str, float]:
+    """Return "ECE"; see ``expected_calibration_error``."""
+    return {"ECE": expected_calibration_error(results.bins)}
+
+
+def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
+    """Compute top-1 accuracy in percent: "overall" over images, "many", "medium", "few" as means over classes.
+
+    Classes without test images are left out. NaN where there is no image. Source: Kang et al., ICLR 2020
+    (``shot_acc`` in classifier-balancing).
 
     Args:
         confusion: (C, C), rows are true classes.
-        groups: (C,) 0 few, 1 medium, 2 many; None: not known.
+        groups: (C,) 0 few, 1 medium, 2 many. None: not known.
     """
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
@@ -48,9 +85,9 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 
 
 def calibration_bins(predictions: Predictions, num_bins: int = 15) -> np.ndarray:
-    """(K, 3): images, mean confidence and accuracy in each of K equal intervals (low, high] of confidence.
+    """Return (K, 3): number of images, mean confidence and accuracy in K equal intervals (low, high] of confidence.
 
-    Mean and accuracy are 0 where there is no image. Source: Guo et al., ICML 2017, equations 2 and 3.
+    Mean and accuracy of an interval without images are 0. Source: Guo et al., ICML 2017, equations 2 and 3.
     """
     index = np.clip(np.ceil(predictions.confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
@@ -61,7 +98,7 @@ def calibration_bins(predictions: Predictions, num_bins: int = 15) -> np.ndarray
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:
-    """Σ n_b / N |accuracy_b - confidence_b| in percent (Guo et al., equation 5), for ``calibration_bins``."""
+    """Compute Σ n_b / N |accuracy_b - confidence_b| of ``calibration_bins`` in percent (Guo et al., equation 5)."""
     count, confidence, accuracy = bins.T
     return 100 * float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))
 

@@ -1,52 +1,168 @@
-"""From detections to metrics, tables of categories, and the words that say what was evaluated."""
+"""Evaluation of detections: metrics, AP by category, and a description of what was evaluated."""
 
-import logging
+from __future__ import annotations
+
+import itertools
 import os
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lvis import LVIS
 
-from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation.coco_categories import COCO_SYNSETS
-from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.engines import ENGINES
-from seesaw_d2.evaluation.ground_truth import subset, without_masks
-from seesaw_d2.evaluation.metrics import (
-    METRICS,
-    average_precision,
+from seesaw_d2.evaluation.description import describe, evaluable_tasks
+from seesaw_d2.evaluation.detection_metrics import (
+    LVIS_DETECTIONS_PER_IMAGE,
+    RECALLS,
+    DetectionResults,
     category_average_precision,
-    fixed_average_precision,
     group_members,
-    mean_of_categories,
     summarize,
 )
-from seesaw_d2.evaluation.results_files import write_csv, write_json
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.engines import ENGINES
+from seesaw_d2.evaluation.ground_truth import GroundTruth
+from seesaw_d2.evaluation.ground_truth_conversion import ground_truth_with_groups
+from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, compute_metrics
+from seesaw_d2.evaluation.results_files import read_results, write_csv, write_json
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-EXTRA_METRICS = ("fixed", "minival", "coco")
-_GROUP_METRICS = ("AP", "APr", "APc", "APf")
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of an evaluation.
+
+    Attributes:
+        description: what was evaluated, and the settings that the metrics depend on.
+        metrics: task ("bbox", "segm") -> metric -> percent.
+        categories: task -> rows of ``evaluate_detections``.
+    """
+
+    description: dict[str, Any]
+    metrics: dict[str, dict[str, float]]
+    categories: dict[str, list[dict[str, Any]]]
+
+    def reported(self, task: str) -> dict[str, float]:
+        """Return the metrics that an evaluator returns: all but the recalls."""
+        return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
+
+    def write(self, folder: str) -> None:
+        """Write evaluation.json (description, metrics), and categories.json and categories.csv (AP by category)."""
+        evaluation = {"evaluated": self.description, "metrics": self.metrics}
+        write_json(os.path.join(folder, "evaluation.json"), evaluation)
+        write_json(os.path.join(folder, "categories.json"), self.categories)
+        rows = [{"task": task, **row} for task, found in self.categories.items() for row in found]
+        if rows:
+            write_csv(os.path.join(folder, "categories.csv"), rows)
 
 
 def check_options(engine: str, extra: Sequence[str]) -> None:
-    """Raise ConfigError for a wrong TEST.LVIS_ENGINE or TEST.LVIS_METRICS."""
+    """Raise ConfigError if TEST.LVIS_ENGINE or TEST.LVIS_METRICS has an unknown name."""
     if engine not in ENGINES:
         raise ConfigError(f"TEST.LVIS_ENGINE: expected one of {', '.join(ENGINES)}, found {engine!r}")
+    known = [name for name, metric in METRIC_REGISTRY["detection"].items() if metric.optional]
     for name in extra:
-        if name not in EXTRA_METRICS:
-            raise ConfigError(f"TEST.LVIS_METRICS: expected some of {', '.join(EXTRA_METRICS)}, found {name!r}")
+        if name not in known:
+            raise ConfigError(f"TEST.LVIS_METRICS: expected some of {', '.join(known)}, found {name!r}")
 
 
-def check_applicable(ground_truth: LVIS, name: str) -> None:
-    """Raise ConfigError if the data set cannot have one of EXTRA_METRICS."""
-    if name == "minival":
-        minival_image_ids(ground_truth)
-    if name == "coco":
-        coco_category_ids(ground_truth)
+def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
+    """Raise ConfigError if the data set does not support one of the optional metrics."""
+    for name in extra:
+        if check := METRIC_REGISTRY["detection"][name].check:
+            check(ground_truth)
+
+
+def evaluate_file(
+    results: str,
+    file: AnnotationFile,
+    frequency: dict[int, str] | None,
+    *,
+    name: str | None = None,
+    engine: str = "hotcoco",
+    extra: Sequence[str] = (),
+    max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
+) -> Evaluation:
+    """Evaluate the detections in a file.
+
+    Args:
+        results: path of a file in LVIS's or COCO's results format.
+        file: ground truth, with annotations.
+        frequency: category id -> "r", "c" or "f". None: APr, APc and APf are NaN.
+        name: name of the data set in the description. Default: the name of the annotation file.
+        engine, extra, max_dets_per_image: see ``evaluate_detections``.
+
+    Raises:
+        ConfigError: an option is wrong, or the data set does not support a metric.
+        DataError: the results file is wrong.
+    """
+    check_options(engine, extra)
+    if max_dets_per_image < 1:
+        raise ConfigError(f"detections per image: expected at least 1, found {max_dets_per_image}")
+    ground_truth = ground_truth_with_groups(file, frequency)
+    check_applicable(ground_truth, extra)
+    evaluation = evaluate_tasks(
+        name or os.path.basename(file.path),
+        file,
+        ground_truth,
+        read_results(results, ground_truth),
+        engine=engine,
+        extra=extra,
+        max_dets_per_image=max_dets_per_image,
+    )
+    evaluation.description["results file"] = os.path.abspath(results)
+    return evaluation
+
+
+def evaluate_tasks(
+    name: str,
+    file: AnnotationFile,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    *,
+    tasks: Sequence[str] | None = None,
+    engine: str = "hotcoco",
+    extra: Sequence[str] = (),
+    max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
+    num_images: int | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Evaluate boxes and masks.
+
+    Args:
+        name: name of the data set.
+        file, ground_truth: annotation file, and what ``ground_truth_with_groups`` makes of it.
+        detections: with the ids of the annotation file.
+        tasks: of "bbox" and "segm". Default: those that the detections have. A task that the ground truth does not
+            allow is left out with a warning.
+        engine, extra, max_dets_per_image: see ``evaluate_detections``.
+        num_images: number of images that the model was run on. Default: the images with detections.
+        settings: settings of the model, for the description.
+    """
+    tasks = evaluable_tasks(name, file, detections, tasks)
+    description = {
+        **describe(name, file.path, ground_truth, detections, num_images),
+        **(settings or {}),
+        "detections counted in an image": max_dets_per_image,
+        "engine": engine,
+        "IoU types": " and ".join(tasks),
+    }
+    metrics, categories = {}, {}
+    for task in tasks:
+        metrics[task], categories[task] = evaluate_detections(
+            ground_truth,
+            detections,
+            task,
+            max_dets_per_image=max_dets_per_image,
+            engine=engine,
+            extra=extra,
+            groups_known=ground_truth.groups_known,
+        )
+    return Evaluation(description, metrics, categories)
 
 
 def evaluate_detections(
@@ -54,66 +170,61 @@ def evaluate_detections(
     detections: Detections,
     iou_type: str,
     *,
-    max_dets_per_image: int = 300,
+    max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
     engine: str = "hotcoco",
     extra: Sequence[str] = (),
     groups_known: bool = True,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Metrics, and AP by category.
+    """Compute metrics and AP by category.
 
     Args:
-        extra: of "fixed" (AP_fixed, see metrics.py), "minival" (AP on the images of LVIS v1 val that are in COCO
-            val2017, 4,809 of them, which MDETR and GLIP call minival) and "coco" (AP over the LVIS categories that
-            are COCO's, by synset).
-        groups_known: False makes APr, APc and APf nan.
+        ground_truth: see ``lvis_ground_truth``.
+        detections: not changed.
+        iou_type: "bbox" or "segm".
+        max_dets_per_image: number of detections of an image that count, by score.
+        engine: a name in ``ENGINES``.
+        extra: names of optional metrics in the registry, see ``detection_metrics``: "fixed", "minival", "coco".
+        groups_known: False: APr, APc and APf are NaN.
 
     Returns:
-        name -> percent, and a row for each category: id, name, frequency, image_count, instance_count (of the
-        training set, where the annotation file knows them), val_instances, AP, AP50, AP75.
+        Metric -> percent, and a row for each category: id, name, frequency, image_count, instance_count (of the
+        training set, if the annotation file has them), val_instances, AP, AP50, AP75.
     """
-    counted = detections[detections.best_per_image(max_dets_per_image)]
     groups = group_members(ground_truth) if groups_known else None
-    curves = ENGINES[engine](ground_truth, counted, iou_type)
-    metrics = summarize(curves, groups)
-    if "fixed" in extra:
-        fixed = summarize(fixed_average_precision(ground_truth, detections, iou_type, engine), groups)
-        metrics |= {f"{name}_fixed": fixed[name] for name in _GROUP_METRICS}
-    if "minival" in extra:
-        part = subset(ground_truth, minival_image_ids(ground_truth))
-        inside = np.isin(detections.image_ids, list(part.imgs))
-        found = average_precision(part, detections[inside], iou_type, max_dets_per_image, engine)
-        metrics |= {f"{name}_minival": found[name] if groups_known or name == "AP" else float("nan")
-                    for name in _GROUP_METRICS}  # fmt: skip
-    if "coco" in extra:
-        metrics["AP_coco"] = mean_of_categories(curves, coco_category_ids(ground_truth))
-    return metrics, _category_rows(ground_truth, category_average_precision(curves), groups_known)
+    results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
+    metrics = compute_metrics("detection", results, tuple(extra))
+    return metrics, _category_rows(ground_truth, category_average_precision(results.curves), groups_known)
 
 
-def minival_image_ids(ground_truth: LVIS) -> list[int]:
-    """The images of LVIS v1 val that are in COCO's val2017.
+def average_precision(
+    ground_truth: LVIS,
+    detections: Detections,
+    iou_type: str,
+    max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
+    engine: str = "hotcoco",
+) -> dict[str, float]:
+    """Compute LVIS's thirteen metrics.
 
-    Raises:
-        ConfigError: there is none, so that this is no LVIS v1 val.
+    Args:
+        ground_truth: see ``lvis_ground_truth``; ``frequency`` of its categories is their group.
+        detections: not changed.
+        iou_type: "bbox" or "segm". The size of a detection is that of its box or of its mask.
+        max_dets_per_image: number of detections of an image that count, by score.
+        engine: a name in ``ENGINES``.
+
+    Returns:
+        Percent for each of METRICS and RECALLS. NaN if there is no object of that size or group. 0 if there are
+        objects and none was found, as without any detection.
     """
-    ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
-    if not ids:
-        raise ConfigError('TEST.LVIS_METRICS: "minival" needs images of COCO val2017 (by coco_url), found none')
-    return ids
-
-
-def coco_category_ids(ground_truth: LVIS) -> set[int]:
-    """The categories whose synset is that of a COCO category."""
-    ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
-    if not ids:
-        raise ConfigError('TEST.LVIS_METRICS: "coco" needs categories with synsets, as LVIS has them, found none')
-    return ids
+    groups = group_members(ground_truth)
+    results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
+    return summarize(results.curves, groups)
 
 
 def _category_rows(ground_truth: LVIS, values: dict[str, np.ndarray], groups_known: bool) -> list[dict[str, Any]]:
     instances = dict.fromkeys(ground_truth.cats, 0)
-    for annotations in ground_truth.img_ann_map.values():
-        for annotation in annotations:
-            instances[annotation["category_id"]] += not annotation.get("ignore", 0)
+    for item in itertools.chain.from_iterable(ground_truth.img_ann_map.values()):
+        instances[item["category_id"]] += not item.get("ignore", 0)
     rows = []
     for index, key in enumerate(sorted(ground_truth.cats)):
         category = ground_truth.cats[key]
@@ -123,70 +234,3 @@ def _category_rows(ground_truth: LVIS, values: dict[str, np.ndarray], groups_kno
         row |= {name: float(column[index]) for name, column in values.items()}
         rows.append(row)
     return rows
-
-
-def describe(
-    name: str, json_file: str, ground_truth: LVIS, detections: Detections, *, evaluated: int, **settings: Any
-) -> dict[str, Any]:
-    """What was evaluated: the things that make two APs incomparable.
-
-    Args:
-        name, json_file: of the data set.
-        evaluated: images that detections were asked for.
-        settings: more of it, as limits and thresholds.
-    """
-    _, counts = np.unique(detections.image_ids, return_counts=True)
-    return {
-        "data set": name,
-        "annotation file": os.path.abspath(json_file),
-        "version": _version(ground_truth),
-        "images in the annotation file": len(ground_truth.imgs),
-        "images evaluated": evaluated,
-        "categories": len(ground_truth.cats),
-        "detections": len(detections),
-        "detections in an image, at most": int(counts.max()) if len(counts) else 0,
-        "lowest score": float(detections.scores.min()) if len(detections) else None,
-        **settings,
-    }
-
-
-def evaluable_tasks(
-    name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
-) -> list[str]:
-    """Those of the tasks (by default: "bbox" and "segm") that ground truth and detections allow, with a warning."""
-    found = list(tasks or ("bbox", "segm"))
-    if tasks is None and not detections.has_masks:
-        found.remove("segm")
-    without = without_masks(file) if "segm" in found else []
-    if without:
-        logger.warning("%s: masks are not evaluated, objects have none: ids %s", name, first_few(without))
-        found.remove("segm")
-    elif "segm" in found and not detections.has_masks:
-        logger.warning("%s: masks are not evaluated, the model predicts none", name)
-        found.remove("segm")
-    if "bbox" in found and detections.boxes is None:
-        logger.warning("%s: boxes are not evaluated, the results have none", name)
-        found.remove("bbox")
-    return found
-
-
-def _version(ground_truth: LVIS) -> str:
-    """LVIS's releases differ in the number of categories; the files do not reliably say which they are."""
-    synsets = all("synset" in category for category in ground_truth.cats.values())
-    return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
-
-
-def write_evaluation(
-    folder: str, description: dict[str, Any], metrics: dict[str, dict[str, float]], categories: dict[str, list]
-) -> None:
-    """``evaluation.json`` (what was evaluated, every metric) and ``categories.json``, ``categories.csv`` by task."""
-    write_json(os.path.join(folder, "evaluation.json"), {"evaluated": description, "metrics": metrics})
-    write_json(os.path.join(folder, "categories.json"), categories)
-    rows = [{"task": task, **row} for task, found in categories.items() for row in found]
-    if rows:
-        write_csv(os.path.join(folder, "categories.csv"), rows)
-
-
-def reported(metrics: dict[str, float]) -> dict[str, float]:
-    """Those of the metrics that an evaluator returns: METRICS, and what was asked for beside."""
-    return {name: value for name, value in metrics.items() if name in METRICS or "_" in name}

@@ -1,4 +1,4 @@
-"""Evaluation in LVIS's terms of any data set in LVIS or COCO format."""
+"""LVIS metrics of any data set in LVIS or COCO format."""
 
 import copy
 import functools
@@ -16,23 +16,16 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import LVISEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
-from lvis import LVIS
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
 from seesaw_d2.errors import ConfigError, DataError
+from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.evaluate import (
-    check_applicable,
-    check_options,
-    describe,
-    evaluable_tasks,
-    evaluate_detections,
-    reported,
-    write_evaluation,
-)
-from seesaw_d2.evaluation.ground_truth import file_frequency, frequency_letters, lvis_ground_truth
-from seesaw_d2.evaluation.metrics import LVIS_DETECTIONS_PER_IMAGE
+from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
+from seesaw_d2.evaluation.frequency import frequency_letters
+from seesaw_d2.evaluation.ground_truth import GroundTruth
+from seesaw_d2.evaluation.ground_truth_conversion import file_frequency, ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
 from seesaw_d2.utils.messages import first_few
 
@@ -42,18 +35,18 @@ RESULTS_FILE = "lvis_instances_results.json"
 
 
 class LongTailEvaluator(LVISEvaluator):
-    """Detectron2's LVISEvaluator for LVIS itself and for every data set in LVIS or COCO format.
+    """Detectron2's LVISEvaluator for LVIS and for any data set in LVIS or COCO format.
 
-    AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
-    percent, of boxes and, if asked for, of masks. What it does otherwise than Detectron2's:
+    Computes AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in percent,
+    of boxes and, if requested, of masks. Differences from Detectron2's evaluator:
 
-    - any data set, any category ids, groups of any origin; COCO's rules for data in COCO's format;
-    - absent groups give nan (there -100); no detections give 0 where there is something to find (there nan);
-    - writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics) and AP by category
-      (``categories.json``, ``categories.csv``), all atomically, not ``instances_predictions.pth``;
-    - of data without annotations (LVIS's test sets) writes ``lvis_submission.json``, what LVIS's server takes;
-    - keeps detections as columns, and evaluates with hotcoco (``engine``): lvis-api's numbers, faster;
-    - reads the ground truth when it is needed, in the process that needs it.
+    - Any data set, any category ids, groups from any source; COCO's rules for data in COCO's format.
+    - Groups without categories give NaN instead of -100. No detections give 0 instead of NaN if there are objects.
+    - It writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics), and AP by
+      category as ``categories.json`` and ``categories.csv``, all atomically, but not ``instances_predictions.pth``.
+    - For data without annotations (LVIS's test sets) it writes ``lvis_submission.json`` for LVIS's evaluation server.
+    - It stores detections as columns and evaluates with hotcoco: the numbers of lvis-api, faster.
+    - It reads the ground truth on first use, in the process that needs it.
     """
 
     @configurable
@@ -72,18 +65,19 @@ class LongTailEvaluator(LVISEvaluator):
     ):
         """
         Args:
-            dataset_name: registered, with an annotation file in LVIS or COCO format.
-            tasks: of "bbox" and "segm"; by default those that the predictions have.
-            distributed: collect the predictions of all ranks.
-            output_dir: for the files; None writes none.
-            max_dets_per_image: detections counted in an image; LVIS's is 300, and another is warned of.
-            frequency: category id -> "r", "c", "f", or a function of the AnnotationFile that returns that or
-                None (unknown: APr, APc and APf are nan). By default the file's own.
+            dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
+            tasks: of "bbox" and "segm". Default: those that the predictions have.
+            distributed: gather the predictions of all processes.
+            output_dir: folder of the output files. None: write no files.
+            max_dets_per_image: number of detections of an image that count, by score. A warning is logged if it is
+                not LVIS's 300.
+            frequency: category id -> "r", "c", "f", or a function that maps the AnnotationFile to that, or to None if
+                the groups are not known (APr, APc and APf are then NaN). Default: the file's own.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: see ``evaluate_detections``.
-            settings: of the model, to be named beside the results.
+            settings: settings of the model, for ``evaluation.json``.
         """
-        # Not the base's: it would read the file here, in every process, and only if it is LVIS's.
+        # The base class's constructor is not called: it reads the file in each process, and only LVIS's files.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -112,7 +106,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training what it began with
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training: the initial weights
             },
         }
 
@@ -121,20 +115,13 @@ class LongTailEvaluator(LVISEvaluator):
         return read_annotation_file(self._dataset_name)
 
     @functools.cached_property
-    def _letters(self) -> dict[int, str] | None:
-        if self._frequency is None:
-            return file_frequency(self._file)
-        return self._frequency(self._file) if callable(self._frequency) else dict(self._frequency)
-
-    @functools.cached_property
-    def _lvis_api(self) -> LVIS:
-        # Without groups any letter will do: their metrics are not reported.
-        letters = self._letters or dict.fromkeys(self._file.category_ids, "f")
-        return lvis_ground_truth(self._file, letters)
+    def _lvis_api(self) -> GroundTruth:
+        letters = file_frequency(self._file) if self._frequency is None else self._frequency
+        return ground_truth_with_groups(self._file, letters(self._file) if callable(letters) else letters)
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations: the evaluation server wants the result file.
+        # LVIS's test sets have no annotations: the evaluation server takes the submission.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -143,7 +130,7 @@ class LongTailEvaluator(LVISEvaluator):
         self._image_count = 0
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Keep the detections as columns; each mask is encoded here, once."""
+        """Store the detections as columns. Masks are encoded here, once."""
         for record, output in zip(inputs, outputs, strict=True):
             self._image_count += 1
             if "instances" in output:
@@ -154,7 +141,7 @@ class LongTailEvaluator(LVISEvaluator):
                 self._proposals.append({"image_id": record["image_id"], "proposals": proposals})
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """The metrics of each task in the main process, None in the others (as Detectron2's)."""
+        """Return task -> metric -> percent in the main process, None in the others."""
         has_instances = bool(self._detections)
         mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
         self._detections = []
@@ -183,54 +170,45 @@ class LongTailEvaluator(LVISEvaluator):
             return
         if self._max_dets_per_image != LVIS_DETECTIONS_PER_IMAGE:
             logger.warning(
-                "%s: %d detections count in an image, with LVIS %d (TEST.DETECTIONS_PER_IMAGE): these numbers do not "
-                "compare with published ones",
+                "%s: TEST.DETECTIONS_PER_IMAGE: %d detections per image count instead of LVIS's %d: do not compare the "
+                "numbers with published ones",
                 *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
             )
         if self._output_dir:
             write_results(os.path.join(self._output_dir, RESULTS_FILE), detections)
-        tasks = evaluable_tasks(self._dataset_name, self._file, detections, self._tasks)
-        description = describe(
+        evaluation = evaluate_tasks(
             self._dataset_name,
-            self._file.path,
+            self._file,
             self._lvis_api,
             detections,
-            evaluated=image_count,
-            **self._settings,
-            **{"detections counted in an image": self._max_dets_per_image, "engine": self._engine},
-            **{"IoU types": " and ".join(tasks)},
+            tasks=self._tasks,
+            engine=self._engine,
+            extra=self._applicable_metrics(),
+            max_dets_per_image=self._max_dets_per_image,
+            num_images=image_count,
+            settings=self._settings,
         )
-        logger.info("Evaluated: %s", "; ".join(f"{key} {value}" for key, value in description.items()))
-        metrics, categories = {}, {}
-        for task in tasks:
-            metrics[task], categories[task] = evaluate_detections(
-                self._lvis_api,
-                detections,
-                task,
-                max_dets_per_image=self._max_dets_per_image,
-                engine=self._engine,
-                extra=self._applicable_metrics(),
-                groups_known=self._letters is not None,
-            )
-            self._results[task] = reported(metrics[task])
+        logger.info("Evaluated: %s", "; ".join(f"{key} {value}" for key, value in evaluation.description.items()))
+        for task in evaluation.metrics:
+            self._results[task] = evaluation.reported(task)
             table = create_small_table(self._results[task])
             logger.info("Evaluation of %s, %s:\n%s", self._dataset_name, task, table)
         if self._output_dir:
-            write_evaluation(self._output_dir, description, metrics, categories)
+            evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Those asked for that this data set can have: after hours of training a metric less is no reason to stop."""
+        """Return the optional metrics that the data set supports: a missing one must not end a long training."""
         found = []
         for name in self._extra:
             try:
-                check_applicable(self._lvis_api, name)
+                check_applicable(self._lvis_api, [name])
                 found.append(name)
             except ConfigError as error:
                 logger.warning("%s: left out: %s", self._dataset_name, error)
         return found
 
     def _with_dataset_ids(self, detections: Detections) -> Detections:
-        """Contiguous indices to the file's own ids."""
+        """Replace contiguous category indices by the ids of the annotation file."""
         ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
         wrong = (detections.category_ids < 0) | (detections.category_ids >= len(ids))
         if wrong.any():
@@ -240,8 +218,10 @@ class LongTailEvaluator(LVISEvaluator):
             )
         unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])
         if len(unknown):
-            raise DataError(f"{self._dataset_name}: no images of {self._file.path}: image ids {first_few(unknown)}")
+            raise DataError(
+                f"{self._dataset_name}: expected image ids of {self._file.path}, found {first_few(unknown)}"
+            )
         if not np.isfinite(detections.scores).all():
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
-            raise DataError(f"{self._dataset_name}: the model's scores are not finite in the images {images}")
+            raise DataError(f"{self._dataset_name}: expected finite scores, found others in the images {images}")
         return detections.with_category_ids(ids[detections.category_ids])

@@ -1,4 +1,4 @@
-"""Result files: written so that nobody ever finds half of one, read so that a bad one is named."""
+"""Reading, checking and atomic writing of results files."""
 
 import csv
 import dataclasses
@@ -10,13 +10,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import hotcoco.mask
 import numpy as np
 import orjson
 from lvis import LVIS
 
 from seesaw_d2.errors import DataError
-from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
 from seesaw_d2.utils.messages import first_few, json_type
 from seesaw_d2.utils.regular_files import irregular
@@ -24,21 +23,21 @@ from seesaw_d2.utils.regular_files import irregular
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# Detections handled at a time, so that their dicts are never all there.
+# Number of detections written at a time, to limit memory.
 CHUNK = 100_000
 
 
 def write_json(path: str, value: Any) -> None:
-    """Write a JSON file atomically; nan, which JSON does not know, becomes null."""
+    """Write a JSON file atomically. NaN becomes null."""
     with atomic_file(path) as file:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
 
 
 def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | None = None) -> None:
-    """Write a CSV file as ``write_json`` writes its; nan becomes an empty cell.
+    """Write a CSV file atomically. NaN becomes an empty cell.
 
     Args:
-        header: the columns; by default the keys of the first row.
+        header: names of the columns. Default: the keys of the first row.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
@@ -48,7 +47,7 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
 
 
 def write_results(path: str, detections: Detections) -> None:
-    """Write LVIS's results file, atomically and in pieces."""
+    """Write LVIS's results file atomically and in chunks."""
     with atomic_file(path) as file:
         for start in range(0, len(detections), CHUNK):
             part = detections[np.arange(start, min(start + CHUNK, len(detections)))]
@@ -58,20 +57,24 @@ def write_results(path: str, detections: Detections) -> None:
 
 
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
-    """What LVIS's evaluation server takes, for the data set ``name`` without annotations: lvis_submission.json.
+    """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    Where a result has a box beside its mask, lvis-api takes the size of the object from the box, and APs, APm and
-    APl with it: boxes are left out, unless there are no masks.
+    Boxes are left out if there are masks: lvis-api takes the size of an object, and with it APs, APm and APl, from the
+    box of a result that has both.
+
+    Args:
+        folder: None writes nothing.
+        name: name of the data set, for the log.
     """
     if not folder:
-        logger.info("%s has no annotations: nothing is evaluated, and no folder was given for results", name)
+        logger.info("%s has no annotations: nothing is evaluated or written, as no output folder is given", name)
         return
     path = os.path.join(folder, SUBMISSION_FILE)
     masks = detections.has_masks
     write_results(path, dataclasses.replace(detections, boxes=None) if masks else detections)
     logger.info(
-        "%s has no annotations: nothing is evaluated here. %s holds %d detections (%s) in the format of LVIS's "
-        "evaluation server: submit this file there",
+        "%s has no annotations: nothing is evaluated. Submit %s, which holds %d detections (%s), to LVIS's evaluation "
+        "server",
         *(name, path, len(detections), "masks" if masks else "boxes"),
     )
 
@@ -80,12 +83,12 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     """Read and check a results file in LVIS's (and COCO's) format.
 
     Args:
-        path: a JSON list of detections: image_id, category_id, score, and bbox (XYWH) or segmentation (RLE) or both.
-        ground_truth: whose images and categories they are to be.
+        path: a JSON list of detections with image_id, category_id, score, and bbox (XYWH) or segmentation (RLE).
+        ground_truth: ground truth with the images and categories of the detections.
 
     Raises:
-        DataError: the file is missing or not such a list; a detection lacks a field, has a score or box that is
-            not finite, a malformed mask, or an image or category that the ground truth does not have.
+        DataError: the file is missing or not such a list; a detection lacks a field, has a score or box that is not
+            finite, a malformed mask, or an image or category that the ground truth does not have.
     """
     if irregular(path):
         raise DataError(f"{path}: expected a results file, found {irregular(path)}")
@@ -95,19 +98,19 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; expected a results file") from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON: {error}; expected a results file (NaN and Infinity are no JSON)") from None
+        raise DataError(f"{path}: not JSON: {error}; expected a results file (JSON has no NaN and Infinity)") from None
     if not isinstance(results, list):
         raise DataError(f"{path}: the top level is {json_type(results)}; expected a list of detections")
     return detections_from_results(results, ground_truth, path)
 
 
 def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, source: str) -> Detections:
-    """Checked columns of detections in LVIS's results format; see ``read_results``."""
+    """Check detections in LVIS's results format and convert them to columns; see ``read_results``."""
     if not results:
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
-        raise DataError(f"{source}: not an object: detections {first_few(bad)}")
+        raise DataError(f"{source}: expected objects, found others: detections {first_few(bad)}")
     fields = [field for field in ("bbox", "segmentation") if field in results[0]]
     if not fields:
         raise DataError(f'{source}: detection 0 has neither "bbox" nor "segmentation"')
@@ -137,8 +140,8 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
     unknown = sorted(set(values) - known.keys())
     if unknown:
         raise DataError(
-            f'{source}: "{field}" is not in the data set: {first_few(unknown)}; expected {len(known)} ids between '
-            f"{min(known)} and {max(known)}. Is it the result of another data set or version?"
+            f'{source}: "{field}" is not in the data set: {first_few(unknown)}; expected one of {len(known)} ids from '
+            f"{min(known)} to {max(known)}. Do the results belong to another data set or version?"
         )
     return np.array(values, dtype=np.int64)
 
@@ -146,7 +149,7 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
     expected = "a number" if width is None else f"{width} numbers"
     try:
-        array = np.array(values, dtype=np.float64)  # which takes the text of numbers too
+        array = np.array(values, dtype=np.float64)  # accepts numbers given as text too
         types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
         wrong = not types <= {int, float}
         wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
@@ -154,7 +157,7 @@ def _numbers(values: list[Any], field: str, source: str, width: int | None = Non
         wrong = True
     if wrong or not np.isfinite(array).all():
         bad = [index for index, value in enumerate(values) if not _is_finite(value, width)]
-        raise DataError(f'{source}: "{field}" is not {expected}, finite: detections {first_few(bad)}')
+        raise DataError(f'{source}: "{field}": expected {expected}, finite, found others: detections {first_few(bad)}')
     return array
 
 
@@ -170,30 +173,15 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
     counts = []
     for index, (mask, image) in enumerate(zip(masks, image_ids.tolist(), strict=True)):
         if type(mask) is not dict or type(mask.get("counts")) is not str or not mask["counts"]:
-            raise DataError(f'{source}: "segmentation" is no compressed run-length mask: detection {index}')
+            raise DataError(
+                f'{source}: "segmentation": expected a compressed run-length mask, found another: detection {index}'
+            )
         if mask.get("size") != shape[image]:
             raise DataError(
-                f'{source}: "segmentation" of detection {index} has the size {mask.get("size")}; expected '
-                f"{shape[image]}, height and width of image {image}"
+                f'{source}: "segmentation" of detection {index}: expected the size {shape[image]} of image {image}, '
+                f"found {mask.get('size')}"
             )
         counts.append(mask["counts"].encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)
     mask_areas(masks, source)
     return sizes, counts
-
-
-def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
-    """(N,) pixels in each compressed mask.
-
-    Raises:
-        DataError: run lengths that are malformed (a negative one, or more pixels than the image has).
-    """
-    try:
-        return np.asarray(hotcoco.mask.area(rles), dtype=np.float64).reshape(-1) if rles else np.zeros(0)
-    except ValueError:
-        for index, rle in enumerate(rles):
-            try:
-                hotcoco.mask.area(rle)
-            except ValueError as error:
-                raise DataError(f'{source}: "segmentation" is malformed: detection {index}: {error}') from None
-        raise

@@ -8,7 +8,7 @@ from typing import Any
 
 from lvis import LVIS
 
-from seesaw_d2.evaluation.metrics import group_members
+from seesaw_d2.evaluation.detection_metrics import group_members
 from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
 from seesaw_d2.report.run_folders import Run

@@ -11,9 +11,11 @@ from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from seesaw_d2.data.records.catalog import class_names, load_dataset
+from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.evaluation import build_evaluator
-from seesaw_d2.evaluation.box_classification import evaluate_box_classification
+from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
+from seesaw_d2.evaluation.build import build_evaluator
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.building import own_program
@@ -114,7 +116,10 @@ class Trainer(EndsEarly, DefaultTrainer):
             if cfg.TEST.CLASSIFICATION_ACCURACY:
                 for name in cfg.DATASETS.TEST:
                     loader = cls.build_test_loader(cfg, name)
-                    evaluate_box_classification(cfg, model, loader, name)
+                    found = classify_ground_truth(model, loader, load_dataset(name))
+                    if found is not None:
+                        folder = os.path.join(cfg.OUTPUT_DIR, "inference", name)
+                        write_box_classification(found, class_names(name), training_frequency_groups(cfg), folder)
         return results
 
     @classmethod

@@ -6,7 +6,7 @@ import numpy as np
 from lvis import LVIS
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.evaluation.ground_truth import _lvis
+from seesaw_d2.evaluation.ground_truth import GroundTruth
 
 SIDE = 100
 
@@ -42,7 +42,8 @@ def generate(seed: int, num_images: int = 25, crowded: bool = False) -> tuple[LV
                 results.append({"image_id": image["id"], "category_id": category, "score": score})
                 results[-1] |= {"bbox": moved, "segmentation": rle(*moved)}
     rng.shuffle(results)
-    return _lvis({"images": images, "categories": categories, "annotations": annotations}), results
+    data = {"images": images, "categories": categories, "annotations": annotations}
+    return GroundTruth.from_data(data), results
 
 
 def perturbed(ground_truth: LVIS, seed: int, copies: int = 4) -> list[dict]:

@@ -8,9 +8,12 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
+from seesaw_d2.data import read_annotations
+from seesaw_d2.data.records.catalog import read_annotation_file
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation import build_evaluator
-from seesaw_d2.evaluation.results_file_evaluation import evaluate_file
+from seesaw_d2.evaluation.evaluate import evaluate_file
+from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
 from tests.data.toy import HEIGHT, WIDTH, square, toy_data, write
 from tests.evaluation.predictions import evaluate
 from tests.evaluation.random_sets import encoded
@@ -34,7 +37,13 @@ def results_of(data: dict) -> list[dict]:
 
 def run(folder, data: dict, results: list[dict], engine: str = "hotcoco") -> dict:
     paths = [write(folder, content, f"{name}.json") for name, content in (("truth", data), ("found", results))]
-    return evaluate_file(paths[1], annotations=paths[0], engine=engine)[1]
+    return evaluated(paths[1], paths[0], engine)
+
+
+def evaluated(results: str, annotations: str, engine: str = "hotcoco") -> dict:
+    """Metrics by task of a results file."""
+    file = read_annotations(annotations)
+    return evaluate_file(results, file, file_frequency(file), engine=engine).metrics
 
 
 def renumbered(data: dict, results: list[dict], key: str, start: int) -> tuple[dict, list[dict]]:
@@ -196,13 +205,13 @@ def test_a_training_evaluates_as_the_tool_does(toy, tmp_path, engine):
     data["annotations"][6]["segmentation"] = [[12, 12]]
     with open(MetadataCatalog.get(name).json_file, "w") as file:
         json.dump(data, file)
-    evaluated = evaluate(build_evaluator(cfg, name), records, shift=3.0)
+    trained = evaluate(build_evaluator(cfg, name), records, shift=3.0)
     results = tmp_path / "out/inference" / name / "lvis_instances_results.json"
-    found = evaluate_file(str(results), annotations=MetadataCatalog.get(name).json_file, engine=engine)[1]
+    found = evaluated(str(results), MetadataCatalog.get(name).json_file, engine)
     for task in ("bbox", "segm"):
-        assert 5 < evaluated[task]["AP"] < 95
+        assert 5 < trained[task]["AP"] < 95
         for metric in ("AP", "AP50", "AP75", "APs"):
-            assert evaluated[task][metric] == pytest.approx(found[task][metric], abs=1e-10)
+            assert trained[task][metric] == pytest.approx(found[task][metric], abs=1e-10)
 
 
 def test_data_that_detectron2_registers_follows_coco(tmp_path):
@@ -212,7 +221,9 @@ def test_data_that_detectron2_registers_follows_coco(tmp_path):
     results = write(tmp_path, [*(found(item) for item in data["annotations"][:-1]), *inside], "found.json")
     register_coco_instances("coco_by_detectron2", {}, write(tmp_path, data, "truth.json"), str(tmp_path))
     try:
-        assert evaluate_file(results, dataset="coco_by_detectron2")[1]["bbox"]["AP"] == pytest.approx(100)
+        assert evaluate_file(results, read_annotation_file("coco_by_detectron2"), None).metrics["bbox"][
+            "AP"
+        ] == pytest.approx(100)
     finally:
         DatasetCatalog.remove("coco_by_detectron2")
         MetadataCatalog.remove("coco_by_detectron2")
@@ -238,7 +249,7 @@ def test_detections_of_an_image_that_is_not_in_the_file(toy):
 )
 def test_reported(truth, results, expected, engine):
     paths = [str(shared_path(f"reports/{name}.json")) for name in (results, truth)]
-    metrics = evaluate_file(paths[0], annotations=paths[1], engine=engine)[1]
+    metrics = evaluated(*paths, engine)
     assert {task: round(values["AP"], 2) for task, values in metrics.items()} == dict.fromkeys(metrics, expected)
     with open(paths[0]) as file:
         assert ("segm" in metrics) == ("segmentation" in json.load(file)[0])

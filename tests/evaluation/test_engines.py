@@ -9,9 +9,9 @@ from lvis import LVISResults
 from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.data import read_annotations
 from seesaw_d2.evaluation import Detections, average_precision
+from seesaw_d2.evaluation.detection_metrics import DetectionResults, average_precision_fixed, lvis_metrics
 from seesaw_d2.evaluation.engines import hotcoco_curves, official_curves
-from seesaw_d2.evaluation.ground_truth import lvis_ground_truth
-from seesaw_d2.evaluation.metrics import fixed_average_precision
+from seesaw_d2.evaluation.ground_truth_conversion import lvis_ground_truth
 from seesaw_d2.evaluation.results_files import detections_from_results
 from tests.evaluation.generated import generate, perturbed
 from tests.shared import shared_path
@@ -79,10 +79,14 @@ def test_fixed_has_no_limit_for_an_image(iou_type):
     """AP_fixed counts every detection here: 400 and more in an image, far below 10,000 of a category."""
     ground_truth, results = generate(7, num_images=8, crowded=True)
     detections = detections_from_results(results, ground_truth, "results")
-    found = [fixed_average_precision(ground_truth, detections, iou_type, name) for name in ("hotcoco", "official")]
-    np.testing.assert_allclose(found[0].precision, found[1].precision, rtol=0, atol=1e-12)
-    limited = hotcoco_curves(ground_truth, detections[detections.best_per_image(20)], iou_type)
-    assert np.abs(limited.precision - found[0].precision).max() > 0.01
+    engines = (hotcoco_curves, official_curves)
+    first, second = (DetectionResults(ground_truth, detections, iou_type, engine, 10_000) for engine in engines)
+    np.testing.assert_allclose(first.curves.precision, second.curves.precision, rtol=0, atol=1e-12)
+    found = average_precision_fixed(first)
+    assert found == pytest.approx(average_precision_fixed(second), abs=1e-9, nan_ok=True)
+    assert found["AP_fixed"] == lvis_metrics(first)["AP"]
+    limited = DetectionResults(ground_truth, detections, iou_type, hotcoco_curves, 20)
+    assert abs(lvis_metrics(limited)["AP"] - found["AP_fixed"]) > 0.1
 
 
 def test_best_of_each_category():

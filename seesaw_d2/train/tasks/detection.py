@@ -14,8 +14,8 @@ from seesaw_d2.data import (
     validate_datasets,
 )
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.evaluation import check_options
 from seesaw_d2.evaluation.box_classification import check_heads
+from seesaw_d2.evaluation.evaluate import check_options
 from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.train.tasks.base import Task
 

@@ -1,0 +1,70 @@
+"""Description of an evaluation, and the tasks that its data allow."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lvis import LVIS
+
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.ground_truth_conversion import without_masks
+from seesaw_d2.utils.messages import first_few
+
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationFile
+
+logger = logging.getLogger(__name__)
+
+
+def describe(
+    name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
+) -> dict[str, Any]:
+    """Return what makes two APs incomparable: data set, release, numbers of images and detections.
+
+    Args:
+        name, json_file: of the data set.
+        ground_truth, detections: see ``evaluate_tasks``.
+        num_images: number of images that the model was run on. None: the images with detections.
+    """
+    images, counts = np.unique(detections.image_ids, return_counts=True)
+    return {
+        "data set": name,
+        "annotation file": os.path.abspath(json_file),
+        "version": _version(ground_truth),
+        "images in the annotation file": len(ground_truth.imgs),
+        "images evaluated": len(images) if num_images is None else num_images,
+        "categories": len(ground_truth.cats),
+        "detections": len(detections),
+        "detections in an image, at most": int(counts.max()) if len(counts) else 0,
+        "lowest score": float(detections.scores.min()) if len(detections) else None,
+    }
+
+
+def _version(ground_truth: LVIS) -> str:
+    """Return the LVIS release, by the number of categories: the files do not name it reliably."""
+    synsets = all("synset" in category for category in ground_truth.cats.values())
+    return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
+
+
+def evaluable_tasks(
+    name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
+) -> list[str]:
+    """Return the tasks that ground truth and detections allow; warn of those left out. See ``evaluate_tasks``."""
+    found = list(tasks or ("bbox", "segm"))
+    if tasks is None and not detections.has_masks:
+        found.remove("segm")
+    without = without_masks(file) if "segm" in found else []
+    if without:
+        logger.warning("%s: masks are not evaluated: annotations %s have none", name, first_few(without))
+        found.remove("segm")
+    elif "segm" in found and not detections.has_masks:
+        logger.warning("%s: masks are not evaluated: the model predicts none", name)
+        found.remove("segm")
+    if "bbox" in found and detections.boxes is None:
+        logger.warning("%s: boxes are not evaluated: the results have none", name)
+        found.remove("bbox")
+    return found

@@ -1,0 +1,170 @@
+"""Metrics of detections.
+
+T IoU thresholds, R recall levels, C categories, A object sizes; see ``Curves``.
+"""
+
+import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lvis import LVIS
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.ground_truth import Curves, subset
+from seesaw_d2.evaluation.metric_registry import register_metric
+from seesaw_d2.frequency_groups import GROUP_LETTERS
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
+RECALLS = ("AR", "ARs", "ARm", "ARl")
+# LVIS counts this many detections of an image, those with the highest scores.
+LVIS_DETECTIONS_PER_IMAGE = 300
+# AP_fixed counts this many detections of a category in the whole data set (Dave et al., "Evaluating Large-Vocabulary
+# Object Detectors: The Devil is in the Details", 2021).
+FIXED_DETECTIONS_PER_CATEGORY = 10_000
+
+_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_SIZES = {"s": 1, "m": 2, "l": 3}
+_GROUP_METRICS = ("AP", "APr", "APc", "APf")
+# COCO's 80 categories, by their WordNet synsets in LVIS (lvis-api's data/coco_to_synset.json).
+_COCO_NAMES = """
+airplane.n.01 apple.n.01 backpack.n.01 bag.n.04 bag.n.06 ball.n.06 banana.n.02 baseball_bat.n.01 baseball_glove.n.01
+bear.n.01 bed.n.01 beef.n.01 bench.n.01 bicycle.n.01 bird.n.01 boat.n.01 book.n.01 bottle.n.01 bowl.n.03 broccoli.n.01
+bus.n.01 cake.n.03 car.n.01 carrot.n.01 cat.n.01 cellular_telephone.n.01 chair.n.01 clock.n.01 computer_keyboard.n.01
+cup.n.01 dining_table.n.01 dog.n.01 doughnut.n.02 electric_refrigerator.n.01 elephant.n.01 fireplug.n.01 fork.n.01
+frank.n.02 frisbee.n.01 giraffe.n.01 hand_blower.n.01 horse.n.01 kite.n.03 knife.n.01 laptop.n.01 microwave.n.02
+motorcycle.n.01 mouse.n.04 necktie.n.01 orange.n.01 oven.n.01 parking_meter.n.01 person.n.01 pizza.n.01 pot.n.04
+remote_control.n.01 sandwich.n.01 scissors.n.01 sheep.n.01 sink.n.01 skateboard.n.01 ski.n.01 snowboard.n.01 sofa.n.01
+spoon.n.01 stop_sign.n.01 surfboard.n.01 teddy.n.01 television_receiver.n.01 tennis_racket.n.01 toaster.n.02
+toilet.n.02 toothbrush.n.01 traffic_light.n.01 train.n.01 truck.n.01 umbrella.n.01 vase.n.01 wineglass.n.01 zebra.n.01
+"""
+COCO_SYNSETS = frozenset(_COCO_NAMES.split())
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionResults:
+    """Detections and their ground truth, from which metrics are computed.
+
+    Attributes:
+        ground_truth: see ``lvis_ground_truth``.
+        detections: all detections.
+        iou_type: "bbox" or "segm".
+        engine: one of ``ENGINES``.
+        max_dets_per_image: number of detections of an image that count, by score.
+        groups: "r", "c", "f" -> category ids. None: not known.
+    """
+
+    ground_truth: LVIS
+    detections: Detections
+    iou_type: str
+    engine: Callable[[LVIS, Detections, str], Curves]
+    max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE
+    groups: dict[str, set[int]] | None = None
+
+    @functools.cached_property
+    def curves(self) -> Curves:
+        """Precision and recall of the detections that count."""
+        counted = self.detections[self.detections.best_per_image(self.max_dets_per_image)]
+        return self.engine(self.ground_truth, counted, self.iou_type)
+
+
+def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
+    """Return "r", "c", "f" -> ids of the categories in the group."""
+    members: dict[str, set[int]] = {letter: set() for letter in GROUP_LETTERS}
+    for key, category in ground_truth.cats.items():
+        members[category["frequency"]].add(key)
+    return members
+
+
+@register_metric("lvis")
+def lvis_metrics(results: DetectionResults) -> dict[str, float]:
+    """Return LVIS's thirteen metrics, METRICS and RECALLS."""
+    return summarize(results.curves, results.groups)
+
+
+@register_metric("fixed", optional=True)
+def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
+    """Return AP_fixed: AP of 10,000 detections per category without a limit per image (Dave et al. 2021)."""
+    best = np.sort(results.detections.best_per_category(FIXED_DETECTIONS_PER_CATEGORY))
+    curves = results.engine(results.ground_truth, results.detections[best], results.iou_type)
+    return _group_metrics(curves, results.groups, "fixed")
+
+
+def minival_image_ids(ground_truth: LVIS) -> list[int]:
+    """Return the images of LVIS v1 val that are in COCO's val2017.
+
+    Raises:
+        ConfigError: there are none, so the data set is not LVIS v1 val.
+    """
+    ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
+    if not ids:
+        raise ConfigError('TEST.LVIS_METRICS: "minival" needs images of COCO val2017 (by coco_url), found none')
+    return ids
+
+
+@register_metric("minival", check=minival_image_ids, optional=True)
+def average_precision_minival(results: DetectionResults) -> dict[str, float]:
+    """Return AP on the 4,809 images of LVIS v1 val in COCO val2017, which MDETR and GLIP call minival."""
+    ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
+    detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
+    counted = detections[detections.best_per_image(results.max_dets_per_image)]
+    return _group_metrics(results.engine(ground_truth, counted, results.iou_type), results.groups, "minival")
+
+
+def coco_category_ids(ground_truth: LVIS) -> set[int]:
+    """Return the categories whose synset is that of a COCO category.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
+    if not ids:
+        raise ConfigError('TEST.LVIS_METRICS: "coco" needs categories with synsets, as LVIS has them, found none')
+    return ids
+
+
+@register_metric("coco", check=coco_category_ids, optional=True)
+def average_precision_coco(results: DetectionResults) -> dict[str, float]:
+    """Return AP over the LVIS categories that COCO has too."""
+    return {"AP_coco": mean_of_categories(results.curves, coco_category_ids(results.ground_truth))}
+
+
+def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict[str, float]:
+    """Return LVIS's thirteen metrics in percent; NaN where there are no objects, or no ``groups`` are given."""
+    precision, recall = curves.precision, curves.recall
+    metrics = {"AP": _mean(precision[..., 0])}
+    for name, value in (("AP50", 0.5), ("AP75", 0.75)):
+        metrics[name] = _mean(precision[np.isclose(_THRESHOLDS, value), ..., 0])
+    for size, index in _SIZES.items():
+        metrics[f"AP{size}"] = _mean(precision[..., index])
+    for letter in GROUP_LETTERS:
+        metrics[f"AP{letter}"] = mean_of_categories(curves, (groups or {}).get(letter, ()))
+    metrics["AR"] = _mean(recall[..., 0])
+    for size, index in _SIZES.items():
+        metrics[f"AR{size}"] = _mean(recall[..., index])
+    return metrics
+
+
+def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
+    """Return "AP", "AP50", "AP75" of each category, (C,) in percent; NaN for categories without an object."""
+    precision = np.where(curves.precision[..., 0] > -1, curves.precision[..., 0], np.nan)
+    rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
+    return {name: 100 * values.mean(axis=(0, 1)) for name, values in rows.items()}
+
+
+def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
+    """Return AP over some categories in percent."""
+    chosen = np.array([key in category_ids for key in curves.category_ids], dtype=bool)
+    return _mean(curves.precision[:, :, chosen, 0])
+
+
+def _group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
+    found = summarize(curves, groups)
+    return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
+
+
+def _mean(values: Any) -> float:
+    present = values[values > -1]
+    return float(np.mean(present)) * 100 if present.size else float("nan")

@@ -1,0 +1,43 @@
+"""Frequency groups of the categories of a registered data set."""
+
+import logging
+
+from detectron2.config import CfgNode
+
+from seesaw_d2.data.records.annotation_files import AnnotationFile
+from seesaw_d2.data.records.catalog import category_ids, class_names
+from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, frequency_groups
+from seesaw_d2.data.records.statistics import training_statistics
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
+from seesaw_d2.frequency_groups import GROUP_LETTERS
+from seesaw_d2.utils.messages import first_few
+
+logger = logging.getLogger(__name__)
+
+
+def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
+    """Return the group of each category for APr, APc and APf: category id -> "r", "c" or "f".
+
+    With LVIS's thresholds in DATASETS.FREQUENCY_THRESHOLDS, the ``frequency`` of the annotation file is used if all
+    categories have it: it was counted on all training images of LVIS. Otherwise the groups are computed from the
+    images of DATASETS.TRAIN.
+
+    Returns:
+        None, after a warning, if DATASETS.TRAIN is empty, cannot be read or has other categories.
+    """
+    thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
+    own = file_frequency(file)
+    if own is not None and thresholds == LVIS_THRESHOLDS:
+        return own
+    try:
+        statistics = training_statistics(cfg)
+    except SeesawError as error:
+        logger.warning("APr, APc and APf of %s are nan: %s", dataset_name, error)
+        return None
+    if list(statistics.names) != list(class_names(dataset_name)):
+        train = first_few(cfg.DATASETS.TRAIN)
+        logger.warning("APr, APc and APf of %s are nan: DATASETS.TRAIN %s has other categories", dataset_name, train)
+        return None
+    groups = frequency_groups(statistics.image_count, thresholds).tolist()
+    return {key: GROUP_LETTERS[group] for key, group in zip(category_ids(dataset_name, file), groups, strict=True)}

@@ -1,0 +1,149 @@
+"""Conversion of an annotation file in LVIS or COCO format to ground truth that both engines evaluate alike."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from seesaw_d2.data.records.areas import (
+    box_polygon,
+    computed_area,
+    evaluated_segmentation,
+    has_unusable_polygons,
+    is_odd_area,
+)
+from seesaw_d2.evaluation.ground_truth import NO_MASK, GroundTruth
+from seesaw_d2.frequency_groups import GROUP_LETTERS
+from seesaw_d2.utils.messages import first_few, warn_once
+
+if TYPE_CHECKING:
+    from seesaw_d2.data.records.annotation_files import AnnotationFile
+
+logger = logging.getLogger(__name__)
+
+
+def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
+    """Convert an annotation file to an lvis-api object.
+
+    Unless the file says otherwise, annotation is exhaustive, as in COCO: an image has no object of a category that is
+    not annotated in it. Crowds are ignored: they need not be found, and a detection that matches one is not a false
+    positive. Corrected and ignored annotations are logged.
+
+    Args:
+        file: the annotation file. Without annotations the result has none.
+        frequency: category id -> "r", "c" or "f". None: the letters of the file, which must be complete.
+    """
+    everything = frozenset(file.category_ids)
+    images = []
+    for image in file.images:
+        # lvis-api only tests membership, and does so often. All images share one set: C ids for each image would
+        # take gigabytes at LVIS's size.
+        negative = image.get("neg_category_ids") if file.format == "lvis" else None
+        partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
+        negative = everything if negative is None else frozenset(negative)
+        images.append({**image, "neg_category_ids": negative, "not_exhaustive_category_ids": frozenset(partial)})
+    letters = frequency or {category["id"]: category["frequency"] for category in file.categories}
+    categories = [{**category, "frequency": letters[category["id"]]} for category in file.categories]
+    data = {"images": images, "categories": categories, "annotations": _annotations(file)}
+    return GroundTruth.from_data(data, coco=file.format == "coco")
+
+
+def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
+    """Like ``lvis_ground_truth``, but None means that the groups are not known: APr, APc and APf are NaN."""
+    result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
+    result.groups_known = frequency is not None
+    return result
+
+
+def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
+    """Return category id -> ``frequency`` of the file, or None unless all categories have one."""
+    letters = {category["id"]: category.get("frequency") for category in file.categories}
+    return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
+
+
+def without_masks(file: AnnotationFile) -> list[int]:
+    """Return the ids of annotations without a segmentation, crowds excluded. Masks cannot be evaluated with any."""
+    items = file.ground_truth or ()
+    return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]
+
+
+@dataclass
+class _Corrections:
+    """Ids of the annotations that are corrected, left out or ignored, by reason."""
+
+    file: AnnotationFile
+    area_computed: list[int] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
+    odd_area: list[int] = field(default_factory=list)
+    without_mask: list[int] = field(default_factory=list)
+    ignore_unread: list[int] = field(default_factory=list)
+    lvis_crowds: list[int] = field(default_factory=list)
+
+    def log(self) -> None:
+        """Log one line for each reason that occurs."""
+        for ids, text in (
+            (self.area_computed, '"area" is missing or not positive: it is computed from the mask or the box'),
+            (self.left_out, '"area" is not positive: evaluation leaves these objects out, as lvis-api does'),
+            (self.odd_area, '"area" does not fit the box (is it in pixels?); APs, APm and APl use it as it is'),
+            (self.without_mask, "no polygon has 3 points: mask evaluation ignores detections in these boxes"),
+            (self.ignore_unread, '"ignore" is not read in COCO\'s format, as in pycocotools: these objects count'),
+            (self.lvis_crowds, '"iscrowd" is 1: evaluation ignores these objects; lvis-api alone does not'),
+        ):
+            if ids:
+                warn_once(logger, f"{self.file.path}: {text}: {len(ids)} objects, annotation ids {first_few(ids)}")
+
+
+def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
+    sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
+    corrections = _Corrections(file)
+    annotations = []
+    for found in file.ground_truth or ():
+        annotation = dict(found)  # lvis-api writes to it
+        size = sizes[annotation["image_id"]]
+        _correct_mask(annotation, size, corrections)
+        _correct_ignore(annotation, corrections)
+        _correct_area(annotation, size, corrections)
+        annotations.append(annotation)
+    corrections.log()
+    # lvis-api marks an unmatched detection with the id 0, so it never finds an object that has this id.
+    if any(annotation["id"] <= 0 for annotation in annotations):
+        for number, annotation in enumerate(annotations, start=1):
+            annotation["id"] = number
+    return annotations
+
+
+def _correct_mask(annotation: dict[str, Any], size: tuple[int, int], corrections: _Corrections) -> None:
+    """Replace a mask that cannot be read by the box: of a crowd, or of an object that mask evaluation ignores."""
+    segmentation = annotation.get("segmentation")
+    if has_unusable_polygons(segmentation):
+        segmentation = annotation["segmentation"] = evaluated_segmentation(segmentation, size)
+        if segmentation is None:
+            annotation[NO_MASK] = 1
+            corrections.without_mask.append(annotation["id"])
+    if not segmentation and (annotation.get("iscrowd", 0) or annotation.get(NO_MASK)):
+        annotation["segmentation"] = box_polygon(annotation["bbox"])
+
+
+def _correct_ignore(annotation: dict[str, Any], corrections: _Corrections) -> None:
+    """Set ``ignore`` of crowds. COCO's evaluation ignores nothing else and does not read ``ignore``."""
+    crowd = bool(annotation.get("iscrowd", 0))
+    if corrections.file.format == "coco":
+        if annotation.get("ignore", 0) and not crowd:
+            corrections.ignore_unread.append(annotation["id"])
+        annotation["ignore"] = int(crowd)
+    elif crowd:
+        corrections.lvis_crowds.append(annotation["id"])
+        annotation["ignore"] = 1
+
+
+def _correct_area(annotation: dict[str, Any], size: tuple[int, int], corrections: _Corrections) -> None:
+    """Compute a missing area and, in COCO's format, one that is not positive. lvis-api leaves such objects out."""
+    area = annotation.get("area")
+    if area is None or (corrections.file.format == "coco" and not area > 0):
+        annotation["area"] = computed_area(annotation, size)
+        corrections.area_computed.append(annotation["id"])
+    elif not area > 0:  # NaN included
+        corrections.left_out.append(annotation["id"])
+    elif is_odd_area(area, annotation["bbox"]):
+        corrections.odd_area.append(annotation["id"])
