@@ -20,7 +20,7 @@ def main(arguments=None) -> None:
     parser.add_argument("input", help="a file of weights, or an address that MODEL.WEIGHTS takes")
     parser.add_argument("output", help="the .safetensors or .pth file to write; it must not exist")
     args = parser.parse_args(arguments)
-    from seesaw_d2.weights.file_formats import convert_weights
+    from seesaw_d2.weights.format_conversion import convert_weights
 
     count, left = convert_weights(args.input, args.output)
     print(f"{count} tensors written to {args.output}" + (f"; left behind: {', '.join(left)}" if left else ""))

@@ -41,7 +41,7 @@ def read_ground_truth(args, cfg):
     from seesaw_d2.errors import DataError
     from seesaw_d2.evaluation.frequency import frequency_letters
     from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
-    from seesaw_d2.utils.categories import Categories
+    from seesaw_d2.utils.category_names import Categories
 
     if args.dataset is not None:
         check_registered(args.dataset, "--dataset")
@@ -61,8 +61,8 @@ def read_ground_truth(args, cfg):
 
 def compare_with_checkpoint(categories, checkpoint: str) -> None:
     from seesaw_d2.errors import WeightsError
-    from seesaw_d2.utils.categories import check_checkpoint, entry_of
-    from seesaw_d2.weights.checkpoint_edits import read_checkpoint
+    from seesaw_d2.utils.category_names import check_checkpoint, entry_of
+    from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
     found = entry_of(read_checkpoint(checkpoint), checkpoint)
     if found is None:

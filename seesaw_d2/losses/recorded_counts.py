@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.categories import Categories, entry_of
+from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.regular_files import irregular
 
 

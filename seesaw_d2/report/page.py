@@ -30,7 +30,7 @@ from seesaw_d2.report.rendering import render
 from seesaw_d2.report.run_folders import Run, read_config, read_run
 from seesaw_d2.report.sections import build_sections
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.categories import Categories, check_order
+from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
 

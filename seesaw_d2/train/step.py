@@ -28,7 +28,7 @@ from seesaw_d2.train.step_report import (
 )
 from seesaw_d2.utils.deferred_scalars import kept_scalars
 from seesaw_d2.utils.distributed import unwrapped
-from seesaw_d2.weights.checkpoint_edits import write_checkpoint
+from seesaw_d2.weights.checkpoint_io import write_checkpoint
 
 logger = logging.getLogger(__name__)
 

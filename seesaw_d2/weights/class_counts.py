@@ -7,8 +7,8 @@ import re
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.categories import entry_of, kept_entry
-from seesaw_d2.weights.checkpoint_edits import read_checkpoint
+from seesaw_d2.utils.category_names import entry_of, kept_entry
+from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
 # Cascade R-CNN has a list of box predictors. Mask R-CNN has one, an image classifier none.

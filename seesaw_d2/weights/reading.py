@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.utils.atomic_files import atomic_file
-from seesaw_d2.utils.categories import ENTRY
+from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.utils.unpickling import STAND_INS, finish, load_plain_pickle
 
@@ -196,16 +194,6 @@ def _read_safetensors(path: str) -> dict[str, Any]:
         with contextlib.suppress(ValueError, RecursionError):  # on failure it stays text, and is not used
             metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
-
-
-def write_safetensors(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and text metadata to a safetensors file, atomically. Tensors that share memory are copied.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with atomic_file(path) as file:
-        file.write(save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
 def _full_name(name: str) -> str:

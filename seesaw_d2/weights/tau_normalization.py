@@ -15,8 +15,8 @@ from torch import Tensor
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
-from seesaw_d2.utils.categories import kept_entry
-from seesaw_d2.weights.checkpoint_edits import check_output, read_checkpoint, write_checkpoint
+from seesaw_d2.utils.category_names import kept_entry
+from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
 # Mask R-CNN has one box predictor, Cascade R-CNN a list of them, ImageClassifier a classifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.weights.reading import write_safetensors
+from seesaw_d2.weights.checkpoint_io import write_safetensors
 from tests.data.toy import toy_data, write_images
 from tests.robustness import json_cases, weights_cases, yaml_cases
 from tests.robustness.corpus import time_limit

@@ -16,7 +16,7 @@ from seesaw_d2.data.records.catalog import class_names
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.job_checks import check_job
-from seesaw_d2.utils.categories import Categories, entry_of
+from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.weights.reading import read_weights_file
 from tests.conftest import NUM_CLASSES
 from tests.data.toy import toy_data, write

@@ -14,7 +14,7 @@ from seesaw_d2.train import main
 from seesaw_d2.train.checkpoints.resume_files import keep_newest, numbered, resume_file, write_pointer
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.utils.atomic_files import atomic_file, remove_leftovers
-from seesaw_d2.weights.checkpoint_edits import write_checkpoint
+from seesaw_d2.weights.checkpoint_io import write_checkpoint
 
 
 def write_run(folder: Path, iterations=(1, 3), final=None) -> Path:

@@ -15,7 +15,7 @@ from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.store import open_annotations, open_whole
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
-from seesaw_d2.utils.categories import Categories
+from seesaw_d2.utils.category_names import Categories
 
 
 class LazyMetadata(Metadata):

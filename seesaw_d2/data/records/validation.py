@@ -17,7 +17,7 @@ from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
 from seesaw_d2.errors import ConfigError, SeesawError
-from seesaw_d2.utils.categories import Categories, check_order
+from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.train.checkpoints.loaded_state import check_types, takes_categories, wrong_shapes
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
-from seesaw_d2.utils.categories import ENTRY, Categories, check_checkpoint, entry_of
+from seesaw_d2.utils.category_names import ENTRY, Categories, check_checkpoint, entry_of
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.parameter_patterns import select
-from seesaw_d2.weights.checkpoint_edits import not_finite, write_checkpoint
+from seesaw_d2.weights.checkpoint_io import not_finite, write_checkpoint
 from seesaw_d2.weights.reading import as_checkpoint, check_regular_file, read_weights_file
 from seesaw_d2.weights.torchvision_backbones import (
     SCHEME,

@@ -13,7 +13,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.resume_files import checkpoint_name, keep_newest
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.utils.distributed import any_process
-from seesaw_d2.weights.checkpoint_edits import read_checkpoint, write_checkpoint
+from seesaw_d2.weights.checkpoint_io import read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 

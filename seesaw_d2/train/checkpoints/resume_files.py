@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.regular_files import irregular
-from seesaw_d2.weights.checkpoint_edits import read_checkpoint
+from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
 # Names the last checkpoint, as in Detectron2.
 POINTER = "last_checkpoint"

@@ -24,7 +24,7 @@ from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.lazyconfig.overrides import apply_overrides
 from seesaw_d2.train.preflight.job_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.output_folder import check_output_folder
-from seesaw_d2.utils.categories import Categories, check_checkpoint, check_order, entry_of
+from seesaw_d2.utils.category_names import Categories, check_checkpoint, check_order, entry_of
 from seesaw_d2.utils.messages import warn_once
 from seesaw_d2.weights.reading import read_weights_file
 

@@ -9,7 +9,7 @@ from seesaw_d2.data.records.catalog import categories_of
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.train.tasks import task_of
-from seesaw_d2.utils.categories import Categories, check_order
+from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from torch import Tensor
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.utils.messages import first_few
-from seesaw_d2.weights.checkpoint_edits import not_finite
+from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:

@@ -11,9 +11,9 @@ from detectron2.config import CfgNode
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.model_zoo import find_config_file
-from seesaw_d2.utils.categories import ENTRY
+from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.messages import first_few
-from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
+from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.converters.mmdet import (

@@ -16,7 +16,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.weights.checkpoint_edits import check_output, write_checkpoint
+from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, model_shapes
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet

@@ -9,7 +9,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.job_checks import check_weights
-from seesaw_d2.utils.categories import check_checkpoint
+from seesaw_d2.utils.category_names import check_checkpoint
 from seesaw_d2.utils.messages import first_few
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
@@ -34,6 +35,16 @@ def write_checkpoint(path: str, state: Any) -> None:
     """
     with atomic_file(path, needed=_size(state)) as file:
         torch.save(state, file)
+
+
+def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and text metadata to a safetensors file, atomically. Tensors that share memory are copied.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_file(path) as file:
+        file.write(save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
 def _size(value: Any) -> int:

@@ -6,14 +6,13 @@ from typing import Any
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.checkpoints.checkpointer import fetched
-from seesaw_d2.utils.categories import ENTRY
-from seesaw_d2.weights.checkpoint_edits import write_checkpoint
+from seesaw_d2.utils.category_names import ENTRY
+from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
 from seesaw_d2.weights.reading import (
     SAFETENSORS,
     as_checkpoint,
     check_regular_file,
     read_weights_file,
-    write_safetensors,
 )
 
 # Entries that belong to the weights: how names are matched, and the categories.

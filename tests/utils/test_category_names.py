@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.utils.categories import Categories, check_checkpoint, check_order, entry_of
+from seesaw_d2.utils.category_names import Categories, check_checkpoint, check_order, entry_of
 
 
 def pair(first, second):
