@@ -1,7 +1,6 @@
-"""Trained models as files that need neither this project nor Detectron2: TorchScript and ONNX (``tools/export.py``)."""
+"""Export trained models to TorchScript and ONNX files, which need neither this project nor Detectron2."""
 
 from seesaw_d2.export.exported_model import ExportedModel
-
-from .exporting import Exported, export_model
+from seesaw_d2.export.exporting import Exported, export_model
 
 __all__ = ["Exported", "ExportedModel", "export_model"]

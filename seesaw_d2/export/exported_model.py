@@ -1,4 +1,4 @@
-"""Exported files at work, by the metadata that they carry."""
+"""Run exported files according to their metadata."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import torch
-import torchvision  # noqa: F401  registers the operators that a TorchScript file uses
+import torchvision  # noqa: F401  registers operators of TorchScript files
 
 from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.export.graph import INPUT
@@ -17,18 +17,18 @@ from seesaw_d2.export.torchscript import METADATA_FILE
 
 
 class ExportedModel:
-    """A file that ``tools/export.py`` wrote, TorchScript or ONNX: an image in, arrays out.
+    """A TorchScript or ONNX file written by ``tools/export.py``. Takes an image and returns arrays.
 
     Args:
-        source: the file's path, or its content.
-        threads: of onnxruntime; None: as many as it likes. TorchScript has PyTorch's (``torch.set_num_threads``).
+        source: the file's path or its content.
+        threads: number of threads of onnxruntime. None: its default. TorchScript uses PyTorch's threads.
 
     Attributes:
-        metadata: what the file says of itself, see ``docs/deployment.md``.
+        metadata: the file's metadata, see ``docs/deployment.md``.
 
     Raises:
-        WeightsError: it is no such file.
-        ConfigError: it is ONNX and onnxruntime is missing.
+        WeightsError: ``tools/export.py`` did not write the file.
+        ConfigError: the file is ONNX and onnxruntime is missing.
     """
 
     def __init__(self, source: str | os.PathLike | bytes, *, threads: int | None = None):
@@ -41,13 +41,16 @@ class ExportedModel:
                 self._run, text = _onnx(content, threads)
             self.metadata = json.loads(text)
         except (RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise WeightsError(f"{name}: expected a file that tools/export.py wrote: {error}") from error
+            raise WeightsError(f"{name}: expected a file written by tools/export.py: {error}") from error
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """(3, H, W) uint8, resized as the metadata says -> an array for each of ``metadata["outputs"]``.
+        """Return an array for each of ``metadata["outputs"]``.
+
+        Args:
+            image: (3, H, W) uint8, resized according to the metadata.
 
         Raises:
-            DataError: the image is another thing.
+            DataError: the image has another type or shape.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
@@ -69,7 +72,7 @@ def _read(path: str) -> bytes:
 def _torchscript(content: bytes):
     files = {METADATA_FILE: ""}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, as the guide says
+        warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, see docs/deployment.md
         model = torch.jit.load(io.BytesIO(content), _extra_files=files)
     device = next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
@@ -91,6 +94,6 @@ def _onnx(content: bytes, threads: int | None):
         options.intra_op_num_threads = threads
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own, which share no base but this
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         raise RuntimeError(str(error)) from error
     return lambda image: session.run(None, {INPUT: image}), session.get_modelmeta().custom_metadata_map[METADATA_KEY]

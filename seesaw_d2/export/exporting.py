@@ -1,4 +1,4 @@
-"""From a config and weights to a file that was compared with the model before it got its name."""
+"""Export a model to a file, after comparing the file's outputs with the model's."""
 
 import json
 import os
@@ -27,24 +27,24 @@ SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # To the model under the same autocast, whose sums are rounded in another order when PyTorch fuses layers.
+    # Compared with the model under the same autocast. PyTorch fuses layers, which changes the order of rounding.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # To the model in float32: what half precision costs. Detections at a threshold come and go with it. Where the model
-    # is more sensitive, no more than autocast's bfloat16 costs, which has 3 bits less.
+    # Compared with the model in float32. Half precision adds or removes detections near a threshold. For sensitive
+    # models the tolerance is the model's own change under autocast in bfloat16, which has 3 bits less.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
 
 @dataclass
 class Exported:
-    """What was written, and how it compares with the model."""
+    """Result of an export: the file, and its comparison with the model."""
 
     path: str
     size: int  # bytes
-    images: list[tuple[int, int]]  # height and width of each that was compared
-    detections: list[int]  # of the model in each of them
-    differences: dict[str, float]  # the largest of all images, by output
+    images: list[tuple[int, int]]  # height and width of each compared image
+    detections: list[int]  # number of the model's detections in each image
+    differences: dict[str, float]  # output -> largest difference over all images
     unknown_data: str  # why the classes have no names, or ""
 
 
@@ -57,21 +57,21 @@ def export_model(
     picture: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Export a trained model, compare the file's content with it, and write it.
+    """Export a trained model, compare the exported model with it, and write the file.
 
     Args:
-        cfg: not frozen, with MODEL.WEIGHTS.
-        output: the file, or a folder, which gets ``model.ts`` or ``model.onnx``.
+        cfg: the config, not frozen, with MODEL.WEIGHTS.
+        output: the file, or a folder for ``model.ts`` or ``model.onnx``.
         file_format: "torchscript" or "onnx".
-        dtype: "float32"; "float16", in TorchScript autocast's, which keeps the weights, in ONNX that of the layers'
-            weights too; with TorchScript also "bfloat16".
-        picture: (H, W, 3) uint8 BGR to compare on, best one with objects; None: noise. Part of it, which is another
-            size, and its negative upside down are compared too.
-        overwrite: replace a file that is there.
+        dtype: "float32", "float16" or, for TorchScript, "bfloat16". TorchScript uses autocast and keeps float32
+            weights; ONNX stores the layers' weights in float16.
+        picture: (H, W, 3) uint8 BGR, an image for the comparison, preferably with objects. None: noise. A crop and the
+            flipped negative of the image are compared, too.
+        overwrite: replace an existing file.
 
     Raises:
-        SeesawError: something in the config, the weights or the output is wrong, the model has a part that cannot be
-            exported, or the file says something else than the model. Nothing is written then.
+        SeesawError: the config, the weights or the output is wrong, a part of the model cannot be exported, or the
+            exported model's outputs differ. Nothing is written in these cases.
     """
     check_options(file_format, dtype)
     if file_format == "onnx":
@@ -82,7 +82,7 @@ def export_model(
     check_names(cfg)
     check_trained(cfg, "add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
-    model.requires_grad_(False)  # else what comes out of a TorchScript file has a gradient, and .numpy() refuses it
+    model.requires_grad_(False)  # otherwise TorchScript's outputs require gradients, and .numpy() fails
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype
     expected = [_eager(model, image, compared) for image in images]
@@ -116,13 +116,13 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
     if os.path.isdir(path):
         raise ConfigError(f"--output {path}: expected the name of a file, found a folder")
     if os.path.lexists(path) and not overwrite:
-        raise ConfigError(f"--output {path}: expected the name of a new file; --overwrite replaces it")
+        raise ConfigError(f"--output {path}: expected the name of a new file, found one that exists (--overwrite)")
     check_writable(os.path.dirname(os.path.abspath(path)), "--output")
     return path
 
 
 def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
-    """The picture, part of it (mirrored for a classifier, whose images have one size), its negative; all (3, H, W)."""
+    """Return the image, a crop (for a classifier, with its fixed size, a mirror image) and its negative: (3, H, W)."""
     if picture is None:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = prepare(cfg, picture)
@@ -137,7 +137,7 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """What the model says with channels last in memory, which has convolutions add up in another order."""
+    """Return the model's outputs in channels-last memory format, where convolutions sum in another order."""
     model.to(memory_format=torch.channels_last)
     try:
         return [_eager(model, image, dtype) for image in images]

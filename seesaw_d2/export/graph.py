@@ -1,6 +1,6 @@
-"""What goes into an exported model and what comes out, for each kind of model.
+"""Inputs and outputs of exported models, by task.
 
-N detections of an image, C categories, M x M mask pixels, H x W pixels of the image.
+Shapes: N detections in an image, C categories, M x M mask pixels, H x W image pixels.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# In the order of the file's outputs, which is TracingAdapter's: by name.
+# Sorted by name, like the outputs of TracingAdapter.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -28,21 +28,21 @@ OUTPUTS = {
 
 
 def outputs_of(model: nn.Module) -> dict[str, str]:
-    """Name -> description of what the exported model gives."""
+    """Return name -> description of the exported model's outputs."""
     task = getattr(model, "task", "detection")
     masks = task != "detection" or model.roi_heads.mask_on
     return {name: text for name, text in OUTPUTS[task].items() if masks or name != "masks"}
 
 
 def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """The model's own outputs, by the names of ``OUTPUTS``.
+    """Return the model's outputs, with the names of ``OUTPUTS``.
 
     Args:
-        model: in evaluation mode.
-        image: (3, H, W) uint8, channels as INPUT.FORMAT says.
-        dtype: float16 and bfloat16: layers run in it by autocast; what comes out is float32 all the same.
+        model: the model in evaluation mode.
+        image: (3, H, W) uint8, channels in the order of INPUT.FORMAT.
+        dtype: for float16 and bfloat16, layers run under autocast. Outputs are float32 in any case.
     """
-    # A weight that is cast once and kept would be another tensor in each trace.
+    # Without the cache, which would make cast weights constants of the trace.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":
@@ -55,7 +55,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Detectron2's wrapper, from tensors to tensors, around ``predict``: (3, H, W) uint8 -> ``OUTPUTS`` in order."""
+    """Detectron2's TracingAdapter around ``predict``: (3, H, W) uint8 -> the tensors of ``OUTPUTS``, in order."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))
@@ -64,22 +64,22 @@ class Adapter(TracingAdapter):
 
 @contextmanager
 def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
-    """For the time of a capture: ``traceable``, without the remarks of PyTorch that ``traceable`` has answered.
+    """Apply ``traceable`` in the block, and ignore PyTorch's warnings about tracing.
 
     Raises:
-        ConfigError: what is done meanwhile fails; with the exporter's reason.
+        ConfigError: the block fails. The message has the exporter's reason.
     """
     try:
         with warnings.catch_warnings(), traceable():
             for category in (torch.jit.TracerWarning, FutureWarning, DeprecationWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield
-    except Exception as error:  # exporters have many, of several modules
+    except Exception as error:  # exporters raise many types
         raise ConfigError(_reason(model, file_format, error)) from error
 
 
 def _reason(model: nn.Module, file_format: str, error: Exception) -> str:
-    """What could not be captured, and where the exporter says it stopped."""
+    """Return a message with the model and the first line of the exporter's error."""
     names = [type(model).__name__]
     if hasattr(model, "roi_heads"):
         names.append(type(model.roi_heads).__name__)

@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""Metadata of exported files."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ FORMAT_VERSION = 1
 
 
 def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
-    """The metadata: plain values for JSON, explained in ``docs/deployment.md``; ``names`` are those of the classes."""
+    """Return the metadata as plain values for JSON, see ``docs/deployment.md``. ``names`` are the class names."""
     classification = task_of(cfg) is CLASSIFICATION
     common = {
         "version": FORMAT_VERSION,
         "task": "classification" if classification else "detection",
-        "input": {INPUT: f"uint8 (3, H, W), {cfg.INPUT.FORMAT}, 0 to 255, resized; it is normalized and padded inside"},
+        "input": {INPUT: f"uint8 (3, H, W), {cfg.INPUT.FORMAT}, 0 to 255, resized; the model normalizes and pads it"},
         "outputs": outputs_of(model),
         "classes": names,
         "input_format": cfg.INPUT.FORMAT,

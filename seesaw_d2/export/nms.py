@@ -1,10 +1,10 @@
-"""NMS within each category, in the form that each kind of file has for it.
+"""NMS within each category for TorchScript and ONNX.
 
-torchvision's way into a trace is one NMS of all categories' boxes, moved apart. Its time grows with the square of their
-number: minutes for the hundred thousand that LVIS's score threshold leaves. And 1203 categories side by side end a
-million pixels away, where float32 has steps of 0.1 pixels.
+torchvision's ``batched_nms`` is traced as one NMS over all categories, with an offset per category. Its time grows with
+the square of the number of boxes: minutes for the 100,000 boxes that LVIS's score threshold keeps. The offsets of 1203
+categories reach a million pixels, where float32 has a resolution of 0.1 pixels.
 
-R regions, C categories, K = C or 1 boxes of a region (class-agnostic), N of C R candidates are left.
+Shapes: R regions, C categories, K boxes per region (C, or 1 if class-agnostic), N of C R candidates are kept.
 """
 
 import torch
@@ -13,14 +13,15 @@ from torchvision.ops import nms
 
 
 def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -> tuple[Tensor, Tensor]:
-    """Region and category, (N,) int64 each, of what is left above a score by an NMS within each category.
+    """Return region and category, (N,) int64 each, of the detections that NMS within each category keeps.
 
     Args:
         boxes: (R, K, 4).
         scores: (R, C).
-        min_score, max_iou: thresholds; scores are above the first, overlaps at most the second.
+        min_score: keep detections with larger scores.
+        max_iou: remove detections that overlap a better one by more than this IoU.
     """
-    if torch.compiler.is_exporting():  # ONNX's operator: class-agnostic boxes once, others as a batch of C
+    if torch.compiler.is_exporting():  # ONNX's operator, with a batch of K
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(
@@ -35,7 +36,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
 
 @torch.jit.script_if_tracing
 def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float) -> Tensor:
-    """(N,) indices into boxes (M, 4), scores and category (M,): one category after the other."""
+    """Return (N,) indices into boxes (M, 4), scores (M,) and category (M,) after NMS of one category at a time."""
     kept = torch.zeros_like(category, dtype=torch.bool)
     for each in torch.unique(category):
         index = torch.where(category == each)[0]
@@ -45,13 +46,13 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 
 @torch.library.custom_op("seesaw_d2::onnx_nms", mutates_args=())
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
-    """ONNX's NonMaxSuppression: (N, 3) int64, batch, column and region of what is left.
+    """ONNX's NonMaxSuppression: (N, 3) int64, the batch, column and region of each kept box.
 
     Args:
         boxes: (B, R, 4).
         scores: (B, columns, R).
     """
-    raise NotImplementedError("a part of exported graphs, for onnxruntime to run")
+    raise NotImplementedError("only onnxruntime can run this operator")
 
 
 @onnx_nms.register_fake

@@ -1,8 +1,7 @@
-"""ONNX by torch.onnx's current exporter (``dynamo=True``), which captures the model with torch.export.
+"""Export to ONNX with torch.onnx's current exporter (``dynamo=True``), which captures the model with torch.export.
 
-Mask R-CNN as Detectron2 has it cannot be captured so: it asks in Python how many boxes it has found. With the functions
-of ``traceable`` it can, and no use is left for the older exporter, which started from a trace. RoIAlign with
-aligned=True is ONNX's half-pixel mode, from opset 16 on.
+Detectron2's Mask R-CNN has Python branches on the number of boxes, which torch.export cannot capture. ``traceable``
+replaces them. RoIAlign with aligned=True is ONNX's half-pixel mode, available since opset 16.
 """
 
 import contextlib
@@ -21,15 +20,15 @@ OPSET = 18
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
-    """The model as ONNX; weights inside (the format ends at 2 GB).
+    """Return the model as ONNX with its weights inside. The format is limited to 2 GB.
 
-    A detector takes images of any size, a classifier those of ``image``'s: that is what it was trained for.
+    An exported detector accepts images of any size, a classifier images of the size of ``image``.
 
     Args:
-        model: on the CPU, in evaluation mode.
-        image: (3, H, W) uint8; for a detector only its type and number of dimensions matter.
+        model: the model, on the CPU, in evaluation mode.
+        image: (3, H, W) uint8. For a detector, its size and content do not matter.
         metadata: text for the key ``METADATA_KEY`` of the file's metadata.
-        half: layers in float16, see ``layers_in_half``.
+        half: run layers in float16, see ``layers_in_half``.
 
     Raises:
         ConfigError: onnx or onnxscript is missing, or the exporter cannot capture the model.
@@ -42,7 +41,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
             Adapter(model, image),
             (image,),
             dynamo=True,
-            dynamic_shapes=None if classifier else ((free,),),  # once for the wrapper's *args
+            dynamic_shapes=None if classifier else ((free,),),  # nested for the adapter's *args
             input_names=[INPUT],
             output_names=list(outputs_of(model)),
             opset_version=OPSET,
@@ -59,7 +58,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def _translations() -> dict:
-    """ONNX for what the exporter does not know: NMS by category, and a sort that keeps the order of equal values."""
+    """Return translations of operators that the exporter lacks: NMS by category, and stable sort."""
     from onnxscript import opset18 as op
 
     def nms(boxes, scores, max_iou: float, min_score: float):
@@ -67,13 +66,13 @@ def _translations() -> dict:
 
     def sort(values, stable: bool = True, dim: int = -1, descending: bool = False):
         count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        return op.TopK(values, count, axis=dim, largest=int(descending))  # of equal values the first, says ONNX
+        return op.TopK(values, count, axis=dim, largest=int(descending))  # ONNX specifies that TopK is stable
 
     return {torch.ops.seesaw_d2.onnx_nms.default: nms, torch.ops.aten.sort.stable: sort}
 
 
 def _remove_notes(proto) -> None:
-    """The exporter notes on every node where in the program it comes from: five times the size, and folders' names."""
+    """Remove the exporter's notes on source lines, which make the file five times as large and name local folders."""
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:
@@ -82,14 +81,14 @@ def _remove_notes(proto) -> None:
             graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
         for values in ("value_info", "input", "output", "initializer"):
             for each in getattr(graph, values, ()):
-                if not isinstance(each, str):  # a function's inputs are names
+                if not isinstance(each, str):  # the inputs of functions are strings
                     each.ClearField("metadata_props")
                     each.ClearField("doc_string")
 
 
 @contextlib.contextmanager
 def _quiet():
-    """The exporter prints and logs its progress."""
+    """Suppress the exporter's output and log messages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

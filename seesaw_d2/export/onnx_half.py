@@ -1,9 +1,8 @@
-"""Half precision in an ONNX model: its layers in float16, as under autocast, and their weights in the file too.
+"""Run the layers of an ONNX model in float16, as under autocast, and store their weights in float16.
 
-Whole models cast to float16, as converters make them, compute box coordinates and overlaps in it, with steps of a pixel
-from 1024 on. Here everything between the layers stays float32: scores, box decoding, NMS, inputs and outputs. So do the
-products of normalized classifiers and mask predictors, whose filters are made in the graph: the features that they take
-may be smaller than what float16 can tell from zero, and it is their direction that counts.
+Converters that cast a whole model to float16 also cast box coordinates, whose resolution is then one pixel above 1024.
+Here, scores, box decoding, NMS, inputs and outputs stay float32. So do the products of normalized classifiers and mask
+predictors: float16 would round small features to zero, but their direction matters.
 """
 
 from collections import Counter
@@ -14,9 +13,10 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def layers_in_half(proto) -> None:
-    """Let the layers of an ONNX model compute in float16, in place.
+    """Change the layers of an ONNX model to compute in float16, in place.
 
-    What goes into one is cast to float16, what comes out to float32. Weights that only layers use are stored so.
+    The inputs of each layer are cast to float16 and its output to float32. Weights that only layers use are stored in
+    float16.
     """
     from onnx import TensorProto, helper
 
@@ -36,13 +36,13 @@ def layers_in_half(proto) -> None:
         (output,) = node.output
         node.output[0] = f"{output}_float16_layer"
         nodes += [node, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
-    changed = type(graph)(node=nodes)  # copies, before the old ones go
+    changed = type(graph)(node=nodes)  # copies the nodes
     graph.ClearField("node")
     graph.MergeFrom(changed)
 
 
 def _float_layers(graph) -> set[int]:
-    """Where in the graph its float32 layers with weights of their own stand."""
+    """Return the positions of nodes that are float32 layers with stored weights."""
     from onnx import TensorProto
 
     weights = {each.name for each in graph.initializer if each.data_type == TensorProto.FLOAT}
@@ -55,7 +55,7 @@ def _float_layers(graph) -> set[int]:
 
 
 def _store_weights(graph, layers: set[int]) -> list[str]:
-    """The names of weights that nothing but layers uses, which are in float16 from then on."""
+    """Convert weights that only layers use to float16, in place, and return their names."""
     from onnx import numpy_helper
 
     uses, inside = Counter(), Counter()

@@ -1,4 +1,4 @@
-"""The packages that only ONNX needs."""
+"""Check for the packages that ONNX export needs."""
 
 from importlib.util import find_spec
 
@@ -10,6 +10,6 @@ def need(*names: str) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"ONNX: expected the package{'s' if len(missing) > 1 else ''} {', '.join(missing)}, found none; the extra "
-            "has them: pip install -e .[export]"
+            f"ONNX: expected the package{'s' if len(missing) > 1 else ''} {', '.join(missing)}, found none; install "
+            "them with: pip install -e .[export]"
         )

@@ -1,4 +1,4 @@
-"""What can be exported. The rest is refused by its name before anything is computed or written."""
+"""Check that a model can be exported, before anything is computed or written."""
 
 from detectron2.config import CfgNode
 from detectron2.layers import DeformConv, ModulatedDeformConv, ROIAlign
@@ -14,27 +14,27 @@ from seesaw_d2.modeling import ImageClassifier
 from seesaw_d2.predict.predictor import DTYPES
 
 FORMATS = ("torchscript", "onnx")
-MAX_ONNX_BYTES = 2**31  # protobuf's
+MAX_ONNX_BYTES = 2**31  # limit of protobuf
 
 
 def check_options(file_format: str, dtype: str) -> None:
-    """Raise ConfigError unless there is such a format, and the type goes with it."""
+    """Raise ConfigError unless the format exists and supports the data type."""
     for name, value, known in (("--format", file_format, FORMATS), ("--dtype", dtype, tuple(DTYPES))):
         if value not in known:
             raise ConfigError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
     if file_format == "onnx" and dtype == "bfloat16":
         raise ConfigError(
-            "--dtype: expected float32 or float16 with --format onnx, found bfloat16: on a CPU, where the file is "
-            "compared with the model, onnxruntime has no convolution in it"
+            "--dtype: expected float32 or float16 with --format onnx, found bfloat16: onnxruntime has no bfloat16 "
+            "convolution on CPUs, where the file is compared with the model"
         )
 
 
 def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchscript") -> None:
-    """Raise ConfigError, by the config key, for a model of which a part cannot be exported."""
+    """Raise ConfigError, with the config key, if a part of the model cannot be exported."""
     if file_format == "onnx":
         _check_size(model)
     if cfg.TEST.AUG.ENABLED:
-        raise ConfigError("TEST.AUG.ENABLED: expected False, as a graph has no test-time augmentation, found True")
+        raise ConfigError("TEST.AUG.ENABLED: expected False, as test-time augmentation cannot be exported, found True")
     if isinstance(model, ImageClassifier):
         return
     if not isinstance(model, GeneralizedRCNN) or isinstance(model, PanopticFPN):
@@ -43,7 +43,7 @@ def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchsc
     if not isinstance(generator, RPN) or isinstance(generator, RRPN):
         raise _refusal("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", cfg.MODEL.PROPOSAL_GENERATOR.NAME)
     if not isinstance(model.roi_heads, StandardROIHeads):
-        expected = "a StandardROIHeads (SeesawROIHeads, SeesawCascadeROIHeads and IterativeROIHeads are such)"
+        expected = "a subclass of StandardROIHeads, such as SeesawROIHeads or SeesawCascadeROIHeads"
         raise _refusal("MODEL.ROI_HEADS.NAME", expected, cfg.MODEL.ROI_HEADS.NAME)
     if model.roi_heads.keypoint_on:
         raise _refusal("MODEL.KEYPOINT_ON", "False", "True")
@@ -52,7 +52,7 @@ def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchsc
         "MODEL.ROI_HEADS.NMS_THRESH_TEST": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
     }.items():
         if file_format == "onnx" and not 0 <= overlap <= 1:
-            raise _refusal(key, "an overlap in [0, 1], as ONNX's NMS", str(overlap))
+            raise _refusal(key, "an overlap in [0, 1] for ONNX's NMS", str(overlap))
     _check_layers(model)
 
 
@@ -60,8 +60,8 @@ def _check_size(model: nn.Module) -> None:
     size = sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
     if size >= MAX_ONNX_BYTES:
         raise ConfigError(
-            f"--format onnx: expected weights of less than {MAX_ONNX_BYTES / 2**30:.0f} GiB, all that such a file can "
-            f"hold, found {size / 2**30:.1f} GiB; --format torchscript holds any"
+            f"--format onnx: expected weights of less than {MAX_ONNX_BYTES / 2**30:.0f} GiB, the limit of the "
+            f"format, found {size / 2**30:.1f} GiB; --format torchscript has no limit"
         )
 
 

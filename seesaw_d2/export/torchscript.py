@@ -1,4 +1,4 @@
-"""TorchScript by tracing."""
+"""Export to TorchScript by tracing."""
 
 import io
 
@@ -11,15 +11,15 @@ METADATA_FILE = "metadata.json"  # inside the archive
 
 
 def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.dtype) -> bytes:
-    """The archive that ``torch.jit.load`` reads, with torchvision imported, whose operators it uses.
+    """Return an archive for ``torch.jit.load``, which needs torchvision's operators to be imported.
 
-    The trace does not depend on ``image``: other sizes and contents give what the model gives, see ``traceable``.
+    The traced model works for images of other sizes and contents than ``image``, see ``traceable``.
 
     Args:
-        model: in evaluation mode; the file's model works on the model's device.
+        model: the model in evaluation mode. The exported model runs on the same device.
         image: (3, H, W) uint8.
         metadata: text for ``METADATA_FILE`` in the archive.
-        dtype: what layers run in.
+        dtype: data type of layers, see ``predict``.
 
     Raises:
         ConfigError: the model cannot be traced.

@@ -1,10 +1,10 @@
-"""What a detector does between its layers, written so that it can be captured as a graph.
+"""Replacements for Detectron2's functions between layers that can be captured as a graph.
 
-Detectron2 chooses proposals and detections with Python's ``if`` and ``len`` on what it finds, which a graph cannot
-hold: the exporter of torch.onnx stops there, and a trace keeps the answers of the image that it was made from. Here the
-same is said with tensors alone, for one image: the same boxes, scores and order, whatever is found, nothing included.
+Detectron2 selects proposals and detections with Python's ``if`` and ``len`` on the results. torch.export cannot capture
+these, and a trace would fix their values for the traced image. The functions here use tensor operations only. For one
+image they return the same boxes, scores and order, also if nothing is found.
 
-R regions, C categories, K = C or 1 boxes of a region (class-agnostic), L levels of the pyramid, A anchors of a level.
+Shapes: R regions, C categories, K boxes per region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a level.
 """
 
 import math
@@ -33,14 +33,14 @@ _LEN_IN = ("seesaw_d2.modeling.box_predictor",)
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """While it lasts, this module's functions stand in for Detectron2's, as in ``detectron2.export``'s own patches."""
+    """Patch Detectron2 with this module's functions in the block, like the patches of ``detectron2.export``."""
     replaced = {
         "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
         **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # A field as long as the others: what is compared there is known in a program that runs, not in a graph.
+        # Skip the check that all fields of Instances have the same length, which is not known in a graph.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
@@ -56,7 +56,7 @@ def traceable() -> Iterator[None]:
 
 
 def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=None) -> ImageList:
-    """``ImageList.from_tensors`` of one image (3, H, W)."""
+    """Replace ``ImageList.from_tensors`` for one image (3, H, W)."""
     (image,) = tensors
     height, width = image.shape[-2:]
     square = (padding_constraints or {}).get("square_size", 0)
@@ -69,12 +69,12 @@ def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=N
 def select_proposals(
     proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
 ) -> list[Instances]:
-    """``find_top_rpn_proposals``: L times (1, A, 4), (1, A) -> one image's proposals."""
+    """Replace ``find_top_rpn_proposals``: L times (1, A, 4), (1, A) -> one image's proposals."""
     (size,) = image_sizes
     boxes, scores = [], []
     for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
-        ordered, index = logits[0].sort(descending=True)  # of equal ones the first, as in Detectron2; topk takes any
+        ordered, index = logits[0].sort(descending=True)  # Detectron2 prefers the first of equals, topk any
         level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
         finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
         found.clip(size)
@@ -91,7 +91,7 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> its detections, and their regions."""
+    """Replace ``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> detections, their regions."""
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
     scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
@@ -111,12 +111,12 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """``Boxes.__init__`` of (R, 4), in float32 as there."""
+    """Replace ``Boxes.__init__`` for (R, 4); converts to float32, too."""
     self.tensor = tensor.to(torch.float32)
 
 
 def clip(self: Boxes, box_size) -> None:
-    """``Boxes.clip``; of a number that is none it makes none, and does not stop."""
+    """Replace ``Boxes.clip``, but pass NaN through instead of raising."""
     height, width = box_size
     x0, y0, x1, y1 = self.tensor.unbind(dim=1)
     x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
@@ -125,9 +125,9 @@ def clip(self: Boxes, box_size) -> None:
 
 
 def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
-    """``ROIPooler.forward`` for one image: L maps (1, D, h, w) and R boxes -> (R, D, P, P)."""
+    """Replace ``ROIPooler.forward`` for one image: L maps (1, D, h, w) and R boxes -> (R, D, P, P)."""
     boxes = box_lists[0].tensor
-    regions = F.pad(boxes, (1, 0))  # the image's index, 0, before the box
+    regions = F.pad(boxes, (1, 0))  # prepend the image index 0
     if len(self.level_poolers) == 1:
         return self.level_poolers[0](x[0], regions)
     limits = (self.min_level, self.max_level, self.canonical_box_size, self.canonical_level)
@@ -140,7 +140,7 @@ def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
 
 
 def convolve(self: Conv2d, x: Tensor) -> Tensor:
-    """``Conv2d.forward`` of Detectron2 without its question whether there is anything to train on."""
+    """Replace Detectron2's ``Conv2d.forward`` without its check for empty inputs in training."""
     x = self._conv_forward(x, self.weight, self.bias)
     x = x if self.norm is None else self.norm(x)
     return x if self.activation is None else self.activation(x)
@@ -151,5 +151,5 @@ def _any_length(_) -> int:
 
 
 def _smaller(size, limit: int):
-    """min(size, limit) of a size that belongs to the graph: a tensor in a trace, else a symbol."""
+    """Return min(size, limit) for a size in the graph: a tensor in a trace, a symbol in torch.export."""
     return size.clamp(max=limit) if isinstance(size, Tensor) else torch.sym_min(size, limit)

@@ -1,6 +1,6 @@
-"""Whether an exported model says what the model says.
+"""Compare the outputs of an exported model with the model's.
 
-N detections, M x M mask pixels.
+Shapes: N detections, M x M mask pixels, H x W image pixels.
 """
 
 from dataclasses import dataclass
@@ -12,34 +12,35 @@ from seesaw_d2.errors import OutputError
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an exported model may be from the model."""
+    """Allowed differences between an exported model and the model."""
 
     values: float = 1e-4  # scores, masks, probabilities
-    boxes: float = 1e-4  # pixels, of a side of 100 or less
-    # Those that only one of the two has, of the model's detections. NMS, top-k and the score threshold decide by
-    # numbers that differ in their last digits: of many thousand decisions one may fall the other way, and a detection
-    # of low score is there or not.
+    boxes: float = 1e-4  # pixels, for images of up to 100 pixels; grows with the image
+    # Fraction of detections that only one model has. NMS, top-k and the score threshold compare numbers that differ in
+    # their last digits, so a few of many thousand decisions can change.
     unmatched: float = 0.01
-    # Of a mask the mean of its pixels, not the largest: a normalized predictor takes the direction of features even
-    # where they are almost zero, and half precision leaves little of it there.
+    # Compare the mean over a mask's pixels instead of the maximum. A normalized predictor uses the direction of
+    # features even if they are almost zero, where half precision is inaccurate.
     mean_masks: bool = False
-    # How many times what the model itself differs by, computed in another way, is allowed too, see ``compare``.
+    # Also allow this multiple of the model's own difference when computed in another order, see ``compare``.
     own: float = 3.0
 
 
 UNMATCHED = "unmatched detections"
-_SAME_BOX = 1.0  # pixels: farther apart are two detections
+_SAME_BOX = 1.0  # pixels; the largest distance of matching boxes
 
 
 def difference(
     expected: dict[str, np.ndarray], found: dict[str, np.ndarray], *, mean_masks: bool = False
 ) -> dict[str, float]:
-    """The largest absolute difference of each output, and for a detector how many detections only one of the two has.
+    """Return the largest absolute difference of each output and, for a detector, the number of unmatched detections.
 
-    Detections are compared with their nearest of the same class: two of the same score may come in any order.
+    Each detection is compared with the nearest one of the same class, because equal scores can come in any order.
 
     Args:
-        mean_masks: of each mask the mean over its pixels, and the largest of these.
+        expected: the model's outputs.
+        found: the exported model's outputs.
+        mean_masks: average the differences over the pixels of each mask, and return the largest average.
     """
     result = {}
     if "classes" in expected:
@@ -53,7 +54,7 @@ def difference(
 
 
 def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
-    """(P, 2) int: the indices of detections that are the same one: of one class, their boxes within a pixel."""
+    """Return (P, 2) int64, indices of matching detections: the same class, and boxes within a pixel."""
     pairs = []
     free = np.ones(len(found["classes"]), dtype=bool)
     for index, category in enumerate(expected["classes"]):
@@ -68,19 +69,18 @@ def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.n
 
 
 def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance()) -> dict[str, float]:
-    """``difference`` of an exported model's outputs and those of the model, the largest over all images.
+    """Compare an exported model with the model, and return the largest ``difference`` over all images.
 
     Args:
-        exported: called with an image.
+        exported: callable, image -> outputs.
         images: (3, H, W) uint8 each.
-        expected: the model's outputs for each.
-        again: the same with its sums in another order. What a model, deep or with large weights, makes of float32's
-            last digit is no difference between two models: up to ``tolerance.own`` times what these differ by is
-            allowed too.
-        tolerance: what differs by less is the same model in any case.
+        expected: the model's outputs for each image.
+        again: the model's outputs when sums are computed in another order. Deep models and large weights amplify
+            rounding errors: up to ``tolerance.own`` times the difference to ``expected`` is allowed, too.
+        tolerance: allowed differences.
 
     Raises:
-        OutputError: one is larger than it may be.
+        OutputError: a difference is too large.
     """
     largest: dict[str, float] = {}
     for image, outputs, others in zip(images, expected, again, strict=True):
@@ -89,8 +89,8 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
             limit = max(_limit(name, image, outputs, tolerance), tolerance.own * own[name])
             if not value <= limit:
                 raise OutputError(
-                    f"the exported model is another one: expected {name} within {limit:g} of the model's on an image "
-                    f"of {image.shape[1]} x {image.shape[2]} pixels, found {value:g}; nothing was written"
+                    f"the exported model differs: expected {name} within {limit:g} of the model's on an image of "
+                    f"{image.shape[1]} x {image.shape[2]} pixels, found {value:g}; nothing was written"
                 )
             largest[name] = max(value, largest.get(name, 0.0))
     return largest
@@ -99,7 +99,7 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
 def _limit(name: str, image: np.ndarray, outputs: dict[str, np.ndarray], tolerance: Tolerance) -> float:
     if name == UNMATCHED:
         return float(int(tolerance.unmatched * len(outputs["classes"])))
-    if name == "boxes":  # float32 has 7 digits, for those before the point too
+    if name == "boxes":  # float32 has 7 significant digits
         return tolerance.boxes * max(1.0, max(image.shape[1:]) / 100)
     return tolerance.values
 

@@ -116,10 +116,10 @@ def test_another_model_is_noticed(tmp_path):
     compare(lambda _: expected, [array], [expected], [expected])
     for name in ("boxes", "scores", "masks"):
         other = {**expected, name: expected[name] + np.float32(3e-4)}
-        with pytest.raises(OutputError, match=f"expected {name} within 0.0001"):
+        with pytest.raises(OutputError, match=rf"{name}.* 0\.0001 "):
             compare(lambda _, other=other: other, [array], [expected], [expected])
     fewer = {name: values[:-1] for name, values in expected.items()}
-    with pytest.raises(OutputError, match="expected unmatched detections within 0"):
+    with pytest.raises(OutputError, match=r"unmatched.* 0 "):
         compare(lambda _: fewer, [array], [expected], [expected])
     # The same detections in another order are the same.
     shuffled = {name: values[::-1] for name, values in expected.items()}
@@ -133,7 +133,7 @@ def test_a_model_may_differ_by_what_it_makes_of_rounding(tmp_path):
         {**expected, "boxes": expected["boxes"] + np.float32(change)} for change in (1e-2, 2.9e-2, 3.1e-2)
     )
     assert compare(lambda _: near, [array], [expected], [again])["boxes"] > 0.02
-    with pytest.raises(OutputError, match=r"expected boxes within 0\.03"):
+    with pytest.raises(OutputError, match=r"boxes.* 0\.03"):
         compare(lambda _: far, [array], [expected], [again])
 
 
