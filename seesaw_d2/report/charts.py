@@ -1,4 +1,4 @@
-"""Small charts as SVG text, coloured by the page's style sheet, each with a title that a screen reader reads."""
+"""Charts as SVG, coloured by the style sheet of the page. Titles are readable by screen readers."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Mark
 
 
 class _Scale:
-    """Data to pixels, linear or logarithmic (values below 0.5 are drawn at 0.5), with its ticks."""
+    """Maps data to pixels on a linear or logarithmic axis (values below 0.5 are drawn at 0.5)."""
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
         self.log, self.start, self.end = log, start, end
@@ -47,24 +47,42 @@ def _axes(x: _Scale, y: _Scale) -> list[str]:
     return parts
 
 
-def scatter(title, series: Sequence[Sequence[tuple[float, float, str]]], x_label, y_label, log_y=False) -> Markup:
-    """Points (x > 0 on a logarithmic axis, y, tooltip) of several series."""
+def scatter(
+    title: str,
+    series: Sequence[Sequence[tuple]],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = True,
+    log_y: bool = False,
+    diagonal: bool = False,
+) -> Markup:
+    """Draw points.
+
+    Args:
+        series: for each run, points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
+        log_x, log_y: use logarithmic axes.
+        diagonal: draw the line from (0, 0) to (1, 1), which are then on the axes.
+    """
     points = [point for one in series for point in one]
     if not points:
         return Markup("")
-    x = _Scale(min(p[0] for p in points), max(p[0] for p in points), LEFT + 6, WIDTH - 14, log=True)
-    low = min(p[1] for p in points) if log_y else min(0, *(p[1] for p in points))
-    y = _Scale(low, max(p[1] for p in points), HEIGHT - BOTTOM, TOP + 12, log_y)
+    xs, ys = [p[0] for p in points] + [0, 1] * diagonal, [p[1] for p in points] + [0, 1] * diagonal
+    x = _Scale(min(xs), max(xs), LEFT + 6, WIDTH - 14, log=log_x)
+    y = _Scale(min(ys) if log_y else min(0, *ys), max(ys), HEIGHT - BOTTOM, TOP + 12, log_y)
     parts = _axes(x, y)
+    if diagonal:
+        parts.append(f'<line class="grid" x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}"/>')
     for index, one in enumerate(series):
-        for a, b, text in one:
+        for a, b, text, *radius in one:
             tip = f"<title>{escape(text)}</title>" if text else ""
-            parts.append(f'<circle class="run{index}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5">{tip}</circle>')
+            place = f'cx="{x(a):.1f}" cy="{y(b):.1f}" r="{radius[0] if radius else 3.5:.3g}"'
+            parts.append(f'<circle class="run{index % 4}" {place}>{tip}</circle>')
     return _frame(title, x_label, y_label, parts)
 
 
 def lines(title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_label) -> Markup:
-    """Lines through points (x, y), at most some hundred of each drawn."""
+    """Draw a line through the points (x, y) of each series, thinned out to some hundred points."""
     points = [point for one in series for point in one]
     if not points:
         return Markup("")
@@ -74,13 +92,16 @@ def lines(title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_lab
     for index, one in enumerate(series):
         step = max(1, len(one) // 300)
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in one[::step])
-        parts.append(f'<polyline class="run{index}" points="{path}"/>')
+        parts.append(f'<polyline class="run{index % 4}" points="{path}"/>')
     return _frame(title, x_label, y_label, parts)
 
 
 def bars(title, names: Sequence[str], series: Sequence[Sequence[float | None]], y_label, top=None) -> Markup:
-    """Groups of bars: one group for each name, one bar of it for each series; None draws nothing. ``top``: of the
-    axis; by default the largest value."""
+    """Draw a group of bars for each name, with one bar for each series. None draws no bar.
+
+    Args:
+        top: upper end of the axis. Default: the largest value.
+    """
     values = [value for one in series for value in one if value is not None]
     y = _Scale(0, top or max([*values, 1e-9]), HEIGHT - BOTTOM, TOP + 22)
     x = _Scale(0, 1, 0, 1)
@@ -95,10 +116,8 @@ def bars(title, names: Sequence[str], series: Sequence[Sequence[float | None]], 
             if one[place] is None:
                 continue
             upper, at = y(one[place]), left + index * width
-            height = HEIGHT - BOTTOM - upper
-            parts.append(
-                f'<rect class="run{index}" x="{at:.1f}" y="{upper:.1f}" width="{width - 2:.1f}" height="{height:.1f}"/>'
-            )
+            size = f'width="{width - 2:.1f}" height="{HEIGHT - BOTTOM - upper:.1f}"'
+            parts.append(f'<rect class="run{index % 4}" x="{at:.1f}" y="{upper:.1f}" {size}/>')
             if len(names) < 6:
                 middle = at + width / 2 - 1
                 parts.append(f'<text x="{middle:.1f}" y="{upper - 3:.1f}" text-anchor="middle">{one[place]:.1f}</text>')

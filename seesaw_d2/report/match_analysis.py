@@ -1,4 +1,4 @@
-"""What became of each object: found, taken for something else, or not found; by detections alone, of any model."""
+"""Predicted category of each object, from the detections of any model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +9,19 @@ from pycocotools import mask as mask_utils
 
 from seesaw_d2.evaluation.detections import Detections
 
-# Overlap from which a detection is about an object, and the score below which it does not count as an answer.
+# A detection is a prediction for an object if its IoU and its score are at least these.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One answer for each of G objects.
+    """Predictions for G objects.
 
-    (G,) image id, true category id, answered category id, score, and whether there is an answer; -1 and 0 where not.
+    Attributes:
+        image_ids, labels: (G,) image and true category of the object.
+        answers: (G,) predicted category; -1 without a prediction.
+        scores: (G,) score of the prediction; 0 without one.
+        answered: (G,) bool, there is a prediction.
     """
 
     image_ids: np.ndarray
@@ -28,11 +32,11 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """(G,) bool: the answer is the true category."""
+        """Return (G,) bool: the predicted category is the true one."""
         return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
-        """For each group of category ids: objects, and the percentages right, wrong and not found."""
+        """Return the number of objects and the percentages right, wrong and not found of each group of category ids."""
         found = {}
         for name, ids in members.items():
             mask = np.isin(self.labels, list(ids))
@@ -47,7 +51,7 @@ class Outcome:
         return found
 
     def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
-        """(true, answered, count, objects of the true category), the most frequent ones of some categories first."""
+        """Return (true, predicted, count, objects of the true category) of some categories, most frequent first."""
         wrong = self.answered & ~self.right & np.isin(self.labels, list(category_ids))
         pairs, counts = np.unique(
             np.stack([self.labels[wrong], self.answers[wrong]], axis=1), axis=0, return_counts=True
@@ -59,10 +63,10 @@ class Outcome:
 
 
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
-    """The best-scored detection of any category that overlaps an object by an IoU of 0.5 is the answer for it.
+    """Find the prediction for each object: the detection with the highest score of any category with an IoU >= 0.5.
 
-    Unlike in AP, a detection may answer for several objects and lower-scored ones for none: this is about what the
-    model took an object for, not about how well it is ranked. Detections below a score of 0.05 are no answers.
+    Detections with a score below 0.05 are ignored. Unlike in AP, a detection may be the prediction for several
+    objects, and ranks do not matter: this shows the categories that a model confuses, not how well it ranks them.
     """
     boxes, order = _boxes(detections), np.argsort(detections.image_ids, kind="stable")
     ordered = detections.image_ids[order]

@@ -1,4 +1,4 @@
-"""What a run folder holds, of this project's training or of a plain Detectron2 one; what is missing is said."""
+"""Reading of run folders, of this project or of plain Detectron2."""
 
 import glob
 import json
@@ -19,9 +19,10 @@ _RESULTS = "lvis_instances_results.json"
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """Detectron2 writes tuples, and of a LazyConfig classes, functions and objects, by tags of Python's.
+    """Loads configs written by Detectron2 without constructing Python objects.
 
-    Here tuples are lists, and the others are text, their names; nothing of it is made or called.
+    Detectron2 writes tuples and, in LazyConfigs, classes, functions and objects with Python's YAML tags. Tuples are
+    loaded as lists, the others as their names.
     """
 
 
@@ -33,7 +34,7 @@ for _tag in ("name:", "object:", "object/new:"):
 
 @dataclass
 class Run:
-    """One run folder. ``missing``: section -> why the run has nothing for it."""
+    """Contents of a run folder. ``missing``: section of the report -> reason why the run has no data for it."""
 
     name: str
     folder: str
@@ -42,10 +43,10 @@ class Run:
     results_file: str
     curves: list[dict[str, float]] = field(default_factory=list)
     classification: dict[str, Any] | None = None
-    # (C,) norms of the classifier's rows, (C,) class counts as the loss saw them
+    # (C,) norms of the classifier's rows, (C,) class counts accumulated by the loss
     weight_norms: list[float] | None = None
     class_counts: list[int] | None = None
-    # that model_final.pth keeps
+    # of model_final.pth
     categories: Categories | None = None
     environment: str = ""
     command: str = ""
@@ -58,17 +59,17 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     Args:
         folder: OUTPUT_DIR of a training.
         num_classes: C.
-        dataset: the data set whose results are looked for.
-        name: of the run; by default the folder's.
+        dataset: data set of the results.
+        name: name of the run. Default: name of the folder.
 
     Raises:
-        DataError: no such folder, or it has no results file: there is nothing to report.
+        DataError: the folder is missing or has no results file.
     """
     folder = os.path.normpath(folder)
     config_text, config = read_config(folder)
     run = Run(name or os.path.basename(folder), folder, config, config_text, find_results(folder, dataset))
     if not config_text:
-        run.missing["config"] = "config.yaml is not there"
+        run.missing["config"] = "config.yaml is missing"
     _read_curves(run)
     _read_log(run)
     _read_classification(run)
@@ -77,13 +78,13 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
 
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """The text and the content of a run's config.yaml; empty where there is none.
+    """Return text and content of config.yaml of a run; both are empty if there is none.
 
     Raises:
-        DataError: no such folder, or the file is no YAML of plain values.
+        DataError: the folder is missing, or the file is not YAML of plain values.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: no such folder; expected a run's OUTPUT_DIR")
+        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found none")
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}
@@ -98,14 +99,14 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not a YAML file of plain values: {error}") from None
     except RecursionError:
-        raise DataError(f"{path}: nested too deeply; expected a config file") from None
+        raise DataError(f"{path}: expected a config file, found one nested too deeply") from None
     if not isinstance(config, dict):
         raise DataError(f"{path}: expected a mapping of config keys, found {type(config).__name__}")
     return text, config
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """The results file of a data set: this project's place, or Detectron2's."""
+    """Return the results file of a data set, in the folder of this project or of Detectron2."""
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
     for path in places:
         if os.path.isfile(path):
@@ -113,8 +114,12 @@ def find_results(folder: str, dataset: str) -> str:
     others = sorted(glob.glob(os.path.join(glob.escape(folder), "inference", "*", _RESULTS)))
     if others:
         names = ", ".join(os.path.basename(os.path.dirname(path)) for path in others)
-        raise DataError(f"{folder}: no results of {dataset!r}, but of {names}; all runs of a page need those of one")
-    raise DataError(f"{folder}: no results of {dataset!r}; expected {' or '.join(places)}: evaluate the run first")
+        raise DataError(
+            f"{folder}: expected results of {dataset!r}, found results of {names}; all runs need the same data set"
+        )
+    raise DataError(
+        f"{folder}: expected results of {dataset!r}, found neither of {', '.join(places)}; evaluate the run first"
+    )
 
 
 def _read_curves(run: Run) -> None:
@@ -125,12 +130,12 @@ def _read_curves(run: Run) -> None:
                 try:
                     run.curves.append(json.loads(line))
                 except (ValueError, RecursionError):
-                    continue  # the last line of a run that was killed
+                    continue  # an incomplete last line of a killed run
     except OSError:
         pass
     run.curves = [line for line in run.curves if _is_step(line)]
     if not run.curves:
-        run.missing["curves"] = "metrics.json is not there, or has no losses"
+        run.missing["curves"] = "metrics.json is missing or has no losses"
 
 
 def _is_step(line: Any) -> bool:
@@ -142,7 +147,7 @@ def _read_log(run: Run) -> None:
         with open(os.path.join(run.folder, "log.txt"), encoding="utf-8", errors="replace") as file:
             text = file.read(200_000)
     except OSError:
-        run.missing["environment"] = "log.txt is not there"
+        run.missing["environment"] = "log.txt is missing"
         return
     found = re.search(r"Environment info:\s*\n-+.*?\n(.*?)\n-+", text, flags=re.DOTALL)
     run.environment = found.group(1) if found else ""
@@ -153,29 +158,29 @@ def _read_log(run: Run) -> None:
 def _read_classification(run: Run) -> None:
     path = os.path.join(os.path.dirname(run.results_file), "classification.json")
     if not os.path.isfile(path):
-        run.missing["classification"] = "it was evaluated without TEST.CLASSIFICATION_ACCURACY"
+        run.missing["classification"] = "TEST.CLASSIFICATION_ACCURACY was False"
         return
-    run.classification = load_json_object(path, "expected what an evaluation writes")
+    run.classification = load_json_object(path, "expected classification.json of an evaluation")
 
 
 def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
         content = as_checkpoint(read_weights_file(path), path)
-    except WeightsError:  # only this section needs it
-        reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is not there")
+    except WeightsError:  # the other sections do not need the weights
+        reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is missing")
         run.missing["norms"] = run.missing["counts"] = reason
         return
     weights, run.categories = content["model"], entry_of(content, path)
-    # With several stages (Cascade) the last one's.
+    # Cascade: those of the last stage.
     classifiers = [key for key in weights if re.search(r"box_predictor(\.\d+)?\.cls_score\.weight$", key)]
     counts = [key for key in weights if key.endswith("cls_loss.class_counts")]
     if classifiers and len(weights[classifiers[-1]]) >= num_classes:
         rows = weights[classifiers[-1]][:num_classes].float().flatten(1)
         run.weight_norms = rows.norm(dim=1).tolist()
     else:
-        run.missing["norms"] = "the model has no linear classifier of the categories"
+        run.missing["norms"] = "the model has no linear classifier"
     if counts:
         run.class_counts = weights[counts[-1]][:num_classes].tolist()
     else:
-        run.missing["counts"] = "its loss counts no classes"
+        run.missing["counts"] = "its loss has no class counts"

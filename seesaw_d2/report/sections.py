@@ -1,4 +1,4 @@
-"""The charts and tables of the report, from what runs and evaluation hold.
+"""Charts and tables of the detection report.
 
 C categories in the order of the model's indices.
 """
@@ -23,7 +23,7 @@ def build_sections(
     ids: Sequence[int],
     counts: dict[str, list[int]] | None,
 ) -> dict[str, Any]:
-    """Template variables: ``answers``, ``charts``, ``confusions``, ``categories``."""
+    """Return the template variables of the charts and tables."""
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
     answers = [entry["outcome"].groups(members) for entry in evaluated]
@@ -52,16 +52,16 @@ def _answer_charts(answers, members) -> dict[str, Any]:
     labels = [NAME_OF_LETTER[letter] for letter in members]
     found = {}
     for key, title in (
-        ("right", "Objects whose best detection has the right category"),
-        ("wrong", "Objects taken for another category"),
-        ("none", "Objects that nothing was found for"),
+        ("right", "Objects predicted as their category"),
+        ("wrong", "Objects predicted as another category"),
+        ("none", "Objects without a detection"),
     ):
         series = [[answer[letter][key] for letter in members] for answer in answers]
         found[key] = charts.bars(title, labels, series, "% of objects", top=100)
     bins = [f"{low / 10:g}" for low in range(10)]
     for letter in members:
         series = [[float(count) for count in answer[letter]["histogram"]] for answer in answers]
-        title = f"Scores of right answers, {NAME_OF_LETTER[letter]} categories"
+        title = f"Scores of right predictions, {NAME_OF_LETTER[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(title, bins, series, "objects")
     return found
 
@@ -82,7 +82,7 @@ def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
         "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP"),
         "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm"),
         "counts": charts.scatter(
-            "Proposals counted by the loss over training instances", seen, "training instances", "counted", log_y=True
+            "Class counts of the loss over training instances", seen, "training instances", "class count", log_y=True
         ),
     }  # fmt: skip
 
@@ -101,7 +101,7 @@ def _ground_truth_box_charts(runs: list[Run]) -> dict[str, Any]:
         return {}
     groups = [group for group in GROUP_NAMES if any(group in (r.classification or {}).get("groups", {}) for r in runs)]
     found = {}
-    for key, title in (("accuracy", "Right category"), ("background", "Lost to background")):
+    for key, title in (("accuracy", "Right category"), ("background", "Background has the highest score")):
         series = [
             [((run.classification or {}).get("groups", {}).get(group) or {}).get(key) for group in groups]
             for run in runs

@@ -1,14 +1,14 @@
-"""LVIS results as text."""
+"""LVIS metrics as text."""
 
 METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 TASKS = {"bbox": "box", "segm": "mask"}
 
 
 def results_table(results: dict) -> str:
-    """Box and mask AP of one evaluation as a table.
+    """Return box and mask AP of an evaluation as a table.
 
     Args:
-        results: task ("bbox", "segm") -> metric -> percent, as ``results.json`` has them (None: not measured).
+        results: content of ``results.json``: task ("bbox", "segm") -> metric -> percent, None if undefined.
     """
     lines = ["      " + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in TASKS.items():

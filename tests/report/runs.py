@@ -1,4 +1,4 @@
-"""Run folders as trainings leave them, without a training."""
+"""Run folders like those of trainings."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,10 @@ from seesaw_d2.train import load_config
 
 
 def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: bool = False, confuse: bool = False):
-    """A run whose detections are the ground truth (or, with ``confuse``, the next category); ``plain``: in the places
-    and with the files of a plain Detectron2 training."""
+    """Make a run whose detections are the ground truth.
+
+    ``confuse``: with the next category instead. ``plain``: with the files of a plain Detectron2 training.
+    """
     cfg = load_config(str(config_file))
     name = cfg.DATASETS.TEST[0]
     inference = folder / "inference" if plain else folder / "inference" / name
@@ -37,6 +39,6 @@ def make_run(folder: Path, config_file: Path, records, num_classes: int, plain: 
 
 
 def _plain(cfg) -> str:
-    """A Detectron2 config of another version: it has a key that this one does not know."""
+    """Return a config with an unknown key, as of another Detectron2 version."""
     datasets = {"TRAIN": list(cfg.DATASETS.TRAIN), "TEST": list(cfg.DATASETS.TEST), "UNKNOWN": 1}
     return yaml.safe_dump({"DATASETS": datasets, "MODEL": {"ROI_HEADS": {"NAME": "StandardROIHeads"}}})

@@ -1,4 +1,4 @@
-"""The report: what it says, what it leaves out and says so, what it refuses; and in a browser, how it works."""
+"""The detection report: content, sections without data, wrong input, and its behaviour in a browser."""
 
 import json
 import os
@@ -62,10 +62,10 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     folders = [str(runs / name) for name in ("confused", "good", "plain")]
     assert report.main([*folders, "--output", str(path)]) == 0
     text, printed = path.read_text(), capsys.readouterr().out
-    assert "plain: counts: its loss counts no classes" in printed
+    assert "plain: counts: " in printed
     assert re.findall(r'data-m data-v="([\d.]*)"', text)[:9:9] == ["0.0"]
-    assert "confused: left out, it was evaluated without TEST.CLASSIFICATION_ACCURACY" in text
-    assert "Class counts as the loss saw them" in text
+    assert re.search(r"confused: left out, .*TEST.CLASSIFICATION_ACCURACY", text)
+    assert "Class counts" in text
     # Nothing is fetched: no address in anything that loads, and a policy that forbids it.
     assert not re.search(r"(src|href|url\()\s*=?\s*[\"']?(https?:|//)", text)
     assert "default-src 'none'" in text
@@ -79,12 +79,12 @@ def test_a_run_with_results_alone(runs):
         (runs / "good" / name).unlink()
     assert report.main([str(runs / "good"), "--images", "0"]) == 0
     text = (runs / "good/report.html").read_text()
-    for why in ("metrics.json is not there", "model_final.pth is not there", "log.txt is not there"):
-        assert f"good: left out, {why}" in text
+    for name in ("metrics.json", "model_final.pth", "log.txt"):
+        assert f"good: left out, {name}" in text
 
 
 def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
-    """Its config does not say what the data set is; another one does."""
+    """--config-file has the DATASETS.REGISTER that the config of the run lacks."""
     config = runs / "plain/config.yaml"
     found = yaml.safe_load(config.read_text())
     found["DATASETS"].pop("REGISTER", None)
@@ -99,7 +99,7 @@ def test_a_plain_run_on_data_that_its_own_code_registered(runs, config_file):
     assert "DATASETS.REGISTER" in refused.stderr
     assert not (runs / "plain/report.html").exists()
     assert run("--config-file", str(config_file)).returncode == 0
-    assert "What objects were taken for" in (runs / "plain/report.html").read_text()
+    assert "Predicted categories of objects" in (runs / "plain/report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_wrong_turns_are_named_and_write_nothing(runs, capsys, spoil, arguments,
     assert not page.exists()
 
 
-# Appended to the page: uses it as a person does, and leaves what it saw in the title.
+# Appended to the page: uses its controls and posts what it sees to the parent frame.
 SCRIPT = """
 <script>
 window.errors = [];

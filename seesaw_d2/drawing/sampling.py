@@ -1,0 +1,54 @@
+"""Charts of how often the categories of a data set are sampled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seesaw_d2.frequency_groups import GROUP_NAMES
+
+if TYPE_CHECKING:
+    from seesaw_d2.data.sampling.analysis import SamplingAnalysis
+
+COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
+
+
+def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
+    """Draw images and repeat factor of each category by frequency, and the shares of the groups.
+
+    Args:
+        path: path of the image; its extension gives the format.
+        title: title of the figure.
+    """
+    figure = Figure(figsize=(13, 4))
+    frequency, factors, shares = figure.subplots(1, 3)
+    order = np.argsort(-analysis.statistics.image_count, kind="stable")
+    rank = np.arange(len(order))
+    groups = analysis.groups[order]
+    for group, (name, color) in enumerate(zip(GROUP_NAMES, COLORS, strict=True)):
+        chosen = groups == group
+        images = np.maximum(analysis.statistics.image_count[order][chosen], 0.5)  # the axis is logarithmic
+        frequency.scatter(rank[chosen], images, s=6, color=color, label=f"{name} ({chosen.sum()})")
+        factors.scatter(rank[chosen], analysis.category_factors[order][chosen], s=6, color=color)
+    frequency.set(yscale="log", xlabel="category, by frequency", ylabel="training images")
+    frequency.legend()
+    factors.set(xlabel="category, by frequency", ylabel="repeat factor")
+    _draw_shares(shares, analysis)
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
+def _draw_shares(ax, analysis: SamplingAnalysis) -> None:
+    samplings = list(analysis.epoch_images)
+    width = 0.8 / len(samplings)
+    for index, sampling in enumerate(samplings):
+        shares = analysis.group_shares(sampling)
+        places = np.arange(len(GROUP_NAMES)) + (index - (len(samplings) - 1) / 2) * width
+        bars = ax.bar(places, shares * 100, width, label=f"{sampling} ({analysis.epoch_images[sampling]:.0f} images)")
+        ax.bar_label(bars, [f"{share:.1%}" for share in shares], fontsize=7)
+    ax.set_xticks(range(len(GROUP_NAMES)), GROUP_NAMES)
+    ax.set(yscale="log", ylabel="training instances of an epoch, %", ylim=(0.1, 400))
+    ax.legend(fontsize=8, loc="upper left")

@@ -1,0 +1,48 @@
+"""The classification report: metrics, confusions of few-shot classes, charts."""
+
+import json
+import re
+
+import torch
+from detectron2.data import MetadataCatalog
+
+from seesaw_d2.evaluation import ClassificationEvaluator
+from seesaw_d2.report import shots_table, write_classification_report
+
+CLASSES = ["cat", "a<b", "dog", "owl"]
+
+
+def make_run(folder, counts, labels, predicted):
+    """Write the files of an evaluation; return its results."""
+    MetadataCatalog.get("labelled_report").set(thing_classes=CLASSES)
+    evaluator = ClassificationEvaluator("labelled_report", train_count=lambda: counts, output_dir=str(folder))
+    rows = [{"probabilities": row} for row in (4.0 * torch.eye(4)[predicted]).softmax(dim=1)]
+    evaluator.process([{"label": label} for label in labels], rows)
+    results = evaluator.evaluate()
+    text = json.dumps(results).replace("NaN", "null")
+    (folder / "results.json").write_text(text)
+    return json.loads(text)
+
+
+def test_page(tmp_path):
+    for name in ("ce", "seesaw"):
+        (tmp_path / name).mkdir()
+    counts = torch.tensor([500, 50, 5, 4]).numpy()
+    labels = [0, 0, 1, 2, 2, 3, 3, 3]
+    first = make_run(tmp_path / "ce", counts, labels, [0, 0, 1, 1, 2, 1, 1, 0])
+    second = make_run(tmp_path / "seesaw", counts, labels, labels)
+    folders = {name: str(tmp_path / name) for name in ("ce", "seesaw")}
+    write_classification_report(folders, str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text()
+    cells = [float(value) for value in re.findall(r"<td>([\d.]+)</td>", text)]
+    metrics = [run["classification"][name] for run in (first, second) for name in ("overall", "many", "medium", "few")]
+    assert [*cells[:4], *cells[5:9]] == [round(value, 1) for value in metrics]
+    # owl is confused most often; names are escaped.
+    rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>(.*?)</td><td>(\d+)</td></tr>", text)
+    assert rows == [("owl", "4", "a&lt;b", "2"), ("dog", "5", "a&lt;b", "1"), ("owl", "4", "cat", "1")]
+    assert '<td colspan="4">none</td>' in text  # nothing is confused in the second run
+    assert len(re.findall(r'<circle class="run0"', text)) == 4 + 1  # classes, and one interval of confidence
+    assert "default-src 'none'" in text
+    table = shots_table({"ce": first, "none": {"classification": dict.fromkeys(first["classification"])}}).splitlines()
+    assert table[1].split()[1] == f"{first['classification']['overall']:.1f}"
+    assert table[2].split() == ["none", *"-----"]
