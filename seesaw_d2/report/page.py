@@ -12,7 +12,7 @@ from lvis import LVIS
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import categories_of, category_ids, load_dataset, read_annotation_file
-from seesaw_d2.data.records.columns import file_names, image_column
+from seesaw_d2.data.records.records import file_names, image_column
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.records.validation import check_training_order

@@ -2,18 +2,18 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from detectron2.data.catalog import Metadata
 
-from seesaw_d2.data.classification import readers
 from seesaw_d2.data.classification.arrays import read_arrays
 from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
+from seesaw_d2.data.classification.readers import read_inaturalist, read_list, read_names, read_table
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
@@ -21,18 +21,7 @@ from seesaw_d2.suggestions import did_you_mean, near_names
 
 # A number of classes is a list of as many names: more would only be a mistake that fills the memory.
 MAX_CLASSES = 1_000_000
-# The key that says where the images come from -> further keys that it needs, and those that it takes.
-SOURCES = {
-    "LIST": (("IMAGES", "CLASSES"), ()),
-    "CSV": (("IMAGES", "CLASSES"), ()),
-    "FOLDER": ((), ("CLASSES",)),
-    "INATURALIST": (("IMAGES",), ()),
-    "CIFAR": (("SPLIT",), ()),
-    "NPZ": ((), ()),
-    "DIGITS": ((), ()),
-}
 _COMMON = ("NAME", "IMBALANCE", "SEED")
-_FILES = ("LIST", "CSV", "INATURALIST", "NPZ")
 EVALUATOR_TYPE = "classification"
 
 
@@ -81,25 +70,41 @@ class _LazyClasses(Metadata):
         return super().__getattr__(key)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A kind of labelled images.
+
+    Attributes:
+        read: returns the images of an entry; the second argument is the class names of CLASSES, or None.
+        path: what the value of the source's own key is: "file", "folder", or "split" ("train" or "test").
+        needed: further required keys.
+        optional: further optional keys.
+    """
+
+    read: Callable[[LabelledImages, Any], LabelledSet]
+    path: str = "file"
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+# The key in DATASETS.REGISTER that says where the images come from -> how they are read.
+SOURCES = {
+    "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
+    "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
+    "FOLDER": Source(lambda entry, names: read_folder(entry.path, names), "folder", optional=("CLASSES",)),
+    "INATURALIST": Source(lambda entry, names: read_inaturalist(entry.path, entry.images), needed=("IMAGES",)),
+    "CIFAR": Source(lambda entry, names: read_cifar(entry.path, entry.split), "folder", needed=("SPLIT",)),
+    "NPZ": Source(lambda entry, names: read_arrays(entry.path)),
+    "DIGITS": Source(lambda entry, names: read_digits(entry.path), "split"),
+}
+
+
 @functools.lru_cache(maxsize=8)
 def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
-    names = readers.read_names(entry.classes) if isinstance(entry.classes, str) else None
+    names = read_names(entry.classes) if isinstance(entry.classes, str) else None
     if isinstance(entry.classes, int):
         names = tuple(map(str, range(entry.classes)))
-    if entry.source == "LIST":
-        labelled = readers.read_list(entry.path, entry.images, names)
-    elif entry.source == "CSV":
-        labelled = readers.read_table(entry.path, entry.images, names)
-    elif entry.source == "FOLDER":
-        labelled = read_folder(entry.path, names)
-    elif entry.source == "INATURALIST":
-        labelled = readers.read_inaturalist(entry.path, entry.images)
-    elif entry.source == "CIFAR":
-        labelled = read_cifar(entry.path, entry.split)
-    elif entry.source == "NPZ":
-        labelled = read_arrays(entry.path)
-    else:
-        labelled = read_digits(entry.path)
+    labelled = SOURCES[entry.source].read(entry, names)
     return long_tailed(labelled, entry.imbalance, entry.seed) if entry.imbalance > 1 else labelled
 
 
@@ -119,10 +124,11 @@ def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
     _check_keys(value, where, source)
     if not isinstance(value["NAME"], str) or not value["NAME"].strip():
         raise ConfigError(f"{where}.NAME: expected a non-empty string, found {value['NAME']!r}")
-    if source == "DIGITS":
-        path = _choice(value, "DIGITS", where)
+    kind = SOURCES[source].path
+    if kind == "split":
+        path = _choice(value, source, where)
     else:
-        path = _existing(value, source, where, is_file=source in _FILES)
+        path = _existing(value, source, where, is_file=kind == "file")
     images = _existing(value, "IMAGES", where, is_file=False) if "IMAGES" in value else ""
     return LabelledImages(
         name=value["NAME"],
@@ -137,8 +143,8 @@ def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
 
 
 def _check_keys(value: Mapping, where: str, source: str) -> None:
-    needed, taken = SOURCES[source]
-    known = (*_COMMON[:1], source, *needed, *taken, *_COMMON[1:])
+    needed = SOURCES[source].needed
+    known = (*_COMMON[:1], source, *needed, *SOURCES[source].optional, *_COMMON[1:])
     for key in value:
         if key not in known:
             hint = did_you_mean(near_names(str(key).upper(), known))

@@ -6,7 +6,7 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.data.classification.mapper import check_input_config
 from seesaw_d2.data.images.headers import check_headers
-from seesaw_d2.data.records.columns import Records
+from seesaw_d2.data.records.records import Records
 from seesaw_d2.data.records.validation import check_categories, used_datasets, validate_images
 from seesaw_d2.utils.messages import first_few, warn_once
 

@@ -13,7 +13,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
-from seesaw_d2.data.records.columns import Records, files_with_sizes
+from seesaw_d2.data.records.records import Records, files_with_sizes
 
 # Images that a process is given at a time.
 _CHUNK = 32

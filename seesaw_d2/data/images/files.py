@@ -10,26 +10,27 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.records.columns import Records, file_names, take
+from seesaw_d2.data.records.records import Records, file_names, take
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
 
-def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str) -> list[str]:
-    """The images' files relative to the image root.
+def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, path: str) -> None:
+    """Check image files relative to the image folder.
 
-    With "lvis" the last two parts of ``coco_url`` (folder and name, as in LVIS v1) or else ``file_name``,
-    with "coco" ``file_name``.
+    Args:
+        names: a file of each image.
+        ids: of the images.
+        fields: the fields that the names come from, for messages.
+        path: of the annotation file, for messages.
 
     Raises:
-        DataError: an image has no name, or one that leads outside of the image root.
+        DataError: an image has no file name, or one that leads outside of the image folder.
     """
-    names = [_name(image, dataset_format) for image in images]
-    nameless = [image["id"] for image, name in zip(images, names, strict=True) if not name]
+    nameless = [image for image, name in zip(ids, names, strict=True) if not isinstance(name, str) or not name]
     if nameless:
-        fields = '"coco_url" or "file_name"' if dataset_format == "lvis" else '"file_name"'
         raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
@@ -39,13 +40,6 @@ def relative_names(images: list[dict[str, Any]], dataset_format: str, path: str)
         raise DataError(
             f"{path}: image files must lie below the image folder; these lead outside: {first_few(outside)}"
         )
-    return names
-
-
-def _name(image: dict[str, Any], dataset_format: str) -> str:
-    url = image.get("coco_url") if dataset_format == "lvis" else None
-    name = "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
-    return name if isinstance(name, str) else ""
 
 
 def _is_file_name(name: str) -> bool:

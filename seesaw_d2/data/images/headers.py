@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from seesaw_d2.data.records.columns import Records, files_with_sizes, take
+from seesaw_d2.data.records.records import Records, files_with_sizes, take
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, warn_once
 

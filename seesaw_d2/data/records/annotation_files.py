@@ -10,15 +10,14 @@ import numpy as np
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
-from seesaw_d2.data.images.files import relative_names
+from seesaw_d2.data.images.files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records import box_and_mask_checks as shapes
 from seesaw_d2.data.records.box_masks import Findings, find_disagreement, warn_of
+from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
 from seesaw_d2.data.records.json_files import load_json_object, no_garbage_collection
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
-
-FORMATS = ("lvis", "coco", "auto")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class AnnotationFile:
     """A checked annotation file. The entries are the file's own objects, with all of their fields."""
 
     path: str
-    # "lvis" or "coco"
+    # a key of ``FORMATS``
     format: str
     # by ascending id
     images: list[dict[str, Any]]
@@ -64,9 +63,8 @@ class AnnotationFile:
         for image, name in zip(self.images, self.image_files, strict=True):
             record = {key: image[key] for key in ("height", "width")}
             record |= {"file_name": os.path.join(image_root, name), "image_id": image["id"]}
-            for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-                if self.format == "lvis" and key in image:
-                    record[key] = image[key]
+            if FORMATS[self.format].federated:
+                record |= {key: image[key] for key in ID_LISTS if key in image}
             records[image["id"]] = record
         if self.annotations is not None:
             for record in records.values():
@@ -92,12 +90,12 @@ def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any
 
 
 @no_garbage_collection()
-def read_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile:
+def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
     """Read and check an annotation file.
 
     Args:
         path: the JSON file.
-        dataset_format: "lvis", "coco", or "auto": "lvis" if every image has ``neg_category_ids``.
+        dataset_format: a key of ``FORMATS``, or "auto": the first format that matches the file.
 
     Raises:
         DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
@@ -110,13 +108,19 @@ def parse_annotations(path: str) -> dict[str, Any]:
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
-def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "auto") -> AnnotationFile:
+def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
     """As ``read_annotations``, of a file that is parsed already; unusable polygons are taken out of ``data``.
 
     Args:
         path: for messages.
     """
-    header = read_header(data, path, dataset_format)
+    found = find_format(dataset_format, data)
+    if found.convert is not None:
+        try:
+            data = found.convert(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not in the format {found.name!r}: {type(error).__name__}: {error}") from error
+    header = read_header(data, path, found)
     # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
     if "annotations" not in data:
         return header
@@ -128,25 +132,25 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = "au
     )
 
 
-def read_header(data: dict[str, Any], path: str, dataset_format: str) -> AnnotationFile:
+def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFormat) -> AnnotationFile:
     """Check the images and categories of a parsed file; annotations are not looked at.
 
     Args:
-        data: the file's lists, by name.
-        path, dataset_format: as in ``read_annotations``.
+        data: the file's lists, by name, in COCO's layout.
+        path: for messages.
+        annotation_format: the format.
     """
-    images, _ = _sorted_by_id(data, "images", path)
+    images, image_ids = _sorted_by_id(data, "images", path)
     if not images:
         raise DataError(f'{path}: "images" is empty; expected at least one image')
     for field in ("height", "width"):
         checks.positive_column(images, "images", field, path)
-    if dataset_format == "auto":
-        dataset_format = "lvis" if all("neg_category_ids" in image for image in images) else "coco"
     categories, category_ids = _sorted_categories(data, path)
-    for field in ("neg_category_ids", "not_exhaustive_category_ids"):
+    for field in ID_LISTS:
         checks.check_id_lists(images, field, category_ids, path)
-    names = relative_names(images, dataset_format, path)
-    return AnnotationFile(path, dataset_format, images, names, categories, None, np.ones(0, dtype=bool))
+    names = [annotation_format.file_name(image) for image in images]
+    check_relative_names(names, image_ids.tolist(), annotation_format.file_fields, path)
+    return AnnotationFile(path, annotation_format.name, images, names, categories, None, np.ones(0, dtype=bool))
 
 
 @dataclass(frozen=True, eq=False)

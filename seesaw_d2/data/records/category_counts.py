@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.records.columns import ObjectColumns, different_pairs, object_columns
+from seesaw_d2.data.records.records import ObjectColumns, different_pairs, object_columns
 from seesaw_d2.errors import ConfigError, DataError
 
 # LVIS's (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seesaw_d2.data.records.columns import ObjectColumns, Records, file_names, image_column, objects_of, take
+from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, image_column, objects_of, take
 
 
 def join(parts: Sequence[Records]) -> Records:
@@ -39,7 +39,7 @@ class Joined(Sequence):
         return self._parts[part][position - int(self._starts[part])]
 
     def take(self, positions: np.ndarray) -> "Joined":
-        """Some of the records, by their positions."""
+        """See ``RecordColumns``."""
         part = self._part(positions)
         borders = np.flatnonzero(np.diff(part)) + 1
         pieces = zip(np.split(positions - self._starts[part], borders), np.split(part, borders), strict=True)
@@ -50,15 +50,15 @@ class Joined(Sequence):
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:
-        """See ``columns.file_names``."""
+        """See ``RecordColumns``."""
         return (name for part in self._parts for name in file_names(part))
 
     def image_column(self, name: str) -> np.ndarray:
-        """See ``columns.image_column``."""
+        """See ``RecordColumns``."""
         return np.concatenate([np.zeros(0, np.int64), *(image_column(part, name) for part in self._parts)])
 
     def objects_of(self) -> ObjectColumns:
-        """See ``columns.objects_of``."""
+        """See ``RecordColumns``."""
         objects = [objects_of(part) for part in ([], *self._parts)]
         starts = [0, *self._starts.tolist()]
         moved = [each._replace(image=each.image + start) for each, start in zip(objects, starts, strict=False)]

@@ -11,9 +11,9 @@ from detectron2.data.catalog import Metadata
 
 from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.records.annotation_files import FORMATS
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.catalog import LazyMetadata
+from seesaw_d2.data.records.formats import AUTO, FORMATS
 from seesaw_d2.data.records.json_files import absolute_path
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
@@ -30,8 +30,8 @@ class DatasetEntry:
     name: str
     json_file: str
     image_root: str
-    # "lvis", "coco" or "auto"
-    format: str = "auto"
+    # a key of ``FORMATS``, or "auto"
+    format: str = AUTO
 
     def load(self) -> Sequence[dict[str, Any]]:
         """Detectron2's dataset dicts; the categories go to the metadata."""
@@ -99,9 +99,9 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     for key, text in value.items():
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"{where}.{key}: expected a non-empty string, found {text!r}")
-    dataset_format = value.get("FORMAT", "auto")
-    if dataset_format not in FORMATS:
-        raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(FORMATS)}, found {dataset_format!r}")
+    dataset_format, known = value.get("FORMAT", AUTO), (*FORMATS, AUTO)
+    if dataset_format not in known:
+        raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(known)}, found {dataset_format!r}")
     json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
         found = "it is a directory" if os.path.isdir(json_file) else "no such file"

@@ -12,7 +12,9 @@ from detectron2.data.build import (
 
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.records.columns import (
+from seesaw_d2.data.records.concatenated_records import join
+from seesaw_d2.data.records.proposals import load_proposals
+from seesaw_d2.data.records.records import (
     NO_MASK,
     RUN_LENGTHS,
     ObjectColumns,
@@ -21,8 +23,6 @@ from seesaw_d2.data.records.columns import (
     object_columns,
     take,
 )
-from seesaw_d2.data.records.concatenated_records import join
-from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.messages import first_few
 

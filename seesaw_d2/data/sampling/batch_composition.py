@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from seesaw_d2.data.records.columns import Records, image_column
+from seesaw_d2.data.records.records import Records, image_column
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 

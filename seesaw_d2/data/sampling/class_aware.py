@@ -12,7 +12,7 @@ import torch
 from detectron2.utils import comm
 from torch.utils.data import Sampler
 
-from seesaw_d2.data.records.columns import images_of_categories
+from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 

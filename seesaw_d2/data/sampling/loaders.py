@@ -13,8 +13,8 @@ from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.records.columns import Records
 from seesaw_d2.data.records.proposals import load_proposals
+from seesaw_d2.data.records.records import Records
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.analysis import analyze_sampling

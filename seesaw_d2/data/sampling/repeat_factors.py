@@ -8,7 +8,7 @@ import torch
 from detectron2.config import CfgNode
 
 from seesaw_d2.compat import repeat_factor_options
-from seesaw_d2.data.records.columns import images_of_categories
+from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError

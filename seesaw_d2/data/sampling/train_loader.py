@@ -11,7 +11,7 @@ from detectron2.data.build import trivial_batch_collator
 from torch.utils.data import DataLoader, Dataset
 
 from seesaw_d2.data.images.prefetch import ToDevice, prefetched
-from seesaw_d2.data.records.columns import file_names, image_column
+from seesaw_d2.data.records.records import file_names, image_column
 from seesaw_d2.data.sampling.batch_composition import BatchPlan
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.data.sampling.seeding import generators_kept, mixed_seed, seed_cpu

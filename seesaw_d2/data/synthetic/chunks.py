@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from seesaw_d2.data.synthetic.annotations import annotation_record, image_file, image_id, to_json
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.layout import lay_out
 from seesaw_d2.data.synthetic.picture import draw_picture
 from seesaw_d2.data.synthetic.plan import SPLITS, SplitPlan
-from seesaw_d2.data.synthetic.records import annotation_record, image_file, image_id, to_json
 from seesaw_d2.data.synthetic.seeds import generator
 
 JPEG_QUALITY = 90

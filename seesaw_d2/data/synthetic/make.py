@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seesaw_d2.data.synthetic.annotations import to_json, write_split
 from seesaw_d2.data.synthetic.chunks import draw_chunk, split_chunks
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
-from seesaw_d2.data.synthetic.records import to_json, write_split
 from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.worker_processes import count_workers, worker_map

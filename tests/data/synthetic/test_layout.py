@@ -11,9 +11,9 @@ from matplotlib.ft2font import FT2Font
 
 from seesaw_d2.data.synthetic import GlyphConfig
 from seesaw_d2.data.synthetic.alphabet import CHARACTERS
+from seesaw_d2.data.synthetic.annotations import polygon_area
 from seesaw_d2.data.synthetic.config import CELL_MARGIN
 from seesaw_d2.data.synthetic.layout import lay_out
-from seesaw_d2.data.synthetic.records import polygon_area
 from seesaw_d2.data.synthetic.silhouette import FONTS, SUPERSAMPLE, Bend, draw_silhouette, trace
 
 

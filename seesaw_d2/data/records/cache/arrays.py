@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
+
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
 # What an object's segmentation is. "text" and "bytes" are run lengths, as the file has them or compressed here.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
 ABSENT = -1  # of a flag
-ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 # File names can have bytes that are no UTF-8, which Python writes as halves of characters.
 _ERRORS = "surrogateescape"
 
@@ -52,6 +53,7 @@ _FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 def header_tables(header: "AnnotationFile") -> Tables:
     """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
+    federated = FORMATS[header.format].federated
     names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
         **{key: np.array([image[key] for image in header.images], np.int64) for key in ("height", "width")},
@@ -60,7 +62,7 @@ def header_tables(header: "AnnotationFile") -> Tables:
         "names": _characters(names),
     }
     for key in ID_LISTS:
-        lists = [image.get(key) if header.format == "lvis" else None for image in header.images]
+        lists = [image.get(key) if federated else None for image in header.images]
         tables[f"{key}_given"] = np.array([value is not None for value in lists])
         tables[f"{key}_end"] = _ends((len(value or ()) for value in lists), len(lists))
         tables[key] = np.array(list(itertools.chain.from_iterable(value or () for value in lists)), np.int64)

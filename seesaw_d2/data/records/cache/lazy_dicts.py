@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from seesaw_d2.data.records import columns
-from seesaw_d2.data.records.cache.arrays import ABSENT, ID_LISTS, NO_SEGMENTATION, POLYGONS, TEXT, Tables, to_name
-from seesaw_d2.data.records.columns import ObjectColumns
+from seesaw_d2.data.records import records as columns
+from seesaw_d2.data.records.cache.arrays import ABSENT, NO_SEGMENTATION, POLYGONS, TEXT, Tables, to_name
+from seesaw_d2.data.records.formats import ID_LISTS
+from seesaw_d2.data.records.records import ObjectColumns
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
@@ -63,7 +64,7 @@ class CompiledRecords(Sequence):
         return record
 
     def take(self, positions: np.ndarray) -> "CompiledRecords":
-        """Some of the records, by their positions."""
+        """See ``RecordColumns``."""
         return CompiledRecords(
             self._tables,
             self._image_root,
@@ -73,7 +74,7 @@ class CompiledRecords(Sequence):
         )
 
     def file_names(self) -> Iterator[str]:
-        """See ``columns.file_names``."""
+        """See ``RecordColumns``."""
         names = memoryview(self._tables["names"])
         for start in range(0, len(self), columns.STRETCH):
             starts, ends = self._ranges("name_end", self._indices[start : start + columns.STRETCH])
@@ -81,11 +82,11 @@ class CompiledRecords(Sequence):
                 yield self._folder + to_name(names[first:end])
 
     def image_column(self, name: str) -> np.ndarray:
-        """See ``columns.image_column``."""
+        """See ``RecordColumns``."""
         return self._tables[name][self._indices]
 
     def objects_of(self) -> ObjectColumns:
-        """See ``columns.objects_of``."""
+        """See ``RecordColumns``."""
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts

@@ -27,6 +27,7 @@ from seesaw_d2.data.records.cache.fast_path import simple_tables
 from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, write_folder
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
+from seesaw_d2.data.records.formats import AUTO, find_format
 from seesaw_d2.data.records.json_files import fingerprint, no_garbage_collection
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.malloc import give_back_freed_memory
@@ -44,7 +45,7 @@ _RECORDS = Path(__file__).parents[1]
 _opened: dict[tuple, tuple[AnnotationFile | CompiledFile, list[str]]] = {}
 
 
-def open_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile | CompiledFile:
+def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | CompiledFile:
     """Read and check an annotation file, or return the result of an earlier call for the same content.
 
     Args:
@@ -68,7 +69,7 @@ def open_annotations(path: str, dataset_format: str = "auto") -> AnnotationFile 
     return _take_opened(key)
 
 
-def open_whole(path: str, dataset_format: str = "auto") -> AnnotationFile:
+def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
     """Like ``read_annotations``, but a small file is kept in memory and read again only when it has changed.
 
     The entries are shared between all callers: do not change them.
@@ -220,13 +221,16 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
 
 def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
     data, raw = cut_file(path)
-    header = read_header(data, path, dataset_format)
+    found = find_format(dataset_format, data)
+    if found.convert is not None:
+        raise UnusualFileError
+    header = read_header(data, path, found)
     tables, checker = header_tables(header), AnnotationChecker(header)
     has_annotations = raw is not None
-    found = list(read_parts(raw or [], functools.partial(read_part, checker), path))
+    parts = list(read_parts(raw or [], functools.partial(read_part, checker), path))
     del raw  # frees a gigabyte before the parts are joined
-    checker.finish([findings for _, findings in found])
-    tables |= join_tables([objects for objects, _ in found], len(header.images))
+    checker.finish([findings for _, findings in parts])
+    tables |= join_tables([objects for objects, _ in parts], len(header.images))
     return dataclasses.replace(header, annotations=[] if has_annotations else None), tables
 
 

@@ -10,7 +10,7 @@ from seesaw_d2.data.images.decoding_check import Examined, examine_images
 from seesaw_d2.data.images.files import missing_files, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.catalog import class_names, load_dataset
-from seesaw_d2.data.records.columns import file_names, object_columns, take
+from seesaw_d2.data.records.records import file_names, object_columns, take
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of

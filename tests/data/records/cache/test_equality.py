@@ -2,17 +2,19 @@
 
 import json
 import os
+from collections import Counter
 
 import pytest
 import torch
+import yaml
 
 from seesaw_d2.data import load_training_dicts, read_annotations, register_datasets
 from seesaw_d2.data.records.cache import parallel_parsing as parts
 from seesaw_d2.data.records.cache import store
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
 from seesaw_d2.data.records.cache.store import open_annotations
-from seesaw_d2.data.records.columns import take
 from seesaw_d2.data.records.concatenated_records import Joined, join
+from seesaw_d2.data.records.records import take
 from seesaw_d2.errors import DataError, SeesawError
 from seesaw_d2.train import main
 from seesaw_d2.utils.messages import collected_warnings
@@ -193,7 +195,26 @@ def test_trains_as_from_a_list(config_file, tmp_path, monkeypatch):
 
     compiled = metrics(tmp_path / "compiled")
     monkeypatch.setattr(store, "MIN_SIZE", 10**9)
+    opened = count_openings(monkeypatch, config_file)
     listed = metrics(tmp_path / "listed")
     assert compiled == listed
+    assert set(opened.values()) == {1}  # in a whole training with evaluation
+    assert len(opened) == 2
     weights = [torch.load(tmp_path / name / "model_final.pth")["model"] for name in ("compiled", "listed")]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def count_openings(monkeypatch, config_file) -> Counter:
+    """Return a counter of how often each annotation file of a config is opened from now on."""
+    entries = yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"]
+    files, opened = {item["JSON"] for item in entries}, Counter()
+    for path in files:
+        os.utime(path, (0, 0))  # a file that has just changed is read again
+    plain = open
+
+    def counted(file, *args, **kwargs):
+        opened.update([file] if file in files else [])
+        return plain(file, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", counted)
+    return opened

@@ -13,12 +13,11 @@ from seesaw_d2.data import (
     register_datasets,
 )
 from seesaw_d2.data.images.files import missing_files, without_missing_images
-from seesaw_d2.data.records import (
-    columns,
-)
+from seesaw_d2.data.records import records as columns
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
 from seesaw_d2.data.records.cache.store import open_annotations
-from seesaw_d2.data.records.columns import (
+from seesaw_d2.data.records.concatenated_records import Joined
+from seesaw_d2.data.records.records import (
     file_names,
     files_with_sizes,
     image_column,
@@ -26,7 +25,6 @@ from seesaw_d2.data.records.columns import (
     object_columns,
     take,
 )
-from seesaw_d2.data.records.concatenated_records import Joined
 from seesaw_d2.data.records.training_records import check_trainable, with_objects
 from seesaw_d2.data.sampling.analysis import analyze_sampling
 from seesaw_d2.data.sampling.batch_composition import aspect_groups

@@ -1,0 +1,56 @@
+"""Formats of annotation files. Each entry of ``FORMATS`` describes one; nothing else depends on a format's name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+AUTO = "auto"
+# LVIS's lists of category ids of an image.
+ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+
+
+def _coco_file(image: dict[str, Any]) -> Any:
+    return image.get("file_name")
+
+
+def _lvis_file(image: dict[str, Any]) -> Any:
+    url = image.get("coco_url")
+    return "/".join(url.split("/")[-2:]) if isinstance(url, str) and url else image.get("file_name")
+
+
+def _is_lvis(data: dict[str, Any]) -> bool:
+    images = data.get("images")
+    return isinstance(images, list) and all("neg_category_ids" in image for image in images if isinstance(image, dict))
+
+
+@dataclass(frozen=True)
+class AnnotationFormat:
+    """The differences of a format from COCO's.
+
+    Attributes:
+        name: the value of FORMAT in DATASETS.REGISTER.
+        file_name: returns an image's file relative to the image folder.
+        file_fields: the fields that ``file_name`` reads, for messages.
+        federated: whether dataset dicts keep ``ID_LISTS``.
+        matches: returns whether FORMAT "auto" means this format. It gets the parsed file, perhaps without annotations.
+        convert: returns the parsed file in COCO's layout; None: it has this layout.
+    """
+
+    name: str
+    file_name: Callable[[dict[str, Any]], Any] = _coco_file
+    file_fields: str = '"file_name"'
+    federated: bool = False
+    matches: Callable[[dict[str, Any]], bool] = lambda data: False
+    convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+
+
+LVIS = AnnotationFormat("lvis", _lvis_file, '"coco_url" or "file_name"', federated=True, matches=_is_lvis)
+COCO = AnnotationFormat("coco")  # "auto" means it where no other format matches
+FORMATS = {each.name: each for each in (LVIS, COCO)}
+
+
+def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
+    """Return the format of this name; with "auto" the first one that matches a parsed file, else COCO's."""
+    if name != AUTO:
+        return FORMATS[name]
+    return next((each for each in FORMATS.values() if each.matches(data)), COCO)

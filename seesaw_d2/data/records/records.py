@@ -1,0 +1,154 @@
+"""Dataset dicts as a sequence of records, and functions over the images and objects of all of them.
+
+``RecordColumns`` is the interface of sequences that know these columns without making the dicts. Other sequences, such
+as lists, are read dict by dict.
+
+Shapes: I records, M objects, P pairs.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+Records = Sequence[dict[str, Any]]
+
+# The kinds of masks in ``ObjectColumns``.
+NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
+# Images whose objects are in memory at a time.
+STRETCH = 50_000
+
+
+class ObjectColumns(NamedTuple):
+    """M objects, in the order of their images."""
+
+    # (M,) int64, the image's position in the records
+    image: np.ndarray
+    # (M,) int64
+    category: np.ndarray
+    # (M,) bool
+    crowd: np.ndarray
+    # (M,) int8
+    mask: np.ndarray
+
+    def without_crowds(self) -> "ObjectColumns":
+        """Return the objects that are trained on."""
+        return ObjectColumns(*(column[~self.crowd] for column in self))
+
+
+@runtime_checkable
+class RecordColumns(Protocol):
+    """Columns of I records."""
+
+    def take(self, positions: np.ndarray) -> Records:
+        """Return the records at these positions."""
+
+    def objects_of(self) -> ObjectColumns:
+        """Return the objects of all records."""
+
+    def file_names(self) -> Iterator[str | None]:
+        """Yield each record's image file, None where it has none."""
+
+    def image_column(self, name: str) -> np.ndarray:
+        """Return "image_id", "height" or "width" of each record, (I,), int64, or object with None for missing ones."""
+
+
+class _Dicts:
+    """``RecordColumns`` of any sequence of dicts."""
+
+    def __init__(self, records: Records):
+        self._records = records
+
+    def take(self, positions: np.ndarray) -> Records:
+        return [self._records[position] for position in positions]
+
+    def objects_of(self) -> ObjectColumns:
+        annotations = [record.get("annotations", ()) for record in self._records]
+        items = list(itertools.chain.from_iterable(annotations))
+        return ObjectColumns(
+            np.repeat(np.arange(len(annotations)), [len(each) for each in annotations]),
+            np.array([item["category_id"] for item in items], np.int64),
+            np.array([bool(item.get("iscrowd", 0)) for item in items], bool),
+            np.array([_mask(item) for item in items], np.int8),
+        )
+
+    def file_names(self) -> Iterator[str | None]:
+        return (record.get("file_name") for record in self._records)
+
+    def image_column(self, name: str) -> np.ndarray:
+        return np.fromiter((record.get(name) for record in self._records), dtype=object, count=len(self._records))
+
+
+def _mask(item: dict[str, Any]) -> int:
+    segmentation = item.get("segmentation")
+    return NO_MASK if segmentation is None else RUN_LENGTHS if isinstance(segmentation, dict) else POLYGONS
+
+
+def _columns(records: Records) -> RecordColumns:
+    return records if isinstance(records, RecordColumns) else _Dicts(records)
+
+
+def take(records: Records, positions) -> Records:
+    """Return the records at these positions, as a sequence of the same kind."""
+    return _columns(records).take(np.asarray(positions, np.int64))
+
+
+def objects_of(records: Records) -> ObjectColumns:
+    """Return the objects of all records at once."""
+    return _columns(records).objects_of()
+
+
+def object_columns(records: Records) -> Iterator[ObjectColumns]:
+    """Yield the objects of all records, of at most ``STRETCH`` images at a time."""
+    for start in range(0, len(records), STRETCH):
+        objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
+        yield objects._replace(image=objects.image + start)
+
+
+def file_names(records: Records) -> Iterator[str | None]:
+    """Yield each record's image file, None where it has none."""
+    return _columns(records).file_names()
+
+
+def image_column(records: Records, name: str) -> np.ndarray:
+    """Return each record's "image_id", "height" or "width", see ``RecordColumns``."""
+    return _columns(records).image_column(name)
+
+
+def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int | None, int | None]]]:
+    """Yield each record's image file and annotated (width, height)."""
+    sizes = (image_column(records, name).tolist() for name in ("width", "height"))
+    return zip(file_names(records), zip(*sizes, strict=True), strict=True)
+
+
+def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pairs of image and category, sorted by image and category: (P,) images, (P,) categories.
+
+    The objects are sorted by image, which makes a stable sort fast: ``np.unique`` takes 50 times as long for LVIS.
+    """
+    width = int(objects.category.max()) + 1 if len(objects.category) else 1
+    keys = np.sort(objects.image * width + objects.category, kind="stable")
+    return np.divmod(keys[np.diff(keys, prepend=-1) > 0], width)
+
+
+def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pairs of category and image, sorted by category and image: (P,) categories, (P,) images.
+
+    There are millions of pairs, so both arrays have small integer types.
+
+    Args:
+        crowds: whether crowds count as objects.
+    """
+    stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
+    pairs = [(np.zeros(0, np.int32), np.zeros(0, np.uint16))]
+    pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
+    image, category = map(np.concatenate, zip(*pairs, strict=True))
+    del pairs
+    order = np.argsort(category, kind="stable")  # a radix sort for 16 bits
+    return category[order], image[order]
+
+
+def _narrow(category: np.ndarray) -> np.ndarray:
+    fits = not len(category) or 0 <= category.min() <= category.max() < 2**16
+    return category.astype(np.uint16) if fits else category
