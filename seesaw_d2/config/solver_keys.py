@@ -1,56 +1,56 @@
-"""The config keys of how a model is trained, whatever it is: length, faults, checkpoints, speed."""
+"""Config keys of the training: length, error handling, checkpoints, speed."""
 
 from detectron2.config import CfgNode as CN
 
 
 def add_solver(cfg: CN) -> None:
-    # > 0: length of the training in epochs of the sampled data set; when the program starts, MAX_ITER and STEPS are
-    # computed from it. (Beside it in the same file they are for Detectron2's own trainer.) An epoch is
-    # ceil(images / IMS_PER_BATCH) iterations. Images without objects do not count if
-    # DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out; with RepeatFactorTrainingSampler an image counts as often as
-    # it is repeated. 0: MAX_ITER and STEPS as they are, as in Detectron2.
+    # > 0: length of the training in epochs of the sampled data set. MAX_ITER and STEPS are computed from it when the
+    # program starts. (If the same file sets them, they are for Detectron2's own trainer.) An epoch has ceil(images /
+    # IMS_PER_BATCH) iterations. Images without objects do not count if DATALOADER.FILTER_EMPTY_ANNOTATIONS excludes
+    # them. With RepeatFactorTrainingSampler an image counts as often as it is repeated. 0: use MAX_ITER and STEPS, as
+    # Detectron2 does.
     cfg.SOLVER.EPOCHS = 0.0
-    # With EPOCHS: after which of them the learning rate is multiplied by SOLVER.GAMMA; increasing, in (0, EPOCHS).
+    # With EPOCHS: epochs after which the learning rate is multiplied by SOLVER.GAMMA. Increasing, in (0, EPOCHS).
     cfg.SOLVER.STEP_EPOCHS = []
-    # > 0: SOLVER.BASE_LR is for this batch size, and is multiplied by IMS_PER_BATCH / REFERENCE_BATCH_SIZE (the linear
-    # scaling rule of Goyal et al., arXiv 1706.02677). 0: BASE_LR as it is.
+    # > 0: batch size for which SOLVER.BASE_LR is given. The learning rate is multiplied by IMS_PER_BATCH /
+    # REFERENCE_BATCH_SIZE (linear scaling rule of Goyal et al., arXiv 1706.02677). 0: use BASE_LR unchanged.
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
-    # > 0, minutes: with several processes, how long one waits for the others before it gives up and says where.
+    # > 0: timeout in minutes of a collective operation in distributed training. After it, a process that waits for
+    # others stops and reports where it waited.
     cfg.SOLVER.COLLECTIVE_TIMEOUT = 30.0
-    # >= 0: how many steps with a loss or a gradient that is not finite a run leaves out before it stops. A step that is
-    # left out changes neither parameters nor counts.
+    # Integer >= 0: number of training steps with a non-finite loss or gradient that are skipped before the run stops. A
+    # skipped step changes neither parameters nor counts.
     cfg.SOLVER.MAX_SKIPPED_STEPS = 0
-    # >= 0: how many of the periodic checkpoints are kept, the newest; 0 keeps all. 2 or more: one can be damaged.
+    # Integer >= 0: number of the latest periodic checkpoints to keep. 0: keep all. With 2 or more, one may be damaged.
     cfg.SOLVER.CHECKPOINT_KEEP = 0
-    # A metric as it is logged, such as "segm/APr" (with several DATASETS.TEST "NAME/segm/APr"): model_best.pth are the
-    # weights with its highest value in the evaluations, of which TEST.EVAL_PERIOD says when. "": none.
+    # Name of a logged metric such as "segm/APr" (with several DATASETS.TEST "NAME/segm/APr"). model_best.pth has the
+    # weights with its highest value in the evaluations, which TEST.EVAL_PERIOD schedules. "": do not write it.
     cfg.SOLVER.CHECKPOINT_BEST = ""
 
 
 def add_speed(cfg: CN) -> None:
-    # docs/speed.md has what each of these changes, where it helps and what was measured.
-    # With SOLVER.AMP.ENABLED: what convolutions and matrix products are computed in. "float16": Detectron2's, with a
-    # gradient scaler, on GPUs alone. "bfloat16": float32's range, so that no scaler is needed, 8 bits of precision; on
-    # CPUs too.
+    # docs/speed.md describes the effect of each of these keys, with measurements.
+    # Dtype of convolutions and matrix products with SOLVER.AMP.ENABLED. "float16": as Detectron2, with a gradient
+    # scaler, on GPUs only. "bfloat16": 8 bits of precision and the range of float32, so that no scaler is needed; also
+    # on CPUs.
     cfg.SOLVER.AMP.DTYPE = "float16"
-    # What an NVIDIA GPU computes in TF32 (10 bits of precision) in place of float32. "convolutions": PyTorch's default;
-    # "all": matrix products too; "none". On a CPU nothing changes.
+    # Operations that use TF32 (10 bits of precision) instead of float32 on an NVIDIA GPU. "convolutions": PyTorch's
+    # default. "all": also matrix products. "none": no operation. No effect on a CPU.
     cfg.SOLVER.TF32 = "convolutions"
-    # How SGD updates its parameters. "auto": as PyTorch chooses (on a GPU "foreach", on a CPU "for-loop"). "for-loop":
-    # one after the other. "foreach": an operation for all at a time, the same numbers. "fused": one kernel for all.
+    # Implementation of SGD. "auto": PyTorch's choice ("foreach" on a GPU, "for-loop" on a CPU). "for-loop": one
+    # parameter at a time. "foreach": one operation for all parameters, same numbers. "fused": one kernel for all.
     cfg.SOLVER.OPTIMIZER_IMPLEMENTATION = "auto"
-    # 1, 2, 4, 5, 10 or 20: every how many iterations the host waits for losses and accuracies, and for whether they are
-    # finite. What is logged is the same. Above 1 the device alone decides whether a step is taken, which needs
-    # OPTIMIZER_IMPLEMENTATION "fused" and no float16.
+    # 1, 2, 4, 5, 10 or 20: period, in iterations, with which the host reads losses and accuracies from the device and
+    # checks that they are finite. The logged values do not change. Above 1 the device decides whether to take a step,
+    # which needs OPTIMIZER_IMPLEMENTATION "fused" and no float16.
     cfg.SOLVER.METRICS_PERIOD = 1
-    # Keep images and features with their channels last in memory, which convolutions are often faster with.
+    # Use the channels-last memory format for images and features, which often makes convolutions faster.
     cfg.MODEL.CHANNELS_LAST = False
-    # Names of parts of the model that torch.compile compiles, such as ["backbone"], which is the FPN too. It needs a
+    # Names of model parts to compile with torch.compile, such as ["backbone"], which includes the FPN. It needs a
     # compiler, and a minute or more at the start.
     cfg.MODEL.COMPILE = []
-    # How the gradient of RoIAlign is computed on a CPU. "torchvision": by its own kernel. "products": by matrix
-    # products where feature maps have at most 64 x 64 positions, several times faster; another rounding.
+    # Computation of RoIAlign's gradient on a CPU. "torchvision": torchvision's kernel. "products": matrix products for
+    # feature maps up to 64 x 64, several times faster, with different rounding.
     cfg.MODEL.ROI_ALIGN_GRADIENT = "torchvision"
-    # With a GPU: load images into pinned memory and copy them to it while the batch before is trained on. On a CPU
-    # nothing changes.
+    # Load images into pinned memory and copy them to the GPU during the previous training step. No effect on a CPU.
     cfg.DATALOADER.PIN_MEMORY = False

@@ -1,6 +1,6 @@
-"""The box predictor that works with any classification loss.
+"""Box predictor for any classification loss.
 
-N proposals of a batch, C foreground categories, L logits of the loss, B = 4 box coordinates.
+Shapes: N proposals of a batch, C foreground categories, L logits of the loss, B = 4 box coordinates.
 """
 
 import functools
@@ -24,35 +24,36 @@ from seesaw_d2.modeling.normalized import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
-# The config keys that the predictor reads, those of the losses included.
+# Config keys that the predictor and the losses read.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Detectron2 main's and CenterNet2's options of the loss and the scores; upper case: below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2 main and CenterNet2 that change the loss or the scores. Their config keys are in upper case,
+# below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
 class SeesawBoxPredictor(FastRCNNOutputLayers):
-    """Detectron2's box predictor with a classifier of ``cls_loss.num_logits`` and any ClassificationLoss.
+    """Detectron2's box predictor with any ClassificationLoss and a classifier of ``cls_loss.num_logits`` outputs.
 
-    Box regression, NMS and top-k are Detectron2's. The default is the Seesaw Loss paper's classifier (section 3):
-    normalized linear activation with temperature 20, and an objectness branch in the same layer.
+    Box regression, NMS and top-k are Detectron2's. The default classifier is that of the Seesaw Loss paper (section 3):
+    normalized linear activation with temperature 20, with the objectness branch in the same layer.
 
-    In several processes both losses are averages over the proposals of all of them, as in one process with the whole
-    batch; Detectron2's are averages over each process's own. What is logged of the classification are the main
-    process's proposals. Losses that sample (BAGS, federated) sample in each process for itself.
+    In distributed training the classification and box losses are averages over the proposals of all processes, as in
+    one process with the whole batch. Detectron2 averages over the proposals of each process. Classification metrics are
+    logged for the main process's proposals. Losses that sample (BAGS, federated) sample independently in each process.
 
     Args:
-        input_shape: shape of the box head's output.
-        cls_loss: its ``num_classes`` must be ``num_classes``.
+        input_shape: output shape of the box head.
+        cls_loss: the loss. Its ``num_classes`` must equal ``num_classes``.
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
-        temperature: > 0, tau of NormedLinear; unused with the others.
-        frequency_groups: called without arguments at the first training step; returns (C,) int array, 0 rare,
-            1 common, 2 frequent, for the accuracies that are logged, or None where the groups are not known. Those of
-            another number of categories are not used, which is logged. A model is pickled with it.
-        kwargs: those of ``FastRCNNOutputLayers``; ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
+        temperature: > 0, tau of NormedLinear. Ignored by the others.
+        frequency_groups: called without arguments in the first training step. Returns a (C,) int array, 0 rare, 1
+            common, 2 frequent, for logging accuracies by group, or None if the groups are unknown. Groups of another
+            number of categories are ignored with a warning. It must be picklable to pickle the model.
+        kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
-        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss for another number of classes, or one of
+        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss with another number of classes, or one of
             ``OTHER_OPTIONS`` is True.
     """
 
@@ -67,9 +68,9 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         frequency_groups: Callable[[], np.ndarray | None] | None = None,
         **kwargs,
     ):
-        for name in OTHER_OPTIONS:  # False is what they are here; Detectron2 v0.6 does not know them
+        for name in OTHER_OPTIONS:  # False is allowed; Detectron2 v0.6 does not have them
             if kwargs.pop(name, False):
-                raise InvalidArgument(name, "False, as cls_loss alone decides the loss and the scores", True)
+                raise InvalidArgument(name, "False, because cls_loss defines the loss and the scores", True)
         super().__init__(input_shape, **kwargs)
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
@@ -77,7 +78,7 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        # Not saved: it describes the training data, not the model.
+        # Not saved in checkpoints, because it describes the training data.
         self.register_buffer("groups", None, persistent=False)
 
     @classmethod
@@ -90,12 +91,17 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         ret["cls_loss"] = build_loss(cfg, ret["num_classes"], statistics, stage=stage, num_stages=num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        # Not a lambda: a model is pickled with it.
+        # Not a lambda, so that the model can be pickled.
         ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)
         return ret
 
     def losses(self, predictions, proposals):
-        """As in Detectron2: logits (N, L) and deltas, proposals with ground truth -> dict of scalar losses."""
+        """Return a dict of scalar losses, as in Detectron2.
+
+        Args:
+            predictions: logits (N, L) and deltas.
+            proposals: proposals with ground truth, one ``Instances`` per image.
+        """
         logits, deltas = predictions
         labels = proposal_labels(proposals, logits)
         means = self.mean_counts(logits, labels)
@@ -103,23 +109,28 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
-        """(2,) float: over how many proposals of a process the classification and the box loss are averages, in the
-        mean of all processes; None in a single one. Collective: every process calls it, whatever it has."""
+        """Return the mean over processes of the number of proposals that each loss averages over.
+
+        Collective: every process must call it.
+
+        Returns:
+            (2,) float, for the classification and the box loss, or None if there is only one process.
+        """
         if world_size() == 1:
             return None
-        # float32 counts to 2^24.
+        # float32 represents integers up to 2^24 exactly.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def classification_losses(self, logits, labels, means=None, *, log: bool = True):
-        """The part of ``losses`` from the logits.
+        """Return the losses of the logits.
 
         Args:
             logits: (N, L).
-            labels: (N,) of ``proposal_labels``.
-            means: what ``mean_counts`` returned; None: averages over this process's proposals.
-            log: put accuracies into the event storage.
+            labels: (N,), see ``proposal_labels``.
+            means: result of ``mean_counts``. None: average over this process's proposals.
+            log: whether to put accuracies into the event storage.
         """
         losses = self.cls_loss(logits, labels) if means is None else self.cls_loss(logits, labels, avg_factor=means[0])
         if log:
@@ -127,19 +138,20 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """The part of ``losses`` from the deltas; ``labels`` and ``means`` as in ``classification_losses``."""
+        """Return the loss of the deltas. ``labels`` and ``means`` are as in ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
-        # Proposals of an image without objects carry no boxes to regress to, and none is used.
+        # Proposals of images without objects have no ground-truth boxes. They are background, so their targets are not
+        # used.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
-        if means is not None:  # Detectron2 has divided by this process's count
+        if means is not None:  # box_reg_loss divides by this process's number of proposals
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Per image (R_i, C + 1) probabilities, background last."""
+        """Return the probabilities (R_i, C + 1) of each image, background last."""
         logits, _ = predictions
         return self.cls_loss.probabilities(logits).split([len(p) for p in proposals], dim=0)
 
@@ -155,7 +167,7 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """The last layer: weights drawn with standard deviation 0.01, and the bias that the loss starts from."""
+    """Build the last layer. Weights have standard deviation 0.01, the bias is the loss's ``initial_bias``."""
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
     if name == "NormedLinear":
@@ -172,7 +184,7 @@ def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, 
 
 
 def check_classifier_config(node) -> None:
-    """Raise ConfigError unless ``MODEL.ROI_BOX_HEAD.CLS_PREDICTOR`` makes sense."""
+    """Raise ConfigError if ``MODEL.ROI_BOX_HEAD.CLS_PREDICTOR`` is invalid."""
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
     if node.NAME not in CLASSIFIERS:
         raise ConfigError(f"{key}.NAME: expected one of {', '.join(CLASSIFIERS)}, found {node.NAME!r}")
@@ -181,22 +193,22 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError where the config asks for another loss or score, or for MODEL.DEVICE auto.
+    """Raise ConfigError if the config requests another loss or other scores, or has MODEL.DEVICE auto.
 
-    The keys of ``OTHER_OPTIONS`` exist on Detectron2's main branch or in CenterNet2 only.
+    The keys of ``OTHER_OPTIONS`` exist only on Detectron2's main branch or in CenterNet2.
     """
     check_program(cfg)
     for name in map(str.upper, OTHER_OPTIONS):
         if cfg.MODEL.ROI_BOX_HEAD.get(name, False):
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{name}: expected False with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}, "
-                "whose loss and scores MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME decides (FederatedLoss and those with sigmoids "
-                "are among its values), found True"
+                "because MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME defines the loss and the scores (it offers FederatedLoss and "
+                "sigmoid losses), found True"
             )
 
 
 def proposal_labels(proposals, like):
-    """Concatenate the labels of all images' proposals: (N,) int64, on the device of ``like``."""
+    """Concatenate the labels of the proposals of all images: (N,) int64, on the device of ``like``."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

@@ -1,4 +1,4 @@
-"""Models built by this project's programs, and what is said where another program builds one."""
+"""Building models, and a warning if another program builds one from a config with keys that it does not read."""
 
 import functools
 import logging
@@ -16,7 +16,7 @@ from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Keys of this project, and nodes of them, that the model's own parts read.
+# Keys and nodes of this project that model components read.
 _READ_BY_MODELS = (
     "MODEL.ROI_BOX_HEAD.",
     "MODEL.ROI_ITERATIVE_HEAD.",
@@ -26,7 +26,7 @@ _READ_BY_MODELS = (
     "MODEL.CLASSIFIER.",
     "DATASETS.FREQUENCY_THRESHOLDS",
 )
-_START_EPOCH = "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH"  # train_net.py makes START_ITER of it
+_START_EPOCH = "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH"  # train_net.py computes START_ITER from it
 _SAMPLER = "DATALOADER.SAMPLER_TRAIN"
 _OWN_SAMPLERS = ("ClassAwareSampler", "SquareRootSampler", "ProgressivelyBalancedSampler")
 
@@ -36,7 +36,7 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """In the block, models are built by a program that reads all keys."""
+    """Mark that models built in this context belong to a program that reads all keys."""
     token = _own_program.set(True)
     try:
         yield
@@ -45,23 +45,23 @@ def own_program() -> Iterator[None]:
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """Detectron2's ``build_model``, for programs that read all keys."""
+    """Build a model with Detectron2's ``build_model`` in a program that reads all keys."""
     with own_program():
         return detectron2_build_model(cfg)
 
 
 def check_program(cfg: CfgNode) -> None:
-    """Called by heads as they are built: another program may not read all keys of this project.
+    """Warn if another program builds a model from a config with keys that only ``train_net.py`` reads.
 
-    It logs one warning, once, with the keys that are set and that ``train_net.py`` reads, and the model does not.
+    Model components call it when they are built. The warning lists the keys and is logged once.
 
     Raises:
-        ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not know.
+        ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
     """
     if cfg.MODEL.DEVICE == "auto":
         raise ConfigError(
-            "MODEL.DEVICE: expected cuda or cpu, found 'auto', which only the programs of seesaw_d2 replace; "
-            "seesaw_d2.model_zoo.get_cfg replaces it too"
+            "MODEL.DEVICE: expected cuda or cpu, found 'auto', which only seesaw_d2's programs and "
+            "seesaw_d2.model_zoo.get_cfg replace"
         )
     keys = () if _own_program.get() else tuple(trainer_keys(cfg))
     if keys and comm.is_main_process():
@@ -71,20 +71,20 @@ def check_program(cfg: CfgNode) -> None:
 @functools.cache
 def _warn(keys: tuple[str, ...]) -> None:
     logger.warning(
-        f"Config keys that the model does not read, nor Detectron2's DefaultTrainer: {', '.join(keys)}. train_net.py "
-        "reads them; docs/library.md says what other trainers have to do"
+        f"Config keys that neither the model nor Detectron2's DefaultTrainer reads: {', '.join(keys)}. train_net.py "
+        "reads them. docs/library.md describes what other trainers have to do"
     )
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """The keys that are not at their defaults and that ``train_net.py`` reads, and the model does not."""
+    """Return the keys with other values than the default that ``train_net.py`` reads and the model does not."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
 
 
 def read_by_models(key: str) -> bool:
-    """Whether a key of this project is read by heads, backbones or meta-architectures, whatever the trainer."""
+    """Return whether a key of this project is read by heads, backbones or meta-architectures."""
     return key.startswith(_READ_BY_MODELS) and key != _START_EPOCH
 
 

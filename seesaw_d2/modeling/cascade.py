@@ -1,6 +1,6 @@
-"""Cascade R-CNN: Detectron2's, and by config the one of the Seesaw Loss paper.
+"""Cascade R-CNN as in Detectron2 or, by config, as in the Seesaw Loss paper.
 
-S stages, R regions of a batch.
+Shapes: S stages, R regions of a batch.
 """
 
 from collections.abc import Sequence
@@ -25,31 +25,33 @@ from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 
 @ROI_HEADS_REGISTRY.register()
 class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
-    """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor`, and so a loss and counts of its own, in every stage.
+    """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor` in every stage. Each stage has its own loss and counts.
 
-    The defaults are Detectron2's Cascade R-CNN. The paper's and MMDetection's ("cascade-mask-rcnn", mmdet 3.3.0,
-    models/roi_heads/cascade_roi_head.py) differs in how it trains:
+    The defaults are Detectron2's Cascade R-CNN. That of the paper and of MMDetection ("cascade-mask-rcnn", mmdet 3.3.0,
+    models/roi_heads/cascade_roi_head.py) is trained differently:
 
-    - each stage's losses are weighted, 1, 0.5, 0.25, and their gradients go to the features as they are. Detectron2
-      adds the losses, and divides the gradients that the heads send to the features by S: in Detectron2 the heads
-      learn at the full rate and the backbone at a third, in MMDetection both at the stage's weight.
-    - each stage has a mask head, trained on that stage's foreground; Detectron2 has one, trained on the first's.
-      At test time all are given the final boxes, and their probabilities are averaged.
-    - each stage adds the ground truth to its proposals and samples anew. Detectron2 samples once.
+    - The losses of each stage are weighted by 1, 0.5, 0.25, and gradients to the features are not scaled. Detectron2
+      sums the losses and divides the gradients from the heads to the features by S. So in Detectron2 heads have the
+      full learning rate and the backbone a third of it. In MMDetection both have the stage's weight.
+    - Each stage has a mask head, which is trained on the stage's foreground. At test time the mask heads of all stages
+      get the final boxes, and their probabilities are averaged. Detectron2 has one mask head, trained on the foreground
+      of the first stage.
+    - Each stage adds the ground truth to its proposals and samples from them. Detectron2 samples once.
 
-    At test time the stages' class probabilities are averaged, as in Detectron2, or their logits, as in MMDetection.
+    At test time the class probabilities of the stages are averaged (Detectron2), or their logits (MMDetection).
 
     Args:
-        kwargs: those of ``CascadeROIHeads``; ``mask_head`` may be a list of S mask heads, one for each stage.
-        stage_loss_weights: S numbers >= 0; default: 1.
-        scale_gradients: divide by S what the heads of the stages, one mask head for all aside, send to the features.
-        resample: stages after the first sample anew, as the first does: from the boxes that the stage before refined
-            (without those that were ground truth, as in the reference) and, with ``proposal_append_gt``, the ground
-            truth.
+        kwargs: arguments of ``CascadeROIHeads``. ``mask_head`` may be a list of S mask heads, one per stage.
+        stage_loss_weights: S numbers >= 0. Default: all 1.
+        scale_gradients: whether to divide by S the gradients from the stages' heads to the features. A single mask head
+            is not scaled.
+        resample: whether stages after the first sample proposals as the first does: from the boxes refined by the
+            previous stage (except those that were ground truth, as in the reference) and, with ``proposal_append_gt``,
+            the ground truth.
         average: "probabilities" or "logits", see above.
 
     Raises:
-        ValueError: not one weight, or one mask head, for each stage; another ``average``.
+        ValueError: not one weight or one mask head per stage, or an unknown ``average``.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (
@@ -69,7 +71,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
         **kwargs,
     ):
-        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # LazyConfig's own lists are no ``list``
+        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # LazyConfig's ListConfig is not a ``list``
             mask_head = nn.ModuleList(mask_head)
         per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
@@ -78,7 +80,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         if len(self.stage_loss_weights) != stages:
             raise ValueError(f"stage_loss_weights: expected {stages} numbers, found {self.stage_loss_weights}")
         if isinstance(mask_head, nn.ModuleList) and len(mask_head) != stages:
-            raise ValueError(f"mask_head: expected one or {stages}, one for each stage, found {len(mask_head)}")
+            raise ValueError(f"mask_head: expected 1, or {stages} (one per stage), found {len(mask_head)}")
         self.per_stage_masks = per_stage
         self.scale_gradients = scale_gradients
         self.resample = resample
@@ -100,7 +102,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before Detectron2 builds the predictors that these replace
+        check_heads_config(cfg)  # before Detectron2 builds the predictors that are replaced below
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [
@@ -122,7 +124,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """As ``CascadeROIHeads``; in training with the losses of the stages' mask heads, if there are any."""
+        """Run ``CascadeROIHeads._forward_box``. In training add the losses of the stages' mask heads, if any."""
         if not self.training:
             if self.average == "logits":
                 return self._detect(features, proposals)
@@ -143,7 +145,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         return losses
 
     def _detect(self, features, proposals) -> list[Instances]:
-        """Detections by ``average_probs``; otherwise as ``CascadeROIHeads._forward_box``."""
+        """Return the detections computed from ``average_probs``."""
         box_features = [features[f] for f in self.box_in_features]
         sizes = [each.image_size for each in proposals]
         predictions, boxes = [], None
@@ -157,11 +159,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
 
     def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
-        """Per image (R_i, C + 1), of all stages together, background last.
+        """Return the probabilities (R_i, C + 1) of each image, averaged over the stages, background last.
 
         Args:
-            predictions: S pairs, the stages' logits and deltas.
-            proposals: as many of each image as have been predicted.
+            predictions: logits and deltas of each of the S stages.
+            proposals: the proposals, which give the number of predictions per image.
         """
         if self.average == "logits":
             mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
@@ -171,13 +173,13 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         return [torch.stack(images).mean(dim=0) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """A stage's labelled proposals: the boxes, per image, that the stage before made of its proposals."""
+        """Return the labelled proposals of a stage, from the boxes of each image that the previous stage predicted."""
         if self.resample:
             boxes = [kept[~_is_ground_truth(each)] for kept, each in zip(boxes, proposals, strict=True)]
         refined = self._create_proposals_from_boxes(boxes, [each.image_size for each in proposals])
         if not self.resample:
             return self._match_and_label_boxes(refined, stage, targets)
-        for each in refined:  # what Detectron2 adds the ground truth to has this field
+        for each in refined:  # Detectron2 needs this field to append the ground truth
             each.objectness_logits = each.proposal_boxes.tensor.new_zeros(len(each))
         first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]  # type: ignore[has-type]
         try:
@@ -217,9 +219,9 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         if not (self.mask_on and self.per_stage_masks):
             return super()._forward_mask(features, instances)
         if self.training:
-            return {}  # each stage has trained its own
+            return {}  # the losses are those of the stages
         x = self._mask_features(features, [each.pred_boxes for each in instances])
-        probabilities = []  # S lists of (R_i, 1, M, M), one for each image
+        probabilities = []  # S lists of (R_i, 1, M, M), one per image
         for head in self.mask_head:
             instances = head(x, instances)
             probabilities.append([each.pred_masks for each in instances])
@@ -229,7 +231,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """(R,) bool: which proposals are the ground truth itself, as ``label_and_sample_proposals`` adds it."""
+    """Return (R,) bool: whether a proposal is a ground-truth box added by ``label_and_sample_proposals``."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -1,15 +1,15 @@
-"""What can be wrong with the config of a Cascade R-CNN."""
+"""Checks of the config of Cascade R-CNN."""
 
 import math
 
 from seesaw_d2.errors import ConfigError
 
-# What is averaged over the stages at test time.
+# Values that can be averaged over the stages at test time.
 AVERAGES = ("probabilities", "logits")
 
 
 def check_cascade_config(cfg) -> None:
-    """Raise ConfigError where the keys of Cascade R-CNN do not make sense."""
+    """Raise ConfigError if the keys of Cascade R-CNN are invalid."""
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
         raise ConfigError(f"{key}: Cascade R-CNN needs class-agnostic boxes, expected True, found False")
@@ -18,7 +18,7 @@ def check_cascade_config(cfg) -> None:
     valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
     if len(weights) != stages or not valid:
         raise ConfigError(
-            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS: expected a number >= 0 for each of the "
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS: expected one number >= 0 for each of the "
             f"{stages} stages of MODEL.ROI_BOX_CASCADE_HEAD.IOUS, found {weights}"
         )
     if node.AVERAGE not in AVERAGES:
@@ -26,6 +26,6 @@ def check_cascade_config(cfg) -> None:
         raise ConfigError(f"MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: expected {choices}, found {node.AVERAGE!r}")
     if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
         raise ConfigError(
-            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that pools for itself "
+            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that does its own pooling "
             "(MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty), found True"
         )

@@ -1,6 +1,6 @@
-"""How well proposals are classified, from probabilities alone, so that every loss is measured alike.
+"""Classification accuracy of proposals, computed from probabilities so that all losses are comparable.
 
-N proposals, C foreground categories; label C is background.
+Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 import logging
@@ -18,19 +18,19 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict:
-    """Accuracies of one batch, in [0, 1]; nan where there is nothing to measure.
+    """Return the accuracies of a batch, in [0, 1]. They are NaN if no proposal belongs to the set.
 
     Args:
         probs: (N, C + 1), background last.
         labels: (N,) int64 in [0, C].
-        groups: (C,) int64, 0 rare, 1 common, 2 frequent; None: not known.
+        groups: (C,) int64, 0 rare, 1 common, 2 frequent. None: unknown.
 
     Returns:
-        name -> scalar tensor:
-        ``cls_accuracy``, ``fg_cls_accuracy`` and ``false_negative`` mean what they mean in Detectron2: right among
-        all; right among foreground; called background among foreground. ``objectness_accuracy``: foreground told
-        from background. ``class_accuracy``: right among foreground when only categories compete (the ``acc_classes``
-        of MMDetection), and the same for rare, common and frequent categories.
+        dict of scalar tensors. ``cls_accuracy`` (share of correct predictions), ``fg_cls_accuracy`` (share of correct
+        predictions among foreground) and ``false_negative`` (share of foreground predicted as background) are as in
+        Detectron2. ``objectness_accuracy`` is the accuracy of foreground against background. ``class_accuracy`` is the
+        accuracy among foreground when background is excluded from the prediction (``acc_classes`` of MMDetection), and
+        ``class_accuracy_rare``, ``_common`` and ``_frequent`` are the same for each group.
     """
     num_classes = probs.shape[1] - 1
     foreground = labels < num_classes
@@ -52,10 +52,9 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """What ``find_groups`` returns as int64 (C,) on ``device``; None where the groups are not known.
+    """Return the groups that ``find_groups`` returns as int64 (C,) on ``device``, or None if they are unknown.
 
-    Groups of another number of categories than the model's are none: that is logged, and the accuracies of the groups
-    are left out.
+    If their number differs from the model's number of categories, log a warning and return None.
     """
     groups = None if find_groups is None else find_groups()
     if groups is None:
@@ -76,7 +75,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None, prefix="fast_rcnn"):
-    """Put :func:`classification_metrics` into Detectron2's event storage; what is nan is left out."""
+    """Put :func:`classification_metrics` into Detectron2's event storage, except NaN."""
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)

@@ -1,4 +1,4 @@
-"""Training a part of a model: the rest is frozen, in its parameters and in its statistics."""
+"""Freezing the parameters and statistics of a part of a model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,40 +13,41 @@ _KEY = "MODEL.FREEZE"
 
 
 def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = ()) -> nn.Module:
-    """Freeze a model's parameters and statistics, in place; to be called before DDP and the optimizer see it.
+    """Freeze parameters and statistics of a model in place. Call it before DDP and the optimizer are created.
 
-    Decoupled training (Kang et al., ICLR 2020; Seesaw Loss paper, Table 9) freezes all but the last layer of
-    the classifier. A frozen parameter requires no gradient: Detectron2's optimizers and DDP leave it out. A
-    frozen layer stays in evaluation mode whatever ``model.train()`` says, so that batch normalization neither
-    uses nor collects a batch's statistics and dropout lets everything through. The reference (eqlv2's
-    ``freeze``) leaves the mode alone, which is enough for its frozen batch normalization only.
+    Decoupled training (Kang et al., ICLR 2020; Seesaw Loss paper, Table 9) freezes everything except the last layer of
+    the classifier. A frozen parameter requires no gradient, so that Detectron2's optimizers and DDP ignore it. A frozen
+    layer stays in evaluation mode even after ``model.train()``, so that its batch normalization does not use or update
+    batch statistics and its dropout is inactive. The reference (eqlv2's ``freeze``) does not change the mode, which
+    suffices only for frozen batch normalization.
 
-    Modules that decide by their mode between losses and predictions (the meta architecture, the proposal
-    generator, the heads) keep theirs: the mode is held in layers without children and in backbones. Losses
-    are never frozen: what they count is part of the training that goes on.
+    Modules whose mode selects between losses and predictions (meta architecture, proposal generator, heads) are not
+    kept in evaluation mode. Only layers without children and modules in backbones are. Losses are never frozen, because
+    their statistics belong to the continued training.
 
     Args:
-        model: as built; not wrapped.
-        names: patterns of what is frozen (``utils.names.matches``); nothing if empty.
-        exceptions: patterns of what is not, although one of ``names`` matches it. It never thaws what is
-            frozen otherwise (Detectron2's FREEZE_AT, the weights of ``LWSLinear``).
+        model: the model, not wrapped.
+        names: patterns of what to freeze (see ``utils.parameter_patterns.matches``). If empty, nothing is frozen.
+        exceptions: patterns of what not to freeze although it matches ``names``. Parameters that are frozen otherwise
+            stay frozen (Detectron2's FREEZE_AT, the weights of ``LWSLinear``).
 
     Returns:
         the model.
 
     Raises:
-        ConfigError: a pattern matches no parameter, exceptions without names, or nothing is left to train.
+        ConfigError: a pattern matches no parameter, there are exceptions without names, or no parameter remains
+            trainable.
     """
     if not names:
         if exceptions:
-            raise ConfigError(f'{_KEY}.EXCEPT: expected {_KEY}.NAMES beside it (["*"] freezes all else), found []')
+            raise ConfigError(f'{_KEY}.EXCEPT: expected {_KEY}.NAMES with it (["*"] freezes everything else), found []')
         return model
     parameters = dict(model.named_parameters())
     frozen = select(parameters, names, f"{_KEY}.NAMES") - select(parameters, exceptions, f"{_KEY}.EXCEPT")
     for name in frozen:
         parameters[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in parameters.values()):
-        raise ConfigError(f"{_KEY}: expected something left to train, found all {len(parameters)} parameters frozen")
+        raise ConfigError(f"{_KEY}: expected at least one trainable parameter, found all {len(parameters)} frozen")
     for module in list(_frozen_layers(model, names, exceptions, frozen)):
         module.train = _StayInEval(module)  # type: ignore[method-assign]
         module.train()
@@ -54,9 +55,9 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
 
 class _StayInEval:
-    """In place of a module's ``train``: evaluation mode, whatever is asked for.
+    """Replacement for a module's ``train`` that keeps the module in evaluation mode.
 
-    A class, so that a copied or unpickled module gets one of its own.
+    It is a class, so that a copied or unpickled module gets its own instance.
     """
 
     def __init__(self, module: nn.Module):
@@ -67,7 +68,7 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """The modules whose mode is held: frozen by name or by all their parameters, and nothing trained in them."""
+    """Yield modules to keep in evaluation mode: frozen by name or by all parameters, and none is trainable."""
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())
@@ -81,5 +82,5 @@ def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Mo
 
 
 def _inside(model: nn.Module, kind: type) -> set[int]:
-    """The ids of the modules of a kind and of all in them."""
+    """Return the ids of all modules of a type and of their submodules."""
     return {id(inner) for module in model.modules() if isinstance(module, kind) for inner in module.modules()}

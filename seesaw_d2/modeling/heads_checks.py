@@ -1,16 +1,16 @@
-"""What can be wrong with the config of this project's ROI heads, found before Detectron2 builds anything of them."""
+"""Checks of the config of this project's ROI heads, made before Detectron2 builds a part of them."""
 
 from detectron2.config import CfgNode
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import check_loss_keys
 
-# Of rotated boxes, which need heads of their own (RROIHeads).
+# Components for rotated boxes, which need other heads (RROIHeads).
 _ROTATED = {"MODEL.PROPOSAL_GENERATOR": "RRPN", "MODEL.ANCHOR_GENERATOR": "RotatedAnchorGenerator"}
 
 
 def check_heads_config(cfg: CfgNode) -> None:
-    """Raise ConfigError unless ``SeesawROIHeads`` and its relatives can be built as the config says."""
+    """Raise ConfigError unless ``SeesawROIHeads`` and its subclasses can be built from the config."""
     check_loss_keys(cfg)
     check_box_head(cfg)
     nodes = {
@@ -26,10 +26,10 @@ def check_heads_config(cfg: CfgNode) -> None:
 
 
 def check_box_head(cfg: CfgNode) -> None:
-    """Raise ConfigError for a C4 config, which has no box head."""
+    """Raise ConfigError for C4 configs, which have no box head."""
     if not cfg.MODEL.ROI_BOX_HEAD.NAME:
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.NAME: expected a box head such as FastRCNNConvFCHead, found '' (with "
-            f"MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}); C4 configs, whose box head is the backbone's res5, are "
-            "not supported: start from an FPN config"
+            f"MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}). C4 configs, which use the backbone's res5 as box head, "
+            "are not supported. Start from an FPN config"
         )

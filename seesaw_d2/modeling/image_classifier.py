@@ -1,6 +1,6 @@
 """Image classification with any classification loss.
 
-B images, C classes, D features.
+Shapes: B images, C classes, D features.
 """
 
 import functools
@@ -25,23 +25,23 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 @META_ARCH_REGISTRY.register()
 class ImageClassifier(nn.Module):
-    """Backbone, global average pooling, one linear or normalized layer, any ClassificationLoss without background.
+    """Image classifier: backbone, global average pooling, one linear or normalized layer, any ClassificationLoss.
 
-    Source: Seesaw Loss paper, section 4.4. The loss and the last layer are the detectors' own.
+    Source: Seesaw Loss paper, section 4.4. Detectors use the same losses and last layers.
 
     Args:
-        backbone: its last output is used: (B, D), or maps (B, D, h, w), which are averaged.
+        backbone: its last output is used, (B, D) or feature maps (B, D, h, w), which are averaged.
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: three numbers each, in the channel order of the images.
-        frequency_groups: called without arguments at the first training step; (C,) ints, 0 few, 1 medium, 2 many
-            training images, for the accuracies that are logged; None, or a call that returns None: not known.
+        frequency_groups: called without arguments in the first training step. Returns (C,) ints, 0 few, 1 medium, 2
+            many training images, for logging accuracies by group, or None if the groups are unknown.
 
     Raises:
         ValueError: the loss models background.
     """
 
-    task: ClassVar[str] = "classification"  # which data, checks and loaders the engine uses with it
+    task: ClassVar[str] = "classification"  # selects the data, checks and loaders of the trainer
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -93,12 +93,14 @@ class ImageClassifier(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict[str, Any]]):
-        """
+        """Return the losses in training mode, else the probabilities.
+
         Args:
-            batched_inputs: each with "image", (3, H, W), all of one size, and in training "label", an int in [0, C).
+            batched_inputs: dicts with "image", (3, H, W), all of the same size, and in training "label", an int in [0,
+                C).
 
         Returns:
-            in training a dict of scalar losses; else for each image {"probabilities": (C,)}.
+            in training a dict of scalar losses, else {"probabilities": (C,)} for each image.
         """
         logits = self.classifier(self.features(batched_inputs))
         if not self.training:
@@ -109,14 +111,14 @@ class ImageClassifier(nn.Module):
         return losses
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """(B, D): what the last layer gets."""
+        """Return the inputs of the last layer, (B, D)."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features
 
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Accuracy of the training batch, over all and over each group that is in it."""
+        """Log the accuracy of the training batch, in total and for each group."""
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, labels.device)
             self._find_groups = None
@@ -126,5 +128,5 @@ class ImageClassifier(nn.Module):
             for index, name in enumerate(SHOT_NAMES):
                 inside = self.groups[labels] == index
                 metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
-        # nan: no such image in the batch
+        # NaN if the batch has no image of the group
         put_scalars([f"classifier/{name}" for name in metrics], torch.stack(list(metrics.values())))

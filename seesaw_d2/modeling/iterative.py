@@ -1,6 +1,6 @@
-"""PCB's iterative head: every proposal is classified several times, each time from features that know the last answer.
+"""The iterative head of PCB, which classifies every proposal several times and updates its features in between.
 
-R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
+Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ _CONFIG_KEYS = {
 
 
 class FeatureUpdate(nn.Module):
-    """The pooled features of the next iteration: x * location(deltas) + category(logits).
+    """Update of the pooled features between two iterations: x * location(deltas) + category(logits).
 
-    Two perceptrons (linear layers with ReLU between them, PyTorch's initialization): what the proposal was called
-    shifts each channel, where it was found scales each pixel.
+    ``category`` and ``location`` are perceptrons (linear layers with ReLU in between, PyTorch's initialization). The
+    logits give one offset per channel, the deltas one factor per pixel.
 
     Args:
         num_logits: L.
         num_deltas: 4 C.
         channels, resolution: D, (H, W).
-        num_fc: >= 1, linear layers in each perceptron.
-        fc_dim: >= 1, width of those between.
-        layer_norm: normalize the logits first.
+        num_fc: >= 1, number of linear layers in each perceptron.
+        fc_dim: >= 1, width of the hidden layers.
+        layer_norm: whether to normalize the logits first.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FeatureUpdate(nn.Module):
         self.location = _perceptron([num_deltas, *[fc_dim] * (num_fc - 1), height * width], False)
 
     def forward(self, features: Tensor, logits: Tensor, deltas: Tensor) -> Tensor:
-        """(R, D, H, W), (R, L), (R, 4 C) -> (R, D, H, W)."""
+        """Return the updated features (R, D, H, W) for features (R, D, H, W), logits (R, L) and deltas (R, 4 C)."""
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
         return features * scale + self.category(logits).view(count, channels, 1, 1)
@@ -61,30 +61,33 @@ class FeatureUpdate(nn.Module):
 
 @ROI_HEADS_REGISTRY.register()
 class IterativeROIHeads(SeesawROIHeads):
-    """``SeesawROIHeads`` whose box head and predictor run several times, a :class:`FeatureUpdate` in between.
+    """``SeesawROIHeads`` that runs box head and predictor several times, with a :class:`FeatureUpdate` in between.
 
     Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022), section
-    "iterative learning"; the authors' mmdet/models/roi_heads/iterative_roi_head.py. Layers are shared between the
-    iterations. Classification losses are summed with ``loss_weights``; the box loss is that of the last iteration,
-    and so are scores and boxes at test time. The loss is told which iteration it is (``set_iteration``):
-    ``PairwiseClassBalance`` grows its alpha by it; any other ClassificationLoss works too, and counts each iteration.
+    "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py. The iterations share their
+    layers. The classification losses are summed with ``loss_weights``. The box loss, and scores and boxes at test time,
+    are those of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, from which
+    ``PairwiseClassBalance`` computes its alpha. Any other ClassificationLoss works too and counts each iteration.
 
-    Deviations: any pooler size and number of channels (reference: 7 x 7 x 256 alone); one iteration is
-    ``SeesawROIHeads`` (reference: divides by zero in its losses); the update after the last iteration, which nothing
-    uses, is not computed.
+    Deviations:
 
-    The published models use MMDetection's Shared2FCBBoxHead: Detectron2's FastRCNNConvFCHead with NUM_FC 2 and FC_DIM
-    1024. Another box head is one key, MODEL.ROI_BOX_HEAD.NAME, or the argument ``box_head``.
+    - Any pooler resolution and number of channels are supported (reference: 7 x 7 x 256).
+    - One iteration is equivalent to ``SeesawROIHeads``. The reference divides by zero in its losses.
+    - The update after the last iteration, which is not used, is not computed.
+
+    The published models use MMDetection's Shared2FCBBoxHead, which is Detectron2's FastRCNNConvFCHead with NUM_FC 2 and
+    FC_DIM 1024. To use another box head, set MODEL.ROI_BOX_HEAD.NAME or the argument ``box_head``.
 
     Args:
-        pooled_channels: D, channels of the features that ``box_pooler`` pools.
+        pooled_channels: D, number of channels of the features that ``box_pooler`` pools.
         num_iterations: integer >= 1.
-        loss_weights: one number >= 0 for each iteration.
-        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. Published: 2, 512; layer_norm with EQL v2 alone.
-        kwargs: those of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
+        loss_weights: one number >= 0 per iteration.
+        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. Published: 2, 512, and layer_norm only with EQL v2.
+        kwargs: arguments of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
 
     Raises:
-        ValueError: class-agnostic boxes (the location perceptron takes a box for each category); a value out of range.
+        ValueError: boxes are class-agnostic (the location perceptron needs deltas for each category), or a value is out
+            of range.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)
@@ -123,7 +126,7 @@ class IterativeROIHeads(SeesawROIHeads):
         return {**ret, **{argument: getattr(node, key) for argument, key in _CONFIG_KEYS.items()}}
 
     def predictions(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Logits (R, L) and deltas (R, 4 C) of each iteration, from pooled features (R, D, H, W)."""
+        """Return logits (R, L) and deltas (R, 4 C) of each iteration, for pooled features (R, D, H, W)."""
         predictions = [self.box_predictor(self.box_head(features))]
         while len(predictions) < self.num_iterations:
             features = self.feature_update(features, *predictions[-1])
@@ -158,7 +161,7 @@ class IterativeROIHeads(SeesawROIHeads):
 
 
 def check_iterative_config(cfg: CfgNode) -> None:
-    """Raise ConfigError unless ``IterativeROIHeads`` can be built as the config says."""
+    """Raise ConfigError unless ``IterativeROIHeads`` can be built from the config."""
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(f"{_AGNOSTIC}: IterativeROIHeads needs class-specific boxes, expected False, found True")
     node = cfg.MODEL.ROI_ITERATIVE_HEAD
@@ -172,7 +175,7 @@ def check_iterative_config(cfg: CfgNode) -> None:
 def _check_values(num_iterations, loss_weights, num_fc, fc_dim) -> None:
     for name, value in (("num_iterations", num_iterations), ("num_fc", num_fc), ("fc_dim", fc_dim)):
         check_number(name, value, "an integer >= 1", lambda number: number >= 1 and number == int(number))
-    expected = f"{num_iterations} numbers >= 0, one for each iteration"
+    expected = f"{num_iterations} numbers >= 0, one per iteration"
     if len(loss_weights) != num_iterations:
         raise InvalidArgument("loss_weights", expected, loss_weights)
     for weight in loss_weights:

@@ -1,6 +1,6 @@
-"""Mask prediction with one filter for each region, plain and normalized.
+"""Mask heads that compute one filter per region, plain and normalized.
 
-R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
+Shapes: R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
 """
 
 import math
@@ -22,17 +22,17 @@ from seesaw_d2.modeling.normalized import NormedConv2d, one_filter_each
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
-    """Detectron2's mask head that computes only the filter that each region needs.
+    """Detectron2's mask head, computing only the filter of each region's category.
 
-    That of its ground-truth category in training, of its predicted one at inference: the same parameters, numbers and
-    gradients as computing all of them, without the (R, C, M, M) logits, of which Detectron2 uses one in C: with LVIS's
-    1203 categories 1 GB for 256 regions, and as much for the gradient.
+    This is the ground-truth category in training and the predicted category at inference. Parameters, results and
+    gradients equal those of Detectron2, which computes logits (R, C, M, M) and uses one channel per region. With LVIS's
+    1203 categories these need 1 GB for 256 regions, and the same for the gradient.
 
     Args: as ``MaskRCNNConvUpsampleHead``.
     """
 
     def forward(self, x, instances):
-        """As ``BaseMaskRCNNHead``: region features (R, D, M/2, M/2) -> losses in training, else instances."""
+        """Return losses in training, else instances, for region features (R, D, M/2, M/2), as ``BaseMaskRCNNHead``."""
         for layer in list(self)[:-1]:
             x = layer(x)
         logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
@@ -42,15 +42,15 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return instances
 
     def selected_logits(self, x, class_index):
-        """(R, 1, M, M): ``predictor(x)[r, class_index[r]]`` for x (R, D, M, M)."""
+        """Return ``predictor(x)[r, class_index[r]]``, (R, 1, M, M), for x (R, D, M, M)."""
         logits = one_filter_each(x, self.predictor.weight.flatten(1)[class_index])
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
     def _classes(self, instances, x):
-        """(R,) the filter of each region of x (R, D, M, M)."""
+        """Return the index of each region's filter, (R,), for x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # no question of how many there are: an exported model has no answer
+        if not self.training:  # without a branch on the number of regions, which tracing would record
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)
@@ -58,13 +58,13 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class NormedMaskHead(SelectiveMaskHead):
-    """A mask head with a normalized last layer: z = tau * W~ * x~ + b.
+    """Mask head with a normalized last layer, z = tau * W~ * x~ + b.
 
-    Source: Seesaw Loss, section 3.3, "Normalized Mask Prediction"; MMDetection's ``NormedConv2d`` in
+    Source: Seesaw Loss, section 3.3, "Normalized Mask Prediction", and MMDetection's ``NormedConv2d`` in
     ``FCNMaskHead``, which computes all C filters.
 
     Args:
-        input_shape, num_classes, conv_dims, conv_norm, kwargs: as ``MaskRCNNConvUpsampleHead``.
+        input_shape, num_classes, conv_dims, conv_norm, kwargs: as in ``MaskRCNNConvUpsampleHead``.
         temperature: > 0, tau.
 
     Raises:

@@ -13,21 +13,21 @@ from seesaw_d2.losses.base import check_number
 
 
 class NormedLinear(nn.Linear):
-    """z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
+    """Normalized linear layer, z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
 
-    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py; same numbers. Norms are computed in
-    float32 at least, so that half-precision features cannot overflow in them.
+    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py, with the same results. Norms are computed in
+    float32 or float64, so that half-precision features cannot overflow.
 
     Args:
         in_features: D.
-        out_features: C, or as many logits as the loss needs.
-        bias: whether there is a b.
+        out_features: number of logits of the loss, such as C.
+        bias: whether the layer has a bias b.
         temperature: τ > 0.
-        power: > 0. 1 normalizes; the norms of what is multiplied are then 1.
-        eps: > 0, keeps a zero vector at zero, with a finite gradient.
+        power: > 0. With 1, weights and features have norm 1.
+        eps: > 0. Zero vectors stay zero and have a finite gradient.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number is out of range.
     """
 
     temperature: float
@@ -51,7 +51,7 @@ class NormedLinear(nn.Linear):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(R, C) for x (R, D)."""
+        """Return (R, C) for x (R, D)."""
         weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
         return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
 
@@ -62,16 +62,17 @@ class NormedLinear(nn.Linear):
 class NormedConv2d(nn.Conv2d):
     """Convolution of normalized features with normalized filters; see ``NormedLinear``.
 
-    The feature vector at each position is normalized over its channels, then padded. A filter is normalized
-    over its channels at each position of the kernel or, with ``norm_over_kernel``, as one vector.
+    The feature vector at each position is normalized over its channels before padding. A filter is normalized over its
+    channels at each position of the kernel or, with ``norm_over_kernel``, as one vector.
 
-    Reference: as above, whose convolution starts from Conv2d's own initialization (its mask head sets
-    another); here it starts as the linear layer does: normal with standard deviation 0.01, bias 0.
+    Reference: as in ``NormedLinear``. Deviation: the initialization is that of the linear layer, a normal distribution
+    with standard deviation 0.01, and bias 0. The reference uses Conv2d's initialization, which its mask head replaces.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, and further keywords: as in ``nn.Conv2d``.
+        in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
         temperature, power, eps: as in ``NormedLinear``.
         norm_over_kernel: see above.
+        kwargs: further arguments of ``nn.Conv2d``.
     """
 
     temperature: float
@@ -100,28 +101,28 @@ class NormedConv2d(nn.Conv2d):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(R, C, H', W') for x (R, D, H, W)."""
+        """Return (R, C, H', W') for x (R, D, H, W)."""
         dims = (1, 2, 3) if self.norm_over_kernel else 1
         weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
         x = _scaled(x, x, 1, self.power, self.eps, self.temperature)
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """One filter's output for each region: ``forward(x)[r, class_index[r]]`` without the other C - 1.
+        """Return ``forward(x)[r, class_index[r]]``, computing only one filter per region.
 
-        The C x H x W outputs of a region are not made. Nor is a normalized copy of its features: a position's norm
-        is one number, which divides the output just as well. Only where the product is taken in half precision
-        the features are normalized first: its range is too small for features as they are.
+        This avoids the C x H x W outputs of each region. It also avoids a normalized copy of the features, because
+        dividing the output by the norm of each position gives the same result. With half-precision products the
+        features are normalized first, because unnormalized features can overflow.
 
         Args:
             x: (R, D, H, W).
             class_index: (R,) int64 in [0, C).
 
         Returns:
-            (R, 1, H, W), with the same gradients for x, weight and bias as ``forward`` and selecting.
+            (R, 1, H, W). The gradients of x, weight and bias equal those of ``forward`` followed by selection.
 
         Raises:
-            ValueError: this is not a plain 1 x 1 convolution.
+            ValueError: this is not a 1 x 1 convolution with stride 1, no padding and one group.
         """
         plain = ((1, 1), (1, 1), (0, 0), 1)
         found = (self.kernel_size, self.stride, self.padding, self.groups)
@@ -143,7 +144,7 @@ class NormedConv2d(nn.Conv2d):
 
 
 def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
-    """A 1 x 1 convolution with another filter for each region: (R, 1, H, W) for x (R, D, H, W), filters (R, D)."""
+    """Apply one 1 x 1 filter per region. Return (R, 1, H, W) for x (R, D, H, W) and filters (R, D)."""
     return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
 
 
@@ -159,7 +160,7 @@ def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
 
 
 def _multiplies_in_half(x: Tensor) -> bool:
-    """Whether matrix products of ``x`` are taken in float16 or bfloat16 here, by autocast or by its own type."""
+    """Return whether matrix products of ``x`` are computed in float16 or bfloat16, by autocast or by its dtype."""
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     return torch.finfo(dtype).bits < 32
@@ -168,10 +169,10 @@ def _multiplies_in_half(x: Tensor) -> bool:
 def _scaled(
     values: Tensor, vectors: Tensor, dim: int | tuple[int, ...], power: float, eps: float, scale: float = 1.0
 ) -> Tensor:
-    """``values`` times scale / (‖vectors‖^power + eps), in ``values``' type; the norm is over ``dim``."""
+    """Return ``values`` * scale / (‖vectors‖^power + eps) in the dtype of ``values``, with the norm over ``dim``."""
     wide = torch.promote_types(vectors.dtype, torch.float32)
     norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True, dtype=wide)
     if power != 1:
-        # The lower bound keeps the gradient of a power below 1 finite at a zero vector.
+        # The clamp keeps the gradient of a power below 1 finite at a zero vector.
         norm = norm.clamp(min=torch.finfo(wide).tiny).pow(power)
     return (values * (scale / (norm + eps))).to(values.dtype)

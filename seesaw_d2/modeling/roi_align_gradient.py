@@ -1,6 +1,6 @@
-"""RoIAlign's gradient by matrix products, for small feature maps on a CPU.
+"""Gradient of RoIAlign by matrix products, for small feature maps on a CPU.
 
-Shapes: N images, C channels, H x W the feature map, R regions, P x Q the pooled grid.
+Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
 """
 
 import torch
@@ -11,21 +11,26 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.base import without_autocast
 
-# Sides of feature maps up to which the products were faster than torchvision's gradient.
+# Largest side of feature maps for which matrix products were faster than torchvision's gradient.
 LARGEST_SIDE = 64
 
 
 class ProductROIAlign(ROIAlign):
-    """Detectron2's ROIAlign, whose gradient on a CPU is computed by matrix products; the output is torchvision's.
+    """Detectron2's ROIAlign with its gradient computed by matrix products on a CPU. The output is torchvision's.
 
-    Bilinear interpolation is a product: output[r, c] = Y[r] features[c] X[r]ᵀ with Y (P, H) and X (Q, W) that depend
-    on the region alone. So the gradient of an image's features is the sum over its regions of Y[r]ᵀ gradient X[r],
-    which is one matrix product for all regions and channels; torchvision adds up value by value. Same numbers but for
-    rounding. Elsewhere than on a CPU, for larger maps and for half precision this is ROIAlign.
+    Bilinear interpolation is a product: output[r, c] = Y[r] features[c] X[r]ᵀ, where Y (P, H) and X (Q, W) depend only
+    on the region. So the gradient of an image's features is the sum over its regions of Y[r]ᵀ gradient X[r], which is
+    one matrix product for all regions and channels. torchvision adds single values. The results are equal up to
+    rounding. On other devices, for larger maps and in half precision this is ROIAlign.
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
-        """(R, C, P, Q) for input (N, C, H, W) and rois (R, 5): index of the image, x0, y0, x1, y1."""
+        """Return (R, C, P, Q) for features (N, C, H, W) and regions.
+
+        Args:
+            input: (N, C, H, W).
+            rois: (R, 5), image index, x0, y0, x1, y1.
+        """
         wide = input.dtype in (torch.float32, torch.float64)
         if input.device.type != "cpu" or not wide or max(input.shape[2:]) > LARGEST_SIDE:
             return super().forward(input, rois)
@@ -34,7 +39,7 @@ class ProductROIAlign(ROIAlign):
 
 
 def with_product_gradients(model: nn.Module) -> None:
-    """Replace the plain ROIAligns in the model's ROIPoolers, in place."""
+    """Replace each ROIAlign in the model's ROIPoolers by a ProductROIAlign, in place."""
     for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
         for index, plain in enumerate(pooler.level_poolers):
             if type(plain) is ROIAlign:
@@ -59,7 +64,7 @@ class _ROIAlign(torch.autograd.Function):
 def features_gradient(
     grad: Tensor, rois: Tensor, shape: torch.Size, scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """The gradient (N, C, H, W) of the features for that of the output, (R, C, P, Q)."""
+    """Return the gradient of the features, (N, C, H, W), for that of the output, (R, C, P, Q)."""
     height, width = shape[2:]
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -78,14 +83,14 @@ def features_gradient(
 
 
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
-    """How much each position of an axis counts in each bin: (R, bins, length).
+    """Return the weight of each position of an axis in each bin, (R, bins, length).
 
-    A bin is the mean of samples at even distances, ``sampling_ratio`` of them or, with 0, one for each position that
-    it covers, none in a bin without extent. A sample lies between two positions; beyond the edge by more than 1 it is
-    0, else the edge's value.
+    A bin is the mean of equidistant samples: ``sampling_ratio`` samples or, with 0, one per position that the bin
+    covers (none if it is empty). A sample interpolates between two positions. It is 0 if it is beyond the edge by more
+    than 1, else it is clamped to the edge.
 
     Args:
-        start, size: (R,) in positions.
+        start, size: (R,), in positions.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()

@@ -1,7 +1,7 @@
 """Detectron2's ROI heads with this project's box predictor.
 
-``MODEL.ROI_HEADS.NAME: SeesawROIHeads`` (or ``SeesawCascadeROIHeads``, cascade.py) is all that a config needs; the mask
-head is chosen by ``MODEL.ROI_MASK_HEAD.NAME`` as in Detectron2.
+A config needs only ``MODEL.ROI_HEADS.NAME: SeesawROIHeads`` (or ``SeesawCascadeROIHeads``, see cascade.py).
+``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
 """
 
 from typing import ClassVar
@@ -19,23 +19,24 @@ from seesaw_d2.utils.distributed import share_of_mean
 def global_mask_losses(
     losses: dict[str, torch.Tensor], labels: list[torch.Tensor], num_classes: int
 ) -> dict[str, torch.Tensor]:
-    """Averages over a process's foreground, weighted so that their mean over processes is that over all foreground.
+    """Scale a process's mask losses so that their mean over processes is the mean over the foreground of all processes.
 
-    Detectron2's mask losses are means over a process's own foreground proposals, so that those of a process with few of
-    them count for more. Collective: every process calls it, whatever it has.
+    Detectron2's mask losses are means over the foreground proposals of a process, in which proposals of processes with
+    few of them have larger weights. Collective: every process must call it.
 
     Args:
-        losses: of a mask head.
-        labels: of each image's proposals, (R_i,) in [0, num_classes]; those below num_classes are foreground.
+        losses: losses of a mask head.
+        labels: labels of each image's proposals, (R_i,) in [0, num_classes]. Those below num_classes are foreground.
     """
     count = sum(((each >= 0) & (each < num_classes)).sum() for each in labels)
     return {name: loss * share_of_mean(count, loss) for name, loss in losses.items()}
 
 
 class GlobalMaskLosses:
-    """Mixed into Detectron2's ROI heads, before them: one mask head's losses by ``global_mask_losses``.
+    """Mixin for Detectron2's ROI heads with one mask head, which applies ``global_mask_losses``.
 
-    CenterNet2's attribute ``mult_proposal_score`` is refused where it is True: scores are the loss's alone.
+    It also raises an error if CenterNet2's attribute ``mult_proposal_score`` is True, because the loss defines the
+    scores.
     """
 
     def forward(self, images, features, proposals, targets=None):
@@ -54,17 +55,17 @@ class GlobalMaskLosses:
 class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
     """``StandardROIHeads`` (Mask R-CNN) with a :class:`SeesawBoxPredictor`.
 
-    Constructible from a config, or from explicit arguments as ``StandardROIHeads`` is, with
-    ``box_predictor=SeesawBoxPredictor(...)``. In several processes the mask loss, too, is an average over the
-    foreground of all (``global_mask_losses``); keypoint heads are Detectron2's.
+    It can be constructed from a config, or from explicit arguments like ``StandardROIHeads``, with
+    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss is an average over the foreground
+    of all processes, too (``global_mask_losses``). Keypoint heads are Detectron2's.
     """
 
-    # What it reads of a config beside the keys of ``StandardROIHeads``; ".*" is all below a node.
+    # Config keys that it reads in addition to those of ``StandardROIHeads``. ".*" stands for all keys below a node.
     config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before Detectron2 builds the predictor that this one replaces
+        check_heads_config(cfg)  # before Detectron2 builds the predictor that is replaced below
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret

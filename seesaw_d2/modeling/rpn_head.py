@@ -1,4 +1,4 @@
-"""An RPN head that can be trained from scratch."""
+"""RPN head for training from scratch."""
 
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY, StandardRPNHead
 from fvcore.nn.weight_init import c2_msra_fill
@@ -9,9 +9,9 @@ from torch import nn
 class HeInitRPNHead(StandardRPNHead):
     """Detectron2's RPN head with He initialization of its hidden convolutions.
 
-    Detectron2 draws them with standard deviation 0.01, made for a pre-trained backbone with 256 channels. In a
-    small network trained from scratch that shrinks the signal so much that the RPN may sit on a plateau for
-    hundreds of iterations.
+    Detectron2 initializes them with standard deviation 0.01, which suits a pre-trained backbone with 256 channels. In a
+    small network trained from scratch it reduces the signal so much that the RPN may not learn for hundreds of
+    iterations.
     """
 
     def __init__(self, *args, **kwargs):

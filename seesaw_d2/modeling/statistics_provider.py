@@ -1,6 +1,6 @@
-"""Category statistics of the training data, for models built from a config.
+"""Access to the category statistics of the training data, for models built from a config.
 
-Models do not import the data package. ``seesaw_d2/__init__.py`` hands them its two functions.
+The modeling package does not import the data package. ``seesaw_d2/__init__.py`` sets the two functions below.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _provided: dict[str, Callable[..., Any]] = {}
 
 
 def provide_statistics(training_statistics: Callable[..., Any], training_frequency_groups: Callable[..., Any]) -> None:
-    """Set the functions behind ``training_statistics`` and ``training_frequency_groups``."""
+    """Set the functions that ``training_statistics`` and ``training_frequency_groups`` call."""
     _provided.update(statistics=training_statistics, groups=training_frequency_groups)
 
 

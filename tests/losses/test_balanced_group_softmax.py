@@ -152,5 +152,5 @@ def test_groups_come_from_the_checkpoint():
 
 @pytest.mark.parametrize("bins", [(10, 10), (100, 10), (0, 10), ("x",), 10])
 def test_wrong_bins(bins):
-    with pytest.raises(ValueError, match="bins: expected increasing numbers > 0"):
+    with pytest.raises(ValueError, match="bins: expected"):
         make(bins=bins)

@@ -155,7 +155,7 @@ def unreadable():
 def test_without_the_training_data_a_model_predicts_and_does_not_train(name, statistics):
     loss = build_loss(make_cfg(NAME=name), 3, statistics)
     logits, labels = torch.zeros(2, loss.num_logits), torch.tensor([0, 3])
-    with pytest.raises(ValueError, match=r"(image_frequency|_counts): expected those of the training set"):
+    with pytest.raises(ValueError, match=r"(image_frequency|_counts): expected .* found None"):
         loss(logits, labels)
     if name == "BalancedGroupSoftmaxLoss":  # its scores need the groups, which come with the checkpoint
         with pytest.raises(ValueError, match="instance_counts"):
@@ -166,7 +166,7 @@ def test_without_the_training_data_a_model_predicts_and_does_not_train(name, sta
 
 @pytest.mark.parametrize("name", NEEDS_STATISTICS)
 def test_statistics_of_other_categories_are_refused(name):
-    with pytest.raises(ValueError, match=r"expected 4 finite numbers >= 0, one for each category, found .*\(3,\)"):
+    with pytest.raises(ValueError, match=r"expected 4 .* found .*\(3,\)"):
         build_loss(make_cfg(NAME=name), 4, statistics([1, 8, 2]))
 
 

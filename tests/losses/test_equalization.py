@@ -78,5 +78,5 @@ def test_the_prior_is_the_first_probability():
 
 @pytest.mark.parametrize("frequency", [[0.1] * 4, [0.1] * 4 + [-0.1], [0.1] * 4 + [float("nan")]])
 def test_wrong_frequencies(frequency):
-    with pytest.raises(ValueError, match=r"image_frequency: expected 5 finite numbers >= 0, one for each category"):
+    with pytest.raises(ValueError, match=r"image_frequency: expected 5 "):
         EqualizationLoss(C, image_frequency=frequency)

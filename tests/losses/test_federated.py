@@ -115,5 +115,5 @@ def test_the_sigmoids_start_from_the_prior_and_the_softmax_from_zero():
 
 @pytest.mark.parametrize("value", [0, 2.5, True])
 def test_wrong_numbers(value):
-    with pytest.raises(ValueError, match="num_sampled: expected an integer >= 1"):
+    with pytest.raises(ValueError, match="num_sampled: expected"):
         make(num_sampled=value)

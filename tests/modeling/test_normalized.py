@@ -107,7 +107,7 @@ def test_selected_filters_equal_all_filters_selected(class_index, bias, power):
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 3}, {"kernel_size": 1, "padding": 1}])
 def test_selecting_needs_a_plain_one_by_one_convolution(settings):
-    with pytest.raises(ValueError, match="forward_selected: expected kernel size"):
+    with pytest.raises(ValueError, match="forward_selected: expected"):
         NormedConv2d(2, 3, **settings).forward_selected(torch.randn(1, 2, 4, 4), torch.zeros(1).long())
 
 

@@ -171,7 +171,7 @@ def test_losses_of_detectron2s_own_keys_are_refused(head, name):
     cfg = tiny_config(*HEADS[head])
     cfg.defrost()
     cfg.MODEL.ROI_BOX_HEAD[name] = True  # v0.6 does not have the keys
-    with pytest.raises(ConfigError, match=rf"MODEL\.ROI_BOX_HEAD\.{name}: .*CLS_LOSS\.NAME decides"):
+    with pytest.raises(ConfigError, match=rf"MODEL\.ROI_BOX_HEAD\.{name}: expected False .*CLS_LOSS\.NAME"):
         build_model(cfg)
     cfg.MODEL.ROI_BOX_HEAD[name] = False
     build_model(cfg)

@@ -1,6 +1,6 @@
-"""Backbones of image classifiers: torchvision's residual networks, timm's models, and one for tiny images.
+"""Backbones of image classifiers: torchvision's residual networks, timm's models, and small networks for tiny images.
 
-B images, D channels.
+Shapes: B images, D channels.
 """
 
 import importlib.util
@@ -17,8 +17,8 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import reads
 
-# torchvision's names, by its own building function; it has no ResNet-10, the small network of ImageNet-LT's first
-# paper (Liu et al., CVPR 2019).
+# Names of torchvision's residual networks. torchvision has no ResNet-10, which the first paper on ImageNet-LT uses (Liu
+# et al., CVPR 2019).
 TORCHVISION = sorted(
     name
     for name in torchvision.models.list_models(module=torchvision.models)
@@ -26,9 +26,9 @@ TORCHVISION = sorted(
 )
 # Plain networks for small images: (width, stride) of each convolution.
 SMALL = {
-    # 0.1 M parameters, for images of some 8 pixels
+    # 0.1 M parameters, for images of about 8 pixels
     "tiny": ((32, 1), (64, 2), (128, 1)),
-    # 0.2 M parameters, for images of some 32 pixels
+    # 0.2 M parameters, for images of about 32 pixels
     "small": ((16, 2), (32, 2), (48, 1), (64, 2), (96, 1), (128, 1)),
 }
 NAMES = (*SMALL, "resnet10", *TORCHVISION)
@@ -38,9 +38,9 @@ _TIMM = "timm/"
 @BACKBONE_REGISTRY.register()
 @reads("MODEL.CLASSIFIER.BACKBONE")
 def build_image_backbone(cfg, input_shape: ShapeSpec):
-    """The backbone that ``MODEL.CLASSIFIER.BACKBONE`` names, initialised at random.
+    """Build the backbone ``MODEL.CLASSIFIER.BACKBONE`` with random weights.
 
-    Weights come through MODEL.WEIGHTS, with the names of the classifier's parameters.
+    MODEL.WEIGHTS loads trained weights, with the parameter names of the classifier.
     """
     name = cfg.MODEL.CLASSIFIER.BACKBONE
     check_image_backbone(name)
@@ -57,17 +57,17 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     else:
         model = torchvision.models.get_model(name, weights=None)
     channels = model.fc.in_features
-    model.fc = nn.Identity()  # pools and flattens before it
+    model.fc = nn.Identity()  # the model pools and flattens before fc
     return ImageBackbone(model, channels)
 
 
 class ImageBackbone(Backbone):
-    """Any network as a backbone of Detectron2 with one output, "features".
+    """Wrapper that makes any network a Detectron2 backbone with one output, "features".
 
     Args:
-        model: images (B, 3, H, W) -> features (B, D), or maps (B, D, h, w).
+        model: maps images (B, 3, H, W) to features (B, D) or feature maps (B, D, h, w).
         channels: D.
-        stride: of the maps; None where the output is pooled already.
+        stride: stride of the feature maps. None: the output is already pooled.
     """
 
     def __init__(self, model: nn.Module, channels: int, stride: int | None = None):
@@ -86,13 +86,13 @@ def check_image_backbone(name: str) -> None:
     """Raise ConfigError unless ``MODEL.CLASSIFIER.BACKBONE`` names a network that can be built here."""
     key = "MODEL.CLASSIFIER.BACKBONE"
     if not name.startswith(_TIMM):
-        _check_known(key, name, NAMES, " or timm/ and a name of timm's")
+        _check_known(key, name, NAMES, " or timm/NAME with a timm model")
         return
     if importlib.util.find_spec("timm") is None:
         raise ConfigError(f"{key}: {name!r} needs timm, which is not installed (pip install timm)")
     import timm
 
-    _check_known(key, name.removeprefix(_TIMM).split(".")[0], timm.list_models(), " with timm/ before it")
+    _check_known(key, name.removeprefix(_TIMM).split(".")[0], timm.list_models(), " after timm/")
 
 
 def _check_known(key: str, name: str, known, suffix: str) -> None:
@@ -103,7 +103,7 @@ def _check_known(key: str, name: str, known, suffix: str) -> None:
 
 
 def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:
-    """Convolutions of 3 x 3 with batch normalization; ``layers`` has their widths and strides."""
+    """Build 3 x 3 convolutions with batch normalization. ``layers`` contains their widths and strides."""
     convs = []
     for width, stride in layers:
         conv = Conv2d(

@@ -1,4 +1,4 @@
-"""ResNet with FPN whose batch normalization keeps its pre-trained statistics, as in MMDetection's ``norm_eval``."""
+"""ResNet with FPN whose batch normalization uses pre-trained statistics, as in MMDetection's ``norm_eval``."""
 
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
@@ -9,13 +9,13 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with given mean and variance, in training too; weight and bias are trained.
+    """Batch normalization with fixed mean and variance, also in training. Weight and bias are trained.
 
-    Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, which all
-    of its Seesaw Loss configs have. Detectron2's FrozenBatchNorm2d fixes weight and bias as well.
+    Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, which its
+    Seesaw Loss configs use. Detectron2's FrozenBatchNorm2d also fixes weight and bias.
     """
 
-    # That of FrozenBatchNorm2d, which takes eps off the variance of files with a lower version.
+    # As in FrozenBatchNorm2d, which subtracts eps from the variance of files with a lower version.
     _version = 3
 
     def __init__(self, *args, **kwargs):
@@ -29,13 +29,13 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 @BACKBONE_REGISTRY.register()
 @reads("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT")
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
-    """Detectron2's ``build_resnet_fpn_backbone``, its batch normalization with fixed statistics.
+    """Build Detectron2's ``build_resnet_fpn_backbone`` with fixed statistics in batch normalization.
 
-    The stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen whole, as in Detectron2. ``MODEL.RESNETS.NORM`` "BN"
-    trains weight and bias in the others (with the decay SOLVER.WEIGHT_DECAY_NORM); "FrozenBN" does not.
+    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the others ``MODEL.RESNETS.NORM`` "BN"
+    trains weight and bias (with weight decay SOLVER.WEIGHT_DECAY_NORM), "FrozenBN" does not.
 
     Raises:
-        ConfigError: another ``MODEL.RESNETS.NORM``.
+        ConfigError: another value of ``MODEL.RESNETS.NORM``.
     """
     norm = cfg.MODEL.RESNETS.NORM
     if norm not in ("BN", "FrozenBN"):
@@ -46,7 +46,7 @@ def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
 
 
 def fix_statistics(module: nn.Module) -> None:
-    """Put FixedStatisticsBatchNorm2d in the place of every ``nn.BatchNorm2d`` below ``module``; state is kept."""
+    """Replace every ``nn.BatchNorm2d`` below ``module`` by FixedStatisticsBatchNorm2d. Its state is kept."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:

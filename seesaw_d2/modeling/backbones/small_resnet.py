@@ -17,7 +17,10 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class SmallStem(CNNBlockBase):
-    """Two 3 x 3 convolutions of stride 2 each: on objects of 30 pixels, 7 x 7 and pooling lose too much."""
+    """Stem of two 3 x 3 convolutions with stride 2.
+
+    For objects of 30 pixels a 7 x 7 convolution with pooling loses too much detail.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, norm: str):
         super().__init__(in_channels, out_channels, 4)
@@ -39,8 +42,8 @@ def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
 def build_small_resnet_fpn_backbone(cfg, input_shape):
     """Build a residual network of basic blocks with an FPN on the stages ``MODEL.FPN.IN_FEATURES``.
 
-    Reads ``MODEL.SMALL_RESNET.*``, ``MODEL.RESNETS.NORM`` ("BN" to train from scratch) and ``MODEL.FPN.*``. The
-    stages are res2, res3, ..., the pyramid's outputs p2, p3, ...
+    It reads ``MODEL.SMALL_RESNET.*``, ``MODEL.RESNETS.NORM`` ("BN" to train from scratch) and ``MODEL.FPN.*``. The
+    stages are res2, res3, ..., the outputs of the FPN p2, p3, ...
     """
     widths, blocks = cfg.MODEL.SMALL_RESNET.WIDTHS, cfg.MODEL.SMALL_RESNET.BLOCKS
     _check(widths, blocks, cfg.MODEL.FPN.IN_FEATURES)
@@ -67,8 +70,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
 def _check(widths, blocks, in_features) -> None:
     if not widths or any(width < 1 for width in widths):
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected positive channel counts, found {widths}")
-    if any(a == b for a, b in pairwise(widths)):  # Detectron2's BasicBlock then has no shortcut of stride 2
-        raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected another width in each stage, found {widths}")
+    if any(a == b for a, b in pairwise(widths)):  # their BasicBlock has no shortcut of stride 2
+        raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}")
     if blocks < 1:
         raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected at least 1, found {blocks}")
     stages = [f"res{index + 2}" for index in range(len(widths))]
