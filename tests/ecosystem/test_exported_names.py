@@ -84,6 +84,13 @@ def test_several_files_that_a_name_may_mean(tmp_path, files, name, skip):
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize("name", ["", None])
+def test_an_image_without_a_file_name(tmp_path, name):
+    export = small(tmp_path / "export", names=("a.png", "b.png", "c.png", name))
+    with pytest.raises(DataError, match=r"file_name.*\b3\b"):
+        prepare_export(export, tmp_path / "out")
+
+
 def test_the_file_beside_the_annotation_file(tmp_path, monkeypatch):
     """Roboflow's layout: the same names in train/ and valid/; also with a folder images/ in each."""
     for inside in ("", "images"):

@@ -141,7 +141,9 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
         return text
     with PathManager.open(path, "rb") as file, _opened(file) as image:
         turned = _is_turned(image)
-    return f"{text} after the rotation that its EXIF data ask for: annotated as it was before" if turned else text
+    return (
+        f"{text} after the rotation in its EXIF data; the annotations are for the image without it" if turned else text
+    )
 
 
 def _opened(file: BinaryIO) -> Image.Image:

@@ -36,13 +36,17 @@ def find_images(
         skip: leave images without a file, and their objects, out.
 
     Raises:
-        DataError: a file is missing (unless ``skip``), several may be meant, or two images have the same one.
+        DataError: an image has no name, a file is missing (unless ``skip``), several may be meant, or two images have
+            the same one.
     """
+    nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
+    if nameless:
+        raise DataError(f'{source}: no "file_name" in "images": ids {first_few(nameless)}')
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
     for image in data["images"]:
-        name = str(image.get("file_name", ""))
+        name = str(image["file_name"])
         found = files.meant(name, source.parent, [path.parent for path in others])
         if len(found) == 1:
             (image["file_name"],) = found

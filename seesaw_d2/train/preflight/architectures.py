@@ -22,6 +22,8 @@ except ImportError:  # before v0.6
     DenseDetector = RetinaNet
 
 _KEY = "MODEL.META_ARCHITECTURE"
+# The name that Detectron2 takes for no proposal generator; it is not registered.
+PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
@@ -49,6 +51,30 @@ def check_architecture(cfg: CfgNode) -> None:
         check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
         check_box_head(cfg)
+
+
+def check_proposals(cfg: CfgNode) -> None:
+    """Raise ConfigError where precomputed proposals are loaded and not used, used and not loaded, or have no file.
+
+    Args:
+        cfg: its META_ARCHITECTURE is registered.
+    """
+    if META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE) is not GeneralizedRCNN:
+        return
+    key, name = PRECOMPUTED
+    found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
+    if (found == name) != cfg.MODEL.LOAD_PROPOSALS:
+        raise ConfigError(
+            f"MODEL.LOAD_PROPOSALS: expected True with {key} {name}, and False with another one, found "
+            f"{cfg.MODEL.LOAD_PROPOSALS} with {found}"
+        )
+    for part in ("TRAIN", "TEST") if cfg.MODEL.LOAD_PROPOSALS else ():
+        files, names = cfg.DATASETS[f"PROPOSAL_FILES_{part}"], cfg.DATASETS[part]
+        if len(files) != len(names):
+            raise ConfigError(
+                f"DATASETS.PROPOSAL_FILES_{part}: expected {len(names)} files, one for each data set of "
+                f"DATASETS.{part}, found {len(files)}"
+            )
 
 
 def _is(found: object, kinds: type | tuple[type, ...]) -> bool:

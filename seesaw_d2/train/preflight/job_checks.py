@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 
 from seesaw_d2.config.device import replace_auto_device
+from seesaw_d2.config.loading import read_value
 from seesaw_d2.data import register_datasets
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.errors import ConfigError
@@ -21,7 +22,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_w
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.monitoring import check_monitoring
-from seesaw_d2.train.preflight.architectures import check_architecture
+from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
 from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
 from seesaw_d2.train.preflight.keys import Layer, check_written
 from seesaw_d2.train.preflight.output_folder import check_output_folder
@@ -160,8 +161,10 @@ def check_names(cfg: CfgNode) -> None:
     """Every NAME in the config is that of a registered class, and the meta-architecture can be trained here."""
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
+    check_proposals(cfg)
     for key, registry in task_of(cfg).registries.items():
-        _check_name(cfg, key, registry)
+        if (key, read_value(cfg, key)) != PRECOMPUTED:
+            _check_name(cfg, key, registry)
 
 
 def _check_name(cfg: CfgNode, key: str, registry) -> None:

@@ -10,6 +10,7 @@ from compare import read_rows
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.job_checks import check_names
 from seesaw_d2.train.preflight.keys import check_written, written_layers
 
 ROOT = Path(__file__).parents[3]
@@ -86,6 +87,8 @@ UNREAD = [
     (LVIS, ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 1.0), "SOLVER.CLIP_GRADIENTS.CLIP_VALUE"),
     (GLYPHS, ("INPUT.CROP.SIZE", "[0.5, 0.5]"), "INPUT.CROP.SIZE"),
     (GLYPHS, ("TEST.AUG.FLIP", True), "TEST.AUG.FLIP"),
+    (DIGITS, ("VIS_PERIOD", 10), "VIS_PERIOD"),
+    (DIGITS, ("MODEL.LOAD_PROPOSALS", True), "MODEL.LOAD_PROPOSALS"),
 ]
 
 
@@ -224,3 +227,21 @@ def test_detectron2s_configs():
     for path, heads in found:
         check(path)
         check(path, HEADS, heads)
+        if "C4" not in path:
+            check_names(load_config(path, (HEADS, heads)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (("MODEL.LOAD_PROPOSALS", True), "MODEL.LOAD_PROPOSALS"),
+        (("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"), "MODEL.LOAD_PROPOSALS"),
+        (
+            ("MODEL.LOAD_PROPOSALS", True, "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"),
+            "DATASETS.PROPOSAL_FILES_TRAIN",
+        ),
+    ],
+)
+def test_proposals_that_are_loaded_are_used(overrides, key):
+    with pytest.raises(ConfigError, match=key):
+        check_names(load_config(LVIS, overrides))

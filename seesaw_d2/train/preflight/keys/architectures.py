@@ -14,12 +14,13 @@ from seesaw_d2.train.preflight.keys.need import Need, covered
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
 _DETECTORS = (*_BOXES, SemanticSegmentor)
-# Those that ask for nothing where they are False.
-SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "TEST.CLASSIFICATION_ACCURACY")
+# Those that ask for nothing where they are False or 0.
+SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
 # Keys -> the meta-architectures that read them; the first that covers a key holds.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"), (GeneralizedRCNN, ImageClassifier)),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
+    (("VIS_PERIOD",), (GeneralizedRCNN, DenseDetector)),
     (("MODEL.ROI_*", *SWITCHES), (GeneralizedRCNN,)),
     (("MODEL.PROPOSAL_GENERATOR.*", "MODEL.RPN.*"), (GeneralizedRCNN, ProposalNetwork)),
     (("MODEL.ANCHOR_GENERATOR.*",), _BOXES),
