@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""A trained model on pictures or on a video; the arguments are those of Detectron2's demo.
+r"""Run a trained model on images or on a video, with the arguments of Detectron2's demo.
 
 python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input datasets/glyphs/images/val \
     --output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth
@@ -10,7 +10,7 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    # Set before PyTorch starts its threads: spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from seesaw_d2.predict.demo import main

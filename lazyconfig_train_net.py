@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train or evaluate what a LazyConfig describes, in the manner of Detectron2's tools/lazyconfig_train_net.py.
+"""Train or evaluate the model of a LazyConfig, like Detectron2's tools/lazyconfig_train_net.py.
 
 python lazyconfig_train_net.py --config-file configs/lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py --num-gpus 8
 python lazyconfig_train_net.py --config-file ... train.max_iter=100 dataloader.train.total_batch_size=8
@@ -10,13 +10,13 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    # Set before PyTorch starts its threads: spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from seesaw_d2.train.lazyconfig.job import main
 
         status = main()
-    except KeyboardInterrupt:  # while all is imported, which takes seconds
+    except KeyboardInterrupt:  # during imports, which take seconds
         print("interrupted: nothing was begun", file=sys.stderr)
         status = 130
     sys.exit(status)

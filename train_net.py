@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train or evaluate what a config describes; the arguments are those of Detectron2's train_net.py.
+"""Train or evaluate the model of a config, with the arguments of Detectron2's train_net.py.
 
 python train_net.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
 python train_net.py --config-file ... --num-gpus 8
@@ -10,13 +10,13 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+    # Set before PyTorch starts its threads: spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from seesaw_d2.train import main
 
         status = main()
-    except KeyboardInterrupt:  # while all is imported, which takes seconds
+    except KeyboardInterrupt:  # during imports, which take seconds
         print("interrupted: nothing was begun", file=sys.stderr)
         status = 130
     sys.exit(status)

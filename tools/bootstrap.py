@@ -1,9 +1,8 @@
 #!/usr/bin/env python
-"""Make a Python environment in which this project runs: virtual environment, PyTorch, Detectron2, this package.
+"""Set up a Python environment for this project: virtual environment, PyTorch, Detectron2 and this package.
 
-Called by ``make``. Each step is skipped where its result is already there, so that the script can be interrupted
-and called again, and takes a moment when nothing is to be done. An environment with its own PyTorch (2.6 or newer,
-with torchvision) or its own Detectron2 keeps them. Nothing is compiled.
+``make`` runs this program. It skips steps that are done, so that it can be interrupted and run again. An environment
+that has its own PyTorch (2.6 or newer, with torchvision) or its own Detectron2 keeps them. Nothing is compiled.
 
     python tools/bootstrap.py --venv .venv
 """
@@ -20,16 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MIN_PYTHON = (3, 10)
 TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
-NEEDED_GB = 8  # the registry's PyTorch with its CUDA libraries, and pip's temporary copies
+NEEDED_GB = 8  # PyTorch with its CUDA libraries, and pip's temporary files
 INPUTS = [
     "setup.py",
     "tools/bootstrap.py",
     "tools/install_detectron2.py",
     "tools/detectron2_substitutions.py",
 ]
-# What pip says -> what it means. The first that is found wins.
+# Part of pip's output -> cause of the failure. The first match is used.
 CAUSES = [
-    ("No space left on device", "the disk is full: free some space and call the same command again"),
+    ("No space left on device", "the disk is full: free some space and run the same command again"),
     ("Temporary failure in name resolution", "the package index could not be reached: check the network"),
     ("Failed to establish a new connection", "the package index could not be reached: check the network"),
     ("Connection refused", "the package index could not be reached: check the network or the proxy"),
@@ -39,20 +38,20 @@ CAUSES = [
 
 
 class SetupError(Exception):
-    """What went wrong, for the person at the terminal."""
+    """A set-up error with a message for the user."""
 
 
 def run(command, what):
-    """Run a command, showing its output as it comes; explain a failure."""
+    """Run a command and show its output. Raise SetupError with the cause if it fails."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if not line.startswith("WARNING: Location"):  # a find-links folder of the user's that is absent
+        if not line.startswith("WARNING: Location"):  # a missing find-links folder in pip's settings
             print("    " + line, end="", flush=True)
     if process.wait():
         output = "".join(lines)
-        cause = next((text for sign, text in CAUSES if sign in output), "its own message is above")
+        cause = next((text for sign, text in CAUSES if sign in output), "see its message above")
         raise SetupError(f"{what} failed: {cause}")
 
 
@@ -63,16 +62,16 @@ def pip_install(python, what, *arguments):
 
 
 def has(python, code):
-    """Whether the environment's Python runs ``code`` without an error."""
+    """Return whether the environment's Python runs ``code`` without an error."""
     return subprocess.call([python, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
 
 
 def make_environment(venv: Path) -> str:
-    """Create the virtual environment if it is absent or broken; return its Python."""
+    """Create the virtual environment if it is missing or broken, and return its Python."""
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not has(str(python), "import pip") if python.exists() else True:
         if venv.exists() and not (venv / "pyvenv.cfg").exists():
-            raise SetupError(f"{venv}: exists and is not a virtual environment; name another one with VENV=")
+            raise SetupError(f"{venv}: expected a virtual environment, found another folder; set VENV= to another path")
         print(f"  virtual environment {venv} …", flush=True)
         run([sys.executable, "-m", "venv", "--clear", str(venv)], "making the virtual environment")
     check = f"import sys; sys.exit(sys.version_info < {MIN_PYTHON})"
@@ -82,23 +81,23 @@ def make_environment(venv: Path) -> str:
 
 
 def refuse_foreign_torch(python: str) -> None:
-    """A PyTorch that somebody chose is not replaced; one left by an interrupted set-up is."""
+    """Raise SetupError if the environment has another PyTorch without torchvision: it must not be replaced."""
     own = TORCH[0].removeprefix("torch==")
     if has(python, f"import torch, sys; sys.exit(torch.__version__.split('+')[0] == {own!r})"):
         raise SetupError(
-            f"{python}: has PyTorch, but no torchvision that works with it, which is needed too; "
-            "install the torchvision that belongs to that PyTorch"
+            f"{python}: found PyTorch without a compatible torchvision; "
+            "install the torchvision that belongs to this PyTorch"
         )
 
 
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
-        raise SetupError(f"{venv}: about {NEEDED_GB} GB of free disk are needed for PyTorch, {free:.1f} GB are there")
+        raise SetupError(f"{venv}: expected about {NEEDED_GB} GB of free disk for PyTorch, found {free:.1f} GB")
 
 
 def stamp_of(venv: Path):
-    """The file that marks a finished set-up, and what it must say for this source tree."""
+    """Return the file that marks a finished set-up, and its expected content for this source tree."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
@@ -129,8 +128,8 @@ def main() -> int:
         found = ".".join(map(str, sys.version_info[:3]))
         needed = ".".join(map(str, MIN_PYTHON))
         print(
-            f"error: Python {needed} or newer is needed, {sys.executable} is {found}; "
-            "name another one with PYTHON=, as in: make demo PYTHON=python3.12",
+            f"error: expected Python {needed} or newer, found {found} in {sys.executable}; "
+            "set PYTHON= to another one, as in: make demo PYTHON=python3.12",
             file=sys.stderr,
         )
         return 1
@@ -140,7 +139,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: call the same command again to go on", file=sys.stderr)
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 

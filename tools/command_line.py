@@ -1,4 +1,4 @@
-"""What the commands of this folder have in common."""
+"""Functions that the programs of this folder share."""
 
 import argparse
 import functools
@@ -7,18 +7,29 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Before PyTorch starts its threads: waiting ones that spin cost more than they give on small models.
+# Set before PyTorch starts its threads: spinning threads slow down small models.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """A parser whose help is a module's docstring as it stands."""
+    """Return a parser whose help shows a module's docstring with its line breaks."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
+    """Return a parser of ``checkpoint``, which is described by the text, ``output`` and ``--overwrite``."""
+    parser = parser_of(description)
+    parser.add_argument("checkpoint", help=checkpoint)
+    parser.add_argument("output", help="the .pth file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    return parser
+
+
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Makes ``main`` return the exit status: its own, by default 0; 2 after a mistake in what was given, and 130 after
-    ctrl-C, which are printed in a line. Who reads the output may stop doing so (``| head``)."""
+    """Make ``main`` return the exit status: its own (None: 0), 2 after a SeesawError, or 130 after ctrl-C.
+
+    Errors are printed in one line. 141 is returned if the output is a pipe that was closed (``| head``).
+    """
 
     @functools.wraps(main)
     def run(arguments=None) -> int:
@@ -28,10 +39,10 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             print("interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to be written at the exit
-            return 141  # as of a program that SIGPIPE ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the rest of the buffer at exit
+            return 141  # 128 + SIGPIPE
         except ValueError as error:
-            from seesaw_d2.errors import SeesawError  # not above: --help is not to wait for PyTorch
+            from seesaw_d2.errors import SeesawError  # not above: --help would import PyTorch
 
             if not isinstance(error, SeesawError):
                 raise
@@ -42,6 +53,6 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 def train_net() -> str:
-    """The path of ``train_net.py`` for a command that is printed: its name, or in full where the name will not do."""
+    """Return the path of ``train_net.py`` for printed commands: the name if it is in the current folder."""
     path = Path(__file__).resolve().parents[1] / "train_net.py"
     return path.name if Path(path.name).is_file() else str(path)

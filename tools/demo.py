@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""From nothing to a trained and evaluated Seesaw Mask R-CNN: what ``make demo`` runs.
+"""Train and evaluate a small Mask R-CNN with Seesaw Loss on generated data. ``make demo`` runs this program.
 
-Makes the glyph data set, trains the quickstart config on it, evaluates, prints the results and draws predictions.
-An interrupted run goes on from its last checkpoint; a finished one is evaluated again.
+The program generates the glyph data set, trains and evaluates the quickstart config, prints the results and draws
+predictions. An interrupted run continues from its last checkpoint. A finished run is only evaluated again.
 """
 
 import json
@@ -21,7 +21,7 @@ DATASET = "glyphs_val"
 @command
 def main(arguments=None) -> int | None:
     parser_of(__doc__).parse_args(arguments)
-    os.chdir(ROOT)  # the config's paths are relative to it
+    os.chdir(ROOT)  # paths in the config are relative to it
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
     from seesaw_d2.report import draw_predictions, results_table
@@ -32,8 +32,8 @@ def main(arguments=None) -> int | None:
     start = time.perf_counter()
     make_glyphs("datasets/glyphs", GlyphConfig())
     status = train(["--config-file", CONFIG, "--resume", "TEST.CLASSIFICATION_ACCURACY", "True"])
-    if status in (130, 143):  # the signals' that a training is saved at
-        print("make demo goes on from there, too", file=sys.stderr)
+    if status in (130, 143):  # training has saved a checkpoint after a signal
+        print("make demo continues from there", file=sys.stderr)
     if status:
         return status
     cfg = load_config(CONFIG)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Cross-entropy and Seesaw Loss on long-tailed handwritten digits: what ``make demo-classification`` runs.
+"""Compare cross-entropy and Seesaw Loss on long-tailed digits. ``make demo-classification`` runs this program.
 
-Trains configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints accuracy by shots, and writes a report. A finished
-run is evaluated again, an interrupted one goes on.
+The program trains configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints accuracy by shots and writes a report.
+An interrupted run continues from its last checkpoint. A finished run is only evaluated again.
 
     python tools/demo_classification.py --imbalance 50
 """
@@ -23,7 +23,7 @@ RUNS = {"cross-entropy": "configs/digits/ce.yaml", "Seesaw Loss": "configs/digit
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--imbalance", type=float, default=50, help="largest over smallest class (default: 50)")
-    parser.add_argument("--output", type=Path, default=Path("output/digits"), help="folder of runs and report")
+    parser.add_argument("--output", type=Path, default=Path("output/digits"), help="folder for runs and report")
     args = parser.parse_args(arguments)
     output = args.output.absolute()
     os.chdir(ROOT)

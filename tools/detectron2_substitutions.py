@@ -1,7 +1,7 @@
-"""What Detectron2 v0.6 (2021) says that current Python, NumPy, Pillow and PyTorch no longer understand.
+"""Replacements in the source of Detectron2 v0.6 (2021) for current Python, NumPy, Pillow and PyTorch.
 
-Each row: files, pattern (a regular expression), replacement, and how many times it must match. Another count
-means another source than the one this was written for, and stops the installation.
+Each row has the files, a regular expression, the replacement and the number of matches. Any other number of matches
+means that the source is not v0.6, and stops the installation.
 """
 
 import re
@@ -13,10 +13,9 @@ _GUARD_C = "try:\n    from detectron2 import _C\nexcept ImportError:  # not comp
 SUBSTITUTIONS = [
     # NumPy 1.24 removed its aliases of the builtins.
     ("**/*.py", r"\bnp\.(bool|int|float|str)\b", r"\1", 19),
-    # Since PyTorch 2.0 the public base class is the real one; with the old name the scheduler's state is silently
-    # left out of checkpoints.
+    # PyTorch 2.0 made the base class public. With the old name, checkpoints silently lack the scheduler's state.
     ("**/*.py", r"\blr_scheduler\._LRScheduler\b", "lr_scheduler.LRScheduler", 9),
-    # The compiled module is optional: what needs it says so when it is called.
+    # The compiled module is optional: functions that need it raise when they are called.
     ("layers/*.py", r"^from detectron2 import _C$", _GUARD_C, 3),
     (
         "evaluation/coco_evaluation.py",
@@ -33,10 +32,10 @@ SUBSTITUTIONS = [
         r'str(importlib.resources.files("detectron2.model_zoo") / \1)',
         1,
     ),
-    # Pillow 10 removed the old name; NumPy 2 refuses copy=False where it must copy.
+    # Pillow 10 removed Image.LINEAR. NumPy 2 raises for copy=False if it must copy.
     ("data/transforms/transform.py", r"\bImage\.LINEAR\b", "Image.BILINEAR", 1),
     ("layers/mask_ops.py", r"np\.array\(mask, copy=False\)", "np.asarray(mask)", 1),
-    # Python 3.11 no longer samples from a set.
+    # Python 3.11 removed sampling from a set.
     (
         "data/common.py",
         r"self\._rng\.sample\(self\._fallback_candidates, k=1\)",
@@ -49,7 +48,7 @@ SUBSTITUTIONS = [
         'torch.meshgrid(shifts_y, shifts_x, indexing="ij")',
         1,
     ),
-    # PyTorch 2 deprecates typed storages.
+    # PyTorch 2 deprecated typed storages.
     (
         "utils/comm.py",
         r"storage = torch\.ByteStorage\.from_buffer\(buffer\)$",
@@ -61,7 +60,7 @@ SUBSTITUTIONS = [
     (
         "export/__init__.py",
         r"^from \.api import \*$",
-        "try:\n    from .api import *\nexcept ImportError:  # Caffe2 is gone\n    pass",
+        "try:\n    from .api import *\nexcept ImportError:  # Caffe2 was removed\n    pass",
         1,
     ),
 ]
@@ -72,10 +71,10 @@ class SubstitutionError(Exception):
 
 
 def apply_substitutions(package: Path) -> None:
-    """Mend the folder ``detectron2/`` in place.
+    """Apply the replacements to the folder ``detectron2/``, in place.
 
     Raises:
-        SubstitutionError: a pattern was not found exactly as often as expected.
+        SubstitutionError: a pattern has another number of matches than expected.
     """
     for glob, pattern, replacement, expected in SUBSTITUTIONS:
         found = 0

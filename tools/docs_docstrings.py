@@ -1,4 +1,4 @@
-"""What ``make docs`` does to docstrings: a description such as ">= 0, a count" is no quotation in Markdown."""
+"""Change docstrings for ``make docs``: in Markdown, a description that starts with ">" would be a quotation."""
 
 import re
 
@@ -6,7 +6,7 @@ import griffe
 
 
 class EscapeQuotations(griffe.Extension):
-    """Escapes ">" where a description starts with it."""
+    """Escape ">" at the start of descriptions."""
 
     def on_object(self, *, obj, **kwargs):
         if obj.docstring:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Look at a training before days are spent on it: environment, config, data, weights, memory, disk.
+"""Check a training job before it starts: environment, config, data, weights, memory and disk.
 
     python tools/doctor.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml --num-processes 8
     python tools/doctor.py --config-file my.yaml --quick MODEL.WEIGHTS R-50.pkl
 
-Every image is decoded, unless --quick, and one step is trained. Nothing is written but the cache of
-large annotation files and what MODEL.WEIGHTS has to be downloaded for. What to fix is printed as FIX, a
-line each; the exit status is 1 if there is any, else 0.
+The program decodes every image, unless --quick is given, and trains one step. It writes only the cache of large
+annotation files and downloads of MODEL.WEIGHTS. Each problem is printed in a line that starts with FIX. The exit status
+is 1 if there are problems, else 0.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
-    parser.add_argument("--config-file", required=True, help="of the training")
-    parser.add_argument("--num-processes", type=int, default=1, help="of the training, on all machines: GPUs")
+    parser.add_argument("--config-file", required=True, help="config of the training")
+    parser.add_argument("--num-processes", type=int, default=1, help="training processes (GPUs) on all machines")
     parser.add_argument("--quick", action="store_true", help="do not decode every image")
-    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 16), help="processes that decode")
+    parser.add_argument(
+        "--workers", type=int, default=min(os.cpu_count() or 1, 16), help="processes that decode images"
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
     args = parser.parse_args(arguments)
     if args.num_processes < 1 or args.workers < 1:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Export a trained model to TorchScript or ONNX, and compare the file with the model; see docs/deployment.md.
+r"""Export a trained model to TorchScript or ONNX, and compare the file with the model. See docs/deployment.md.
 
     python tools/export.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --format onnx \
         --output output/quickstart/model.onnx --sample-image datasets/glyphs/images/val/000000001201.jpg \
@@ -7,8 +7,8 @@ r"""Export a trained model to TorchScript or ONNX, and compare the file with the
     python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output output/exported \
         MODEL.WEIGHTS ...
 
-Classes, channel order, sizes and thresholds are in the file's metadata. What cannot be exported is named, and nothing
-is written then. ONNX needs the extra "export".
+The file's metadata contains classes, channel order, sizes and thresholds. If a part of the model cannot be exported, an
+error names it, and nothing is written. ONNX needs the extra "export".
 """
 
 import argparse
@@ -19,15 +19,15 @@ from command_line import command, parser_of
 
 def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
-    parser.add_argument("--config-file", required=True, help="of the model")
+    parser.add_argument("--config-file", required=True, help="config of the model")
     parser.add_argument("--format", required=True, help="torchscript or onnx")
     parser.add_argument("--output", required=True, help="the .ts or .onnx file, or a folder for model.ts or model.onnx")
-    parser.add_argument("--sample-image", help="a picture with objects, to compare on; default: noise")
+    parser.add_argument("--sample-image", help="an image with objects for the comparison; default: noise")
     parser.add_argument(
-        "--dtype", default="float32", help="float32, float16 or, with torchscript, bfloat16: what layers run in"
+        "--dtype", default="float32", help="data type of layers: float32, float16 or, with torchscript, bfloat16"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., MODEL.WEIGHTS path")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides, with MODEL.WEIGHTS")
     return parser.parse_args(arguments)
 
 
@@ -45,11 +45,11 @@ def main(arguments=None) -> None:
     sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
     print(f"{written.path}: {written.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
     if written.unknown_data:
-        print(f"classes are numbered, as the data sets are not at hand: {written.unknown_data}")
+        print(f"classes have numbers as names, because the data sets are not available: {written.unknown_data}")
     if "boxes" in written.differences:
         print(f"detections: {', '.join(map(str, written.detections))}")
         if not any(written.detections):
-            print("nothing was detected, so that nothing was compared but that: --sample-image names a picture")
+            print("no detections were compared, because there are none: set --sample-image to an image with objects")
     print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
 
 

@@ -1,13 +1,12 @@
 #!/usr/bin/env python
-"""Install Detectron2 v0.6 into this Python environment where there is none; no compiler is needed.
+"""Install Detectron2 v0.6 into this Python environment, without a compiler, unless a Detectron2 is installed.
 
-Detectron2 is not on the package index under its own name. The source archive ``pb1-detectron2==0.6`` is: every
-Python file in it is byte for byte that of the official tag v0.6 (but for the name in ``setup.py``), and the C++
-sources are missing. None are needed for Mask R-CNN: RoIAlign and NMS come from torchvision. This script downloads
-that archive through pip's own index settings, checks its hash, replaces what current Python, NumPy, Pillow and
-PyTorch no longer have (``tools/detectron2_substitutions.py``), and installs the result as a wheel.
+The package index has Detectron2 v0.6 as the source archive ``pb1-detectron2==0.6``. Its Python files are identical to
+the official tag v0.6, except for the name in ``setup.py``. It has no C++ sources, which Mask R-CNN does not need:
+RoIAlign and NMS come from torchvision. This program downloads the archive with pip's index settings, checks its hash,
+applies the replacements of ``tools/detectron2_substitutions.py`` and installs the result as a wheel.
 
-A Detectron2 that is already there (v0.6 or main, compiled or not) is left alone.
+An installed Detectron2 (v0.6 or main, compiled or not) is not changed.
 
     python tools/install_detectron2.py [--archive FILE] [--force]
 """
@@ -54,20 +53,20 @@ WHEEL_NAME = "detectron2-0.6-py3-none-any.whl"
 
 
 class InstallError(Exception):
-    """What went wrong, for the person at the terminal."""
+    """An installation error with a message for the user."""
 
 
 def run(arguments, what):
-    """Run a command with its output shown; raise InstallError that says ``what`` failed."""
+    """Run a command and show its output. Raise InstallError, which names ``what``, if it fails."""
     status = subprocess.call(arguments)
     if status:
         raise InstallError(f"{what} failed (exit status {status}); pip's own message is above")
 
 
 def download(folder: Path) -> Path:
-    """Fetch the source archive with unearth, a package finder that honours pip's index settings.
+    """Download the source archive with unearth, a package finder that uses pip's index settings.
 
-    ``pip download`` itself cannot: it runs the archive's ``setup.py``, which imports torch.
+    ``pip download`` would run the archive's ``setup.py``, which imports torch.
     """
     finder = folder / "finder"
     quiet = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -85,7 +84,7 @@ def download(folder: Path) -> Path:
 
 
 def check_hash(archive: Path) -> None:
-    """Raise InstallError unless ``archive`` is the archive that this script was written for."""
+    """Raise InstallError unless ``archive`` has the expected SHA-256."""
     if not archive.is_file():
         raise InstallError(f"{archive}: no such file")
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -96,7 +95,7 @@ def check_hash(archive: Path) -> None:
 
 
 def collect(archive: Path, folder: Path) -> Path:
-    """Unpack the archive and lay the package out as upstream's ``setup.py`` does; return its parent folder."""
+    """Unpack the archive, arrange the package as upstream's ``setup.py`` does, and return its parent folder."""
     with tarfile.open(archive) as tar:
         tar.extractall(folder / "source", filter="data")
     (source,) = (folder / "source").iterdir()
@@ -131,7 +130,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 
 def install(archive) -> None:
-    """Download (or take) the archive, mend it, and pip-install it."""
+    """Download the archive unless it is given, apply the replacements, and install it with pip."""
     with tempfile.TemporaryDirectory(prefix="detectron2-") as name:
         folder = Path(name)
         archive = Path(archive) if archive else download(folder)
@@ -145,8 +144,8 @@ def install(archive) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", help="the source archive, if it was downloaded before")
-    parser.add_argument("--force", action="store_true", help="install even where a Detectron2 is present")
+    parser.add_argument("--archive", help="the source archive, to skip the download")
+    parser.add_argument("--force", action="store_true", help="install even if a Detectron2 is installed")
     args = parser.parse_args()
     if importlib.util.find_spec("detectron2") and not args.force:
         print(f"Detectron2 is present: {importlib.util.find_spec('detectron2').origin}")

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-r"""Make a nearest-class-mean classifier of a trained image classifier (NCM; Kang et al., ICLR 2020, section 4.2).
+r"""Turn a trained image classifier into a nearest-class-mean classifier (NCM; Kang et al., ICLR 2020, section 4.2).
 
     python tools/nearest_class_mean.py output/digits/ce/model_final.pth output/digits/ncm/model_final.pth \
         --config-file configs/digits/ncm.yaml
     python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
         MODEL.WEIGHTS output/digits/ncm/model_final.pth
 
-The last layer's weights become the mean features of each class's training images, so that a normalized classifier
-(MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME NormedLinear, which the config must say) decides by cosine similarity.
+The last layer's weights become the mean features of each class's training images. The config must set
+MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME to NormedLinear, which classifies by cosine similarity.
 """
 
 import argparse
@@ -21,17 +21,17 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = parser_of(__doc__)
     parser.add_argument("checkpoint", help="a .pth file of a trained image classifier")
     parser.add_argument("output", type=Path, help="the .pth file to write")
-    parser.add_argument("--config-file", required=True, help="of the classifier to make")
-    parser.add_argument("opts", nargs="*", help="overrides: KEY VALUE ...")
+    parser.add_argument("--config-file", required=True, help="config of the new classifier")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE ..., overrides of the config")
     return parser
 
 
 @command
 def main(arguments=None) -> None:
+    args = argument_parser().parse_intermixed_args(arguments)
     from seesaw_d2.train import load_config
     from seesaw_d2.weights.class_means import class_mean_checkpoint
 
-    args = argument_parser().parse_intermixed_args(arguments)
     cfg = load_config(args.config_file, ["MODEL.WEIGHTS", args.checkpoint, *args.opts])
     class_mean_checkpoint(cfg, args.output)
     print(f"wrote {args.output}")

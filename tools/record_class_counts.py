@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Write the class counts that Seesaw Loss kept in a training to a file, for another training to use from its start.
+"""Write the class counts that Seesaw Loss accumulated in training to a file, as initial counts of another training.
 
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
-A Cascade's file has the counts of each stage, an image classifier's those of its classes without background. (Seesaw
-Loss paper, Table 4: "pre-recorded".)
+For Cascade R-CNN the file has the counts of each stage, for an image classifier there is no background. (Seesaw Loss
+paper, Table 4: "pre-recorded".)
 """
 
 import sys

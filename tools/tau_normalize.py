@@ -4,28 +4,25 @@
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --tau 0.5
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --sweep 0 0.25 0.5 0.75 1
 
-A sweep writes model_tau0.pth, model_tau0.25.pth, ... The commands that evaluate what is written are printed. τ is
-chosen on data that is held out; at 0 the model is what it was.
+A sweep writes model_tau0.pth, model_tau0.25.pth, ... The program prints the commands that evaluate them. Choose τ on
+held-out data; τ = 0 does not change the model.
 """
 
 import os
 import shlex
 import sys
 
-from command_line import command, parser_of, train_net
+from command_line import command, conversion_parser, train_net
 
 
 @command
 def main(arguments=None) -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("checkpoint", help="a .pth file of a model with a linear classifier")
-    parser.add_argument("output", help="the .pth file to write")
+    parser = conversion_parser(__doc__, "a .pth file of a model with a linear classifier")
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--tau", type=float, help="exponent >= 0")
-    choice.add_argument("--sweep", type=float, nargs="+", metavar="TAU", help="several, each to a file of its own")
-    parser.add_argument("--config-file", help="of the training; default: config.yaml beside the checkpoint")
+    choice.add_argument("--sweep", type=float, nargs="+", metavar="TAU", help="several exponents, one file each")
+    parser.add_argument("--config-file", help="config of the training; default: config.yaml beside the checkpoint")
     parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al.")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     args = parser.parse_args(arguments)
     from seesaw_d2.weights.tau_normalization import find_config, normalize_checkpoint
 

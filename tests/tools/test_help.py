@@ -29,7 +29,7 @@ def test_the_lines_of_a_description_are_those_that_were_written(program):
 
 
 def test_the_demo_explains_itself_and_does_nothing(tmp_path):
-    assert "An interrupted run goes on from its last checkpoint" in help_of("tools/demo.py", tmp_path)
+    assert "``make demo`` runs this program" in help_of("tools/demo.py", tmp_path)
 
 
 def test_a_lazyconfigs_program_names_its_keys(tmp_path):

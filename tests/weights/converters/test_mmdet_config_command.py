@@ -41,7 +41,7 @@ def test_the_printed_command(state, tmp_path, capsys):
     torch.save({"meta": {"cfg": mmdet_text(3)}, "state_dict": state}, source)
     _, out, _ = run(capsys, source, target, "--overwrite")
     assert "published for this model" in out
-    assert "carried" not in out
+    assert "overrides from" not in out
 
 
 def test_with_a_config_of_ones_own(tiny, tmp_path, capsys):

@@ -173,7 +173,7 @@ def test_a_start_for_training(theirs, tmp_path, capsys):
     arguments = [source, target, "--config-file", CONFIG, "--opts", *map(str, words())]
     assert main(arguments) == 0
     anew = [f"roi_heads.{name}.{kind}" for name in LAYERS for kind in ("weight", "bias")]
-    assert capsys.readouterr().out.strip() == f"written to {target}; these start anew: {', '.join(anew)}"
+    assert capsys.readouterr().out.strip().endswith(f": {', '.join(anew)}")
     model = build_model(load_config(CONFIG, words()))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     SeesawCheckpointer(model).load(target, checkpointables=[])
