@@ -5,6 +5,9 @@
     python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
 
 "collect" adds the finished runs of a folder to the file; runs of the same row and seed that are in it are replaced.
+Two columns are made here: "classes" is the accuracy's mean over all classes, "few precision" the share of images that
+are called a class of few shots and are of that class.
+
 "table" prints mean ± standard deviation over the seeds in Markdown and, with --against, of the differences to a row of
 the same seeds.
 """
@@ -19,6 +22,8 @@ from pathlib import Path
 import command_line
 import compare
 
+# What is kept of each class.
+COUNTS = ("train_images", "test_images", "correct", "predicted")
 COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
 
@@ -33,10 +38,17 @@ def read_run(folder: Path) -> dict | None:
     run = {"row": row["name"], "seed": seed, "command": command, "metrics": json.loads(results[0].read_text())}
     per_class = results[0].parent / "per_class.csv"
     if per_class.exists():
-        tested = [line for line in csv.DictReader(per_class.open(encoding="utf-8")) if int(line["test_images"])]
-        run["correct"] = {line["class"]: int(line["correct"]) for line in tested}
+        classes = list(csv.DictReader(per_class.open(encoding="utf-8")))
+        run["classes"] = {line["class"]: [int(line[name]) for name in COUNTS] for line in classes}
+        tested = [line for line in classes if int(line["test_images"])]
         accuracies = [100 * int(line["correct"]) / int(line["test_images"]) for line in tested]
-        run["metrics"]["classification"]["classes"] = statistics.mean(accuracies)
+        few = [line for line in classes if line["shots"] == "few"]
+        called = sum(int(line["predicted"]) for line in few)
+        right = sum(int(line["correct"]) for line in few)
+        run["metrics"]["classification"] |= {
+            "classes": statistics.mean(accuracies),
+            "few precision": 100 * right / called if called else None,
+        }
     return run
 
 
@@ -45,7 +57,7 @@ def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
     found = {(run["row"], run["seed"]): run for run in kept}
     for path in sorted(folder.glob("*/seed*")):
         run = read_run(path)
-        if run is not None and found.get((run["row"], run["seed"]), {}).get("metrics") != run["metrics"]:
+        if run is not None and not run.items() <= found.get((run["row"], run["seed"]), {}).items():
             found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
     return [found[key] for key in sorted(found)]
 
@@ -72,11 +84,11 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
 
 
 def columns_of(metrics: dict) -> list[tuple[str, str]]:
-    """(task, metric) of what is tabulated; of classifiers the mean over all classes too."""
+    """(task, metric) of what is tabulated."""
     columns = [(task, name) for task, (_, names) in compare.METRICS.items() if task in metrics for name in names]
-    return [column for column in columns if column != ("classification", "ECE")] + (
-        [("classification", "classes"), ("classification", "ECE")] if "classification" in metrics else []
-    )
+    if "classification" in metrics:
+        columns += [("classification", name) for name in ("classes", "few precision")]
+    return columns
 
 
 def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:

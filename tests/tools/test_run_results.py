@@ -14,8 +14,9 @@ def write_run(folder, row, seed, overall, correct=(9, 0)):
     (run / "model_final.pth").touch()
     metrics = {"overall": overall, "many": 90.0, "medium": 50.0, "few": None, "ECE": 1.0}
     (inference / "results.json").write_text(json.dumps({"classification": metrics}))
-    rows = [f"a,10,{correct[0]}", f"b,5,{correct[1]}", "c,0,0"]
-    (inference / "per_class.csv").write_text("\n".join(["class,test_images,correct", *rows]) + "\n")
+    rows = [f"a,200,many,10,{correct[0]},12", f"b,7,few,5,{correct[1]},3", "c,1,few,0,0,5"]
+    header = "class,train_images,shots,test_images,correct,predicted"
+    (inference / "per_class.csv").write_text("\n".join([header, *rows]) + "\n")
     return run
 
 
@@ -31,13 +32,21 @@ def test_collects_finished_runs_and_keeps_the_others(tmp_path):
     runs = collect(tmp_path, "abc")
     assert [(run["row"], run["seed"], run["commit"]) for run in runs] == [("CE", 1, "abc"), ("CE", 2, "abc")]
     assert runs[0]["command"].split()[-4:] == ["SEED", "1", "A.B", "1"]
-    assert runs[0]["correct"] == {"a": 9, "b": 0}
+    assert runs[0]["classes"] == {"a": [200, 10, 9, 12], "b": [7, 5, 0, 3], "c": [1, 0, 0, 5]}
+    assert runs[0]["metrics"]["classification"]["few precision"] == 0
     assert runs[0]["metrics"]["classification"]["classes"] == 45
     (tmp_path / "CE/seed2/model_final.pth").unlink()  # the folder of a finished run is lost
     write_run(tmp_path, "CE", 1, 71.0)
     runs = collect(tmp_path, "def")
     assert [run["metrics"]["classification"]["overall"] for run in runs] == [71, 80]
     assert [run["commit"] for run in runs] == ["def", "abc"]
+
+
+def test_precision_of_few_shots(tmp_path):
+    write_run(tmp_path, "CE", 1, 70.0, correct=(9, 2))
+    (run,) = collect(tmp_path, "abc")
+    assert run["metrics"]["classification"]["few precision"] == 100 * 2 / 8
+    assert run["metrics"]["classification"]["classes"] == (90 + 40) / 2
 
 
 def test_table(tmp_path, capsys):
