@@ -17,6 +17,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import LOSS_REGISTRY, SeesawLoss
 from seesaw_d2.modeling import SeesawBoxPredictor, building
 from seesaw_d2.train import load_config
+from seesaw_d2.train.preflight.job_checks import check_names
 from tests.losses.test_contract import batch, every_loss, make
 from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
 
@@ -53,14 +54,16 @@ def test_keys_that_another_trainer_leaves_unread_are_named_once(caplog):
 
 
 def test_this_projects_programs_read_them(caplog):
-    building.build_model(tiny_config("SOLVER.EPOCHS", 24.0))
+    cfg = tiny_config("SOLVER.EPOCHS", 24.0)
+    check_names(cfg)  # as train_net.py and demo.py do first
+    building.build_model(cfg)
     assert not warnings(caplog)
 
 
 def test_nothing_is_said_where_all_is_read(caplog):
     cfg = tiny_config(f"{LOSS}.SEESAW.P", 0.5, "MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
     for key in building.trainer_keys(cfg):  # the tiny model's own
-        cfg.merge_from_list([key, building._value(building._defaults(), key)])
+        cfg.merge_from_list([key, building.read_value(building._defaults(), key)])
     build_model(cfg)
     assert not warnings(caplog)
 

@@ -13,6 +13,7 @@ from detectron2.modeling import (
 from detectron2.modeling.roi_heads import Res5ROIHeads
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
@@ -48,7 +49,8 @@ def check_architecture(cfg: CfgNode) -> None:
             f"has no ROI heads (MODEL.ROI_HEADS.NAME {heads})"
         )
     if ours:
-        check_heads_config(cfg)
+        with own_program():
+            check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
         check_box_head(cfg)
 
