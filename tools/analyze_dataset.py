@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Look at a data set as a training sees it: categories by frequency, repeat factors, shares of each frequency group.
+"""Analyze the sampling of a data set: categories by frequency, repeat factors, shares of the frequency groups.
 
     python tools/analyze_dataset.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml
     python tools/analyze_dataset.py --dataset lvis_v1_train
     python tools/analyze_dataset.py --config-file ... DATASETS.TRAIN "('mine',)"
     python tools/analyze_dataset.py --counts lvis_v1_train.json --num-images 99388
 
-Prints the tables, and writes all categories (categories.csv) and a picture (sampling.png) to the output folder. With
---counts, images are made up whose categories have these counts; the annotation file's own counts are taken, or those
-of a JSON list of {"name", "image_count", "instance_count"}.
+Prints the tables and writes all categories (categories.csv) and charts (sampling.png) to the output folder. --counts
+simulates images whose categories have the counts of an annotation file, or of a JSON list of {"name", "image_count",
+"instance_count"}.
 """
 
 import argparse
@@ -23,27 +23,29 @@ LVIS_THRESHOLD = 1e-3
 def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config-file", help="the data sets of DATASETS.TRAIN")
-    source.add_argument("--dataset", help="a registered data set")
-    source.add_argument("--counts", help="a JSON file of category counts")
-    parser.add_argument("--num-images", type=int, help="with --counts: annotated images")
-    parser.add_argument("--seed", type=int, default=0, help="with --counts: of the made-up images")
+    source.add_argument("--config-file", help="config; its DATASETS.TRAIN is analyzed")
+    source.add_argument("--dataset", help="name of a registered data set")
+    source.add_argument("--counts", help="JSON file with category counts")
+    parser.add_argument("--num-images", type=int, help="with --counts: number of annotated images")
+    parser.add_argument("--seed", type=int, default=0, help="with --counts: seed of the simulated images")
     parser.add_argument(
         "--repeat-threshold",
         type=float,
-        help=f"t of the repeat factors; default: the config's DATALOADER.REPEAT_THRESHOLD, or {LVIS_THRESHOLD}",
+        help=f"repeat threshold t; default: the config's DATALOADER.REPEAT_THRESHOLD, or {LVIS_THRESHOLD}",
     )
-    parser.add_argument("--list", type=int, default=10, metavar="N", help="print the N most and least frequent ones")
-    parser.add_argument("--output", help="folder; default: output/analysis/<name>")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
+    parser.add_argument(
+        "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories"
+    )
+    parser.add_argument("--output", help="output folder; default: output/analysis/<name>")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if (args.counts is None) != (args.num_images is None):
-        parser.error("--counts and --num-images: expected both or none of them")
+        parser.error("--counts and --num-images: expected both or neither")
     return args
 
 
 def analyze(args):
-    """Name and analysis of what the arguments describe."""
+    """Return name and analysis of the data that the arguments describe."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config

@@ -1,14 +1,16 @@
 #!/usr/bin/env python
-"""Train the rows of a comparison with several seeds and tabulate mean ± standard deviation.
+"""Train the rows of a comparison with several seeds and print a table of mean ± standard deviation.
 
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
 
-A comparison is a list of rows in a YAML file: name, config (relative to the project), and overrides. A row with
-"after" starts from the final weights of the row of that name, which stands above it, with the same seed. With
-"convert", a command of tools/ with {weights}, {output} and {config} in it, it trains nothing: the command makes its
-weights of those, and they are evaluated. Each run goes to OUTPUT/<row>/seed<seed>, with one thread per job; a row
-that stands in several comparisons is trained once, finished runs are not repeated, and interrupted ones go on. The
-table goes to OUTPUT/<comparison>.md and to the terminal.
+A comparison is a list of rows in a YAML file. A row has a name, a config (relative to the project) and overrides:
+
+    after     name of a row above; this row starts from its final weights, with the same seed
+    convert   with "after": a command of tools/ with {weights}, {output} and {config}; the row is not trained, but the
+              output of the command is evaluated
+
+Each run is written to OUTPUT/<row>/seed<seed> and uses one thread. A row of several comparisons is trained once,
+finished runs are not repeated, and interrupted runs are resumed. The table is written to OUTPUT/<comparison>.md.
 """
 
 import json
@@ -24,7 +26,7 @@ import command_line
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-METRICS = {  # of each task in a results file, and what the table calls the task
+METRICS = {  # task in results.json -> its name in the table, and its metrics
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
@@ -32,7 +34,7 @@ METRICS = {  # of each task in a results file, and what the table calls the task
 
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
-    """The rows of one comparison, each with name, config and overrides (words of a command line)."""
+    """Return the rows of a comparison, each with name, config and overrides (words of a command line)."""
     comparisons = yaml.safe_load(path.read_text())
     if comparison not in comparisons:
         raise SystemExit(f"error: {path}: expected one of {', '.join(comparisons)}, found {comparison!r}")
@@ -48,7 +50,7 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: list[str] | None) -> list[dict]:
-    """The rows of these names, in the file's order, and those that they start from; all without names."""
+    """Return the rows with these names and the rows they start from, in the order of the file. None: all rows."""
     if not names:
         return rows
     known = {row["name"]: row for row in rows}
@@ -64,7 +66,7 @@ def folder_of(name: str, seed: int, output: Path) -> Path:
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """The commands of a row, to be run from the project's root."""
+    """Return the commands of a row, to be run in the root of the project."""
     folder = folder_of(row["name"], seed, output)
     weights = folder / "model_final.pth"
     arguments = ["train_net.py", "--config-file", row["config"]]
@@ -80,7 +82,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Run the commands of one row and seed unless their results are there; return them."""
+    """Run the commands of a row and seed unless there are results. Return the results."""
     folder = folder_of(row["name"], seed, output)
     _claim(folder, row)
     if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
@@ -99,19 +101,19 @@ def train(row: dict, seed: int, output: Path) -> dict:
 
 
 def _claim(folder: Path, row: dict) -> None:
-    """Mark a folder as that of a row; refuse one whose row was another, whose results these would not be."""
+    """Write the row to its folder. Refuse a folder that was used for another row."""
     mark, text = folder / "row.json", json.dumps(row, indent=1)
     if mark.exists() and mark.read_text() != text:
-        raise SystemExit(f"error: {mark}: expected the row {text}, found another; remove {folder} to train anew")
+        raise SystemExit(f"error: {mark}: expected the row {text}, found another; remove {folder} to train again")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SystemExit(f"error: {folder}: expected a folder, which cannot be made: {error.strerror}") from None
+        raise SystemExit(f"error: {folder}: cannot be created as a folder: {error.strerror}") from None
     mark.write_text(text)
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
-    """Row name -> results of each seed. A row waits for the one that it starts from, which is always begun earlier."""
+    """Return row name -> results of each seed. A row waits for the row it starts from, which is submitted earlier."""
     running = {}
 
     def job(row, seed):
@@ -125,15 +127,15 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
                 for row in rows:
                     running[row["name"], seed] = pool.submit(job, row, seed)
             wait(running.values())
-        except KeyboardInterrupt:  # which the runs under way have got too, and are saved
+        except KeyboardInterrupt:  # the running trainings receive it, too, and save checkpoints
             pool.shutdown(wait=False, cancel_futures=True)
-            print("no other run is started; the same command goes on where these end", file=sys.stderr, flush=True)
+            print("no further run is started; run the same command to resume", file=sys.stderr, flush=True)
             raise
     return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
 
 def cell(values: list[float | None]) -> str:
-    """mean ± standard deviation, in percent; a dash for what could not be measured."""
+    """Return mean ± standard deviation in percent, or a dash if a value is undefined."""
     if None in values:
         return "-"
     if len(values) < 2:
@@ -142,7 +144,7 @@ def cell(values: list[float | None]) -> str:
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Row name -> results of each seed, as a Markdown table."""
+    """Return row name -> results of each seed as a Markdown table."""
     (first, *_), *_ = results.values()
     columns = [(task, metric) for task, (_, metrics) in METRICS.items() if task in first for metric in metrics]
     header = ["", *(f"{METRICS[task][0]} {metric}".strip() for task, metric in columns)]
@@ -156,13 +158,13 @@ def table(results: dict[str, list[dict]]) -> str:
 @command_line.command
 def main(arguments=None) -> None:
     parser = command_line.parser_of(__doc__)
-    parser.add_argument("file", type=Path, help="YAML file of comparisons")
-    parser.add_argument("comparison", help="the name of one of them")
+    parser.add_argument("file", type=Path, help="YAML file with comparisons")
+    parser.add_argument("comparison", help="name of a comparison")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--rows", nargs="+", help="only these rows, by their names")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs")
+    parser.add_argument("--rows", nargs="+", help="names of the rows; default: all")
     parser.add_argument("--output", type=Path, default=Path("output/compare"))
-    parser.add_argument("--commands", action="store_true", help="print the training commands and do nothing")
+    parser.add_argument("--commands", action="store_true", help="print the commands and exit")
     args = parser.parse_args(arguments)
     rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:

@@ -35,10 +35,10 @@ def parse(arguments) -> argparse.Namespace:
 def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.export import export_model
-    from seesaw_d2.predict.image_sources import read_picture
+    from seesaw_d2.predict.image_sources import read_image
     from seesaw_d2.train import load_config
 
-    picture = None if args.sample_image is None else read_picture(args.sample_image)
+    picture = None if args.sample_image is None else read_image(args.sample_image)
     cfg = load_config(args.config_file, args.opts)
     options = {"dtype": args.dtype, "picture": picture, "overwrite": args.overwrite}
     written = export_model(cfg, args.output, args.format, **options)

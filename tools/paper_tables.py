@@ -5,8 +5,8 @@
     python tools/paper_tables.py --table 2            # its rows
     python tools/paper_tables.py --table 2 --row 4 --num-gpus 8
 
-A row is trained into output/paper/<table>/<row>. The same training in two tables has one command and one folder.
-The rows and what was published for them stand in tools/paper_tables.yaml.
+The output folder of a row is output/paper/<table>/<row>. A training that is in two tables has one command and one
+folder. tools/paper_tables.yaml has the rows and their published results.
 """
 
 import re
@@ -23,18 +23,18 @@ FILE = Path(__file__).with_suffix(".yaml")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, ready to run."""
+    """A row of a table with its command."""
 
     table: str
     number: int
     name: str
     config: str
     overrides: tuple[str, ...]
-    # where it is trained: its own folder, or that of the first row with the same training
+    # output folder; rows with the same training share one
     output: str
-    # a command to run first, or ""
+    # command to run first, or ""
     before: str
-    # only evaluate the weights in `output`
+    # only evaluate the weights in output
     eval_only: bool
     published: tuple[float, ...]
 
@@ -46,11 +46,11 @@ class Row:
 
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
-    """Every table: "1" to "8" and "zoo" -> its rows."""
-    folders = {}  # of each training
+    """Return table ("1" to "8", "zoo") -> rows."""
+    folders = {}  # training -> folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
-        outputs = {}  # of each row of this table
+        outputs = {}  # name of a row of this table -> folder
         tables[key.removeprefix("table")] = rows = []
         for entry in entries:
             overrides = entry.get("overrides") or {}
@@ -86,12 +86,12 @@ def _quote(word: str) -> str:
 
 
 def describe(row: Row, num_gpus: int) -> str:
-    """A row as comments and commands."""
+    """Return a row as a comment and commands."""
     if row.table == "zoo":
         title, names = "zoo", ("box AP", "mask AP")
     else:
         title, names = f"Table {row.table}", ("AP", "APr", "APc", "APf", "box AP")
-    # LVIS's server gives no box AP.
+    # LVIS's evaluation server reports no box AP.
     numbers = ", ".join(f"{name} {value}" for name, value in zip(names, row.published, strict=False))
     lines = [f"# {title}, row {row.number}: {row.name}. Published: {numbers}", row.before, row.command(num_gpus)]
     return "\n".join(filter(None, lines))
@@ -100,7 +100,7 @@ def describe(row: Row, num_gpus: int) -> str:
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     tables = read_tables()
-    parser.add_argument("--table", choices=tables, help="default: all")
+    parser.add_argument("--table", choices=tables, help="table to print; default: all")
     parser.add_argument("--row", type=int, help="number of the row, from 1; default: all")
     parser.add_argument("--num-gpus", type=int, default=8)
     args = parser.parse_args(arguments)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Look at runs: one HTML page with results, what objects were taken for, categories, images, curves and configs.
+"""Write one HTML page about runs: results, confusions, categories, images, curves and configs.
 
     python tools/report.py output/quickstart
     python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60
 
-A run is the OUTPUT_DIR of a training and evaluation with this project or with plain Detectron2. The page is one file
-that needs no network. What a run does not have is left out, and the page says so.
+A run is the OUTPUT_DIR of a training and evaluation with this project or with plain Detectron2. The page is a single
+file and needs no network. It names the sections for which a run has no data.
 """
 
 import sys
@@ -16,14 +16,16 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("runs", nargs="+", help="run folders; the others are compared to the first")
-    parser.add_argument("--output", help="the HTML file; by default report.html in the last run's folder")
-    parser.add_argument("--dataset", help="of the results; by default the first of the first run's DATASETS.TEST")
+    parser.add_argument("runs", nargs="+", help="run folders; the first is the baseline")
+    parser.add_argument("--output", help="HTML file; default: report.html in the folder of the last run")
     parser.add_argument(
-        "--config-file", default="", help="for DATASETS.REGISTER, where the runs are plain Detectron2's on own data"
+        "--dataset", help="data set of the results; default: the first of DATASETS.TEST of the first run"
     )
-    parser.add_argument("--names", nargs="+", help="of the runs; by default their folders'")
-    parser.add_argument("--images", type=int, default=24, help="in the gallery (some 12 kB each)")
+    parser.add_argument(
+        "--config-file", default="", help="config with DATASETS.REGISTER, for plain Detectron2 runs on your own data"
+    )
+    parser.add_argument("--names", nargs="+", help="names of the runs; default: names of their folders")
+    parser.add_argument("--images", type=int, default=24, help="number of images in the gallery, about 12 kB each")
     parser.add_argument("--title", default="Long-tailed instance segmentation")
     args = parser.parse_args(arguments)
     from seesaw_d2.report.page import write_report

@@ -1,1 +1,1 @@
-"""Drawing of detections and ground truth on images."""
+"""Drawing of detections and ground truth on images, and of sampling charts."""

@@ -1,4 +1,4 @@
-"""Detections beside ground truth, as a picture."""
+"""Figure of detections beside ground truth."""
 
 import json
 from collections import defaultdict
@@ -14,23 +14,23 @@ from torchvision.ops import nms
 
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # labels are legible on small images
-# By frequency group, legible on most backgrounds; the last one where groups are not known.
+SCALE = 3.0  # makes labels legible on small images
+# Colours of the frequency groups, legible on most backgrounds. Last: groups are not known.
 COLORS = ("#ff5500", "#00c8ff", "#ffffff", "#ffee00")
 
 
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Write a picture: per image the ground truth, then the detections of each results file.
+    """Draw each image with its ground truth, then with the detections of each results file.
 
-    Of detections that overlap by an IoU above 0.7 only the best is drawn.
+    Of detections with an IoU above 0.7 only the best is drawn.
 
     Args:
-        dataset_name: a registered data set with annotations.
-        results: title -> file in LVIS's results format, as an evaluation writes it.
-        path: where the picture goes; its ending says the format.
-        num_images: how many images; those with the most objects of rare categories come first.
-        min_score: in [0, 1], detections below are left out.
-        groups: (C,) ints, 0 rare, 1 common, 2 frequent; None: images are taken in order.
+        dataset_name: name of a registered data set with annotations.
+        results: title -> file in LVIS's results format.
+        path: path of the figure; its extension gives the format.
+        num_images: number of images. Those with the most objects of rare categories come first.
+        min_score: minimum score of drawn detections, in [0, 1].
+        groups: (C,) ints, 0 rare, 1 common, 2 frequent. None: the first images are drawn.
     """
     metadata = MetadataCatalog.get(dataset_name)
     records = _choose(DatasetCatalog.get(dataset_name), num_images, groups)
@@ -59,7 +59,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
 
 
 def _draw(record, objects, metadata, groups):
-    """The image with (box XYXY, segmentation or None, category, score or None) objects on it."""
+    """Draw objects, (box XYXY, segmentation or None, category, score or None), on the image."""
     names = metadata.thing_classes
     labels = [names[c] if score is None else f"{names[c]} {score:.0%}" for _, _, c, score in objects]
     colors = [COLORS[-1 if groups is None else groups[c]] for _, _, c, _ in objects]
@@ -84,7 +84,7 @@ def _truths(record):
 
 
 def _detections(file, min_score: float, index_of) -> dict:
-    """image id -> the objects to draw."""
+    """Return image id -> objects to draw."""
     with open(file) as stream:
         results = json.load(stream)
     found = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A model's output on a picture: masks, boxes, names, scores, and a mark for the frequency group."""
+"""Drawing of the output of a model: masks, boxes, names, scores, and marks of the frequency groups."""
 
 import numpy as np
 from detectron2.structures import Instances
@@ -6,7 +6,7 @@ from detectron2.utils.visualizer import Visualizer
 
 from seesaw_d2.drawing.comparison import COLORS
 
-# After the name: rare, common; frequent categories have none.
+# Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
 
 
@@ -17,14 +17,14 @@ def draw_instances(
     groups: np.ndarray | None = None,
     min_score: float = 0.5,
 ) -> np.ndarray:
-    """The image with its detections.
+    """Draw detections on an image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        instances: a Detectron2 model's output for it, on the CPU.
+        instances: output of a Detectron2 model, on the CPU.
         names: C category names.
-        groups: (C,) 0 rare, 1 common, 2 frequent: colours and marks; None: one colour and no marks.
-        min_score: detections below are left out.
+        groups: (C,) 0 rare, 1 common, 2 frequent, for colours and marks. None: one colour, no marks.
+        min_score: minimum score of drawn detections.
 
     Returns:
         (H, W, 3) uint8 RGB.

@@ -1,1 +1,1 @@
-"""Predictions of a trained model on images and videos."""
+"""Inference with a trained model on images and videos."""

@@ -1,4 +1,4 @@
-"""What ``demo.py`` reads and writes: pictures, folders of them, videos."""
+"""Images, image folders and videos that ``demo.py`` reads, and videos that it writes."""
 
 import glob
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from detectron2.data.detection_utils import read_image
+from detectron2.data import detection_utils
 from PIL import UnidentifiedImageError
 
 from seesaw_d2.data.images.headers import DEEP_MODES, read_header
@@ -20,86 +20,88 @@ logger = logging.getLogger(__name__)
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
-def find_pictures(inputs: Sequence[str]) -> list[str]:
-    """Return picture files: those given, those in given folders, those that patterns match.
+def find_images(inputs: Sequence[str]) -> list[str]:
+    """Return image files: the given files, those in the given folders, and those that match the given patterns.
 
-    A warning says how many files and subfolders of a given folder are passed over, and why.
+    A warning gives the number of files and subfolders that are skipped, and the reasons.
 
     Raises:
-        DataError: an input is not there, or without any picture.
+        DataError: an input is missing or has no image.
     """
     found = []
     for given in inputs:
         path = os.path.expanduser(given)
         folder = os.path.isdir(path)
         if folder:
-            files = _pictures_in(path)
+            files = _images_in(path)
         else:
             files = [path] if os.path.isfile(path) else sorted(glob.glob(path))
         if not files:
-            found_none = "a folder without any" if folder else "no such file or folder"
-            raise DataError(f"--input {given}: expected a picture, a folder of pictures or a video, found {found_none}")
+            found_none = "a folder without images" if folder else "no such file or folder"
+            raise DataError(f"--input {given}: expected an image, a folder of images or a video, found {found_none}")
         found += files
     return found
 
 
-def _pictures_in(folder: str) -> list[str]:
+def _images_in(folder: str) -> list[str]:
     try:
         images, passed_over = scan_folder(folder, recursive=False)
     except OSError as error:
         raise DataError(f"--input {folder}: cannot be read: {error.strerror or error}") from None
     if passed_over:
-        warn_once(logger, f"--input {folder}: passed over, {describe_passed_over(passed_over)}")
+        warn_once(logger, f"--input {folder}: skipped: {describe_passed_over(passed_over)}")
     return [os.path.join(folder, image) for image in images]
 
 
-def check_pictures(paths: Sequence[str]) -> None:
-    """Look at all of them before the first is drawn. Warn of those that are not drawn as they are.
+def check_images(paths: Sequence[str]) -> None:
+    """Check the headers of all images before the first is drawn; warn of images that are not drawn as they are.
 
     Raises:
-        DataError: some cannot be read, by what their first bytes say.
+        DataError: the header of an image cannot be read.
     """
     headers = {path: read_header(path, (None, None)) for path in paths}
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
-        raise DataError(f"{len(bad)} of {len(paths)} pictures cannot be read, and none is drawn: {first_few(bad)}")
+        raise DataError(f"{len(bad)} of {len(paths)} images cannot be read, so none is drawn: {first_few(bad)}")
     for path, error in bad.items():
-        raise _no_picture(path, error)
+        raise _unreadable(path, error)
     deep = [path for path, header in headers.items() if header.mode.startswith(DEEP_MODES)]
     several = [path for path, header in headers.items() if header.several]
     if deep:
-        warn_once(logger, f"pictures of more than 8 bits per pixel, all values above 255 are white: {first_few(deep)}")
+        warn_once(
+            logger, f"images with more than 8 bits per channel; values above 255 are drawn as white: {first_few(deep)}"
+        )
     if several:
-        warn_once(logger, f"pictures of several frames or pages, of which the first is drawn: {first_few(several)}")
+        warn_once(logger, f"images with several frames or pages; only the first is drawn: {first_few(several)}")
 
 
 def is_video(path: str) -> bool:
     return path.lower().endswith(VIDEOS)
 
 
-def read_picture(path: str) -> np.ndarray:
-    """(H, W, 3) uint8 BGR.
+def read_image(path: str) -> np.ndarray:
+    """Read an image as (H, W, 3) uint8 BGR.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: the image cannot be decoded.
     """
     try:
-        return read_image(path, format="BGR")
-    except Exception as error:  # each decoder has its own
-        raise _no_picture(path, error) from None
+        return detection_utils.read_image(path, format="BGR")
+    except Exception as error:  # decoders raise errors of many types
+        raise _unreadable(path, error) from None
 
 
-def _no_picture(path: str, error: Exception) -> DataError:
+def _unreadable(path: str, error: Exception) -> DataError:
     unknown = isinstance(error, UnidentifiedImageError)
-    reason = "its content is of no known image format" if unknown else error
-    return DataError(f"{path}: cannot be read as a picture: {reason}")
+    reason = "unknown image format" if unknown else error
+    return DataError(f"{path}: cannot be read as an image: {reason}")
 
 
 class Video:
     """Frames of a video file, (H, W, 3) uint8 BGR.
 
     Raises:
-        DataError: it cannot be opened.
+        DataError: the file cannot be opened.
     """
 
     def __init__(self, path: str):
@@ -108,7 +110,7 @@ class Video:
         if not os.path.isfile(path) or not self._capture.isOpened():
             raise DataError(f"--input {path}: cannot be opened as a video")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # As the file says, which may be wrong; for the progress bar only.
+        # From the file header, which may be wrong. Used by the progress bar only.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -121,10 +123,10 @@ class Video:
 
 
 class VideoWriter:
-    """An .mp4 file of frames, (H, W, 3) uint8 BGR, all of the first one's size. It gets its name when it is closed.
+    """Writes frames, (H, W, 3) uint8 BGR of equal size, to a temporary file, which ``close`` renames.
 
     Raises:
-        OutputError: with the first frame, if the file cannot be written.
+        OutputError: the file cannot be written; raised with the first frame.
     """
 
     def __init__(self, path: str, rate: float):
@@ -137,11 +139,11 @@ class VideoWriter:
             height, width = frame.shape[:2]
             self._writer = cv2.VideoWriter(self._part, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
             if not self._writer.isOpened():
-                raise OutputError(f"{self.path}: cannot be written as a video; expected a name like out.mp4")
+                raise OutputError(f"{self.path}: cannot be written as a video; expected a file name such as out.mp4")
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """Nothing is left of a file that is not ``complete``."""
+        """Rename the file, or remove it if it is not ``complete``."""
         if self._writer is not None:
             self._writer.release()
             if complete:

@@ -1,6 +1,6 @@
-"""A trained model on pictures, several in a forward pass, in full or half precision.
+"""Inference with a trained model in batches, in full or half precision.
 
-H x W pixels of a picture, h x w of the image that the model gets of it.
+H x W: size of a given image. h x w: size of the resized image.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,52 +23,52 @@ from seesaw_d2.train.preflight.categories import categories_at_hand
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # batches of pictures that wait for others of their size
+_LOOKAHEAD = 4  # maximum number of batches that are read ahead to find images of equal size
 
 
 class BatchPredictor:
-    """Detections of pictures, the same whatever the batch size.
+    """Detects objects in images. The detections do not depend on the batch size.
 
-    Only pictures whose images are padded to the same size share a batch. Detectron2 pads the images of a batch to the
-    largest; what convolutions then see beyond the border of a smaller one changes its features there, and detections
-    with them. So batches pay where pictures have the same size, or almost: those of a video, a camera, a data set with
-    few formats. Pictures of sizes that come once are taken one at a time.
+    Only images that are padded to the same size share a batch. Detectron2 pads the images of a batch to the largest,
+    and the padding changes the features at the border of smaller images and thus their detections. Batches therefore
+    help if most images have the same size, as those of a video or a camera. Other images are processed one at a time.
 
     Args:
-        cfg: of a detector, with MODEL.WEIGHTS, which must fit (Detectron2's DefaultPredictor only warns).
+        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model are an error; Detectron2's
+            DefaultPredictor only warns.
         batch_size: at least 1.
-        dtype: "float32", "bfloat16" or "float16": what layers run in, by autocast. Weights stay as they are, and so do
-            box decoding, NMS and the pasting of masks: bfloat16 has not the digits for coordinates.
+        dtype: autocast data type of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
+            pasting stay in float32: bfloat16 is too coarse for coordinates.
 
     Attributes:
-        class_names: C names, those that the checkpoint keeps, else those of the config's data sets, else numbered ones.
-        unknown_data: why they are numbered, or "".
+        class_names: C names, from the checkpoint or else from the data sets of the config; otherwise numbered names.
+        unknown_data: reason why the names are numbered, or "".
 
     Raises:
-        ConfigError: a value out of its range, or an image classifier's config.
-        WeightsError: the weights do not fit, or their categories have another order than the config's data sets.
+        ConfigError: a value is out of range, or the config is of an image classifier.
+        WeightsError: the weights do not match the model, or have the categories in another order than the data sets.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
         if task_of(cfg) is CLASSIFICATION:
             raise ConfigError(
-                f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, which classifies "
-                "whole images"
+                f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, an image "
+                "classifier"
             )
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
         self.model, self.class_names, self.unknown_data = load_predictor(cfg)
 
-    def __call__(self, pictures: Iterable[np.ndarray]) -> Iterator[Instances]:
-        """(H, W, 3) uint8 BGR each -> its detections in its own pixels, on the CPU, in the order of the pictures.
+    def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Instances]:
+        """Yield the detections of each (H, W, 3) uint8 BGR image in order, in pixels of that image, on the CPU.
 
-        At most 4 batches of pictures are read ahead, with their images in memory.
+        At most 4 batches of images are read ahead.
         """
         waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in order of arrival
         done: dict[int, Instances] = {}
         given = 0
-        for index, picture in enumerate(pictures):
-            waiting[index] = torch.from_numpy(prepare(self.cfg, picture)), picture.shape[:2]
+        for index, image in enumerate(images):
+            waiting[index] = torch.from_numpy(prepare(self.cfg, image)), image.shape[:2]
             same = [other for other in waiting if self._padded(waiting[other]) == self._padded(waiting[index])]
             if len(same) == self.batch_size:
                 self._run(same, waiting, done)
@@ -84,7 +84,7 @@ class BatchPredictor:
 
     @torch.no_grad()
     def predict(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Instances]:
-        """One forward pass: images (3, h, w) and the (H, W) that their detections are scaled to."""
+        """Run a forward pass on images (3, h, w); scale the detections to the sizes (H, W)."""
         with torch.autocast(self.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
             found = self.model.inference([{"image": image} for image in images], do_postprocess=False)
         for each in found:
@@ -94,13 +94,13 @@ class BatchPredictor:
         return [detector_postprocess(each, *size).to("cpu") for each, size in zip(found, sizes, strict=True)]
 
     def _padded(self, item) -> tuple[int, int]:
-        """The size that an image alone is padded to."""
+        """Return the size to which an image is padded, in multiples of the backbone's size divisibility."""
         step = max(self.model.backbone.size_divisibility, 1)
         height, width = item[0].shape[1:]
         return -(-height // step), -(-width // step)
 
     def _run_first(self, waiting, done) -> None:
-        """The picture that waits longest, and those that can go with it."""
+        """Process the image that has waited longest, with all others of its padded size."""
         first = self._padded(next(iter(waiting.values())))
         self._run([index for index, item in waiting.items() if self._padded(item) == first], waiting, done)
 
@@ -111,7 +111,7 @@ class BatchPredictor:
 
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
-    """Raise ConfigError, by the names of the command line, for values out of their range."""
+    """Raise ConfigError, with the names of the command line, if a value is out of range."""
     if batch_size < 1:
         raise ConfigError(f"--batch-size: expected at least 1, found {batch_size}")
     if dtype not in DTYPES:
@@ -119,24 +119,25 @@ def check_batch_options(batch_size: int, dtype: str) -> None:
 
 
 def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None) -> nn.Module:
-    """The model of a config in evaluation mode, with MODEL.WEIGHTS, which must fit; see ``load_predictor``."""
+    """Build the model of a config in evaluation mode with MODEL.WEIGHTS; see ``load_predictor``."""
     return load_predictor(cfg, check)[0]
 
 
 def load_predictor(
     cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None
 ) -> tuple[nn.Module, list[str], str]:
-    """The model of a config in evaluation mode, with MODEL.WEIGHTS, which must fit.
+    """Build the model of a config in evaluation mode and load MODEL.WEIGHTS.
 
     Args:
-        cfg: stays as it is; ``MODEL.DEVICE: auto`` is a GPU if there is one.
+        cfg: not changed. ``MODEL.DEVICE: auto`` selects a GPU if there is one.
         check: called with config and model before the weights are loaded.
 
     Returns:
-        the model; its C class names; and why they are numbers, or "".
+        The model, its C class names, and the reason why these are numbers, or "".
 
     Raises:
-        ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order.
+        ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order, or
+            the weights do not match the model.
     """
     at_hand, reason = categories_at_hand(cfg)
     model = _build(cfg).eval()
@@ -158,27 +159,27 @@ def _build(cfg: CfgNode) -> nn.Module:
     return build_model(resolved)
 
 
-def prepare(cfg: CfgNode, picture: np.ndarray) -> np.ndarray:
-    """What the model gets of a picture in evaluation: (3, h, w) uint8 in INPUT.FORMAT for (H, W, 3) uint8 BGR.
+def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
+    """Resize an image for evaluation: (H, W, 3) uint8 BGR -> (3, h, w) uint8 in INPUT.FORMAT.
 
     Raises:
-        DataError: it is another thing, or so narrow that nothing is left of it at that size.
+        DataError: the image has another type or shape, or a side of it would be resized to 0 pixels.
     """
-    if not isinstance(picture, np.ndarray):  # cv2.imread gives None for what it cannot read
-        raise DataError(f"picture: expected an array (H, W, 3), found {type(picture).__name__}")
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise DataError(f"picture: expected uint8 (H, W, 3), found {picture.dtype} {picture.shape}")
+    if not isinstance(image, np.ndarray):  # cv2.imread returns None for unreadable files
+        raise DataError(f"image: expected an array (H, W, 3), found {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise DataError(f"image: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
     if task_of(cfg) is CLASSIFICATION:
-        record = {"array": np.ascontiguousarray(picture[:, :, ::-1]), "annotations": [{"category_id": 0}]}
+        record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}]}
         return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
-    channels = picture[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else picture
+    channels = image[:, :, ::-1] if cfg.INPUT.FORMAT == "RGB" else image
     sizes = [cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST]
     (resizing,) = build_resizing(cfg, [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TEST)])
     transform = resizing.get_transform(channels)
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         raise DataError(
-            f"picture: expected one whose shorter side is a pixel or more at INPUT.MAX_SIZE_TEST "
+            f"image: expected a shorter side of at least a pixel after resizing to INPUT.MAX_SIZE_TEST "
             f"{cfg.INPUT.MAX_SIZE_TEST}, found {height} x {width} pixels"
         )
     resized = transform.apply_image(channels)

@@ -1,4 +1,4 @@
-"""The picture shows what is in the results file, and the table what is in the results."""
+"""Figures of detections and the table of results."""
 
 import json
 

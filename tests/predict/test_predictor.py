@@ -1,4 +1,4 @@
-"""Pictures in batches: the detections of one at a time, in the same order."""
+"""Batches give the detections of single images, in the same order."""
 
 import itertools
 
@@ -39,7 +39,7 @@ def test_batches_give_what_one_at_a_time_gives(head, tmp_path):
 
 
 def test_a_device_of_auto_is_one_that_is_there(tmp_path):
-    """The quickstart's configs say so; the caller's config stays as it is, frozen or not."""
+    """The config of the caller, frozen or not, is not changed."""
     cfg = detector(tmp_path)
     cfg.MODEL.DEVICE = "auto"
     cfg.freeze()
@@ -62,7 +62,7 @@ def test_pictures_of_one_padded_size_share_a_forward_pass(tmp_path, monkeypatch)
 
 
 def test_pictures_are_not_read_without_end(tmp_path):
-    """A stream gives its first results before it ends, even where no two have the same size."""
+    """A stream yields results before it ends, even if all images differ in size."""
     predictor = BatchPredictor(detector(tmp_path, "INPUT.MIN_SIZE_TEST", "0"), 2)
     read = itertools.count()
     stream = (picture(32 + 32 * (next(read) % 9), 40 + 32 * (index % 7), index) for index in range(60))
@@ -80,7 +80,7 @@ def test_a_single_other_size_does_not_hold_up_the_rest(tmp_path):
 
 
 def test_detectron2s_own_padding_changes_detections(tmp_path):
-    """Why only pictures of one padded size share a batch: beside a larger image a smaller one's border is another."""
+    """The reason why only images of one padded size share a batch: padding changes the features at the border."""
     predictor = BatchPredictor(detector(tmp_path), 2)
     small, large = (torch.from_numpy(picture(*size, 1).transpose(2, 0, 1).copy()) for size in ((64, 64), (160, 160)))
     (alone,) = predictor.predict([small], [(64, 64)])
@@ -91,7 +91,7 @@ def test_detectron2s_own_padding_changes_detections(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype, tmp_path):
-    """Near the full model's; boxes and masks are computed in float32 from what the layers gave."""
+    """Detections are close to those in float32. Boxes and masks are computed in float32."""
     cfg = detector(tmp_path, *HEADS["normed_mask"])
     (full,), (half,) = (list(BatchPredictor(cfg, 1, kind)([picture(96, 128, 1)])) for kind in ("float32", dtype))
     assert half.scores.dtype == half.pred_boxes.tensor.dtype == torch.float32
@@ -103,11 +103,11 @@ def test_half_precision(dtype, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, r"picture: expected an array \(H, W, 3\), found NoneType"),
-        (np.zeros((8, 8), np.uint8), r"picture: expected uint8 \(H, W, 3\), found uint8 \(8, 8\)"),
-        (np.zeros((8, 8, 3), np.float32), r"expected uint8 .*, found float32 \(8, 8, 3\)"),
-        (np.zeros((0, 8, 3), np.uint8), r"expected uint8 .*, found uint8 \(0, 8, 3\)"),
-        (np.zeros((1, 999, 3), np.uint8), "shorter side is a pixel or more at .*SIZE_TEST 128, found 1 x 999 pixels"),
+        (None, "found NoneType"),
+        (np.zeros((8, 8), np.uint8), r"found uint8 \(8, 8\)"),
+        (np.zeros((8, 8, 3), np.float32), r"found float32 \(8, 8, 3\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"found uint8 \(0, 8, 3\)"),
+        (np.zeros((1, 999, 3), np.uint8), "INPUT.MAX_SIZE_TEST 128, found 1 x 999"),
     ],
 )
 @pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])

@@ -115,4 +115,4 @@ def test_ctrl_c_starts_no_other_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(compare, "train", train)
     assert compare.main([str(FILE), "main", "--rows", "CE", "--seeds", "1", "2", "3", "--output", str(tmp_path)]) == 130
     assert started == ended == [1]
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command" in capsys.readouterr().err
