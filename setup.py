@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").read_text()).group(1)
 
 DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
 TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME

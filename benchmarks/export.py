@@ -26,7 +26,7 @@ from seesaw_d2.errors import OutputError
 from seesaw_d2.export import ExportedModel, export_model
 from seesaw_d2.predict.predictor import DTYPES, build_predictor_model, prepare
 from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.job_checks import resolve_device
+from seesaw_d2.train.preflight.config_checks import resolve_device
 
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
 OUTPUTS = ("boxes", "scores", "masks", "unmatched detections")

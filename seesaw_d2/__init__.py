@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from seesaw_d2 import renamed_modules
-
-__version__ = "0.1.0"
+from seesaw_d2.version import __version__ as __version__
 
 renamed_modules.install()
 

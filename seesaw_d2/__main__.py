@@ -2,7 +2,7 @@
 
 import sys
 
-from seesaw_d2.train import main
+from seesaw_d2.train.command_line import main
 
 if __name__ == "__main__":
     sys.argv[0] = "python -m seesaw_d2"  # for --help

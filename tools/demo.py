@@ -31,12 +31,13 @@ def main(arguments=None) -> int | None:
 
     start = time.perf_counter()
     make_glyphs("datasets/glyphs", GlyphConfig())
-    status = train(["--config-file", CONFIG, "--resume", "TEST.CLASSIFICATION_ACCURACY", "True"])
+    cfg = load_config(CONFIG)
+    resume = ["--resume"] if os.path.isdir(cfg.OUTPUT_DIR) else []
+    status = train(["--config-file", CONFIG, *resume, "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status in (130, 143):  # training has saved a checkpoint after a signal
         print("make demo continues from there", file=sys.stderr)
     if status:
         return status
-    cfg = load_config(CONFIG)
     folder = Path(cfg.OUTPUT_DIR)
     inference = folder / "inference" / DATASET
     picture = folder / "predictions.png"

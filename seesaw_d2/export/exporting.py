@@ -19,7 +19,8 @@ from seesaw_d2.export.supported_models import check_exportable, check_options
 from seesaw_d2.export.torchscript import to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
 from seesaw_d2.predict.predictor import DTYPES, load_predictor, prepare
-from seesaw_d2.train.preflight.job_checks import check_names, check_trained, resolve_device
+from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import DETECTION, task_of
 from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 

@@ -6,9 +6,9 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-import seesaw_d2
 from seesaw_d2.export.graph import INPUT, outputs_of
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
+from seesaw_d2.version import __version__
 
 FORMAT_VERSION = 1
 
@@ -25,7 +25,7 @@ def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> di
         "input_format": cfg.INPUT.FORMAT,
         "dtype": dtype,
         "device": str(model.device),
-        "seesaw_d2": seesaw_d2.__version__,
+        "seesaw_d2": __version__,
         "torch": torch.__version__,
     }
     if classification:

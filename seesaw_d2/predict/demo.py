@@ -11,13 +11,14 @@ import numpy as np
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
+from seesaw_d2.config.loading import load_config
 from seesaw_d2.data import training_frequency_groups
 from seesaw_d2.drawing.model_output import draw_instances
 from seesaw_d2.errors import ConfigError, OutputError, SeesawError
 from seesaw_d2.predict.image_sources import Video, VideoWriter, check_images, find_images, is_video, read_image
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
-from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.job_checks import check_names, check_trained, resolve_device
+from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import make_folder
 
 _EXAMPLE = (

@@ -139,7 +139,7 @@ def load_predictor(
         ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order, or
             the weights do not match the model.
     """
-    at_hand, reason = categories_at_hand(cfg)
+    at_hand, reason = categories_at_hand(cfg, task_of(cfg).num_classes(cfg))
     model = _build(cfg).eval()
     if check is not None:
         check(cfg, model)

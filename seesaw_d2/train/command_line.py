@@ -9,58 +9,58 @@ from detectron2.engine import default_argument_parser
 
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError, SeesawError
-from seesaw_d2.train.job import run
 from seesaw_d2.train.launch.launcher import Group, launch
 from seesaw_d2.train.launch.process_layout import World, find_world
 from seesaw_d2.train.launch.signals import Stopped
 from seesaw_d2.train.launch.supervision import RankFailed
-from seesaw_d2.train.preflight.job_checks import check_solver, resolve_device
+from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.run_lock import begun_by_this_job
 from seesaw_d2.train.preflight.schedule import scale_to_processes
+from seesaw_d2.train.run import run
 
-# What runs in each process, how the processes talk, the function's arguments.
-Job = tuple[Callable[..., None], Group, tuple[Any, ...]]
+# The function that runs in each process, how the processes communicate, and the function's arguments.
+Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
 def argument_parser(epilog: str | None = None, names: Callable[[str], str] = str):
-    """Detectron2's own arguments, ``--num-processes`` and ``--overwrite``.
+    """Return Detectron2's argument parser with ``--num-processes`` and ``--overwrite``.
 
     Args:
-        epilog: examples, below the help in place of Detectron2's.
-        names: a help text with a YAML config's keys -> with those of the configs that are taken.
+        epilog: examples, shown below the help in place of Detectron2's.
+        names: replaces the keys of YAML configs in a help text.
     """
     parser = default_argument_parser(epilog)
-    # Not given is not the same as 1: torchrun and srun may have started several processes.
+    # None differs from 1: torchrun and srun may have started several processes.
     parser.set_defaults(num_gpus=None, dist_url="")
     parser.add_argument(
         "--num-processes",
         type=int,
         default=None,
-        help=names("processes on this machine, on its CPU (MODEL.DEVICE cpu); for GPUs there is --num-gpus"),
+        help=names("number of processes on the CPU of this machine (with MODEL.DEVICE cpu); for GPUs use --num-gpus"),
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help=names("replace the run that OUTPUT_DIR holds, which is otherwise refused"),
+        help=names("replace the run in OUTPUT_DIR; without it, a folder that holds a run is refused"),
     )
     return parser
 
 
 def main(arguments=None) -> int:
-    """Parse the command line, check everything, then train or evaluate, in as many processes as it says.
+    """Parse the command line, check everything, then train or evaluate in the processes that it asks for.
 
-    With torchrun or srun every process calls this. One that was started anew (torchrun's ``--max-restarts``, Slurm's
-    requeue) resumes the run that its job began.
+    With torchrun or srun each process calls this function. A job that was restarted (torchrun's ``--max-restarts``,
+    Slurm's requeue) resumes the run that it began.
 
     Returns:
-        the exit status: 0; 1 if a spawned process failed; 2 for a mistake in what was given; 143 and 130 after SIGTERM
-        and SIGINT (ctrl-C). What was wrong is printed.
+        the exit status: 0; 1 if a spawned process failed; 2 for a mistake in the input; 143 after SIGTERM and 130 after
+        SIGINT (ctrl-C). Errors are printed.
     """
     return launch_job(argument_parser().parse_args(arguments), prepare)
 
 
-def prepare(args, world: World) -> Job:
-    """What ``train_net.py`` runs in each process: ``run`` with the config."""
+def prepare(args, world: World) -> Program:
+    """Return the program of ``train_net.py``: ``run`` with the config."""
     if not args.config_file and not args.opts:
         raise ConfigError("--config-file: expected a config file, found neither it nor KEY VALUE overrides")
     cfg = load_config(args.config_file, args.opts)
@@ -69,45 +69,46 @@ def prepare(args, world: World) -> Job:
     except ConfigError as error:
         if args.config_file:
             raise
-        raise ConfigError(f"{error} (there is no --config-file: all else is Detectron2's default)") from error
-    scaled = cfg.clone()  # each process scales by itself, and logs it
+        raise ConfigError(f"{error} (without --config-file, the config is Detectron2's default)") from error
+    scaled = cfg.clone()  # each process scales its own config
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
     given = shared_arguments(args, world) | config_values(cfg)
-    continue_own_run(args, world, cfg.OUTPUT_DIR)
-    group = Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given)
-    return run, group, (cfg, args)
+    return run, Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given), (cfg, args)
 
 
 def shared_arguments(args, world: World) -> dict[str, str]:
-    """Return what the command line says that has to be the same on each machine."""
+    """Return the options that must be the same on each machine, with their values."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
     given["--num-gpus or --num-processes"] = str(world.local_size)
     return given
 
 
-def continue_own_run(args, world: World, folder: str) -> None:
-    """In a job that was started anew, let ``args`` say to resume the run in a folder if this job began it.
+def resume_own_run(args, world: World, folder: str) -> None:
+    """Set ``args`` to resume the run in ``folder`` if this job was restarted and began that run.
 
-    Another job's run is refused as at the first start: else a job that is refused would be started anew and go on with
-    it. What process 0 finds holds for all (``job.checked``).
+    The run of another job stays refused, as at the first start. The first process decides for all of them.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False
 
 
-def launch_job(args, prepare: Callable[[Any, World], Job]) -> int:
-    """Find out what starts the processes, launch the job that ``prepare`` makes, and report how it ended, see ``main``.
+def launch_job(args, prepare: Callable[[Any, World], Program]) -> int:
+    """Launch a program in the processes of a job, and print how it ended.
 
     Args:
         args: of ``argument_parser``.
-        prepare: the function that each process runs, how they talk, and the function's arguments.
+        prepare: makes the program.
+
+    Returns:
+        the exit status, as of ``main``.
     """
     world = World()
     try:
         world = find_world(args, os.environ)
         function, group, arguments = prepare(args, world)
+        resume_own_run(args, world, group.folder)
         launch(function, world, group, arguments)
     except SeesawError as error:
         print(f"error: {_brief(error)}", file=sys.stderr)
@@ -126,7 +127,7 @@ def launch_job(args, prepare: Callable[[Any, World], Job]) -> int:
 
 
 def _brief(error: Exception) -> str:
-    """The message without the loader process's traceback that PyTorch puts around it."""
+    """Return the message without the traceback of a loader's worker that PyTorch puts around it."""
     message = str(error)
     if "Original Traceback" in message:
         message = message.strip().splitlines()[-1].split(": ", 1)[-1]

@@ -129,7 +129,7 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
 
 
 def generator_states() -> dict[str, Any]:
-    """States of the random number generators, as plain values and tensors."""
+    """Return the states of the random number generators, as plain values and tensors."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the one that augmentations use)
     return {
         "python": random.getstate(),
@@ -137,3 +137,11 @@ def generator_states() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """Set the generators of the CPU to the states that ``generator_states`` returned."""
+    name, keys, *rest = states["numpy"]
+    random.setstate(states["python"])
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])

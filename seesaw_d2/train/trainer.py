@@ -5,11 +5,12 @@ import os
 import weakref
 
 from detectron2.engine import DefaultTrainer
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from torch import nn
 
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.statistics import training_frequency_groups
@@ -17,13 +18,12 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
 from seesaw_d2.evaluation.build import build_evaluator
 from seesaw_d2.evaluation.results_files import write_json
-from seesaw_d2.modeling import freeze
 from seesaw_d2.modeling.building import own_program
+from seesaw_d2.modeling.freeze import freeze
 from seesaw_d2.train.acceleration import accelerate, amp_dtype, set_implementation
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import BestCheckpoint, CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
-from seesaw_d2.train.ending import EndsEarly
 from seesaw_d2.train.launch.signals import STOP
 from seesaw_d2.train.monitoring import extra_writers, monitoring_hooks
 from seesaw_d2.train.preflight.categories import used_categories
@@ -33,16 +33,39 @@ from seesaw_d2.train.tasks import task_of
 from seesaw_d2.utils.distributed import broadcast, distributed, unwrapped
 
 
-class Trainer(EndsEarly, DefaultTrainer):
-    """Trains and evaluates what a config describes."""
+class EndsEarly(TrainerBase):
+    """Mixed into a trainer of Detectron2, before it: a training that stops early still writes its metrics."""
 
-    def __init__(self, cfg):
-        # DefaultTrainer's, but for the model of several processes, where it wants GPUs.
+    def after_train(self):
+        """As in Detectron2 after the last iteration. Before it (after an error or a signal), only write the metrics:
+        an evaluation would wait for processes that may have ended."""
+        STOP.deferred = False
+        if self.iter >= self.max_iter:
+            # Detectron2 counts one iteration too many if a run is resumed after its last one.
+            self.iter = self.max_iter
+            super().after_train()
+            return
+        self.storage.iter = self.iter
+        for hook in self._hooks:
+            if isinstance(hook, PeriodicWriter):
+                hook.after_train()
+
+
+class Trainer(EndsEarly, DefaultTrainer):
+    """Train and evaluate a model as a config describes.
+
+    Args:
+        cfg: a config with this project's keys.
+        model: built from ``cfg`` and frozen as it says. None: it is built here.
+    """
+
+    def __init__(self, cfg, model: nn.Module | None = None):
+        # As DefaultTrainer, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # nobody has set it up
             setup_logger()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
-        model = self.build_model(cfg)
+        model = self.build_model(cfg, model)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         model = distributed(model)
@@ -68,7 +91,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg, num_workers):
-        """As Detectron2's, with ``scale_to_processes``: a new config, or ``cfg`` itself where it stays as it is."""
+        """Return the config scaled by ``scale_to_processes``; ``cfg`` itself if nothing changes."""
         scaled = cfg.clone()
         scaled.defrost()
         if not scale_to_processes(scaled, num_workers):
@@ -78,10 +101,18 @@ class Trainer(EndsEarly, DefaultTrainer):
         return scaled
 
     @classmethod
-    def build_model(cls, cfg):
-        with own_program():
-            model = super().build_model(cfg)
-        freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+    def build_model(cls, cfg, model: nn.Module | None = None):
+        """Return the model, frozen and accelerated as the config says.
+
+        Args:
+            model: already built and frozen. None: it is built here.
+        """
+        if model is None:
+            with own_program():
+                model = super().build_model(cfg)
+            freeze(model, cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
+        else:
+            logging.getLogger("detectron2.engine.defaults").info(f"Model:\n{model}")
         if cfg.MODEL.FREEZE.NAMES:
             trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
             logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
@@ -105,10 +136,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As in Detectron2, and the metrics of each data set to ``inference/<data set>/results.json``.
+        """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes evaluate the main one's model, which is the one that checkpoints hold: batch normalization's
-        statistics are each process's own otherwise. Evaluators get the model without DistributedDataParallel.
+        All processes evaluate the model of the main process, which is the one in checkpoints: otherwise each process
+        has its own statistics of batch normalization. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -124,7 +155,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def test_with_TTA(cls, cfg, model):
-        """Evaluate with TEST.AUG, as Detectron2's train_net.py: files below ``inference_TTA``, names with "_TTA"."""
+        """Evaluate with test-time augmentation (TEST.AUG), as Detectron2's train_net.py does.
+
+        Files are written below ``inference_TTA``; names of metrics end in "_TTA".
+        """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
         folders = [os.path.join(cfg.OUTPUT_DIR, "inference_TTA", name) for name in cfg.DATASETS.TEST]
         pairs = zip(cfg.DATASETS.TEST, folders, strict=True)
@@ -154,17 +188,23 @@ class Trainer(EndsEarly, DefaultTrainer):
         hooks.insert(place, saves)
         if self.cfg.TEST.AUG.ENABLED and self.cfg.DATASETS.TEST:
             place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook)) + 1
-            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # at the end alone
+            hooks.insert(place, EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model)))  # only at the end
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
-        # Detectron2's last hook, in the main process, writes what the others have logged.
+        # In the main process, the last hook of Detectron2 writes what the other hooks have logged.
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
-        self._training_state = TrainingState(self.cfg, self._trainer.data_loader, getattr(self, "_writers", []))
+        self._training_state = TrainingState(
+            self._trainer.data_loader,
+            getattr(self, "_writers", []),
+            seed=self.cfg.SEED,
+            config=self.cfg.dump(),
+            folder=self.cfg.OUTPUT_DIR,
+        )
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
 
     def settle(self):
-        """Wait for what the host was not told yet of the iterations so far. All processes call it."""
+        """Read the deferred metrics of the iterations so far. All processes call it."""
         self._trainer.settle()
 
     def resume_or_load(self, resume=True):
@@ -173,7 +213,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         if len(set(starts)) > 1:
             raise ConfigError(
                 "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints "
-                f"from which they would go on with iterations {', '.join(map(str, starts))}"
+                f"that would continue with iterations {', '.join(map(str, starts))}"
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
@@ -184,7 +224,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     def state_dict(self):
         state = super().state_dict()
-        # Detectron2 v0.6 leaves the optimizer out, and so loses its momentum in every resume; main has it here.
+        # Detectron2 v0.6 omits the optimizer, so that a resumed run loses its momentum; main includes it here.
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 
@@ -194,13 +234,13 @@ class Trainer(EndsEarly, DefaultTrainer):
         TrainerBase.load_state_dict(self, state)
         if optimizer_state is None:
             logging.getLogger(__name__).warning(
-                "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): its momentum starts at 0."
+                "The checkpoint has no optimizer state (Detectron2 v0.6 writes none): momentum starts at 0."
             )
         else:
             try:
                 self._trainer.load_state_dict(optimizer_state)
             except ValueError as error:
                 raise WeightsError(
-                    f"{self.checkpointer.save_dir}: the run's optimizer has other parameters than this config's; "
-                    f"resume with the MODEL.FREEZE and SOLVER that it was started with: {error}"
+                    f"{self.checkpointer.save_dir}: the optimizer of the run has other parameters than this config; "
+                    f"resume with the MODEL.FREEZE and SOLVER that the run was started with: {error}"
                 ) from error

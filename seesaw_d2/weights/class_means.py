@@ -14,7 +14,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
 from seesaw_d2.train.preflight.categories import used_categories
-from seesaw_d2.train.preflight.job_checks import check_names, resolve_device
+from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import make_folder
 

@@ -11,7 +11,8 @@ from seesaw_d2 import add_seesaw_config
 from seesaw_d2.config.loading import config_keys
 from seesaw_d2.losses import LOSS_REGISTRY
 from seesaw_d2.train import Trainer, load_config
-from seesaw_d2.train.preflight.job_checks import check_job, check_names
+from seesaw_d2.train.preflight.config_checks import check_names
+from seesaw_d2.train.preflight.job_checks import check_job
 
 ROOT = Path(__file__).parents[2]
 YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))

@@ -149,7 +149,7 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("datasets/my_data/train.yaml").write_text(text)
     cfg = load_config("datasets/my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
-    schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False).schedule
     assert schedule.epochs == 24
 
 

@@ -179,7 +179,7 @@ def test_a_wrong_width_says_which_layer_is_needed(name, background):
     ],
 )
 def test_models_that_heads_are_not_for(heads, key, value):
-    from seesaw_d2.train.preflight.job_checks import check_names
+    from seesaw_d2.train.preflight.config_checks import check_names
 
     options = CASCADE if "Cascade" in heads else ()
     cfg = tiny_config(*options, "MODEL.ROI_HEADS.NAME", heads, key, value)
@@ -189,7 +189,7 @@ def test_models_that_heads_are_not_for(heads, key, value):
 
 @pytest.mark.parametrize("name", ["PanopticFPN", "SemanticSegmentor", "RetinaNet", "ProposalNetwork", "FCOS"])
 def test_meta_architectures_without_our_loss_or_data(name):
-    from seesaw_d2.train.preflight.job_checks import check_names
+    from seesaw_d2.train.preflight.config_checks import check_names
 
     with pytest.raises(ConfigError, match=rf"MODEL\.META_ARCHITECTURE.*{name}"):
         check_names(tiny_config("MODEL.META_ARCHITECTURE", name))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.job_checks import check_names
+from seesaw_d2.train.preflight.config_checks import check_names
 
 ROOT = Path(compare.__file__).parents[1]
 FILES = sorted((ROOT / "tools").glob("*_comparisons.yaml"))

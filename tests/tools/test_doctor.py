@@ -48,7 +48,7 @@ def test_nothing_to_fix(config_file, capsys):
         "24 images",
         "all 24 images can be decoded",
         "MODEL.WEIGHTS: none",
-        "schedule: 3 iterations of 4 images",
+        "3 iterations of 4 images",
         "one step on 4 images: loss ",
         "2 checkpoints of about 0.0",
         "nothing to fix",
@@ -171,7 +171,7 @@ def test_weights(config_file, tmp_path, capsys):
     assert f"{total - 2} of {total} parameters and buffers come from" in text
     assert f"not in the file: {gone}\n" in text, text
     assert f"of another shape in the file: {other}\n" in text
-    assert "in the file alone: mine\n" in text
+    assert "only in the file: mine\n" in text
     state[other].fill_(torch.nan)
     torch.save({"model": {other: torch.full((8, 256), torch.nan)}}, tmp_path / "w.pth")
     found = to_fix(examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", str(tmp_path / "w.pth"), status=1))

@@ -11,7 +11,7 @@ from seesaw_d2.data import training_statistics
 from seesaw_d2.losses import build_loss
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.train import argument_parser, load_config
-from seesaw_d2.train.preflight.job_checks import check_names
+from seesaw_d2.train.preflight.config_checks import check_names
 
 ROOT = Path(paper_tables.__file__).parents[1]
 TABLES = paper_tables.read_tables()

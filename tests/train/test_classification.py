@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from seesaw_d2.train import load_config, main
-from seesaw_d2.train.preflight.job_checks import check_names
+from seesaw_d2.train.preflight.config_checks import check_names
 from seesaw_d2.train.preflight.schedule import resolve_schedule
 
 pytest.importorskip("sklearn")

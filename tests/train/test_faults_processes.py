@@ -15,12 +15,12 @@ from seesaw_d2.config.loading import load_config
 from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.command_line import argument_parser
-from seesaw_d2.train.job import run
 from seesaw_d2.train.launch.launcher import Group, launch
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.launch.signals import Stopped
 from seesaw_d2.train.launch.supervision import RankFailed
 from seesaw_d2.train.preflight.run_lock import RunLock
+from seesaw_d2.train.run import run
 from seesaw_d2.train.trainer import Trainer
 from tests.train.faults import PLAIN, state_of
 

@@ -14,7 +14,7 @@ import seesaw_d2
 from seesaw_d2.data.sampling.epoch_samplers import UniformStream
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.train import load_config, main
+from seesaw_d2.train import main
 from seesaw_d2.train.checkpoints.training_state import TrainingState
 from tests.train.resumed_runs import assert_same_runs, final_state, log_every_iteration, metrics, options
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_detectron2(begun, run, optimizer):
 @pytest.mark.parametrize("wrong", [[], {}, {"seed": -1}, {"loader": {"seed": 7, "images": "4"}}, {"precise_bn": [1]}])
 def test_a_state_that_is_none_is_refused(wrong, tmp_path):
     loader = TrainLoader([{}], None, UniformStream(1, seed=0), batch_size=1)
-    state = TrainingState(load_config("", ["OUTPUT_DIR", str(tmp_path)]), loader, [])
+    state = TrainingState(loader, [], seed=-1, config="", folder=str(tmp_path))
     state.trainer = SimpleNamespace(_hooks=[])
     right = state.state_dict()
     state.load_state_dict(right)

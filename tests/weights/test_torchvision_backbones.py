@@ -11,7 +11,7 @@ from detectron2.modeling import build_backbone, build_model
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.modeling.backbones.norm_eval_resnet import FixedStatisticsBatchNorm2d
 from seesaw_d2.train import SeesawCheckpointer, load_config
-from seesaw_d2.train.preflight.job_checks import check_weights
+from seesaw_d2.train.preflight.start_weights import check_weights
 from seesaw_d2.weights import torchvision_backbones as torchvision_weights
 from tests.resnets import random_resnet
 

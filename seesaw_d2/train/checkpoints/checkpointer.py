@@ -1,4 +1,4 @@
-"""Loading weights, and saying what did not fit."""
+"""Load weights, and report what did not fit."""
 
 import os
 import zipfile
@@ -8,7 +8,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.losses import ClassificationLoss
+from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.train.checkpoints.loaded_state import check_types, takes_categories, wrong_shapes
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
 from seesaw_d2.utils.category_names import ENTRY, Categories, check_checkpoint, entry_of
@@ -26,25 +26,26 @@ from seesaw_d2.weights.torchvision_backbones import (
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer that never leaves a parameter at its initial value without a word.
+    """Detectron2's checkpointer that reports all parameters that keep their initial values.
 
-    Starting a training from weights that do not fit everywhere (a COCO model for another data set, a softmax
-    classifier for a Seesaw head) is normal: those parameters keep their initial values, and a warning lists them.
-    Evaluating or resuming with them is not, nor is a frozen parameter that nothing would ever train: that raises
+    A training may start from weights that do not fit everywhere (a COCO model for another data set, a softmax
+    classifier for a Seesaw head): those parameters keep their initial values, and a warning lists them. An evaluation
+    and a resumed training may not, and a frozen parameter must fit, as nothing would train it: these raise
     ``WeightsError``.
 
-    ``torchvision://resnet50`` (and others), and files of torchvision's ResNet weights, are converted: they must fit the
-    backbone in every layer, and leave the rest of the model as it is.
+    ``torchvision://resnet50`` (and others) and files of torchvision's ResNet weights are converted. They must fit all
+    layers of the backbone; the rest of the model stays as it is.
 
     Args:
-        strict: raise also in ``load(path, checkpointables=[])``.
-        left_out: patterns (``utils.names.matches``) of the parameters and buffers that ``load(path,
-            checkpointables=[])``, the start of a training, leaves at their initial values although the file has others.
-        categories: of the data set that the model is used with. Checkpoints keep them, and those of a checkpoint are
-            compared with them when it is loaded (``check_checkpoint``).
+        strict: whether ``load(path, checkpointables=[])`` raises too.
+        left_out: patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their initial
+            values in ``load(path, checkpointables=[])``, which starts a training.
+        categories: of the data set that the model is used with. They are saved in checkpoints, and compared with
+            those of a checkpoint that is loaded (``check_checkpoint``).
 
     Attributes:
         loaded_categories: those of the last checkpoint that was loaded; None if it has none.
+        incompatible: fvcore's report on it: missing, unexpected and wrongly shaped parameters.
     """
 
     def __init__(
@@ -57,11 +58,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
-        self._path = path
-        self._backbone = None
-        self._parsed_url_during_load = (
-            None  # Detectron2 main leaves it behind where a load failed, and then refuses all
-        )
+        self._path, self.incompatible, self._backbone = path, None, None
+        self._parsed_url_during_load = None  # Detectron2 main keeps it after a failed load, and then refuses all loads
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
         elif path and "://" in path:
@@ -70,8 +68,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
-        # Put back afterwards, so that it holds for every format of checkpoint and its names.
-        # Not by load_state_dict: FrozenBatchNorm2d resets the statistics that a state lacks.
+        # Restore the initial values afterwards, which works for all checkpoint formats. load_state_dict would not:
+        # FrozenBatchNorm2d resets statistics that a state lacks.
         state = self.model.state_dict()
         initial = {name: state[name].clone() for name in sorted(self.left_out)}
         extra = super().load(path, checkpointables)
@@ -82,10 +80,10 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return extra
 
     def save(self, name, **kwargs):
-        """As in Detectron2, but atomically: ``last_checkpoint`` names a file that is there as a whole, always.
+        """Save a checkpoint atomically: ``last_checkpoint`` always names a complete file.
 
         Raises:
-            OutputError: it cannot be written, for want of space or else; the checkpoints before are as they were.
+            OutputError: the file cannot be written. Earlier checkpoints are unchanged.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -95,7 +93,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self.tag_last_checkpoint(f"{name}.pth")
 
     def model_state(self) -> dict[str, Any]:
-        """Return the part of a checkpoint that is the model: its weights and, where they are known, its categories."""
+        """Return the part of a checkpoint that describes the model: weights and, if known, categories."""
         known = {} if self.categories is None else {ENTRY: list(self.categories.names)}
         return {"model": self.model.state_dict(), **known}
 
@@ -103,24 +101,24 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """As in Detectron2, and say it where there is nothing to resume."""
+        """Resume or load as Detectron2 does. Log a warning if there is no checkpoint to resume from."""
         if resume and not self.has_checkpoint():
-            begin = f"the weights are those of {path}" if path else "the weights are the initial ones"
-            self.logger.warning(f"--resume: {self.save_dir} has no checkpoint: iteration 0, {begin}")
+            start = f"the weights of {path}" if path else "initial weights"
+            self.logger.warning(f"--resume: {self.save_dir} has no checkpoint; starting from iteration 0 with {start}")
         return super().resume_or_load(path, resume=resume)
 
     def has_checkpoint(self):
         return resume_file(self.save_dir) is not None
 
     def get_checkpoint_file(self):
-        """The checkpoint that a training resumes from, "" if there is none: see ``resume_file``."""
+        """Return the checkpoint to resume from (see ``resume_file``), or "" if there is none."""
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
-            self.logger.warning(f"{problem}: the checkpoint before it is taken, {found.path}")
+            self.logger.warning(f"{problem}; resuming from the checkpoint before it, {found.path}")
         return found.path if found else ""
 
     def _load_file(self, filename):
-        """In place of Detectron2's, which runs the code in a pickle: see ``weights_files``."""
+        """Read a file with ``weights.reading``; Detectron2's method would run code in a pickle."""
         loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)
@@ -133,7 +131,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         check_types(state, checkpoint["model"], self._path)
         before = not_finite(state)
         incompatible = super()._load_model(checkpoint)
-        # Where the model itself starts from infinity that is its way.
+        # Some models have infinite initial values.
         lines = [name for name in not_finite(state) if name not in before]
         if lines:
             raise WeightsError(f"{self._path}: expected finite weights, found nan or infinity in {first_few(lines)}")
@@ -149,6 +147,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self.logger.warning(warning)
 
     def _log_incompatible_keys(self, incompatible) -> None:
+        self.incompatible = incompatible
         if self._backbone is not None:
             self._check_backbone(incompatible)
         problems = self._problems(incompatible)
@@ -165,9 +164,9 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self.logger.warning(f"{self._path}: not used by this model: {names}")
 
     def _problems(self, incompatible) -> dict[str, str]:
-        """Parameters and buffers that the file does not have or has in another shape, each with what is wrong.
+        """Return name -> problem of the parameters and buffers that are missing or have another shape in the file.
 
-        Counts of batches and what a loss keeps are left aside: predictions do not depend on them.
+        Batch counters and buffers of losses are ignored: predictions do not depend on them.
         """
         problems = {
             name: "not in the file"
@@ -180,11 +179,12 @@ class SeesawCheckpointer(DetectionCheckpointer):
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
         if lines:
-            listed = "\n  ".join(lines)
-            raise WeightsError(f"{self._path}: frozen parameters would keep their initial values for ever:\n  {listed}")
+            raise WeightsError(
+                f"{self._path}: frozen parameters would never get trained values:\n  {_first(lines, 20)}"
+            )
 
     def _check_backbone(self, incompatible) -> None:
-        """Every layer of the backbone was in the file, and every layer in the file is the backbone's."""
+        """Raise WeightsError unless the file and the backbone have the same layers."""
         lines = [f"{name}: {problem}" for name, problem in wrong_shapes(incompatible).items()]
         lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
         lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
@@ -194,7 +194,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             )
 
     def _in_backbone(self, name: str) -> bool:
-        # FrozenBatchNorm2d has no count of batches, and torchvision's is not converted.
+        # FrozenBatchNorm2d has no batch counter, and torchvision's is not converted.
         own = name.startswith((f"{self._backbone}stem.", f"{self._backbone}res"))
         return own and not name.endswith("num_batches_tracked")
 
@@ -207,8 +207,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
             raise WeightsError(f"{self._path}: does not fit the model:\n  {_first(lines, 20)}\n{hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
-            f"{self._path}: {len(lines)} parameters do not fit the model and keep their initial values:\n  {listed}\n"
-            f"{hint}"
+            f"{self._path}: {len(lines)} parameters do not fit and keep their initial values:\n  {listed}\n{hint}"
         )
 
     def _classifier(self) -> str:
@@ -222,17 +221,17 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
 
 def fetched(url: str) -> str:
-    """The local copy of weights at an address that Detectron2 knows (https, detectron2, catalog, ...)."""
+    """Download weights from an address that Detectron2 knows (https, detectron2, catalog, ...); return the path."""
     try:
         return PathManager.get_local_path(url)
     except Exception as error:  # whatever its downloader raises
-        raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be fetched: {type(error).__name__}: {error}") from error
+        raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be downloaded: {type(error).__name__}: {error}") from error
 
 
 def check_weights_file(path: str) -> None:
-    """Raise WeightsError if a weights file is missing or torn; what is not local is downloaded.
+    """Raise WeightsError if a weights file is missing or truncated. A remote file is downloaded.
 
-    Only the archive's directory is read, which stands at a file's end: a file that was cut off has none.
+    Only the directory of the archive is read. It is at the end of the file, so a truncated file has none.
     """
     if path.startswith(SCHEME):
         path = torchvision_file(path)
@@ -249,6 +248,6 @@ def check_weights_file(path: str) -> None:
 
 
 def _first(lines: list[str], count: int) -> str:
-    """The first of them, for a message, and how many more there are: of another model every name is wrong."""
+    """Return the first lines for a message, and the number of the others."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return "\n  ".join([*lines[:count], *more])

@@ -5,17 +5,16 @@ from typing import Any
 
 import detectron2
 import torch
-from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import JSONWriter
 
-import seesaw_d2
 from seesaw_d2.data.sampling.seeding import mixed_seed, seed_all
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.metrics_file import cut_back, file_size, put_back, recent_scalars
 from seesaw_d2.train.monitoring import ClassCountHook, PredictionImages
+from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -53,19 +52,22 @@ class TrainingState(HookBase):
     that this step may round differently. ``DATALOADER.SAMPLER_TRAIN``s of Detectron2's main branch alone start anew.
 
     Args:
-        cfg: the job's.
-        loader: the training loader; one that is no ``TrainLoader`` has no place that could be saved.
-        writers: those of the run; [] in processes other than the main one.
+        loader: the training loader. The position of a loader that is no ``TrainLoader`` is not saved.
+        writers: of the run; [] in processes other than the main one.
+        seed: SEED; below 0: one is drawn.
+        config: the config as YAML, for the checkpoint.
+        folder: OUTPUT_DIR, for messages.
     """
 
-    def __init__(self, cfg: CfgNode, loader: Any, writers: list):
-        self._cfg, self._loader = cfg, loader if isinstance(loader, TrainLoader) else None
+    def __init__(self, loader: Any, writers: list, *, seed: int, config: str, folder: str):
+        self._given_seed, self._config, self._folder = seed, config, folder
+        self._loader = loader if isinstance(loader, TrainLoader) else None
         self._metrics = next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
         self._loaded: dict[str, Any] | None = None
         if self._loader:
             self._seed = self._loader.seed
         else:
-            self._seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+            self._seed = seed if seed >= 0 else comm.shared_random_seed()
 
     def state_dict(self) -> dict[str, Any]:
         storage = getattr(self.trainer, "storage", None)  # none before the training starts
@@ -76,7 +78,7 @@ class TrainingState(HookBase):
             "world_size": comm.get_world_size(),
             "scalars": recent_scalars(storage) if storage is not None else {},
             "metrics_size": file_size(self._metrics) if self._metrics else None,
-            "config": self._cfg.dump(),
+            "config": self._config,
             "versions": _versions(),
         }
 
@@ -85,7 +87,7 @@ class TrainingState(HookBase):
         Raises:
             WeightsError: ``state`` is not what ``state_dict`` returns.
         """
-        _check_state(state, f"{self._cfg.OUTPUT_DIR}: the checkpoint's hooks.TrainingState")
+        _check_state(state, f"{self._folder}: the checkpoint's hooks.TrainingState")
         self._loaded = state
 
     def begin_again(self) -> None:
@@ -100,7 +102,7 @@ class TrainingState(HookBase):
             self._begin_without_state()
             return
         state, self._loaded = self._loaded, None
-        if self._cfg.SEED < 0:
+        if self._given_seed < 0:
             self._seed = state["seed"]
         if self._loader and state["loader"]:
             self._loader.load_state_dict(state["loader"], seed=self._seed)
@@ -177,5 +179,5 @@ def _versions() -> dict[str, str]:
     return {
         "torch": str(torch.__version__),
         "detectron2": detectron2.__version__,
-        "seesaw_d2": seesaw_d2.__version__,
+        "seesaw_d2": __version__,
     }

@@ -1,15 +1,14 @@
-"""Training and evaluation of LazyConfigs: what ``lazyconfig_train_net.py`` runs, in Detectron2's manner.
+"""Train and evaluate LazyConfigs: the program ``lazyconfig_train_net.py``.
 
 A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``.test`` and ``.evaluator``, and
-``train`` with the keys of Detectron2's ``configs/common/train.py``; of those ``train.ddp`` and main's
-``train.model_ema`` have to be off. It may have ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0, as
-SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16", as SOLVER.AMP.DTYPE) and, in minutes,
-``train.collective_timeout``.
+``train`` with the keys of Detectron2's ``configs/common/train.py``. ``train.ddp`` and main's ``train.model_ema`` must
+be off. Optional keys: ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS),
+``train.amp.dtype`` ("float16" or "bfloat16", as SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
 
-Signals, checkpoints, steps that are not finite, the lock on the folder and the resume are those of ``train_net.py``:
-bit for bit on a CPU, where ``dataloader.train`` is a ``TrainLoader``. With another loader the order of the images
-starts anew in a resumed run, and a warning says so. What ``train_net.py`` has beside that: a rehearsal of weights and
-data before anything is written, schedules in epochs, the best checkpoint, pictures and Weights & Biases.
+Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. A resumed run is
+bit for bit the uninterrupted one on a CPU if ``dataloader.train`` is a ``TrainLoader``. With another loader, the order
+of the images starts anew and a warning is logged. Only ``train_net.py`` loads the weights before it writes anything,
+and has schedules in epochs, the best checkpoint, images and Weights & Biases.
 """
 
 import logging
@@ -21,34 +20,26 @@ from detectron2.config import instantiate
 from detectron2.engine import default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from detectron2.utils.env import seed_all_rng
 
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation.results_files import write_json
-from seesaw_d2.train.acceleration import DTYPES, with_wide_features
+from seesaw_d2.train.acceleration import amp_dtype, with_wide_features
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
-from seesaw_d2.train.command_line import Job, argument_parser, launch_job, shared_arguments
-from seesaw_d2.train.ending import EndsEarly
-from seesaw_d2.train.job import agreed
+from seesaw_d2.train.command_line import Program, argument_parser, launch_job, shared_arguments
+from seesaw_d2.train.job import Job
 from seesaw_d2.train.launch.launcher import Group
 from seesaw_d2.train.launch.process_layout import World
 from seesaw_d2.train.launch.signals import STOP
-from seesaw_d2.train.lazyconfig.loading import (
-    amp_of,
-    check_lazy_job,
-    in_lazy_names,
-    lazy_categories,
-    lazy_names,
-    lazy_values,
-    load_lazy_config,
-)
-from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
-from seesaw_d2.train.preflight.output_folder import take_folder
-from seesaw_d2.train.preflight.run_lock import RunLock
+from seesaw_d2.train.lazyconfig.loading import in_lazy_names, lazy_names, lazy_values, load_lazy_config
+from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
+from seesaw_d2.train.logs import log_to_console, set_up_run
+from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
+from seesaw_d2.train.run import run_job
 from seesaw_d2.train.step import Step
+from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.utils.distributed import broadcast, distributed
 
 logger = logging.getLogger(__name__)
@@ -68,7 +59,7 @@ class LazyTrainer(EndsEarly, Step):
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Also takes Detectron2's ``PATH?matching_heuristics=True``: names in the file are ends of the model's."""
+    """Also load Detectron2's ``PATH?matching_heuristics=True``, where names in the file are ends of the model's."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -84,69 +75,58 @@ class LazyCheckpointer(SeesawCheckpointer):
         return {**loaded, "matching_heuristics": True} if self._heuristics else loaded
 
 
-class _Described:
-    """A LazyConfig as far as ``TrainingState`` asks a config; its text is what ``default_setup`` has written."""
-
-    def __init__(self, cfg: Any):
-        self.SEED, self.OUTPUT_DIR = cfg.train.get("seed", -1), cfg.train.output_dir
-
-    def dump(self) -> str:
-        path = Path(self.OUTPUT_DIR, "config.yaml")
-        return path.read_text() if path.is_file() else ""
-
-
 def main(arguments=None) -> int:
-    """As ``launcher.main``, with a LazyConfig: the same arguments, overrides as ``key=value``, the same exit status."""
+    """Run a LazyConfig. Arguments and exit status are those of ``train_net.py``; overrides are ``key=value``."""
     return launch_job(argument_parser(_EXAMPLES, in_lazy_names).parse_args(arguments), prepare)
 
 
-def prepare(args, world: World) -> Job:
-    """Load the config and check what a look at it shows. Each process loads it again: lambdas cannot be sent."""
+def prepare(args, world: World) -> Program:
+    """Return the program: ``run``. Each process loads the config again, because lambdas cannot be pickled."""
     cfg = load_lazy_config(args.config_file, args.opts)
-    given = shared_arguments(args, world) | lazy_values(cfg)
     with lazy_names():
-        job = check_lazy_job(cfg, args, world)
-    return run, Group(job.MODEL.DEVICE, job.SOLVER.COLLECTIVE_TIMEOUT, job.OUTPUT_DIR, given), (args,)
+        settings = common_settings(cfg)
+        resolve_device(settings, world)
+        check_solver(settings, world.size)
+    given = shared_arguments(args, world) | lazy_values(cfg)
+    group = Group(settings.MODEL.DEVICE, settings.SOLVER.COLLECTIVE_TIMEOUT, settings.OUTPUT_DIR, given)
+    return run, group, (args,)
 
 
 def run(args) -> None:
-    """One process's part of the job."""
+    """Run one process's part of the job."""
     cfg = load_lazy_config(args.config_file, args.opts)
-    lock = RunLock(cfg.train.output_dir)
-    try:
-        with lazy_names(), own_logs():
-            seed = cfg.train.get("seed", -1)
-            seed_all_rng(None if seed < 0 else seed + comm.get_rank())
-            model = instantiate(cfg.model)
+    with lazy_names():
+        preflight = LazyPreflight(
+            cfg,
+            eval_only=args.eval_only,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            world_size=comm.get_world_size(),
+            main_machine=comm.is_main_process(),
+        )
+
+        def work(job: Job) -> None:
+            model = preflight.take_model()
+            model = build_model(cfg, job.cfg.SEED) if model is None else model
             model.to(cfg.train.device)
-            if args.eval_only:
+            if job.eval_only:
                 log_to_console()
-                checkpointer = LazyCheckpointer(
-                    model, cfg.train.output_dir, strict=True, categories=lazy_categories(cfg, "test")
-                )
-                checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=args.resume)
+                checkpointer = LazyCheckpointer(model, job.cfg.OUTPUT_DIR, strict=True, categories=job.categories)
+                checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=job.resume)
                 evaluate(cfg, model)
-                return
-            args.resume = agreed(lambda: _take_folder(cfg, args, lock))
-            set_up_run(cfg, args, cfg.train.output_dir)
-            train(cfg, model, resume=args.resume)
-    finally:
-        lock.release()
+            else:
+                set_up_run(cfg, args, job.cfg.OUTPUT_DIR)
+                train(cfg, model, job)
 
-
-def _take_folder(cfg: Any, args, lock: RunLock) -> bool:
-    if comm.is_main_process():
-        weights = cfg.train.init_checkpoint.partition("?")[0]
-        take_folder(lock, resume=args.resume, overwrite=args.overwrite, weights=weights)
-    return args.resume
+        run_job(preflight, work)
 
 
 def evaluate(cfg: Any, model) -> dict | None:
-    """Evaluate on ``dataloader.test``, and write the metrics as ``results.json`` where the evaluator writes."""
+    """Evaluate on ``dataloader.test``, and write the metrics to ``results.json`` in the evaluator's folder."""
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():
-        for buffer in model.buffers():  # the main process's model is the one that is saved
+        for buffer in model.buffers():  # checkpoints hold the model of the main process
             broadcast(buffer)
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
@@ -156,46 +136,47 @@ def evaluate(cfg: Any, model) -> dict | None:
     return results
 
 
-def train(cfg: Any, model, *, resume: bool) -> None:
-    """The loop of Detectron2's ``tools/lazyconfig_train_net.py``, with ``Trainer``'s steps, checkpoints and resume."""
+def train(cfg: Any, model, job: Job) -> None:
+    """Train as Detectron2's ``lazyconfig_train_net.py``, with the steps, checkpoints and resume of ``Trainer``."""
     logger.info(f"Model:\n{model}")
-    described = _Described(cfg)
+    settings, folder = job.cfg, job.cfg.OUTPUT_DIR
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
         logger.warning(f"{type(loader).__name__}: the order of the images starts anew in a resumed training")
-    elif described.SEED >= 0:
-        loader.sampler.seed = described.SEED
-    if cfg.train.amp.enabled and amp_of(cfg) == "bfloat16":
+    elif settings.SEED >= 0:
+        loader.sampler.seed = settings.SEED
+    if amp_dtype(settings) is not None and settings.SOLVER.AMP.DTYPE == "bfloat16":
         with_wide_features(model)
     model = distributed(model)
     trainer = LazyTrainer(
         model,
         loader,
         optimizer,
-        folder=cfg.train.output_dir,
-        max_skipped=cfg.train.get("max_skipped_steps", 0),
-        amp=DTYPES[amp_of(cfg)] if cfg.train.amp.enabled else None,
+        folder=folder,
+        max_skipped=settings.SOLVER.MAX_SKIPPED_STEPS,
+        amp=amp_dtype(settings),
     )
-    checkpointer = LazyCheckpointer(
-        model, cfg.train.output_dir, categories=lazy_categories(cfg, "train"), trainer=trainer
-    )
-    keep = cfg.train.checkpointer.get("max_to_keep") or 0
+    checkpointer = LazyCheckpointer(model, folder, categories=job.categories, trainer=trainer)
     evaluation = cfg.train.eval_period if cfg.dataloader.get("evaluator") is not None else 0
-    writers = default_writers(cfg.train.output_dir, cfg.train.max_iter) if comm.is_main_process() else []
-    state = TrainingState(described, loader, writers)
+    writers = default_writers(folder, settings.SOLVER.MAX_ITER) if comm.is_main_process() else []
+    config = Path(folder, "config.yaml")  # written by set_up_run
+    state = TrainingState(
+        loader, writers, seed=settings.SEED, config=config.read_text() if config.is_file() else "", folder=folder
+    )
+    saves = CheckpointHook(checkpointer, settings.SOLVER.CHECKPOINT_PERIOD, settings.SOLVER.CHECKPOINT_KEEP, evaluation)
     every = [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        CheckpointHook(checkpointer, cfg.train.checkpointer.period, keep, evaluation),
+        saves,
         hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)),
         *([hooks.PeriodicWriter(writers, period=cfg.train.log_period)] if writers else []),
         state,
     ]
     trainer.register_hooks(every)
-    checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
-    start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
-    if resume and start == 0:
+    checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=job.resume)
+    start = trainer.iter + 1 if job.resume and checkpointer.has_checkpoint() else 0
+    if job.resume and start == 0:
         state.begin_again()
-    trainer.train(start, cfg.train.max_iter)
+    trainer.train(start, settings.SOLVER.MAX_ITER)

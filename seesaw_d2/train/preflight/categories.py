@@ -4,11 +4,10 @@ import logging
 
 from detectron2.config import CfgNode
 
-from seesaw_d2.data import register_datasets
 from seesaw_d2.data.records.catalog import categories_of
+from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
-from seesaw_d2.train.tasks import task_of
 from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
 
@@ -33,7 +32,7 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
     return None
 
 
-def categories_at_hand(cfg: CfgNode) -> tuple[Categories | None, str]:
+def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
     """C class names, those of the test or training set, which are registered for it; and "".
 
     Without them None, and what is wrong with the data sets.
@@ -41,7 +40,6 @@ def categories_at_hand(cfg: CfgNode) -> tuple[Categories | None, str]:
     Raises:
         ConfigError: test and training set have the same names in another order.
     """
-    count = task_of(cfg).num_classes(cfg)
     reason = f"neither DATASETS.TEST nor DATASETS.TRAIN has names of {count} categories"
     try:
         register_datasets(cfg)

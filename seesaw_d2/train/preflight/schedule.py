@@ -2,14 +2,15 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from detectron2.config import CfgNode
 
 from seesaw_d2.data.sampling.repeat_factors import WITH_EPOCHS, epoch_length
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.tasks import task_of
 
 logger = logging.getLogger(__name__)
 
@@ -135,22 +136,20 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
     )
 
 
-def apply_schedule(cfg: CfgNode, scaled_from: int = 0) -> Schedule:
-    """Resolve the schedule and put it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
+def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
+    """Resolve the schedule and write it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
 
-    Reads the training data if SOLVER.EPOCHS is set. Applied to the resulting config it changes nothing:
-    REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size that the new BASE_LR belongs to.
+    A second call changes nothing: REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size of the new BASE_LR.
 
     Args:
-        scaled_from: what ``scale_to_processes`` has returned.
+        records: of the training images; needed only if SOLVER.EPOCHS is set.
+        scaled_from: returned by ``scale_to_processes``.
 
     Raises:
-        ConfigError: the steps do not come one after the other.
-        DataError: there is nothing to train on.
+        ConfigError: the steps do not increase.
     """
     num_images = images_per_epoch = None
-    if cfg.SOLVER.EPOCHS > 0:
-        records = task_of(cfg).load_training_records(cfg)
+    if cfg.SOLVER.EPOCHS > 0 and records is not None:
         num_images, images_per_epoch = len(records), epoch_length(cfg, records)
     schedule = replace(resolve_schedule(cfg.SOLVER, num_images, images_per_epoch), scaled_from=scaled_from)
     if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # the others read no steps

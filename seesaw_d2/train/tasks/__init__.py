@@ -1,9 +1,8 @@
-"""Detection or image classification: the meta-architecture says which."""
+"""Tasks: detection and image classification. The meta-architecture decides which one a config describes."""
 
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY
 
-from seesaw_d2.train.tasks.base import Task
+from seesaw_d2.train.tasks.base import Task, task_name
 from seesaw_d2.train.tasks.classification import CLASSIFICATION
 from seesaw_d2.train.tasks.detection import DETECTION
 
@@ -11,9 +10,8 @@ TASKS = {"detection": DETECTION, "classification": CLASSIFICATION}
 
 
 def task_of(cfg: CfgNode) -> Task:
-    """The task of MODEL.META_ARCHITECTURE: the one that its class attribute ``task`` names, by default detection."""
-    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
-    return TASKS[getattr(architecture, "task", "detection")]
+    """Return the task of a config."""
+    return TASKS[task_name(cfg)]
 
 
 __all__ = ["CLASSIFICATION", "DETECTION", "Task", "task_of"]

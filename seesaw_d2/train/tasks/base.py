@@ -1,35 +1,47 @@
-"""What the engine must know of a task, and nothing else in it does."""
+"""Task: the functions that differ between detection and image classification."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from detectron2.config import CfgNode
-from fvcore.common.registry import Registry
+from detectron2.modeling import META_ARCH_REGISTRY
 from torch import nn
 
 
 @dataclass(frozen=True)
 class Task:
-    """The parts of a job that detection and image classification do not have in common.
+    """The functions of a job that detection and image classification do not share.
 
-    The command line, checks, trainer, launcher and checkpoints are written once and ask for these. Which evaluator a
-    data set needs is told by its metadata, as in Detectron2.
+    Everything else in ``train`` is written once. The evaluator is chosen by the metadata of the data set, as in
+    Detectron2.
+
+    Attributes:
+        num_classes_key: config key of C, the number of classes.
+        validate_datasets: ``(cfg, training=bool)``; raises ConfigError or DataError if the data sets are wrong.
+        check_model: ``(cfg, model)``; raises ConfigError if the model does not fit the rest of the config.
+        load_training_records: ``(cfg)`` -> the dataset dicts that are trained on, which make one epoch.
+        build_train_loader: ``(cfg)`` -> the training loader.
+        build_test_loader: ``(cfg, dataset name)`` -> the loader of a test set.
     """
 
     num_classes_key: str
-    # Config keys that name a registered class, beside MODEL.META_ARCHITECTURE.
-    registries: Mapping[str, Registry]
-    # (cfg, training=bool): checks the data sets; raises ConfigError, DataError.
     validate_datasets: Callable[..., None]
-    # (cfg, model): the config's model was built, and fits what else the config says; raises ConfigError.
     check_model: Callable[[CfgNode, nn.Module], None]
-    # The dataset dicts that are trained on: how many there are is how long an epoch is.
-    load_training_records: Callable[[CfgNode], list[dict[str, Any]]]
+    load_training_records: Callable[[CfgNode], Sequence[dict[str, Any]]]
     build_train_loader: Callable[[CfgNode], Iterable]
     build_test_loader: Callable[[CfgNode, str], Iterable]
 
     def num_classes(self, cfg: CfgNode) -> int:
-        """C, what the config's key for it says."""
+        """Return C."""
         return functools.reduce(getattr, self.num_classes_key.split("."), cfg)
+
+
+def task_name(cfg: CfgNode) -> str:
+    """Return "detection" or "classification": the attribute ``task`` of MODEL.META_ARCHITECTURE, default "detection".
+
+    Args:
+        cfg: its META_ARCHITECTURE is registered.
+    """
+    return getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "task", "detection")

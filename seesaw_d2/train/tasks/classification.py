@@ -1,21 +1,24 @@
 """Image classification: meta-architectures with ``task = "classification"``."""
 
 from detectron2.config import CfgNode
-from detectron2.modeling import BACKBONE_REGISTRY
 from torch import nn
 
-from seesaw_d2.data import (
+from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
     build_classification_train_loader,
     load_labelled_records,
-    validate_labelled_images,
 )
+from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.tasks.base import Task
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """The model can be evaluated as the config says."""
+    """Check that the model can be evaluated as the config says.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         raise ConfigError(
             "TEST.CLASSIFICATION_ACCURACY: it classifies the boxes of a detector; expected False for "
@@ -30,7 +33,6 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 CLASSIFICATION = Task(
     num_classes_key="MODEL.CLASSIFIER.NUM_CLASSES",
-    registries={"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY},
     validate_datasets=validate_labelled_images,
     check_model=check_model,
     load_training_records=load_labelled_records,

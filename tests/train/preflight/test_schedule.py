@@ -8,7 +8,7 @@ import yaml
 from detectron2.engine import DefaultTrainer
 from detectron2.solver import build_lr_scheduler
 
-from seesaw_d2.data import register_datasets
+from seesaw_d2.data import load_training_dicts, register_datasets
 from seesaw_d2.data.sampling.repeat_factors import epoch_length
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config, main
@@ -70,7 +70,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     cfg.SOLVER.IMS_PER_BATCH = 16
     job = {"eval_only": False, "resume": False, "overwrite": False, "world_size": world_size}
     lr = cfg.SOLVER.BASE_LR
-    schedule = check_job(cfg, **job)
+    schedule = check_job(cfg, **job).schedule
     per_epoch = -(-schedule.images_per_epoch // 16)
     assert schedule.images_per_epoch > schedule.num_images == 24
     found = cfg.SOLVER
@@ -83,8 +83,6 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
 
 
 def test_an_epoch_has_the_images_that_are_drawn_in_it(config_file):
-    from seesaw_d2.data import load_training_dicts
-
     options = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
     cfg = load_config(str(config_file), options)
     register_datasets(cfg)
@@ -187,7 +185,7 @@ def test_a_schedule_that_cannot_be_scaled(config_file, capsys, overrides, key, f
 def test_scaled_steps_that_fall_together():
     cfg = load_config("", [*SCALED, "SOLVER.STEPS", (10, 11)])
     with pytest.raises(ConfigError, match=r"SOLVER\.STEPS: .*\[1, 1\].*2 processes"):
-        apply_schedule(cfg, scale_to_processes(cfg, 30))
+        apply_schedule(cfg, scaled_from=scale_to_processes(cfg, 30))
 
 
 def test_the_learning_rate_falls_at_the_end_of_the_epoch():
@@ -234,7 +232,7 @@ def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, ep
     cfg.SOLVER.IMS_PER_BATCH = 8
     register_datasets(cfg)
     with pytest.raises(ConfigError, match=r"SOLVER\.STEP_EPOCHS: expected increasing iterations above 0, .* from \["):
-        apply_schedule(cfg)
+        apply_schedule(cfg, load_training_dicts(cfg))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Annotation files and every image of them."""
+"""Annotation files and all of their images."""
 
 import os
 from collections.abc import Callable
@@ -13,29 +13,33 @@ from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.records import file_names, object_columns, take
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
-def examine_data(cfg: CfgNode, findings: Findings, *, decode: bool, workers: int) -> None:
-    """Every data set by itself, then all of them as a training checks them.
+def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, workers: int) -> None:
+    """Examine each data set by itself, then all of them as a training checks them.
 
     Args:
-        cfg: after ``register_datasets(cfg)``.
-        decode: decode every image, not only read the headers of some.
+        decode: decode all images. False: the headers of some images are read.
+        workers: >= 1, number of processes that decode.
     """
-    before = len(findings.to_fix)
+    cfg, before = preflight.cfg, len(findings.to_fix)
+    register, *checks = preflight.data_checks()
+    register()
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # else it would say the same again
-        task_of(cfg).validate_datasets(cfg, training=True)
+    if len(findings.to_fix) == before:  # else the checks would find the same problems again
+        for check in checks:
+            check()
         findings.ok("data sets, categories and config fit each other")
         _examine_overlap(cfg, findings, contents=decode)
 
 
 def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
-    """What is measured on images that were trained on says nothing."""
+    """Report images of DATASETS.TEST that are in DATASETS.TRAIN too."""
     files = {}
     for key in ("TRAIN", "TEST"):
         paths = dict.fromkeys(path for name in cfg.DATASETS[key] for path in file_names(load_dataset(name)))
@@ -63,7 +67,6 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
         if unused:
             findings.note(f"{name}: categories without an image: {first_few(unused)}")
     missing = set(missing_files(records))
-    # What a training does without is worth knowing, and one that stops at it is to be mended.
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
     hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True does without them"
     if missing:

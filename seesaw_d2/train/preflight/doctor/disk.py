@@ -1,4 +1,4 @@
-"""The output folder, and space for a run's checkpoints."""
+"""Disk space for the checkpoints of a run."""
 
 import os
 import shutil
@@ -7,19 +7,15 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
-from seesaw_d2.train.preflight.output_folder import check_output_folder
 
 
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
-    """Whether OUTPUT_DIR can be written and holds what a training will write.
+    """Compare the free space of OUTPUT_DIR with what a training will write.
 
     Args:
-        cfg: its schedule resolved.
+        cfg: with a resolved schedule.
         checkpoint_size: bytes of one checkpoint.
     """
-    with findings.attempt():
-        check_output_folder(cfg.OUTPUT_DIR, resume=False, overwrite=False, weights=cfg.MODEL.WEIGHTS)
-        findings.ok(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} can be written and holds no other run")
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -30,13 +26,13 @@ def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None
         f"{cfg.SOLVER.CHECKPOINT_PERIOD}) need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free in {folder}"
     )
     if needed > free:
-        findings.fix(f"{text}: free some, or write fewer")
+        findings.fix(f"{text}: free space, or write fewer checkpoints")
     else:
         findings.ok(text)
 
 
 def number_of_checkpoints(cfg: CfgNode) -> int:
-    """Checkpoints that a finished run holds, the last one included."""
+    """Return the number of checkpoints of a finished run, including the last one."""
     period = cfg.SOLVER.CHECKPOINT_PERIOD
     count = cfg.SOLVER.MAX_ITER // period + 1 if period > 0 else 1
     kept = cfg.SOLVER.get("CHECKPOINT_KEEP", 0)

@@ -1,4 +1,4 @@
-"""Versions, GPUs, what processes talk through, shared memory."""
+"""Versions, GPUs, communication backends, shared memory."""
 
 import os
 import platform
@@ -10,26 +10,26 @@ import PIL
 import torch
 import torchvision
 
-import seesaw_d2
 from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.version import __version__
 
 GIB = 2**30
 _SHARED_MEMORY = "/dev/shm"
 
 
 def examine_environment(findings: Findings, num_processes: int) -> None:
-    """Report versions and devices; nothing here depends on the config."""
+    """Report versions and devices, which do not depend on the config."""
     versions = {
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
         "torchvision": torchvision.__version__,
     }
-    versions |= {"NumPy": numpy.__version__, "Pillow": PIL.__version__, "seesaw_d2": seesaw_d2.__version__}
+    versions |= {"NumPy": numpy.__version__, "Pillow": PIL.__version__, "seesaw_d2": __version__}
     findings.ok(", ".join(f"{name} {version}" for name, version in versions.items()))
     folder = os.path.dirname(detectron2.__file__)
     findings.ok(f"Detectron2 {detectron2.__version__} in {folder}")
     if tuple(map(int, torch.__version__.split("+")[0].split(".")[:2])) < (2, 6):
-        findings.fix("PyTorch: expected 2.6 or newer: before, reading weights could run code in them")
+        findings.fix("PyTorch: expected 2.6 or newer: in older versions, reading weights can run code")
     _examine_gpus(findings, num_processes)
     if os.path.isdir(_SHARED_MEMORY):
         free = shutil.disk_usage(_SHARED_MEMORY).free
@@ -44,7 +44,7 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if not torch.cuda.is_available():
         findings.note("no GPU that this PyTorch can use")
         if num_processes > 1 and not torch.distributed.is_gloo_available():
-            findings.fix("this PyTorch has no gloo, which several processes on the CPU talk through")
+            findings.fix("this PyTorch has no gloo, which several processes on the CPU need")
         return
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
@@ -54,4 +54,4 @@ def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if torch.distributed.is_nccl_available():
         findings.ok(f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}")
     elif num_processes > 1:
-        findings.fix("this PyTorch has no NCCL, which several GPUs talk through")
+        findings.fix("this PyTorch has no NCCL, which several GPUs need")

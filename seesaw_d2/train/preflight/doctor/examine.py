@@ -2,23 +2,15 @@
 
 from collections.abc import Sequence
 
-from detectron2.config import CfgNode
-
 from seesaw_d2.config.loading import load_config
-from seesaw_d2.data import register_datasets
-from seesaw_d2.data.sampling.repeat_factors import validate_sampling
-from seesaw_d2.modeling import freeze
-from seesaw_d2.modeling.building import build_model
-from seesaw_d2.train.monitoring import check_monitoring
 from seesaw_d2.train.preflight.doctor.data import examine_data
 from seesaw_d2.train.preflight.doctor.disk import examine_disk
 from seesaw_d2.train.preflight.doctor.environment import examine_environment
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.doctor.step import examine_step
-from seesaw_d2.train.preflight.doctor.weights import examine_weights
-from seesaw_d2.train.preflight.job_checks import check_names, check_solver, resolve_device
-from seesaw_d2.train.preflight.keys import Layer, check_written, written_layers
-from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, scale_to_processes
+from seesaw_d2.train.preflight.doctor.weights import report_weights
+from seesaw_d2.train.preflight.job_checks import Preflight
+from seesaw_d2.train.preflight.keys.written import written_layers
 
 
 def examine(
@@ -30,66 +22,57 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing anything.
+    """Examine a training without writing anything. The checks are those of ``Preflight``.
 
     Args:
         config_file, overrides: as of ``train_net.py``.
-        num_processes: that the training will have, on all machines.
-        quick: leave out the decoding of all images.
-        workers: >= 1, processes that decode.
-        findings: where what is found is printed; standard output by default.
+        num_processes: number of processes of the training on all machines.
+        quick: do not decode the images.
+        workers: >= 1, number of processes that decode.
+        findings: prints the findings; by default to standard output.
 
     Returns:
-        what to fix, a line each; empty if nothing is wrong.
+        the problems to fix, one line each.
     """
     findings = findings or Findings()
     with findings.section("environment"):
         examine_environment(findings, num_processes)
-    cfg = None
+    preflight = None
     with findings.section("config"):
         cfg = load_config(config_file, overrides)
-    if cfg is None:
+        written = written_layers(config_file, overrides)
+        preflight = Preflight(cfg, world_size=num_processes, written=written)
+    if preflight is None:
         return findings.to_fix
-    _examine_config(cfg, written_layers(config_file, overrides), findings, num_processes)
+    _examine_config(preflight, findings)
     with findings.section("data"):
-        register_datasets(cfg)
-        examine_data(cfg, findings, decode=not quick, workers=workers)
-    _examine_model(cfg, findings, num_processes)
+        examine_data(preflight, findings, decode=not quick, workers=workers)
+    _examine_model(preflight, findings)
     return findings.to_fix
 
 
-def _examine_config(cfg: CfgNode, written: Sequence[Layer], findings: Findings, num_processes: int) -> None:
+def _examine_config(preflight: Preflight, findings: Findings) -> None:
     before = len(findings.to_fix)
-    for check in (
-        resolve_device,
-        check_names,
-        lambda cfg: check_written(cfg, written),
-        lambda cfg: (scale_to_processes(cfg, num_processes), check_solver(cfg, num_processes)),
-        check_schedule,
-        validate_sampling,
-        check_monitoring,
-    ):
-        with findings.attempt():
-            check(cfg)
+    findings.run(preflight.config_checks())
     if len(findings.to_fix) == before:
-        findings.ok(f"keys and values are right; MODEL.DEVICE {cfg.MODEL.DEVICE}")
+        findings.ok(f"keys and values are right; MODEL.DEVICE {preflight.cfg.MODEL.DEVICE}")
 
 
-def _examine_model(cfg: CfgNode, findings: Findings, num_processes: int) -> None:
-    """What needs the model: not if the data or the config, which it is built from, are wrong."""
+def _examine_model(preflight: Preflight, findings: Findings) -> None:
+    """Build the model and train one step, unless the config or the data are wrong."""
     if findings.to_fix:
-        findings.note("weights, memory and disk are looked at once the above is mended")
+        findings.note("weights, memory and disk are examined once the problems above are fixed")
         return
+    check_folder, check_weights = preflight.file_checks()
     with findings.section("weights"):
-        on_cpu = cfg.clone()
-        on_cpu.MODEL.DEVICE = "cpu"
-        model = freeze(build_model(on_cpu), cfg.MODEL.FREEZE.NAMES, cfg.MODEL.FREEZE.EXCEPT)
-        examine_weights(cfg, model, findings)
+        for check in (check_weights, *preflight.model_checks()):
+            check()
+        report_weights(preflight, findings)
     if findings.to_fix:
         return
     size = 0
     with findings.section("memory"):
-        findings.ok(f"schedule: {apply_schedule(cfg).describe()}")
-        size = examine_step(cfg, model, findings, num_processes)
+        size = examine_step(preflight, findings)
     with findings.section("disk"):
-        examine_disk(cfg, findings, size)
+        findings.run([check_folder])
+        examine_disk(preflight.cfg, findings, size)

@@ -1,7 +1,7 @@
-"""What an examination has found, printed as it is found."""
+"""The findings of an examination, printed one by one."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -9,7 +9,7 @@ from seesaw_d2.errors import SeesawError
 
 
 class Findings:
-    """Lines ``ok``, ``note`` and ``FIX`` below the titles of sections.
+    """Print lines ``ok``, ``note`` and ``FIX`` below the titles of sections.
 
     Args:
         stream: where they are printed; standard output by default.
@@ -20,34 +20,40 @@ class Findings:
         self.to_fix: list[str] = []
 
     def ok(self, text: str) -> None:
-        """What was looked at and is right."""
+        """Report something that is right."""
         self._print("ok  ", text)
 
     def note(self, text: str) -> None:
-        """What is worth knowing, and may be meant."""
+        """Report something that may be intended."""
         self._print("note", text)
 
     def fix(self, text: str) -> None:
-        """What a training would fail or suffer from."""
+        """Report a problem that a training would fail at or suffer from."""
         self.to_fix.append(text)
         self._print("FIX ", text)
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:
-        """A part of the examination: its title, and its error as something to fix. The next part goes on."""
+        """Print the title of a part of the examination. An error in the block becomes a problem to fix."""
         print(title, file=self.stream, flush=True)
         with self.attempt():
             yield
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """A step whose error is something to fix."""
+        """Turn an error in the block into a problem to fix."""
         try:
             yield
         except SeesawError as error:
             self.fix(str(error))
-        except Exception as error:  # whatever a library raises: the other parts are worth knowing all the same
+        except Exception as error:  # of a library; the other parts are still examined
             self.fix(f"{type(error).__name__}: {error}")
+
+    def run(self, checks: Iterable[Callable[[], object]]) -> None:
+        """Run all checks; each error is a problem to fix."""
+        for check in checks:
+            with self.attempt():
+                check()
 
     def _print(self, kind: str, text: str) -> None:
         text = text.replace("\n", "\n        ")

@@ -11,35 +11,38 @@ from torch import nn
 from seesaw_d2.train.acceleration import amp_dtype
 from seesaw_d2.train.preflight.doctor.environment import GIB
 from seesaw_d2.train.preflight.doctor.findings import Findings
+from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.trainer import Trainer
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
-    """Bytes of the parameters and buffers, of the gradients, and of what the optimizer keeps."""
+    """Return the bytes of parameters and buffers, of gradients, and of the optimizer's state."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
     return weights, trained, kept * trained
 
 
-def examine_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes: int) -> int:
+def examine_step(preflight: Preflight, findings: Findings) -> int:
     """Train one step on one process's part of a batch.
 
     Args:
-        cfg: MODEL.DEVICE resolved.
-        model: on the CPU.
+        preflight: after the checks of the model.
 
     Returns:
         bytes of a checkpoint: weights and optimizer.
     """
+    cfg, model = preflight.cfg, preflight.checkpointer.model
+    for note in preflight.notes():
+        findings.ok(note)
     optimizer = Trainer.build_optimizer(cfg, model)
     weights, trained, kept = state_size(model, optimizer)
     findings.ok(
         f"estimate: weights {weights / GIB:.2f} GiB, gradients {trained / GIB:.2f} GiB, optimizer {kept / GIB:.2f} "
-        "GiB, and what the layers keep of each image"
+        "GiB, and the activations of each image"
     )
     with findings.attempt():
-        _real_step(cfg, model, findings, num_processes)
+        _real_step(cfg, model, findings, preflight.world_size)
     return weights + kept
 
 
@@ -82,7 +85,7 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
 
 
 def _peak(device: torch.device) -> int | None:
-    """Return the most memory in use so far, bytes, of the GPU or of this process; None where it is not known."""
+    """Return the peak memory of the GPU or of this process in bytes; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -7,7 +7,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN, PanopticFPN
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 
 from seesaw_d2.config.loading import read_value
-from seesaw_d2.modeling import ImageClassifier
+from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.train.preflight.keys.components import foreign
 from seesaw_d2.train.preflight.keys.need import Need, covered
 

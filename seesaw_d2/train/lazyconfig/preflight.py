@@ -1,0 +1,131 @@
+"""The preflight of a LazyConfig: the checks of YAML configs on the values that both have, and those of its own."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from detectron2.config import CfgNode, instantiate
+from detectron2.data import DatasetCatalog
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from torch import nn
+
+from seesaw_d2.config.loading import load_config
+from seesaw_d2.data.records.catalog import categories_of, check_annotation_file
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.train.acceleration import check_acceleration
+from seesaw_d2.train.checkpoints.resume_files import resume_file
+from seesaw_d2.train.job import Job
+from seesaw_d2.train.lazyconfig.loading import amp_of, selected
+from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
+from seesaw_d2.train.preflight.job_checks import Preflight
+from seesaw_d2.train.step_report import generator_states
+from seesaw_d2.utils.category_names import Categories, check_checkpoint, check_order, entry_of
+from seesaw_d2.utils.messages import warn_once
+from seesaw_d2.weights.reading import read_weights_file
+
+logger = logging.getLogger(__name__)
+
+
+class LazyPreflight(Preflight):
+    """``Preflight`` of a LazyConfig. The weights are not loaded before the job.
+
+    Args:
+        lazy: the LazyConfig.
+        options: of ``Preflight``.
+    """
+
+    def __init__(self, lazy: Any, **options: Any):
+        super().__init__(common_settings(lazy), **options)
+        self.lazy = lazy
+
+    def config_checks(self) -> list[Callable[[], object]]:
+        return [
+            lambda: check_acceleration(self.cfg),
+            lambda: resolve_device(self.cfg),
+            lambda: check_solver(self.cfg, self.world_size),
+        ]
+
+    def data_checks(self) -> list[Callable[[], object]]:
+        return [self._check_data]
+
+    def model_checks(self) -> list[Callable[[], object]]:
+        return [self._check_order, self._build_model]
+
+    # Every model is built on the CPU, and moved afterwards.
+    def _model_is_final(self) -> bool:
+        return True
+
+    def job(self) -> Job:
+        self.run()
+        return Job(self.cfg, self.eval_only, self.resume, categories=self._categories())
+
+    def _build_model(self) -> None:
+        self._model = build_model(self.lazy, self.cfg.SEED)
+        self._generators = generator_states()
+
+    def _check_data(self) -> None:
+        """Check the annotation files of registered data sets; other data sets may have none."""
+        cfg = self.lazy
+        parts = ([] if self.eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
+        for name in [name for part in parts for name in _dataset_names(cfg, part)]:
+            if name in DatasetCatalog:
+                check_annotation_file(name)
+        trained, tested = (lazy_categories(cfg, part) for part in ("train", "test"))
+        if trained is not None and tested is not None and (warning := check_order(trained, tested)):
+            warn_once(logger, warning)
+
+    def _check_order(self) -> None:
+        """Compare the categories of the checkpoint with those of the data."""
+        found = resume_file(self.cfg.OUTPUT_DIR) if self.resume else None
+        path = found.path if found else self.cfg.MODEL.WEIGHTS
+        if not os.path.isfile(path):
+            return
+        content = read_weights_file(path)
+        if isinstance(content, dict) and (kept := entry_of(content, path)):
+            # The job itself logs the warning that this returns.
+            check_checkpoint(kept, self._categories(), must_fit=bool(self.eval_only or found))
+
+    def _categories(self) -> Categories | None:
+        return lazy_categories(self.lazy, "test" if self.eval_only else "train")
+
+
+def build_model(lazy: Any, seed: int) -> nn.Module:
+    """Return the model of a LazyConfig, on the CPU, initialized from ``seed`` (below 0: from a random one)."""
+    seed_all_rng(None if seed < 0 else seed + comm.get_rank())
+    return instantiate(lazy.model)
+
+
+def common_settings(lazy: Any) -> CfgNode:
+    """Return the values of a LazyConfig that YAML configs have too, under their keys."""
+    cfg, train = load_config(), lazy.train
+    cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
+    cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
+    cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE = train.amp.enabled, amp_of(lazy)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = train.max_iter, train.checkpointer.period
+    cfg.SOLVER.COLLECTIVE_TIMEOUT = train.get("collective_timeout", cfg.SOLVER.COLLECTIVE_TIMEOUT)
+    cfg.SOLVER.MAX_SKIPPED_STEPS = train.get("max_skipped_steps", 0)
+    cfg.SOLVER.CHECKPOINT_KEEP = train.checkpointer.get("max_to_keep") or 0
+    if "total_batch_size" in lazy.dataloader.train:
+        cfg.SOLVER.IMS_PER_BATCH = lazy.dataloader.train.total_batch_size
+    return cfg
+
+
+def lazy_categories(cfg: Any, part: str) -> Categories | None:
+    """Return the class names of ``dataloader.train`` or ``.test``; None if its data set is not registered or has none.
+
+    Args:
+        part: "train" or "test".
+    """
+    for name in _dataset_names(cfg, part):
+        with contextlib.suppress(SeesawError):  # the loader raises it if it needs the names
+            if (found := categories_of(name, f"dataloader.{part}")) is not None:
+                return found
+    return None
+
+
+def _dataset_names(cfg: Any, part: str) -> list[str]:
+    found = [selected(cfg.dataloader, f"{part}.{key}") for key in ("names", "dataset.names", "dataset.name")]
+    return [name for names in found for name in ([names] if isinstance(names, str) else names or ())]

@@ -1,0 +1,135 @@
+"""Checks of the config that need no data: device, processes, solver and names of registered classes."""
+
+import math
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_HEADS_REGISTRY,
+)
+from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
+from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_MASK_HEAD_REGISTRY
+
+from seesaw_d2.config.device import replace_auto_device
+from seesaw_d2.config.loading import read_value
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
+from seesaw_d2.train.tasks.base import task_name
+
+SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one: Detectron2 main
+
+# Task -> keys whose values are names in a registry.
+REGISTRIES = {
+    "detection": {
+        "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
+        "MODEL.PROPOSAL_GENERATOR.NAME": PROPOSAL_GENERATOR_REGISTRY,
+        "MODEL.RPN.HEAD_NAME": RPN_HEAD_REGISTRY,
+        "MODEL.ROI_HEADS.NAME": ROI_HEADS_REGISTRY,
+        "MODEL.ROI_BOX_HEAD.NAME": ROI_BOX_HEAD_REGISTRY,
+        "MODEL.ROI_MASK_HEAD.NAME": ROI_MASK_HEAD_REGISTRY,
+    },
+    "classification": {"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY},
+}
+
+
+def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
+    """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
+
+    Args:
+        world: the processes of the job, which must fit the GPUs of this machine. None: not checked.
+
+    Raises:
+        ConfigError: the GPUs do not exist; float16 on a CPU; the processes do not fit.
+    """
+    replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
+            "add MODEL.DEVICE cpu to run on the CPU"
+        )
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
+        raise ConfigError(
+            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16; found "
+            f"True with {cfg.SOLVER.AMP.DTYPE}"
+        )
+    if world and world.size > 1:
+        _check_processes(cfg, world)
+
+
+def _check_processes(cfg: CfgNode, world: World) -> None:
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        if world.starter == "--num-gpus":
+            raise ConfigError(
+                f"--num-gpus: expected at most 1 with MODEL.DEVICE {cfg.MODEL.DEVICE}, found {world.local_size}; "
+                "use --num-processes to start several processes on the CPU"
+            )
+        return
+    if world.starter == "--num-processes":
+        raise ConfigError(
+            f"--num-processes: expected MODEL.DEVICE cpu, found {cfg.MODEL.DEVICE!r}; use --num-gpus to start one "
+            "process per GPU"
+        )
+    gpus = torch.cuda.device_count()
+    # srun --gpus-per-task shows each process only its own GPU.
+    if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
+        raise ConfigError(
+            f"{world.starter}: expected at most one process per GPU of this machine, {gpus}, found {world.local_size}"
+        )
+
+
+def check_solver(cfg: CfgNode, world_size: int) -> None:
+    """Check the numbers of SOLVER. Call it after ``scale_to_processes``.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    batch = cfg.SOLVER.IMS_PER_BATCH
+    if batch < 1 or batch % world_size:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of the {world_size} processes, found {batch}"
+        )
+    if not 0 < cfg.SOLVER.COLLECTIVE_TIMEOUT < math.inf:
+        raise ConfigError(
+            f"SOLVER.COLLECTIVE_TIMEOUT: expected a number of minutes > 0, found {cfg.SOLVER.COLLECTIVE_TIMEOUT}"
+        )
+    if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
+        raise ConfigError(
+            f"SOLVER.CHECKPOINT_BEST: {cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, expected data sets in "
+            "DATASETS.TEST, found none"
+        )
+    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # possible in a LazyConfig
+        raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")
+    for key, minimum in (("MAX_SKIPPED_STEPS", 0), ("CHECKPOINT_KEEP", 0), ("CHECKPOINT_PERIOD", 1), ("MAX_ITER", 1)):
+        if (found := getattr(cfg.SOLVER, key)) < minimum:
+            raise ConfigError(f"SOLVER.{key}: expected at least {minimum}, found {found}")
+    if cfg.SOLVER.LR_SCHEDULER_NAME not in SCHEDULERS:
+        raise ConfigError(
+            f"SOLVER.LR_SCHEDULER_NAME: expected one of {', '.join(SCHEDULERS)}, found {cfg.SOLVER.LR_SCHEDULER_NAME!r}"
+        )
+
+
+def check_names(cfg: CfgNode) -> None:
+    """Check that each NAME in the config is a registered class, and that the meta-architecture can be trained here.
+
+    Raises:
+        ConfigError: the key and the nearest registered name.
+    """
+    _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
+    check_architecture(cfg)
+    check_proposals(cfg)
+    for key, registry in REGISTRIES[task_name(cfg)].items():
+        if (key, read_value(cfg, key)) != PRECOMPUTED:
+            _check_name(cfg, key, registry)
+
+
+def _check_name(cfg: CfgNode, key: str, registry) -> None:
+    name = read_value(cfg, key)
+    if name not in registry:
+        known = sorted(known for known, _ in registry)
+        hint = did_you_mean(near_names(name, known))
+        raise ConfigError(f"{key}: expected one of {', '.join(known)}, found {name!r}{hint}")

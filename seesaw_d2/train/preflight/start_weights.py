@@ -1,0 +1,87 @@
+"""The weights that a job starts from: check the file, then load it into a model on the CPU."""
+
+import logging
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
+from seesaw_d2.train.checkpoints.resume_files import resume_file
+from seesaw_d2.utils.category_names import Categories
+from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_config
+
+
+def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
+    """Check that ``MODEL.WEIGHTS`` is given where it is needed, and that the file can be read.
+
+    Raises:
+        ConfigError: an evaluation has no weights. WeightsError: the file is missing or torn.
+    """
+    if resume and resume_file(cfg.OUTPUT_DIR):
+        return
+    if eval_only and not cfg.MODEL.WEIGHTS:
+        raise ConfigError(
+            "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
+            f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
+        )
+    if cfg.MODEL.WEIGHTS.startswith(SCHEME):
+        check_torchvision_config(cfg)
+    if cfg.MODEL.WEIGHTS:
+        check_weights_file(cfg.MODEL.WEIGHTS)
+
+
+def check_trained(cfg: CfgNode, hint: str) -> None:
+    """Check that ``MODEL.WEIGHTS`` can be read, and is a whole model rather than a pretrained backbone.
+
+    Args:
+        hint: how to give the weights, for the message.
+    """
+    weights = cfg.MODEL.WEIGHTS
+    if not weights or weights.startswith((SCHEME, "detectron2://ImageNetPretrained/")):
+        found = f"{weights}, a pretrained backbone" if weights else "none"
+        raise ConfigError(f"MODEL.WEIGHTS: expected the model's weights, found {found}; {hint}")
+    check_weights(cfg, eval_only=True, resume=False)
+
+
+def load_start_weights(
+    cfg: CfgNode, model: nn.Module, categories: Categories | None, *, eval_only: bool, resume: bool
+) -> SeesawCheckpointer:
+    """Load into ``model`` what the job will load, without log messages.
+
+    Args:
+        model: on the CPU, frozen as MODEL.FREEZE says.
+        categories: of the data set that the job uses; None if unknown.
+
+    Returns:
+        the checkpointer, which knows what did not fit.
+
+    Raises:
+        ConfigError: a part of the model is to be trained and there are no weights for the rest.
+        WeightsError: the weights do not fit where they must.
+    """
+    continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
+    checkpointer = SeesawCheckpointer(
+        model,
+        cfg.OUTPUT_DIR,
+        strict=eval_only or continues,
+        left_out=() if eval_only else cfg.MODEL.WEIGHTS_EXCEPT,
+        categories=categories,
+    )
+    if cfg.MODEL.WEIGHTS or continues:
+        checkpointer.logger = logging.Logger("silent")  # the job itself logs the same again
+        checkpointer.logger.addHandler(logging.NullHandler())
+        path = checkpointer.get_checkpoint_file() if continues else cfg.MODEL.WEIGHTS
+        checkpointer.load(path, checkpointables=[])
+    else:
+        _refuse_partial_training_from_nothing(cfg)
+    return checkpointer
+
+
+def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
+    parts = cfg.MODEL.FREEZE.NAMES or cfg.MODEL.FREEZE.EXCEPT or cfg.MODEL.WEIGHTS_EXCEPT
+    if parts or cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear":
+        raise ConfigError(
+            "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
+            "classifier LWSLinear train only a part of it; found none"
+        )

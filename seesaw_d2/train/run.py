@@ -1,0 +1,124 @@
+"""Run one process's part of a training or an evaluation."""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+
+from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.errors import SeesawError
+from seesaw_d2.modeling.building import build_model
+from seesaw_d2.train.acceleration import accelerate
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.train.job import Job
+from seesaw_d2.train.launch.launcher import Elsewhere
+from seesaw_d2.train.logs import log_to_console, own_logs, set_up_run
+from seesaw_d2.train.preflight.job_checks import Preflight
+from seesaw_d2.train.preflight.keys.written import written_layers
+from seesaw_d2.train.preflight.output_folder import take_folder
+from seesaw_d2.train.preflight.run_lock import RunLock
+from seesaw_d2.train.trainer import Trainer
+
+Found = TypeVar("Found")
+logger = logging.getLogger(__name__)
+
+
+def run(cfg: CfgNode, args) -> None:
+    """Check the job of a YAML config, then train or evaluate.
+
+    Args:
+        cfg: not frozen.
+        args: of ``argument_parser``.
+    """
+    preflight = Preflight(
+        cfg,
+        eval_only=args.eval_only,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        world_size=comm.get_world_size(),
+        main_machine=comm.is_main_process(),
+        written=written_layers(args.config_file, args.opts),
+    )
+
+    def work(job: Job) -> None:
+        register_datasets(job.cfg)
+        if job.eval_only:
+            evaluate(job, preflight)
+        else:
+            train(job, preflight, args)
+
+    run_job(preflight, work)
+
+
+def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
+    """Let one process of each machine check the job, take OUTPUT_DIR for a training, and call ``work(job)``."""
+    lock = RunLock(preflight.cfg.OUTPUT_DIR)
+    try:
+        with own_logs():
+            job = agreed(lambda: _checked(preflight, lock))
+            work(job)
+    finally:
+        lock.release()
+
+
+def agreed(find: Callable[[], Found]) -> Found:
+    """Return what ``find`` returns in the first process. One process of each machine calls it; the others wait.
+
+    Raises:
+        SeesawError: in the process whose ``find`` raised it. Elsewhere: in the other processes.
+    """
+    outcome = None
+    if comm.get_local_rank() == 0:
+        try:
+            outcome = find()
+        except SeesawError as error:
+            outcome = error
+    outcomes = comm.all_gather(outcome)
+    if isinstance(outcome, SeesawError):
+        raise outcome
+    if any(isinstance(each, SeesawError) for each in outcomes):
+        raise Elsewhere
+    return outcomes[0]
+
+
+def _checked(preflight: Preflight, lock: RunLock) -> Job:
+    job = preflight.job()
+    job.cfg.freeze()
+    if comm.is_main_process() and not job.eval_only:
+        take_folder(lock, resume=job.resume, overwrite=preflight.overwrite, weights=job.cfg.MODEL.WEIGHTS)
+    return job
+
+
+def train(job: Job, preflight: Preflight, args) -> None:
+    """Train, and evaluate as the config says."""
+    set_up_run(job.cfg, args, job.cfg.OUTPUT_DIR)
+    for note in job.notes:
+        logger.info(note)
+    for warning in job.warnings:
+        logger.warning(warning)
+    trainer = Trainer(job.cfg, preflight.take_model())
+    trainer.resume_or_load(resume=job.resume)
+    trainer.train()
+
+
+def evaluate(job: Job, preflight: Preflight) -> None:
+    """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
+
+    The config and the log of the run in OUTPUT_DIR stay as they are.
+    """
+    cfg = job.cfg
+    log_to_console()
+    logger.info(f"Evaluating on {', '.join(cfg.DATASETS.TEST)}")
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    model = preflight.take_model()
+    model = accelerate(build_model(cfg) if model is None else model, cfg)
+    checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=job.categories)
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=job.resume)
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    Trainer.test(cfg, model)
+    if cfg.TEST.AUG.ENABLED:
+        Trainer.test_with_TTA(cfg, model)
