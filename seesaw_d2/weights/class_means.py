@@ -12,11 +12,12 @@ from torch import Tensor
 from seesaw_d2.data import build_classification_test_loader, register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import build_model
-from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.weights.file_checks import check_weights_file
 
 
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:

@@ -5,9 +5,9 @@ import os
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.checkpoints.checkpointer import fetched
 from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
+from seesaw_d2.weights.file_checks import download
 from seesaw_d2.weights.reading import (
     SAFETENSORS,
     as_checkpoint,
@@ -35,7 +35,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
         check_regular_file(source)
     if os.path.lexists(target):
         raise ConfigError(f"{target}: expected the name of a new file, found one that exists")
-    path = fetched(source) if "://" in source else source
+    path = download(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")
     kept = {key: content[key] for key in _KEPT if key in content}

@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import torch
 
-from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
+from seesaw_d2.weights.file_checks import check_weights_file
 from tests.robustness.corpus import Case, cases, raw
 from tests.robustness.weights_makers import (
     WEIGHT,

@@ -1,11 +1,9 @@
 """Load weights, and report what did not fit."""
 
 import os
-import zipfile
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.losses.base import ClassificationLoss
@@ -15,7 +13,8 @@ from seesaw_d2.utils.category_names import ENTRY, Categories, check_checkpoint, 
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.parameter_patterns import select
 from seesaw_d2.weights.checkpoint_io import not_finite, write_checkpoint
-from seesaw_d2.weights.reading import as_checkpoint, check_regular_file, read_weights_file
+from seesaw_d2.weights.file_checks import download
+from seesaw_d2.weights.reading import as_checkpoint, read_weights_file
 from seesaw_d2.weights.torchvision_backbones import (
     SCHEME,
     convert_resnet,
@@ -63,7 +62,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
         elif path and "://" in path:
-            path = fetched(path)
+            path = download(path)
         elif path and not os.path.isfile(path):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
@@ -218,33 +217,6 @@ class SeesawCheckpointer(DetectionCheckpointer):
             f"{type(loss).__name__}, background {loss.background!r}: "
             f"{loss.num_logits} logits for {loss.num_classes} categories"
         )
-
-
-def fetched(url: str) -> str:
-    """Download weights from an address that Detectron2 knows (https, detectron2, catalog, ...); return the path."""
-    try:
-        return PathManager.get_local_path(url)
-    except Exception as error:  # whatever its downloader raises
-        raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be downloaded: {type(error).__name__}: {error}") from error
-
-
-def check_weights_file(path: str) -> None:
-    """Raise WeightsError if a weights file is missing or truncated. A remote file is downloaded.
-
-    Only the directory of the archive is read. It is at the end of the file, so a truncated file has none.
-    """
-    if path.startswith(SCHEME):
-        path = torchvision_file(path)
-    if "://" in path:
-        path = fetched(path)
-    if not os.path.lexists(path):
-        raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
-    check_regular_file(path)
-    if path.endswith(".pth") and not zipfile.is_zipfile(path):
-        with open(path, "rb") as file:
-            magic = file.read(2)
-        if magic != b"\x80\x02":  # PyTorch's format before 1.6
-            raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")
 
 
 def _first(lines: list[str], count: int) -> str:

@@ -6,9 +6,10 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer, check_weights_file
+from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.utils.category_names import Categories
+from seesaw_d2.weights.file_checks import check_weights_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_config
 
 
