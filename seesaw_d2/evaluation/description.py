@@ -11,7 +11,6 @@ import numpy as np
 from lvis import LVIS
 
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.ground_truth_conversion import without_masks
 from seesaw_d2.utils.messages import first_few
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def evaluable_tasks(
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
         found.remove("segm")
-    without = without_masks(file) if "segm" in found else []
+    without = _without_masks(file) if "segm" in found else []
     if without:
         logger.warning("%s: masks are not evaluated: annotations %s have none", name, first_few(without))
         found.remove("segm")
@@ -68,3 +67,9 @@ def evaluable_tasks(
         logger.warning("%s: boxes are not evaluated: the results have none", name)
         found.remove("bbox")
     return found
+
+
+def _without_masks(file: AnnotationFile) -> list[int]:
+    """Return the ids of annotations without a segmentation, crowds excluded. Masks cannot be evaluated with any."""
+    items = file.ground_truth or ()
+    return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

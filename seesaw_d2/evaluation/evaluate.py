@@ -19,7 +19,6 @@ from seesaw_d2.evaluation.detection_metrics import (
     DetectionResults,
     category_average_precision,
     group_members,
-    summarize,
 )
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.engines import ENGINES
@@ -216,9 +215,8 @@ def average_precision(
         Percent for each of METRICS and RECALLS. NaN if there is no object of that size or group. 0 if there are
         objects and none was found, as without any detection.
     """
-    groups = group_members(ground_truth)
-    results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
-    return summarize(results.curves, groups)
+    options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
+    return evaluate_detections(ground_truth, detections, iou_type, **options)[0]
 
 
 def _category_rows(ground_truth: LVIS, values: dict[str, np.ndarray], groups_known: bool) -> list[dict[str, Any]]:

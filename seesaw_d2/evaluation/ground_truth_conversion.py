@@ -62,12 +62,6 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-def without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations without a segmentation, crowds excluded. Masks cannot be evaluated with any."""
-    items = file.ground_truth or ()
-    return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]
-
-
 @dataclass
 class _Corrections:
     """Ids of the annotations that are corrected, left out or ignored, by reason."""

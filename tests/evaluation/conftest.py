@@ -9,7 +9,7 @@ from tests.shared import shared_path
 
 @pytest.fixture
 def caplog(caplog, monkeypatch):
-    """As pytest's, also after Detectron2's setup_logger, which ends propagation, has run in this process."""
+    """Like pytest's fixture, but works after Detectron2's setup_logger has turned propagation off."""
     monkeypatch.setattr(logging.getLogger("seesaw_d2"), "propagate", True)
     return caplog
 

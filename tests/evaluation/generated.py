@@ -1,4 +1,4 @@
-"""Ground truth and results with everything that evaluation has to get right, by chance."""
+"""Random ground truth and results with special cases of evaluation."""
 
 import random
 
@@ -19,8 +19,11 @@ def rle(x: float, y: float, w: float, h: float) -> dict:
 
 
 def generate(seed: int, num_images: int = 25, crowded: bool = False) -> tuple[LVIS, list[dict]]:
-    """Ties in scores, ignored and empty objects, empty masks, neg and not_exhaustive categories, images without
-    either, unordered ids; with ``crowded`` more than 300 detections in an image."""
+    """Generate ground truth and results.
+
+    They have ties in scores, ignored and empty objects, empty masks, neg and not_exhaustive categories, images without
+    objects or detections, and unordered ids. ``crowded``: more than 300 detections in an image.
+    """
     rng = random.Random(seed)
     ids = [3 * index + 2 for index in range(6)]
     categories = [{"id": key, "name": str(key), "frequency": "rcf"[key % 4 % 3]} for key in ids]
@@ -47,7 +50,7 @@ def generate(seed: int, num_images: int = 25, crowded: bool = False) -> tuple[LV
 
 
 def perturbed(ground_truth: LVIS, seed: int, copies: int = 4) -> list[dict]:
-    """Detections made of the objects of real annotations: moved, cut, doubled, of a wrong category."""
+    """Return detections made from annotations: moved, cropped, duplicated, some of a wrong category."""
     rng = random.Random(seed)
     results, ids = [], sorted(ground_truth.cats)
     for item in ground_truth.dataset["annotations"]:

@@ -1,4 +1,4 @@
-"""Predictions made of the ground truth, as a model would return them."""
+"""Model outputs made from ground truth."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 
 
 def predict(record: dict, *, masks: bool = True, shift: float = 0.0, scores=None) -> Instances:
-    """The objects of a dataset dict as Instances, moved by ``shift`` pixels to the right."""
+    """Return the objects of a dataset dict as Instances, moved by ``shift`` pixels to the right."""
     objects = [item for item in record["annotations"] if not item.get("iscrowd", 0)]
     size = (record["height"], record["width"])
     result = Instances(size)

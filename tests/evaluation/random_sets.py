@@ -1,4 +1,4 @@
-"""Annotation files and results with everything that real ones hold, drawn by hypothesis."""
+"""Hypothesis strategies for annotation files and results."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def plane_of(box) -> np.ndarray:
 
 
 def ids(count: int) -> st.SearchStrategy[list[int]]:
-    """Different integers of 64 bits, in any order, some of them equal as float64."""
+    """Distinct 64-bit integers in any order, some of them equal as float64."""
     ranges = st.sampled_from(_STARTS).map(lambda start: list(range(start, start + count)))
     return ranges.flatmap(st.permutations)
 
@@ -45,7 +45,7 @@ def boxes(draw) -> list[float]:
 
 @st.composite
 def polygons(draw, box) -> list[float]:
-    """Of a box, of any points around it, or of too few."""
+    """A box, any points around it, or too few points."""
     x, y, w, h = box
     kind = draw(st.sampled_from(("box", "box", "any", "any", "line", "few", "odd")))
     if kind == "box":
@@ -78,7 +78,7 @@ def objects(draw, image_id, category_ids, areas) -> dict:
 
 @st.composite
 def detections(draw, item, category_ids) -> dict:
-    """One that finds the object, nearly or not at all."""
+    """A detection that matches the object, nearly matches it or misses it."""
     shift = draw(st.sampled_from((0, 0, 1, 3, 15)))
     box = [value + draw(st.integers(-shift, shift)) for value in item["bbox"]]
     if draw(st.sampled_from((False, False, True))):  # inside, as in a crowd
@@ -91,7 +91,7 @@ def detections(draw, item, category_ids) -> dict:
 
 @st.composite
 def data_sets(draw, areas, finish_object, finish_image) -> tuple[dict, list[dict]]:
-    """An annotation file's content and results. ``finish_*`` draw what a format has beside the common fields."""
+    """The content of an annotation file, and results. ``finish_*`` draw the fields of a format."""
     category_ids = draw(ids(draw(st.integers(1, 3))))
     image_ids = draw(ids(draw(st.integers(1, 4))))
     images, annotations, results = [], [], []

@@ -1,4 +1,4 @@
-"""The official programs on a file's content, without a line of this project between."""
+"""Metrics of the official programs, without code of this project."""
 
 import contextlib
 import copy
@@ -17,7 +17,7 @@ _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 def pycocotools_metrics(data: dict, results: list[dict], iou_type: str) -> tuple[dict, dict]:
-    """Metrics and AP by category id, in percent, with all detections counted."""
+    """Return metrics and AP by category id, in percent. All detections count."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth, found = COCO(), COCO()
         truth.dataset = _completed(data, iou_type)
@@ -35,7 +35,7 @@ def pycocotools_metrics(data: dict, results: list[dict], iou_type: str) -> tuple
 
 
 def lvis_api_metrics(data: dict, results: list[dict], iou_type: str) -> tuple[dict, dict]:
-    """As ``pycocotools_metrics``, of at least one result."""
+    """Like ``pycocotools_metrics``, but needs at least one result."""
     truth = LVIS.__new__(LVIS)
     truth.logger = logging.getLogger("lvis.lvis")
     truth.dataset = copy.deepcopy(data)
@@ -60,7 +60,7 @@ def _of_type(results: list[dict], iou_type: str) -> list[dict]:
 
 
 def _completed(data: dict, iou_type: str) -> dict:
-    """What pycocotools needs beside: fields that are missing, areas that are none, and masks that it can read."""
+    """Add the fields, areas and masks that pycocotools needs."""
     data = copy.deepcopy(data)
     for number, item in enumerate(data["annotations"], start=1):
         item["id"] = number  # pycocotools takes a match with the id 0 for none
@@ -76,7 +76,7 @@ def _completed(data: dict, iou_type: str) -> dict:
 
 
 def _is_readable(item: dict) -> bool:
-    """Whether a polygon has three points, or pycocotools reads the segmentation anyway, as a mask without pixels."""
+    """Return whether a polygon has three points, or pycocotools reads the segmentation as a mask without pixels."""
     segmentation = item["segmentation"]
     if not isinstance(segmentation, list):
         return True

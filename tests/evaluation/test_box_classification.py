@@ -1,4 +1,4 @@
-"""Ground-truth boxes as proposals: what is counted, and that it is the classifier's own opinion."""
+"""Classification of ground-truth boxes: the summary, and the scores of the classifier."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Accuracy by shots and calibration: identities, and numbers worked out by hand."""
+"""Accuracy by shots and calibration: identities, and numbers computed by hand."""
 
 import csv
 

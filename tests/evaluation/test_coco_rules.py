@@ -1,4 +1,4 @@
-"""What real files in COCO's format hold: ids of 64 bits, areas that are none, crowds, polygons of a point."""
+"""Special cases of COCO's format: 64-bit ids, areas that are not positive, crowds, polygons of one point."""
 
 import copy
 import json
@@ -24,14 +24,14 @@ LISTS = {"image": "images", "category": "categories", "annotation": "annotations
 
 
 def found(item: dict, shift: float = 0, **fields) -> dict:
-    """A detection of the object, moved to the right."""
+    """Return a detection of the object, moved to the right."""
     x, y, w, h = item["bbox"]
     keys = ("image_id", "category_id")
     return {**{key: item[key] for key in keys}, "bbox": [x + shift, y, w, h], "score": 0.5, **fields}
 
 
 def results_of(data: dict) -> list[dict]:
-    """Every other object found, the others nearly."""
+    """Return a detection of each object; every other one is moved by 3 pixels."""
     return [found(item, shift=index % 2 * 3, score=1 - index / 100) for index, item in enumerate(data["annotations"])]
 
 
@@ -41,13 +41,13 @@ def run(folder, data: dict, results: list[dict], engine: str = "hotcoco") -> dic
 
 
 def evaluated(results: str, annotations: str, engine: str = "hotcoco") -> dict:
-    """Metrics by task of a results file."""
+    """Return the metrics of a results file by task."""
     file = read_annotations(annotations)
     return evaluate_file(results, file, file_frequency(file), engine=engine).metrics
 
 
 def renumbered(data: dict, results: list[dict], key: str, start: int) -> tuple[dict, list[dict]]:
-    """Ids from ``start`` on for all images, categories or annotations, in the order of the old ones."""
+    """Renumber images, categories or annotations from ``start`` on, in the order of their ids."""
     data, results = copy.deepcopy(data), copy.deepcopy(results)
     entries = data[LISTS[key]]
     new = {old: start + rank for rank, old in enumerate(sorted(item["id"] for item in entries))}
@@ -133,7 +133,7 @@ def test_areas_in_other_units_are_said(tmp_path, caplog, area):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("mask", ["run lengths", "polygon", "none"])
 def test_what_is_inside_a_crowd_is_ignored(tmp_path, engine, mask):
-    """Four detections of a quarter of the crowd each: no IoU of 0.5, and one object could be matched once."""
+    """Each of four detections covers a quarter of the crowd, with an IoU below 0.5."""
     data = toy_data()
     results = [found(item, score=0.2) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
     crowd = {"id": 300, "image_id": 12, "category_id": 3, **square(2, 22, 16), "iscrowd": 1}
@@ -164,7 +164,7 @@ def toy_mask(box: list[float]) -> dict:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("polygons", [[[12, 12]], [[5, 5, 20, 20]], [[]], [[5, 5, 20]], [[1, 1], [2, 2], [3, 3]]])
 def test_objects_without_a_usable_polygon_count(tmp_path, caplog, engine, polygons):
-    """Their boxes are to be found; masks in these boxes are neither right nor wrong."""
+    """Box evaluation counts them. Mask evaluation ignores them and the detections in their boxes."""
     data = toy_data()
     results = [found(item) | {"segmentation": toy_mask(item["bbox"])} for item in data["annotations"]]
     for item in data["annotations"][:2]:
@@ -196,7 +196,7 @@ def test_ignore_is_not_coco_s(tmp_path, caplog):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_training_evaluates_as_the_tool_does(toy, tmp_path, engine):
-    """With a crowd without a mask, areas that are none, and polygons of a point."""
+    """The data have a crowd without a mask, areas of 0 and a polygon of one point."""
     data = toy_data()
     data["annotations"].append({"id": 300, "image_id": 12, "category_id": 3, "bbox": [30, 5, 20, 25], "iscrowd": 1})
     for item in data["annotations"][1:4]:

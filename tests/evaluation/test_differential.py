@@ -1,4 +1,4 @@
-"""Evaluation of random data sets equals pycocotools (COCO's format) and lvis-api (LVIS's): every metric, to 1e-9."""
+"""All metrics of random data sets equal those of pycocotools (COCO format) and lvis-api (LVIS format) to 1e-9."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Both engines find the same curves, to the last digit, and so the same thirteen metrics."""
+"""Both engines give the same curves and the same thirteen metrics."""
 
 import copy
 
@@ -20,7 +20,7 @@ NAMES = {"AR": "AR@300", "ARs": "ARs@300", "ARm": "ARm@300", "ARl": "ARl@300"}
 
 
 def thirteen(ground_truth, results, iou_type, max_dets):
-    """By lvis-api alone, from its own reading of the results."""
+    """Return the thirteen metrics of lvis-api, which reads the results itself."""
     field = {"bbox": "bbox", "segm": "segmentation"}[iou_type]
     results = [{key: item[key] for key in ("image_id", "category_id", "score", field)} for item in results]
     truth = copy.deepcopy(ground_truth)
@@ -76,7 +76,7 @@ def test_no_detections(iou_type):
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_fixed_has_no_limit_for_an_image(iou_type):
-    """AP_fixed counts every detection here: 400 and more in an image, far below 10,000 of a category."""
+    """AP_fixed counts all detections: images have 400 or more, categories fewer than 10,000."""
     ground_truth, results = generate(7, num_images=8, crowded=True)
     detections = detections_from_results(results, ground_truth, "results")
     engines = (hotcoco_curves, official_curves)

@@ -1,4 +1,4 @@
-"""The evaluator's numbers: perfect for ground truth, lvis-api's, Detectron2's."""
+"""Metrics of the evaluator: 100 for ground truth, and equal to those of lvis-api and Detectron2."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def test_worse_than_perfect(coco38, tmp_path):
 
 
 def noisy(record):
-    """Predictions with errors of every kind: moved, doubled, of a wrong class, of any score."""
+    """Return predictions that are moved, duplicated or of a wrong class, with random scores."""
     parts = [predict(record, shift=shift, scores=torch.rand) for shift in (0.0, 2.0, 7.0)]
     parts[2].pred_classes = torch.randint(0, 41, (len(parts[2]),))
     return Instances.cat(parts)
@@ -71,7 +71,7 @@ def test_equals_lvis_api(coco38, tmp_path, max_dets, caplog):
 
 
 def test_detectron2_agrees(coco38, tmp_path):
-    """Its own evaluator, on data that it can evaluate, has the same numbers."""
+    """Detectron2's evaluator gives the same metrics on LVIS data."""
     from detectron2.evaluation import LVISEvaluator
 
     lvis_eval_class()

@@ -1,4 +1,4 @@
-"""The evaluator on data of every kind: boxes only, crowds, unknown groups, no annotations."""
+"""Special cases of data: boxes only, crowds, unknown groups, no annotations."""
 
 import json
 import math
