@@ -1,10 +1,12 @@
-"""Broken and hostile inputs: what a case is, and how it is tried.
+"""Cases of broken and hostile inputs, and how they are tried.
 
-A case makes a file; the reader of its kind reads it as the programs do. It must end within a time limit in an error of
-this project that names the file, or in a finite result; nothing may be written, and no code in the file may run.
+A case creates a file, which the reader of its kind reads as the programs do. Within a time limit, the reader must
+raise an error of this project that names the file, or return a finite result. Nothing may be written, and no code may
+run.
 """
 
 import faulthandler
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -18,15 +20,15 @@ import pytest
 from seesaw_d2.errors import SeesawError
 
 SECONDS = 20
-# What code in a file would make in the test's folder.
+# File that code in an input would create in the test's folder.
 CANARY = "ran"
 
 
 @dataclass(frozen=True)
 class Case:
-    """``make(folder)`` makes the input and returns what is read of it; ``expected`` is in the error's message.
+    """``make(folder)`` creates the input and returns its path. ``expected`` is a pattern of the error's message.
 
-    With ``expected`` None the input is odd and right: its reader must return a finite result.
+    If ``expected`` is None, the input is unusual but valid: its reader must return a finite result.
     """
 
     kind: str
@@ -39,19 +41,37 @@ def cases(kind: str, table: dict[str, tuple[Callable[[Path], Any], str | None]])
     return [Case(kind, name, make, expected) for name, (make, expected) in table.items()]
 
 
-def raw(name: str, content: bytes | str) -> Callable[[Path], str]:
-    """A maker of a file with this content."""
+def raw(name: str, content: bytes | str | Callable[[Path], Any]) -> Callable[[Path], str]:
+    """Return a function that creates a file with this content, or calls ``content(path)``."""
 
     def make(folder: Path) -> str:
         path = folder / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        if callable(content):
+            content(path)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         return str(path)
 
     return make
 
 
+class Call:
+    """Pickles as the call of a function."""
+
+    def __init__(self, function: Callable, *arguments: Any):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def touching(folder: Path) -> Call:
+    """Return an object that pickles as code that creates ``CANARY`` in the folder."""
+    return Call(os.system, f"touch {folder / CANARY}")
+
+
 class Hang(BaseException):
-    """No ``Exception``, so that nothing but the test catches it."""
+    """Not an ``Exception``, so that only the test catches it."""
 
 
 @contextmanager
@@ -61,7 +81,7 @@ def time_limit(seconds: int = SECONDS):
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
-    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # where even that does not help
+    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # if the signal does not help
     try:
         yield
     finally:
@@ -71,7 +91,7 @@ def time_limit(seconds: int = SECONDS):
 
 
 def attempt(case: Case, read: Callable[[Any], Any], folder: Path) -> None:
-    """Try a case; the test fails unless it ends as it must."""
+    """Run a case, and fail unless it ends as expected."""
     given = case.make(folder)
     before = _snapshot(folder)
     with time_limit():
@@ -89,5 +109,5 @@ def attempt(case: Case, read: Callable[[Any], Any], folder: Path) -> None:
 
 
 def _snapshot(folder: Path) -> dict[str, Any]:
-    """Every regular file below a folder, with its content."""
+    """Return the content of every regular file below a folder."""
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}

@@ -1,4 +1,4 @@
-"""Image files of a data set that is otherwise right: what a training would open."""
+"""Image files in an otherwise valid data set, as training opens them."""
 
 import io
 import os
@@ -21,7 +21,7 @@ UNREADABLE = r"image files of .* cannot be read: \S+1\.jpg"
 
 
 def dataset(change: Callable[[Path], None], **size: int) -> Callable[[Path], Path]:
-    """The toy data set, its second image changed, and what is said of its size."""
+    """The toy data set with a changed second image, and its size in the annotations."""
 
     def make(folder: Path) -> Path:
         data = toy_data()

@@ -1,4 +1,4 @@
-"""Annotation files: torn, of another type, with numbers and references that break what comes after."""
+"""Annotation files: truncated, of another type, with invalid numbers and references."""
 
 import json
 import os
@@ -13,23 +13,21 @@ from seesaw_d2.data import read_annotations
 from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.records.training_records import check_trainable
 from tests.data.toy import make_cfg, toy_data, write_images
-from tests.robustness.corpus import Case, cases
+from tests.robustness.corpus import Case, cases, raw
 
 NAME = "toy.json"
 
 
-def text(content: bytes | str) -> Callable[[Path], str]:
+def text(content: bytes | str | Callable[[Path], None]) -> Callable[[Path], str]:
     def make(folder: Path) -> str:
         write_images(folder / "images", toy_data())
-        path = folder / NAME
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return str(path)
+        return raw(NAME, content)(folder)
 
     return make
 
 
 def changed(key: str, **fields: Any) -> Callable[[Path], str]:
-    """The toy data, fields of the first entry of a list changed; None removes one."""
+    """The toy data with changed fields in the first entry of a list. None removes a field."""
     data = toy_data()
     for name, value in fields.items():
         if value is None:
@@ -40,22 +38,14 @@ def changed(key: str, **fields: Any) -> Callable[[Path], str]:
 
 
 def with_text(key: str, name: str, value: str) -> Callable[[Path], str]:
-    """As ``changed``, with JSON text that Python would not write."""
+    """Like ``changed``, with JSON text that Python would not write."""
     data = toy_data()
     data[key][0][name] = "<here>"
     return text(json.dumps(data).replace('"<here>"', value))
 
 
-def special(make_path: Callable[[Path], None]) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        make_path(folder / NAME)
-        return str(folder / NAME)
-
-    return make
-
-
 def read(path: str) -> None:
-    """As a training does: read, check, convert, map every image."""
+    """Read, check, convert and map every image, as training does."""
     records = read_annotations(path).to_dataset_dicts(os.path.join(os.path.dirname(path), "images"))
     cfg = make_cfg()
     check_trainable(cfg, path, records)
@@ -146,10 +136,10 @@ CASES: list[Case] = cases(
         "home": (changed("images", file_name="~/x.jpg"), r"~/x\.jpg: the image cannot be read"),
         "an address": (changed("images", file_name="http://localhost:1/x.jpg"), OUTSIDE),
         "coco_url with a parent folder": (text(json.dumps({**toy_data(), "images": LVIS})), OUTSIDE),
-        "folder in place of the file": (special(lambda path: path.mkdir()), r"toy\.json: is a directory"),
-        "pipe in place of the file": (special(os.mkfifo), r"toy\.json: is a pipe"),
-        "device in place of the file": (special(lambda path: path.symlink_to("/dev/zero")), r"toy\.json: is a device"),
-        "link to nothing": (special(lambda path: path.symlink_to("nowhere")), r"toy\.json: no such file"),
-        "link to itself": (special(lambda path: path.symlink_to(path)), r"toy\.json: cannot be read"),
+        "folder in place of the file": (text(Path.mkdir), r"toy\.json: is a directory"),
+        "pipe in place of the file": (text(os.mkfifo), r"toy\.json: is a pipe"),
+        "device in place of the file": (text(lambda path: path.symlink_to("/dev/zero")), r"toy\.json: is a device"),
+        "link to nothing": (text(lambda path: path.symlink_to("nowhere")), r"toy\.json: no such file"),
+        "link to itself": (text(lambda path: path.symlink_to(path)), r"toy\.json: cannot be read"),
     },
 )

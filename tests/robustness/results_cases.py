@@ -1,4 +1,4 @@
-"""Results files, as any program may write them."""
+"""Results files of other programs."""
 
 import json
 import os
@@ -12,24 +12,15 @@ from seesaw_d2.data import read_annotations
 from seesaw_d2.evaluation.evaluate import evaluate_file
 from tests.data.toy import toy_data, write
 from tests.robustness.corpus import Case, cases, raw
-from tests.robustness.weights_makers import special
 
 BOX = {"image_id": 10, "category_id": 3, "score": 0.5, "bbox": [5, 5, 15, 15]}
 RUNS = {"size": [40, 60], "counts": "PR2"}
 
 
-def of(content: bytes | str) -> Callable[[Path], str]:
+def of(content: bytes | str | Callable[[Path], None]) -> Callable[[Path], str]:
     def make(folder: Path) -> str:
         write(folder, toy_data())
         return raw("r.json", content)(folder)
-
-    return make
-
-
-def in_place(make_path: Callable[[Path], None]) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        write(folder, toy_data())
-        return special(make_path, "r.json")(folder)
 
     return make
 
@@ -86,7 +77,7 @@ CASES: list[Case] = cases(
         "mask of another size": (mask({"size": [9, 9], "counts": "Q2"}), r'r\.json: "segmentation"'),
         "mask of polygons": (mask([[1, 1, 9, 1, 9, 9]]), r'r\.json: "segmentation"'),
         "mask without counts": (mask({"size": [40, 60], "counts": ""}), r'r\.json: "segmentation"'),
-        "a folder": (in_place(lambda path: path.mkdir()), r"r\.json: expected a results file, found a directory"),
-        "a pipe": (in_place(os.mkfifo), r"r\.json: expected a results file, found a pipe"),
+        "a folder": (of(lambda path: path.mkdir()), r"r\.json: expected a results file, found a directory"),
+        "a pipe": (of(os.mkfifo), r"r\.json: expected a results file, found a pipe"),
     },
 )

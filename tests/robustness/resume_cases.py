@@ -1,4 +1,4 @@
-"""Output folders as ``--resume`` finds them: what it goes on from, never anything outside the folder."""
+"""Output folders for ``--resume``, which must not read anything outside of the folder."""
 
 import os
 from collections.abc import Callable
@@ -7,15 +7,14 @@ from pathlib import Path
 import torch
 
 from seesaw_d2.train.checkpoints.resume_files import resume_file
-from tests.robustness.corpus import CANARY, Case, cases
-from tests.robustness.weights_makers import Call
+from tests.robustness.corpus import Case, cases, raw, touching
 
 LAST, BEFORE = "model_0000003.pth", "model_0000001.pth"
 RIGHT = LAST.encode()
 
 
 def folder(pointer: bytes | Callable[[Path], None] = RIGHT, last=None, before=None) -> Callable[[Path], str]:
-    """A run of two checkpoints. ``pointer``, ``last`` and ``before`` write other files in place of right ones."""
+    """A run with two checkpoints. ``pointer``, ``last`` and ``before`` write other files instead of valid ones."""
 
     def make(root: Path) -> str:
         run = root / "run"
@@ -25,8 +24,7 @@ def folder(pointer: bytes | Callable[[Path], None] = RIGHT, last=None, before=No
                 torch.save({"model": {"x": torch.ones(2)}, "iteration": iteration}, run / name)
             else:
                 change(run / name)
-        path = run / "last_checkpoint"
-        pointer(path) if callable(pointer) else path.write_bytes(pointer)
+        raw("last_checkpoint", pointer)(run)
         torch.save({"model": {"x": torch.zeros(2)}, "iteration": 9}, root / "outside.pth")
         return str(run)
 
@@ -34,7 +32,7 @@ def folder(pointer: bytes | Callable[[Path], None] = RIGHT, last=None, before=No
 
 
 def code(path: Path) -> None:
-    torch.save({"model": {"x": Call(os.system, f"touch {path.parents[1] / CANARY}")}, "iteration": 3}, path)
+    torch.save({"model": {"x": touching(path.parents[1])}, "iteration": 3}, path)
 
 
 def text(path: Path) -> None:

@@ -14,12 +14,11 @@ from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.data.records.registration import register_dataset
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
-from tests.robustness.corpus import CANARY, Case, cases, raw
-from tests.robustness.weights_makers import Call, special
+from tests.robustness.corpus import Case, cases, raw, touching
 
 
 def labelled(source: str, name: str, content: bytes | str | None, **options: Any) -> Callable[[Path], tuple]:
-    """An entry of DATASETS.REGISTER whose source is a file with this content."""
+    """An entry of DATASETS.REGISTER with a file of this content as its source."""
 
     def make(folder: Path) -> tuple:
         (folder / "images").mkdir()
@@ -77,7 +76,7 @@ def classes(content: str):
     return make
 
 
-def counts(content: bytes | str) -> Callable[[Path], tuple]:
+def counts(content: bytes | str | Callable[[Path], None]) -> Callable[[Path], tuple]:
     return lambda folder: ("counts", raw("counts.json", content)(folder))
 
 
@@ -88,10 +87,6 @@ def proposals(content: Any) -> Callable[[Path], tuple]:
         return "proposals", raw("proposals.pkl", data)(folder)
 
     return make
-
-
-def touching(folder: Path) -> Call:
-    return Call(os.system, f"touch {folder / CANARY}")
 
 
 def read(given: tuple[str, Any]) -> None:
@@ -171,13 +166,13 @@ CASES: list[Case] = cases(
         "counts beyond 64 bits": (counts('{"class_counts": [18446744073709551616]}'), r"counts\.json: expected"),
         "counts, 100,000 brackets": (counts("[" * 100_000), r"counts\.json: not a JSON file"),
         "counts, not UTF-8": (counts(b"\xff"), r"counts\.json: not a JSON file"),
-        "counts, a pipe": (lambda f: ("counts", special(os.mkfifo, "counts.json")(f)), r"counts\.json: .*a pipe"),
+        "counts, a pipe": (counts(os.mkfifo), r"counts\.json: .*a pipe"),
         "proposals, right": (proposals(RIGHT), None),
         "proposals with code": (proposals(touching), r"proposals\.pkl: expected a pickle .*holds posix\.system"),
         "proposals, torn": (proposals(pickle.dumps(RIGHT)[:-30]), r"proposals\.pkl: expected a pickle of proposals"),
         "proposals of another layout": (proposals({"ids": [1]}), r"proposals\.pkl: expected a pickle of proposals"),
         "proposals, a pipe": (
-            lambda f: ("proposals", special(os.mkfifo, "proposals.pkl")(f)),
+            lambda folder: ("proposals", raw("proposals.pkl", os.mkfifo)(folder)),
             r"proposals\.pkl: no such file of proposals",
         ),
     },

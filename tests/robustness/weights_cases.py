@@ -1,19 +1,19 @@
-"""Files of weights: code in every format, torn files, bombs, tensors that are none."""
+"""Files of weights: code in every format, truncated files, bombs, invalid tensors."""
 
 import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.weights.file_checks import check_weights_file
-from tests.robustness.corpus import Case, cases, raw
+from tests.robustness.corpus import Call, Case, cases, raw
 from tests.robustness.weights_makers import (
     WEIGHT,
-    Call,
     archive,
     bomb,
     climbing,
@@ -25,7 +25,6 @@ from tests.robustness.weights_makers import (
     replaced,
     saved,
     script,
-    special,
     tar,
     tensors,
     torn,
@@ -34,7 +33,7 @@ from tests.robustness.weights_makers import (
 
 
 def read(path: str) -> None:
-    """As a job does: a look at the file, then into the model."""
+    """Check the file and load it into a model, as a job does."""
     check_weights_file(path)
     model = torch.nn.Linear(3, 2, bias=False)
     SeesawCheckpointer(model, strict=True).load(path, checkpointables=[])
@@ -145,13 +144,13 @@ CASES: list[Case] = cases(
         "safetensors, a shape beyond the data": (tensors(of(shape=[2**40, 2**40])), NO_SAFETENSORS),
         "safetensors, an unknown type": (tensors(of(dtype="F99")), NO_SAFETENSORS),
         "safetensors that is a pickle": (code(pickled, name="w.safetensors"), NO_SAFETENSORS),
-        "a folder": (special(lambda path: path.mkdir()), r"w\.pth: expected a file of weights, found a directory"),
-        "a pipe": (special(os.mkfifo), r"w\.pth: expected a file of weights, found a pipe"),
+        "a folder": (raw("w.pth", Path.mkdir), r"w\.pth: expected a file of weights, found a directory"),
+        "a pipe": (raw("w.pth", os.mkfifo), r"w\.pth: expected a file of weights, found a pipe"),
         "a device": (
-            special(lambda p: p.symlink_to("/dev/zero")),
+            raw("w.pth", lambda path: path.symlink_to("/dev/zero")),
             r"w\.pth: expected a file of weights, found a device",
         ),
-        "missing": (special(lambda path: None), r"w\.pth: no such file"),
-        "a link to itself": (special(lambda path: path.symlink_to(path)), r"w\.pth: no such file"),
+        "missing": (raw("w.pth", lambda path: None), r"w\.pth: no such file"),
+        "a link to itself": (raw("w.pth", lambda path: path.symlink_to(path)), r"w\.pth: no such file"),
     },
 )

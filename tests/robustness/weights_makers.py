@@ -1,4 +1,4 @@
-"""How the files of ``weights_cases`` are made."""
+"""Functions that create the files of ``weights_cases``."""
 
 import io
 import json
@@ -14,19 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.robustness.corpus import CANARY, raw
+from tests.robustness.corpus import CANARY, Call, raw, touching
 
 WEIGHT = np.ones((2, 3), np.float32)
-
-
-class Call:
-    """Pickles as a call of a function."""
-
-    def __init__(self, function: Callable, *arguments: Any):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
 
 
 def saved(content: Any, name: str = "w.pth", zipped: bool = True) -> Callable[[Path], str]:
@@ -38,22 +28,22 @@ def saved(content: Any, name: str = "w.pth", zipped: bool = True) -> Callable[[P
 
 
 def pickled(content: Any, name: str = "w.pkl", protocol: int = 4) -> Callable[[Path], str]:
-    return lambda folder: raw(name, pickle.dumps(content, protocol))(folder)
+    return raw(name, pickle.dumps(content, protocol))
 
 
 def code(save: Callable[..., Callable[[Path], str]], function: Callable = os.system, **options: Any):
-    """A file that leaves another one behind if what is in it is called."""
+    """Return a function that creates a file with code that would create ``CANARY``."""
 
     def make(folder: Path) -> str:
-        target = str(folder / CANARY)
-        argument = f"touch {target}" if function is os.system else f"open({target!r}, 'w')"
-        return save({"model": {"weight": Call(function, argument)}, "__author__": "me"}, **options)(folder)
+        other = Call(function, f"open({str(folder / CANARY)!r}, 'w')")
+        call = touching(folder) if function is os.system else other
+        return save({"model": {"weight": call}, "__author__": "me"}, **options)(folder)
 
     return make
 
 
 def archive(change: Callable[[zipfile.ZipFile, zipfile.ZipFile], None]) -> Callable[[Path], str]:
-    """A right file, rewritten by ``change(old, new)``."""
+    """Return a function that creates a valid file and rewrites it by ``change(old, new)``."""
 
     def make(folder: Path) -> str:
         right, wrong = saved({"model": {"weight": torch.ones(2, 3)}}, "right.pth")(folder), folder / "w.pth"
@@ -108,7 +98,7 @@ def torn(size: int) -> Callable[[Path], str]:
 
 
 def tar(folder: Path) -> str:
-    """PyTorch's first format, with a member that would be unpacked elsewhere."""
+    """PyTorch's first format, with members outside of the archive's folder."""
     with tarfile.open(folder / "w.pth", "w") as file:
         for name in ("storages", "tensors", "pickle", f"../{CANARY}", f"{folder}/{CANARY}"):
             info = tarfile.TarInfo(name)
@@ -138,14 +128,6 @@ def nested(folder: Path) -> str:
         content = [content]
     data = b"\x80\x04" + b"]" * 200_001 + b"a" * 200_000 + b"."
     return raw("w.pkl", data)(folder)
-
-
-def special(make_path: Callable[[Path], None], name: str = "w.pth") -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        make_path(folder / name)
-        return str(folder / name)
-
-    return make
 
 
 def model_of(value: Any) -> Callable[[Path], str]:

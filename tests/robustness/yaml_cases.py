@@ -1,4 +1,4 @@
-"""Config files and overrides: code, bombs, circles, values of another type."""
+"""Config files and overrides: code, bombs, cycles, values of another type."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ def of(content: str | bytes, name: str = "c.yaml"):
 
 
 def code(template: str):
-    """A config in which ``{}`` is a command that would leave a file."""
+    """A config in which ``{}`` is a command that would create ``CANARY``."""
 
     def make(folder: Path) -> str:
         return raw("c.yaml", template.replace("{}", f"touch {folder / CANARY}"))(folder)
@@ -32,7 +32,7 @@ def laughs() -> str:
 
 
 def many_bases(folder: Path) -> str:
-    """Each file names the next one twice: a billion files to read."""
+    """Each file names the next one twice, which makes a billion files to read."""
     for index in range(30):
         (folder / f"{index}.yaml").write_text(f"_BASE_: [{index + 1}.yaml, {index + 1}.yaml]")
     (folder / "30.yaml").write_text("SEED: 1")
@@ -55,11 +55,6 @@ def circle(folder: Path) -> str:
 def pipe(folder: Path) -> str:
     os.mkfifo(folder / "b.yaml")
     return raw("c.yaml", "_BASE_: b.yaml")(folder)
-
-
-def folder_named(folder: Path) -> str:
-    (folder / "c.yaml").mkdir()
-    return str(folder / "c.yaml")
 
 
 def override(key: str, value: str):
@@ -104,7 +99,7 @@ CASES: list[Case] = cases(
         "base an address": (of("_BASE_: http://localhost:1/c.yaml"), r"c\.yaml: it or its _BASE_ cannot be read"),
         "base a pipe": (pipe, r"b\.yaml: expected a config file, found a pipe"),
         "base a device": (of("_BASE_: /dev/zero"), r"/dev/zero: expected a config file, found a device"),
-        "a folder": (folder_named, r"c\.yaml: expected a config file, found a directory"),
+        "a folder": (raw("c.yaml", Path.mkdir), r"c\.yaml: expected a config file, found a directory"),
         "a key twice": (of("SEED: 1\nMODEL: {DEVICE: cpu}\nSEED: 2\n"), r"line 3: SEED: expected each key once"),
         "a key that is a number": (of("1: 2\n"), r"line 1: expected the name of a key, found 1"),
         "a key that is a list": (of("? [1]\n: 2\n"), r"line 1: expected the name of a key, found a list"),
