@@ -62,7 +62,14 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
-        records = filter_images_with_few_keypoints(records, cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE)
+        minimum = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+        kept = filter_images_with_few_keypoints(records, minimum)
+        if len(records) and not kept:
+            raise DataError(
+                f"MODEL.KEYPOINT_ON: expected images with at least {minimum} keypoints "
+                "(MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE), found none in DATASETS.TRAIN"
+            )
+        records = kept
     return records
 
 
