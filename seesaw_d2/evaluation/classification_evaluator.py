@@ -19,7 +19,7 @@ from detectron2.utils.logger import create_small_table
 
 from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
-from seesaw_d2.evaluation.classification_metrics import ClassificationResults, Predictions
+from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import SHOT_NAMES
@@ -96,14 +96,10 @@ class ClassificationEvaluator(DatasetEvaluator):
         if not rows:
             logger.warning("%s: no image was evaluated", self._dataset_name)
             return {}
-        labels, predicted, confidence = map(np.array, zip(*rows, strict=True))
-        return self._evaluate(Predictions(labels, predicted, confidence))
-
-    def _evaluate(self, predictions: Predictions) -> dict[str, dict[str, float]]:
         names = MetadataCatalog.get(self._dataset_name).thing_classes
         counts = self._train_count()
         groups = None if counts is None else frequency_groups(counts, self._thresholds)
-        results = ClassificationResults(predictions, len(names), groups)
+        results = ClassificationResults(*map(np.array, zip(*rows, strict=True)), len(names), groups)
         metrics = compute_metrics("classification", results)
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._output_dir:

@@ -13,44 +13,32 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """The predicted class of N images."""
-
-    labels: np.ndarray  # (N,) int64
-    predicted: np.ndarray  # (N,) int64
-    confidence: np.ndarray  # (N,) in [0, 1], probability of the predicted class
-
-    @property
-    def correct(self) -> np.ndarray:
-        return self.labels == self.predicted
-
-    def confusion(self, num_classes: int) -> np.ndarray:
-        """Return the (C, C) int64 confusion matrix: images of class i (row) predicted as j."""
-        pairs = np.bincount(self.labels * num_classes + self.predicted, minlength=num_classes**2)
-        return pairs.reshape(num_classes, num_classes)
-
-
-@dataclass(frozen=True, eq=False)
 class ClassificationResults:
-    """Predictions from which metrics are computed.
+    """The predicted class of N images, from which metrics are computed.
 
     Attributes:
-        predictions: of N images.
+        labels, predicted: (N,) int64, true and predicted class.
+        confidence: (N,) in [0, 1], probability of the predicted class.
         num_classes: C.
         groups: (C,) 0 few, 1 medium, 2 many. None: not known.
     """
 
-    predictions: Predictions
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
     num_classes: int
-    groups: np.ndarray | None
+    groups: np.ndarray | None = None
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        return self.predictions.confusion(self.num_classes)
+        """The (C, C) int64 confusion matrix: images of class i (row) predicted as j."""
+        size = self.num_classes
+        return np.bincount(self.labels * size + self.predicted, minlength=size**2).reshape(size, size)
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        return calibration_bins(self.predictions)
+        """``calibration_bins`` of the predictions."""
+        return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
 @register_metric("shots", "classification")
@@ -84,17 +72,20 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
     return result
 
 
-def calibration_bins(predictions: Predictions, num_bins: int = 15) -> np.ndarray:
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> np.ndarray:
     """Return (K, 3): number of images, mean confidence and accuracy in K equal intervals (low, high] of confidence.
 
     Mean and accuracy of an interval without images are 0. Source: Guo et al., ICML 2017, equations 2 and 3.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) bool.
     """
-    index = np.clip(np.ceil(predictions.confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    index = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
     divisor = np.maximum(count, 1)
-    confidence = np.bincount(index, weights=predictions.confidence, minlength=num_bins) / divisor
-    accuracy = np.bincount(index, weights=predictions.correct, minlength=num_bins) / divisor
-    return np.stack([count, confidence, accuracy], axis=1)
+    means = [np.bincount(index, weights=values, minlength=num_bins) / divisor for values in (confidence, correct)]
+    return np.stack([count, *means], axis=1)
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:

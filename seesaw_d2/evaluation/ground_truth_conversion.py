@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seesaw_d2.data.records.areas import (
@@ -62,44 +61,37 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-@dataclass
-class _Corrections:
-    """Ids of the annotations that are corrected, left out or ignored, by reason."""
-
-    file: AnnotationFile
-    area_computed: list[int] = field(default_factory=list)
-    left_out: list[int] = field(default_factory=list)
-    odd_area: list[int] = field(default_factory=list)
-    without_mask: list[int] = field(default_factory=list)
-    ignore_unread: list[int] = field(default_factory=list)
-    lvis_crowds: list[int] = field(default_factory=list)
-
-    def log(self) -> None:
-        """Log one line for each reason that occurs."""
-        for ids, text in (
-            (self.area_computed, '"area" is missing or not positive: it is computed from the mask or the box'),
-            (self.left_out, '"area" is not positive: evaluation leaves these objects out, as lvis-api does'),
-            (self.odd_area, '"area" does not fit the box (is it in pixels?); APs, APm and APl use it as it is'),
-            (self.without_mask, "no polygon has 3 points: mask evaluation ignores detections in these boxes"),
-            (self.ignore_unread, '"ignore" is not read in COCO\'s format, as in pycocotools: these objects count'),
-            (self.lvis_crowds, '"iscrowd" is 1: evaluation ignores these objects; lvis-api alone does not'),
-        ):
-            if ids:
-                warn_once(logger, f"{self.file.path}: {text}: {len(ids)} objects, annotation ids {first_few(ids)}")
+# Reason for which annotations are corrected, left out or ignored -> text of the warning.
+_WARNINGS = {
+    "area_computed": '"area" is missing or not positive: it is computed from the mask or the box',
+    "left_out": '"area" is not positive: evaluation leaves these objects out, as lvis-api does',
+    "odd_area": '"area" does not fit the box (is it in pixels?); APs, APm and APl use it as it is',
+    "without_mask": "no polygon has 3 points: mask evaluation ignores detections in these boxes",
+    "ignore_unread": '"ignore" is not read in COCO\'s format, as in pycocotools: these objects count',
+    "lvis_crowds": '"iscrowd" is 1: evaluation ignores these objects; lvis-api alone does not',
+}
 
 
 def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     sizes = {image["id"]: (image["height"], image["width"]) for image in file.images}
-    corrections = _Corrections(file)
+    coco = file.format == "coco"
+    ids: dict[str, list[int]] = {reason: [] for reason in _WARNINGS}
     annotations = []
     for found in file.ground_truth or ():
         annotation = dict(found)  # lvis-api writes to it
         size = sizes[annotation["image_id"]]
-        _correct_mask(annotation, size, corrections)
-        _correct_ignore(annotation, corrections)
-        _correct_area(annotation, size, corrections)
+        for reason in (
+            _correct_mask(annotation, size),
+            _correct_ignore(annotation, coco),
+            _correct_area(annotation, size, coco),
+        ):
+            if reason:
+                ids[reason].append(annotation["id"])
         annotations.append(annotation)
-    corrections.log()
+    for reason, found in ids.items():
+        if found:
+            text = f"{_WARNINGS[reason]}: {len(found)} objects, annotation ids {first_few(found)}"
+            warn_once(logger, f"{file.path}: {text}")
     # lvis-api marks an unmatched detection with the id 0, so it never finds an object that has this id.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
@@ -107,37 +99,37 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     return annotations
 
 
-def _correct_mask(annotation: dict[str, Any], size: tuple[int, int], corrections: _Corrections) -> None:
+def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
     """Replace a mask that cannot be read by the box: of a crowd, or of an object that mask evaluation ignores."""
     segmentation = annotation.get("segmentation")
+    reason = None
     if has_unusable_polygons(segmentation):
         segmentation = annotation["segmentation"] = evaluated_segmentation(segmentation, size)
         if segmentation is None:
             annotation[NO_MASK] = 1
-            corrections.without_mask.append(annotation["id"])
+            reason = "without_mask"
     if not segmentation and (annotation.get("iscrowd", 0) or annotation.get(NO_MASK)):
         annotation["segmentation"] = box_polygon(annotation["bbox"])
+    return reason
 
 
-def _correct_ignore(annotation: dict[str, Any], corrections: _Corrections) -> None:
+def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
     """Set ``ignore`` of crowds. COCO's evaluation ignores nothing else and does not read ``ignore``."""
-    crowd = bool(annotation.get("iscrowd", 0))
-    if corrections.file.format == "coco":
-        if annotation.get("ignore", 0) and not crowd:
-            corrections.ignore_unread.append(annotation["id"])
+    crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
+    if coco:
         annotation["ignore"] = int(crowd)
-    elif crowd:
-        corrections.lvis_crowds.append(annotation["id"])
+        return "ignore_unread" if ignore and not crowd else None
+    if crowd:
         annotation["ignore"] = 1
+    return "lvis_crowds" if crowd else None
 
 
-def _correct_area(annotation: dict[str, Any], size: tuple[int, int], corrections: _Corrections) -> None:
+def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
     """Compute a missing area and, in COCO's format, one that is not positive. lvis-api leaves such objects out."""
     area = annotation.get("area")
-    if area is None or (corrections.file.format == "coco" and not area > 0):
+    if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)
-        corrections.area_computed.append(annotation["id"])
-    elif not area > 0:  # NaN included
-        corrections.left_out.append(annotation["id"])
-    elif is_odd_area(area, annotation["bbox"]):
-        corrections.odd_area.append(annotation["id"])
+        return "area_computed"
+    if not area > 0:  # NaN included
+        return "left_out"
+    return "odd_area" if is_odd_area(area, annotation["bbox"]) else None
