@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""SeesawLoss in a plain PyTorch training loop: a classifier of long-tailed points. Detectron2 is not needed.
+"""Train a classifier of long-tailed points with SeesawLoss in a plain PyTorch loop, without Detectron2.
 
 python pytorch_loop.py
 """
@@ -16,14 +16,14 @@ RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
 
 
 def points(centers: torch.Tensor, counts, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points around the centers of their classes: (N, FEATURES), and their classes (N,)."""
+    """Return points around the centers of their classes (N, FEATURES), and their classes (N,)."""
     labels = torch.repeat_interleave(torch.arange(NUM_CLASSES), torch.tensor(counts))
     noise = torch.randn(len(labels), FEATURES, generator=generator)
     return centers[labels] + 1.2 * noise, labels
 
 
 def train(loss_function, data, steps: int = 400) -> nn.Module:
-    """``loss_function(logits, labels)`` gives a scalar."""
+    """Train a model. ``loss_function(logits, labels)`` returns a scalar."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, NUM_CLASSES))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -38,7 +38,7 @@ def train(loss_function, data, steps: int = 400) -> nn.Module:
 
 @torch.no_grad()
 def accuracy(model: nn.Module, data) -> tuple[float, float]:
-    """In percent, of all points and of those of the classes with at most 10 training examples."""
+    """Return the accuracy in percent on all points, and on classes with at most 10 training examples."""
     inputs, labels = data
     right = model(inputs).argmax(dim=1) == labels
     rare = torch.isin(labels, torch.tensor(RARE))
@@ -49,7 +49,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(1)
     centers = 1.2 * torch.randn(NUM_CLASSES, FEATURES, generator=generator)
     training, test = points(centers, COUNTS, generator), points(centers, [100] * NUM_CLASSES, generator)
-    # A module with state: move it to the model's device, save it with the model. In evaluation mode it does not count.
+    # The loss is a module with state: move it to the model's device and save it. It does not count in evaluation mode.
     seesaw = SeesawLoss(NUM_CLASSES, background="none")
     losses = {
         "cross-entropy": nn.functional.cross_entropy,
@@ -58,7 +58,7 @@ def main() -> None:
     for name, loss in losses.items():
         overall, rare = accuracy(train(loss, training), test)
         print(f"{name}: accuracy {overall:.1f}, rare classes {rare:.1f}")
-    print(f"examples that Seesaw Loss has counted: {seesaw.class_counts.tolist()}")
+    print(f"class counts of Seesaw Loss: {seesaw.class_counts.tolist()}")
 
 
 if __name__ == "__main__":

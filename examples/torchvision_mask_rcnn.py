@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Seesaw Loss in torchvision's Mask R-CNN, trained for some iterations on drawn squares. Detectron2 is not needed.
+"""Train torchvision's Mask R-CNN with Seesaw Loss on images of squares, without Detectron2.
 
     python torchvision_mask_rcnn.py --iterations 10
 
-C categories; torchvision's label 0 is background and 1 to C are the categories, SeesawLoss's are 0 to C - 1 and C.
+C categories. In torchvision, label 0 is background and 1 to C are categories. In SeesawLoss, C is background.
 """
 
 import argparse
@@ -18,10 +18,10 @@ SIZE = 128
 
 
 class SeesawPredictor(nn.Module):
-    """In place of ``FastRCNNPredictor``: a classifier for the loss's logits, boxes for each category as before.
+    """Replaces ``FastRCNNPredictor``, with a classifier that has the loss's number of logits.
 
-    In training it returns the loss's logits (N, C + 2); in evaluation what torchvision takes a softmax of to get
-    (N, C + 1) scores, background first: their logarithms.
+    In training, it returns the loss's logits (N, C + 2). In evaluation, it returns the logarithms of the scores
+    (N, C + 1), background first, because torchvision applies a softmax to them.
     """
 
     def __init__(self, in_channels: int, cls_loss: SeesawLoss):
@@ -39,10 +39,9 @@ class SeesawPredictor(nn.Module):
 
 
 def use_seesaw_loss(model: nn.Module, num_classes: int) -> nn.Module:
-    """Put Seesaw Loss into one of torchvision's Faster or Mask R-CNNs.
+    """Use Seesaw Loss in one of torchvision's Faster or Mask R-CNNs.
 
-    torchvision looks its loss up by the name ``roi_heads.fastrcnn_loss``: every model of this process trains with the
-    replacement from here on.
+    This replaces ``roi_heads.fastrcnn_loss`` for all models in this process.
     """
     predictor = SeesawPredictor(model.roi_heads.box_predictor.cls_score.in_features, SeesawLoss(num_classes))
     model.roi_heads.box_predictor = predictor
@@ -60,7 +59,7 @@ def use_seesaw_loss(model: nn.Module, num_classes: int) -> nn.Module:
 
 
 def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Images with one square each, whose brightness is its category; the first category is most of them."""
+    """Return images of one square each. Brightness is the category, and most squares have the first category."""
     generator = torch.Generator().manual_seed(seed)
     images, targets = [], []
     for _ in range(count):

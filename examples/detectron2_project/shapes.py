@@ -1,4 +1,4 @@
-"""A data set of this project's own: colored shapes, the later ones rare, registered in Detectron2 by its own code."""
+"""A long-tailed data set of colored shapes, which the project generates and registers in Detectron2."""
 
 import json
 from pathlib import Path
@@ -9,18 +9,18 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 CATEGORIES = ("square", "triangle", "diamond")
-# How often a category is drawn.
+# Probability of each category.
 SHARES = {"train": (0.8, 0.15, 0.05), "val": (1 / 3, 1 / 3, 1 / 3)}
 SIZE = 96
 
 
 def register_shapes(folder: Path, num_images: dict[str, int]) -> None:
-    """Draw the images and register ``shapes_train`` and ``shapes_val``."""
+    """Generate the images, and register ``shapes_train`` and ``shapes_val``."""
     for split, count in num_images.items():
         draw(folder / split, count, SHARES[split], seed=len(split))
         name = f"shapes_{split}"
         DatasetCatalog.register(name, lambda split=split: load(folder / split))
-        # json_file and dataset_format are what seesaw_d2's evaluator reads the ground truth from.
+        # seesaw_d2's evaluator reads the ground truth from json_file in the format dataset_format.
         MetadataCatalog.get(name).set(
             thing_classes=list(CATEGORIES),
             thing_dataset_id_to_contiguous_id={number + 1: number for number in range(len(CATEGORIES))},
@@ -31,7 +31,7 @@ def register_shapes(folder: Path, num_images: dict[str, int]) -> None:
 
 
 def draw(folder: Path, count: int, shares, seed: int) -> None:
-    """Images with one or two shapes each, and their annotations in COCO's format."""
+    """Generate images with one or two shapes each, and return their annotations in COCO format."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     images, annotations = [], []
@@ -61,7 +61,7 @@ def draw(folder: Path, count: int, shares, seed: int) -> None:
 
 
 def outline(category: int, corner, size: int) -> np.ndarray:
-    """(points, 2) int32 corners of a shape whose box starts at ``corner``."""
+    """Return the corners (points, 2) int32 of a shape whose box starts at ``corner``."""
     unit = {
         "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
         "triangle": [(0.5, 0), (1, 1), (0, 1)],
@@ -71,7 +71,7 @@ def outline(category: int, corner, size: int) -> np.ndarray:
 
 
 def load(folder: Path) -> list[dict]:
-    """Detectron2's dataset dicts."""
+    """Return Detectron2's dataset dicts."""
     data = json.loads((folder / "annotations.json").read_text())
     records = {
         image["id"]: {

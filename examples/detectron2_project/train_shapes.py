@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A Detectron2 project that takes its heads and its evaluator from seesaw_d2, and everything else from elsewhere.
+"""A Detectron2 project that uses the heads and the evaluator of seesaw_d2.
 
 python train_shapes.py --output output/shapes --iterations 60
 """
@@ -12,13 +12,13 @@ from detectron2.engine import DefaultTrainer, default_setup
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 from shapes import CATEGORIES, register_shapes
 
-from seesaw_d2 import model_zoo  # registers SeesawROIHeads and the others in Detectron2
+from seesaw_d2 import model_zoo  # registers SeesawROIHeads and other heads
 from seesaw_d2.evaluation import LongTailEvaluator
 
 
 @META_ARCH_REGISTRY.register()
 class BrightnessFreeRCNN(GeneralizedRCNN):
-    """This project's own meta-architecture: takes each image's mean color off before the network sees it."""
+    """A custom meta-architecture, which subtracts the mean color of each image."""
 
     def preprocess_image(self, batched_inputs):
         images = super().preprocess_image(batched_inputs)
@@ -27,18 +27,18 @@ class BrightnessFreeRCNN(GeneralizedRCNN):
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's trainer, with the metrics of LVIS (AP of rare, common and frequent categories)."""
+    """Detectron2's trainer with LVIS metrics (AP of rare, common and frequent categories)."""
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
-        # The groups of this small set; by default they come from the annotation file, as LVIS's.
+        # Set the groups of this small data set. By default they come from the annotation file.
         groups = {number + 1: letter for number, letter in enumerate("fcr")}
         folder = output_folder or f"{cfg.OUTPUT_DIR}/inference"
         return LongTailEvaluator(dataset_name, output_dir=folder, frequency=groups)
 
 
 def build_config(output: str, iterations: int) -> CfgNode:
-    """Any Detectron2 config will do after ``add_seesaw_config(cfg)``; this one is the package's smallest."""
+    """Return the package's smallest config. Any Detectron2 config works after ``add_seesaw_config(cfg)``."""
     cfg = model_zoo.get_cfg("quickstart/Base-glyphs.yaml")
     cfg.MODEL.META_ARCHITECTURE = "BrightnessFreeRCNN"
     cfg.MODEL.ROI_HEADS.NAME = "SeesawROIHeads"

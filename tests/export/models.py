@@ -1,4 +1,4 @@
-"""Small models with every head and loss, with random weights that detect something, as files."""
+"""Small models with every head and loss, with random weights that give detections."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ LOSSES = sorted(name for name, loss in LOSS_REGISTRY if set(loss.backgrounds) - 
 
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
-    """(H, W, 3) uint8: noise in rectangles."""
+    """Return (H, W, 3) uint8: rectangles of noise."""
     random = np.random.default_rng(seed)
     result = np.full((height, width, 3), random.integers(0, 256, 3), dtype=np.uint8)
     for _ in range(8):
@@ -48,18 +48,18 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def image(height: int, width: int, seed: int) -> np.ndarray:
-    """(3, H, W) uint8: what a model gets."""
+    """Return (3, H, W) uint8, an input of the model."""
     return np.ascontiguousarray(picture(height, width, seed).transpose(2, 0, 1))
 
 
 def detector(folder: Path, *overrides) -> CfgNode:
-    """A config whose MODEL.WEIGHTS detect a good number of things."""
+    """Return a config whose MODEL.WEIGHTS give many detections."""
     cfg = tiny_config("MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.02", *overrides)
     return with_weights(cfg, folder)
 
 
 def with_weights(cfg: CfgNode, folder: Path) -> CfgNode:
-    """Random weights, far enough from where a training starts that scores and boxes differ, in a file."""
+    """Write random weights with larger values than initial ones, so that scores and boxes differ."""
     torch.manual_seed(0)
     model = build_model(cfg)
     for name, module in model.named_modules():
@@ -78,13 +78,13 @@ def with_weights(cfg: CfgNode, folder: Path) -> CfgNode:
 
 
 def classifier(folder: Path, *overrides) -> CfgNode:
-    """An image classifier of handwritten digits' size."""
+    """Return the config of an image classifier for handwritten digits."""
     keys = ("MODEL.DEVICE", "cpu", "DATASETS.REGISTER", "[]", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()")
     return with_weights(load_config("configs/digits/seesaw.yaml", [*keys, *overrides]), folder)
 
 
 def threshold_between(cfg: CfgNode, first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
-    """Sets the score threshold so that only one of two images has detections; that one, then the other."""
+    """Set the score threshold so that one of two images has detections. Return this image, then the other."""
     best = [eager(model_of(cfg), array)["scores"][0] for array in (first, second)]
     cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = float(sum(best)) / 2
     return [first, second] if best[0] > best[1] else [second, first]

@@ -1,4 +1,4 @@
-"""onnxruntime's detections are the model's, to 1e-4."""
+"""onnxruntime's detections equal the model's to 1e-4."""
 
 import re
 
@@ -37,7 +37,7 @@ def check(cfg, folder):
 
 
 def test_a_detector(tmp_path):
-    """Seesaw's scores and normalized masks, on other images and sizes, one of them without detections."""
+    """Seesaw's scores and normalized masks on images of other sizes, one of them without detections."""
     cfg = detector(tmp_path, *HEADS[FAST])
     images = threshold_between(cfg, image(96, 128, 1), image(64, 96, 5))
     written = export_model(cfg, str(tmp_path), "onnx", picture=images[0].transpose(1, 2, 0))
@@ -57,7 +57,7 @@ def test_a_detector(tmp_path):
     "head", [FAST, *(pytest.param(head, marks=pytest.mark.slow) for head in HEADS if head != FAST)]
 )
 def test_half_precision(head, tmp_path):
-    """float16 inside, float32 outside, half the size, near the model in float32; on other images and sizes too."""
+    """float16 inside, float32 outside, half the size, close to the model in float32, also for other sizes."""
     cfg = detector(tmp_path, *HEADS[head])
     sample = picture(96, 128, 1)
     (tmp_path / "whole").mkdir()

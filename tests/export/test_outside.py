@@ -1,4 +1,4 @@
-"""What goes around a model: where its file may be written, looked at before anything is computed, and its inputs."""
+"""Output paths, which are checked before anything is computed, and inputs of exported models."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ from tests.export.models import classifier, detector, image, picture
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
-    """The message of an export that ends before the model is built, and leaves everything as it was."""
+    """Return the message of an export that fails before the model is built and changes no file."""
     monkeypatch.setattr(exporting, "load_predictor", None)
     cfg = detector(tmp_path)
 

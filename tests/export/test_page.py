@@ -1,4 +1,4 @@
-"""docs/deployment.md, word for word: its program prints the model's detections."""
+"""The programs in docs/deployment.md print the model's detections."""
 
 import re
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_the_program_for_torchscript(tmp_path, monkeypatch):
 
 
 def test_the_program_for_batches(tmp_path, monkeypatch, capsys):
-    """With the quickstart's model as it starts, and pictures in place of the demo's."""
+    """Uses the quickstart's initial model and other images."""
     monkeypatch.chdir(tmp_path)
     cfg = model_zoo.get_cfg("quickstart/mask_rcnn_glyphs_seesaw.yaml")
     for folder in ("output/quickstart", "datasets/glyphs/images/val"):

@@ -1,4 +1,4 @@
-"""What cannot be exported is named, and nothing is written."""
+"""Errors name the parts that cannot be exported, and nothing is written."""
 
 import re
 
@@ -19,7 +19,7 @@ from tests.modeling.tiny import tiny_config
 
 
 def check_model(cfg):
-    """As far as an export comes before weights are loaded."""
+    """Return the error of an export that fails before weights are loaded."""
     cfg.MODEL.WEIGHTS = "not looked at"
     with pytest.raises(ConfigError) as raised:
         build_predictor_model(cfg, check_exportable)
@@ -49,7 +49,7 @@ def test_parts_of_a_model(overrides, message):
 
 
 def test_what_onnx_alone_cannot_hold(tmp_path, monkeypatch):
-    """Overlaps beyond 1, by which Detectron2 turns NMS off, and weights of 2 GiB; TorchScript takes both."""
+    """ONNX, unlike TorchScript, does not support overlaps above 1 (no NMS) and weights of 2 GiB."""
     cfg = detector(tmp_path)
     model = model_of(cfg)
     for key in ("MODEL.RPN.NMS_THRESH", "MODEL.ROI_HEADS.NMS_THRESH_TEST"):
@@ -87,7 +87,7 @@ def test_a_part_of_ones_own_that_cannot_be_captured(file_format, tmp_path, monke
 
 
 def test_rotated_boxes(tmp_path):
-    """Detectron2's rotated operators need its compiled code, so that a pooler stands in for a model with them."""
+    """Only the pooler is replaced: Detectron2's rotated operators need its compiled code."""
     cfg = detector(tmp_path)
     model = model_of(cfg)
     model.roi_heads.box_pooler.level_poolers[0] = ROIAlignRotated((7, 7), 0.25, 0)
@@ -178,7 +178,7 @@ def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):
 
 
 def test_without_the_extra(arguments, tmp_path, monkeypatch, capsys):
-    """The lack of ONNX's packages is said before anything is computed; TorchScript needs none of them."""
+    """Missing packages of ONNX are found before anything is computed. TorchScript needs none of them."""
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     monkeypatch.setattr(exporting, "load_predictor", None)
     assert main(words({**arguments, "--format": "onnx"})) == 2

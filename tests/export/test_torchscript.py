@@ -1,4 +1,4 @@
-"""A traced model is the model: every head and loss, other images than the traced one, none and many detections."""
+"""Traced models equal the model: every head and loss, other images than the traced one, no and many detections."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ OTHERS = [(64, 96, 5), (33, 41, 6), (200, 97, 7)]  # none of the size that was t
 
 
 def check(cfg, folder):
-    """Exported on one picture, the file gives the model's outputs on others."""
+    """A file exported with one image gives the model's outputs on others."""
     written = export_model(cfg, str(folder), "torchscript", picture=picture(96, 128, 1))
     model, exported = model_of(cfg), ExportedModel(written.path)
     for shape in OTHERS:
@@ -79,7 +79,7 @@ def test_image_classifier(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype, tmp_path):
-    """Layers run in half precision, and what comes out is float32 and near the full model's."""
+    """Layers run in half precision. Outputs are float32 and close to the model's in float32."""
     cfg = detector(tmp_path, *HEADS["normed_mask"])
     written = export_model(cfg, str(tmp_path), "torchscript", dtype=dtype, picture=picture(96, 128, 1))
     exported = ExportedModel(written.path)
@@ -90,7 +90,7 @@ def test_half_precision(dtype, tmp_path):
 
 
 def test_outputs_are_without_gradients(tmp_path):
-    """As a program that only has PyTorch gets them: ``.numpy()`` works."""
+    """``.numpy()`` works on the outputs without further calls."""
     path = export_model(detector(tmp_path), str(tmp_path / "a.ts"), "torchscript", picture=picture(96, 128, 1)).path
     found = torch.jit.load(path)(torch.from_numpy(image(64, 96, 5)))
     assert [values.numpy().ndim for values in found] == [2, 1, 3, 1]
@@ -109,7 +109,7 @@ def test_metadata(tmp_path):
 
 
 def test_another_model_is_noticed(tmp_path):
-    """What the tool compares would fail for other scores, boxes, masks, or a detection more."""
+    """The comparison fails for other scores, boxes or masks and for additional detections."""
     cfg = detector(tmp_path)
     model, array = model_of(cfg), image(64, 96, 5)
     expected = eager(model, array)
@@ -138,7 +138,7 @@ def test_a_model_may_differ_by_what_it_makes_of_rounding(tmp_path):
 
 
 def test_nothing_stays_replaced(tmp_path):
-    """After an export Detectron2 is as it was."""
+    """The patches of Detectron2 are removed after an export."""
     from detectron2.layers import Conv2d
     from detectron2.modeling.poolers import ROIPooler
     from detectron2.modeling.proposal_generator import rpn

@@ -1,4 +1,4 @@
-"""Every broken or hostile input ends in an error that names it, or in a finite result: see ``corpus``."""
+"""Every broken or hostile input gives an error that names it, or a finite result, see ``corpus``."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ PAGE = (ROOT / "docs/reliability.md").read_text()
 
 
 def test_the_page_has_the_corpus_numbers():
-    """docs/reliability.md: how many inputs there are, and of each kind, and how many are read."""
+    """docs/reliability.md has the number of inputs and of valid inputs, in all and of each kind."""
     rows = [list(map(int, row)) for row in re.findall(r"^\|[^|]+\| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)]
     assert [sum(column) for column in zip(*rows, strict=True)] == [
         len(CASES),

@@ -1,4 +1,4 @@
-"""Right files with bytes changed, cut out or put in: an error of this project, or a finite result; never a crash."""
+"""Valid files with changed, removed or inserted bytes give an error of this project or a finite result."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def mutate(content: bytes, seed: int) -> bytes:
 
 
 def refusal(read, path: str) -> str | None:
-    """The error's message, None where there is a result. Anything else is raised."""
+    """Return the error's message, or None if there is a result. Other exceptions are raised."""
     try:
         with time_limit():
             read(path)
@@ -57,7 +57,7 @@ def ends_well(read, path: str) -> None:
 @settings(max_examples=COUNT, **RELAXED)
 @given(entries=st.sampled_from(["images", "annotations", "categories"]), field=st.text(max_size=3), value=ANYTHING)
 def test_annotations_with_any_value(tmp_path, entries, field, value):
-    """Any JSON value in the place of any field."""
+    """Put any JSON value into any field."""
     data = toy_data()
     names = sorted({name for item in data[entries] for name in item} | {"iscrowd", "coco_url", "neg_category_ids"})
     data[entries][0][names[sum(map(ord, field)) % len(names)]] = value
@@ -88,7 +88,7 @@ def test_changed_configs(tmp_path, seed):
 
 
 def test_changed_weights(tmp_path):
-    """In a process of its own: PyTorch's and safetensors' readers are not Python, and could end it."""
+    """Runs in a separate process: PyTorch's and safetensors' readers are compiled and could crash it."""
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
     torch.save({"model": {"weight": torch.from_numpy(weight)}}, tmp_path / "a.pth")
     torch.save({"model": {"weight": weight}}, tmp_path / "b.pth", _use_new_zipfile_serialization=False)

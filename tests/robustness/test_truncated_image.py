@@ -1,4 +1,4 @@
-"""An image that is truncated while a training runs: named, or done without."""
+"""An image that is truncated during training is named or skipped."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from seesaw_d2.train import Trainer, main
 
 @pytest.fixture
 def truncating(glyphs, monkeypatch):
-    """From the first iteration on an image lacks its end, which its header does not tell; afterwards it is whole."""
+    """Truncate an image, with its header intact, in the first iteration, and restore it afterwards."""
     image = sorted(glyphs.glob("images/train/*.jpg"))[3]
     content, step = image.read_bytes(), Trainer.run_step
 

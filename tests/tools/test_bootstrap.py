@@ -1,4 +1,4 @@
-"""Set-up errors name what to do."""
+"""Set-up errors say what to do."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Tools keep the categories of a checkpoint, and refuse those of another order."""
+"""Tools keep the categories of a checkpoint and raise for another order."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_tau(tmp_path):
 
 
 def test_recorded_counts(tmp_path, config_file):
-    """A training with the categories in another order would take them for those of others."""
+    """Training with another order of categories would confuse them."""
     names = list(register_and_name(config_file))
     for order in (names, names[::-1]):
         file = tmp_path / f"{order[0]}.json"
@@ -94,7 +94,7 @@ def test_a_report(tmp_path, config_file, capsys):
 
 @pytest.mark.parametrize("way", ["training set", "checkpoint", "fewer categories", "registered"])
 def test_results_alone(tmp_path, capsys, way):
-    """Boxes that are the ground truth's, evaluated with the names that were trained on, and in another order."""
+    """Detections equal to the ground truth, evaluated with the names of the training and in another order."""
     data = toy_data()
     results = [{**{k: a[k] for k in ("image_id", "category_id", "bbox")}, "score": 0.5} for a in data["annotations"]]
     results_file, tested = write(tmp_path, results, "results.json"), write(tmp_path, data, "val.json")

@@ -1,4 +1,4 @@
-"""What the programs of tools/ have in common."""
+"""Functions that the programs of tools/ share."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ raise SystemExit(main())
 
 
 def test_output_that_nobody_reads_on_ends_the_program():
-    """As in ``tools/doctor.py ... | head -1``: no traceback."""
+    """No traceback for ``tools/doctor.py ... | head -1``."""
     tools = Path(__file__).parents[2] / "tools"
     with subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tools, stdout=-1, stderr=-1, text=True) as program:
         assert program.stdout.readline() == "0\n"

@@ -1,4 +1,4 @@
-"""Weights go from one kind of file to another and back without a change."""
+"""Conversion between file formats and back changes nothing."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The doctor, from outside: what is right, what is wrong, nothing written."""
+"""The doctor: correct jobs, wrong jobs, and nothing written."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def own(config_file, glyphs, tmp_path):
-    """The config on a data set of its own, to be broken; and its folder."""
+    """A config with its own copy of the data, and the data's folder."""
     root = tmp_path / "glyphs"
     shutil.copytree(glyphs, root)
     config = yaml.safe_load(config_file.read_text())
@@ -58,7 +58,7 @@ def test_nothing_to_fix(config_file, capsys):
 
 
 def test_every_bad_image_is_named(own, capsys):
-    """A truncated one that only decoding finds, one of another size, one that is no image, two that are not there."""
+    """An image that only decoding finds truncated, one of another size, one invalid, two missing."""
     config_file, root = own
     images = sorted((root / "images/train").iterdir())
     images[0].write_bytes(images[0].read_bytes()[:-400])
@@ -84,7 +84,7 @@ def test_every_bad_image_is_named(own, capsys):
 
 @pytest.mark.parametrize("skip", ["True", "False"])
 def test_deep_images_are_to_fix_for_an_image_classifier(tmp_path, capsys, skip):
-    """They are refused there, while a detector's mapper makes them white."""
+    """An error for classifiers; the mapper of detectors makes these pixels white."""
     for name, dtype in (("0", np.uint8), ("1", np.uint16)):
         (tmp_path / "set" / name).mkdir(parents=True)
         Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / "set" / name / "x.png")
@@ -110,7 +110,7 @@ def test_boxes_that_are_not_those_of_their_masks(own, capsys):
 
 
 def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
-    """Several mistakes, each with its key, and the data are still looked at."""
+    """Each of several mistakes is listed with its key, and the data is still checked."""
     config_file, root = own
     path = root / "annotations/glyphs_val.json"
     data = json.loads(path.read_text())
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_the_config_is_said_at_once(own, capsys):
 
 
 def test_images_to_evaluate_on_that_are_trained_on(own, capsys):
-    """The same file by another path, unless --quick a copy: said, as it may be meant."""
+    """The same file under another path and, without --quick, a copy are noted, as they may be intended."""
     config_file, root = own
     text = examine(capsys, config_file, status=0)
     assert "are in DATASETS.TRAIN too" not in text
@@ -153,7 +153,7 @@ def test_no_config(tmp_path, capsys):
 
 
 def test_weights(config_file, tmp_path, capsys):
-    """Which come from the file, which do not and why; a file that is refused."""
+    """Lists the loaded parameters, the others with reasons, and a file that is an error."""
     from detectron2.modeling import build_model
 
     from seesaw_d2.train import load_config

@@ -1,4 +1,4 @@
-"""What ``--help`` shows."""
+"""The output of ``--help``."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ def help_of(program, folder):
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_lines_of_a_description_are_those_that_were_written(program):
-    """A backslash at the end of a line joins it with the next one, unless the text is raw."""
+    """In a text that is not raw, a backslash at the end of a line joins it with the next one."""
     first = ast.parse(program.read_text()).body[0]
     assert ast.literal_eval(first.value).count("\n") == first.end_lineno - first.lineno
 
@@ -33,7 +33,7 @@ def test_the_demo_explains_itself_and_does_nothing(tmp_path):
 
 
 def test_a_lazyconfigs_program_names_its_keys(tmp_path):
-    """And Detectron2's examples are of YAML configs, whose keys it does not take."""
+    """The help has no YAML keys, which Detectron2's examples contain."""
     shown = help_of("lazyconfig_train_net.py", tmp_path)
     assert not re.search(r"MODEL\.|SOLVER\.|OUTPUT_DIR", shown)
     assert "train.device=cpu" in shown

@@ -1,4 +1,4 @@
-"""What the installer refuses, and what it makes."""
+"""Errors and results of the installer."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_other_sources_are_refused(tmp_path):
 
 
 def test_the_installed_sources_are_mended():
-    """Nothing is left that a substitution was to remove (skipped with a Detectron2 of the user's own)."""
+    """No text that a substitution should remove is left (skipped for another Detectron2)."""
     import detectron2
 
     package = Path(detectron2.__file__).parent

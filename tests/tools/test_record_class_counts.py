@@ -1,4 +1,4 @@
-"""Counts go from a checkpoint to a file, and from the file into the losses of another training."""
+"""Counts are written from a checkpoint to a file and read by the losses of another training."""
 
 import json
 from types import SimpleNamespace
@@ -59,7 +59,7 @@ def test_every_stage_has_its_own(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_image_classifier(tmp_path, capsys, prefix):
-    """Its loss is a part of the model itself and counts no background."""
+    """The loss is part of the model itself and has no counts of background."""
     model = {f"{prefix}cls_loss.class_counts": torch.tensor([7, 0, 2]), "classifier.weight": torch.zeros(3, 2)}
     torch.save({"model": model}, tmp_path / "m.pth")
     path = str(tmp_path / "counts.json")

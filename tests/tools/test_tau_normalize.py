@@ -1,4 +1,4 @@
-"""τ-normalization: the formula, the files, the evaluation, every mistake."""
+"""τ-normalization: the formula, the files, the evaluation and errors."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_formula():
 
 @pytest.fixture
 def run(config_file):
-    """A trained cross-entropy model, its config beside it."""
+    """A trained cross-entropy model with its config."""
     assert train_net(["--config-file", str(config_file), "DATASETS.TEST", "()", "SOLVER.MAX_ITER", "1", *CE]) == 0
     return config_file.parent / "run"
 

@@ -1,4 +1,4 @@
-"""Whether two lists of class names mean the same classes."""
+"""Comparison of two lists of class names."""
 
 import unicodedata
 
@@ -48,7 +48,7 @@ def test_another_order(first, second, index, names, other_data):
 
 @pytest.mark.parametrize(("first", "second", "index"), [("abcd", "bade", 0), ("abcx", "zbac", 0), ("xabc", "yacb", 2)])
 def test_moved_beside_other_names(first, second, index):
-    """Fine-tuning on other data may move names; nothing else may. The index is that of a name that moved."""
+    """Names may move only in fine-tuning on other data. The message has the index of a moved name."""
     with pytest.raises(ConfigError, match=f"index {index} "):
         check_order(*pair(first, second))
     assert f"index {index} " in check_order(*pair(first, second), other_data=True)
@@ -71,7 +71,7 @@ def test_of_a_checkpoint():
 
 @pytest.mark.parametrize("names", [None, "abc", [], [1, 2], {"a": 0}, [{"id": 1, "name": "a"}], ["a", None]])
 def test_entries_of_other_programs(names, caplog):
-    """They are no names, which is said, and not compared."""
+    """Invalid entries are logged and not compared."""
     assert entry_of({"categories": names}, "model.pth") is None
     assert ("model.pth" in caplog.text) is (names is not None)
 

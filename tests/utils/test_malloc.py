@@ -1,4 +1,4 @@
-"""Memory that is freed stays in the process, where the C library is glibc."""
+"""With glibc, freed memory stays in the process."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Patterns of names."""
+"""Patterns of parameter names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Python without the modules that only POSIX systems have, as on Windows."""
+"""The package without modules that only POSIX systems have, as on Windows."""
 
 import ast
 import sys
@@ -16,7 +16,7 @@ POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog"
 
 
 def imported(path):
-    """Modules that are imported when the module at ``path`` is: imports outside of functions and ``try``."""
+    """Return the modules that the file at ``path`` imports outside of functions and ``try``."""
     pending, names = list(ast.parse(path.read_text()).body), set()
     while pending:
         node = pending.pop()

@@ -1,4 +1,4 @@
-"""Weights are data: whatever wrote them they are read alike, and no code in them runs."""
+"""Read files of weights in every format, without running code in them."""
 
 import io
 import os
@@ -56,7 +56,7 @@ def text(value: bytes) -> bytes:
 
 
 def array_of(size: int, data: bytes) -> bytes:
-    """A pickle of ``size`` bytes as an array; ``data`` is what makes them."""
+    """Return a pickle of an array of ``size`` bytes, which ``data`` creates."""
     made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
     number = b"J" + struct.pack("<i", size)
     return b"\x80\x03" + made + b"(K\x01(" + number + b"tcnumpy\ndtype\n(" + text(b"u1") + b"tRI00\n" + data + b"tb."
@@ -70,7 +70,7 @@ def test_an_array_takes_the_memory_of_its_bytes_alone():
 
 @pytest.mark.parametrize("store", [b"r" + struct.pack("<I", 10**6), b"p1000000\n", b"q\xff"])
 def test_memory_cells_are_counted_from_0(store):
-    """The unpickler has room for all cells up to the highest: eight bytes in a file would take 64 GB."""
+    """The unpickler allocates all cells up to the highest: eight bytes in a file could request 64 GB."""
     with pytest.raises(pickle.UnpicklingError, match=r"memory cell (1000000|255) after 2 operations"):
         load_plain_pickle(io.BytesIO(b"\x80\x02N" + store + b"."))
 
@@ -93,7 +93,7 @@ def test_arrays_and_numbers_in_a_pth(tmp_path, zipped):
 
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_the_model_zoos_pickles(tmp_path, protocol):
-    """Detectron2's, whose names fit, and Caffe2's, whose names are matched (a momentum is left out)."""
+    """Detectron2's pickles have matching names. Caffe2's names are matched by heuristics, and momentum is dropped."""
     zoo = {"model": {"weight": WEIGHT}, "__author__": "Detectron2 Model Zoo"}
     caffe2 = {"blobs": {"weight": WEIGHT, "weight_momentum": WEIGHT, "bias": np.zeros(2, np.float32)}}
     for name, content in (("zoo", zoo), ("caffe2", caffe2)):
@@ -104,7 +104,7 @@ def test_the_model_zoos_pickles(tmp_path, protocol):
 
 
 def test_a_pickle_of_python_2(tmp_path):
-    """As Detectron1's are: bytes as text, the names of NumPy 1."""
+    """Detectron1's pickles have text for bytes and the names of NumPy 1."""
     text = pickle.dumps({"blobs": {"weight": WEIGHT}}, 2).replace(b"numpy._core", b"numpy.core")
     (tmp_path / "old.pkl").write_bytes(text)
     assert (load(tmp_path / "old.pkl") == WEIGHT).all()
@@ -183,7 +183,7 @@ def test_a_checkpointer_goes_on_after_a_failure(tmp_path):
 )
 @pytest.mark.parametrize("name", ["README.md", "w.pth"])
 def test_nobody_is_told_to_load_a_file_without_care(tmp_path, name, content):
-    """PyTorch's own message says of any file that is no checkpoint how to run the code in it."""
+    """PyTorch's own message for such files advises to load them unsafely."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError) as error:
         read_weights_file(str(tmp_path / name))

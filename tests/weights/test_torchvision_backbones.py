@@ -37,7 +37,7 @@ def torchvision_features(model, x):
 
 
 class Detector(torch.nn.Module):
-    """A model with a backbone, as far as a checkpointer can tell."""
+    """A minimal model with a backbone for the checkpointer."""
 
     def __init__(self, cfg):
         super().__init__()
@@ -70,7 +70,7 @@ def test_converted_features_equal_torchvisions(tmp_path, depth, norm):
 
 
 def test_batch_norm_as_in_the_reference():
-    """Stem and res2 are fixed; later, weight and bias are trained, and no statistics are."""
+    """The stem and res2 are frozen. Later stages train weight and bias, but no statistics."""
     resnet = build_backbone(config()).bottom_up
     trained = {name for name, parameter in resnet.named_parameters() if parameter.requires_grad}
     assert not any(name.startswith(("stem.", "res2.")) for name in trained)
@@ -82,7 +82,7 @@ def test_batch_norm_as_in_the_reference():
 
 
 def test_frozen_and_fixed_batch_norm_exchange_checkpoints(tmp_path):
-    """FrozenBatchNorm2d would take eps off the variances of files with a lower version number."""
+    """FrozenBatchNorm2d would subtract eps from the variances of files with a lower version number."""
     fixed, frozen = (Detector(config(**{"MODEL.RESNETS.NORM": norm})) for norm in ("BN", "FrozenBN"))
     norm = fixed.backbone.bottom_up.res3[0].conv1.norm
     assert isinstance(norm, FixedStatisticsBatchNorm2d)
@@ -136,7 +136,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def serve(tmp_path, monkeypatch, content, digest=None):
-    """Have torchvision's URL point to a file with this content."""
+    """Let torchvision's URL point to a file with this content."""
     digest = digest or hashlib.sha256(content).hexdigest()[:8]
     path = tmp_path / f"resnet18-{digest}.pth"
     path.write_bytes(content)
@@ -198,13 +198,13 @@ def test_a_config_that_the_weights_do_not_fit(cache, overrides, message):
 
 
 def test_urls_are_torchvisions_first_weights():
-    """Those of MMDetection's torchvision://resnet50 and 101: not torchvision's newer recipe."""
+    """The weights of MMDetection's torchvision://resnet50 and 101, not of torchvision's newer recipe."""
     names = [torchvision_weights._url(name).rsplit("/", 1)[-1] for name in ("resnet50", "resnet101")]
     assert names == ["resnet50-0676ba61.pth", "resnet101-63fe2227.pth"]
 
 
 def test_the_whole_detector_loads_them(tmp_path):
-    """Every layer of the backbone in the model that the config builds."""
+    """Check every layer of the backbone in the model of a config."""
     state = random_resnet(18).state_dict()
     torch.save(state, tmp_path / "weights.pth")
     model = build_model(config())

@@ -1,4 +1,4 @@
-"""tools/convert_mmdet_checkpoint.py as it is run."""
+"""Run tools/convert_mmdet_checkpoint.py in this process."""
 
 from convert_mmdet_checkpoint import main
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 @pytest.fixture
 def tiny(tmp_path):
-    """MMDetection's file of the tiny cascade, this project's config of it, and where the conversion goes."""
+    """MMDetection's file of the tiny cascade, this project's config, and the target path."""
     state, _ = read_golden("cascade-mask")
     source = tmp_path / "epoch_24.pth"
     torch.save({"meta": {"cfg": "model = dict(roi_head=dict(mask_head=dict()))"}, "state_dict": state}, source)

@@ -1,6 +1,6 @@
-"""Detections of both programs on one picture, and how far they are apart.
+"""Detections of both programs on one image, and their differences.
 
-D detections, H x W pixels of the picture.
+Shapes: D detections, H x W pixels of the image.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from seesaw_d2.weights.converters import convert_mmdet
 
 @dataclass(frozen=True)
 class Detections:
-    """boxes (D, 4) x1 y1 x2 y2 in pixels of the picture, scores (D,), labels (D,), masks (D, H, W) bool."""
+    """boxes (D, 4) x0 y0 x1 y1 in pixels of the image, scores (D,), labels (D,), masks (D, H, W) bool."""
 
     boxes: torch.Tensor
     scores: torch.Tensor
@@ -27,7 +27,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Distance:
-    """matched: detections of the same class at the same place; the largest differences between those."""
+    """matched: detections of the same class at the same place; the largest differences between them."""
 
     matched: int
     boxes: float
@@ -36,7 +36,7 @@ class Distance:
 
 
 def write_picture(path: Path, height: int, width: int) -> str:
-    """A file of coarse random spots with fine noise, the same on every machine."""
+    """Write an image of coarse random spots with fine noise, the same on every machine."""
     random = np.random.RandomState(5)
     coarse = random.randint(0, 256, (height // 20 + 1, width // 20 + 1, 3)).repeat(20, axis=0).repeat(20, axis=1)
     fine = random.randint(-30, 31, (height, width, 3))
@@ -45,7 +45,7 @@ def write_picture(path: Path, height: int, width: int) -> str:
 
 
 def ours(cfg, state: dict[str, torch.Tensor], picture: str) -> Detections:
-    """This project's model of a config, with the converted weights of MMDetection's ``state``."""
+    """Return this project's model of a config with the converted weights of MMDetection's ``state``."""
     converted, unrecognised = convert_mmdet(state)
     assert unrecognised == []
     model = build_model(cfg).eval()
@@ -61,7 +61,7 @@ def ours(cfg, state: dict[str, torch.Tensor], picture: str) -> Detections:
 
 
 def theirs(model, cfg, picture: str) -> Detections:
-    """MMDetection's model, through its own pipeline and post-processing."""
+    """Run MMDetection's model with its own pipeline and post-processing."""
     from mmengine.dataset import Compose
 
     steps = [step for step in cfg.test_pipeline if step["type"] != "LoadAnnotations"]
@@ -73,7 +73,7 @@ def theirs(model, cfg, picture: str) -> Detections:
 
 
 def distance(first: Detections, second: Detections, box: float = 1e-3, score: float = 1e-6) -> Distance:
-    """Pair each detection with one of the same class within the tolerances, whatever their order is."""
+    """Pair each detection with one of the same class within the tolerances, in any order."""
     near = first.labels[:, None] == second.labels
     near &= (first.boxes[:, None] - second.boxes).abs().amax(dim=2) <= box
     near &= (first.scores[:, None] - second.scores).abs() <= score

@@ -1,4 +1,4 @@
-"""MMDetection on a CPU without a compiler: its Python package, and torchvision's operators for mmcv's compiled ones."""
+"""MMDetection on a CPU without a compiler: torchvision's operators replace mmcv's compiled ones."""
 
 import importlib.util
 import sys
@@ -17,13 +17,13 @@ INSTALL = (
 
 
 def lacking() -> str:
-    """Which of its packages are not there, and how all are installed; "" where nothing is lacking."""
+    """Return the missing packages of MMDetection and how to install them, or ""."""
     missing = [name for name in ("mmdet", "mmcv", "mmengine") if importlib.util.find_spec(name) is None]
     return f"needs {', '.join(missing)}: {INSTALL}" if missing else ""
 
 
 def require_mmdet() -> None:
-    """Skip the test where MMDetection is not installed; else make it importable without compiled operators."""
+    """Skip the test if MMDetection is not installed, else make it importable without compiled operators."""
     if reason := lacking():
         pytest.skip(reason)
     sys.modules.setdefault("mmcv._ext", _operators())
@@ -67,7 +67,7 @@ def _roi_align(input, rois, output, argmax_y, argmax_x, aligned_height, aligned_
 
 
 def mmdet_config(name: str):
-    """One of MMDetection's own configs, such as "seesaw_loss/mask-rcnn_r50_fpn_seesaw-loss_random-ms-2x_lvis-v1"."""
+    """Return one of MMDetection's configs, such as "seesaw_loss/mask-rcnn_r50_fpn_seesaw-loss_random-ms-2x_lvis-v1"."""
     import mmdet
     from mmengine.config import Config
 
@@ -75,7 +75,7 @@ def mmdet_config(name: str):
 
 
 def build_mmdet(cfg) -> torch.nn.Module:
-    """The model of a config, with random weights, in evaluation mode."""
+    """Return the model of a config with random weights, in evaluation mode."""
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 

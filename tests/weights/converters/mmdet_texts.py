@@ -1,4 +1,4 @@
-"""Config texts as MMDetection 2 and 3 leave them in their checkpoints, in full where detections depend on them."""
+"""Config texts as in checkpoints of MMDetection 2 and 3, with all settings that affect detections."""
 
 _HEAD = """
         dict(
@@ -86,7 +86,7 @@ _STDS = ("[0.1, 0.1, 0.2, 0.2]", "[0.05, 0.05, 0.1, 0.1]", "[0.033, 0.033, 0.067
 
 
 def mmdet_text(version: int, *, cascade: bool = False, normed_mask: bool = False) -> str:
-    """The config text of a Seesaw Loss model of MMDetection 2 or 3."""
+    """Return the config text of a Seesaw Loss model of MMDetection 2 or 3."""
     stages = [_HEAD.replace("STDS", stds).replace("AGNOSTIC", str(cascade)) for stds in _STDS]
     values = {
         "TYPE": "CascadeRCNN" if cascade else "MaskRCNN",
@@ -102,6 +102,6 @@ def mmdet_text(version: int, *, cascade: bool = False, normed_mask: bool = False
 
 
 def edited(text: str, old: str, new: str) -> str:
-    """The text with another part, which must be in it."""
+    """Return the text with one part replaced. The part must be in it."""
     assert old in text
     return text.replace(old, new)

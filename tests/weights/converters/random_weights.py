@@ -1,4 +1,4 @@
-"""Random weights under MMDetection's names that keep signals at their size, the same on every machine."""
+"""Random weights with MMDetection's names, calibrated to keep the scale of signals, the same on every machine."""
 
 import math
 import re
@@ -17,14 +17,14 @@ _SPREADS = {"rpn_cls": 2.0, "rpn_reg": 0.5, "conv_logits": 3.0}
 
 @dataclass(frozen=True)
 class Calibration:
-    """Name of a weight or statistic -> what it is multiplied with; name of a bias -> what is added to it."""
+    """Name of a weight or statistic -> factor; name of a bias -> summand."""
 
     gains: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, list[float]] = field(default_factory=dict)
 
 
 def random_state(shapes: Mapping[str, torch.Size], calibration: Calibration | None = None) -> dict[str, torch.Tensor]:
-    """A tensor for each name and shape, calibrated."""
+    """Return a calibrated tensor for each name and shape."""
     known = calibration or Calibration()
     state = {name: _values(name, tuple(shape)) * known.gains.get(name, 1) for name, shape in shapes.items()}
     return {**state, **{name: state[name] + torch.tensor(offset) for name, offset in known.offsets.items()}}
@@ -50,9 +50,9 @@ def _values(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def calibrate(model: nn.Module, forward: Callable[[], object]) -> Calibration:
-    """Scale the layers one after the other, as ``forward`` reaches them, so that their outputs have spread 1.
+    """Scale each layer, in the order of ``forward``, so that its outputs have standard deviation 1.
 
-    Without it the activations of a deep network with random weights vanish or explode, and one category wins always.
+    Otherwise activations of a deep network with random weights vanish or explode, and one category always wins.
     """
     done = Calibration()
     gains = done.gains

@@ -1,6 +1,6 @@
-"""MMDetection's models and this project's after conversion find the same, on the same picture.
+"""MMDetection's models and the converted ones give the same detections on the same image.
 
-Run it with ``-s`` to see the numbers.
+Run with ``-s`` to print the differences.
 """
 
 import itertools
@@ -20,7 +20,7 @@ MODELS = list(itertools.product(("mask", "cascade-mask"), (50, 101), ("", "-norm
 
 
 def small(family, depth, mask):
-    """MMDetection's config; it has Cascade with R-101 alone, whose backbone has no other key that R-50 would change."""
+    """Return MMDetection's config. For Cascade with R-50, it is the config of R-101 with another depth."""
     named = 101 if family == "cascade-mask" else depth
     cfg = mmdet_config(f"seesaw_loss/{family}-rcnn_r{named}_fpn_seesaw-loss{mask}_random-ms-2x_lvis-v1")
     cfg.model.backbone.depth = depth
@@ -53,7 +53,7 @@ def test_the_same_detections(family, depth, mask, tmp_path):
 
 
 def reference(cfg, picture):
-    """MMDetection's calibrated random weights, and what it finds with them."""
+    """MMDetection's calibrated random weights, and its detections."""
     model = build_mmdet(cfg)
     model.load_state_dict(random_state({key: value.shape for key, value in model.state_dict().items()}))
     calibrate(model, lambda: theirs(model, cfg, picture))

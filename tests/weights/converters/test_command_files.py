@@ -1,4 +1,4 @@
-"""tools/convert_mmdet_checkpoint.py: what the file may hold, what is wrong with one, and files that stay."""
+"""tools/convert_mmdet_checkpoint.py: valid and invalid files, and files that must not be overwritten."""
 
 import torch
 
@@ -8,7 +8,7 @@ PLAIN = "model = dict(roi_head=dict(mask_head=dict()))"
 
 
 def test_the_layouts_of_both_versions(tiny, capsys):
-    """What MMDetection 2 and 3 write around the same weights, and a wrapper for several GPUs in front of the names."""
+    """Layouts of MMDetection 2 and 3 around the same weights, and names with the prefix of DistributedDataParallel."""
     source, config, target = tiny
     state = torch.load(source, weights_only=True)["state_dict"]
     contents = {
@@ -31,7 +31,7 @@ def test_the_layouts_of_both_versions(tiny, capsys):
 
 
 def test_a_part_of_a_checkpoint(tiny, capsys):
-    """What is missing is named, and what was found in its place."""
+    """The error names the missing parameters and those found instead."""
     source, config, target = tiny
     content = torch.load(source, weights_only=True)
     state = content["state_dict"]

@@ -1,4 +1,4 @@
-"""Detectron2's checkpoints, as of its LVIS models, in a plain head of this project: the same names and detections."""
+"""Detectron2's checkpoints in a plain head of this project: the same names and detections."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""What the config text in MMDetection's checkpoint says is equal here, carried over, or refused by name."""
+"""Settings in the config text of MMDetection's checkpoints: equal, carried over, or an error."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def read(text):
 
 
 def carried(text, cascade=False, overrides=("INPUT.RESIZE", "opencv")):
-    """As a mapping of key to text."""
+    """Return the overrides as a mapping of key to text."""
     settings, notes = read(text)
     assert notes == []
     words = carried_keys(settings, load_config(CONFIGS[cascade], overrides))

@@ -1,4 +1,4 @@
-"""Config texts are read as data: what they assign, and what is no config."""
+"""Parsing of config texts: assigned values, and texts that are not configs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every parameter of MMDetection's twelve models has its place here, in its shape."""
+"""Every parameter of MMDetection's twelve models has a counterpart of the same shape."""
 
 from pathlib import Path
 

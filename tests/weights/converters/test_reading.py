@@ -1,4 +1,4 @@
-"""Files of other programs: their weights and plain notes are read, and no code in them is run."""
+"""Read weights and plain notes in files of other programs without running code."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ FOREIGN = "mmengine_stand_in"
 
 
 class HistoryBuffer:
-    """As mmengine's: arrays, and methods of its own by name."""
+    """Like mmengine's class: contains arrays and refers to its methods by name."""
 
     def __init__(self):
         self.values = np.arange(3.0)
@@ -33,7 +33,7 @@ class HistoryBuffer:
 
 @pytest.fixture
 def foreign(monkeypatch):
-    """HistoryBuffer, as if of another package; gone when the file is read."""
+    """HistoryBuffer in a module that is missing when the file is read."""
     module = types.ModuleType(FOREIGN)
     module.HistoryBuffer = HistoryBuffer
     for item in (HistoryBuffer, HistoryBuffer.mean):

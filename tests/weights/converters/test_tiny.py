@@ -1,4 +1,4 @@
-"""A tiny model finds after conversion what MMDetection wrote down for it (tests/weights/converters/tiny.py)."""
+"""Converted tiny models give MMDetection's stored detections (tests/weights/converters/tiny.py)."""
 
 import importlib.util
 import runpy
@@ -38,12 +38,12 @@ def test_the_same_detections(name, tmp_path):
     ids=lambda pair: pair[0],
 )
 def test_what_differs_is_noticed(overrides, tmp_path):
-    """Each is in MMDetection's model other than in Detectron2's; the comparison above would fail without it."""
+    """MMDetection differs from Detectron2 in each key; without it, the test above would fail."""
     assert compare("cascade-mask", tmp_path, *overrides).matched < COUNT
 
 
 def test_normalized_masks_are_others(tmp_path):
-    """Both have the same parameters, so that a converter has to be told which of the two a file is."""
+    """Both kinds of mask prediction have the same parameters, so the converter must be told the kind."""
     state, expected = read_golden("mask-normed-mask")
     result = distance(ours(tiny_config("mask"), state, picture(tmp_path)), expected, **TOLERANCES)
     assert result.matched == COUNT

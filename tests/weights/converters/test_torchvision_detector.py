@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN after conversion: the same features, heads and, on its anchors, detections."""
+"""torchvision's Mask R-CNN after conversion: the same features, heads and, with its anchors, detections."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def words(**more):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """With random weights, not in their trivial initial state, and with the eps that published weights have."""
+    """A model with random weights and the eps of published weights."""
     torch.manual_seed(3)
     backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None, norm_layer=FrozenBatchNorm2d)
     size = {"min_size": HEIGHT, "max_size": WIDTH}  # of the picture: it is not resized
@@ -97,7 +97,7 @@ def test_features_and_rpn(theirs, ours, image):
 
 @torch.no_grad()
 def test_anchors_are_rounded_there(theirs, ours, image):
-    """The one difference that no config removes: at most half a pixel a side."""
+    """No config removes this difference, which is at most half a pixel per side."""
     expected = theirs.rpn.anchor_generator
     expected.set_cell_anchors(torch.float32, torch.device("cpu"))
     for level, anchors in enumerate(ours.proposal_generator.anchor_generator.cell_anchors):
@@ -121,14 +121,14 @@ def test_detections_on_its_anchors(theirs, ours, image, monkeypatch):
 
 @torch.no_grad()
 def test_masks(theirs, ours):
-    """The masks' logits; torchvision pastes them into the image in another way."""
+    """Mask logits. torchvision pastes masks differently."""
     x = torch.randn(2, 256, 14, 14)
     expected = theirs.roi_heads.mask_predictor(theirs.roi_heads.mask_head(x))[:, 1:]
     torch.testing.assert_close(ours.roi_heads.mask_head.layers(x), expected)
 
 
 def test_older_names(theirs):
-    """As in the published file, which is older than torchvision 0.13."""
+    """The published file is older than torchvision 0.13."""
     state = theirs.state_dict()
     old = {}
     for name, value in state.items():
@@ -148,7 +148,7 @@ def test_older_names(theirs):
 
 
 def test_cocos_categories():
-    """Of 91 rows the 80 that COCO has, in order, and background last."""
+    """COCO's 80 of the 91 rows are kept in order, with background last."""
     rows = torch.arange(91.0)
     state = {
         "roi_heads.box_predictor.cls_score.bias": rows,
@@ -167,7 +167,7 @@ def test_cocos_categories():
 
 
 def test_a_start_for_training(theirs, tmp_path, capsys):
-    """What is loaded and what starts anew is printed, and is what the checkpointer then finds."""
+    """The printed missing parameters are those that the checkpointer finds missing."""
     source, target = str(tmp_path / "coco.pth"), str(tmp_path / "start.pth")
     torch.save(theirs.state_dict(), source)
     arguments = [source, target, "--config-file", CONFIG, "--opts", *map(str, words())]

@@ -1,6 +1,6 @@
-"""Both programs' models an eighth as wide and with few classes, so that a forward pass takes a second.
+"""Models of both programs with an eighth of the width and few classes, whose forward pass takes a second.
 
-``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections;
+``python -m tests.weights.converters.tiny`` writes golden/*.json with MMDetection's detections.
 tests/weights/converters/mmdet_on_cpu.py says how to install it.
 """
 
@@ -29,7 +29,7 @@ CLASSES, COUNT, HEIGHT, WIDTH = 11, 20, 96, 160
 
 
 def tiny_mmdet(name: str):
-    """MMDetection's config of ``NAMES[name]``, made tiny; the picture is not resized."""
+    """Return MMDetection's config of ``NAMES[name]`` made tiny, without resizing."""
     cfg = mmdet_config(f"seesaw_loss/{NAMES[name]}")
     model = cfg.model
     model.backbone.update(depth=50, base_channels=8, stem_channels=8)
@@ -47,7 +47,7 @@ def tiny_mmdet(name: str):
 
 
 def tiny_config(name: str):
-    """This project's config of the same model."""
+    """Return this project's config of the same model."""
     family = "cascade_mask_rcnn_R_101" if name.startswith("cascade") else "mask_rcnn_R_50"
     mask = "_normmask" if name.endswith("normed-mask") else ""
     overrides = {
@@ -76,7 +76,7 @@ def picture(folder: Path) -> str:
 
 
 def read_golden(name: str) -> tuple[dict[str, torch.Tensor], Detections]:
-    """MMDetection's state (made anew from its names, shapes and gains), and its detections."""
+    """Return MMDetection's state, generated from its names, shapes and gains, and its detections."""
     golden = json.loads((FOLDER / f"{name}.json").read_text())
     masks = run_lengths.decode([{"size": [HEIGHT, WIDTH], "counts": counts} for counts in golden["masks"]])
     detections = Detections(
