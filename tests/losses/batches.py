@@ -1,11 +1,11 @@
-"""Random batches for the tests of single losses."""
+"""Random batches for tests of losses."""
 
 import torch
 import torch.nn.functional as F
 
 
 def random_batch(num_logits, num_classes, num_proposals=12, seed=0):
-    """Logits (N, L) float64 with a gradient, labels (N,) in [0, C], the last of them background."""
+    """Return logits (N, L), float64 with gradient, and labels (N,) in [0, C]. The last label is background."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(num_proposals, num_logits, generator=generator, dtype=torch.float64)
     labels = torch.randint(0, num_classes + 1, (num_proposals,), generator=generator)
@@ -19,7 +19,7 @@ def gradient(losses, logits):
 
 
 def assert_is_binary_cross_entropy(loss) -> None:
-    """The loss is the plain sigmoid one over its C logits, averaged over the proposals: value and gradient."""
+    """Check that value and gradient are those of binary cross-entropy over C logits, averaged over the proposals."""
     width = loss.num_classes
     logits, labels = random_batch(width, width)
     targets = F.one_hot(labels, width + 1)[:, :width].double()

@@ -1,4 +1,4 @@
-"""BalancedGroupSoftmaxLoss: the paper's section, the reference's numbers, and its selection of others."""
+"""BalancedGroupSoftmaxLoss: equations of the paper, numbers of the reference, selection of other proposals."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def make(**arguments):
 
 
 def parts(logits):
-    """Class logits (N, C), others (N, G) and objectness (N, 2), as lists."""
+    """Return class logits (N, C), others (N, G) and objectness (N, 2) as lists."""
     classes, objectness, others = logits.split([C, 2, 4], dim=1)
     return classes.tolist(), others.tolist(), objectness.tolist()
 
@@ -48,7 +48,8 @@ def test_the_papers_section():
 )
 @pytest.mark.parametrize("name", ["bags_C14", "bags_C14_beta2"])
 def test_the_references_numbers(name, dtype, tolerance, monkeypatch):
-    """With the reference's selection, which numpy drew, and its columns: [others, categories] of each group."""
+    """Use the selection that the reference drew with NumPy, and its order of columns: [others, categories] of each
+    group."""
     arrays = golden.load(name)
     loss = BalancedGroupSoftmaxLoss(
         14,
@@ -58,15 +59,15 @@ def test_the_references_numbers(name, dtype, tolerance, monkeypatch):
     )
     assert loss.group.tolist() == arrays["group_of_class"][:-1].tolist()
     others, classes = torch.from_numpy(arrays["others_column"]), torch.from_numpy(arrays["class_column"])
-    columns = torch.cat([classes[:-1], others[-1:], classes[-1:], others[:-1]])  # others of its last group: foreground
+    columns = torch.cat([classes[:-1], others[-1:], classes[-1:], others[:-1]])  # its last group: foreground
     for call in golden.calls(arrays):
         theirs = call.tensor("logits", dtype).requires_grad_()
         labels = call.tensor("labels", torch.int64)
         selected = call.tensor("sampled_weights", torch.bool)[:-1].T
         triggered = torch.from_numpy(call["sampling_triggered"])[:-1]
         ours = loss.select(labels)
-        assert torch.equal(ours.sum(dim=0), selected.sum(dim=0))  # as many, in every group
-        assert torch.equal(ours[:, ~triggered], selected[:, ~triggered])  # where nothing was drawn, the same
+        assert torch.equal(ours.sum(dim=0), selected.sum(dim=0))  # same number in every group
+        assert torch.equal(ours[:, ~triggered], selected[:, ~triggered])  # same selection in groups without draws
         monkeypatch.setattr(loss, "select", lambda labels, selected=selected: selected)
         losses = loss(theirs[:, columns], labels)
         monkeypatch.undo()
@@ -143,7 +144,7 @@ def test_gradients():
 
 
 def test_groups_come_from_the_checkpoint():
-    """Another data set's counts do not regroup a trained classifier."""
+    """Instance counts of another data set do not change the groups of a trained classifier."""
     trained, other = make(), BalancedGroupSoftmaxLoss(C, instance_counts=[1] * C)
     other.load_state_dict(trained.state_dict())
     logits, _ = random_batch(trained.num_logits, C)

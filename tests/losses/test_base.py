@@ -1,4 +1,4 @@
-"""What the base does for every loss: order of updates, autocast, averages."""
+"""ClassificationLoss: order of updates, autocast, averages."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from seesaw_d2.losses import ClassificationLoss
 
 
 class Probe(ClassificationLoss):
-    """Records what its parts are called with; its loss is a matrix product, which autocast would round."""
+    """A loss that records the arguments of its methods. It computes a matrix product, which autocast would round."""
 
     def __init__(self, background="class"):
         super().__init__(3, background=background)

@@ -1,4 +1,4 @@
-"""build_loss: from config values to a loss, and what it says about wrong ones."""
+"""build_loss builds losses from config values."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ KEY = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
 
 
 def make_cfg(**changes):
-    """The default config; SEESAW_P is CLS_LOSS.SEESAW.P."""
+    """Return the default config with changes. SEESAW_P stands for CLS_LOSS.SEESAW.P."""
     cfg = load_config()
     node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS
     for key, value in changes.items():
@@ -64,7 +64,7 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("name", sorted(name for name, _ in LOSS_REGISTRY))
 def test_the_name_alone_is_a_config(name):
-    """BACKGROUND "auto" is the loss's own default; a data set's statistics are all that it needs."""
+    """A loss can be built from its name and statistics. BACKGROUND "auto" is its default."""
     default = LOSS_REGISTRY.get(name).backgrounds[0]
     loss = build_loss(make_cfg(NAME=name), 3, statistics([1, 8, 2]), has_background=default != "none")
     assert type(loss).__name__ == name
@@ -133,7 +133,7 @@ NEEDS_STATISTICS = ("EqualizationLoss", "BalancedGroupSoftmaxLoss", "ClassBalanc
     ],
 )
 def test_pcb_around_another_loss(wrapped, background, width):
-    """Its own keys and the wrapped loss's, whose background it takes."""
+    """PCB reads its own keys and those of the wrapped loss, and uses the background of the wrapped loss."""
     changes = {"PCB_ALPHA": 0.3, "PCB_MOMENTUM": 0.5, "PCB_START_ITER": 7, "PCB_UNSEEN": "ignore", "SEESAW_P": 0.1}
     cfg = make_cfg(NAME="PairwiseClassBalance", PCB_LOSS=wrapped, BACKGROUND=background, EQL_V2_MU=0.4, **changes)
     loss = build_loss(cfg, 4, never)
@@ -157,7 +157,7 @@ def test_without_the_training_data_a_model_predicts_and_does_not_train(name, sta
     logits, labels = torch.zeros(2, loss.num_logits), torch.tensor([0, 3])
     with pytest.raises(ValueError, match=r"(image_frequency|_counts): expected .* found None"):
         loss(logits, labels)
-    if name == "BalancedGroupSoftmaxLoss":  # its scores need the groups, which come with the checkpoint
+    if name == "BalancedGroupSoftmaxLoss":  # its scores need the groups, which a checkpoint provides
         with pytest.raises(ValueError, match="instance_counts"):
             loss.probabilities(logits)
         loss.load_state_dict(BalancedGroupSoftmaxLoss(3, instance_counts=[1, 50, 5000]).state_dict())

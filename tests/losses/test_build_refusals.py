@@ -1,4 +1,4 @@
-"""What a config can say wrongly of its loss; see ``test_build``."""
+"""Errors of build_loss for invalid configs; see ``test_build``."""
 
 import inspect
 

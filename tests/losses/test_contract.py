@@ -1,4 +1,4 @@
-"""What every registered loss promises, whatever it computes. A new loss joins by being registered.
+"""Tests of the interface, for every registered loss.
 
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
@@ -79,7 +79,7 @@ def test_the_default_background_is_the_first_supported_one(name):
     loss_class = LOSS_REGISTRY.get(name)
     default = inspect.signature(loss_class).parameters["background"].default
     if "loss" in loss_class.config_keys:
-        assert default is None  # that of the wrapped loss
+        assert default is None  # the background of the wrapped loss
     else:
         assert default == loss_class.backgrounds[0]
 
@@ -224,7 +224,7 @@ def test_probabilities(name, background):
 
 @every_loss
 def test_nothing_waits_for_the_device(name, background):
-    """Tensors on the meta device have no values, so whatever needs one on the host (item, nonzero) fails."""
+    """Losses do not synchronize. Meta tensors have no values, so that operations such as item and nonzero fail."""
     loss = make(name, background).to("meta")
     logits, labels = batch(loss)
     logits, labels = logits.detach().to("meta").requires_grad_(), labels.to("meta")

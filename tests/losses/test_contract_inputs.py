@@ -1,4 +1,4 @@
-"""What every registered loss refuses, and says of it; see ``test_contract``."""
+"""Errors of every registered loss for invalid arguments; see ``test_contract``."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_inputs_that_do_not_fit(name, background):
 
 @every_loss
 def test_labels_end_where_background_does(name, background):
-    """The largest label is taken, the next one is not."""
+    """The largest label is valid, the next one is not."""
     loss = make(name, background)
     logits, labels = batch(loss)
     loss(logits, torch.full_like(labels, loss.num_label_values - 1))

@@ -1,4 +1,4 @@
-"""CrossEntropyLoss: the losses of each way to model background, weights, averages, probabilities."""
+"""CrossEntropyLoss: ways to model background, weights, averages, probabilities."""
 
 import copy
 
@@ -90,7 +90,7 @@ def test_all_weights_zero(batch):
 
 @pytest.mark.parametrize("make", [CrossEntropyLoss, SeesawLoss], ids=lambda make: make.__name__)
 def test_a_compiled_loss_is_one_graph(make):
-    """Which rows are foreground is not asked for in a compiled graph: its shapes do not depend on values."""
+    """A compiled loss does not gather foreground rows, so that its shapes do not depend on values."""
     plain = make(7, background="objectness")
     logits, labels = random_batch(plain.num_logits, 7)
     compiled = torch.compile(copy.deepcopy(plain), backend="eager", fullgraph=True)

@@ -1,4 +1,4 @@
-"""Two processes with half of a batch each do what one does with all of it, for every loss with statistics."""
+"""Two processes with half of a batch each equal one process with the whole batch, for every loss with statistics."""
 
 import inspect
 
@@ -11,14 +11,14 @@ from tests import golden
 from tests.processes import run_two_processes
 
 C, STEPS, AVG_FACTOR = 5, 3, 8.0
-# Which proposals the first process gets, in each step; the other one gets the rest. C is background.
+# Proposals of the first process in each step. The other process gets the rest. C is background.
 FIRST = [slice(0, 8), slice(0, 8), slice(0, 0)]
 LABELS = [
     [0, 0, 0, 1, 5, 5, 5, 2, 0, 3, 4, 5, 5, 5, 5, 1],
     [5, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 1, 1, 2, 5, 5],  # the first process has no foreground
     [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # and then no proposals
 ]
-# A loss that adds up something over processes says so by an argument of this name, and joins these tests.
+# Losses that sum over processes have an argument of this name and are tested here.
 LOSSES = sorted(name for name, each in LOSS_REGISTRY if "sync" in inspect.signature(each).parameters)
 
 
@@ -29,7 +29,7 @@ def batch(loss, step):
 
 
 def train(name, share, sync=True):
-    """Losses, gradients and state of each step; ``share(step)`` says which proposals."""
+    """Return losses, gradients and state of each step. ``share(step)`` selects the proposals."""
     loss, results = LOSS_REGISTRY.get(name)(C, sync=sync), []
     for step in range(STEPS):
         logits, labels = batch(loss, step)
@@ -43,7 +43,7 @@ def train(name, share, sync=True):
 
 
 def golden_counts(arrays, process):
-    """Seesaw's counts after the reference's three steps."""
+    """Return Seesaw Loss's counts after three steps of the reference."""
     loss = SeesawLoss(C)
     loss.class_counts.copy_(torch.as_tensor(arrays["init_cum_samples"]).long())
     for call in golden.calls(arrays, f"rank{process}_"):
@@ -52,7 +52,7 @@ def golden_counts(arrays, process):
 
 
 def golden_gradients(arrays, process):
-    """EQL v2's loss, its gradient, and the accumulated gradients, after each of the reference's steps."""
+    """Return EQL v2's loss, its gradient and the accumulated gradients after each step of the reference."""
     loss, results = EqualizationLossV2(C), []
     for call in golden.calls(arrays, f"rank{process}_"):
         logits = call.tensor("logits").requires_grad_()
@@ -63,7 +63,7 @@ def golden_gradients(arrays, process):
 
 
 def strided_sum():
-    """The sum of a view, and what is beside it."""
+    """Sum a non-contiguous view over processes. Return it and the values outside the view."""
     tensor = torch.arange(6).view(2, 3)
     return all_reduce_sum(tensor[:, :2]).tolist(), tensor.tolist()
 
@@ -127,7 +127,7 @@ def test_without_sync_each_process_counts_its_own(two_processes, name):
 
 
 def test_the_references_counts_per_process_and_ours(two_processes):
-    """A deviation: after three steps the reference's processes differ; ours both hold the sum."""
+    """Deviation: after three steps the reference's processes have different counts. Ours both have the sum."""
     name = "two_rank_seesaw_C5"
     arrays = golden.load(name)
     start = torch.as_tensor(arrays["init_cum_samples"]).long()
@@ -141,7 +141,7 @@ def test_the_references_counts_per_process_and_ours(two_processes):
 
 @pytest.mark.parametrize("process", [0, 1])
 def test_the_references_gradients_and_ours(two_processes, process):
-    """EQL v2's reference adds up the gradients of all processes, as ours does."""
+    """Like the reference, our EQL v2 sums the gradients of all processes."""
     name = "two_rank_eqlv2orig_C5"
     calls = golden.calls(golden.load(name), f"rank{process}_")
     for call, (value, grad, positive, negative) in zip(calls, two_processes[process]["golden"][name], strict=True):

@@ -1,4 +1,4 @@
-"""EqualizationLoss: the paper's equations, the reference's numbers, and what λ = 0 is."""
+"""EqualizationLoss: equations of the paper, numbers of the reference, λ = 0."""
 
 import numpy as np
 import pytest
@@ -47,8 +47,8 @@ def test_a_tail_category_is_spared_by_foreground_only():
     loss = EqualizationLoss(3, image_frequency=[0.0, 0.5, 0.5])
     logits = torch.zeros(3, 3, requires_grad=True)
     grad = gradient(loss(logits, torch.tensor([0, 1, 3])), logits)
-    assert grad[0, 0] < 0  # its own sample
-    assert grad[1, 0] == 0  # another category's
+    assert grad[0, 0] < 0  # positive
+    assert grad[1, 0] == 0  # another category's proposal
     assert grad[2, 0] > 0  # background
     assert (grad[[0, 1, 2], [1, 2, 1]] > 0).all()
 

@@ -1,4 +1,4 @@
-"""EqualizationLossV2: the paper's equations, the numbers of both references, and where they differ from ours."""
+"""EqualizationLossV2: equations of the paper, numbers of both references, deviations from them."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_the_papers_equations():
 @precisions
 @pytest.mark.parametrize(("name", "with_objectness"), SEQUENCES)
 def test_the_references_numbers(name, with_objectness, dtype, tolerance):
-    """Both implementations compute one loss. ``get_activation`` of eqlv2_C50 leaves objectness out of the scores."""
+    """Both references compute the same loss. ``get_activation`` of eqlv2_C50 ignores the objectness in the scores."""
     arrays = golden.load(name)
     settings = {key: float(arrays[f"cfg_{key}"]) for key in SETTINGS}
     loss = EqualizationLossV2(int(arrays["cfg_num_classes"]), **settings)
@@ -58,17 +58,18 @@ def test_the_references_numbers(name, with_objectness, dtype, tolerance):
 
 
 def test_mmdetection_scores_with_a_softmax_and_we_do_not():
-    """A deviation: its box head knows no ``get_activation`` of this loss and takes a softmax of C + 1 logits."""
+    """Deviation: MMDetection's box head does not call ``get_activation`` of this loss and takes a softmax of C + 1
+    logits."""
     arrays = golden.load("eqlv2_mmdet_C7_seq")
     loss, call = EqualizationLossV2(7), golden.calls(arrays)[0]
     logits = call.tensor("logits")
     ours = loss.probabilities(logits)
-    golden.assert_matches(ours, call["activation"], golden.EXACT)  # what it computes and does not use
+    golden.assert_matches(ours, call["activation"], golden.EXACT)  # the reference computes this but does not use it
     assert (ours - logits.softmax(dim=1)).abs().max() > 0.1
 
 
 def test_at_first_it_is_binary_cross_entropy():
-    """All weights are 1 while no gradient was seen, but for f(100), which is 1 in double precision."""
+    """Without gradients so far all weights are f(100), which is 1 in double precision."""
     loss = EqualizationLossV2(C)
     logits, labels = random_batch(C + 1, C)
     targets = F.one_hot(labels, C + 1).double()
@@ -78,14 +79,14 @@ def test_at_first_it_is_binary_cross_entropy():
 
 
 def test_an_empty_first_batch_changes_nothing():
-    """A deviation: the reference's ratio becomes 0 / 1e-10 = 0, as if there had been negatives alone."""
+    """Deviation: after an empty batch the reference's ratio is 0 / 1e-10 = 0, as with negatives only."""
     loss = EqualizationLossV2(C)
     loss(torch.zeros(0, C + 1), torch.zeros(0, dtype=torch.int64))
     assert loss.gradient_ratio().tolist() == [100] * C
 
 
 def test_small_gradients_are_not_lost_in_large_sums():
-    """A deviation: float32 sums, as the reference's, stop growing where one step of theirs exceeds the gradient."""
+    """Deviation: the reference's float32 sums do not grow by gradients below their resolution."""
     loss = EqualizationLossV2(C)
     loss.negative_gradients.fill_(2.0**25)
     loss.positive_gradients.fill_(2.0**25)

@@ -1,4 +1,4 @@
-"""FederatedLoss: the sampled categories, and the loss over them."""
+"""FederatedLoss: sampled categories, and the loss over them."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_the_batchs_own_categories_are_always_among_them():
         chosen = categories(make(seed=seed))
         assert {3, 5} <= chosen
         assert len(chosen) == 5
-        assert 0 not in chosen  # it has no image
+        assert 0 not in chosen  # category 0 has no images
 
 
 def test_more_categories_in_the_batch_than_places():
@@ -37,7 +37,8 @@ def test_more_categories_in_the_batch_than_places():
 
 
 def test_the_draw_is_proportional_to_the_power_of_the_image_count():
-    """One place beside the batch's own category 1: the others' probabilities are those of a single draw."""
+    """With one category to draw in addition to category 1 of the batch, frequencies equal the probabilities of a
+    single draw."""
     loss, labels, draws = make(num_sampled=2), torch.tensor([1]), 4000
     counts = torch.zeros(C)
     for _ in range(draws):
@@ -82,7 +83,8 @@ def test_with_every_category_the_softmax_is_cross_entropy():
 
 
 def test_the_softmax_of_the_reference_is_plain_cross_entropy_and_ours_is_not():
-    """A deviation: CenterNet2 weighs each proposal by whether its own category was sampled, which it always was."""
+    """Deviation: CenterNet2 multiplies each proposal's loss by whether its own category is sampled, which is always
+    true."""
     loss = make(background="class")
     logits, _ = random_batch(C + 1, C, num_proposals=4)
     sampled = torch.cat([loss.eval().select(LABELS), torch.tensor([True])]).double()

@@ -1,4 +1,4 @@
-"""PairwiseClassBalance: identities, the equations one index at a time, when it begins, what it refuses."""
+"""PairwiseClassBalance: identities, equations with one loop per index, start of soft labels."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_it_starts_at_its_iteration(wrapped):
 
 
 def test_a_uniform_matrix_smooths_labels():
-    """Every category as often mistaken as right: q is uniform, and PCB is label smoothing."""
+    """With a uniform matrix q is uniform, and PCB equals label smoothing."""
     loss = make(wrapped="ce_none", momentum=0.0)
     logits, labels, _ = batch(loss)
     loss(logits, labels)
@@ -120,7 +120,7 @@ def test_gradcheck(wrapped):
     value_and_grad(loss, batch(loss))
     logits, labels, weights = batch(loss, 1)
     loss.eval()
-    if wrapped.startswith("seesaw"):  # its factors carry no gradient
+    if wrapped.startswith("seesaw"):  # its factors have no gradient
         loss.loss.q = 0.0
     assert torch.autograd.gradcheck(lambda values: sum(loss(values, labels, weights).values()), logits)
 
@@ -143,14 +143,14 @@ def test_alpha_grows_over_the_iterations_of_a_step():
         strengths.append(loss._strength(torch.float64).item())
     assert strengths == pytest.approx([0, 0.2, 0.4])
     assert loss.steps == 1
-    loss.set_iteration(0, 1)  # one iteration: the authors' alpha / (n_iter - 1) * iter_id is 0 / 0
+    loss.set_iteration(0, 1)  # with one iteration the authors' alpha / (n_iter - 1) * iter_id is 0 / 0
     loss(*arguments)
     assert loss._strength(torch.float64) == pytest.approx(0.4)
     assert loss.steps == 2
 
 
 def test_the_fightback_label_is_the_column():
-    """Category 0 is often predicted for 1: proposals of 0 get a label that gives 1 a share, not the reverse."""
+    """If category 0 is often predicted for 1, labels of 0 get a share of 1, but not the reverse."""
     loss = make(alpha=1.0)
     value_and_grad(loss, batch(loss))
     loss.confusion.copy_(torch.eye(C))
@@ -162,7 +162,8 @@ def test_the_fightback_label_is_the_column():
 
 
 def test_a_cold_matrix_keeps_hard_labels():
-    """A deviation: 0 / 0 in the reference. Counts without a matrix: an old checkpoint's, say."""
+    """Deviation: a zero matrix with counts, as in an old checkpoint, gives hard labels. The reference computes 0 /
+    0."""
     arguments = batch(make())
     results = {}
     for loss_class in (PairwiseClassBalance, AuthorsCrossEntropyPCB):

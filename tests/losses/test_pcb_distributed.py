@@ -1,4 +1,4 @@
-"""PairwiseClassBalance in two processes: the numbers of one, those of the authors, and no waiting for ever."""
+"""PairwiseClassBalance in two processes equals one process and the authors' numbers, without deadlock."""
 
 import pytest
 import torch
@@ -10,20 +10,20 @@ from tests.processes import run_two_processes
 from tests.reference.authors_pcb import AuthorsCrossEntropyPCB
 
 C, STEPS, AVG_FACTOR = 5, 4, 8.0
-# Which proposals the first process gets, in each step; the other one gets the rest. C is background.
+# Proposals of the first process in each step. The other process gets the rest. C is background.
 FIRST = [slice(0, 8), slice(0, 8), slice(0, 0), slice(0, 4)]
 LABELS = [
     [0, 0, 0, 1, 5, 5, 5, 2, 0, 3, 4, 5, 5, 5, 5, 1],
     [5, 5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 1, 1, 2, 5, 5],  # the first process has no foreground
     [4, 4, 4, 3, 3, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 2],  # and then no proposals
-    [5] * 16,  # nobody has any
+    [5] * 16,  # no process has foreground
 ]
 WRAPPED = {"ce": CrossEntropyLoss, "seesaw": SeesawLoss, "eqlv2": EqualizationLossV2}
 AUTHORS = {"ce": AuthorsCrossEntropyPCB, "seesaw": PairwiseClassBalance, "eqlv2": PairwiseClassBalance}
 
 
 def train(wrapped, share):
-    """Loss values, gradients and state of each step; ``share(step)`` says which proposals."""
+    """Return loss values, gradients and state of each step. ``share(step)`` selects the proposals."""
     loss = PairwiseClassBalance(C, loss=WRAPPED[wrapped](C), alpha=0.4).double()
     results = []
     for step in range(STEPS):
@@ -38,10 +38,10 @@ def train(wrapped, share):
 
 
 def run_golden(wrapped, arrays, process):
-    """Losses, gradients and whether the buffers are the authors', call by call."""
+    """Return losses, gradients and whether the buffers equal the authors', for each call."""
     loss = make(arrays, wrapped, AUTHORS[wrapped])
     if wrapped == "seesaw":
-        loss.loss.sync = False  # the authors count its instances in each process
+        loss.loss.sync = False  # the authors count instances per process
     results = []
     for call in golden.calls({**arrays, "n_calls": 3}, f"rank{process}_"):
         losses, grad = run(loss, arrays, call, weighted=wrapped != "eqlv2")
@@ -72,7 +72,7 @@ def two_processes(tmp_path_factory):
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
 def test_two_processes_equal_one(two_processes, wrapped):
-    """Also where one process, or each, has no foreground: the authors' code waits for ever there."""
+    """One process, or both, may have no foreground. The authors' code deadlocks there."""
     expected = train(wrapped, lambda step: slice(None))
     halves = zip(*(each["train"][wrapped] for each in two_processes), strict=True)
     for (losses, grad, state), (first, second) in zip(expected, halves, strict=True):

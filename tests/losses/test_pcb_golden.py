@@ -1,4 +1,4 @@
-"""PairwiseClassBalance reproduces the authors' losses, call by call: values, gradients, buffers, scores."""
+"""PairwiseClassBalance reproduces losses, gradients, buffers and scores of the authors' code, call by call."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ WRAPPED = {
 
 
 def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
-    """The loss as the file's calls found it; iterations are those of a head of ``n_iter``."""
+    """Return the loss in the state before the file's calls. Iterations are those of a head with ``n_iter``."""
     before = "cfg_start_epoch" in arrays and arrays["cfg_epoch"] < arrays["cfg_start_epoch"]
     loss = loss_class(
         int(arrays["cfg_num_classes"]),
@@ -46,12 +46,12 @@ def make(arrays, wrapped, loss_class=PairwiseClassBalance, dtype=torch.float64):
     ).to(dtype)
     loss.confusion.copy_(torch.as_tensor(arrays["init_fg_confusion_matrix"]))
     loss.seen_counts.copy_(torch.as_tensor(arrays["init_num_inst_cnt"]).long())
-    loss.steps += 1  # a sequence may begin inside a step
+    loss.steps += 1  # a sequence may start within a step
     return loss
 
 
 def run(loss, arrays, call, dtype=torch.float64, weighted=True):
-    """The losses of one call, and the gradient of their sum. The authors' EQL v2 ignores weights and avg_factor."""
+    """Return the losses of a call and the gradient of their sum. The authors' EQL v2 ignores weights and avg_factor."""
     loss.set_iteration(int(call["iter_id"]), int(arrays["cfg_n_iter"]))
     logits = call.tensor("logits", dtype).requires_grad_()
     weights = (call.tensor("weights", dtype), call.avg_factor) if weighted else ()
@@ -77,7 +77,7 @@ def assert_scores(loss, call, dtype, tolerance):
 @PRECISIONS
 @pytest.mark.parametrize("name", FILES)
 def test_seesaw(name, dtype, tolerance):
-    """Their two values, hard and soft, are one of ours."""
+    """Their hard and soft losses are one value here."""
     arrays = golden.load(f"pcb_seesaw_{name}")
     loss = make(arrays, "seesaw", dtype=dtype)
     for call in golden.calls(arrays):
@@ -120,9 +120,9 @@ def test_cross_entropy_with_the_authors_weights(name, dtype, tolerance):
 
 @pytest.mark.parametrize("name", FILES)
 def test_cross_entropy_and_ours(name):
-    """A deviation: weights hold for both parts, and the constant entropy of the soft labels stays in the value.
+    """Deviation: weights apply to both parts, and the constant entropy of the soft labels is not subtracted.
 
-    Where all weights are 1 the gradient is the authors', and the value theirs plus that constant.
+    If all weights are 1 the gradient equals the authors', and the value equals theirs plus that constant.
     """
     arrays = golden.load(f"pcb_ce_{name}")
     loss, compared = make(arrays, "ce"), 0

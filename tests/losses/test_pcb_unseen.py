@@ -1,4 +1,4 @@
-"""PCB before every category was seen, resumed, and given wrong arguments; see ``test_pcb``."""
+"""PairwiseClassBalance with unseen categories, after resuming, and with invalid arguments; see ``test_pcb``."""
 
 import logging
 
@@ -45,7 +45,7 @@ def test_ignoring_unseen_categories():
     value_and_grad(loss, without_category(loss))
     assert loss._strength(torch.float64) > 0
     targets = loss.soft_targets(torch.arange(C), torch.float64)
-    assert not targets[[0, 1, 3, 4], 2].any()  # no share for what has never been seen
+    assert not targets[[0, 1, 3, 4], 2].any()  # unseen categories have no share
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(C, dtype=torch.float64))
 
 
@@ -98,5 +98,5 @@ def test_one_collective_of_c_by_c_plus_one_values(monkeypatch):
     loss = make()
     logits, labels, _ = batch(loss)
     loss(logits, labels)
-    loss(logits, torch.full_like(labels, C))  # no foreground: as many
+    loss(logits, torch.full_like(labels, C))  # without foreground
     assert sizes == [C * (C + 1)] * 2

@@ -1,4 +1,4 @@
-"""Random numbers as a function of seed, process and batch number."""
+"""Random numbers are a function of seed, rank and batch index."""
 
 import torch
 
@@ -7,7 +7,7 @@ from seesaw_d2.losses.sampling import BatchRandom
 
 
 def splitmix64(index):
-    """The published generator, in Python's unbounded integers."""
+    """Compute the published generator with Python's unbounded integers."""
     mask = 2**64 - 1
     z = index * 0x9E3779B97F4A7C15 & mask
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask

@@ -1,4 +1,4 @@
-"""What Seesaw Loss counts, and the arguments that it takes; see ``test_seesaw``."""
+"""Counts and arguments of SeesawLoss; see ``test_seesaw``."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_counts_include_the_current_batch_whatever_the_weights(background):
     logits, labels, weights = batch(loss)
     loss(logits, labels, torch.zeros_like(weights))
     assert loss.class_counts.tolist() == np.bincount(labels, minlength=loss.num_label_values).tolist()
-    # The batch was counted before its loss: evaluating with the counts now gives the same.
+    # The batch is counted before its loss, so that evaluating with the current counts gives the same value.
     first = SeesawLoss(C, background=background)(logits, labels, weights)
     torch.testing.assert_close(first, loss.eval()(logits, labels, weights), rtol=0, atol=0)
 
@@ -111,7 +111,7 @@ def test_defaults_are_the_papers():
 
 
 def test_nothing_of_size_c_by_c():
-    """The largest tensor that is made is that of the gradient."""
+    """The largest allocated tensor has the size of the gradient."""
     num_classes, largest = 4000, 0
 
     class Sizes(torch.utils._python_dispatch.TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""SeesawLoss reproduces mmdet 3.3.0's: losses, gradients, counts and test-time scores, call by call."""
+"""SeesawLoss reproduces losses, gradients, counts and scores of mmdet 3.3.0, call by call."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SEQUENCES = [
     for kind in ("edge", "seq")
 ] + ["seesaw_C1203_p0.8_q2_edge", "seesaw_C1203_p0.8_q2_seq"]
 KEYS = ("loss_cls_classes", "loss_cls_objectness")
-# What mmdet 3.3.0 adds to an avg_factor that is given.
+# mmdet 3.3.0 adds this to a given avg_factor.
 REFERENCE_EPS = torch.finfo(torch.float32).eps
 
 
@@ -24,7 +24,7 @@ def make_loss(num_classes, counts, **arguments):
 
 
 def run(loss, call, dtype, avg_factor):
-    """The losses, and the gradients of each of them and of their sum."""
+    """Return the losses, the gradient of each and that of their sum."""
     logits = call.tensor("logits", dtype).requires_grad_()
     weights = call.tensor("weights", dtype)
     losses = loss(logits, call.tensor("labels", torch.int64), weights, avg_factor)
@@ -50,7 +50,7 @@ def test_sequence_of_calls(name, dtype, tolerance, gathers, monkeypatch):
         losses, grads = run(loss, call, dtype, call.avg_factor + REFERENCE_EPS)
         for key in KEYS:
             golden.assert_matches(losses[key], call[f"out_{key}"], tolerance)
-            if num_classes == 5:  # larger files leave these out
+            if num_classes == 5:  # larger files do not have these
                 golden.assert_matches(grads[key], call[f"grad_{key}"], tolerance)
         golden.assert_matches(grads["total"], call["grad_total"], tolerance)
         assert loss.class_counts.tolist() == call["buf_cum_samples"].tolist()
@@ -60,7 +60,7 @@ def test_sequence_of_calls(name, dtype, tolerance, gathers, monkeypatch):
 
 
 def variant(index):
-    """One call of the file of variants and the loss that it was made with, counts before the call."""
+    """Return a call of the file of variants and its loss with the counts before the call."""
     arrays = golden.load("seesaw_C5_variants")
     call = golden.calls(arrays)[index]
     settings = {key: float(call[f"set_{key}"]) for key in ("p", "q", "eps")}
@@ -69,7 +69,7 @@ def variant(index):
 
 
 def rows(call):
-    """How many proposals and how many foreground ones there are."""
+    """Return the number of proposals and of foreground proposals."""
     return len(call["labels"]), int((call["labels"] < 5).sum())
 
 
@@ -86,7 +86,7 @@ def test_settings_with_an_avg_factor(index):
 
 @pytest.mark.parametrize("index", [0, 1, 10])
 def test_without_avg_factor_the_reference_averages_each_loss_over_its_own_rows(index):
-    """A deviation: ours divides both by the number of proposals with positive weight."""
+    """Deviation: ours divides both losses by the number of proposals with positive weight."""
     call, loss, loss_weight = variant(index)
     assert call.avg_factor is None
     sums, grads = run(loss, call, torch.float64, 1)
@@ -119,7 +119,7 @@ def test_reduction_none_is_one_proposal_at_a_time():
         call.tensor("labels", torch.int64),
         call.tensor("weights"),
     )
-    loss.eval()  # every proposal sees the counts of the whole batch
+    loss.eval()  # use the counts of the whole batch for every proposal
     each = [loss(logits[[n]], labels[[n]], weights[[n]], 1) for n in range(len(labels))]
     foreground = [losses["loss_cls_classes"] for losses, label in zip(each, labels, strict=True) if label < 5]
     golden.assert_matches(torch.stack(foreground), call["out_loss_cls_classes"], golden.EXACT)
@@ -143,8 +143,10 @@ def test_every_variant_is_covered():
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_rank_of_the_reference_counts_alone(rank):
-    """A deviation: its ranks differ in their counts, as ours do with sync=False. The numbers are PCB's, which
-    from its second iteration on mixes the class loss with another: 1 - alpha iter_id / (n_iter - 1) of it.
+    """Deviation: the reference's ranks have different counts, as ours with sync=False.
+
+    The numbers are from PCB, which from its second iteration on adds another loss to the class loss: it has the factor
+    1 - alpha iter_id / (n_iter - 1).
     """
     arrays = golden.load("two_rank_seesaw_C5")
     loss = make_loss(5, arrays["init_cum_samples"], sync=False)
@@ -153,6 +155,6 @@ def test_one_rank_of_the_reference_counts_alone(rank):
         share = 1 - float(arrays["cfg_alpha_pcb"]) * int(call["iter_id"]) / (int(arrays["cfg_n_iter"]) - 1)
         golden.assert_matches(share * losses["loss_cls_classes"], call["out_loss_cls_classes"], golden.EXACT)
         golden.assert_matches(losses["loss_cls_objectness"], call["out_loss_cls_objectness"], golden.EXACT)
-        if index == 0:  # later gradients hold the other loss's, too
+        if index == 0:  # later gradients include those of the other loss
             golden.assert_matches(grads["total"], call["grad_total"], golden.EXACT)
         assert loss.class_counts.tolist() == call["buf_cum_samples"].tolist()

@@ -1,4 +1,4 @@
-"""The CPU's way to Seesaw Loss gives what cross-entropy of z + log S gives, in value and gradient."""
+"""The CPU implementation of Seesaw Loss equals cross-entropy of z + log S, in value and gradient."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ COUNTS = torch.randint(0, 10**6, (C + 1,), generator=torch.Generator().manual_se
 
 
 def both_ways(monkeypatch, logits, labels, weights=None, **options):
-    """[(losses, gradient)] of the CPU's way and of the other."""
+    """Return [(losses, gradient)] of the CPU implementation and of cross-entropy of z + log S."""
     found = []
     for gathers in (True, False):
         monkeypatch.setattr(SeesawLoss, "_gathers_rows", staticmethod(lambda device, gathers=gathers: gathers))
@@ -45,7 +45,7 @@ def test_equals_adjusted_logits(monkeypatch, background, foreground, p, q, eps, 
 
 @pytest.mark.parametrize(("own", "other"), [(-1e4, 1e4), (1e4, -1e4), (-90.0, 0.0), (-1e4, -1e4)])
 def test_probabilities_that_float32_has_not(monkeypatch, own, other):
-    """float32 beside the other way in float64: in float32 that one adds log S to 1e4, and loses four digits."""
+    """Compare with float64, because in float32 adding log S to 1e4 loses four digits."""
     labels = torch.tensor([5, 250, C])
     logits = torch.full((3, C + 2), other)
     logits[torch.arange(3), labels] = own

@@ -1,4 +1,4 @@
-"""SoftmaxEqualizationLoss: the paper's equations, its two limits, how often β is 1."""
+"""SoftmaxEqualizationLoss: equations of the paper, limits of γ, frequency of β = 1."""
 
 import torch
 import torch.nn.functional as F

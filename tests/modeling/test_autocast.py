@@ -1,4 +1,4 @@
-"""Every head in mixed precision: the losses are those of float32 but for rounding, detections are finite."""
+"""Every head in mixed precision: losses equal those of float32 up to rounding, and detections are finite."""
 
 import copy
 
@@ -31,7 +31,7 @@ def test_bfloat16_autocast(overrides):
         proposals, _ = model.proposal_generator(images, features, [image["instances"] for image in batch])
 
     def run(enabled):
-        """Losses and gradients of the heads, with the same features, proposals, samples and counts."""
+        """Return losses and gradients of the heads, for the same features, proposals, samples and counts."""
         heads = copy.deepcopy(model.roi_heads)
         torch.manual_seed(1)
         with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):

@@ -1,4 +1,4 @@
-"""Cascade R-CNN at test time: the average of the stages' probabilities, or of their logits."""
+"""Cascade R-CNN at test time averages the probabilities of the stages, or their logits."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ LOGITS = ("MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits")
 
 
 def stages_and_scores(monkeypatch, *options):
-    """The three stages' logits, what loss made of them, and the scores that detections are chosen by."""
+    """Return the logits of the three stages, their probabilities, and the scores of the detections."""
     model = build("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, *options).eval()
     logits, scores = [], []
     for predictor in model.roi_heads.box_predictor:
@@ -32,7 +32,7 @@ def stages_and_scores(monkeypatch, *options):
 
 @pytest.mark.parametrize("loss", ["SeesawLoss", "CrossEntropyLoss", "EqualizationLossV2"])
 def test_what_is_averaged(monkeypatch, loss):
-    """Probabilities by default, or logits that are activated once."""
+    """Average probabilities by default, or logits before the activation."""
     options = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", loss)
     logits, by_default, cls_loss = stages_and_scores(monkeypatch, *options)
     assert len(logits) == 3
@@ -44,7 +44,7 @@ def test_what_is_averaged(monkeypatch, loss):
 
 
 def test_stages_that_agree_have_one_average():
-    """The probabilities of equal logits are those of their mean."""
+    """If all stages have equal logits, both averages are equal."""
     probabilities, by_logits = build().eval().roi_heads, build(*LOGITS).eval().roi_heads
     logits = 5 * torch.randn(4, probabilities.box_predictor[0].cls_loss.num_logits)
     predictions, proposals = [(logits, torch.zeros(4, 4))] * 3, [range(3), range(1)]

@@ -1,4 +1,4 @@
-"""Accuracies by hand, and the reference's."""
+"""Accuracies equal values computed by hand and those of the reference."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Any loss, head, classifier and sampler that go together train; what does not is refused with its reason."""
+"""Valid combinations of loss, head, classifier and sampler train. Invalid ones raise errors."""
 
 import itertools
 
@@ -19,7 +19,7 @@ LOSSES = sorted(name for name, each in LOSS_REGISTRY if set(each.backgrounds) - 
 BACKGROUNDS = ("objectness", "class", "implicit")
 WRAPPER = "PairwiseClassBalance"
 PAIRS = list(itertools.product(LOSSES, BACKGROUNDS))
-# "auto" is each loss's first way to model background. A loss around another one has that one's.
+# "auto" is the first way to model background of a loss. A wrapper has that of the wrapped loss.
 ALLOWED = [(name, "auto") for name in LOSSES]
 ALLOWED += [(name, b) for name, b in PAIRS if b in LOSS_REGISTRY.get(name).backgrounds[1:] and name != WRAPPER]
 REFUSED = [(name, b) for name, b in PAIRS if b not in LOSS_REGISTRY.get(name).backgrounds]
@@ -29,7 +29,7 @@ SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
 
 @pytest.fixture
 def data(config_file):
-    """Overrides that give the tiny model the glyph data set of the tests."""
+    """Return overrides that use the tests' glyph data set with the tiny model."""
     cfg = load_config(str(config_file))
     register_datasets(cfg)
     classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
@@ -47,7 +47,7 @@ _batches = {}
 
 
 def batches(data):
-    """One batch of two images from each sampler, read once."""
+    """Return one batch of two images from each sampler."""
     for sampler in SAMPLERS:
         if sampler not in _batches:
             cfg = tiny_config(*data, "DATALOADER.SAMPLER_TRAIN", sampler, "DATALOADER.REPEAT_THRESHOLD", 0.3)

@@ -1,4 +1,4 @@
-"""The heads in a program that is not this project's: what it does not read is said, what cannot be followed refused."""
+"""Heads in other programs warn about keys that are not read, and raise errors for unsupported options."""
 
 import logging
 import re
@@ -62,14 +62,14 @@ def test_this_projects_programs_read_them(caplog):
 
 def test_nothing_is_said_where_all_is_read(caplog):
     cfg = tiny_config(f"{LOSS}.SEESAW.P", 0.5, "MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
-    for key in building.trainer_keys(cfg):  # the tiny model's own
+    for key in building.trainer_keys(cfg):  # set by the tiny model
         cfg.merge_from_list([key, building.read_value(building._defaults(), key)])
     build_model(cfg)
     assert not warnings(caplog)
 
 
 class Recording(CfgNode):
-    """A config that notes the keys that are read."""
+    """A config that records the keys that are read."""
 
     read: set[str] = set()  # noqa: RUF012
 
@@ -95,9 +95,10 @@ def recording(cfg, place=""):
 
 
 def test_the_guide_says_who_reads_a_key(monkeypatch):
-    """Every head, loss, backbone and classifier is built, and takes a step, with a config that notes what is read."""
+    """Build every head, loss, backbone and classifier and make a step, with a config that records the keys that are
+    read."""
     counts = torch.arange(1, 8)
-    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # looks at all keys
+    monkeypatch.setattr("seesaw_d2.modeling.building.trainer_keys", lambda cfg: [])  # reads all keys
     Recording.read = set()
     normed = ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
     configs = [tiny_config(*normed), tiny_config(*CASCADE, *normed)]

@@ -1,4 +1,4 @@
-"""What is frozen stays as it is, bit for bit; what is not goes on."""
+"""Frozen parameters and statistics do not change. Others do."""
 
 import copy
 import pickle
@@ -31,7 +31,7 @@ def changed(model, before) -> set[str]:
 
 
 def steps(cfg, model, count=2):
-    """Train a little; the names of the state that changed."""
+    """Train a few steps. Return the names of the state that changed."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = build_optimizer(cfg, model)
     model.train()
@@ -55,7 +55,7 @@ def test_only_the_classifier_and_the_counts_change(overrides):
 
 
 def test_without_freezing_everything_changes_and_the_statistics_too():
-    """What the test above would miss if the steps did nothing."""
+    """Without freezing, the steps change all parameters and statistics."""
     cfg, model = tiny_model()
     names = steps(cfg, freeze(model, []))
     assert "backbone.bottom_up.stem.conv1.norm.running_mean" in names
@@ -73,7 +73,7 @@ def test_train_does_not_thaw():
             held = [m for m in current.modules() if isinstance(m, nn.BatchNorm2d)]
             assert len(held) == len(norms) > 0
             assert not any(m.training for m in held)
-    # Heads still give losses, and give predictions when they should.
+    # Heads return losses in training mode and predictions in evaluation mode.
     assert model.roi_heads.training
     assert model.proposal_generator.training
     model.eval()

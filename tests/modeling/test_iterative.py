@@ -1,4 +1,4 @@
-"""IterativeROIHeads: the authors' numbers, other sizes, one iteration, what it refuses."""
+"""IterativeROIHeads: numbers of the authors, other sizes, one iteration."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ LOSSES = {
 
 
 class GivenPooler(nn.Module):
-    """Gives the features that it was made with."""
+    """A pooler that returns given features."""
 
     def __init__(self, features):
         super().__init__()
@@ -39,14 +39,14 @@ class GivenPooler(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """A box head without layers: the authors' BBoxHead(with_avg_pool)."""
+    """A box head without layers, as the authors' BBoxHead(with_avg_pool)."""
 
     def forward(self, features):
         return features.mean(dim=(2, 3))
 
 
 class Weighted(AuthorsCrossEntropyPCB):
-    """With the label weights of a file, which Detectron2's heads do not have."""
+    """A predictor that uses the label weights of a file. Detectron2's heads do not have label weights."""
 
     label_weights = None
 
@@ -55,7 +55,7 @@ class Weighted(AuthorsCrossEntropyPCB):
 
 
 def explicit_heads(features, num_classes, cls_loss, channels=None, **arguments):
-    """A head from explicit arguments, without a config, that pools ``features`` and averages them."""
+    """Build a head from explicit arguments that pools ``features`` and averages them."""
     channels = channels or features.shape[1]
     predictor = SeesawBoxPredictor(
         ShapeSpec(channels=channels),
@@ -82,7 +82,7 @@ def explicit_heads(features, num_classes, cls_loss, channels=None, **arguments):
 
 @pytest.fixture
 def authors():
-    """The authors' training step: its arrays, our head with their parameters, their features, proposals."""
+    """Return a training step of the authors: its arrays, our head with their parameters, features, proposals."""
     arrays = golden.load("iterative_head_ce_C4")
     features = torch.from_numpy(arrays["roi_feats"]).double().requires_grad_()
     loss = Weighted(4, loss=CrossEntropyLoss(4), alpha=0.4)
@@ -104,14 +104,14 @@ def authors():
 
 
 def boxes_of(tensor):
-    """Detectron2's Boxes, in double precision: its constructor makes float32 of them."""
+    """Return Detectron2's Boxes in double precision. Their constructor converts to float32."""
     boxes = Boxes(tensor)
     boxes.tensor = tensor
     return boxes
 
 
 def parameters(heads):
-    """Their name -> our parameter."""
+    """Map their parameter names to our parameters."""
     ours = {"bbox_head.fc_cls": heads.box_predictor.cls_score, "bbox_head.fc_reg": heads.box_predictor.bbox_pred}
     for theirs, perceptron in (("cls", heads.feature_update.category), ("loc", heads.feature_update.location)):
         for number, layer in enumerate((perceptron[0], perceptron[2]), start=1):

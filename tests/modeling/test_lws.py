@@ -16,7 +16,7 @@ def test_golden():
         layer.weight.copy_(weight)
         layer.bias.copy_(call.tensor("bias"))
         layer.weight_scaler.copy_(call.tensor("weight_scaler"))
-    layer.requires_grad_(True)  # the reference's numbers have the gradients that are switched off here
+    layer.requires_grad_(True)  # the reference's file has gradients that LWSLinear does not compute
     x.requires_grad_()
     y = layer(x)
     y.backward(call.tensor("gy"))

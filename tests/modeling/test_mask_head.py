@@ -1,4 +1,4 @@
-"""One filter a region gives the numbers and gradients of all C filters."""
+"""Computing one filter per region gives the same numbers and gradients as computing all C filters."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The normalized layers: mmdet 3.3.0's numbers, one filter at a time, half precision."""
+"""Normalized layers: numbers of mmdet 3.3.0, one filter at a time, half precision."""
 
 import pytest
 import torch
@@ -38,8 +38,8 @@ def test_golden(index, dtype, tolerance):
     if layer.bias is not None:
         results["g_bias"] = layer.bias.grad
     for key, result in results.items():
-        # In float32 the terms of a sum of up to 54 products set the error, not the sum: outputs reach 38, and
-        # gradients at zero vectors 1 / eps.
+        # In float32 the error depends on the terms of the sums of up to 54 products. Outputs reach 38, and gradients at
+        # zero vectors 1 / eps.
         largest = abs(call[key]).max() if dtype == torch.float32 else 1.0
         golden.assert_matches(result, call[key], {**tolerance, "atol": tolerance["atol"] * max(largest, 1)})
 
@@ -87,7 +87,7 @@ def test_selected_filters_equal_all_filters_selected(class_index, bias, power):
     num_regions = len(class_index)
     x = torch.randn(num_regions, 6, 3, 5, dtype=torch.float64)
     if num_regions:
-        x[0, :, 1, 1] = 0  # a zero feature vector, as behind a ReLU
+        x[0, :, 1, 1] = 0  # a zero feature vector, as after a ReLU
     upstream = torch.randn(num_regions, 1, 3, 5, dtype=torch.float64)
     results = []
     for select in (False, True):
@@ -115,7 +115,7 @@ def test_selecting_needs_a_plain_one_by_one_convolution(settings):
 def test_half_precision_features_do_not_overflow_in_their_norm(dtype):
     torch.manual_seed(0)
     linear, conv = NormedLinear(512, 5), NormedConv2d(512, 5, 1)
-    x = (torch.randn(4, 512).abs() + 1) * 3000  # norm 1e5: beyond float16
+    x = (torch.randn(4, 512).abs() + 1) * 3000  # norm 1e5 overflows float16
     half = x.to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
         output = linear(half)
@@ -146,12 +146,12 @@ def test_selected_filters_in_half_precision(dtype):
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("size", [6000.0, 60000.0, 0.01])
 def test_selected_filters_are_those_of_all_in_float16_at_any_scale(size, autocast):
-    """256 channels of 6000: w̃ᵀx is 96000, beyond float16, and τ w̃ᵀx̃ is 20."""
+    """With 256 channels of 6000, w̃ᵀx is 96000, which overflows float16, but τ w̃ᵀx̃ is 20."""
     conv = NormedConv2d(256, 3, 1, bias=False)
     torch.nn.init.ones_(conv.weight)
     x, index = torch.full((2, 256, 2, 2), size), torch.tensor([2, 0])
     if autocast:
-        x = (x * 10).requires_grad_()  # the features may be float32: autocast narrows them in the product
+        x = (x * 10).requires_grad_()  # features may be float32; autocast converts them in the product
     else:
         conv, x = conv.half(), x.half().requires_grad_()
     with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):

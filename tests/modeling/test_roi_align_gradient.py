@@ -1,4 +1,4 @@
-"""RoIAlign whose gradient is a matrix product."""
+"""The gradient of RoIAlign by matrix products equals torchvision's."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from seesaw_d2.modeling.roi_align_gradient import LARGEST_SIDE, ProductROIAlign
 from seesaw_d2.train.acceleration import accelerate
 from tests.modeling.tiny import tiny_batch, tiny_config
 
-# Inside, over each edge, far outside, a point, and larger than the image; in pixels.
+# Boxes inside, across each edge, far outside, without extent, and larger than the image, in pixels.
 BOXES = [[8, 9, 30, 50], [-20, -9, 12, 20], [50, 40, 90, 99], [200, 200, 240, 230], [20, 20, 20, 20], [-9, -9, 99, 99]]
 
 
@@ -49,7 +49,7 @@ def test_larger_maps_are_torchvisions():
 
 
 def test_a_models_poolers():
-    """By config: the same losses, and gradients but for rounding."""
+    """With the config key, losses are the same, and gradients are equal up to rounding."""
     options = ("MODEL.ROI_ALIGN_GRADIENT", "products")
     plain, changed = build_model(tiny_config()), accelerate(build_model(tiny_config(*options)), tiny_config(*options))
     changed.load_state_dict(plain.state_dict())

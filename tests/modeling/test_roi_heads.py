@@ -1,4 +1,4 @@
-"""The heads inside a whole detector: they train and predict, on batches as they come."""
+"""ROI heads in a detector train and predict, also on unusual batches."""
 
 import pickle
 
@@ -33,7 +33,7 @@ LOSSES = {
 
 
 def step(model, batch):
-    """One training step: the losses, after their gradients were computed."""
+    """Make a training step with gradients. Return the losses."""
     model.train()
     with EventStorage():
         losses = model(batch)
@@ -80,7 +80,7 @@ def test_zero_proposals_train():
 
 
 def test_defaults_are_the_papers():
-    """A Detectron2 config with nothing but the head's name is a Seesaw config."""
+    """A Detectron2 config in which only the head's name is set has the paper's settings."""
     model = build_model(tiny_config())
     predictor = model.roi_heads.box_predictor
     assert isinstance(predictor, SeesawBoxPredictor)
@@ -106,7 +106,7 @@ def test_cascade_refuses_class_specific_boxes():
 
 
 def probe(loss_weight=1.0, frequency_groups=None, loss=None):
-    """A predictor, and the losses and logged values of a training step with it."""
+    """Return a predictor, and the losses and logged values of a training step with it."""
     torch.manual_seed(0)
     shape, transform = ShapeSpec(channels=6), Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0))
     predictor = SeesawBoxPredictor(
@@ -137,7 +137,7 @@ def test_loss_weights_scale_each_loss_of_the_classifier():
     for weights, factors in cases:
         weighted, _ = probe(weights)
         for name, factor in zip(("loss_cls_classes", "loss_cls_objectness", "loss_box_reg"), factors, strict=True):
-            if name == "loss_box_reg":  # boxes on their ground truth: the deltas alone make the loss
+            if name == "loss_box_reg":  # boxes equal their ground truth, so that the loss depends only on the deltas
                 assert plain[name] > 0
             torch.testing.assert_close(weighted[name], plain[name] * factor, msg=name)
 

@@ -1,4 +1,4 @@
-"""Two processes with half of each batch train what one does with all of it."""
+"""Two processes with half of each batch train like one process with the whole batch."""
 
 import pytest
 import torch
@@ -10,8 +10,8 @@ from seesaw_d2.modeling import freeze
 from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
 from tests.processes import run_two_processes
 
-# Every proposal and anchor, so that nothing is drawn. Batch normalization with fixed statistics: otherwise each process
-# has those of its own images.
+# All proposals and anchors are used, so that no sampling is needed. Batch normalization uses fixed statistics, because
+# otherwise each process would have those of its own images.
 ALL = [
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4000", "MODEL.RPN.BATCH_SIZE_PER_IMAGE", "20000"),
     *("MODEL.RPN.POST_NMS_TOPK_TRAIN", "60", "SEED", "1"),
@@ -25,12 +25,12 @@ HEADS = {
     "cascade": [*CASCADE, "MODEL.ROI_MASK_HEAD.PER_STAGE", "True", "MODEL.RPN.POST_NMS_TOPK_TRAIN", "60"],
     "iterative": ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads"],
 }
-# Objects in the images of each step's batch: alike, very different, and none in the first process's half.
+# Numbers of objects in the images of each step's batch: similar, very different, and none in the first process's half.
 OBJECTS = [(2, 1, 1, 2), (1, 1, 7, 9), (0, 0, 3, 1), (4, 0, 0, 0)]
 
 
 def train(process: int, overrides, processes: int = 2) -> tuple[dict, list[dict]]:
-    """The model's state after the steps, and the losses of each, of this process's part."""
+    """Return the state of the model after the steps, and the losses of each step for this process's part."""
     torch.manual_seed(0)
     model = freeze(build_model(tiny_config(*ALL, *overrides)), ["backbone.bottom_up"], [])
     trained = DistributedDataParallel(model, broadcast_buffers=False) if processes > 1 else model

@@ -1,4 +1,4 @@
-"""A tiny detector and tiny batches, in milliseconds on a CPU."""
+"""A tiny detector and tiny batches for fast tests on a CPU."""
 
 import torch
 from detectron2.config import CfgNode
@@ -11,7 +11,8 @@ SIZE = 64
 
 
 def tiny_config(*overrides) -> CfgNode:
-    """The quickstart model with 7 classes, specific boxes and masks, little of everything, and no options for speed."""
+    """Return the quickstart config with 7 classes, class-specific boxes and masks, small sizes and no options for
+    speed."""
     return load_config(
         "configs/quickstart/Base-glyphs.yaml",
         [
@@ -33,7 +34,7 @@ CASCADE = (
 
 
 def tiny_batch(objects=(2, 1), seed=0) -> list[dict]:
-    """One image for each entry of ``objects``, with so many objects."""
+    """Return one image per entry of ``objects``, with that number of objects."""
     generator = torch.Generator().manual_seed(seed)
     batch = []
     for count in objects:

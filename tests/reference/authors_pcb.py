@@ -1,4 +1,4 @@
-"""PCB around cross-entropy with the weights of the authors' CrossEntropyPCBLoss, for comparison with its numbers."""
+"""PCB with cross-entropy and the weights of the authors' CrossEntropyPCBLoss, to compare with its numbers."""
 
 import torch
 
@@ -6,7 +6,7 @@ from seesaw_d2.losses import PairwiseClassBalance
 
 
 class AuthorsCrossEntropyPCB(PairwiseClassBalance):
-    """Label weights and avg_factor hold for the hard part alone; the soft one is a KL divergence over N."""
+    """Label weights and avg_factor apply only to the hard part. The soft part is a KL divergence divided by N."""
 
     def compute(self, logits, labels, weights, avg_factor):
         strength, foreground = self._strength(logits.dtype), labels < self.num_classes

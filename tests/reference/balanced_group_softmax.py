@@ -1,6 +1,6 @@
-"""Balanced Group Softmax straight from its paper's section 3.3, one loop per index. Slow on purpose.
+"""Literal implementation of Balanced Group Softmax (section 3.3), one loop per index. Slow on purpose.
 
-The groups are given as lists of categories; ``selected[g]`` says which proposals group g is trained on.
+Groups are lists of categories. ``selected[g]`` has the proposals that group g is trained on.
 """
 
 import math
@@ -13,7 +13,8 @@ def log_softmax(z):
 
 
 def bags(classes, others, objectness, labels, groups, selected):
-    """Σ over groups of the mean loss of the selected proposals, and the mean loss of foreground, background."""
+    """Return the sum over groups of the mean loss of the selected proposals, and the mean loss of foreground against
+    background."""
     num_classes = len(classes[0])
     total = 0.0
     for g, members in enumerate(groups):
@@ -30,7 +31,7 @@ def bags(classes, others, objectness, labels, groups, selected):
 
 
 def scores(classes, others, objectness, groups):
-    """P(j) = P(j in its group) P(foreground), and P(background), of one proposal."""
+    """Return P(j) = P(j in its group) P(foreground), and P(background), of one proposal."""
     foreground, background = (math.exp(value) for value in log_softmax(objectness))
     result = [0.0] * len(classes)
     for g, members in enumerate(groups):

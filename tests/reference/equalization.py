@@ -1,4 +1,4 @@
-"""Equalization Loss straight from its paper's equations 1 and 3 to 6, one loop per index. Slow on purpose."""
+"""Literal implementation of Equalization Loss (equations 1 and 3 to 6), one loop per index. Slow on purpose."""
 
 import math
 
@@ -8,12 +8,12 @@ def sigmoid(z):
 
 
 def binary_cross_entropy(z, y):
-    """Equation 1 for one category: -log(p̂), p̂ = p where y = 1, else 1 - p."""
+    """Return -log(p̂) of one category, p̂ = p where y = 1, else 1 - p (equation 1)."""
     return math.log1p(math.exp(-abs(z))) + max(z, 0) - z * y
 
 
 def equalization(logits, labels, frequency, lambda_, avg_factor):
-    """The loss, and its gradient for the logits (equation 6); label C is background."""
+    """Return the loss and its gradient for the logits (equation 6). Label C is background."""
     num_classes = len(frequency)
     loss, gradient = 0.0, []
     for z, label in zip(logits, labels, strict=True):

@@ -1,4 +1,4 @@
-"""Equalization Loss v2 straight from its paper's equations 3 to 6, one loop per index. Slow on purpose."""
+"""Literal implementation of Equalization Loss v2 (equations 3 to 6), one loop per index. Slow on purpose."""
 
 import math
 
@@ -6,14 +6,14 @@ from tests.reference.equalization import binary_cross_entropy, sigmoid
 
 
 class EqualizationV2:
-    """The accumulated gradients, and the loss of a batch, after which they are updated."""
+    """The loss of a batch and the accumulated gradients, which are updated after it."""
 
     def __init__(self, num_classes, gamma, mu, alpha):
         self.num_classes, self.gamma, self.mu, self.alpha = num_classes, gamma, mu, alpha
         self.positive, self.negative = [0.0] * num_classes, [0.0] * num_classes
 
     def weights(self, j):
-        """q_j, r_j (equations 3 and 4); background's are 1."""
+        """Return q_j and r_j (equations 3 and 4). Those of background are 1."""
         if j == self.num_classes:
             return 1.0, 1.0
         balanced = self.positive[j] == 0 and self.negative[j] == 0
@@ -22,7 +22,7 @@ class EqualizationV2:
         return 1 + self.alpha * (1 - r), r
 
     def __call__(self, logits, labels, avg_factor):
-        """The loss and its gradient for the logits (N, C + 1)."""
+        """Return the loss and its gradient for the logits (N, C + 1)."""
         weights = [self.weights(j) for j in range(self.num_classes + 1)]
         loss, gradient = 0.0, []
         for z, label in zip(logits, labels, strict=True):

@@ -1,4 +1,4 @@
-"""Federated loss as CenterNet2 defines it, one loop per index; the categories S are given."""
+"""Literal implementation of CenterNet2's federated loss for given categories S, one loop per index."""
 
 from tests.reference.balanced_group_softmax import log_softmax
 from tests.reference.equalization import binary_cross_entropy
@@ -13,7 +13,7 @@ def federated_sigmoid(logits, labels, categories, avg_factor):
 
 
 def federated_softmax(logits, labels, categories, avg_factor):
-    """Background is the last logit and always competes."""
+    """Return the softmax loss. Background is the last logit and always competes."""
     loss = 0.0
     for z, label in zip(logits, labels, strict=True):
         entries = [*sorted(categories), len(z) - 1]

@@ -1,4 +1,5 @@
-"""Focal loss (Lin et al., equation 5) and its class-balanced form (Cui et al., equation 12), one loop per index."""
+"""Literal implementation of focal loss (Lin et al., equation 5) and its class-balanced form (Cui et al., equation
+12)."""
 
 import math
 
@@ -6,7 +7,8 @@ from tests.reference.equalization import sigmoid
 
 
 def focal(logits, labels, gamma, alpha, avg_factor, class_weights=None):
-    """-Σ_j α_t (1 - p_t)^γ log(p_t), times the weight of the label's category; label C is background, weight 1."""
+    """Return -Σ_j α_t (1 - p_t)^γ log(p_t) times the weight of the label's category. Label C is background, weight
+    1."""
     loss = 0.0
     for z, label in zip(logits, labels, strict=True):
         weight = 1.0 if class_weights is None or label == len(z) else class_weights[label]
@@ -19,8 +21,10 @@ def focal(logits, labels, gamma, alpha, avg_factor, class_weights=None):
 
 
 def class_balanced_weights(counts, beta, background):
-    """(1 - β) / (1 - β^n) (equation 8), scaled so that they sum to C (section 5); beside background, which has no n,
-    so that the instances' weights sum to their number."""
+    """Return (1 - β) / (1 - β^n) (equation 8), scaled to a sum of C (section 5).
+
+    With background, which has no n, scale so that the sum of the instances' weights equals their number.
+    """
     counts = [max(count, 1) for count in counts]
     weights = [(1 - beta) / (1 - beta**count) for count in counts]
     total = len(counts) / sum(weights)

@@ -1,4 +1,4 @@
-"""Pairwise Class Balance, one loop per index, and the authors' losses with the habits that ours does not have."""
+"""Literal implementation of Pairwise Class Balance, and of the authors' losses where ours deviate from them."""
 
 import math
 
@@ -10,7 +10,7 @@ def sigmoid(z):
 
 
 def update(confusion, counts, logits, labels, momentum, kind):
-    """The confusion matrix (lists of lists, [ground truth][prediction]) and counts after a batch."""
+    """Return the confusion matrix (lists of lists, [ground truth][prediction]) and the counts after a batch."""
     num_classes = len(confusion)
     confusion, counts = [list(row) for row in confusion], list(counts)
     for i in range(num_classes):
@@ -28,7 +28,7 @@ def update(confusion, counts, logits, labels, momentum, kind):
 
 
 def fightback(confusion, i, kind):
-    """The soft label of category i: its column. Raises ZeroDivisionError on a column of zeros, as 0 / 0 is nan."""
+    """Return the soft label of category i, its column. Raise ZeroDivisionError for a column of zeros (0 / 0)."""
     column = [row[i] for row in confusion]
     if kind == "sigmoid":
         return column
@@ -36,13 +36,13 @@ def fightback(confusion, i, kind):
 
 
 def mixed(confusion, i, alpha, kind):
-    """(1 - alpha) onehot(i) + alpha q."""
+    """Return (1 - alpha) onehot(i) + alpha q."""
     soft = fightback(confusion, i, kind)
     return [(1 - alpha) * (j == i) + alpha * soft[j] for j in range(len(soft))]
 
 
 def cross_entropy(z, target):
-    """-Σ_j target_j log σ_j, the target in full."""
+    """Return -Σ_j target_j log σ_j."""
     return -sum(share * (value - max(z) - _log_sum(z)) for share, value in zip(target, z, strict=True))
 
 
@@ -51,12 +51,12 @@ def _log_sum(z):
 
 
 def entropy(probs):
-    """-Σ p log p, which the authors' cross-entropy form subtracts."""
+    """Return -Σ p log p, which the authors subtract from cross-entropy."""
     return -sum(p * math.log(p) for p in probs if p > 0)
 
 
 def authors_softmax_loss(logits, labels, weights, avg_factor, confusion, alpha):
-    """Their CrossEntropyPCBLoss: weights and avg_factor on the hard part; KL divergence / N, unweighted."""
+    """Return the authors' CrossEntropyPCBLoss: weighted hard part over avg_factor, unweighted KL divergence / N."""
     num_classes, hard, soft = len(confusion), 0.0, 0.0
     for z, label, weight in zip(logits, labels, weights, strict=True):
         onehot = [float(j == label) for j in range(num_classes + 1)]
@@ -69,7 +69,7 @@ def authors_softmax_loss(logits, labels, weights, avg_factor, confusion, alpha):
 
 
 def softmax_loss(logits, labels, weights, avg_factor, confusion, alpha):
-    """Ours with a background class: cross-entropy of the mixed label, weighted, over avg_factor."""
+    """Return our loss with a background class: weighted cross-entropy of the mixed labels over avg_factor."""
     num_classes, total = len(confusion), 0.0
     for z, label, weight in zip(logits, labels, weights, strict=True):
         target = [0.0] * num_classes + [1.0]
@@ -80,7 +80,7 @@ def softmax_loss(logits, labels, weights, avg_factor, confusion, alpha):
 
 
 def seesaw_loss(logits, labels, weights, avg_factor, confusion, alpha, counts, p, q, eps):
-    """The class part of Seesaw Loss with mixed labels: cross-entropy of z_j + log S_ij."""
+    """Return the class part of Seesaw Loss with mixed labels: cross-entropy of z_j + log S_ij."""
     num_classes, total = len(confusion), 0.0
     for z, label, weight in zip(logits, labels, weights, strict=True):
         if label < num_classes:

@@ -1,4 +1,4 @@
-"""Seesaw Loss straight from the paper's equations 1 and 4 to 8, one loop per index. Slow on purpose."""
+"""Literal implementation of Seesaw Loss (equations 1 and 4 to 8), one loop per index. Slow on purpose."""
 
 import math
 
@@ -11,25 +11,25 @@ def softmax(z):
 
 
 def mitigation(counts, i, j, p):
-    """Equation 7; counts of 0 are taken as 1, as in mmdet."""
+    """Return M_ij (equation 7). Counts of 0 are treated as 1, as in mmdet."""
     n_i, n_j = max(counts[i], 1), max(counts[j], 1)
     return 1.0 if n_i <= n_j else (n_j / n_i) ** p
 
 
 def compensation(sigma, i, j, q, eps):
-    """Equation 8, with mmdet's lower bound on σ_i."""
+    """Return C_ij (equation 8) with mmdet's lower bound on σ_i."""
     ratio = sigma[j] / max(sigma[i], eps)
     return 1.0 if ratio <= 1.0 else ratio**q
 
 
 def balance(z, i, counts, p, q, eps):
-    """Equation 6: S_ij for every j, 1 at j = i."""
+    """Return S_ij for every j (equation 6). It is 1 at j = i."""
     sigma = softmax(z)
     return [1.0 if j == i else mitigation(counts, i, j, p) * compensation(sigma, i, j, q, eps) for j in range(len(z))]
 
 
 def seesaw(z, i, counts, p, q, eps):
-    """Equation 4 for one sample: its loss, and its gradient (equation 5, and the same for the label)."""
+    """Return the loss of one sample (equation 4) and its gradient (equation 5, and its counterpart for the label)."""
     s = balance(z, i, counts, p, q, eps)
     terms = [s[j] * math.exp(z[j] - max(z)) for j in range(len(z))]
     probs = [term / sum(terms) for term in terms]
@@ -38,7 +38,7 @@ def seesaw(z, i, counts, p, q, eps):
 
 
 def seesaw_objectness(logits, labels, weights, counts, avg_factor, p, q, eps):
-    """Section 3.3: the class loss, the objectness loss and both gradients of logits (N, C + 2)."""
+    """Return the class loss, the objectness loss and both gradients of logits (N, C + 2) (section 3.3)."""
     num_classes = logits.shape[1] - 2
     loss_classes, loss_objectness = 0.0, 0.0
     grad_classes, grad_objectness = np.zeros_like(logits), np.zeros_like(logits)
@@ -49,7 +49,7 @@ def seesaw_objectness(logits, labels, weights, counts, avg_factor, p, q, eps):
             loss, gradient = seesaw(z, label, counts[:num_classes], p, q, eps)
             loss_classes += scale * loss
             grad_classes[row, :num_classes] = scale * np.array(gradient)
-        # Foreground is entry 0 of the objectness logits, background entry 1; S = 1 is cross-entropy.
+        # Entry 0 of the objectness logits is foreground, entry 1 background. S = 1 gives cross-entropy.
         z, target = logits[row, num_classes:].tolist(), int(label == num_classes)
         loss, gradient = seesaw(z, target, [1, 1], 0.0, 0.0, eps)
         loss_objectness += scale * loss

@@ -1,10 +1,10 @@
-"""Softmax Equalization Loss straight from its paper's equations, one loop per index. Slow on purpose."""
+"""Literal implementation of Softmax Equalization Loss, one loop per index. Slow on purpose."""
 
 import math
 
 
 def softmax_equalization(logits, labels, frequency, lambda_, beta, avg_factor):
-    """The loss and its gradient for the logits; ``beta`` has the draws, 0 or 1, by image and class."""
+    """Return the loss and its gradient for the logits. ``beta`` contains the draws, 0 or 1, by image and class."""
     loss, gradient = 0.0, []
     for z, i, draws in zip(logits, labels, beta, strict=True):
         tail = [1 if f < lambda_ else 0 for f in frequency]
