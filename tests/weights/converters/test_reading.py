@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -119,3 +120,32 @@ def test_other_files(tmp_path):
             read_foreign_checkpoint(str(tmp_path / f"{name}.pth"))
     with pytest.raises(WeightsError, match=r"none\.pth: "):
         read_foreign_checkpoint(str(tmp_path / "none.pth"))
+
+
+def test_a_compressed_archive(tmp_path):
+    """Compressed zeros would fill the memory when they are unpacked."""
+    torch.save({"state_dict": {"w": torch.zeros(100_000)}}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as old, zipfile.ZipFile(tmp_path / "bomb.pth", "w", 8) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert list(read_foreign_checkpoint(str(tmp_path / "good.pth"))[0]) == ["w"]
+    with pytest.raises(WeightsError, match=r"bomb\.pth: .*unpacks to \d{6}"):
+        read_foreign_checkpoint(str(tmp_path / "bomb.pth"))
+
+
+@FORMATS
+@pytest.mark.parametrize("count", [99, 101])
+def test_the_number_of_unknown_classes_is_limited(tmp_path, foreign, zipped, count):
+    """The file is read again for each unknown class."""
+    module = sys.modules[FOREIGN]
+    for index in range(count):
+        name = f"Class{index}"
+        setattr(module, name, type(name, (), {"__module__": FOREIGN}))
+    content = {"w": torch.ones(1), "x": [getattr(module, f"Class{index}")() for index in range(count)]}
+    path = str(tmp_path / "x.pth")
+    foreign(path, content, zipped)
+    if count < 100:
+        assert list(read_foreign_checkpoint(path)[0]) == ["w"]
+    else:
+        with pytest.raises(WeightsError, match=r"x\.pth: .*mmengine_stand_in\.Class"):
+            read_foreign_checkpoint(path)
