@@ -7,26 +7,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, ROI_HEADS_REGISTRY
 from detectron2.modeling import build_model as detectron2_build_model
+from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY
 from detectron2.utils import comm
 from torch import nn
 
 from seesaw_d2.config.loading import config_keys, default_config, leaf_keys, read_value
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.utils.declared_keys import covered, declared
 
 logger = logging.getLogger(__name__)
 
-# Keys and nodes of this project that model components read.
-_READ_BY_MODELS = (
-    "MODEL.ROI_BOX_HEAD.",
-    "MODEL.ROI_ITERATIVE_HEAD.",
-    "MODEL.ROI_MASK_HEAD.",
-    "MODEL.ROI_BOX_CASCADE_HEAD.",
-    "MODEL.SMALL_RESNET.",
-    "MODEL.CLASSIFIER.",
-    "DATASETS.FREQUENCY_THRESHOLDS",
-)
-_START_EPOCH = "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH"  # train_net.py computes START_ITER from it
 _SAMPLER = "DATALOADER.SAMPLER_TRAIN"
 _OWN_SAMPLERS = ("ClassAwareSampler", "SquareRootSampler", "ProgressivelyBalancedSampler")
 
@@ -84,8 +77,23 @@ def trainer_keys(cfg: CfgNode) -> list[str]:
 
 
 def read_by_models(key: str) -> bool:
-    """Return whether a key of this project is read by heads, backbones or meta-architectures."""
-    return key.startswith(_READ_BY_MODELS) and key != _START_EPOCH
+    """Return whether a head, backbone, meta-architecture or loss of this project declares that it reads a key.
+
+    Keys that only the schedule reads (``schedule_keys`` of losses) do not count.
+    """
+    return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
+
+
+@functools.cache
+def _declared_keys() -> tuple[str, ...]:
+    registries = (META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, ROI_MASK_HEAD_REGISTRY, BACKBONE_REGISTRY)
+    components = [component for registry in registries for _, component in registry]
+    return tuple(key for each in components if each.__module__.startswith("seesaw_d2.") for key in declared(each))
+
+
+@functools.cache
+def _schedule_keys() -> tuple[str, ...]:
+    return tuple(f".{key}" for _, loss in LOSS_REGISTRY for key in loss.schedule_keys)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seesaw_d2.frequency_groups import SHOT_NAMES
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
-from seesaw_d2.modeling.box_predictor import build_classifier, check_classifier_config
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, build_classifier, check_classifier_config
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
@@ -46,6 +46,12 @@ class ImageClassifier(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
     groups: Tensor | None
+
+    config_keys: ClassVar[tuple[str, ...]] = (
+        *PREDICTOR_KEYS,
+        "MODEL.CLASSIFIER.NUM_CLASSES",
+        "DATASETS.FREQUENCY_THRESHOLDS",
+    )
 
     @configurable
     def __init__(

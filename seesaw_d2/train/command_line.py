@@ -10,7 +10,7 @@ from detectron2.engine import default_argument_parser
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.launch.launcher import Group, launch
-from seesaw_d2.train.launch.process_layout import World, find_world
+from seesaw_d2.train.launch.process_layout import ProcessLayout, find_layout
 from seesaw_d2.train.launch.signals import Stopped
 from seesaw_d2.train.launch.supervision import RankFailed
 from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
@@ -59,7 +59,7 @@ def main(arguments=None) -> int:
     return launch_job(argument_parser().parse_args(arguments), prepare)
 
 
-def prepare(args, world: World) -> Program:
+def prepare(args, world: ProcessLayout) -> Program:
     """Return the program of ``train_net.py``: ``run`` with the config."""
     if not args.config_file and not args.opts:
         raise ConfigError("--config-file: expected a config file, found neither it nor KEY VALUE overrides")
@@ -77,7 +77,7 @@ def prepare(args, world: World) -> Program:
     return run, Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given), (cfg, args)
 
 
-def shared_arguments(args, world: World) -> dict[str, str]:
+def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
     """Return the options that must be the same on each machine, with their values."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
@@ -85,7 +85,7 @@ def shared_arguments(args, world: World) -> dict[str, str]:
     return given
 
 
-def resume_own_run(args, world: World, folder: str) -> None:
+def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
     """Set ``args`` to resume the run in ``folder`` if this job was restarted and began that run.
 
     The run of another job stays refused, as at the first start. The first process decides for all of them.
@@ -94,7 +94,7 @@ def resume_own_run(args, world: World, folder: str) -> None:
         args.resume, args.overwrite = True, False
 
 
-def launch_job(args, prepare: Callable[[Any, World], Program]) -> int:
+def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
     """Launch a program in the processes of a job, and print how it ended.
 
     Args:
@@ -104,9 +104,9 @@ def launch_job(args, prepare: Callable[[Any, World], Program]) -> int:
     Returns:
         the exit status, as of ``main``.
     """
-    world = World()
+    world = ProcessLayout()
     try:
-        world = find_world(args, os.environ)
+        world = find_layout(args, os.environ)
         function, group, arguments = prepare(args, world)
         resume_own_run(args, world, group.folder)
         launch(function, world, group, arguments)

@@ -17,14 +17,14 @@ from seesaw_d2.train.acceleration import begin_momentum
 from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
 from seesaw_d2.train.launch.signals import signals_blocked
 from seesaw_d2.train.step_report import (
-    Measured,
+    StepReport,
     describe_reports,
     generator_states,
     gradient_norms,
     images_of,
-    measured_values,
+    reduced_values,
     report_of,
-    store_measured,
+    store_report,
 )
 from seesaw_d2.utils.deferred_scalars import kept_scalars
 from seesaw_d2.utils.distributed import unwrapped
@@ -82,7 +82,7 @@ class Step(SimpleTrainer):
         self._device = next((each.device for _, each in self._named), torch.device("cpu"))
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
-        self._pending: list[Measured] = []
+        self._pending: list[StepReport] = []
         # On the device, where the host is told later: steps that were not finite so far. None: not begun.
         self._refused: Tensor | None = None
         self._started = False
@@ -104,9 +104,9 @@ class Step(SimpleTrainer):
         if self.grad_scaler is None:
             norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
             finite = finite & norms.isfinite().all()
-        values = measured_values(own, finite, data_time)
+        values = reduced_values(own, finite, data_time)
         self._pending.append(
-            Measured(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars, errors)
+            StepReport(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars, errors)
         )
         if self.metrics_period > 1:
             self._update_unless(values[0] > 0)
@@ -131,7 +131,7 @@ class Step(SimpleTrainer):
             if values[0] > 0:
                 self._refuse(measured)
             else:
-                store_measured(measured, values)
+                store_report(measured, values)
         return not (rows and rows[-1][0] > 0)
 
     def _backward(self, data: list[dict[str, Any]], generators: dict[str, Any]) -> dict[str, Tensor]:
@@ -151,7 +151,7 @@ class Step(SimpleTrainer):
         """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: the run ends."""
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
-            own = Measured(self.iter, [], torch.empty(0), torch.empty(0), None, images_of(data), generators)
+            own = StepReport(self.iter, [], torch.empty(0), torch.empty(0), None, images_of(data), generators)
             own.errors.append(str(error))
             self._undo()
             self._end(self.iter, [report_of(own, [])])
@@ -185,7 +185,7 @@ class Step(SimpleTrainer):
         self.optimizer.found_inf = refused.float()
         self.optimizer.step()
 
-    def _refuse(self, measured: Measured) -> None:
+    def _refuse(self, measured: StepReport) -> None:
         """Undo what the step has changed; skip it, or save and raise NonFiniteError. All processes come here."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:

@@ -21,7 +21,7 @@ _IMAGES_SHOWN = 8
 
 
 @dataclass
-class Measured:
+class StepReport:
     """One iteration.
 
     Args:
@@ -48,8 +48,8 @@ class Measured:
     errors: list[str] = field(default_factory=list)
 
 
-def measured_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
-    """``Measured.values``, by one collective and without waiting for the device.
+def reduced_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
+    """``StepReport.values``, by one collective and without waiting for the device.
 
     Every process has losses of the same names: their number is the length of what is summed.
     """
@@ -73,7 +73,7 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
-def store_measured(measured: Measured, values: Sequence[float]) -> None:
+def store_report(measured: StepReport, values: Sequence[float]) -> None:
     """What Detectron2's SimpleTrainer logs of an iteration, under its number: means over the processes, the longest
     wait for data.
 
@@ -93,7 +93,7 @@ def store_measured(measured: Measured, values: Sequence[float]) -> None:
     storage.iter = now
 
 
-def report_of(measured: Measured, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+def report_of(measured: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
     """What a process says of an iteration that is not finite: plain values and tensors.
 
     Args:

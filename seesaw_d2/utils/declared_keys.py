@@ -1,16 +1,36 @@
-"""Declare which config keys a function reads, like the attribute ``config_keys`` of classes."""
+"""Config keys that classes and functions declare to read, in their attribute ``config_keys``.
 
-from collections.abc import Callable
+A key is given in full. A pattern that ends in ``*`` stands for all keys below a node.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def reads(*keys: str) -> Callable[[Function], Function]:
-    """Declare the full config keys that a function reads. A key that ends in ``.*`` means all keys below a node."""
+    """Declare the config keys that a function reads."""
 
     def declare(function: Function) -> Function:
         vars(function)["config_keys"] = keys
         return function
 
     return declare
+
+
+def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None) -> tuple[str, ...]:
+    """Return the keys that a class (with its bases) or a function declares.
+
+    Args:
+        others: name -> keys, for classes and functions without the attribute.
+    """
+    found: list[str] = []
+    for each in getattr(component, "__mro__", (component,)):
+        found += vars(each).get("config_keys", (others or {}).get(each.__name__, ()))
+    return tuple(found)
+
+
+def covered(patterns: Iterable[str], key: str) -> bool:
+    """Return whether one of the patterns is the key or a node above it."""
+    return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)

@@ -8,7 +8,7 @@ from detectron2.engine.hooks import PeriodicWriter
 
 from seesaw_d2.train.trainer import Trainer
 
-# Measured times, and what is computed from them.
+# StepReport times, and what is computed from them.
 TIMES = {"time", "data_time", "rank_data_time", "eta_seconds"}
 ITERATIONS = 6
 # How a run is started, and so what may differ between two that are the same: OUTPUT_DIR, and the lengths of times.

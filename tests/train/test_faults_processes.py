@@ -16,7 +16,7 @@ from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.train.command_line import argument_parser
 from seesaw_d2.train.launch.launcher import Group, launch
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.signals import Stopped
 from seesaw_d2.train.launch.supervision import RankFailed
 from seesaw_d2.train.preflight.run_lock import RunLock
@@ -73,7 +73,7 @@ class Emptied:
 
 def two(config_file, how):
     folder = config_file.parent / "run"
-    world = World(2, 2, starter="--num-processes")
+    world = ProcessLayout(2, 2, starter="--num-processes")
     launch(one_of_two, world, Group("cpu", 1.0, str(folder)), (str(config_file), how))
     return folder
 

@@ -1,4 +1,4 @@
-"""Whether every machine, or every process that others started, was given the same job."""
+"""Check that all machines, or all processes started by torchrun or srun, got the same options and config."""
 
 import json
 import time
@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 import torch.distributed as dist
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Seconds: for the other parts to read that there is no job, and to end.
+# Seconds that part 0 waits for the others to read its decision, and then to end.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of those who were given the job: a machine whose parent process starts its processes, or else a process.
+    """A machine, if its parent process starts the processes; else one process.
 
     Args:
         number: in [0, count).
         name: "machine" or "process".
-        number_key, count_key: the options or environment variables that say ``number`` and ``count``.
+        number_key, count_key: options or environment variables that give ``number`` and ``count``.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Part:
     count_key: str
 
 
-def part_of(world: World) -> Part:
+def part_of(world: ProcessLayout) -> Part:
     """Return the part of a job that this process belongs to."""
     if world.spawns:
         machine, machines = world.rank // world.local_size, world.size // world.local_size
@@ -45,36 +45,34 @@ def part_of(world: World) -> Part:
 
 
 def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: float, *, said: bool = True) -> None:
-    """Compare what the parts of a job were given; one process of each part calls it.
+    """Compare the options and configs of all parts of a job. One process of each part calls this function.
 
-    Part 0 waits for the others and decides, and every part learns what it has decided.
+    Part 0 waits for the others and decides. All parts read the decision.
 
     Args:
         given: argument or config key -> value.
         timeout: minutes.
-        said: whether the process prints what it waits for.
+        said: whether to print what this process waits for.
 
     Raises:
-        ConfigError: two parts have the same number, were given something else, or one does not come.
+        ConfigError: two parts have the same number or different values, or a part is missing.
     """
     store = dist.PrefixStore("given", store)
-    # People number machines. Launchers number processes, and torchrun's store may be that of processes before these.
+    # Users number machines and can repeat a number. Launchers number processes; torchrun's store may be an old one.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(f"{part.number_key}: expected another number on each machine, found {part.number} on two")
     store.set(f"{part.number}", json.dumps(dict(given)))
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Part 0 may have begun to wait later.
+    # Part 0 may have started to wait later.
     deadline = Deadline(timeout, f"{part.name} 0 and the others", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
         decision = store.get("decision").decode()
     except dist.DistError as error:
-        raise ConfigError(
-            f"{part.count_key}: {part.name} 0 has ended, and its output says why: {first_line(error)}"
-        ) from error
-    # A part that part 0 does not know of has not been compared.
+        raise ConfigError(f"{part.count_key}: {part.name} 0 has ended; see its output: {first_line(error)}") from error
+    # Part 0 compares only the parts that it expects.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -101,7 +99,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
     store.set("decision", found)
     if not found:
         return
-    end = time.monotonic() + _READ  # the store ends with this process
+    end = time.monotonic() + _READ  # the store closes with this process
     while not all(store.check([f"read by {each}"]) for each in come) and time.monotonic() < end:
         time.sleep(INTERVAL)
     time.sleep(_END if come else 0)
@@ -109,7 +107,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
 
 
 def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) -> str:
-    """Return a line that says what part 0 and another part were given differently; "" if nothing."""
+    """Return a line with the values that differ between part 0 and another part; "" if none does."""
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:
         return ""

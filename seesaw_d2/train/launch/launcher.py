@@ -1,4 +1,4 @@
-"""A job's processes: one that is this one, several that are spawned here, or one of those that others started."""
+"""Start the processes of a job: run in this process, spawn several, or join those that torchrun or srun started."""
 
 import datetime
 import faulthandler
@@ -22,16 +22,16 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from seesaw_d2 import compat
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.agreement import agree, part_of
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.launch.supervision import Failure, supervise
 
-_STARTER_INTERVAL = 1.0  # seconds between two looks at whether torchrun is still there
+_STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still runs
 
 
 class Elsewhere(SystemExit):
-    """This process ends, with exit status 2, because of a mistake that another one reports."""
+    """Ends this process with exit status 2 because of a mistake that another process reports."""
 
     def __init__(self):
         super().__init__(2)
@@ -39,14 +39,14 @@ class Elsewhere(SystemExit):
 
 @dataclass(frozen=True)
 class Group:
-    """How the processes talk.
+    """How the processes communicate.
 
     Args:
         device: "cpu" (gloo) or "cuda..." (NCCL).
-        timeout: minutes after which a process gives up waiting for the others.
-        folder: where NCCL leaves its record of collectives after a time-out.
-        given: arguments and config, which have to be the same on each machine: key -> value.
-        port: of the store on this machine where spawned processes meet; None if the world has an address.
+        timeout: minutes that a process waits for the others in a collective.
+        folder: OUTPUT_DIR, where NCCL writes its record of collectives after a time-out.
+        given: options and config, which must be the same on each machine: key -> value.
+        port: of the store on this machine where spawned processes meet; None if the layout has an address.
     """
 
     device: str
@@ -56,13 +56,13 @@ class Group:
     port: int | None = None
 
 
-def launch(function: Callable[..., None], world: World, group: Group, args: tuple[Any, ...]) -> None:
-    """Run ``function(*args)`` in every process of the world that is this machine's to start.
+def launch(function: Callable[..., None], world: ProcessLayout, group: Group, args: tuple[Any, ...]) -> None:
+    """Run ``function(*args)`` in each process of the job that this machine starts.
 
-    Detectron2's ``launch`` (v0.6) wants GPUs; neither version's says which process failed first, or handles signals.
+    Detectron2's ``launch`` (v0.6) needs GPUs, and no version of it handles signals or names the process that failed.
 
     Raises:
-        SeesawError: what any process raised. Stopped: a signal ended the job.
+        SeesawError: a process raised it. Stopped: a signal ended the job.
         RankFailed: a spawned process failed; the others were ended.
     """
     if not world.spawns:
@@ -74,10 +74,10 @@ def launch(function: Callable[..., None], world: World, group: Group, args: tupl
         _spawn(function, world, group, args)
 
 
-def _spawn(function, world: World, group: Group, args) -> None:
+def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
     store = None
     if not world.address:
-        # Kept by this process, at a port of the kernel's choice: neither two jobs on a machine nor an old one collide.
+        # This process keeps the store, at a port that the kernel chooses: several jobs on a machine do not collide.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
         group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
@@ -85,12 +85,12 @@ def _spawn(function, world: World, group: Group, args) -> None:
     del store
 
 
-def _spawned(reports: connection.Connection, function, world: World, group: Group, args) -> None:
-    """One spawned process: tells its parent how it ends, and ends with it."""
+def _spawned(reports: connection.Connection, function, world: ProcessLayout, group: Group, args) -> None:
+    """Run one spawned process. It reports its outcome to its parent, and ends if the parent ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # As in a process that was not spawned. Spawned ones would spawn their loaders' workers: each would import
-        # everything, which takes minutes where many start at once, and have a copy of the records.
+        # By default, spawned processes also spawn the workers of loaders. Each would import everything, which takes
+        # minutes for many workers, and have a copy of the records.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -115,7 +115,7 @@ def _spawned(reports: connection.Connection, function, world: World, group: Grou
     sys.stdout.flush()
     sys.stderr.flush()
     if status:
-        os._exit(status)  # what is left of the process group may wait for processes that are no more
+        os._exit(status)  # the process group may wait for processes that have ended
 
 
 def _end_with_parent() -> None:
@@ -124,14 +124,14 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Once torchrun has been killed, do as if it had ended: it sends its processes SIGTERM then."""
+    """Send this process SIGTERM once torchrun has been killed, as torchrun does when it ends."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@record  # torchrun then says which process failed first, and how
-def _started_by_others(function, world: World, group: Group, args) -> None:
+@record  # lets torchrun print which process failed first, and how
+def _started_by_others(function, world: ProcessLayout, group: Group, args) -> None:
     with STOP.installed():
         if world.starter == "torchrun":
             threading.Thread(target=_stop_with_starter, args=(os.getppid(),), daemon=True).start()
@@ -144,7 +144,7 @@ def _started_by_others(function, world: World, group: Group, args) -> None:
             raise
 
 
-def _in_group(function, world: World, group: Group, args) -> None:
+def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
     if world.size == 1:
         function(*args)
         return
@@ -155,7 +155,7 @@ def _in_group(function, world: World, group: Group, args) -> None:
         try:
             agree(store, part_of(world), group.given, group.timeout, said=world.local_rank == 0)
         except SeesawError as error:
-            if world.local_rank:  # the first process of the machine reports it
+            if world.local_rank:  # the first process of the machine prints the error
                 raise Elsewhere from error
             raise
     timeout = datetime.timedelta(minutes=group.timeout)
@@ -165,10 +165,10 @@ def _in_group(function, world: World, group: Group, args) -> None:
     dist.destroy_process_group()
 
 
-def _nccl(world: World, group: Group) -> str:
-    # Where every process gets GPUs of its own (srun --gpus-per-task), each sees its own as number 0.
+def _nccl(world: ProcessLayout, group: Group) -> str:
+    # With srun --gpus-per-task, each process sees its own GPU as number 0.
     torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    # After a time-out each process writes which collectives it was in, and NCCL's own message names the last one.
+    # After a time-out, each process writes its last collectives, and NCCL's message names the last one.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
         ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # its name before PyTorch 2.7
@@ -183,8 +183,8 @@ def _is_timeout(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "timed out" in str(error).lower()
 
 
-def waited_for(error: BaseException, world: World, group: Group) -> str:
-    """ "" or, of a time-out, a line that says which collective this process was in, and called from where."""
+def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
+    """Return a line that names the collective of a time-out and its caller; "" for other errors."""
     if not _is_timeout(error):
         return ""
     frames = traceback.extract_tb(error.__traceback__)
@@ -193,6 +193,6 @@ def waited_for(error: BaseException, world: World, group: Group) -> str:
     named = [frame.name for frame in frames[inner:] if frame.name != "wrapper"]
     name = named[0] if named else call.name
     return (
-        f"rank {world.rank} of {world.size} has waited in {name}, called at {call.filename}:{call.lineno}, for "
-        f"processes that did not come (SOLVER.COLLECTIVE_TIMEOUT: {group.timeout:g} minutes)\n"
+        f"rank {world.rank} of {world.size} has waited in {name}, called at {call.filename}:{call.lineno}, for other "
+        f"processes (SOLVER.COLLECTIVE_TIMEOUT: {group.timeout:g} minutes)\n"
     )

@@ -1,4 +1,4 @@
-"""Which processes a job consists of, and who starts them: this program, torchrun, or Slurm's srun."""
+"""Which processes a job has, and what starts them: this program, torchrun or Slurm's srun."""
 
 import math
 import re
@@ -11,20 +11,20 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# How many processes mpirun has started (Open MPI; MPICH and Intel MPI; MVAPICH2), which this project does not read.
+# Number of processes that mpirun started (Open MPI; MPICH and Intel MPI; MVAPICH2). mpirun is not supported.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessLayout:
     """The processes of a job, ``local_size`` on each machine, machine by machine.
 
     Args:
-        size, local_size: processes altogether, and on each machine.
-        rank, local_rank: this process's numbers; before the processes are spawned, those of this machine's first one.
-        address: where they meet, as ``init_process_group`` takes it; "" if they are all on this machine.
-        starter: what says how many there are: "--num-gpus", "--num-processes", "torchrun" or "srun".
-        restarts: how often the starter has started the job anew.
+        size, local_size: number of processes of the job, and on each machine.
+        rank, local_rank: numbers of this process; before processes are spawned, those of the first one to spawn.
+        address: where the processes meet, as ``init_process_group`` takes it; "" if all are on this machine.
+        starter: what decides their number: "--num-gpus", "--num-processes", "torchrun" or "srun".
+        restarts: how often the starter has restarted the job.
     """
 
     size: int = 1
@@ -37,21 +37,21 @@ class World:
 
     @property
     def spawns(self) -> bool:
-        """Whether this program is to start the processes."""
+        """Whether this program starts the processes."""
         return self.starter.startswith("--")
 
-    def local(self, local_rank: int) -> "World":
-        """The world as seen by one of the processes that this machine spawns."""
+    def local(self, local_rank: int) -> "ProcessLayout":
+        """Return the layout of a spawned process."""
         return replace(self, rank=self.rank + local_rank, local_rank=local_rank)
 
 
-def find_world(args, environ: Mapping[str, str]) -> World:
-    """What the command line says, or the environment that torchrun and srun set.
+def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
+    """Return the layout that the command line or the environment of torchrun or srun describes.
 
     Args:
         args: num_gpus, num_processes (None: not given), num_machines, machine_rank, dist_url ("": not given).
-        environ: an empty variable counts as missing. srun counts only if its step has more than one task, and the
-            command line names no number.
+        environ: empty variables count as missing. srun is used only if its step has more than one task and the command
+            line gives no number of processes.
 
     Raises:
         ConfigError: the arguments contradict each other or the environment; a variable is missing or has a wrong
@@ -74,10 +74,10 @@ def find_world(args, environ: Mapping[str, str]) -> World:
 def _number(
     environ: Mapping[str, str], name: str, low: int, high: int | None = None, default: int | None = None
 ) -> int:
-    """A variable's value, which is in [low, high).
+    """Return the value of a variable.
 
     Raises:
-        ConfigError: it is not, or is missing without a default.
+        ConfigError: it is not in [low, high), or is missing and has no default.
     """
     value = environ.get(name)
     if value is None and default is not None:
@@ -89,8 +89,8 @@ def _number(
 
 
 def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError if this seems to be one of several processes: each would train by itself."""
-    hint = "start it with torchrun or srun, or add --num-gpus or --num-processes: how many this one is to start"
+    """Raise ConfigError if another launcher seems to have started several processes; each would train by itself."""
+    hint = "start it with torchrun or srun, or give the number of processes to start with --num-gpus or --num-processes"
     found = [name for name in _NUMBERS if name in environ]
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
@@ -103,10 +103,10 @@ def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
             )
 
 
-def _spawned(args, flag: str, local_size: int) -> World:
+def _spawned(args, flag: str, local_size: int) -> ProcessLayout:
     if local_size < 0 or (local_size == 0 and args.num_processes is not None):
         raise ConfigError(f"{flag}: expected at least 1, found {local_size}")
-    local_size = max(local_size, 1)  # --num-gpus 0 is a way of saying CPU
+    local_size = max(local_size, 1)  # --num-gpus 0 means the CPU
     machines, machine = args.num_machines, args.machine_rank
     if machines < 1 or not 0 <= machine < machines:
         raise ConfigError(
@@ -120,7 +120,7 @@ def _spawned(args, flag: str, local_size: int) -> World:
         )
     if address.startswith("tcp://"):
         _check_address(address)
-    return World(
+    return ProcessLayout(
         size=machines * local_size,
         local_size=local_size,
         rank=machine * local_size,
@@ -139,7 +139,7 @@ def _check_address(address: str) -> None:
         raise ConfigError(f"--dist-url: expected tcp://HOST:PORT with a port in [1, 65536), found {address}")
 
 
-def _torchrun(environ: Mapping[str, str]) -> World:
+def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     size = _number(environ, "WORLD_SIZE", 1)
     local_size = _number(environ, "LOCAL_WORLD_SIZE", 1, size + 1)
     rank = _number(environ, "RANK", 0, size)
@@ -150,7 +150,7 @@ def _torchrun(environ: Mapping[str, str]) -> World:
             f"environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected as many processes on each machine, machine "
             f"by machine; found process {rank} of {size} as number {local_rank} of {local_size} on its machine"
         )
-    return World(
+    return ProcessLayout(
         size=size,
         local_size=local_size,
         rank=rank,
@@ -161,8 +161,8 @@ def _torchrun(environ: Mapping[str, str]) -> World:
     )
 
 
-def _checked_torchrun(world: World, args, flag: str, asked: int | None) -> World:
-    """The world, which is what the command line says, as far as it says anything."""
+def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) -> ProcessLayout:
+    """Return the layout of torchrun. Raise ConfigError if the command line says something else."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
             f"{flag}: torchrun has started {world.local_size} processes on this machine; expected that or no "
@@ -177,8 +177,8 @@ def _checked_torchrun(world: World, args, flag: str, asked: int | None) -> World
     return world
 
 
-def _srun(environ: Mapping[str, str]) -> World:
-    """Slurm's variables; the processes meet at the first node, at MASTER_PORT or one that the job's number gives."""
+def _srun(environ: Mapping[str, str]) -> ProcessLayout:
+    """Return the layout of srun. The processes meet at the first node, at MASTER_PORT or a port from the job id."""
     size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
     rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)
@@ -198,9 +198,9 @@ def _srun(environ: Mapping[str, str]) -> World:
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
     )
     number = _number(environ, "SLURM_JOB_ID", 0, default=0) * 31 + _number(environ, "SLURM_STEP_ID", 0, default=0)
-    # Below the ports that Linux gives to others.
+    # Below the range from which Linux assigns ports.
     port = _number(environ, "MASTER_PORT", 1, 2**16, default=20000 + number % 12000)
-    return World(
+    return ProcessLayout(
         size=size,
         local_size=local_size,
         rank=rank,
@@ -212,9 +212,9 @@ def _srun(environ: Mapping[str, str]) -> World:
 
 
 def first_host(nodes: str) -> str:
-    """The first of a list of hosts as Slurm writes it: "gpu[03-05,9],other" gives "gpu03"."""
+    """Return the first of Slurm's list of hosts: "gpu03" for "gpu[03-05,9],other"."""
     match = re.match(r"([^,\[]+)(?:\[([^\]]+)\]([^,]*))?", nodes)
     if match is None:
-        raise ConfigError(f"environment variable SLURM_STEP_NODELIST: expected names of hosts, found {nodes}")
+        raise ConfigError(f"environment variable SLURM_STEP_NODELIST: expected host names, found {nodes}")
     prefix, numbers, suffix = match.groups()
     return prefix if numbers is None else prefix + re.split("[-,]", numbers)[0] + suffix

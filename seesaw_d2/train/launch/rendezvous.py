@@ -1,7 +1,4 @@
-"""Where the processes of a job find each other.
-
-Nothing here waits in silence: after a few seconds a line says for which machine, and until when.
-"""
+"""Connect the processes of a job. After a few seconds of waiting, a line says for which machine and until when."""
 
 import socket
 import sys
@@ -15,21 +12,21 @@ import torch.distributed as dist
 from torch.distributed import rendezvous as torch_rendezvous
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Seconds: until a line says what is waited for; between two looks; for an answer of what listens at the address.
+# Seconds until a line is printed; between two checks; to wait for an answer at the address.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
-def open_store(world: World, port: int | None, timeout: float) -> dist.Store:
-    """Return the store of the job, as ``init_process_group`` takes it.
+def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.Store:
+    """Return the store of the job, for ``init_process_group``.
 
     Args:
-        port: of the store that this machine's parent process keeps; None if the world has an address.
+        port: of the store of this machine's parent process; None if the layout has an address.
         timeout: minutes.
 
     Raises:
-        ConfigError: the address belongs to another program, or machine 0 does not come.
+        ConfigError: another program listens at the address, or machine 0 does not answer in time.
     """
     limit = timedelta(minutes=timeout)
     if port is not None:
@@ -40,28 +37,23 @@ def open_store(world: World, port: int | None, timeout: float) -> dist.Store:
     if world.starter != "torchrun":
         try:
             return next(torch_rendezvous(world.address, world.rank, world.size, timeout=limit))[0]
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # PyTorch knows no such scheme, or the variables of env:// are missing
+        except (RuntimeError, ValueError) as error:  # unknown scheme, or the variables of env:// are missing
             raise ConfigError(
                 f"--dist-url: expected tcp://HOST:PORT, found {world.address}: {first_line(error)}"
             ) from error
-    # torchrun's store (PyTorch 2.14) is that of the processes before the restart too, whose addresses are in it.
+    # After a restart, torchrun's store (PyTorch 2.14) still has the addresses of the processes before it.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
     return dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)
 
 
-def _tcp_store(world: World, host: str, port: int, timeout: float) -> dist.TCPStore:
+def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> dist.TCPStore:
     limit = timedelta(minutes=timeout)
     key = "environment variable MASTER_PORT" if world.starter == "srun" else "--dist-url"
     if world.rank == 0:
-        try:  # it listens at every address of this machine
+        try:  # listens at all addresses of this machine
             return dist.TCPStore("127.0.0.1", port, world.size, is_master=True, timeout=limit, wait_for_workers=False)
         except dist.DistNetworkError as error:
-            raise ConfigError(
-                f"{key}: port {port} of this machine cannot be listened at: {first_line(error)}"
-            ) from error
+            raise ConfigError(f"{key}: cannot listen at port {port} of this machine: {first_line(error)}") from error
     said = world.local_rank == 0
     deadline = Deadline(timeout, f"machine 0 at {host}:{port}", said=said)
     deadline.wait_until(lambda: _listens(host, port), key)
@@ -71,20 +63,21 @@ def _tcp_store(world: World, host: str, port: int, timeout: float) -> dist.TCPSt
         try:
             made = dist.TCPStore(host, port, world.size, is_master=False, timeout=limit, wait_for_workers=False)
             found.append(made)
-        except Exception as error:  # of another program's answer
+        except Exception as error:  # another program answered
             found.append(error)
 
-    # In a thread: where another program listens and says nothing, PyTorch waits for ever.
+    # In a thread, because PyTorch waits forever for another program that accepts and does not answer.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(min(_ANSWER, timeout * 60))
     if not found or isinstance(found[0], Exception):
         reason = first_line(found[0]) if found else "no answer"
-        raise ConfigError(f"{key}: {host}:{port} is another program's, and not machine 0 of this job: {reason}")
+        raise ConfigError(f"{key}: expected machine 0 of this job at {host}:{port}, found another program: {reason}")
     return found[0]
 
 
 def first_line(error: object) -> str:
+    """Return the first line of an error message."""
     return str(error).splitlines()[0]
 
 
@@ -97,13 +90,13 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Waits for something until a time-out, and says so after a few seconds.
+    """Wait for a condition until a time-out, and print a line after a few seconds.
 
     Args:
         minutes: the time-out.
-        what: is waited for, for the messages.
-        said: whether the process prints what it waits for.
-        grace: seconds after the time-out.
+        what: what to wait for, for the messages.
+        said: whether to print the line.
+        grace: seconds to add to the time-out.
     """
 
     def __init__(self, minutes: float, what: str, *, said: bool = True, grace: float = 0.0):
@@ -111,9 +104,10 @@ class Deadline:
         self._minutes, self._start, self._said = minutes, time.monotonic(), not said
 
     def wait_until(self, condition: Callable[[], bool], key: str) -> None:
-        """
+        """Wait until the condition is true.
+
         Raises:
-            ConfigError: the condition is still false at the end; ``key`` says what may be wrong.
+            ConfigError: it is still false at the end. ``key`` is the option that may be wrong.
         """
         while not condition():
             waited = time.monotonic() - self._start

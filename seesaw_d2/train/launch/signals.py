@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a training finishes its iteration, saves, and ends with an exit status that says so."""
+"""SIGTERM and SIGINT: a training finishes its iteration, saves a checkpoint and exits with status 143 or 130."""
 
 import atexit
 import logging
@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Launchers pass a signal on to processes that have it already, from the terminal or from the cluster: what comes so
-# soon after the first one is the same. Seconds.
+# Seconds. Launchers forward a signal to processes that already got it from the terminal or the cluster, so a signal
+# that comes so soon after the first one is the same signal.
 _SAME = 1.0
 
 
 class Stopped(SystemExit):
-    """A job that a signal has ended; its exit status is 128 + the signal's number: 143, 130.
+    """Raised when a signal ends a job. The exit status is 128 + the number of the signal: 143 or 130.
 
     Args:
         signum: the signal.
-        iteration: the last one that is in a checkpoint if the training was saved for it; None if it ended at once.
+        iteration: the last iteration in the checkpoint that was saved; None if nothing was saved for the signal.
     """
 
     def __init__(self, signum: int, iteration: int | None = None):
@@ -36,18 +36,21 @@ class Stopped(SystemExit):
         name = signal.Signals(self.signum).name
         if self.iteration is None:
             return (
-                f"interrupted ({name}): nothing was saved for it; a training that has written a checkpoint goes on "
-                "from there with --resume before the first KEY"
+                f"interrupted ({name}): no checkpoint was saved for this signal; a training that has an earlier "
+                "checkpoint continues from it with --resume before the first KEY"
             )
         return (
             f"stopped by {name} after iteration {self.iteration}, which is saved: "
-            "the same command with --resume, before the first KEY, goes on from there"
+            "the same command with --resume before the first KEY continues from there"
         )
 
 
 class StopSignals:
-    """What has come. A first signal ends the job at once, or is only noted while ``deferred``; a second one always
-    ends it at once, without any clearing up."""
+    """Handlers of SIGTERM and SIGINT, and the signal that was received.
+
+    The first signal ends the job at once, or is only recorded while ``deferred`` is True. A second signal always ends
+    the process at once, without cleanup.
+    """
 
     def __init__(self):
         self.signum: int | None = None
@@ -57,7 +60,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals here. Python allows it in the main thread alone: elsewhere this does nothing."""
+        """Handle the signals in the block. In other threads than the main one, Python allows no handlers."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -71,7 +74,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Signals in the block end the job without waiting for the iteration, and so does one that has come before."""
+        """Let signals in the block, and one received before it, end the job without waiting for the iteration."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -81,7 +84,7 @@ class StopSignals:
             self.deferred = deferred
 
     def _handle(self, signum: int, frame) -> None:
-        if os.getpid() != self._pid:  # a loader's worker, forked
+        if os.getpid() != self._pid:  # a forked worker of a loader
             os._exit(128 + signum)
         now = time.monotonic()
         if self.signum is None:
@@ -89,18 +92,20 @@ class StopSignals:
             if not self.deferred:
                 raise Stopped(signum)
             name = signal.Signals(signum).name
-            logging.getLogger(__name__).warning(f"{name}: saving after this iteration; again: ends at once")
+            logging.getLogger(__name__).warning(
+                f"{name}: saving after this iteration; a second signal ends the process at once"
+            )
         elif now - self._since > _SAME:
             os._exit(128 + signum)
 
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Hold the signals back in the block, and for ever in processes that are started in it.
+    """Block the signals in the block, and permanently in processes that are started in it.
 
-    For loaders' workers: clusters and terminals signal all of a job's processes, and a training that is to finish its
-    iteration needs them. They end with their loader, or when this process exits: PyTorch and multiprocessing would then
-    send them SIGTERM, which they do not get, and wait for them for ever.
+    Used for workers of loaders: clusters and terminals signal all processes of a job, and a training needs its workers
+    to finish its iteration. The workers end with their loader, or are killed when this process exits: PyTorch and
+    multiprocessing would send them SIGTERM, which is blocked, and wait forever.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -113,20 +118,20 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # What is registered last runs first: before PyTorch, which waits five seconds for each worker.
+            # Registered last, so it runs before the handler of PyTorch, which waits five seconds for each worker.
             atexit.register(_end, os.getpid(), started)
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill what is left of the processes, in the one that has started them."""
+    """Kill the remaining processes, if this is the process that started them."""
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():
-        # PyTorch's handler raises an error where a worker is killed, and Python prints it after the last word.
+        # PyTorch's handler would raise an error for a killed worker, which Python prints at exit.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in left:
         child.kill()
 
 
-# The signals of this process: the command line installs it, the trainer asks it.
+# The signals of this process. The launcher installs the handlers; the trainer reads them.
 STOP = StopSignals()

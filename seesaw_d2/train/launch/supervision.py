@@ -1,4 +1,8 @@
-"""The parent of spawned processes: passes signals on, ends them all when one fails, and says which one it was."""
+"""The parent of spawned processes forwards signals, ends all processes if one fails, and names that one.
+
+``torch.distributed.launcher.elastic_launch`` is no replacement: 30 seconds after SIGTERM it kills processes that still
+save their checkpoint.
+"""
 
 import multiprocessing
 import os
@@ -14,23 +18,23 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Seconds: for the reports of other processes, to tell the first failure from those that it causes; for stacks.
+# Seconds to wait for reports of other processes, which tell the first failure from its consequences; for stacks.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """A process of the job failed: its number, and its traceback or how it was killed."""
+    """A process of the job failed. The message has its number, and its traceback or the signal that killed it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a process ended: its traceback, or the message of a ``mistake`` (a SeesawError)."""
+    """The report of a failed process: its traceback, or the message of a ``mistake`` (a SeesawError)."""
 
     rank: int
     text: str
     mistake: bool = False
     timeout: bool = False
-    when: float = field(default_factory=time.monotonic)  # one clock for all processes of a machine
+    when: float = field(default_factory=time.monotonic)  # the same clock in all processes of a machine
 
 
 class _Rank:
@@ -39,7 +43,7 @@ class _Rank:
         self.ready, self.silent, self.outcome = False, False, None
 
     def poll(self) -> None:
-        """Take in what the process has sent."""
+        """Read the messages of the process."""
         try:
             while not self.silent and self.reports.poll():
                 message = self.reports.recv()
@@ -56,15 +60,15 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Ended without a word, which none does of itself: with a status, or before it was ready."""
+        """Whether the process died without reporting an outcome: with an error status, or before it was ready."""
         return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
 def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first_rank: int, size: int) -> None:
-    """Run ``target(connection, *job)`` in a process for each job and wait for all of them.
+    """Run ``target(connection, *job)`` in one process per job, and wait for all processes.
 
     Raises:
-        SeesawError, Stopped: what a process raised. RankFailed: one failed or was killed; the others were ended.
+        SeesawError, Stopped: a process raised it. RankFailed: a process failed or was killed; the others were ended.
     """
     context = multiprocessing.get_context("spawn")
     ranks: list[_Rank] = []
@@ -77,7 +81,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # a process that was not among the ranks yet has got no signal
+                if received:  # the signal was not forwarded to a process that was not in ranks yet
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
@@ -85,7 +89,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     if isinstance(outcome, Stopped):
         raise outcome
     if outcome is not None and received:
-        raise Stopped(received[0])  # it came before the processes could handle it, or was the second one
+        raise Stopped(received[0])  # it came before the processes could handle it, or was a second one
     if outcome is not None and outcome.mistake:
         raise SeesawError(outcome.text)
     if outcome is not None:
@@ -93,19 +97,19 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
-    """Wait until all have ended well, or one has not; None, or what it was that came first."""
+    """Wait until all processes end or one fails. Return the first failure or stop, or None."""
     while True:
         _wait(ranks, None)
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # One that has saved leaves the others time to do so.
+        # Wait for the others to save, too, if the first one has saved a checkpoint.
         if any(stop.iteration is None for stop in stopped) or not any(rank.alive for rank in ranks):
             return stopped[0] if stopped else None
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """What the failures follow from: a process was stopped or killed, or else the first one that was reported."""
+    """Return the cause of the failures: a process that was stopped or killed, else the first failure reported."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)
@@ -121,10 +125,10 @@ def _root(ranks: list[_Rank]) -> Failure | Stopped:
 
 
 def _wait(ranks: list[_Rank], timeout: float | None) -> None:
-    """Until a process says something or ends."""
+    """Wait until a process sends a message or ends."""
     watched = [rank.process.sentinel for rank in ranks if rank.alive]
     watched += [rank.reports for rank in ranks if not rank.silent]
-    if watched:  # the last one may have ended since its caller looked; for nothing one would wait for ever
+    if watched:  # with an empty list, wait() would never return
         connection.wait(watched, timeout)
     for rank in ranks:
         rank.process.join(0)
@@ -132,7 +136,7 @@ def _wait(ranks: list[_Rank], timeout: float | None) -> None:
 
 
 def _print_stacks(ranks: list[_Rank]) -> None:
-    """Let the processes that are still at something say where (``faulthandler`` in each of them)."""
+    """Let the processes that still run print their stacks, by ``faulthandler``."""
     for rank in ranks:
         if rank.alive and rank.outcome is None and rank.ready:
             print(f"rank {rank.rank} is here:", file=sys.stderr, flush=True)
@@ -143,11 +147,11 @@ def _print_stacks(ranks: list[_Rank]) -> None:
 def _how(exitcode: int) -> str:
     if exitcode < 0:
         return f"it was killed by {signal.Signals(-exitcode).name}"
-    return f"it ended with exit status {exitcode} and without a message"
+    return f"it ended with exit status {exitcode} without a message"
 
 
 def _kill(ranks: list[_Rank]) -> None:
-    """End what is left: a process may be in a collective, where no milder signal is noticed."""
+    """Kill the remaining processes. In a collective they react to no other signal."""
     for rank in ranks:
         if rank.alive:
             rank.process.kill()
@@ -158,7 +162,7 @@ def _kill(ranks: list[_Rank]) -> None:
 
 @contextmanager
 def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
-    """Pass SIGTERM and SIGINT on to the processes; those that cannot handle them yet are killed."""
+    """Forward SIGTERM and SIGINT to the processes; kill them if they cannot handle signals yet."""
 
     def forward(signum, frame):
         received.append(signum)

@@ -31,7 +31,7 @@ from seesaw_d2.train.checkpoints.training_state import TrainingState
 from seesaw_d2.train.command_line import Program, argument_parser, launch_job, shared_arguments
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.launch.launcher import Group
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.signals import STOP
 from seesaw_d2.train.lazyconfig.loading import in_lazy_names, lazy_names, lazy_values, load_lazy_config
 from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
@@ -80,7 +80,7 @@ def main(arguments=None) -> int:
     return launch_job(argument_parser(_EXAMPLES, in_lazy_names).parse_args(arguments), prepare)
 
 
-def prepare(args, world: World) -> Program:
+def prepare(args, world: ProcessLayout) -> Program:
     """Return the program: ``run``. Each process loads the config again, because lambdas cannot be pickled."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():

@@ -18,7 +18,7 @@ from seesaw_d2.config.device import replace_auto_device
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
 from seesaw_d2.train.tasks.base import task_name
 
@@ -40,7 +40,7 @@ REGISTRIES = {
 }
 
 
-def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
+def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
 
     Args:
@@ -64,7 +64,7 @@ def resolve_device(cfg: CfgNode, world: World | None = None) -> None:
         _check_processes(cfg, world)
 
 
-def _check_processes(cfg: CfgNode, world: World) -> None:
+def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if world.starter == "--num-gpus":
             raise ConfigError(

@@ -12,7 +12,7 @@ import torch
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import main
-from seesaw_d2.train.launch.process_layout import World, find_world, first_host
+from seesaw_d2.train.launch.process_layout import ProcessLayout, find_layout, first_host
 from seesaw_d2.train.preflight.run_lock import RunLock, begun_by_this_job
 
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
@@ -34,22 +34,22 @@ def arguments(**given):
 
 
 def test_one_process_is_the_default():
-    assert find_world(arguments(), {}) == World()
-    assert find_world(arguments(num_gpus=0), {}) == World()  # a way of saying CPU
+    assert find_layout(arguments(), {}) == ProcessLayout()
+    assert find_layout(arguments(num_gpus=0), {}) == ProcessLayout()  # a way of saying CPU
 
 
 def test_detectron2s_arguments():
     given = arguments(num_gpus=4, num_machines=2, machine_rank=1, dist_url="tcp://first:1")
-    world = find_world(given, {})
-    assert world == World(size=8, local_size=4, rank=4, address="tcp://first:1", starter="--num-gpus")
-    assert world.local(3) == World(size=8, local_size=4, rank=7, local_rank=3, address="tcp://first:1")
+    world = find_layout(given, {})
+    assert world == ProcessLayout(size=8, local_size=4, rank=4, address="tcp://first:1", starter="--num-gpus")
+    assert world.local(3) == ProcessLayout(size=8, local_size=4, rank=7, local_rank=3, address="tcp://first:1")
 
 
 def test_torchrun():
-    world = find_world(arguments(), {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
-    assert world == World(8, 4, rank=5, local_rank=1, address="env://", starter="torchrun", restarts=2)
-    assert find_world(arguments(num_gpus=4), TORCHRUN).starter == "torchrun"
-    assert find_world(arguments(num_gpus=4, num_machines=2, machine_rank=1), TORCHRUN) == find_world(
+    world = find_layout(arguments(), {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"})
+    assert world == ProcessLayout(8, 4, rank=5, local_rank=1, address="env://", starter="torchrun", restarts=2)
+    assert find_layout(arguments(num_gpus=4), TORCHRUN).starter == "torchrun"
+    assert find_layout(arguments(num_gpus=4, num_machines=2, machine_rank=1), TORCHRUN) == find_layout(
         arguments(), TORCHRUN
     )
 
@@ -68,7 +68,7 @@ def without(environ, *names):
     ],
 )
 def test_an_environment_of_one_process(environ):
-    assert find_world(arguments(), environ) == World()
+    assert find_layout(arguments(), environ) == ProcessLayout()
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_an_environment_of_one_process(environ):
 )
 def test_one_of_several_processes_never_trains_alone(environ, names):
     with pytest.raises(ConfigError) as error:
-        find_world(arguments(), environ)
+        find_layout(arguments(), environ)
     assert all(name in str(error.value) for name in names)
-    assert find_world(arguments(num_processes=4), environ).size == 4  # what the command line says counts
+    assert find_layout(arguments(num_processes=4), environ).size == 4  # what the command line says counts
 
 
 @pytest.mark.parametrize(
@@ -119,29 +119,29 @@ def test_one_of_several_processes_never_trains_alone(environ, names):
 )
 def test_wrong_variables_are_named(environ, name, found):
     with pytest.raises(ConfigError) as error:
-        find_world(arguments(), environ)
+        find_layout(arguments(), environ)
     assert name in str(error.value)
     assert found in str(error.value)
 
 
 def test_srun():
-    world = find_world(arguments(), SLURM)
-    expected = World(8, 4, rank=5, local_rank=1, address=world.address, starter="srun")
+    world = find_layout(arguments(), SLURM)
+    expected = ProcessLayout(8, 4, rank=5, local_rank=1, address=world.address, starter="srun")
     assert world == expected
     assert world.address.startswith("tcp://gpu07:")
-    other = find_world(arguments(), {**SLURM, "SLURM_STEP_ID": "1"})
+    other = find_layout(arguments(), {**SLURM, "SLURM_STEP_ID": "1"})
     assert other.address != world.address
-    assert find_world(arguments(), {**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "9"}).address == "tcp://a:9"
-    assert find_world(arguments(), {**SLURM, "SLURM_RESTART_COUNT": "1"}).restarts == 1
+    assert find_layout(arguments(), {**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "9"}).address == "tcp://a:9"
+    assert find_layout(arguments(), {**SLURM, "SLURM_RESTART_COUNT": "1"}).restarts == 1
 
 
 @pytest.mark.parametrize("given", [{"num_gpus": 1}, {"num_processes": 1}])
 def test_srun_does_not_count_where_the_command_line_says_how_many(given):
-    assert find_world(arguments(**given), SLURM).size == 1
+    assert find_layout(arguments(**given), SLURM).size == 1
 
 
 def test_srun_with_one_task_is_one_process():
-    assert find_world(arguments(), {**SLURM, "SLURM_STEP_NUM_TASKS": "1"}) == World()
+    assert find_layout(arguments(), {**SLURM, "SLURM_STEP_NUM_TASKS": "1"}) == ProcessLayout()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_first_of_slurms_nodes(nodes, first):
 )
 def test_contradictions_are_named(given, environ, message):
     with pytest.raises(ConfigError, match=message):
-        find_world(arguments(**given), environ)
+        find_layout(arguments(**given), environ)
 
 
 @pytest.mark.parametrize(

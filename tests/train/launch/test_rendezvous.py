@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.command_line import argument_parser, prepare
 from seesaw_d2.train.launch import agreement, launcher, rendezvous
 from seesaw_d2.train.launch.agreement import agree, differences, part_of
-from seesaw_d2.train.launch.process_layout import World, find_world
+from seesaw_d2.train.launch.process_layout import ProcessLayout, find_layout
 from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.lazyconfig.loading import lazy_values, load_lazy_config
 from tests.train.launch.test_launching import free_port
@@ -38,7 +38,7 @@ def meet(machines, timeout=SOON, starter="--num-gpus"):
     def one(machine):
         number, size, given = machine
         try:
-            agree(store, part_of(World(size=size, rank=number, starter=starter)), given, timeout)
+            agree(store, part_of(ProcessLayout(size=size, rank=number, starter=starter)), given, timeout)
         except ConfigError as error:
             return str(error)
         return ""
@@ -101,7 +101,7 @@ def test_machine_0_ends_while_another_waits():
     servers = [two(0, port)]
     store = two(1, port)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(lambda: agree(store, part_of(World(size=2, rank=1)), {}, 1))
+        waiting = pool.submit(lambda: agree(store, part_of(ProcessLayout(size=2, rank=1)), {}, 1))
         time.sleep(0.1)
         servers.clear()
         with pytest.raises(ConfigError, match=r"machine 0 has ended"):
@@ -114,7 +114,7 @@ def test_machine_0_ends_while_another_waits():
 )
 def test_processes_that_others_started_are_compared_one_by_one(starter, variable):
     """One that has ended before the others came is missing; a machine whose parent starts them is compared once."""
-    world = World(size=4, local_size=2, rank=3, local_rank=1, starter=starter)
+    world = ProcessLayout(size=4, local_size=2, rank=3, local_rank=1, starter=starter)
     assert (part_of(world).number, part_of(world).count) == ((1, 2) if starter == "--num-gpus" else (3, 4))
     messages = meet([(0, 3, {}), (1, 3, {})], starter=starter)
     assert messages[0] == messages[1]
@@ -124,7 +124,7 @@ def test_processes_that_others_started_are_compared_one_by_one(starter, variable
 
 def test_many_differences_are_cut():
     first, other = ({f"KEY{index}": value for index in range(9)} for value in "ab")
-    part = part_of(World(size=2, rank=1))
+    part = part_of(ProcessLayout(size=2, rank=1))
     text = differences(first, other, part)
     assert "KEY2: a and b" in text
     assert "KEY3" not in text
@@ -133,7 +133,7 @@ def test_many_differences_are_cut():
 
 
 def two(rank, port, timeout=SOON):
-    return open_store(World(2, 1, rank=rank, address=f"tcp://127.0.0.1:{port}"), None, timeout)
+    return open_store(ProcessLayout(2, 1, rank=rank, address=f"tcp://127.0.0.1:{port}"), None, timeout)
 
 
 def test_a_store_and_its_clients():
@@ -171,7 +171,7 @@ def test_machine_0_does_not_come(capfd):
 def test_addresses_that_pytorch_does_not_know(address, monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(ConfigError, match=f"--dist-url: .*{address}"):
-        open_store(World(2, 1, address=address), None, SOON)
+        open_store(ProcessLayout(2, 1, address=address), None, SOON)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +188,11 @@ def test_what_the_command_line_gives(config_file, options, key):
     def given(*options):
         words = ["--num-machines", "2", "--dist-url", "tcp://first:1", "--config-file", str(config_file), *options]
         args = argument_parser().parse_args(words)
-        _, group, _ = prepare(args, find_world(args, {}))
+        _, group, _ = prepare(args, find_layout(args, {}))
         return group.given
 
     plain = given("--num-processes", "1")
-    part = part_of(World(size=2, rank=1))
+    part = part_of(ProcessLayout(size=2, rank=1))
     assert differences(plain, given("--machine-rank", "1", "--num-processes", "1"), part) == ""
     processes = [] if key == "--num-processes" else ["--num-processes", "1"]
     text = differences(plain, given(*processes, *options), part)

@@ -13,7 +13,7 @@ from seesaw_d2.data.sampling.repeat_factors import epoch_length
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config, main
 from seesaw_d2.train.command_line import argument_parser, prepare
-from seesaw_d2.train.launch.process_layout import World
+from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.job_checks import check_job
 from seesaw_d2.train.preflight.schedule import apply_schedule, check_schedule, resolve_schedule, scale_to_processes
 from seesaw_d2.train.trainer import Trainer
@@ -158,10 +158,10 @@ def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
 def test_a_batch_that_fits_once_it_is_scaled(config_file):
     """3 processes do not divide 4 images, and do divide the 6 that 3 in place of 2 have."""
     args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
-    prepare(args, World(3, 3, starter="--num-processes"))
+    prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
     args.opts = []
     with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH: .*found 4"):
-        prepare(args, World(3, 3, starter="--num-processes"))
+        prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.train.preflight.keys.components import foreign
-from seesaw_d2.train.preflight.keys.need import Need, covered
+from seesaw_d2.train.preflight.keys.need import Need
+from seesaw_d2.utils.declared_keys import covered
 
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)

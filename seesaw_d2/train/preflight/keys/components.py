@@ -1,7 +1,7 @@
-"""The needs of keys that components declare: losses, heads, mask heads, backbones and samplers.
+"""Needs of the keys that components declare: losses, heads, mask heads, backbones and samplers.
 
-Losses declare them as ``config_keys`` below MODEL.ROI_BOX_HEAD.CLS_LOSS, the other classes as ``config_keys`` in full,
-samplers in ``SAMPLER_KEYS``. A component of another package that declares nothing of its own may read any key.
+Losses declare keys in ``config_keys``, relative to MODEL.ROI_BOX_HEAD.CLS_LOSS; other components declare full keys
+there; samplers in ``SAMPLER_KEYS``. A component of another package that declares nothing may read any key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,12 @@ from fvcore.common.registry import Registry
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.data.sampling.repeat_factors import SAMPLER_KEYS
 from seesaw_d2.losses import LOSS_REGISTRY
-from seesaw_d2.train.preflight.keys.need import Need, covered
+from seesaw_d2.train.preflight.keys.need import Need
+from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# What Detectron2's own components read, of the keys that are not common to all of a kind.
+# Keys of Detectron2's own components, without those that all components of the kind read.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -29,7 +30,7 @@ _DETECTRON2: dict[str, tuple[str, ...]] = {
     "build_retinanet_resnet_fpn_backbone": ("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT"),
     "MaskRCNNConvUpsampleHead": (),
 }
-# Config key of the choice -> where its values are registered, and whether another one trains another kind of model.
+# Key of the choice -> registry of its values, and whether the choice is strict (see ``Need``).
 _REGISTRIES: dict[str, tuple[Registry, bool]] = {
     HEADS: (ROI_HEADS_REGISTRY, True),
     "MODEL.ROI_MASK_HEAD.NAME": (ROI_MASK_HEAD_REGISTRY, False),
@@ -38,9 +39,9 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """What must be chosen so that a component that declares the key is there; nothing where none declares it."""
+    """Yield the choices that a key needs because only certain components declare it; nothing if none does."""
     for choice, (registry, strict) in _REGISTRIES.items():
-        if readers := [name for name, each in registry if covered(declared(each), key)]:
+        if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
         wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
@@ -52,39 +53,31 @@ def component_needs(key: str) -> Iterator[Need]:
 
 
 def has_heads(cfg: CfgNode) -> bool:
-    """Whether the meta-architecture has ROI heads, as far as is known."""
+    """Return whether the meta-architecture has ROI heads; True for those of other packages."""
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in META_ARCH_REGISTRY or foreign(META_ARCH_REGISTRY.get(name)):
         return True
     return issubclass(META_ARCH_REGISTRY.get(name), GeneralizedRCNN)
 
 
-def declared(component: Any) -> tuple[str, ...]:
-    """The patterns of the keys that a class, with its bases, or a function says that it reads."""
-    found: list[str] = []
-    for each in getattr(component, "__mro__", (component,)):
-        found += vars(each).get("config_keys", _DETECTRON2.get(each.__name__, ()))
-    return tuple(found)
-
-
 def registry_of(key: str) -> Registry | None:
-    """Where the values of a key that names a component are registered; None for any other key."""
+    """Return the registry of a key that names a component; None for other keys."""
     return _REGISTRIES[key][0] if key in _REGISTRIES else None
 
 
 def undeclared(component: Any) -> bool:
-    """Whether nothing is known of the keys that a component reads, so that it may be any."""
+    """Return whether a component declares no keys, so that it may read any key."""
     known = component.__name__ in _DETECTRON2 if package_of(component) == "detectron2" else not foreign(component)
     return not known and "config_keys" not in vars(component)
 
 
 def foreign(component: Any) -> bool:
-    """Whether a component is neither Detectron2's nor this project's."""
+    """Return whether a component belongs to neither Detectron2 nor this project."""
     return package_of(component) not in ("detectron2", "seesaw_d2")
 
 
 def package_of(component: Any) -> str:
-    """The name of the package that a class or function is defined in."""
+    """Return the name of the top-level package of a class or function."""
     return component.__module__.partition(".")[0]
 
 
@@ -94,18 +87,18 @@ def _reads(registry: Registry, choice: str, key: str):
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
             return True  # another check refuses the name; what the architecture must be is another need
         component = registry.get(name)
-        return undeclared(component) or covered(declared(component), key)
+        return undeclared(component) or covered(declared(component, _DETECTRON2), key)
 
     return met
 
 
 def _loss_keys(loss_class: Any) -> Iterable[str]:
-    """In full."""
+    """Return the full keys of a loss."""
     return [f"{_NODE}.{key}" for key in (*loss_class.config_keys.values(), *loss_class.schedule_keys)]
 
 
 def _loss_reads(cfg: CfgNode, key: str) -> bool:
-    """Whether the chosen loss, or one that it wraps, reads the key."""
+    """Return whether the chosen loss, or a loss that it wraps, reads the key."""
     choice = f"{_NODE}.NAME"
     while (name := read_value(cfg, choice)) in LOSS_REGISTRY:
         loss_class = LOSS_REGISTRY.get(name)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from seesaw_d2.config.loading import read_value
-from seesaw_d2.train.preflight.keys.need import Need, covered
+from seesaw_d2.train.preflight.keys.need import Need
+from seesaw_d2.utils.declared_keys import covered
 
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _PCB = f"{_BOX_HEAD}.CLS_LOSS.PCB"
