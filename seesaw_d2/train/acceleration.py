@@ -1,4 +1,4 @@
-"""Ways to train faster that the config asks for: precision, memory layout, compilation, the optimizer's kernels."""
+"""Options for faster training: precision, memory layout, compilation, optimizer kernels."""
 
 import logging
 from collections.abc import Mapping
@@ -26,9 +26,10 @@ WRITERS_PERIOD = 20  # how often Detectron2's trainer writes metrics
 
 
 def check_acceleration(cfg: CfgNode) -> None:
-    """
+    """Check the values of these options, and that they fit each other.
+
     Raises:
-        ConfigError: a value that is none of a key's, or does not go with others.
+        ConfigError: a value is wrong.
     """
     _one_of("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, DTYPES)
     _one_of("MODEL.ROI_ALIGN_GRADIENT", cfg.MODEL.ROI_ALIGN_GRADIENT, ("torchvision", "products"))
@@ -43,16 +44,16 @@ def check_acceleration(cfg: CfgNode) -> None:
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
     if period > 1 and (cfg.SOLVER.OPTIMIZER_IMPLEMENTATION != "fused" or scaled):
         raise ConfigError(
-            "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel can leave a "
-            f"step out by itself, and no float16 (SOLVER.AMP.DTYPE bfloat16); expected 1, found {period}"
+            "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel can skip a "
+            f"step, and no float16 (SOLVER.AMP.DTYPE bfloat16); expected 1, found {period}"
         )
 
 
 def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
-    """The parts that MODEL.COMPILE names exist, and this machine can compile, which is tried.
+    """Check that all parts named by MODEL.COMPILE exist and that torch.compile works here.
 
     Raises:
-        ConfigError: or not.
+        ConfigError: a part does not exist, or compiling fails.
     """
     parts = dict(model.named_modules())
     for name in cfg.MODEL.COMPILE:
@@ -66,14 +67,14 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def try_compiler(device: torch.device) -> None:
-    """Compile a line.
+    """Compile one line of code.
 
     Raises:
-        ConfigError: it cannot be, with what PyTorch's compiler says.
+        ConfigError: compiling fails; with the compiler's message.
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
-    except Exception as error:  # of the compiler, of Triton, of what they call
+    except Exception as error:  # of the compiler or of Triton
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
@@ -82,7 +83,7 @@ def try_compiler(device: torch.device) -> None:
 
 
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    """The model as the config wants it to run, changed in place; names and values of its state stay the same."""
+    """Apply the options to a model in place, and return it. Its state dict stays the same."""
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16":
@@ -90,7 +91,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
         if cfg.MODEL.DEVICE.startswith("cuda"):
-            logger.info("MODEL.ROI_ALIGN_GRADIENT products: for CPUs alone, so nothing changes on the GPU")
+            logger.info("MODEL.ROI_ALIGN_GRADIENT products: only for CPUs; nothing changes on the GPU")
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)
@@ -100,24 +101,24 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
 
 
 def set_tf32(cfg: CfgNode) -> None:
-    """PyTorch's switches for this process. They are for CUDA alone."""
+    """Set PyTorch's TF32 switches for this process. They only affect CUDA."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
-            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32}: GPUs alone have TF32, so nothing changes on the CPU")
+            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32}: only GPUs have TF32; nothing changes on the CPU")
         return
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = TF32[cfg.SOLVER.TF32]
 
 
 def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """What the forward pass computes in beside float32; None: nothing."""
+    """Return the data type of mixed precision; None without mixed precision."""
     return DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
 
 
 def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.optim.Optimizer:
-    """The optimizer with SOLVER.OPTIMIZER_IMPLEMENTATION in each of its groups, which stay as they are otherwise.
+    """Set SOLVER.OPTIMIZER_IMPLEMENTATION in all parameter groups of an optimizer, and return it.
 
     Raises:
-        ConfigError: it has no such implementation.
+        ConfigError: the optimizer does not have this implementation.
     """
     name = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
     if name == "auto":
@@ -133,10 +134,10 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Set SGD's momentum to zeros where there is none, for SOLVER.METRICS_PERIOD above 1.
+    """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
 
-    PyTorch begins with the first gradient, which is the same unless that step is left out: its kernel would then go on
-    from what memory holds.
+    PyTorch initializes them with the first gradient, which gives the same values unless the kernel skips that step: it
+    would then continue from uninitialized memory.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):
@@ -146,10 +147,10 @@ def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_wide_features(model: nn.Module) -> None:
-    """Let a detector's heads get float32 features, with SOLVER.AMP.DTYPE bfloat16.
+    """Convert the backbone's bfloat16 features to float32 for the heads of a detector.
 
-    Detectron2 gives RoIAlign the boxes in the features' type, and bfloat16's 8 bits would move an edge at 800 pixels by
-    up to 2. RoIAlign computes in float32 anyway.
+    Detectron2 converts boxes to the type of the features for RoIAlign. The 8 bits of bfloat16 would move an edge at 800
+    pixels by up to 2. RoIAlign computes in float32 anyway.
     """
     if hasattr(model, "roi_heads"):
         model.backbone.register_forward_hook(_widened)

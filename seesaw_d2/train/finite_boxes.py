@@ -1,7 +1,7 @@
-"""Forward passes that go on where Detectron2 raises an error, because predicted boxes are not finite.
+"""Let forward passes continue if predicted boxes are not finite; Detectron2 raises an error.
 
-One of several processes that leaves its forward pass leaves the others waiting in a collective of theirs. So it goes on
-with the boxes that are finite, and the error is kept: the step is not finite in any process.
+A process that leaves its forward pass would leave the others waiting in a collective. It continues with the finite
+boxes instead and records the error, and the step is then skipped in all processes.
 """
 
 import functools
@@ -23,13 +23,13 @@ def box_predictors(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """Let ``parts``, of ``box_predictors``, go on with finite boxes in the block.
+    """Let ``parts``, of ``box_predictors``, continue with finite boxes in the block.
 
-    After an error of an RPN, the ROI heads get features of zeros: what they predict from those that are not finite
-    could end their forward pass too.
+    After an error of an RPN, the ROI heads get features of zeros, because features that are not finite could end their
+    forward pass, too.
 
     Returns:
-        the errors so far, [] while all boxes are finite.
+        the errors so far; [] while all boxes are finite.
     """
     errors: list[str] = []
     with ExitStack() as stack:
@@ -46,7 +46,7 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
 
 @contextmanager
 def _replaced(part: nn.Module, name: str, method) -> Iterator[None]:
-    """Give an object a method of its own in the block, in place of its class's."""
+    """Replace a method of an object in the block."""
     setattr(part, name, method)
     try:
         yield
@@ -60,7 +60,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
         return propose(rpn, *args, **kwargs)
     except FloatingPointError as error:
         errors.append(str(error))
-    rpn.training = False  # in evaluation boxes that are not finite are left out
+    rpn.training = False  # in evaluation, it leaves out boxes that are not finite
     try:
         return propose(rpn, *args, **kwargs)
     finally:
@@ -70,7 +70,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
 def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
     if errors:
         features = inputs[1]
-        # Still in the graph: DistributedDataParallel wants a gradient of every parameter.
+        # Keep them in the graph: DistributedDataParallel needs a gradient of each parameter.
         features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
 
 

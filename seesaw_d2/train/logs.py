@@ -1,4 +1,4 @@
-"""What a job logs: the loggers of Detectron2, of fvcore and of this project, on the console and in log.txt."""
+"""Logging of a job: the loggers of Detectron2, fvcore and this project, on the console and in log.txt."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class _Plain(logging.Formatter):
-    """What another formatter makes, without the colors of a terminal."""
+    """Remove the color codes of terminals from the output of another formatter."""
 
     def __init__(self, formatter: logging.Formatter):
         super().__init__()
@@ -30,15 +30,15 @@ class _Plain(logging.Formatter):
 
 
 def log_to_console() -> None:
-    """Their messages in the console, the first process's, and in no file."""
+    """Log to the console, in the first process only, and to no file."""
     for name in _NAMES:
         setup_logger(distributed_rank=comm.get_rank(), name=name)
     _color_terminals_alone()
 
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
-    """Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), with this project's messages too."""
-    # As default_setup calls it, which then finds the loggers as they are: what it logs at once has colors already.
+    """Call Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), with this project's logger too."""
+    # Set up the loggers as default_setup does, and before it, so that color codes are removed from its messages.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")
@@ -46,13 +46,12 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     default_setup(cfg, args)
     if find_spec("detectron2._C") is None:
         logging.getLogger(__name__).info(
-            "detectron2._C is not built, and not needed: of all models only those with rotated boxes or deformable "
-            "convolutions use it"
+            "detectron2._C is not built, and not needed: only rotated boxes and deformable convolutions use it"
         )
 
 
 def _color_terminals_alone() -> None:
-    """Files, log.txt among them, and pipes get text without codes for colors."""
+    """Remove color codes from handlers that write to files, such as log.txt, or to pipes."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
         if handler.formatter is not None and not (hasattr(stream, "isatty") and stream.isatty()):
@@ -61,11 +60,10 @@ def _color_terminals_alone() -> None:
 
 @contextmanager
 def own_logs() -> Iterator[None]:
-    """Loggers that a job in the block sets up end with it, and PyTorch does not fear for the number of workers.
+    """Restore the loggers after the block, and suppress PyTorch's warning about the number of workers in it.
 
-    Detectron2's do not: the next job in the same process prints every line twice, and writes to the log.txt of the one
-    before. PyTorch warns at each loader with more workers than cores that it "might get slow or even freeze";
-    ``TrainLoader`` says it once.
+    Otherwise the next job in the same process prints each line twice and writes to the log.txt of the job before.
+    PyTorch warns for each loader with more workers than cores; ``TrainLoader`` warns once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

@@ -1,4 +1,4 @@
-"""What is logged beside Detectron2's own: class counts, predictions as pictures, Weights & Biases."""
+"""Logging in addition to Detectron2's: class counts, images with predictions, Weights & Biases."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ _PICTURES = 4
 
 
 def check_monitoring(cfg: CfgNode) -> None:
-    """Raise ConfigError if LOGGING.WANDB_PROJECT is set and the package wandb is not there."""
+    """Raise ConfigError if LOGGING.WANDB_PROJECT is set and the package wandb is not installed."""
     if cfg.LOGGING.WANDB_PROJECT and importlib.util.find_spec("wandb") is None:
         raise ConfigError(
             f"LOGGING.WANDB_PROJECT: {cfg.LOGGING.WANDB_PROJECT!r} needs the package wandb, which is not installed; "
@@ -34,10 +34,10 @@ def check_monitoring(cfg: CfgNode) -> None:
 
 
 class ClassCountHook(HookBase):
-    """Every ``period`` iterations the class counts that losses keep: total, smallest, largest, and each group's share.
+    """Log the class counts of losses every ``period`` iterations: total, smallest, largest, and each group's share.
 
-    Only what is there is logged: losses without a buffer ``class_counts`` have none, and predictors without known
-    frequency groups no shares. Several stages (Cascade) are the scalars' averages in Detectron2's storage.
+    Losses without a buffer ``class_counts`` are skipped; shares need known frequency groups. For several stages
+    (Cascade), Detectron2's storage averages the scalars.
     """
 
     def __init__(self, model: nn.Module, period: int = 20):
@@ -66,10 +66,10 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Every VIS_PERIOD iterations the detections in the first images of DATASETS.TEST, for TensorBoard.
+    """Draw the detections in the first images of DATASETS.TEST for TensorBoard, every VIS_PERIOD iterations.
 
-    Beside Detectron2's own pictures, which show proposals. The model is in evaluation mode for the time, and no
-    random number is drawn, so that the training is what it would be without.
+    Detectron2's own images show proposals. The model is in evaluation mode meanwhile, and no random number is drawn, so
+    the training does not change.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even without any
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even if it has none
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
         model = unwrapped(self._model)
-        # Inference with DistributedDataParallel's inner module: the other processes do not take part.
+        # Without DistributedDataParallel, because the other processes do not take part.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
                 instances = model([record])[0]["instances"].to("cpu")
@@ -107,7 +107,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """The hooks above that a config asks for; they stand before the writers."""
+    """Return the hooks of this module that the config turns on. They must run before the writers."""
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
@@ -117,7 +117,7 @@ def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str
 
 
 class WandbWriter(EventWriter):
-    """Detectron2's scalars and pictures to Weights & Biases, by the package wandb and its own login."""
+    """Write Detectron2's scalars and images to Weights & Biases, with the login of the package wandb."""
 
     def __init__(self, project: str, cfg: CfgNode, name: str | None = None):
         import wandb
@@ -129,7 +129,7 @@ class WandbWriter(EventWriter):
         storage = get_event_storage()
         new = {key: value for key, (value, step) in storage.latest_with_smoothing_hint(20).items() if step > self._last}
         for name, image, _ in storage._vis_data:
-            # Detectron2's mask head puts tensors that are still in the graph.
+            # Detectron2's mask head stores tensors that are attached to the graph.
             pixels = torch.as_tensor(image).detach().cpu().numpy()
             new[name] = self._wandb.Image(pixels.transpose(1, 2, 0))
         if new:
@@ -141,7 +141,7 @@ class WandbWriter(EventWriter):
 
 
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
-    """A WandbWriter if LOGGING.WANDB_PROJECT is set. It stands before TensorBoard's, which clears the pictures."""
+    """Return a WandbWriter if LOGGING.WANDB_PROJECT is set. It runs before TensorBoard's, which clears images."""
     if not cfg.LOGGING.WANDB_PROJECT:
         return []
     return [WandbWriter(cfg.LOGGING.WANDB_PROJECT, cfg, name=os.path.basename(os.path.normpath(cfg.OUTPUT_DIR)))]

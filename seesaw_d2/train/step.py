@@ -1,4 +1,4 @@
-"""One iteration: data, losses, gradients, update; never an update by what is not finite."""
+"""One training iteration: data, losses, gradients, and an update if all of them are finite."""
 
 import logging
 import os
@@ -34,23 +34,22 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main) in one, with a check before the update.
+    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main), with a check before the update.
 
-    Where a loss of any process, or without float16's scaler a gradient, is nan or infinite, no process takes the
-    step: parameters, optimizer and buffers (class counts, batch normalization) are what they were before. The training
-    goes on with the next batch, at most ``max_skipped`` times in a run; then it ends, and the state before the step is
-    in a file. With float16 gradients that overflow are usual, and its scaler's business.
+    If a loss of any process is nan or infinite, no process takes the step: parameters, optimizer and buffers (class
+    counts, batch normalization) keep their values. The same holds for gradients, except with float16, where the
+    gradient scaler handles overflows. A run skips at most ``max_skipped`` steps; then it ends, and a file has the state
+    before the step.
 
-    With ``metrics_period`` > 1 the host does not wait for the check: whether a step is taken is decided on the device,
-    by the optimizer's own kernel, and the host is told in the last iteration of each period, and by ``settle``. From a
-    step that ends the run on none is taken, so the state is the same as if it had been told at once. What is logged is
-    the same too, and stands under the iteration that it is of.
+    With ``metrics_period`` > 1 the host does not wait for the check. The optimizer's fused kernel decides on the device
+    whether to take the step, and the host reads the result in the last iteration of each period and in ``settle``.
+    After a step that ends the run, no step is taken, so the state and the logged values are the same as with 1.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
-        folder: for the file ``nonfinite_iter<k>.pth``.
+        folder: where ``nonfinite_iter<k>.pth`` is written.
         max_skipped: >= 0.
-        amp: torch.float16 or torch.bfloat16: mixed precision, with bfloat16 on a CPU too; None: none.
+        amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16); None: float32.
         metrics_period: >= 1.
 
     Raises:
@@ -68,7 +67,7 @@ class Step(SimpleTrainer):
         amp: torch.dtype | None = None,
         metrics_period: int = 1,
     ):
-        with signals_blocked():  # v0.6 starts the loader's workers here
+        with signals_blocked():  # v0.6 starts the workers of the loader here
             super().__init__(model, data_loader, optimizer)
         self.amp, self.metrics_period = amp, metrics_period
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
@@ -83,7 +82,7 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # On the device, where the host is told later: steps that were not finite so far. None: not begun.
+        # With metrics_period > 1: number of steps so far that were not finite, on the device. None before the first.
         self._refused: Tensor | None = None
         self._started = False
 
@@ -116,16 +115,16 @@ class Step(SimpleTrainer):
             self._update()
 
     def settle(self) -> bool:
-        """Wait for the iterations that the host was not told of yet, and log them. All processes call it.
+        """Read and log the deferred results of the last iterations. All processes call it.
 
         Returns:
-            whether the last one is finite.
+            whether the last iteration is finite.
 
         Raises:
-            NonFiniteError: one more than ``max_skipped`` were not.
+            NonFiniteError: more than ``max_skipped`` iterations were not.
         """
         pending, self._pending = self._pending, []
-        # One transfer from the device.
+        # One transfer from the device for all of them.
         rows = torch.stack([measured.values for measured in pending]).tolist() if pending else []
         for measured, values in zip(pending, rows, strict=True):
             if values[0] > 0:
@@ -138,9 +137,9 @@ class Step(SimpleTrainer):
         with nullcontext() if self.amp is None else self._autocast():
             try:
                 losses = self.model(data)
-            except FloatingPointError as error:  # a model of one's own
+            except FloatingPointError as error:  # raised by a custom model
                 return self._without_losses(data, generators, error)
-            if isinstance(losses, Tensor):  # a meta-architecture of one's own
+            if isinstance(losses, Tensor):  # of a custom meta-architecture
                 losses = {"total_loss": losses}
             total = sum(losses.values())
         self.optimizer.zero_grad()
@@ -148,7 +147,10 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """The losses of a forward pass that did not end. Other processes, in theirs, cannot be told: the run ends."""
+        """Return losses of nan for a forward pass that failed.
+
+        With several processes the run ends, because the others are still in their forward passes.
+        """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
             own = StepReport(self.iter, [], torch.empty(0), torch.empty(0), None, images_of(data), generators)
@@ -174,7 +176,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """The update, or what undoes the iteration, as the device finds: the host knows of neither."""
+        """Update, or undo the iteration where ``bad`` is true. The device decides; the host does not wait."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -186,7 +188,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Undo what the step has changed; skip it, or save and raise NonFiniteError. All processes come here."""
+        """Undo the step and skip it, or save the state and raise NonFiniteError. All processes call it."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()
@@ -205,14 +207,14 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state, and raise NonFiniteError. One process saves: the main one, or the only one that reports."""
+        """Save the state and raise NonFiniteError. The main process saves, or the only one that reports."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
             state = {"model": model, "optimizer": optimizer, "iteration": iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(
-            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To go on, "
+            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To continue "
             "--resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
         )
 
@@ -221,7 +223,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch takes the checkpoint's implementation of the update as well; it is this run's config that says it.
+        # PyTorch also loads the optimizer's implementation from the checkpoint; this run's config decides it instead.
         kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
         for group, own in zip(self._groups(), kept, strict=True):
@@ -235,7 +237,7 @@ class Step(SimpleTrainer):
 
 
 def _changing_buffers(model: nn.Module) -> list[Tensor]:
-    """Those that a step can change; fixed batch normalization has hundreds that it cannot."""
+    """Return the buffers that a step can change, without the hundreds of FrozenBatchNorm2d."""
     fixed = {
         id(buffer)
         for module in model.modules()

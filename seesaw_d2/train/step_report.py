@@ -1,6 +1,6 @@
-"""What is known of an iteration before its update, on the device, and what is made of it on the host.
+"""Reports on iterations: made on the device before the update, read and logged on the host.
 
-K losses, W processes, P parameters with a gradient.
+Shapes: K losses, W processes, P parameters with a gradient.
 """
 
 import random
@@ -22,19 +22,19 @@ _IMAGES_SHOWN = 8
 
 @dataclass
 class StepReport:
-    """One iteration.
+    """What one process knows about an iteration before its update.
 
     Args:
         iteration: its number.
         names: of the losses.
-        values: (1 + K + W,) float64: in how many processes something is not finite, each loss summed over the
-            processes, and each process's seconds of waiting for data. The same in every process.
-        losses: (K,) this process's.
-        norms: (P,) the largest absolute value in each gradient; None where they were not looked at.
+        values: (1 + K + W,) float64, equal in all processes: number of processes with a value that is not finite, each
+            loss summed over the processes, and the seconds that each process waited for data.
+        losses: (K,) of this process.
+        norms: (P,) largest absolute value of each gradient; None if not computed.
         images: file names and ids of this process's batch.
-        generators: states of the random number generators before it.
-        scalars: what the model has logged without waiting for it.
-        errors: what Detectron2 says of boxes that are not finite.
+        generators: states of the random number generators before the iteration.
+        scalars: deferred scalars that the model logged.
+        errors: messages of Detectron2 about boxes that are not finite.
     """
 
     iteration: int
@@ -49,9 +49,9 @@ class StepReport:
 
 
 def reduced_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
-    """``StepReport.values``, by one collective and without waiting for the device.
+    """Return ``StepReport.values``, by one collective and without waiting for the device.
 
-    Every process has losses of the same names: their number is the length of what is summed.
+    All processes must have losses of the same names.
     """
     own = torch.zeros(1 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
@@ -61,31 +61,30 @@ def reduced_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
 
 
 def images_of(batch: Any) -> list[dict[str, Any]]:
-    """File names and ids in a batch, as far as it is Detectron2's list of mappings."""
+    """Return the file names and ids in a batch of dataset dicts; [] for other batches."""
     records = [item for item in batch if isinstance(item, dict)] if isinstance(batch, (list, tuple)) else []
     return [{key: item[key] for key in ("file_name", "image_id") if key in item} for item in records]
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """(P,) float32: the largest absolute value in each; nan if one is nan."""
+    """Return (P,) float32: the largest absolute value of each gradient; nan if it contains nan."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
-def store_report(measured: StepReport, values: Sequence[float]) -> None:
-    """What Detectron2's SimpleTrainer logs of an iteration, under its number: means over the processes, the longest
-    wait for data.
+def store_report(report: StepReport, values: Sequence[float]) -> None:
+    """Log an iteration as Detectron2's SimpleTrainer does: means over the processes, and the longest wait for data.
 
     Args:
-        values: ``measured.values`` on the host.
+        values: ``report.values`` on the host.
     """
     storage = get_event_storage()
-    now, storage.iter = storage.iter, measured.iteration
-    for names, kept in measured.scalars:
+    now, storage.iter = storage.iter, report.iteration
+    for names, kept in report.scalars:
         store_scalars(names, kept.tolist())
     if comm.is_main_process():
-        means = {name: value / world_size() for name, value in zip(measured.names, values[1:], strict=False)}
+        means = {name: value / world_size() for name, value in zip(report.names, values[1:], strict=False)}
         storage.put_scalar("data_time", max(values[1 + len(means) :]))
         storage.put_scalar("total_loss", sum(means.values()))
         if len(means) > 1:
@@ -93,28 +92,28 @@ def store_report(measured: StepReport, values: Sequence[float]) -> None:
     storage.iter = now
 
 
-def report_of(measured: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """What a process says of an iteration that is not finite: plain values and tensors.
+def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+    """Return a process's report on an iteration that is not finite, as plain values and tensors.
 
     Args:
-        named: the parameters that ``measured.norms`` are of; without norms their gradients are looked at now.
+        named: the parameters of ``report.norms``; if that is None, norms of their gradients are computed.
     """
-    norms = measured.norms
+    norms = report.norms
     if norms is None:
         named = [(name, each) for name, each in named if each.grad is not None]
         norms = gradient_norms([each.grad for _, each in named])
     bad = [name for (name, _), finite in zip(named, norms.isfinite().tolist(), strict=True) if not finite]
     return {
-        "images": measured.images,
-        "losses": dict(zip(measured.names, measured.losses.tolist(), strict=True)),
+        "images": report.images,
+        "losses": dict(zip(report.names, report.losses.tolist(), strict=True)),
         "gradients": bad,
-        "generators": measured.generators,
-        "errors": measured.errors,
+        "generators": report.generators,
+        "errors": report.errors,
     }
 
 
 def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
-    """All processes' reports, for people."""
+    """Return the reports of all processes as text."""
     lines = ["a loss or a gradient is not finite"]
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
@@ -130,7 +129,7 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
 
 def generator_states() -> dict[str, Any]:
     """Return the states of the random number generators, as plain values and tensors."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the one that augmentations use)
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use this one)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),

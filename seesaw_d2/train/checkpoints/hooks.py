@@ -1,4 +1,4 @@
-"""When a training writes checkpoints: periodically, when it is told to stop, and when it is better than before."""
+"""Write checkpoints periodically, when a signal stops the training, and when a metric improves."""
 
 import contextlib
 import logging
@@ -21,25 +21,24 @@ BEST = "model_best.pth"
 
 
 class CheckpointHook(HookBase):
-    """Checkpoints every ``period`` iterations, and ``model_final.pth``, as Detectron2's; and on SIGTERM and SIGINT.
+    """Save every ``period`` iterations and ``model_final.pth``, as Detectron2 does, and on SIGTERM and SIGINT.
 
-    All processes have it, as they agree on the iteration after which they stop: any that got a signal stops all. It
-    stands before evaluation and writers: a checkpoint is that of an iteration's end, and a stop does not wait for an
-    evaluation. An evaluation ends at once when a signal comes, in any process and at any moment, so the iterations
-    before it are saved too, in a checkpoint that the next one replaces.
+    All processes have this hook and agree on the iteration after which they stop: a signal to any of them stops all.
+    The hook runs before evaluation and writers, so that a stop does not wait for an evaluation. A signal ends an
+    evaluation at once; a checkpoint is therefore saved before it, which the next checkpoint replaces.
 
     Args:
-        keep: how many of the periodic checkpoints stay; 0 for all.
-        eval_period: iterations from one evaluation to the next; 0: none before the end.
+        keep: number of periodic checkpoints to keep; 0 keeps all.
+        eval_period: iterations between evaluations; 0: no evaluation before the end.
 
     Raises:
-        Stopped: after the checkpoint is written. OutputError: it cannot be.
+        Stopped: after the checkpoint of a signal is written. OutputError: a checkpoint cannot be written.
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # The last checkpoint, if it was written for an evaluation alone.
+        # The last checkpoint, if it was written only because of an evaluation.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -51,15 +50,15 @@ class CheckpointHook(HookBase):
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:
-            self.trainer.settle()  # a step that ends the run is not saved as one that was taken
+            self.trainer.settle()  # raises an error if one of the steps ends the run
         if due or ((stops or evaluates) and not last):
             self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:
             self._save("model_final", iteration)
         if stops:
-            # A process that got no signal stops with the others', whose number it does not know.
+            # A process without a signal of its own stops with the number of another's signal.
             signum = max(each or 0 for each in comm.all_gather(STOP.signum))
-            comm.synchronize()  # all of it is on the disk
+            comm.synchronize()  # the checkpoint is on the disk
             raise Stopped(signum, iteration)
 
     def after_train(self) -> None:
@@ -78,14 +77,14 @@ class CheckpointHook(HookBase):
 
 
 class BestCheckpoint(hooks.BestCheckpointer):
-    """``model_best.pth``: the weights with the highest value of a metric in the evaluations so far.
+    """Save ``model_best.pth``, the weights with the highest value of a metric in the evaluations so far.
 
-    Unlike Detectron2's it does not become the last checkpoint, from which a training would resume, and it is compared
-    with the file that an interrupted run has left.
+    Unlike Detectron2's hook, it does not make this file the checkpoint to resume from, and a resumed run compares with
+    the file of the interrupted one.
 
     Args:
-        period: TEST.EVAL_PERIOD. The hook stands after the evaluation.
-        metric: as it is logged: "segm/APr", with several data sets "lvis_v1_val/segm/APr".
+        period: TEST.EVAL_PERIOD. The hook runs after the evaluation.
+        metric: its logged name: "segm/APr", with several data sets "lvis_v1_val/segm/APr".
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, metric: str):
@@ -98,12 +97,12 @@ class BestCheckpoint(hooks.BestCheckpointer):
         try:
             state = read_checkpoint(self._path)
         except WeightsError as error:
-            logger.warning(f"{error}; the best checkpoint is chosen anew")
+            logger.warning(f"{error}; the best checkpoint so far is ignored")
             return
         value, iteration = state.get("value"), state.get("iteration")
         if type(value) is not float or type(iteration) is not int or not math.isfinite(value):
             found = f"{type(value).__name__} and {type(iteration).__name__}"
-            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}; it is chosen anew")
+            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}; file ignored")
         elif state.get("metric") == self._val_metric and iteration < self.trainer.start_iter:
             self.best_metric, self.best_iter = value, iteration
 

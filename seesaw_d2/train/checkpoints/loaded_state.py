@@ -1,4 +1,4 @@
-"""What can be wrong with the tensors of a checkpoint, beside the model's."""
+"""Compare the tensors of a checkpoint with those of a model."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from seesaw_d2.errors import WeightsError
 
-# Modules whose parameters and buffers have rows for the categories.
+# Modules whose parameters and buffers have one row for each category.
 _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predictor|classifier|cls_loss)\.")
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether a parameter or buffer with rows for C categories is not among those that are left out.
+    """Return whether a parameter or buffer with rows for C categories is loaded.
 
     Args:
         state: of the model.
-        left_out: names.
+        left_out: names that are not loaded.
         num_classes: C.
     """
     left_out = set(left_out)
@@ -28,7 +28,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError where a file has something else than floating point for a parameter that is floating point."""
+    """Raise WeightsError if a file has no dense floating point tensor for a floating point parameter."""
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
@@ -39,7 +39,7 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def wrong_shapes(incompatible) -> dict[str, str]:
-    """Return name -> what is wrong, of fvcore's report."""
+    """Return name -> problem of the wrong shapes in fvcore's report."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

@@ -1,4 +1,4 @@
-"""Which checkpoint of a folder a training resumes from: never one that is torn."""
+"""Find the checkpoint of a folder to resume from; damaged files are skipped."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
-# Names the last checkpoint, as in Detectron2.
+# File with the name of the last checkpoint, as in Detectron2.
 POINTER = "last_checkpoint"
 FINAL = "model_final.pth"
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
@@ -20,39 +20,39 @@ _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that can be resumed from, and what is wrong with those that would have come before it."""
+    """A checkpoint to resume from, and the problems of newer ones that were skipped."""
 
     path: str
     problems: tuple[str, ...] = ()
 
 
-# folder -> what its checkpoints were like when it was looked at, and what was found: each is read as a whole.
+# Cache: folder -> (times and sizes of its checkpoints, result). Finding one reads whole files.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
 def checkpoint_name(iteration: int) -> str:
-    """Name, without ".pth", of the checkpoint after an iteration (counted from 0), as in Detectron2."""
+    """Return the name, without ".pth", of the checkpoint after an iteration (counted from 0), as in Detectron2."""
     return f"model_{iteration:07d}"
 
 
 def numbered(folder: str) -> list[tuple[int, str]]:
-    """(iteration, path) of the checkpoints that are named by their iteration, the newest first."""
+    """Return (iteration, path) of the checkpoints that are named by their iteration, newest first."""
     paths = glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))
     matches = [(_NUMBERED.fullmatch(os.path.basename(path)), path) for path in paths]
     return sorted(((int(match.group(1)), path) for match, path in matches if match), reverse=True)
 
 
 def resume_file(folder: str) -> Found | None:
-    """The checkpoint that ``last_checkpoint`` names; if it or that is torn, the newest that is good.
+    """Return the checkpoint that ``last_checkpoint`` names or, if one of the two is damaged, the newest good one.
 
-    A checkpoint is good if all of it can be read and holds weights and their iteration.
+    A checkpoint is good if it can be read completely and has weights and their iteration.
 
     Returns:
-        None if there is none, and no ``last_checkpoint`` either: a training that has not come to its first checkpoint.
-        (Weights without an iteration that are called ``model_final.pth`` may be those that it starts from.)
+        None if the folder has neither a checkpoint nor ``last_checkpoint``, as before the first checkpoint of a
+        training. (A ``model_final.pth`` without an iteration may be the weights that it starts from.)
 
     Raises:
-        WeightsError: there are only bad ones.
+        WeightsError: all checkpoints are damaged.
     """
     paths = [os.path.join(folder, name) for name in (POINTER, FINAL)] + [path for _, path in numbered(folder)]
     state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in paths if os.path.isfile(path)]
@@ -95,36 +95,36 @@ def _look(folder: str) -> Found | None:
 
 
 def _iteration(path: str, must_know: bool = True) -> int:
-    """The iteration of a checkpoint that can be read."""
+    """Return the iteration of a checkpoint, -1 if it has none. Raise WeightsError if it is damaged."""
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
     _check_sums(path)
     iteration = read_checkpoint(path).get("iteration")
     if must_know and type(iteration) is not int:
-        raise WeightsError(f"{path}: expected a checkpoint of a training, found one without its iteration")
+        raise WeightsError(f"{path}: expected the checkpoint of a training, found one without an iteration")
     return iteration if type(iteration) is int else -1
 
 
 def _check_sums(path: str) -> None:
-    """Compare what an archive holds with its checksums, which PyTorch writes and does not look at when it reads."""
+    """Verify the checksums of an archive, which PyTorch writes but does not verify."""
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError) as error:
         raise WeightsError(f"{path}: expected a PyTorch checkpoint, found a torn or other file: {error}") from error
     if bad is not None:
-        raise WeightsError(f"{path}: damaged: the checksum of {bad} is not that of its content")
+        raise WeightsError(f"{path}: damaged: the checksum of {bad} does not match its content")
 
 
 def write_pointer(folder: str, name: str) -> None:
-    """Let ``last_checkpoint`` name a file, atomically."""
+    """Write a file name to ``last_checkpoint``, atomically."""
     write_text(os.path.join(folder, POINTER), name)
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Remove all but ``count`` of the numbered checkpoints up to ``iteration``; 0 keeps all.
+    """Remove all but the newest ``count`` numbered checkpoints up to ``iteration``; 0 keeps all.
 
-    Those of later iterations belong to a run that somebody has gone back from.
+    Checkpoints of later iterations are kept: the user went back to an earlier one.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

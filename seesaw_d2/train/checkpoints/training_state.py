@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a training beside model, optimizer, scheduler and gradient scaler."""
+"""The state of a training in a checkpoint, besides model, optimizer, scheduler and gradient scaler."""
 
 import logging
 from typing import Any
@@ -18,8 +18,8 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # beside the seed, for the random numbers of a step
-# What a checkpoint's part of this is used for, and its places in streams.
+_STEP = 3  # mixed with the seed for the random numbers of a step
+# Types of the values in a checkpoint, and of those in a loader's position.
 _PLACE = {"seed": int, "images": int}
 _KINDS = {
     "seed": int,
@@ -30,26 +30,25 @@ _KINDS = {
     "metrics_size": (int, type(None)),
     "versions": dict,
 }
-# What Detectron2 and this project do at the end of an iteration after the checkpoint is written.
+# Hooks that run after the checkpoint of an iteration is written.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 
 class TrainingState(HookBase):
-    """Makes a resumed training the one that was interrupted: bit for bit on the CPU.
+    """Hook that makes a resumed training equal to the uninterrupted one: bit for bit on the CPU.
 
-    - Every step starts with generators (Python's, numpy's, PyTorch's on every device) that are seeded by SEED, the
-      iteration and the process, so that no generator has a state that would have to be saved.
-    - Its ``state_dict``, which Detectron2 keeps below "hooks" in a checkpoint, has the place in the stream of images,
-      and that of TEST.PRECISE_BN; the seed, if SEED is -1 the one that was drawn; the last values of the logged
-      scalars, of which medians are written, and the length of metrics.json; the config as YAML, and versions. Plain
-      values.
-    - A checkpoint is written before the iteration is evaluated and logged. A resume therefore begins with what was to
-      follow: metrics.json is cut back to its length of then, and evaluation and writers of that iteration run again.
+    - Each step starts with generators (Python, NumPy, PyTorch on all devices) seeded by SEED, the iteration and the
+      process. No state of a generator needs to be saved.
+    - ``state_dict``, which Detectron2 saves below "hooks", has the positions of the training loader and of
+      TEST.PRECISE_BN's loader; the seed (the drawn one if SEED is -1); the last values of logged scalars, for their
+      medians; the size of metrics.json; the config as YAML; and versions. All are plain values.
+    - A checkpoint is written before its iteration is evaluated and logged. A resumed run therefore truncates
+      metrics.json to its size at the checkpoint, and first evaluates and logs that iteration.
 
-    Where the resumed run cannot be bit for bit the interrupted one (another seed, batch, data set, number of
-    processes or version of PyTorch; a checkpoint of Detectron2's own), a warning says why. What it cannot see: with
-    three or more processes DistributedDataParallel's sums are arranged after the first step, in a resumed run too, so
-    that this step may round differently. ``DATALOADER.SAMPLER_TRAIN``s of Detectron2's main branch alone start anew.
+    A warning gives the reason if the resumed run cannot be bit for bit equal (another seed, batch, data set, number of
+    processes or PyTorch version; a checkpoint of Detectron2's trainer). Not detected: with three or more processes,
+    DistributedDataParallel arranges its sums after the first step, also in a resumed run, so that this step may round
+    differently. Samplers that only Detectron2's main branch has start from the beginning.
 
     Args:
         loader: the training loader. The position of a loader that is no ``TrainLoader`` is not saved.
@@ -83,15 +82,16 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """
+        """Keep the state for ``before_train``.
+
         Raises:
-            WeightsError: ``state`` is not what ``state_dict`` returns.
+            WeightsError: ``state`` was not returned by ``state_dict``.
         """
         _check_state(state, f"{self._folder}: the checkpoint's hooks.TrainingState")
         self._loaded = state
 
     def begin_again(self) -> None:
-        """A run that was interrupted before its first checkpoint starts from the beginning: so does metrics.json."""
+        """Truncate metrics.json: a run without a checkpoint starts from the beginning."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -119,21 +119,21 @@ class TrainingState(HookBase):
         seed_all(mixed_seed(self._seed, self.trainer.iter, comm.get_rank(), _STEP))
 
     def _precise_bn_loaders(self) -> list[TrainLoader]:
-        """TEST.PRECISE_BN has a loader of its own, which goes on from one evaluation to the next."""
+        """Return the loaders of TEST.PRECISE_BN, which continue from one evaluation to the next."""
         found = [hook._data_loader for hook in self.trainer._hooks if isinstance(hook, hooks.PreciseBN)]
         return [loader for loader in found if isinstance(loader, TrainLoader)]
 
     def _begin_without_state(self) -> None:
         logger.warning(
-            "The checkpoint has no place in the training data (Detectron2's own have none): resumed at the place that "
-            "its iteration stands for, in an order of its own"
+            "The checkpoint has no position in the training data (those of Detectron2 have none): the position is "
+            "computed from its iteration, and the order of the images is another one"
         )
         if self._loader:
             images = self.trainer.start_iter * self._loader.batch_size
             self._loader.load_state_dict({"images": images}, seed=self._seed)
 
     def _tell_differences(self, state: dict[str, Any]) -> None:
-        """Warn where the resumed run will not be bit for bit the interrupted one."""
+        """Log a warning if the resumed run will not be bit for bit equal to the uninterrupted one."""
         found = []
         if self._loader and state["loader"]:
             found += self._loader.differences(state["loader"])
@@ -148,10 +148,10 @@ class TrainingState(HookBase):
             if version != now.get(name)
         ]
         if found:
-            logger.warning(f"Resumed, but not bit for bit what the run would have been: {'; '.join(found)}")
+            logger.warning(f"Resumed, but not bit for bit equal to the uninterrupted run: {'; '.join(found)}")
 
     def _finish_iteration(self) -> None:
-        """Run the hooks that follow the checkpoint, for the iteration that it was written in."""
+        """Run the hooks that follow the checkpoint, for the iteration of the checkpoint."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:
@@ -161,9 +161,9 @@ class TrainingState(HookBase):
 
 
 def _check_state(state: Any, where: str) -> None:
-    """Raise WeightsError unless ``state`` is what ``TrainingState.state_dict`` returns, as far as it is used."""
+    """Raise WeightsError unless ``state`` has the values of ``TrainingState.state_dict`` that are used."""
     if not (_has(state, _KINDS) and all(_has(place, _PLACE) for place in _places(state)) and state["seed"] >= 0):
-        raise WeightsError(f"{where}: expected what a training of this project saves there, found something else")
+        raise WeightsError(f"{where}: expected the state that a training of this project saves, found something else")
 
 
 def _places(state: dict[str, Any]) -> list:
@@ -171,7 +171,7 @@ def _places(state: dict[str, Any]) -> list:
 
 
 def _has(state: Any, kinds: dict[str, Any]) -> bool:
-    """Whether ``state`` is a mapping with a value of each kind."""
+    """Return whether ``state`` is a mapping with values of these types."""
     return isinstance(state, dict) and all(key in state and isinstance(state[key], kind) for key, kind in kinds.items())
 
 

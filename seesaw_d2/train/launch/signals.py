@@ -92,9 +92,7 @@ class StopSignals:
             if not self.deferred:
                 raise Stopped(signum)
             name = signal.Signals(signum).name
-            logging.getLogger(__name__).warning(
-                f"{name}: saving after this iteration; a second signal ends the process at once"
-            )
+            logging.getLogger(__name__).warning(f"{name}: saving after this iteration; a second signal ends at once")
         elif now - self._since > _SAME:
             os._exit(128 + signum)
 

@@ -100,11 +100,12 @@ def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until all processes end or one fails. Return the first failure or stop, or None."""
     while True:
         _wait(ranks, None)
+        running = any(rank.alive for rank in ranks)  # before the reports are read: a process may end at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
         # Wait for the others to save, too, if the first one has saved a checkpoint.
-        if any(stop.iteration is None for stop in stopped) or not any(rank.alive for rank in ranks):
+        if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 
 

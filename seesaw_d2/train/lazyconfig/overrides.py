@@ -1,4 +1,4 @@
-"""Overrides of a LazyConfig, such as ``train.max_iter=10``: of keys that are there, so that none is misspelt."""
+"""Apply overrides such as ``train.max_iter=10`` to a LazyConfig. Unknown keys are refused."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from seesaw_d2.suggestions import did_you_mean, key_suggestion
 def apply_overrides(
     cfg: DictConfig, overrides: Sequence[str], optional: Sequence[str], yaml_names: Mapping[str, str]
 ) -> DictConfig:
-    """The config with the overrides, in Hydra's grammar; ``+key=value`` adds a key that is not there.
+    """Return the config with the overrides, in Hydra's grammar. ``+key=value`` adds a key.
 
-    Without ``+`` those are taken that are in the config, that the function or class of their node has an argument for,
-    or that are ``optional``. (Detectron2 adds whatever it is given, and nothing reads it.)
+    A key without ``+`` must be in the config, be an argument of the function or class of its node, or be ``optional``.
+    (Detectron2 adds any key, and nothing reads it.)
 
     Args:
-        optional: keys that are read where they are given.
-        yaml_names: keys of YAML configs -> those of LazyConfigs.
+        optional: keys that are read if they are given.
+        yaml_names: keys of YAML configs -> keys of LazyConfigs.
 
     Raises:
-        ConfigError: an override does not apply, or its key is none of the above; the message has the nearest one.
+        ConfigError: an override does not apply, or its key is unknown; with the nearest known key.
     """
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -38,12 +38,12 @@ def apply_overrides(
         return LazyConfig.apply_overrides(cfg, list(overrides))
     except ConfigError:
         raise
-    except Exception as error:  # whatever hydra's parser raises
+    except Exception as error:  # of Hydra's parser
         raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if a key is not there and nothing is known to read it."""
+    """Raise ConfigError if a key is not in the config and nothing reads it."""
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
@@ -60,15 +60,15 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a key that is not there)")
         else:
-            return  # Detectron2 says that this is no node
+            return  # Detectron2 reports that this is no node
         path += f"{part}."
 
 
 def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
-    """Raise ConfigError if a key that holds a number, or True or False, is given another thing."""
+    """Raise ConfigError if a key with a number or a boolean gets a value of another type."""
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
-    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # 20 may be a temperature, and 0.5 too
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a temperature may be 20 or 0.5
     if kind not in taken or value is None or type(value) in taken[kind]:
         return
     raise ConfigError(f"overrides: {key}: expected {kind.__name__} such as {known}, found {value} ({_name(value)})")
@@ -79,17 +79,17 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """The names that a node's ``_target_`` takes; None: whatever it is given, or that cannot be told."""
+    """Return the arguments of a node's ``_target_``; None if it takes any, or if they are unknown."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()
     target, names = locate(target) if isinstance(target, str) else target, set()
-    # A class that takes any keyword hands it on to the next one.
+    # A class that takes any keyword passes it to its base class.
     classes = target.__mro__ if inspect.isclass(target) else ()
     for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
         try:
             parameters = inspect.signature(function).parameters
-        except (TypeError, ValueError):  # of some built-in ones
+        except (TypeError, ValueError):  # of some built-in functions
             return None
         names.update(parameters)
         if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
@@ -98,7 +98,7 @@ def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Every key in full, inner nodes and positions in lists included."""
+    """Yield all full keys, including inner nodes and positions in lists."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=False)
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

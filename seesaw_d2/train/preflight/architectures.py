@@ -1,4 +1,4 @@
-"""Meta-architectures that cannot be trained here, refused before anything is built."""
+"""Refuse meta-architectures that cannot be trained here."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import (
@@ -23,12 +23,12 @@ except ImportError:  # before v0.6
     DenseDetector = RetinaNet
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# The name that Detectron2 takes for no proposal generator; it is not registered.
+# Detectron2's name for no proposal generator. It is not registered.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ConfigError where the meta-architecture needs data that is not loaded here, or does not use the ROI heads.
+    """Raise ConfigError if the meta-architecture needs data that is not loaded here, or does not use the ROI heads.
 
     Args:
         cfg: its META_ARCHITECTURE is registered.
@@ -38,7 +38,7 @@ def check_architecture(cfg: CfgNode) -> None:
     if _is(architecture, (PanopticFPN, SemanticSegmentor)):
         raise ConfigError(
             f"{_KEY}: expected a detector such as GeneralizedRCNN, or ImageClassifier, found {name!r}, which needs "
-            "semantic segmentations; they are not loaded"
+            "semantic segmentations; this project does not load them"
         )
     heads = cfg.MODEL.ROI_HEADS.NAME
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
@@ -56,7 +56,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError where precomputed proposals are loaded and not used, used and not loaded, or have no file.
+    """Raise ConfigError if precomputed proposals are loaded and not used, used and not loaded, or have no file.
 
     Args:
         cfg: its META_ARCHITECTURE is registered.

@@ -1,4 +1,4 @@
-"""The names of a model's classes: those of its data sets and of its checkpoint, which mean the same classes."""
+"""Class names of the data sets that a model is used with, compared with each other and with recorded counts."""
 
 import logging
 
@@ -15,16 +15,16 @@ logger = logging.getLogger(__name__)
 
 
 def used_categories(cfg: CfgNode, key: str) -> Categories | None:
-    """The class names of the first data set of DATASETS.TRAIN or DATASETS.TEST; None where it has none.
+    """Return the class names of DATASETS.TRAIN or DATASETS.TEST; None if unknown.
 
     Args:
-        cfg: after ``validate_datasets``: all data sets have the same.
+        cfg: after ``validate_datasets``, which checks that all data sets have the same names.
         key: "TRAIN" or "TEST".
     """
     for name in cfg.DATASETS[key]:
         try:
             found = categories_of(name, f"DATASETS.{key}")
-        except SeesawError as error:  # a loader of one's own may take the place of its annotations
+        except SeesawError as error:  # a custom loader may replace the annotations
             warn_once(logger, f"DATASETS.{key}: the categories of {name!r} are not compared: {error}")
             continue
         if found is not None:
@@ -33,9 +33,12 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """C class names, those of the test or training set, which are registered for it; and "".
+    """Register the data sets, and return C class names of the test or training set and "".
 
-    Without them None, and what is wrong with the data sets.
+    Without names, return None and the reason.
+
+    Args:
+        count: C.
 
     Raises:
         ConfigError: test and training set have the same names in another order.
@@ -50,7 +53,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
         for name in cfg.DATASETS[key]:
             try:
                 each = categories_of(name, f"DATASETS.{key}")
-            except SeesawError as error:  # its annotations are elsewhere
+            except SeesawError as error:  # its annotation file is not on this machine
                 reason = str(error)
                 continue
             if each is not None and len(each.names) == count:
@@ -62,7 +65,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
 
 
 def check_recorded_counts(cfg: CfgNode) -> None:
-    """Raise ConfigError if recorded class counts are those of the training's categories in another order."""
+    """Raise ConfigError if recorded class counts have the training categories in another order."""
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
     source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
     if source in ("online", "dataset"):

@@ -1,4 +1,4 @@
-"""The folder of a run: no run is lost or mixed with another by accident."""
+"""Check and take the folder of a run, so that no run is lost or mixed with another."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.preflight.run_lock import RunLock
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 
-# What makes a folder one that holds a run, and what a run writes.
+# Files that mean that a folder holds a run, and all files that a run writes.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -19,21 +19,21 @@ RESULTS = (
     "inference_TTA",
 )
 WRITTEN = (*RESULTS, "events.out.tfevents.*", "log.txt*", "config.yaml", "nonfinite_iter*.pth", "nccl_trace_rank_*")
-# How the names of files begin that a killed process may leave unfinished.
+# Beginnings of the names of files that a killed process may leave unfinished.
 _CHECKPOINTS = ("last_checkpoint.", "model_", "nonfinite_iter")
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
-    """Refuse a folder that cannot be written, that another run is using, or that holds one.
+    """Refuse a folder that cannot be written, that another run uses, or that holds a run.
 
     Args:
         folder: OUTPUT_DIR.
-        resume, overwrite: whether the command says so.
-        weights: MODEL.WEIGHTS, which may not be in what ``overwrite`` would remove.
-        own: this process has the folder's lock.
+        resume, overwrite: options of the command line.
+        weights: MODEL.WEIGHTS, which ``overwrite`` must not remove.
+        own: whether this process has the lock on the folder.
 
     Raises:
-        ConfigError: as said. Nothing is removed here.
+        ConfigError: the folder is refused. Nothing is removed here.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite: expected one of them, found both")
@@ -53,7 +53,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         )
     if not os.path.isfile(os.path.join(folder, "config.yaml")):
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} has checkpoints or results, and no config.yaml, which every run writes: "
+            f"OUTPUT_DIR: {folder} has checkpoints or results and no config.yaml, which each run writes: "
             "--overwrite removes only runs; name another folder with OUTPUT_DIR path"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
@@ -62,12 +62,12 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Make ``lock.folder`` this job's alone: another job's may have become one that holds a run since it was checked.
+    """Lock ``lock.folder`` for this job, and check it again: another job may have written to it in the meantime.
 
-    With ``overwrite`` the run in it is removed, and in any case what a killed one has left unfinished.
+    Remove the run in it with ``overwrite``, and in any case the unfinished files of a killed run.
 
     Raises:
-        ConfigError: another job has it, or has had it. OutputError: it cannot be written.
+        ConfigError: another job uses or has used it. OutputError: it cannot be written.
     """
     lock.acquire()
     check_output_folder(lock.folder, resume=resume, overwrite=overwrite, weights=weights, own=True)
@@ -77,12 +77,12 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def remove_run(folder: str) -> None:
-    """Remove what a run wrote from ``folder``, and nothing else."""
+    """Remove the files that a run wrote from ``folder``, and nothing else."""
     for path in _find(folder, WRITTEN):
         shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Existing paths, links to nothing too, empty files aside."""
+    """Return the existing paths, including broken links, without empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

@@ -1,4 +1,4 @@
-"""One training at a time in a folder, and which job began it."""
+"""A lock that allows one training at a time in a folder, and records which job began it."""
 
 import multiprocessing
 import os
@@ -13,10 +13,10 @@ NAME = "run.lock"
 
 
 class RunLock:
-    """A lock on a folder that the kernel releases when the process ends, however it does.
+    """A lock on a folder. The kernel releases it when the process ends, even if it is killed.
 
-    A record lock: loaders' workers, which outlive a killed process by seconds, do not inherit it, and network file
-    systems know it. Where they do not, and on Windows, there is no protection.
+    It is a record lock: workers of loaders, which outlive a killed process by seconds, do not inherit it, and network
+    file systems support it. On Windows and on file systems without it, there is no protection.
     """
 
     def __init__(self, folder: str):
@@ -24,10 +24,10 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Take the lock and write down who has it; the folder is made if it is not there.
+        """Take the lock and write its owner to the file. Create the folder if it does not exist.
 
         Raises:
-            ConfigError: another process has it. OutputError: the folder cannot be written.
+            ConfigError: another process has the lock. OutputError: the folder cannot be written.
         """
         path = os.path.join(self.folder, NAME)
         try:
@@ -44,14 +44,15 @@ class RunLock:
         self._file = file
 
     def check(self) -> None:
-        """Raise ConfigError if another process has the lock now; writes nothing."""
+        """Raise ConfigError if another process has the lock now. Write nothing."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and os.path.isfile(path) and os.access(path, os.W_OK):
-            with open(path, "r+") as file:  # closing it ends what was locked here
+            with open(path, "r+") as file:  # closing the file releases the lock
                 if not try_record_lock(file):
                     raise self._in_use(file)
 
     def release(self) -> None:
+        """Release the lock if this process has it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -67,7 +68,7 @@ class RunLock:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Whether the run in a folder is that of this process's job, before its starter started it anew."""
+    """Return whether this job began the run in a folder, before it was restarted."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             lines = file.read(10_000).splitlines()
@@ -78,9 +79,9 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """What a job that is started anew has kept, and no other job has; "" if nothing would start it anew."""
+    """Return an identifier of the job that stays the same when it is restarted; "" if nothing restarts it."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
-        # Below a folder that each torchrun makes for itself: attempt_<restarts>/<rank>/error.json.
+        # attempt_<restarts>/<rank>/error.json, below a folder that each torchrun creates for itself.
         folder = environ["TORCHELASTIC_ERROR_FILE"]
         for _ in range(3):
             folder = os.path.dirname(folder)

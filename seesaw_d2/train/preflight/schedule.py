@@ -1,4 +1,4 @@
-"""Schedules in epochs, turned into Detectron2's iterations."""
+"""Convert schedules in epochs to iterations, and scale them to the number of processes."""
 
 import logging
 import math
@@ -17,27 +17,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Schedule:
-    """A training's length and learning rate, as they come out of a config and its data."""
+    """Length and learning rate of a training, computed from the config and the data."""
 
-    # images of the data set, and of an epoch: with repeat factors that is their sum; None: not needed, not known
+    # Images of the data set, and of an epoch (the sum of the repeat factors); None: not needed, so not counted.
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
     batch_size: int
-    # SOLVER.EPOCHS and STEP_EPOCHS; 0 and () for a schedule in iterations
+    # SOLVER.EPOCHS and STEP_EPOCHS; 0 and () for a schedule in iterations.
     epochs: float
     step_epochs: tuple[float, ...]
     max_iter: int
     steps: tuple[int, ...]
     base_lr: float
-    # what base_lr was made from, by the linear scaling rule
+    # base_lr is computed from these by the linear scaling rule.
     reference_lr: float
     reference_batch_size: int
-    # the number of processes that SOLVER.REFERENCE_WORLD_SIZE has scaled the numbers above from; 0: not scaled
+    # Number of processes that the config was written for, if SOLVER.REFERENCE_WORLD_SIZE scaled it; 0: not scaled.
     scaled_from: int = 0
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         steps = ", ".join(map(str, self.steps)) or "none"
         text = f"{self.max_iter} iterations of {self.batch_size} images, steps at {steps}"
         if self.epochs > 0:
@@ -55,17 +55,17 @@ class Schedule:
 
 
 def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
-    """Scale the schedule as SOLVER.REFERENCE_WORLD_SIZE says, in place; on the resulting config it changes nothing.
+    """Scale the schedule in place, as SOLVER.REFERENCE_WORLD_SIZE says. A second call changes nothing.
 
-    As Detectron2's ``auto_scale_workers``: each process keeps its share of IMS_PER_BATCH, BASE_LR grows with the batch,
-    and iterations (MAX_ITER, STEPS, WARMUP_ITERS, the periods of evaluations and checkpoints) shrink by it. PCB's
-    START_ITER does so too; periods and MAX_ITER stay at least 1.
+    As in Detectron2's ``auto_scale_workers``, the batch per process stays the same, BASE_LR is multiplied by the scale,
+    and iterations (MAX_ITER, STEPS, WARMUP_ITERS, periods of evaluations and checkpoints) are divided by it. So is
+    PCB's START_ITER. Periods and MAX_ITER stay at least 1.
 
     Returns:
-        the number of processes that the numbers were for; 0 if they stay as they are.
+        the number of processes that the config was written for; 0 if nothing changed.
 
     Raises:
-        ConfigError: REFERENCE_WORLD_SIZE does not go with the other keys of SOLVER.
+        ConfigError: REFERENCE_WORLD_SIZE does not fit the other keys of SOLVER.
     """
     solver = cfg.SOLVER
     _check_reference_world_size(solver)
@@ -93,8 +93,8 @@ def _check_reference_world_size(solver: CfgNode) -> None:
     for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
         if solver[key] and reference:
             raise ConfigError(
-                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, by which Detectron2 scales "
-                f"batch, iterations and learning rate; found {solver[key]}"
+                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, which scales batch, "
+                f"iterations and learning rate; found {solver[key]}"
             )
     if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
         raise ConfigError(
@@ -104,15 +104,15 @@ def _check_reference_world_size(solver: CfgNode) -> None:
 
 
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
-    """The schedule that SOLVER describes; a pure function.
+    """Return the schedule that SOLVER describes. A pure function.
 
-    An epoch takes ceil(images_per_epoch / IMS_PER_BATCH) iterations: as in MMDetection, whose epoch ends with a batch
-    that may be short. (Detectron2's stream of batches has no ends of epochs: all its batches are full.)
-    IMS_PER_BATCH counts the images of all processes, so that the number of GPUs does not matter by itself.
+    An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection, where the last batch of an epoch
+    may be smaller. (In Detectron2's stream all batches are full.) IMS_PER_BATCH counts the images of all processes, so
+    the number of GPUs makes no difference.
 
     Args:
         solver: the node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: needed with EPOCHS > 0 alone; see ``Schedule``.
+        num_images, images_per_epoch: see ``Schedule``; needed only with EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
     max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
@@ -152,7 +152,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
     if cfg.SOLVER.EPOCHS > 0 and records is not None:
         num_images, images_per_epoch = len(records), epoch_length(cfg, records)
     schedule = replace(resolve_schedule(cfg.SOLVER, num_images, images_per_epoch), scaled_from=scaled_from)
-    if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # the others read no steps
+    if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":  # other schedulers ignore STEPS
         schedule = replace(schedule, steps=_steps_within(schedule))
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.max_iter, schedule.steps
     cfg.SOLVER.BASE_LR = schedule.base_lr
@@ -165,10 +165,10 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """The steps before the end; Detectron2 leaves out those behind it, and stumbles over one at it.
+    """Return the steps before the end. Detectron2 ignores later steps, and fails for a step at the end.
 
     Raises:
-        ConfigError: they do not increase, as iterations: in a short epoch two parts of it can be the same one.
+        ConfigError: the steps do not increase. In a short epoch, two fractions of it can be the same iteration.
     """
     steps = schedule.steps
     if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):
@@ -188,7 +188,11 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
 
 
 def check_schedule(cfg: CfgNode) -> None:
-    """Raise ConfigError where the keys of SOLVER about epochs and batch sizes do not make sense."""
+    """Check the keys of SOLVER about epochs and batch sizes.
+
+    Raises:
+        ConfigError: a value is wrong, or needs another key.
+    """
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:
         raise ConfigError(f"SOLVER.EPOCHS: expected a number >= 0, found {solver.EPOCHS}")
@@ -200,7 +204,7 @@ def check_schedule(cfg: CfgNode) -> None:
     if not (start == 0 or 0 < start < solver.EPOCHS):
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 there is START_ITER"
+            f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 use START_ITER"
         )
     if solver.EPOCHS == 0:
         return

@@ -184,7 +184,7 @@ def test_contradictions_are_named(given, environ, message):
     ("options", "message"),
     [
         (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of the 3 processes, found 4"),
-        (["--num-gpus", "2"], "for several processes on the CPU there is --num-processes"),
+        (["--num-gpus", "2"], "use --num-processes"),
         (["--num-processes", "2", "SOLVER.COLLECTIVE_TIMEOUT", "0.0"], "SOLVER.COLLECTIVE_TIMEOUT"),
         (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED: expected False on the CPU"),
     ],

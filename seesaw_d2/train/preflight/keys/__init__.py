@@ -1,4 +1,4 @@
-"""Which keys of a config the user has written, which of them something reads, and which are refused."""
+"""Find the config keys that the user wrote, and refuse those that nothing reads."""
 
 from seesaw_d2.train.preflight.keys.check import check_written, needs_of, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer, written_layers

@@ -1,4 +1,4 @@
-"""The needs of keys that MODEL.META_ARCHITECTURE decides."""
+"""Needs of the keys that only certain meta-architectures read."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,9 +15,9 @@ from seesaw_d2.utils.declared_keys import covered
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
 _DETECTORS = (*_BOXES, SemanticSegmentor)
-# Those that ask for nothing where they are False or 0.
+# Keys that turn something on; False or 0 needs nothing.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
-# Keys -> the meta-architectures that read them; the first that covers a key holds.
+# Keys -> meta-architectures that read them. The first entry that covers a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"), (GeneralizedRCNN, ImageClassifier)),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
@@ -35,7 +35,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
 
 
 def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
-    """What MODEL.META_ARCHITECTURE must be so that the key is read; nothing where any will do."""
+    """Yield the meta-architectures that a key needs; nothing if all of them read it."""
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
         names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))
@@ -48,7 +48,7 @@ def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:
     def met(cfg: CfgNode) -> bool:
         name = cfg.MODEL.META_ARCHITECTURE
         if name not in META_ARCH_REGISTRY:
-            return True  # its own check refuses the name
+            return True  # another check refuses the name
         architecture = META_ARCH_REGISTRY.get(name)
         return foreign(architecture) or issubclass(architecture, classes)
 

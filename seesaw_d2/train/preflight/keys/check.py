@@ -1,4 +1,4 @@
-"""Refuse keys that the user has written and that nothing reads."""
+"""Refuse keys that the user wrote and that nothing reads."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # values that ask for nothing
+EMPTY: tuple = ("", [], (), None)  # values that need no reader
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A key that the user has written in a layer, and what it needs to be read."""
+    """A key in a layer that nothing reads, and what it would need to be read."""
 
     key: str
     layer: Layer
@@ -30,24 +30,24 @@ class Unread:
 
 
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Refuse a config with keys that were written and that nothing reads.
+    """Refuse a config with written keys that nothing reads.
 
-    What counts is what was written, equal to a default or not. An empty list or text asks for nothing. The command line
-    must be read as it is. A key of a file may be unread where
+    A written key counts even if it equals the default, but not if it is an empty list or text. All keys on the command
+    line must be read. A key in a file may be unread if
 
-    - a later file or the command line has replaced the choice that it belonged to, and the file's own config, or one
-      derived from it, reads it; heads and meta-architectures are no such choice (``Need.strict``);
-    - the file is a ``_BASE_``, and the key is Detectron2's own, or belongs to a choice that derived configs make
-      (``Need.preset``), strict ones aside;
-    - it is the other form of the same schedule, for Detectron2's own trainer (``Need.beside``);
-    - the file is a whole config as a run saves it; strict choices of it cannot be replaced either.
+    - a later file or the command line replaced the choice that the key belongs to, and the file's own config, or one
+      derived from it, reads the key. Heads and meta-architectures cannot be replaced so (``Need.strict``);
+    - the file is a ``_BASE_``, and the key is Detectron2's or belongs to a choice that derived configs make
+      (``Need.preset``), unless the choice is strict;
+    - the key is an alternative form of the same schedule, for Detectron2's trainer (``Need.beside``);
+    - the file is a whole config that a run saved, unless the choice is strict.
 
     Args:
-        cfg: what the layers make together; names of components that are not registered are not judged.
+        cfg: the config that the layers make. Components that are not registered are not judged.
         layers: of ``written_layers``.
 
     Raises:
-        ConfigError: the keys, where they are, and what would read them.
+        ConfigError: the keys, their files, and the choices that would read them.
     """
     _check_cascade(cfg, layers)
     found = list(unread_keys(cfg, layers))
@@ -63,7 +63,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
-    """Each key once, with the layer that decides its value."""
+    """Yield each unread key once, with the layer that sets its value."""
     ours = _own_keys()
     last = {key: index for index, layer in enumerate(layers) for key in layer.values}
     for key, index in last.items():
@@ -72,7 +72,7 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """This project's keys that were written, are not read, and may be so; those of a saved config aside."""
+    """Return this project's keys that were written and may be unread, without those of a saved config."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [
         key for key, value in written.items() if key in _own_keys() and value not in EMPTY and unmet_needs(cfg, key)
@@ -80,22 +80,22 @@ def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
 
 
 def needs_of(key: str, *, ours: bool) -> list[Need]:
-    """All that must be chosen so that a key is read.
+    """Return the needs of a key.
 
     Args:
-        ours: whether the key, or the component that its value names, is this project's.
+        ours: whether the key, or the component that its value names, belongs to this project.
     """
     return [*architecture_needs(key, strict=ours), *component_needs(key), *option_needs(key)]
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Those of ``needs_of`` that a config does not have: empty where the key is read."""
+    """Return the needs that a config does not meet; [] if the key is read."""
     ours = key in _own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """What a key of layer ``index`` lacks; None where it is read, or may be unread."""
+    """Return an unmet need of a key in layer ``index``; None if the key is read or may be unread."""
     layer = layers[index]
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
@@ -115,13 +115,13 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
 
 
 def _read_before(key: str, layers: Sequence[Layer]) -> bool:
-    """Whether the config of one of the files reads the key."""
+    """Return whether the config of one of the files reads the key."""
     configs = (layer.config for layer in layers if layer.merged is not None)
     return any(cfg is not None and not unmet_needs(cfg, key) for cfg in configs)
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """A Cascade R-CNN stays one, whatever heads it is given: the others would train its first stage alone."""
+    """Raise ConfigError if other heads would turn a Cascade R-CNN into a plain R-CNN."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
         return
@@ -139,12 +139,12 @@ def _is_cascade(name: object) -> bool:
 
 
 def _names_ours(key: str, value: object) -> bool:
-    """Whether a value is the name of one of this project's components."""
+    """Return whether a value is the name of a component of this project."""
     registry = registry_of(key)
     return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")
 
 
 @functools.cache
 def _own_keys() -> frozenset[str]:
-    """The keys that this project adds to Detectron2's."""
+    """Return the keys that this project adds to Detectron2's."""
     return frozenset(leaf_keys(default_config())) - frozenset(leaf_keys(get_cfg()))

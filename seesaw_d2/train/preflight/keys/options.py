@@ -1,4 +1,4 @@
-"""The needs of keys that an option decides: a switch, a name, or another way to say the same."""
+"""Needs of the keys that an option turns on or off: a switch, a name or an alternative key."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def _above(key: str, minimum: float) -> Need:
     return Need(key, f"above {minimum:g}", lambda cfg: read_value(cfg, key) > minimum)
 
 
-# Keys -> what they need beside the components that declare them.
+# Keys -> needs, in addition to the components that declare the keys.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
@@ -38,7 +38,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("SOLVER.MAX_ITER",), (_is("SOLVER.EPOCHS", 0, beside=True),)),
     (("SOLVER.STEPS",), (_is("SOLVER.LR_SCHEDULER_NAME", *_STEPS), _is("SOLVER.EPOCHS", 0, beside=True))),
     (("SOLVER.STEP_EPOCHS",), (_above("SOLVER.EPOCHS", 0), _is("SOLVER.LR_SCHEDULER_NAME", *_STEPS))),
-    # The second one, and its keys, are of Detectron2's main branch.
+    # WarmupStepWithFixedGammaLR and its keys exist only in Detectron2's main branch.
     (("SOLVER.GAMMA",), (_is("SOLVER.LR_SCHEDULER_NAME", *_STEPS, "WarmupStepWithFixedGammaLR"),)),
     (("SOLVER.NUM_DECAYS",), (_is("SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"),)),
     (("SOLVER.BASE_LR_END",), (_is("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"),)),
@@ -46,7 +46,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """What the options of a config must be so that the key is read. A switch does not need itself."""
+    """Yield the options that a key needs. A switch does not need itself."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

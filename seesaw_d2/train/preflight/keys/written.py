@@ -1,4 +1,4 @@
-"""Which config keys the user has written, in which file or on the command line."""
+"""Find the config keys that the user wrote, in files and on the command line."""
 
 import copy
 import functools
@@ -23,11 +23,10 @@ class Layer:
     """One YAML file, or the command line.
 
     Attributes:
-        source: the path of the file, or ``COMMAND_LINE``.
+        source: path of the file, or ``COMMAND_LINE``.
         values: the keys that it sets, in full, with their values.
-        merged: what the file and its ``_BASE_``s say together; None for the command line.
-        is_base: whether other configs derive from it: it is a ``_BASE_``, or its name begins with "Base", as those of
-            Detectron2's and this project's do.
+        merged: the values of the file and its ``_BASE_``s; None for the command line.
+        is_base: whether it is a base for other configs: a ``_BASE_``, or a file whose name begins with "Base".
     """
 
     source: str
@@ -37,15 +36,15 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Whether it is a whole config as a run saves it, where nobody has chosen the single keys.
+        """Whether the file is a whole config that a run saved, whose keys nobody chose.
 
-        A saved config has all keys, a written one a small part of them; versions differ by a few.
+        A saved config has nearly all keys (versions differ by a few), a written one has a small part of them.
         """
         return 2 * len(self.values) > _num_keys()
 
     @functools.cached_property
     def config(self) -> CfgNode | None:
-        """The config of the file with its ``_BASE_``s alone; None if they do not make one."""
+        """The config of the file and its ``_BASE_``s; None if they are no complete config."""
         try:
             return merge_file(default_config(), copy.deepcopy(dict(self.merged or {})), self.source)
         except SeesawError:
@@ -58,7 +57,7 @@ def _num_keys() -> int:
 
 
 def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
-    """What the user has written, as of ``load_config``, which has accepted it: ``_BASE_``s first, overrides last."""
+    """Return the layers of a config that ``load_config`` accepts: ``_BASE_``s first, overrides last."""
     layers = _files(find_config_file(config_file)) if config_file else []
     overrides = list(overrides or [])
     if overrides:
@@ -85,7 +84,7 @@ def _files(path: str) -> list[Layer]:
 
 
 def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """Key in full -> value, for a mapping of nodes of ``known``; keys that are not in it are left out."""
+    """Return full key -> value of nested mappings, without keys that ``known`` does not have."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
