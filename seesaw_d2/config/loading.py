@@ -1,4 +1,4 @@
-"""Reading a config file and overrides, with messages that name the key and the nearest one that exists."""
+"""Load config files and overrides. Error messages name the key and the most similar known key."""
 
 import math
 import re
@@ -15,17 +15,17 @@ from seesaw_d2.suggestions import key_suggestion
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
-    """Detectron2's defaults, this project's keys, the YAML file (with its ``_BASE_``s), then the overrides.
+    """Return a config: the defaults, then the YAML file with its ``_BASE_``s, then the overrides.
 
     Args:
-        config_file: path of a YAML file, or else the name of one of ``seesaw_d2.model_zoo``; "" for the defaults.
+        config_file: path of a YAML file, or a name of ``seesaw_d2.model_zoo``; "" for the defaults.
         overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
 
     Returns:
         the config, not yet frozen.
 
     Raises:
-        ConfigError: a file that is missing or not YAML, an unknown key, or a value of another type.
+        ConfigError: a file is missing or not YAML, a key is unknown, or a value has a wrong type.
     """
     cfg = default_config()
     if config_file:
@@ -43,7 +43,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
     for key, value in pairs:
         *nodes, _ = str(key).split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # yacs asks a value for its keys
+        if not isinstance(node, CfgNode):  # yacs would look for keys in a value
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(str(key), config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
@@ -52,28 +52,28 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
 
 
 def default_config() -> CfgNode:
-    """Detectron2's defaults and this project's keys."""
+    """Return a config with the defaults of Detectron2 and of this project."""
     cfg = get_cfg()
     add_seesaw_config(cfg)
     return cfg
 
 
 def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
-    """``cfg`` with what a YAML file and its ``_BASE_``s say, in place.
+    """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place, and return it.
 
     Raises:
-        ConfigError: a key that ``cfg`` does not have, or a value of another type; ``path`` is for the message.
+        ConfigError: ``cfg`` does not have a key, or a value has another type. The message names ``path``.
     """
     try:
         loaded = CfgNode(values)
-    except AssertionError as error:  # a value that is neither plain nor a mapping
+    except AssertionError as error:  # of a value that is neither plain nor a mapping
         raise ConfigError(f"{path}: {error}") from error
     _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """A learning rate that is no number is found only in the first losses, or never."""
+    """Raise ConfigError for infinite numbers and nan, which a training would notice late or never."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -81,7 +81,7 @@ def _refuse_infinite(solver: CfgNode) -> None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """The YAML file and its bases. Only plain values: Detectron2's own reader would run Python code in it."""
+    """Return the values of a YAML file and its bases. Detectron2's reader would run Python code in the file."""
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:
@@ -92,7 +92,7 @@ def _read(path: str) -> dict[str, Any]:
         raise
     except ValueError as error:  # an integer of more digits than Python reads
         raise ConfigError(f"{path}: {error}") from error
-    except TypeError:  # an empty file, or one that is no mapping, below a _BASE_
+    except TypeError:  # a _BASE_ is empty or no mapping
         loaded = None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
@@ -102,7 +102,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """``loaded`` with whole numbers as floats where ``cfg`` has floats: yacs takes 0.0 there, and people write 0."""
+    """Convert integers in ``loaded`` to floats where ``cfg`` has floats, because yacs accepts 0.0 there and not 0."""
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):
@@ -115,7 +115,7 @@ def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
 
 
 def _as_float(value, known):
-    """A whole number, or its text, as a float if ``known`` is one; anything else as it is."""
+    """Return an integer (or its text) as a float if ``known`` is a float, and other values unchanged."""
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
@@ -124,13 +124,13 @@ def _as_float(value, known):
 
 
 def read_value(cfg: CfgNode, key: str):
-    """The value of a key in full, None if there is none."""
+    """Return the value of a full key; None if it does not exist."""
     for part in str(key).split("."):
         cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
     return cfg
 
 
-# What yacs says of a value of another type.
+# Message of yacs for a value of another type.
 _MISMATCH = re.compile(
     r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
     re.DOTALL,
@@ -140,7 +140,7 @@ _MISMATCH = re.compile(
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
-    except (MemoryError, RecursionError):  # of Python's parser, which yacs reads text with
+    except (MemoryError, RecursionError):  # of Python's parser, which yacs uses for text
         raise ConfigError(f"{source}: a value is nested too deeply") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -154,7 +154,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
 
 
 def config_keys(cfg: CfgNode, prefix: str = ""):
-    """Every key of a config in full, inner nodes included."""
+    """Yield all full keys of a config, including inner nodes."""
     for name, value in cfg.items():
         yield prefix + name
         if isinstance(value, CfgNode):
@@ -162,10 +162,10 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
-    """Return every key of a config in full, inner nodes left out, with its value as text."""
+    """Return full key -> value as text of a config, without inner nodes."""
     return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
 
 
 def leaf_keys(cfg: CfgNode) -> list[str]:
-    """Every key of a config in full that holds a value, and no node."""
+    """Return the full keys of a config without inner nodes."""
     return [key for key in config_keys(cfg) if not isinstance(read_value(cfg, key), CfgNode)]

@@ -1,6 +1,7 @@
-"""Config files as plain data of a bounded size: nothing in one is run, and none grows when it is read.
+"""Read config files as plain data of a limited size.
 
-YAML can name Python objects, and a few lines of anchors can stand for billions of values.
+YAML files can construct Python objects, and a few lines of aliases can stand for billions of values. Aliases are
+allowed, because the configs that Detectron2 saves contain some.
 """
 
 import io
@@ -21,15 +22,16 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """Detectron2's reader of a config and its ``_BASE_``s; each of these files is checked before it is built."""
+    """Detectron2's reader of a config and its ``_BASE_``s. Each file is checked before its values are built."""
 
-    # Files that the one being read is a base of, and how many have been opened for the first of them.
+    # Files that are derived from the current one, and the number of files opened so far.
     _derived: ClassVar[list[str]] = []
     _opened: ClassVar[int] = 0
 
     @classmethod
     def load_yaml_with_base(cls, filename, allow_unsafe=False):
-        """
+        """Return the values of a file and its ``_BASE_``s.
+
         Raises:
             ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES``, or see ``_checked_text``.
             OSError, yaml.YAMLError: a file cannot be read, or is not YAML of plain values.
@@ -39,7 +41,7 @@ class PlainConfig(CfgNode):
             raise ConfigError(f"{filename}: its _BASE_ leads back to itself")
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
-            raise ConfigError(f"{filename}: one of more than {MAX_FILES} files that are each other's _BASE_")
+            raise ConfigError(f"{filename}: expected at most {MAX_FILES} files of _BASE_s, found more")
         PlainConfig._derived.append(where)
         try:
             return super().load_yaml_with_base(filename, allow_unsafe=False)
@@ -52,7 +54,7 @@ class PlainConfig(CfgNode):
 
 
 class _Text(io.StringIO):
-    """Text with the name of its file, which YAML's errors give."""
+    """Text with the name of its file, for error messages of PyYAML."""
 
     def __init__(self, text: str, name: str):
         super().__init__(text)
@@ -60,16 +62,15 @@ class _Text(io.StringIO):
 
 
 def _checked_text(path: str) -> _Text:
-    """The text of one file.
+    """Return the text of one file.
 
     Raises:
-        ConfigError: it is Python, no regular file, too large, nested too deeply, has a key twice or one that is no
-            text, a ``_BASE_`` that is no path, or anchors that stand for more than ``MAX_VALUES`` values or for
-            themselves.
-        OSError, yaml.YAMLError: it cannot be read, or is not YAML.
+        ConfigError: the file is Python, no regular file, too large or nested too deeply; a key occurs twice or is no
+            text; a ``_BASE_`` is no path; aliases stand for more than ``MAX_VALUES`` values or contain themselves.
+        OSError, yaml.YAMLError: the file cannot be read, or is not YAML.
     """
     if path.endswith(".py"):
-        raise ConfigError(f"{path}: expected a YAML file; a Python config (LazyConfig) is a program, which is not run")
+        raise ConfigError(f"{path}: expected a YAML file; a Python config (LazyConfig) would have to be run")
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")
     with PathManager.open(path, "rb") as file:
@@ -89,16 +90,16 @@ def _checked_text(path: str) -> _Text:
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:
-    """How many values a node stands for.
+    """Return the number of values that a node stands for.
 
     Args:
-        known: of the nodes seen so far; None for those that this one is in.
-        config: whether it is a mapping of config keys, and no value in a list.
+        known: node id -> number, of the nodes visited so far; None for the nodes around this one.
+        config: whether the node contains config keys. False inside lists.
     """
     if id(node) in known:
         count = known[id(node)]
         if count is None:
-            raise ConfigError(f"{path}, {_place(node)}: an anchor stands for something that holds itself")
+            raise ConfigError(f"{path}, {_place(node)}: expected no alias inside its own anchor, found one")
         return count
     known[id(node)], count = None, 1
     if isinstance(node, yaml.MappingNode):
