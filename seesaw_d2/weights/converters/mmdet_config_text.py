@@ -5,7 +5,7 @@ MMDetection saves a training's config as Python source: assignments of ``dict(..
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from seesaw_d2.errors import WeightsError
@@ -19,7 +19,6 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-_HARMLESS = (ast.Import, ast.ImportFrom, ast.Pass)
 
 
 class NotLiteral:
@@ -58,47 +57,42 @@ def parse_config_text(text: str) -> dict[str, Any]:
 
 
 def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
-    if isinstance(statement, _HARMLESS) or (
-        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    ):
-        return
-    targets: list[ast.expr] = []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        targets = [statement.target]
-    if not targets or not all(isinstance(target, ast.Name) for target in targets):
-        raise WeightsError(
-            f"config text: expected assignments of plain values, found another statement in line {statement.lineno}: "
-            f"{type(statement).__name__}"
-        )
-    value = _value(statement.value, names)
-    for target in targets:
-        names[target.id] = value
+    match statement:
+        case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(ast.Constant()):
+            return
+        case ast.Assign(targets, value) if all(isinstance(target, ast.Name) for target in targets):
+            assigned = [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(ast.Name(name), value=ast.expr() as value):
+            assigned = [name]
+        case _:
+            raise WeightsError(
+                "config text: expected assignments of plain values, found another statement in line "
+                f"{statement.lineno}: {type(statement).__name__}"
+            )
+    names |= dict.fromkeys(assigned, _value(value, names))
 
 
 def _value(node: ast.AST, names: dict[str, Any]) -> Any:
-    if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, bool, type(None))):
-        return node.value
-    if isinstance(node, (ast.List, ast.Tuple)) and not any(isinstance(each, ast.Starred) for each in node.elts):
-        return [_value(each, names) for each in node.elts]
-    if isinstance(node, ast.Dict):
-        return _merged([(key, value) for key, value in zip(node.keys, node.values, strict=True)], node, names)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        pairs = [(None if each.arg is None else ast.Constant(each.arg), each.value) for each in node.keywords]
-        return _merged(pairs, node, names)
-    if isinstance(node, ast.Name) and node.id in names:
-        return names[node.id]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        value = _value(node.operand, names)
-        if _is_number(value):
-            return -value if isinstance(node.op, ast.USub) else value
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return _computed(node, names)
+    match node:
+        case ast.Constant(str() | int() | float() | None as value):
+            return value
+        case ast.List(items) | ast.Tuple(items) if not any(isinstance(each, ast.Starred) for each in items):
+            return [_value(each, names) for each in items]
+        case ast.Dict(keys, values):
+            return _merged(list(zip(keys, values, strict=True)), node, names)
+        case ast.Call(ast.Name("dict"), [], keywords):
+            pairs = [(None if each.arg is None else ast.Constant(each.arg), each.value) for each in keywords]
+            return _merged(pairs, node, names)
+        case ast.Name(name) if name in names:
+            return names[name]
+        case ast.UnaryOp(ast.USub() | ast.UAdd() as sign, operand) if _is_number(value := _value(operand, names)):
+            return -value if isinstance(sign, ast.USub) else value
+        case ast.BinOp(op=op) if type(op) in _OPERATORS:
+            return _computed(node, names)
     return NotLiteral(getattr(node, "lineno", 0))
 
 
-def _merged(pairs: list[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
+def _merged(pairs: Sequence[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
     """Evaluate a dict, given as pairs (key, value), with key None for ``**``."""
     found: dict[str, Any] = {}
     for key, value in pairs:
