@@ -14,6 +14,7 @@ FORBIDDEN = {
     "data": {"evaluation", "losses", "modeling", "predict", "report", "train"},
     "evaluation": {"losses", "modeling", "predict", "report", "train"},
     "train": {"export", "predict", "report"},
+    "drawing": {"config", "data", "evaluation", "losses", "modeling", "predict", "report", "train", "utils", "weights"},
 }
 LONGEST_CHAIN, LONGEST_FILE = 15, 250
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Return what makes two APs incomparable: data set, release, numbers of images and detections.
+    """Describe the evaluated data, on which AP depends: data set, release, numbers of images and detections.
 
     Args:
         name, json_file: of the data set.
@@ -70,6 +70,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations without a segmentation, crowds excluded. Masks cannot be evaluated with any."""
+    """Return the ids of annotations without a segmentation, crowds excluded; mask evaluation needs all."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]
