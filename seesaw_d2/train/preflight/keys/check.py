@@ -1,15 +1,15 @@
 """Refuse keys that the user wrote and that nothing reads."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import CascadeROIHeads
 
-from seesaw_d2.config.loading import default_config, leaf_keys, read_value
+from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.building import own_keys
 from seesaw_d2.train.preflight.keys.architectures import architecture_needs
 from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, registry_of, undeclared
 from seesaw_d2.train.preflight.keys.need import Need
@@ -64,7 +64,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
     """Yield each unread key once, with the layer that sets its value."""
-    ours = _own_keys()
+    ours = own_keys()
     last = {key: index for index, layer in enumerate(layers) for key in layer.values}
     for key, index in last.items():
         if need := _unread_by(cfg, key, index, layers, key in ours):
@@ -74,9 +74,7 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
     """Return this project's keys that were written and may be unread, without those of a saved config."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
-    return [
-        key for key, value in written.items() if key in _own_keys() and value not in EMPTY and unmet_needs(cfg, key)
-    ]
+    return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 
 
 def needs_of(key: str, *, ours: bool) -> list[Need]:
@@ -90,7 +88,7 @@ def needs_of(key: str, *, ours: bool) -> list[Need]:
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
     """Return the needs that a config does not meet; [] if the key is read."""
-    ours = key in _own_keys() or _names_ours(key, read_value(cfg, key))
+    ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
 
@@ -142,9 +140,3 @@ def _names_ours(key: str, value: object) -> bool:
     """Return whether a value is the name of a component of this project."""
     registry = registry_of(key)
     return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")
-
-
-@functools.cache
-def _own_keys() -> frozenset[str]:
-    """Return the keys that this project adds to Detectron2's."""
-    return frozenset(leaf_keys(default_config())) - frozenset(leaf_keys(get_cfg()))
