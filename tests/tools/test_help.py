@@ -39,3 +39,24 @@ def test_a_lazyconfigs_program_names_its_keys(tmp_path):
     assert "train.device=cpu" in shown
     assert "--eval-only train.init_checkpoint=output/model_final.pth" in shown
     assert "OUTPUT_DIR" in help_of("train_net.py", tmp_path)
+
+
+# Programs with the arguments of tools/command_line.py.
+TOOLS = [path for path in ROOT.glob("tools/*.py") if re.search(r"^(import|from) command_line", path.read_text(), re.M)]
+WITHOUT_PYTORCH = """
+import runpy, sys
+sys.modules["torch"] = sys.modules["detectron2"] = None  # importing them raises ImportError
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "tools")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("program", TOOLS, ids=lambda path: path.name)
+def test_tools_parse_their_arguments_before_they_import_pytorch(program):
+    """The imports take seconds."""
+    for argument, status in (("--help", 0), ("--nonsense", 2)):
+        command = [sys.executable, "-c", WITHOUT_PYTORCH, program, argument]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        assert "usage: " in done.stdout + done.stderr
