@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "golden"
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 # The tolerances that golden/README.md gives.
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 SINGLE = {"rtol": 1e-5, "atol": 1e-6}
 
 
-def load(name: str) -> dict[str, np.ndarray]:
-    """The arrays of one file; skips the calling test where the numbers are not at hand."""
-    path = FOLDER / f"{name}.npz"
+def load(name: str, folder: str = "golden") -> dict[str, np.ndarray]:
+    """Return the arrays of one file. Skip the calling test if the file is not available."""
+    path = SHARED / folder / f"{name}.npz"
     if not path.is_file():
         pytest.skip(f"reference numbers not found: {path}")
     with np.load(path, allow_pickle=False) as arrays:

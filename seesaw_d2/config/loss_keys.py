@@ -60,6 +60,14 @@ def _equalization_v2(node: CN) -> None:
     node.PRIOR = 0.001
 
 
+@_loss_node("ECM")
+def _effective_class_margin(node: CN) -> None:
+    # EffectiveClassMarginLoss (Cho and Krähenbühl, ECCV 2022).
+    # > 0, background samples for each foreground instance of DATASETS.TRAIN; the reference's value for LVIS v1.
+    node.BACKGROUND_RATIO = 6.3313
+    node.PRIOR = 0.001
+
+
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).

@@ -9,6 +9,7 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
 from seesaw_d2.losses.class_balanced import ClassBalancedFocalLoss
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.effective_class_margin import EffectiveClassMarginLoss
 from seesaw_d2.losses.equalization import EqualizationLoss
 from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
 from seesaw_d2.losses.federated import FederatedLoss
@@ -23,6 +24,7 @@ __all__ = [
     "ClassBalancedFocalLoss",
     "ClassificationLoss",
     "CrossEntropyLoss",
+    "EffectiveClassMarginLoss",
     "EqualizationLoss",
     "EqualizationLossV2",
     "FederatedLoss",

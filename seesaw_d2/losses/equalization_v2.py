@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from seesaw_d2.losses.base import check_number, widen
+from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
@@ -108,14 +108,6 @@ class EqualizationLossV2(SigmoidLoss):
             sums = all_reduce_sum(sums)
         self.positive_gradients += sums[0]
         self.negative_gradients += sums[1]
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Return σ(z_j) (1 - σ(z_background)) and, last, σ(z_background), (N, C + 1)."""
-        if self.background != "class":
-            return super().probabilities(logits)
-        self.check_width(logits)
-        classes, background = widen(logits).sigmoid().split([self.num_classes, 1], dim=1)
-        return torch.cat([classes * (1 - background), background], dim=1)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, gamma={self.gamma}, mu={self.mu}, alpha={self.alpha}"

@@ -57,7 +57,10 @@ class SigmoidLoss(ClassificationLoss):
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return σ(z_j) and, with background "implicit", 1 - max_j σ(z_j) in the last column, (N, C + 1).
+        """Return the scores, (N, C + 1), or σ(z_j), (N, C), with background "none".
+
+        With background "class": σ(z_j) (1 - σ(z_background)) and, last, σ(z_background). With background "implicit":
+        σ(z_j) and, last, 1 - max_j σ(z_j).
 
         Inference drops the column of background. Background has the highest score if no category has more than 1/2. The
         product Π_j (1 - σ(z_j)) would be the probability of background for independent classifiers, but with a thousand
@@ -65,8 +68,11 @@ class SigmoidLoss(ClassificationLoss):
         """
         self.check_width(logits)
         probs = widen(logits).sigmoid()
-        if self.background != "implicit":
+        if self.background == "none":
             return probs
+        if self.background == "class":
+            classes, background = probs.split([self.num_classes, 1], dim=1)
+            return torch.cat([classes * (1 - background), background], dim=1)
         return torch.cat([probs, 1 - probs.amax(dim=1, keepdim=True)], dim=1)
 
     def extra_repr(self) -> str:
