@@ -1,6 +1,6 @@
-"""Checks of the structure of an annotation file: fields, types, ids and what they refer to.
+"""Checks of the structure of an annotation file: fields, types, ids and references.
 
-All of them run over whole columns; only where a column is wrong is it searched for the culprits.
+All checks run over whole columns. Only a wrong column is searched for the wrong entries.
 """
 
 import itertools
@@ -17,33 +17,33 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Pixels. No image is larger, and nothing that is computed from sides up to it overflows.
+# Pixels. Larger than any image, and small enough that no computation overflows.
 MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """``data[key]``, a list of objects.
+    """Return ``data[key]``, a list of objects.
 
     Raises:
-        DataError: it is absent, not a list, or an entry is not an object.
+        DataError: it is missing, not a list, or an entry is not an object.
     """
     if key not in data:
         found = first_few(sorted(data), limit=8) or "none"
-        raise DataError(f'{path}: no "{key}"; LVIS and COCO files have it beside others; found: {found}')
+        raise DataError(f'{path}: expected "{key}", as in LVIS and COCO files, found only: {found}')
     value = data[key]
     if not isinstance(value, list):
         raise DataError(f'{path}: "{key}" is {json_type(value)}; expected a list')
     if not set(map(type, value)) <= {dict}:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
-        raise DataError(f'{path}: "{key}" holds something else than objects at positions {first_few(bad)}')
+        raise DataError(f'{path}: expected objects in "{key}", found others at positions {first_few(bad)}')
     return value
 
 
 def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
-    """The field's value in every entry of ``data[key]``.
+    """Return the field's value in every entry of ``data[key]``.
 
     Raises:
-        DataError: an entry lacks the field; entries are named by id where they have one, else by position.
+        DataError: an entry lacks the field. The message names entries by id, or by position if they have none.
     """
     values = [item.get(field, _MISSING) for item in items]
     bad = [index for index, value in enumerate(values) if value is _MISSING]
@@ -53,10 +53,10 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """The field's value in every entry, as int64 of shape (len(items),).
+    """Return the field's value in every entry, (len(items),) int64.
 
     Raises:
-        DataError: an entry lacks the field or it is not an integer.
+        DataError: an entry lacks the field, or its value is not an integer of 64 bits.
     """
     values = column(items, key, field, path)
     bad = []
@@ -73,7 +73,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """As ``integer_column``, and every value is in [1, ``MAX_SIDE``]."""
+    """Like ``integer_column``, but also check that every value is in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     for bad, problem in ((values < 1, "not positive"), (values > MAX_SIDE, f"above {MAX_SIDE}")):
         if bad.any():
@@ -84,14 +84,14 @@ def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str
 
 
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
-    """The ids of the entries: integers, each of them once. Shape (len(items),), int64."""
+    """Return the ids of the entries, (len(items),) int64, after checking that they are unique."""
     ids = integer_column(items, key, "id", path)
     check_unique(ids, key, path)
     return ids
 
 
 def check_unique(ids: np.ndarray, key: str, path: str) -> None:
-    """Raise DataError unless each id of ``data[key]`` stands there once."""
+    """Raise DataError unless the ids of ``data[key]`` are unique."""
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = first_few(values[counts > 1])
@@ -99,7 +99,13 @@ def check_unique(ids: np.ndarray, key: str, path: str) -> None:
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
-    """Every value of the annotations' ``field`` is the id of an entry of ``data[key]``."""
+    """Check that every value of the annotations' ``field`` is the id of an entry of ``data[key]``.
+
+    Args:
+        ids: the values.
+        targets: the ids in ``data[key]``.
+        owners: ids of the annotations, for messages.
+    """
     unknown = ~np.isin(ids, targets)
     if unknown.any():
         values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
@@ -110,10 +116,9 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 
 
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
-    """Where an image has the field (LVIS: lists of category ids), it is a list of integers.
+    """Check that the field, LVIS's list of category ids, is a list of integers in every image that has it.
 
-    Ids of other categories, as remain where a file was cut down to some of its categories, change nothing and
-    are only warned about.
+    Unknown ids only give a warning: they remain when a file is reduced to some of its categories.
     """
     lists = [image.get(field, []) for image in images]
     bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
@@ -132,7 +137,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Where an annotation has an ``area``, it is a finite number; null and nan are as good as none."""
+    """Check that every ``area`` is a finite number. A missing one, null and NaN are allowed."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))
@@ -144,14 +149,14 @@ def check_areas(items: list[dict[str, Any]], path: str) -> None:
 
 
 def count_nan_areas(data: dict[str, Any]) -> int:
-    """How many annotations of a parsed file have nan as their ``area``: Python's json writes what it cannot read."""
+    """Return how many annotations of a parsed file have NaN as their ``area``, which Python's json can write."""
     items = data.get("annotations")
     areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
     return sum(type(area) is float and area != area for area in areas)
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Where an entry has the field, it is 0 or 1 (or false or true)."""
+    """Check that the field is 0, 1, false or true in every entry that has it."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return
@@ -161,7 +166,7 @@ def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) ->
 
 
 def float_array(numbers: list) -> np.ndarray:
-    """Numbers, or lists of equal length of them, as float64. Integers too large for it become infinite."""
+    """Return numbers, or lists of numbers of equal length, as float64. Integers beyond its range become infinite."""
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
@@ -177,7 +182,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
+    """Return ``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

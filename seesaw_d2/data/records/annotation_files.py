@@ -1,4 +1,4 @@
-"""Annotation files in LVIS or COCO format, checked, and their conversion to Detectron2's dataset dicts."""
+"""Reading and checking annotation files, and converting them to Detectron2's dataset dicts."""
 
 import dataclasses
 import os
@@ -31,13 +31,13 @@ class AnnotationFile:
     images: list[dict[str, Any]]
     # of each image, relative to the image folder
     image_files: list[str]
-    # by ascending id: position = Detectron2's contiguous index
+    # by ascending id: the position is Detectron2's contiguous index
     categories: list[dict[str, Any]]
     # in the file's order, with usable polygons; None if the file has none (LVIS test sets)
     annotations: list[dict[str, Any]] | None
-    # (number of annotations,) bool: the box has a positive width and height
+    # (number of annotations,) bool, whether the box has a positive width and height
     has_area: np.ndarray
-    # what evaluation counts: all annotations of the file in its order, with all of their polygons; or None
+    # for evaluation: all annotations in the file's order, with all of their polygons
     ground_truth: list[dict[str, Any]] | None = None
 
     @property
@@ -49,14 +49,14 @@ class AnnotationFile:
         return [category["name"] for category in self.categories]
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
-        """Detectron2's dataset dicts, by ascending image id.
+        """Return Detectron2's dataset dicts, by ascending image id.
 
         Args:
             image_root: folder that the image files are relative to.
-            contiguous_ids: category id -> index in [0, C); by default the rank of the id.
+            contiguous_ids: category id -> index in [0, C). None: the rank of the id.
 
-        Boxes without an area are left out. Crowds stay (``iscrowd`` 1): Detectron2's mapper leaves them out.
-        Without annotations in the file the dicts have no key "annotations".
+        Objects whose box has no area are left out. Crowds (``iscrowd`` 1) are included, and Detectron2's mapper leaves
+        them out. If the file has no annotations, the dicts have no key "annotations".
         """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         records = {}
@@ -98,18 +98,18 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``, or "auto": the first format that matches the file.
 
     Raises:
-        DataError: the file, or an entry of it, is not as its format wants it; see ``checks`` and ``shapes``.
+        DataError: the file does not follow its format, see ``annotation_checks`` and ``box_and_mask_checks``.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """The content of an annotation file, which may have NaN as an ``area``; see ``load_json_object``."""
+    """Return the content of an annotation file. An ``area`` may be NaN, see ``load_json_object``."""
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """As ``read_annotations``, of a file that is parsed already; unusable polygons are taken out of ``data``.
+    """Like ``read_annotations``, for a parsed file. Unusable polygons are removed from ``data`` in place.
 
     Args:
         path: for messages.
@@ -121,7 +121,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not in the format {found.name!r}: {type(error).__name__}: {error}") from error
     header = read_header(data, path, found)
-    # The image lists of LVIS's test sets have no annotations; a training set without them is refused later.
+    # LVIS's test sets have no annotations. For a training set this is an error, which is raised later.
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -133,7 +133,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
 
 
 def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFormat) -> AnnotationFile:
-    """Check the images and categories of a parsed file; annotations are not looked at.
+    """Check the images and categories of a parsed file, but not its annotations.
 
     Args:
         data: the file's lists, by name, in COCO's layout.
@@ -155,11 +155,14 @@ def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFo
 
 @dataclass(frozen=True, eq=False)
 class CheckedAnnotations:
-    """Those that are kept, N, which of them have a box with an area, (N,) bool, and all as they were."""
+    """The result of ``AnnotationChecker.check``."""
 
+    # N of them that can be trained on
     annotations: list[dict[str, Any]]
+    # (N,) bool, whether the box has an area
     has_area: np.ndarray
     findings: Findings
+    # all annotations, with all of their polygons
     ground_truth: list[dict[str, Any]]
 
 
@@ -184,7 +187,7 @@ class AnnotationChecker:
         """Check the annotations, or a part of them.
 
         Raises:
-            DataError: one is not as its format wants it.
+            DataError: one of them is invalid.
         """
         path = self.path
         ids = checks.id_column(annotations, "annotations", path)
@@ -211,10 +214,10 @@ class AnnotationChecker:
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[Findings]) -> None:
-        """After all parts: warn of what was found in them.
+        """Warn about the findings in all parts of the file.
 
         Raises:
-            DataError: an id stands in two parts.
+            DataError: an id occurs in two parts.
         """
         if len(findings) > 1:
             checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)

@@ -1,4 +1,4 @@
-"""Masks and areas of annotations as pycocotools has them, in which the evaluation of COCO and LVIS is written."""
+"""Masks and areas of annotations as pycocotools computes them, for the evaluation of COCO and LVIS."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Whether a checked segmentation has polygons with fewer than three points or half a point."""
+    """Return whether a checked segmentation has polygons with fewer than three points or an odd number of values."""
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Polygons, some of them unusable, with the same pixels in every program.
+    """Return a mask that has the same pixels in every program, for polygons of which some are unusable.
 
-    As in pycocotools, half a point is not read, and a polygon with fewer than three points has no pixels.
+    As in pycocotools, an odd last value is ignored and a polygon with fewer than three points has no pixels.
 
     Args:
         segmentation: polygons; see ``has_unusable_polygons``.
-        size: of the image, height and width.
+        size: height and width of the image, pixels.
 
     Returns:
-        The polygons with three points or more; where there is none, a run-length mask without pixels, or None if
-        pycocotools cannot read the segmentation, as where the first polygon has two points or fewer.
+        The polygons with three points or more. If there are none: a run-length mask without pixels, or None if
+        pycocotools cannot read the segmentation because its first polygon has at most two points.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -36,11 +36,11 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
 
 
 def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
-    """Pixels in the mask, or in the box where the mask has none or is missing.
+    """Return the number of pixels in the mask, or in the box if the mask is empty or missing.
 
     Args:
-        annotation: with ``bbox`` (x, y, width, height), and perhaps a ``segmentation`` that is usable.
-        size: of the image, height and width.
+        annotation: with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
+        size: height and width of the image, pixels.
     """
     segmentation = annotation.get("segmentation")
     if has_unusable_polygons(segmentation):
@@ -57,14 +57,14 @@ def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
 
 
 def box_polygon(box: list[float]) -> list[list[float]]:
-    """A box (x, y, width, height) as a segmentation."""
+    """Return a box (x, y, width, height) as a segmentation."""
     x, y, width, height = box
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Whether an area (pixels) cannot be that of a shape with this box, as fractions of the image cannot."""
+    """Return whether an area (pixels) is implausible for this box, for example a fraction of the image."""
     width, height = box[2:]
-    if width * height < 64:  # rounding decides
+    if width * height < 64:  # dominated by rounding
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -1,7 +1,7 @@
-"""Boxes and segmentations of an annotation file: what is an error, and what is left out with a warning.
+"""Checks of the boxes and segmentations of an annotation file.
 
-Left out of training: polygons with fewer than three points or half a point, objects of which no polygon remains, and
-boxes without an area. Evaluation counts all objects, as the official ones do.
+Training leaves out polygons with fewer than three points or an odd number of values, objects that lose all of their
+polygons, and boxes without an area, with a warning. Evaluation counts all objects, as the official evaluations do.
 """
 
 import itertools
@@ -16,8 +16,8 @@ from seesaw_d2.data.records.run_lengths import is_run_length_mask
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Coordinates may leave the image by so many times its longer side. What lies beyond is no drawing error, and makes
-# rasterizing polygons crash or take hours.
+# Coordinates may be up to this many times the image's longer side. Larger ones are no drawing errors, and rasterizing
+# such polygons crashes or takes hours.
 FAR = 10
 
 
@@ -26,7 +26,7 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
 
     Args:
         annotations: N entries.
-        sides: (N,) the longer side of each one's image, pixels.
+        sides: (N,) the longer side of each annotation's image, pixels.
 
     Raises:
         DataError: a box is missing, is not four finite numbers, or one of them is beyond ``FAR`` times the side.
@@ -52,10 +52,10 @@ class Segmentations(NamedTuple):
     """The segmentations of N annotations.
 
     Attributes:
-        keep: (N,) bool, False for objects that had polygons of which none is left.
-        before: position -> the segmentation as it was, of those that lost any.
-        extents: (N, 4) float64, x1, y1, x2, y2 of the masks; nan for crowds, and where there is no mask or it lost a
-            polygon.
+        keep: (N,) bool, False for objects that lost all of their polygons.
+        before: position -> original segmentation, for annotations that lost polygons.
+        extents: (N, 4) float64, x1, y1, x2, y2 of the masks. NaN for crowds, without a mask, and for masks that lost
+            polygons.
     """
 
     keep: np.ndarray
@@ -64,13 +64,13 @@ class Segmentations(NamedTuple):
 
 
 def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
-    """Check the segmentations and take unusable polygons out of them, in place.
+    """Check the segmentations and remove unusable polygons in place.
+
+    Objects without a segmentation (missing, null or empty) are kept, because boxes can be trained on.
 
     Args:
         annotations: N entries.
-        sizes: (N, 2) int64, height and width of each one's image, pixels.
-
-    Objects that never had a segmentation (absent, null or empty) stay: a data set of boxes is good for training boxes.
+        sizes: (N, 2) int64, height and width of each annotation's image, pixels.
 
     Raises:
         DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
@@ -89,7 +89,7 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
                 continue
             if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
                 before[index] = segmentation
-                # Half a point more is looked at below, as evaluation takes the polygon without it.
+                # Polygons with an odd number of values are still checked below: evaluation drops their last value.
                 annotation["segmentation"] = [polygon for polygon in segmentation if len(polygon) >= 6]
         elif not is_run_length_mask(segmentation, size):
             wrong.append(index)
@@ -112,11 +112,11 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
 
 
 def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
-    """Positions of annotations with a polygon of which a coordinate is not a number."""
+    """Return the positions of annotations with a coordinate that is not a number."""
 
     def types(items) -> set[type]:
         polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
-        # A list in between: a chain of chains takes twice as long.
+        # A list is built in between: a chain of chains takes twice as long.
         return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
 
     if types(annotations) <= NUMBERS:
@@ -125,7 +125,13 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
 
 
 class _Polygons(NamedTuple):
-    """P polygons: the position of each one's annotation, (P,), where its coordinates end, (P,), and these."""
+    """P polygons.
+
+    Attributes:
+        owners: (P,) the position of each polygon's annotation.
+        ends: (P,) the end of each polygon's coordinates.
+        coordinates: of all polygons.
+    """
 
     owners: np.ndarray
     ends: np.ndarray
@@ -148,7 +154,7 @@ def _polygons(annotations: list[dict[str, Any]]) -> _Polygons:
 
 
 def _with_far_coordinates(polygons: _Polygons, sizes: np.ndarray) -> np.ndarray:
-    """Positions of annotations with a polygon that reaches too far."""
+    """Return the positions of annotations with a coordinate beyond ``FAR``."""
     owners, ends, values = polygons
     if not len(owners):
         return owners

@@ -1,6 +1,6 @@
-"""Boxes that disagree with the masks of their own objects.
+"""Findings that give a warning: unusable objects, and boxes that disagree with the masks of their objects.
 
-Shapes: N objects, P polygons. Extents are (N, 4) float64: x1, y1, x2, y2 of the masks in pixels.
+Shapes: N objects. Extents are (N, 4) float64: x1, y1, x2, y2 of the masks in pixels.
 """
 
 import logging
@@ -22,8 +22,8 @@ class Disagreement:
 
     Attributes:
         ids: of their annotations.
-        causes: what may be wrong with the boxes -> number of objects for which it explains the box.
-        example: the first one's box, and its mask's.
+        causes: possible cause -> number of objects whose box it explains.
+        example: the first object's box and the box of its mask.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -37,8 +37,8 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     Args:
         ids: (N,) of the annotations.
         boxes: (N, 4) x, y, width, height.
-        extents: (N, 4), nan for objects that are not compared.
-        sizes: (N, 2), height and width of each one's image.
+        extents: (N, 4), NaN for objects that are not compared.
+        sizes: (N, 2), height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
     compared = np.flatnonzero(~np.isnan(extents[:, 0]))
@@ -54,7 +54,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Return what to say of the disagreement in all parts of a file; "" if there is none.
+    """Return a description of the disagreement in all parts of a file, "" without any.
 
     Args:
         total: number of annotations in the file.
@@ -74,12 +74,13 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """What some annotations lose, which is only warned of.
+    """Findings in some annotations of a file that give a warning.
 
     Attributes:
-        ids: (N,) of all of them.
+        ids: (N,) of all annotations.
         without_area: ids of boxes without an area.
-        without_polygons: ids of objects that lost polygons; ``lost`` of them all they had.
+        without_polygons: ids of objects that lost polygons.
+        lost: how many of these lost all of their polygons.
         disagreement: of boxes and masks.
     """
 
@@ -91,7 +92,7 @@ class Findings:
 
 
 def warn_of(findings: Sequence[Findings], path: str) -> None:
-    """Warn of what all parts of a file have lost together."""
+    """Log warnings about the findings in all parts of a file."""
     without_area = [value for part in findings for value in part.without_area]
     if without_area:
         found = f"annotation ids {first_few(without_area)}"

@@ -1,6 +1,7 @@
-"""What boxes of another convention than x, y, width, height in pixels look like beside their masks.
+"""Detection of boxes that follow another convention than x, y, width, height in pixels, by comparison with masks.
 
-Shapes: all arrays are (N, 4) float64, an object in each row, and in pixels where nothing else is said.
+Shapes: all arrays are (N, 4) float64 with one object in a row, in pixels unless another unit is named. Corners are
+x1, y1, x2, y2.
 """
 
 from collections.abc import Callable
@@ -8,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Pixels by which a side may differ: rounding of a corner and of a side's length, and whether the last pixel counts.
+# Tolerance of a side in pixels: rounding of corners and lengths, and whether the last pixel counts.
 PIXELS = 2.0
-# And beyond these, the part of the mask's width or height.
+# Additional tolerance as a fraction of the mask's width or height.
 SHARE = 0.05
 
 
@@ -49,12 +50,12 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """(N,) whether boxes are those of the masks, up to ``PIXELS`` and ``SHARE`` at each side.
+        """Return whether boxes agree with the masks, up to ``PIXELS`` and ``SHARE`` at each side: (N,) bool.
 
-        Both are cut off at the image's borders, as some tools do with boxes and others with masks.
+        Both are clipped to the image first, because some tools clip only boxes and others only masks.
 
         Args:
-            corners: of the boxes; nan agrees with nothing.
+            corners: of the boxes. NaN never agrees.
         """
         return _near(np.clip(corners, 0, self.frames), np.clip(self.extents, 0, self.frames))
 
@@ -63,12 +64,12 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Return, for each thing that may be wrong with all boxes, the number of objects for which it explains the box.
+    """Return for each possible convention the number of objects whose box it explains.
 
-    Masks of a few pixels are left out, as everything explains them.
+    Masks of a few pixels are left out, because every convention explains them.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
-    with np.errstate(all="ignore"):  # what divides by zero becomes nan
+    with np.errstate(all="ignore"):  # division by zero gives NaN
         return {name: int(reading(objects).sum()) for name, reading in _READINGS.items()}
 
 
@@ -78,7 +79,7 @@ def _near(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
 
 
 def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: int) -> np.ndarray:
-    """The corners after quarter turns of an image, with its frames before and after."""
+    """Return the corners after quarter turns of an image. ``before`` and ``after`` are its frames."""
     x1, y1, x2, y2 = np.split(corners_of(boxes) / before, 4, axis=1)
     for _ in range(quarters):
         x1, y1, x2, y2 = y1, 1 - x2, y2, 1 - x1
@@ -106,12 +107,12 @@ _Reading = Callable[[Objects], np.ndarray]
 
 
 def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
-    """Boxes of another form, in pixels or, where ``unit`` is the whole image, in parts of it."""
+    """Return the reading of boxes in another form, in pixels or in fractions of which ``unit`` is the whole image."""
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 
 
 def _after_turns(*quarters: int) -> _Reading:
-    """Boxes of the image before quarter turns, in fractions of it or in its own pixels."""
+    """Return the reading of boxes in the image before quarter turns, in fractions or pixels of it."""
 
     def reading(objects: Objects) -> np.ndarray:
         found = [
@@ -133,11 +134,11 @@ def _mirrored(objects: Objects) -> np.ndarray:
 
 
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
-    """Right boxes, with masks of another form."""
+    """Return the reading of correct boxes with masks in another form."""
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# What may be wrong with all boxes of a file -> (N,) the objects for which it explains the box.
+# Possible convention -> function that returns (N,) whether it explains the box.
 _READINGS: dict[str, _Reading] = {
     "right as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "right as the box's centre, width, height": _as(centred),

@@ -1,4 +1,4 @@
-"""Registered data sets by name, whoever registered them: their dicts and their categories."""
+"""Dataset dicts and categories of registered data sets, including those of Detectron2."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from seesaw_d2.utils.category_names import Categories
 
 
 class LazyMetadata(Metadata):
-    """Detectron2's Metadata; reads the categories from the annotation file when first asked for them."""
+    """Detectron2's Metadata, which reads the categories from the annotation file at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -28,26 +28,27 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Past __setattr__, which would ask for the old values first and so read the file.
+        # Not through __setattr__, which would access the old values and so read the file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def check_registered(name: str, key: str) -> None:
-    """Raise a ConfigError that names the config key and similar names if no data set is called ``name``."""
+    """Raise a ConfigError that names the config key and similar names if no data set has this name."""
     if name not in DatasetCatalog:
         near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
         raise ConfigError(f"{key}: no data set is called {name!r}{did_you_mean(near) or '; see DATASETS.REGISTER'}")
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
-    """Detectron2's dataset dicts of a registered data set, image files not looked at.
+    """Return Detectron2's dataset dicts of a registered data set. Image files are not checked.
 
-    A list, or, of a large annotation file, a sequence that makes each of them when it is asked for (``compiled``).
+    Returns:
+        A list, or a ``CompiledRecords`` for a large annotation file, which makes each dict when it is indexed.
 
     Raises:
-        DataError: the annotation file is missing or wrong, or it holds no image.
+        DataError: the annotation file is missing or wrong, or has no image.
     """
     check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
@@ -63,17 +64,17 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """The annotation file of a registered data set in LVIS or COCO format.
+    """Return the annotation file of a registered data set. Its entries are shared: do not change them.
 
     Raises:
-        ConfigError: it is not registered, or its metadata names none.
+        ConfigError: the data set is not registered, or its metadata names no annotation file.
         DataError: the file is missing or wrong.
     """
     return _annotation_file(name, open_whole)
 
 
 def _annotation_file(name: str, read: Callable):
-    """What ``read`` makes of the annotation file; the metadata gets its categories."""
+    """Read the annotation file with ``read`` and store its categories in the metadata."""
     if name not in DatasetCatalog.list():
         raise ConfigError(
             f"data set {name!r}: expected a registered one, found no such name; DATASETS.REGISTER adds one"
@@ -83,7 +84,7 @@ def _annotation_file(name: str, read: Callable):
     if metadata.get("json_file") is None:
         raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
     path = PathManager.get_local_path(metadata.json_file)
-    # Detectron2's own registrations name no format, but the evaluator.
+    # Detectron2's own registrations name the evaluator and no format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -94,20 +95,20 @@ def _annotation_file(name: str, read: Callable):
 
 
 def category_ids(name: str, file: AnnotationFile) -> list[int]:
-    """The file's category id of each contiguous index, (C,)."""
+    """Return the file's category id of each contiguous index, (C,)."""
     contiguous = _contiguous_ids(name, file)
     return [category for category, _ in sorted(contiguous.items(), key=lambda item: item[1])]
 
 
 def class_names(name: str) -> list[str] | None:
-    """The category names of a registered data set in the order of their indices, None if it has none."""
+    """Return the category names of a registered data set in the order of their indices, None without names."""
     return MetadataCatalog.get(name).get("thing_classes")
 
 
 def categories_of(name: str, key: str) -> Categories | None:
-    """The class names of a data set in the order of their indices; None if it is not registered or has none.
+    """Return the class names of a data set in the order of their indices, None if it is not registered or has none.
 
-    Where only loading the data set would tell Detectron2 its names, they are those of its annotation file.
+    They are read from the annotation file if Detectron2 would have to load the data set to know them.
 
     Args:
         key: the config key that names the data set, for messages.
@@ -125,7 +126,7 @@ def categories_of(name: str, key: str) -> Categories | None:
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
-    """Category id -> index. LVIS's built-in metadata has no map: there it is id - 1 (as in Detectron2)."""
+    """Return category id -> index. For LVIS's built-in metadata, which has no map, it is id - 1 as in Detectron2."""
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
     if contiguous is None:
@@ -142,7 +143,7 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
 
 
 def check_annotation_file(name: str) -> None:
-    """Raise a DataError that names the missing annotation file of a data set, and how Detectron2 finds its own."""
+    """Raise a DataError if the annotation file of a data set is missing, and name the folder of built-in data sets."""
     path = MetadataCatalog.get(name).get("json_file")
     if path and "://" not in path and not os.path.isfile(path):
         root = os.getenv("DETECTRON2_DATASETS", "datasets")

@@ -19,7 +19,7 @@ RARE, COMMON, FREQUENT = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class CategoryStatistics:
-    """Occurrences of C categories. Crowds are not counted: they are not trained on."""
+    """Occurrences of C categories, without crowds, which are not trained on."""
 
     # category names, in the order of the indices
     names: tuple[str, ...]
@@ -35,12 +35,12 @@ class CategoryStatistics:
     def from_dataset_dicts(
         cls, dicts: Sequence[dict[str, Any]], num_classes: int, names: Sequence[str] | None = None
     ) -> "CategoryStatistics":
-        """Count in Detectron2's dataset dicts.
+        """Count the objects of Detectron2's dataset dicts.
 
         Args:
-            dicts: the images; those without the key "annotations" count as images without instances.
+            dicts: the images. Without the key "annotations", an image has no instances.
             num_classes: C.
-            names: C category names; by default the indices.
+            names: C category names; None: the indices.
 
         Raises:
             DataError: a category index is not in [0, C).
@@ -64,7 +64,7 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """The statistics of both sets of images together; they have no image in common."""
+        """Return the statistics of both sets of images together. They have no image in common."""
         if self.names != other.names:
             raise ConfigError("DATASETS.TRAIN: expected data sets with the same categories in the same order")
         return CategoryStatistics(
@@ -78,17 +78,17 @@ class CategoryStatistics:
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
-    array.flags.writeable = False  # it is shared through the cache
+    array.flags.writeable = False  # cached arrays are shared
     return array
 
 
 def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_THRESHOLDS) -> np.ndarray:
-    """The group of each category: 0 rare, 1 common, 2 frequent.
+    """Return the group of each category: 0 rare, 1 common, 2 frequent.
 
     Args:
         image_count: (C,) training images with the category.
-        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without
-            any image is rare, as in LVIS's own files.
+        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without images
+            is rare, as in LVIS's files.
 
     Returns:
         (C,) int64.

@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """One sequence of several; a list where all of them are."""
+    """Concatenate sequences of records, into a list if all of them are lists."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
@@ -17,7 +17,7 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 class Joined(Sequence):
-    """Several sequences of records, one after the other.
+    """Several sequences of records, concatenated without copying.
 
     Args:
         parts: the sequences.
@@ -25,7 +25,7 @@ class Joined(Sequence):
 
     def __init__(self, parts: Sequence[Records]):
         self._parts = list(parts)
-        # of each part, and at last of all
+        # of each part, then the total length
         self._starts = np.cumsum([0, *map(len, self._parts)])
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Joined(Sequence):
         return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
 
     def _part(self, position):
-        """The part in which a position lies."""
+        """Return the index of the part that holds a position."""
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:

@@ -1,4 +1,4 @@
-"""Reading a JSON file, and the small change of error messages about it."""
+"""Reading JSON files with error messages that name the problem and its place."""
 
 import contextlib
 import gc
@@ -23,13 +23,13 @@ def load_json_object(
 
     Args:
         path: the file.
-        expected: for messages, what the file should be.
-        count_nan: counts the NaN of an object where it may have them, which Python's json writes though JSON does not
-            know it; default: nowhere.
+        expected: description of the file, for messages.
+        count_nan: returns how many NaN the parsed object has in places where they are allowed. NaN is not JSON, but
+            Python's json writes it. None: not allowed.
 
     Raises:
-        DataError: the file is missing, a directory, unreadable, not JSON (with line and column) or holds
-            something else than an object.
+        DataError: the file is missing, a directory, unreadable, not JSON (with line and column), or its top level is
+            not an object.
     """
     if irregular(path):
         raise DataError(f"{path}: is {irregular(path)}; {expected}")
@@ -63,7 +63,7 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    # What orjson does not take may still be JSON (integers beyond 64 bits); what is not, json says where.
+    # json also reads integers beyond 64 bits, and names the place of an error.
     try:
         value = json.loads(text, parse_constant=constant)
         if seen and (not isinstance(value, dict) or count_nan(value) != seen):
@@ -82,7 +82,7 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Millions of new containers and no cycle among them: the collector would only cost time."""
+    """Disable garbage collection in this block: millions of new containers without cycles would only cost time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -93,7 +93,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def fingerprint(path: str | None) -> tuple[int, int] | None:
-    """(modification time in ns, size in bytes) of a file, None without one: changes with its content."""
+    """Return (modification time in ns, size in bytes) of a file, None if there is no file."""
     try:
         status = os.stat(path) if path else None
     except OSError:
@@ -102,5 +102,5 @@ def fingerprint(path: str | None) -> tuple[int, int] | None:
 
 
 def absolute_path(path: str) -> str:
-    """With ~ and $VARIABLES expanded; absolute, so that a later change of the working directory moves nothing."""
+    """Return the absolute path with ~ and $VARIABLES expanded. It is independent of the working directory."""
     return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))

@@ -11,12 +11,12 @@ from pycocotools import mask as mask_utils
 
 
 def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
-    """Return the extents of ``count`` objects, nan for those without a polygon.
+    """Return the extents of ``count`` objects, NaN for objects without polygons.
 
     Args:
-        owners: (P,) int64, ascending, the object that each polygon belongs to.
-        ends: (P,) where each one's coordinates end.
-        coordinates: x, y, x, y, ..., an even number of them for each polygon, and at least one pair.
+        owners: (P,) int64, ascending, each polygon's object.
+        ends: (P,) the end of each polygon's coordinates.
+        coordinates: x, y, x, y, ..., at least one pair for each polygon.
     """
     extents = np.full((count, 4), np.nan)
     if len(owners):

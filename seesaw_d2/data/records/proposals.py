@@ -1,4 +1,4 @@
-"""Precomputed proposals (MODEL.LOAD_PROPOSALS): their pickle is read as data, and written anew for Detectron2."""
+"""Precomputed proposals (MODEL.LOAD_PROPOSALS): a pickle, read without running code and rewritten for Detectron2."""
 
 import pickle
 import tempfile
@@ -10,22 +10,22 @@ from detectron2.utils.file_io import PathManager
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.unpickling import load_plain_pickle
 
-# The one class in such files is a number: which corners a box has.
+# The only class in such files is an enumeration of box formats.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """The records, each with the proposals of its image, see Detectron2's ``load_proposals_into_dataset``.
+    """Return the records with the proposals of their images, see Detectron2's ``load_proposals_into_dataset``.
 
     Raises:
-        DataError: the file cannot be read, or holds something else than arrays and plain values, or no proposals.
+        DataError: the file cannot be read, holds other objects than arrays and plain values, or has no proposals.
     """
     if "://" not in path and not PathManager.isfile(path):
         raise DataError(f"{path}: no such file of proposals")
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Not the file itself: even without code NumPy's own unpickling trusts what it says of types and memory.
+        # Detectron2 gets a copy: NumPy's own unpickling trusts a file's statements about types and memory.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()

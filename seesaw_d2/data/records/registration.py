@@ -1,4 +1,4 @@
-"""One's own data sets, registered with Detectron2 from the config key DATASETS.REGISTER."""
+"""Registration of custom data sets (DATASETS.REGISTER) with Detectron2."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _KNOWN = (*_REQUIRED, "FORMAT")
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """One entry of DATASETS.REGISTER, checked, with absolute paths."""
+    """A checked entry of DATASETS.REGISTER for detection, with absolute paths."""
 
     name: str
     json_file: str
@@ -34,7 +34,7 @@ class DatasetEntry:
     format: str = AUTO
 
     def load(self) -> Sequence[dict[str, Any]]:
-        """Detectron2's dataset dicts; the categories go to the metadata."""
+        """Return Detectron2's dataset dicts and store the categories in the metadata."""
         file = open_annotations(self.json_file, self.format)
         metadata = MetadataCatalog.get(self.name)
         if isinstance(metadata, LazyMetadata):
@@ -58,12 +58,11 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    Only looks whether the files are there; they are read when the data set is. Registering the same entry
-    again, as a second call with the same config does, changes nothing.
+    Checks that the files exist, but does not read them. Registering the same entry again has no effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, lacks a key or has one too many, a file or folder is not
-            there, or a name is taken. The message names ``DATASETS.REGISTER[i].KEY``.
+        ConfigError: an entry is not a mapping, lacks a key or has an unknown one, a file or folder does not exist, or
+            a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
     for index, entry in enumerate(entries):
@@ -76,7 +75,7 @@ def register_datasets(cfg: CfgNode) -> None:
 
 
 def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
-    """Register one data set; nothing happens if the same entry is registered already."""
+    """Register one data set. Has no effect if the same entry is already registered."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
     DatasetCatalog.register(entry.name, entry.load)

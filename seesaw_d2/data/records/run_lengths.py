@@ -1,4 +1,4 @@
-"""Run-length masks as annotation files have them, checked before pycocotools, which trusts them, sees them."""
+"""Checks of run-length masks, which pycocotools reads without checks."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def is_run_length_mask(value: Any, size: list[int]) -> bool:
-    """Whether a parsed JSON value is a run-length mask of an image.
+    """Return whether a parsed JSON value is a valid run-length mask of an image.
 
     Args:
-        value: right is an object with ``size`` and ``counts``: a list of integers or COCO's compressed string,
-            runs >= 0 that add up to the number of pixels.
+        value: valid is an object with ``size`` and ``counts``. The counts are a list of integers or COCO's compressed
+            string, and give runs >= 0 that add up to the number of pixels.
         size: height and width of the image.
     """
     if type(value) is not dict or type(value.get("size")) is not list:
@@ -27,19 +27,20 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """The runs, int64, of COCO's compressed string (``rleFrString`` in maskApi.c), None if it is not one.
+    """Return the runs, int64, of COCO's compressed string (``rleFrString`` in maskApi.c), None if it is invalid.
 
-    A number is little-endian in digits of 5 bits, character code 48 + digit, + 32 where another digit follows; bit
-    16 of the last digit is the sign. From the fourth on, a number is the difference to the one two before it.
+    A number is written in digits of 5 bits, lowest first, as the character with code 48 + digit, + 32 if another digit
+    follows. Bit 16 of the last digit is the sign. From the fourth number on, the difference to the number two before
+    is stored.
     """
     codes = np.frombuffer(counts.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
-    # "?", which stands for what is not ASCII, is a digit: ask for it apart.
+    # Other characters than ASCII become "?", which is a digit.
     if not counts.isascii() or not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         return None
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > 7:  # 2^34 pixels: no image, and no room for a sum to overflow
+    if digits.max() > 7:  # 2^34 pixels: larger than any image, and sums cannot overflow below
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     runs = np.add.reduceat((codes & 31) << shifts, starts)

@@ -1,4 +1,4 @@
-"""How often each category occurs in the training data, and the groups rare, common, frequent.
+"""Category statistics of registered data sets.
 
 Shapes: C categories.
 """
@@ -24,11 +24,11 @@ _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """The statistics of one registered data set; counted once and again only when its file has changed.
+    """Return the statistics of one registered data set. They are cached until its annotation file changes.
 
     Args:
         name: of the data set.
-        dicts: its dataset dicts, all of them, where they are at hand.
+        dicts: all of its dataset dicts; None: they are loaded.
     """
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
@@ -42,7 +42,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """The statistics of all of DATASETS.TRAIN together, before any image is filtered out.
+    """Return the statistics of all of DATASETS.TRAIN together, before any image is filtered out.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a name in it is not registered, or the categories differ.
@@ -60,14 +60,14 @@ def training_statistics(cfg: CfgNode) -> CategoryStatistics:
 
 
 def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> np.ndarray | None:
-    """The groups of DATASETS.TRAIN's categories, (num_classes,).
+    """Return the frequency groups of DATASETS.TRAIN's categories, (num_classes,).
 
     Args:
-        num_classes: by default MODEL.ROI_HEADS.NUM_CLASSES.
+        num_classes: None: MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        None, and the reason in the log, where the groups cannot be known: DATASETS.TRAIN is empty, cannot be read
-        (a loader of one's own may take its place), or has another number of categories.
+        The groups, or None if DATASETS.TRAIN is empty, cannot be read (a custom loader may replace it) or has another
+        number of categories. The reason is logged.
     """
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
     try:

@@ -1,4 +1,4 @@
-"""Which images and objects are trained on, and whether they can be."""
+"""The records that are trained on, and checks of whether they can be."""
 
 import logging
 
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 def load_training_dicts(cfg: CfgNode) -> Records:
-    """The dataset dicts of all of DATASETS.TRAIN together, ready for training.
+    """Return the dataset dicts of all of DATASETS.TRAIN together, ready for training.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty or names an unknown data set; INPUT.MASK_FORMAT does not fit.
-        DataError: an annotation file is missing or wrong, images are missing, or nothing is left to train on.
+        DataError: an annotation file is missing or wrong, images are missing, or there is nothing left to train on.
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
@@ -58,7 +58,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """The records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
+    """Return the records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
@@ -74,7 +74,7 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 
 
 def with_objects(records: Records) -> Records:
-    """The records of images with an object that is no crowd, as Detectron2's filter of lists."""
+    """Return the records of images with an object that is not a crowd, like Detectron2's filter of lists."""
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
     found = np.zeros(len(records), dtype=bool)
@@ -86,7 +86,7 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Detectron2's table of instances. It counts image by image: all but lists it gets as one image of each class."""
+    """Log Detectron2's table of instances. Other sequences than lists are passed to it as one image per class."""
     if not isinstance(records, list):
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
@@ -98,7 +98,7 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise a DataError where nothing is left to train on."""
+    """Raise a DataError if there is nothing left to train on."""
     if not records:
         raise DataError(
             f"no image of {', '.join(names)} has an object to train on; "
@@ -107,10 +107,10 @@ def check_any_left(records: Records, names: list[str]) -> None:
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Whether a data set has what this model is trained on.
+    """Check that a data set has the annotations that this model is trained on.
 
     Raises:
-        DataError: it has no annotations, or with MODEL.MASK_ON an object has no mask.
+        DataError: it has no annotations, or MODEL.MASK_ON is True and an object has no mask.
         ConfigError: an object's mask is run-length encoded and INPUT.MASK_FORMAT is "polygon".
     """
     if "annotations" not in records[0]:
@@ -131,7 +131,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """For each kind of mask the image id of each object that has it, crowds aside."""
+    """Return for each kind of mask the image id of each object with it, except crowds."""
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):
         for positions, kind in zip(found, kinds, strict=True):

@@ -1,4 +1,4 @@
-"""Everything about the data that can be wrong and be known before a run computes or writes anything."""
+"""Checks of a job's data sets before it computes or writes anything."""
 
 import functools
 import itertools
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
 
-    Reads every annotation file once and keeps the category counts (``training_statistics`` is then free). Of the
-    images it reads headers, see ``check_headers``: pixels are decoded by the loaders alone.
+    Annotation files and image headers are read (see ``check_headers``), but no pixels are decoded. The category counts
+    are cached for ``training_statistics``.
 
     Args:
         cfg: after ``register_datasets(cfg)``.
-        training: False for evaluation only, which needs DATASETS.TEST alone.
+        training: False checks DATASETS.TEST only, for evaluation.
 
     Raises:
         ConfigError: a list is empty, a name is unknown, MODEL.ROI_HEADS.NUM_CLASSES is not the number of
@@ -47,7 +47,7 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # A data set without such a file has a loader of its own and perhaps a mapper that reads other files.
+        # A data set without this file has a custom loader, and perhaps a mapper that reads other files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -59,10 +59,11 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
-    """(config key, name) of each data set that a job uses.
+    """Return (config key, name) of each data set that a job uses.
 
     Raises:
-        ConfigError: there is none, a name is unknown, or a data set is of the other kind.
+        ConfigError: there is none, a name is unknown, or a data set is for detection where classification is expected
+            or the reverse.
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
@@ -83,10 +84,10 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Read a data set, look for its image files and count its categories, if it has any.
+    """Read a data set, check that its image files exist, and return its category statistics if it has categories.
 
     Args:
-        check: called with cfg, the name and the records whose image file exists.
+        check: called with cfg, the name, and the records whose image file exists.
     """
     records = load_dataset(name)
     present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -96,10 +97,9 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError unless all data sets have the same categories, as many as the model's key says.
+    """Raise ConfigError unless all data sets have the same categories, and the model's key is their number.
 
-    In an evaluation those of DATASETS.TRAIN are not used, and may be elsewhere. Where they are at hand their categories
-    are compared too.
+    An evaluation does not need DATASETS.TRAIN. Its categories are compared too if it can be read.
     """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
@@ -122,14 +122,15 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if DATASETS.TRAIN has the categories that are evaluated in another order.
+    """Raise ConfigError if DATASETS.TRAIN has the evaluated categories in another order.
 
-    Other names at the same indices are warned about. A data set that is not at hand, or has another number of
-    categories and so is not what the model was trained on, is not compared.
+    Different names at the same indices give a warning. A training set that cannot be read, or has another number of
+    categories, is not compared.
 
     Args:
-        ids: the category ids of ``tested``, of results that name categories by them: another number of categories is
-            compared by the ids that both have.
+        tested: the evaluated categories.
+        ids: the category ids of ``tested`` if results name categories by id. Then data sets with different numbers of
+            categories are compared by their common ids.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
@@ -147,7 +148,7 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Both with the categories alone whose ids the training set ``name`` and the tested set have."""
+    """Return both, reduced to the categories whose ids the training set ``name`` and the tested set have in common."""
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())

@@ -1,7 +1,7 @@
 """An annotation file as arrays.
 
 Shapes: I images, N objects that are trained on, in the order of their images, K categories. An array named ``*_end``
-says where each entry's part of another array ends; it begins where the one before ends.
+holds the end of each entry's part of another array. The part begins at the end of the entry before.
 """
 
 import itertools
@@ -17,13 +17,13 @@ from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# What an object's segmentation is. "text" and "bytes" are run lengths, as the file has them or compressed here.
+# Kinds of segmentations. TEXT are run lengths compressed in the file, BYTES those compressed here.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
 ABSENT = -1  # of a flag
-# File names can have bytes that are no UTF-8, which Python writes as halves of characters.
+# File names can have bytes that are not UTF-8. Python represents them by surrogates.
 _ERRORS = "surrogateescape"
 
-# Name -> type. Those of the second part have one row for each object.
+# Name -> type. The arrays from "bbox" on belong to objects.
 ARRAYS = {
     "image_id": "i8",
     "height": "i8",
@@ -40,7 +40,7 @@ ARRAYS = {
     "kind": "i1",
     "part_end": "i8",
     "runs_end": "i8",
-    # of the polygons: where their coordinates end; x, y, x, y, ...; and the run lengths' characters
+    # of the polygons: the ends of their coordinates, and x, y, x, y, ...; then the characters of run lengths
     "polygon_end": "i8",
     "coordinates": "f8",
     "runs": "u1",
@@ -52,7 +52,7 @@ _FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
 def header_tables(header: "AnnotationFile") -> Tables:
-    """The arrays of the images: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more."""
+    """Return the arrays of the images, with the fields of ``AnnotationFile.to_dataset_dicts``."""
     federated = FORMATS[header.format].federated
     names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
@@ -71,7 +71,7 @@ def header_tables(header: "AnnotationFile") -> Tables:
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is kept of N annotations.
+    """The stored fields of N annotations.
 
     Attributes:
         image_id, category_id: (N,) int64.
@@ -88,7 +88,7 @@ class Objects:
 
     @classmethod
     def of(cls, annotations: Iterable[dict[str, Any]]) -> "Objects":
-        """Those of checked annotations."""
+        """Return the stored fields of checked annotations."""
         kept = list(annotations)
         return cls(
             image_id=np.array([item["image_id"] for item in kept], np.int64),
@@ -100,8 +100,9 @@ class Objects:
 
 
 def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
-    """The arrays of the objects: what ``AnnotationFile.to_dataset_dicts`` has of them, and no more. In place of
-    "object_end" it is "owner", (N,): the position of each one's image.
+    """Return the arrays of the objects, with the fields of ``AnnotationFile.to_dataset_dicts``.
+
+    In place of "object_end" there is "owner", (N,): the position of each object's image.
 
     Args:
         objects: with known images and categories.
@@ -130,12 +131,12 @@ def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndar
 
 
 def to_name(characters) -> str:
-    """A file's name from its part of the array "names"."""
+    """Return a file's name from its part of the array "names"."""
     return str(characters, "utf-8", _ERRORS)
 
 
 def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:
-    """(N,) kinds, and N strings of compressed run lengths, empty where there are none."""
+    """Return (N,) kinds, and N strings of compressed run lengths, empty for other kinds."""
     kinds, runs = np.zeros(len(segmentations), np.int8), [b""] * len(segmentations)
     for index, value in enumerate(segmentations):
         if not value:
@@ -158,7 +159,7 @@ def _characters(strings: list[bytes]) -> np.ndarray:
 
 
 def join_tables(parts: list[Tables], num_images: int) -> Tables:
-    """The arrays of all parts' objects, in the order of their images. The parts are emptied."""
+    """Join the arrays of all parts and sort the objects by image. The parts are emptied to free memory."""
     joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
     for key in ("part_end", "polygon_end", "runs_end"):
         joined[key] = np.cumsum(np.concatenate([_lengths(part.pop(key)) for part in parts]))
@@ -170,7 +171,7 @@ def join_tables(parts: list[Tables], num_images: int) -> Tables:
 
 
 def _in_order(tables: Tables, order: np.ndarray) -> Tables:
-    """The objects at the positions ``order``, (N,)."""
+    """Return the objects at the positions ``order``, (N,)."""
     runs, runs_end = _take(tables["runs"], tables["runs_end"], order)
     polygons, part_end = _take(np.arange(len(tables["polygon_end"])), tables["part_end"], order)
     coordinates, polygon_end = _take(tables["coordinates"], tables["polygon_end"], polygons)
@@ -180,7 +181,7 @@ def _in_order(tables: Tables, order: np.ndarray) -> Tables:
 
 
 def _take(values: np.ndarray, ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The entries ``values[end_before:end]`` at the positions ``order``, and their ends."""
+    """Return the entries ``values[end_before:end]`` at the positions ``order``, and their ends."""
     lengths = _lengths(ends)
     taken = np.cumsum(lengths[order])
     shift = np.repeat((ends - lengths)[order] - (taken - lengths[order]), lengths[order])

@@ -1,7 +1,7 @@
-"""The arrays of annotations that are as nearly all are: right in everything, each mask polygons or none.
+"""A fast conversion to arrays for annotations that are valid and have polygons or no mask.
 
-What is wrong or unusual in others takes ``AnnotationChecker``, which works on dicts and takes twice the time. It also
-has the errors and warnings: here an annotation is simple or not, and nothing is said.
+All other annotations go through ``AnnotationChecker``, which works on dicts, takes twice the time, and raises the
+errors and warnings.
 """
 
 import msgspec
@@ -15,7 +15,7 @@ from seesaw_d2.data.records.mask_extents import polygon_extents
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """Of these types and none else: msgspec takes neither true nor 1.0 for an id, and no number beyond float64."""
+    """An annotation with exactly these types: msgspec accepts neither true nor 1.0 as an id."""
 
     id: int
     image_id: int
@@ -32,10 +32,10 @@ _decode = msgspec.json.Decoder(list[_Annotation]).decode
 def simple_tables(
     text: bytes, image_ids: np.ndarray, sizes: np.ndarray, category_ids: np.ndarray
 ) -> tuple[Tables, Findings] | None:
-    """``object_tables`` of a JSON list of annotations, and what is found in them; None unless all of them are simple.
+    """Return ``object_tables`` of a JSON list of annotations and the findings in them, None unless all are simple.
 
     Args:
-        text: the list.
+        text: the list as JSON.
         image_ids, sizes, category_ids: (I,), (I, 2) height and width, and (K,); ids ascending.
     """
     try:
@@ -60,7 +60,7 @@ def simple_tables(
     tables = object_tables(objects, image_ids, category_ids)
     if not _is_usable(tables, FAR * sizes.max(axis=1)):
         return None
-    # Objects are in the order of their images now, in which the sort was stable.
+    # The tables are sorted by image with a stable sort.
     ids = ids[np.argsort(np.searchsorted(image_ids, image_id), kind="stable")]
     return tables, Findings(ids, [], [], 0, _disagreement(tables, ids, sizes))
 
@@ -73,7 +73,7 @@ def _disagreement(tables: Tables, ids: np.ndarray, sizes: np.ndarray) -> Disagre
 
 
 def _is_usable(tables: Tables, reach: np.ndarray) -> bool:
-    """Whether all polygons have three points or more, and no number is beyond its image's ``reach``, (I,)."""
+    """Return whether all polygons have at least three points and no number exceeds its image's ``reach``, (I,)."""
     lengths = np.diff(tables["polygon_end"], prepend=0)
     if (lengths < 6).any() or (lengths % 2).any():
         return False

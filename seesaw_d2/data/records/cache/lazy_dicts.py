@@ -1,4 +1,4 @@
-"""Dataset dicts that are made when they are asked for.
+"""Dataset dicts that are made from arrays when they are indexed.
 
 Shapes: I records, K categories.
 """
@@ -18,21 +18,21 @@ from seesaw_d2.data.records.records import ObjectColumns
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# ``columns``' name for each kind of segmentation: none, polygons, and two of run lengths.
+# The kind of mask in ``ObjectColumns`` for each kind of segmentation: none, polygons, and two of run lengths.
 _MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
 
 
 class CompiledRecords(Sequence):
-    """Detectron2's dataset dicts of an annotation file, each made from arrays when it is asked for.
+    """Detectron2's dataset dicts of an annotation file, each made from arrays when it is indexed.
 
-    A sequence that equals the list of ``AnnotationFile.to_dataset_dicts`` entry by entry, without holding more than the
-    arrays, which lie in a file: 100,000 images with 1.3 million objects cost a process no memory of its own.
+    The entries equal those of ``AnnotationFile.to_dataset_dicts``. The arrays are mapped from a file, so that a data
+    set of any size needs no memory of its own.
 
     Args:
-        tables: see ``tables.ARRAYS``.
+        tables: see ``arrays.ARRAYS``.
         image_root: folder that the image files are relative to.
         categories: (K,) the contiguous index of each of the file's categories, by ascending id.
-        has_annotations: False for a file without: the records then have no key "annotations".
+        has_annotations: False: the records have no key "annotations".
         indices: (I,) the images; None: all.
     """
 
@@ -90,7 +90,7 @@ class CompiledRecords(Sequence):
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
-        # An object's place in the columns, and from there its number in the file.
+        # Each object's position in the arrays.
         number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
         return ObjectColumns(
             image=np.repeat(np.arange(len(self)), count),
@@ -139,7 +139,7 @@ class CompiledRecords(Sequence):
         return int(array[index - 1]) if index else 0, int(array[index])
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``_range`` of many."""
+        """Return ``_range`` of several indices."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
