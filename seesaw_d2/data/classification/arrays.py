@@ -1,4 +1,4 @@
-"""Labelled images in one file of NumPy arrays: thousands of small images are read at once.
+"""Labelled images in one file of NumPy arrays.
 
 N images, C classes.
 """
@@ -18,14 +18,14 @@ KEYS = ("images", "labels", "names")
 
 
 def read_arrays(path: str) -> LabelledSet:
-    """Images of a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
+    """Read the images of a file written by ``numpy.savez`` or ``numpy.savez_compressed``.
 
     Args:
         path: the file, with ``images``, uint8 (N, H, W) or (N, H, W, 3), ``labels``, integers (N,) in [0, C), and
             ``names``, strings (C,).
 
     Raises:
-        DataError: the file cannot be read, or an array is missing or of another kind. No pickled object is read.
+        DataError: the file cannot be read, or an array is missing or of another kind. Pickled objects are not read.
     """
     arrays = _load(path)
     images, labels, names = (arrays[key] for key in KEYS)

@@ -10,7 +10,7 @@ from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.unpickling import load_plain_pickle
 
-# By the label's key in the files: training files, test files, file of names and the key in it.
+# Key of the labels -> training files, test files, file of names, key of the names.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -18,14 +18,14 @@ _LAYOUTS = {
 
 
 def read_cifar(folder: str, split: str) -> LabelledSet:
-    """Images (N, 32, 32, 3) of a folder ``cifar-10-batches-py`` or ``cifar-100-python`` (fine labels).
+    """Read the images (N, 32, 32, 3) of a folder ``cifar-10-batches-py`` or ``cifar-100-python`` (fine labels).
 
     Args:
-        folder: as unpacked from the published archive.
+        folder: unpacked from the published archive.
         split: "train" or "test".
 
     Raises:
-        DataError: a file is missing, torn or of another layout, or the folder holds both data sets.
+        DataError: a file is missing, damaged or of another layout, or the folder holds both data sets.
     """
     label_key = _label_key(folder)
     train, test, meta, names_key = _LAYOUTS[label_key]
@@ -41,7 +41,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
 
 
 def _label_key(folder: str) -> str:
-    """Return the key of the labels in the files of the data set that lies in a folder."""
+    """Return the key of the labels in the files of a folder, which is different in CIFAR-10 and CIFAR-100."""
     found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
     if len(found) == 1:
         return found[0]
@@ -68,7 +68,7 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
 
 
 def _integers(values: Any, largest: int) -> np.ndarray:
-    """Return values as an array of integers in [0, largest]; NumPy would cut off fractions and wrap large numbers."""
+    """Return values as an array of integers in [0, largest]. A cast would truncate fractions and wrap large numbers."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):
         raise ValueError(f"found other values than integers from 0 to {largest}")

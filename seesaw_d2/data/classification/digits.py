@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that ship inside scikit-learn: real images without a download.
+"""The 1,797 handwritten digits of scikit-learn: real images without a download.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998:
 8 x 8 pixels of 17 grey values, 174 to 183 images of each digit.
@@ -10,11 +10,11 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # which images are held out: the same ones for every imbalance and seed
+_SPLIT_SEED = 0  # the test images are the same for every imbalance and seed
 
 
 def read_digits(split: str) -> LabelledSet:
-    """Digits as RGB images of 8 x 8 pixels.
+    """Return digits as RGB images of 8 x 8 pixels.
 
     Args:
         split: "test": 50 images of each digit; "train": the other 1,297.

@@ -1,4 +1,4 @@
-"""The entries of DATASETS.REGISTER that are data sets of labelled images."""
+"""Data sets of labelled images in DATASETS.REGISTER."""
 
 import functools
 import os
@@ -19,7 +19,7 @@ from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
 
-# A number of classes is a list of as many names: more would only be a mistake that fills the memory.
+# Larger numbers of classes are mistakes, and their names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -27,21 +27,21 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One such entry, checked, with absolute paths; see ``DATASETS.REGISTER`` for the meaning of its keys."""
+    """A checked entry with absolute paths. ``DATASETS.REGISTER`` describes the keys."""
 
     name: str
     source: str
-    # the file or folder, or with DIGITS the split
+    # the file or folder; with DIGITS the split
     path: str
     images: str = ""
-    # how many classes there are, a file of their names, or None: the source's own
+    # the number of classes, a file of their names, or None: the source has its own
     classes: int | str | None = None
     split: str = ""
     imbalance: float = 1.0
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Detectron2's dataset dicts (see ``LabelledSet``).
+        """Return Detectron2's dataset dicts (see ``LabelledSet``).
 
         Raises:
             DataError: a file is missing or wrong.
@@ -61,7 +61,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Detectron2's Metadata; reads the class names when first asked for them."""
+    """Detectron2's Metadata, which reads the class names at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -116,7 +116,7 @@ def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
         where: its place, for messages.
 
     Raises:
-        ConfigError: a key is missing, unknown or wrong, or a file or folder is not there.
+        ConfigError: a key is missing, unknown or wrong, or a file or folder does not exist.
     """
     (source, *others) = [key for key in SOURCES if key in value]
     if others:
@@ -171,7 +171,7 @@ def _classes(value: Mapping, where: str) -> int | str:
         return _existing(value, "CLASSES", where, is_file=True)
     if type(classes) is not int or not 1 <= classes <= MAX_CLASSES:
         raise ConfigError(
-            f"{where}.CLASSES: expected how many classes there are, 1 to {MAX_CLASSES}, or a file of names, found "
+            f"{where}.CLASSES: expected the number of classes, 1 to {MAX_CLASSES}, or a file of names, found "
             f"{classes!r}"
         )
     return classes

@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
-    """Return the images anywhere below the subfolders of a folder; the name of the subfolder is the class.
+    """Return the images at any depth below the subfolders of a folder. The name of the subfolder is the class.
 
-    A warning says how many other files and folders are passed over, and why.
+    A warning lists the skipped files and folders with the reason.
 
     Args:
         path: the folder.
         names: C class names; None: the names of the subfolders, sorted.
 
     Raises:
-        DataError: there is no subfolder, one that is no class, or a folder that cannot be read.
+        DataError: there is no subfolder, a subfolder is not a class, or a folder cannot be read.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
@@ -49,7 +49,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
             passed_over[reason] += [f"{name}/{entry}" for entry in entries]
     described = describe_passed_over({reason: entries for reason, entries in passed_over.items() if entries})
     if described:
-        warn_once(logger, f"{path}: passed over, {described}")
+        warn_once(logger, f"{path}: skipped, {described}")
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 

@@ -1,4 +1,4 @@
-"""Labelled images in memory: what every reader returns.
+"""Labelled images in memory, the result of every reader.
 
 N images, C classes.
 """
@@ -12,10 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """N images with a label each.
-
-    Either ``files`` or ``arrays`` holds the images.
-    """
+    """N images with one label each. Either ``files`` or ``arrays`` holds the images."""
 
     # (N,) int64 in [0, C)
     labels: np.ndarray
@@ -27,16 +24,16 @@ class LabelledSet:
     arrays: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "LabelledSet":
-        """The images of these indices, in their order."""
+        """Return the images with these indices, in this order."""
         files = None if self.files is None else [self.files[i] for i in indices]
         arrays = None if self.arrays is None else self.arrays[indices]
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
 
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
-        """Detectron2's dataset dicts: an image is one that holds a single object, without a box.
+        """Return Detectron2's dataset dicts. An image has a single object without a box.
 
-        So statistics, frequency groups and samplers are those of detection. Beside "image_id" and "annotations" a
-        record has "file_name" or "array".
+        Therefore statistics, frequency groups and samplers are those of detection. A record has "image_id",
+        "annotations", and "file_name" or "array".
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -47,16 +44,16 @@ class LabelledSet:
 
 
 def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
-    """A long-tailed part of a data set: class i keeps N_i = N_max · imbalance^(-i / (C - 1)) images.
+    """Return a long-tailed subset: class i keeps N_i = N_max · imbalance^(-i / (C - 1)) images.
 
-    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019, whose reference
-    code it follows in rounding down). Classes keep their order: the first is the most frequent. N_max is the size of
-    the largest class; a class with fewer than N_i images keeps all of them, and every class keeps one at least.
+    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019), rounded down as in
+    the latter's reference code. Classes keep their order: the first is the most frequent. N_max is the size of the
+    largest class. A class with fewer than N_i images keeps all of them, and every class keeps at least one.
 
     Args:
-        labelled: what to choose from.
+        labelled: the whole set.
         imbalance: >= 1, N_max / N_min.
-        seed: of the choice within each class.
+        seed: of the random choice within each class.
     """
     counts = np.bincount(labelled.labels, minlength=len(labelled.names))
     exponents = np.arange(len(counts)) / max(len(counts) - 1, 1)

@@ -1,4 +1,4 @@
-"""What a label in a file says: the index of a class, or its name. The format of the file decides which of them.
+"""Labels in files: the index of a class or its name, depending on the file's format.
 
 C classes.
 """
@@ -13,14 +13,14 @@ from seesaw_d2.utils.messages import first_few
 
 
 def index_of_label(text: str, num_classes: int, where: str) -> int:
-    """Return the index that a label is, in [0, C), whatever the classes are called.
+    """Return the index, in [0, C), that a label stands for. Class names are not considered.
 
     Args:
         text: the label.
         where: its file and line, for the message.
 
     Raises:
-        DataError: it is not written in the digits 0 to 9, or out of range.
+        DataError: it is not written in the digits 0 to 9, or is out of range.
     """
     index = _integer(text)
     if index is None or index >= num_classes:
@@ -29,7 +29,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Reads the labels of a file whose format does not say whether a label is a class's name or its index.
+    """Reads the labels of a file in which a label may be a class's name or its index.
 
     Args:
         names: C class names.
@@ -38,10 +38,10 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Spreadsheets write 1 for a class named 01 or 1.0, and 10 for one named 1e1.
+        # Spreadsheets write 1 for a class named 01 or 1.0, and 10 for a class named 1e1.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # The first number among the labels that can only be a name, and the first that can only be an index.
+        # The first numeric label that can only be a name, and the first that can only be an index.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
@@ -52,8 +52,8 @@ class LabelReader:
             where: its file and line, for the message.
 
         Raises:
-            DataError: it is neither a class's name nor an index in [0, C); it is an index and another class is named
-                like this number; or of the numbers among the labels so far some can only be names and others indices.
+            DataError: the label is neither a class's name nor an index in [0, C). The label is the index of one class
+                and the name of another. Some numeric labels so far can only be names and others only indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -91,7 +91,7 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Return a class's name without case, outer spaces and Unicode form, to find those that nearly match."""
+    """Return a class's name in lower case, without outer spaces and in one Unicode form, to find similar names."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
@@ -100,7 +100,7 @@ def _integer(text: str) -> int | None:
 
 
 def _number(name: str) -> float | None:
-    """The number that a name is, in any notation."""
+    """Return the number that a name stands for in any notation, None if it is not a number."""
     try:
         value = float(unicodedata.normalize("NFKC", name))
     except ValueError:

@@ -19,24 +19,24 @@ _TEST_BATCH = 64
 
 
 def build_classification_train_loader(cfg: CfgNode):
-    """An endless iterable of batches, lists of what ``ClassificationMapper`` returns: DATASETS.TRAIN.
+    """Return the training loader of DATASETS.TRAIN, an endless iterable of batches.
 
-    SOLVER.IMS_PER_BATCH images over all processes; DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES mean
-    what they mean in detection.
+    A batch is a list of ``ClassificationMapper``'s results, SOLVER.IMS_PER_BATCH over all processes.
+    DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
 
     Raises:
-        DataError: a list or an image file is missing or wrong; while iterating, an image cannot be decoded.
+        DataError: a list or an image file is missing or wrong. While iterating: an image cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # Grouping by aspect ratio is for images that keep theirs.
+    # All images get the same aspect ratio, so there is nothing to group.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Every image of one data set once over all processes, 64 in a batch.
+    """Return the test loader of one data set: every image once over all processes, 64 in a batch.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and undecodable ones are blank.
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that cannot be decoded are black.
 
     Raises:
         DataError: as in ``build_classification_train_loader``.
@@ -55,7 +55,7 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """The records of all of DATASETS.TRAIN together."""
+    """Return the records of all of DATASETS.TRAIN together."""
     names = list(cfg.DATASETS.TRAIN)
     records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))
     return without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)

@@ -1,4 +1,4 @@
-"""From a record to the model's input: reading, cropping, flipping.
+"""Mapping of a record to the model's input: reading, cropping, flipping.
 
 S: side of the model's images in pixels.
 """
@@ -16,17 +16,17 @@ from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # the part of the shorter side that is left in evaluation: 224 of 256
+_CENTRE = 0.875  # fraction of the shorter side that is kept in evaluation: 224 of 256
 
 
 class ClassificationMapper:
     """Maps a record of labelled images to {"image": uint8 (3, S, S), "label": int, "image_id"}.
 
-    Greyscale, palette, CMYK and transparent images become RGB (transparency is dropped), and are turned as their
-    EXIF data ask for. Images of more than 8 bits per channel are refused: Pillow would clip them.
+    Greyscale, palette, CMYK and transparent images become RGB (transparency is dropped), and are rotated according to
+    their EXIF data. Images of more than 8 bits per channel are refused, because Pillow would clip them.
 
     Args:
-        is_train: random crop, flip and jitter, or the centre.
+        is_train: True for random crop, flip and jitter, False for the centre.
         size: S.
         crop: "resized": of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation the shorter side is
             scaled to S / 0.875 and the centre taken (as in ImageNet training). "padded": zeros of S / 8 pixels on each
@@ -73,7 +73,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A black image in place of the record's."""
+        """Return the result of a black image in place of the record's."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -86,14 +86,14 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """For evaluation: a black image in place of one that cannot be decoded."""
+    """Replaces images that cannot be decoded by black ones, for evaluation."""
 
     def _blank(self, record):
         return self.mapper.blank(record)
 
 
 def read_rgb(path: str) -> Image.Image:
-    """An image file as RGB, see ``ClassificationMapper``."""
+    """Read an image file as RGB, see ``ClassificationMapper``."""
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
         if image.mode.startswith(("I", "F")):
@@ -102,7 +102,7 @@ def read_rgb(path: str) -> Image.Image:
 
 
 def check_input_config(cfg: CfgNode) -> None:
-    """Raise ConfigError unless the keys of INPUT that the mapper reads make sense."""
+    """Raise ConfigError if a key of INPUT that the mapper reads is invalid."""
     node = cfg.INPUT.CLASSIFICATION
     if node.SIZE < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected at least 1 pixel, found {node.SIZE}")
@@ -117,7 +117,7 @@ def check_input_config(cfg: CfgNode) -> None:
 
 
 class _ScaleTo:
-    """Scales an image that has not the size S x S."""
+    """Scales an image to S x S unless it has this size."""
 
     def __init__(self, size: int):
         self.size = (size, size)

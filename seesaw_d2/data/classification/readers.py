@@ -1,4 +1,4 @@
-"""Labelled images from files: lists, tables, iNaturalist's annotations.
+"""Readers of labelled images: lists, tables, and iNaturalist's annotation files.
 
 N images, C classes.
 """
@@ -28,13 +28,13 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     """Return the images of a text file with ``path label`` in each line, ImageNet-LT's own format.
 
     Args:
-        path: the list. Its labels are indices, also where a class is named like a number.
-        images: folder that its paths are relative to.
+        path: the list. Its labels are always indices, even if classes are named like numbers.
+        images: folder that the paths are relative to.
         names: C class names.
 
     Raises:
-        DataError: the file is missing or no text; a line is no path and label; a label is not in [0, C); a path leads
-            outside of ``images``.
+        DataError: the file is missing or not text, a line is not a path and a label, a label is not in [0, C), or a
+            path leads outside of ``images``.
     """
     rows = []
     for number, line in enumerate(_lines(path), start=1):
@@ -50,11 +50,10 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     """Return the images of a CSV file whose header names the columns ``path`` and ``label``.
 
-    A label is a class's name or its index. Arguments and errors are those of ``read_list``.
+    A label is a class's name or its index, see ``LabelReader``. The arguments are those of ``read_list``.
 
     Raises:
-        DataError: also if a label is the index of one class and another one is named like this number, or if a line has
-            another number of fields than the header.
+        DataError: as ``read_list`` and ``LabelReader``, or a line has another number of fields than the header.
     """
     reader, rows, read_label = csv.DictReader(_lines(path)), [], LabelReader(names)
     try:
@@ -78,11 +77,12 @@ def _fields(row: dict) -> int:
 def read_inaturalist(path: str, images: str) -> LabelledSet:
     """Return the images of an annotation file of iNaturalist 2018.
 
-    It has COCO's layout: images, categories, and annotations with one category each. The categories are the classes in
-    the order of their ids. Images without an annotation are left out, with a warning.
+    It has COCO's layout: images, categories, and annotations with one category each. The classes are the categories in
+    the order of their ids. Images without an annotation are left out with a warning.
 
     Raises:
-        DataError: the file is missing, no JSON or of another layout; an id occurs twice, or is no integer or text.
+        DataError: the file is missing, not JSON or of another layout, an id occurs twice, or an id is neither an
+            integer nor a text.
     """
     content = load_json_object(path)
     try:
@@ -119,7 +119,7 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check (place, file, class) of each image."""
+    """Check (place, file, class) of each image and return the images."""
     files, labels = [], []
     class_of: dict[str, int] = {}
     twice = {}
@@ -148,7 +148,7 @@ def _lines(path: str) -> list[str]:
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """Class names, one in each line, in the order of their indices.
+    """Read class names, one in each line, in the order of their indices.
 
     Raises:
         DataError: the file cannot be read, is empty, or has an empty line between names or a name twice.

@@ -1,4 +1,4 @@
-"""What can be wrong with labelled images, known before a run computes or writes anything."""
+"""Checks of a job's labelled images before it computes or writes anything."""
 
 import logging
 
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, labels, classes.
 
-    Classes without training images are allowed, and named in a warning: their accuracy counts as few-shot.
+    Classes without training images give a warning. They count as few-shot classes.
 
     Args:
         cfg: after ``register_datasets(cfg)``.
-        training: False for evaluation only, which needs DATASETS.TEST alone.
+        training: False checks DATASETS.TEST only, for evaluation.
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown or that of a detection data set,

@@ -1,4 +1,4 @@
-"""Decoding every image of a data set, in several processes: what headers cannot tell."""
+"""Decoding every image of a data set in several processes, to find damaged files with valid headers."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from PIL import Image
 from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 
-# Images that a process is given at a time.
+# Images that a process gets at a time.
 _CHUNK = 32
 
 # A file's path, and its annotated width and height.
@@ -24,13 +24,13 @@ _Task = tuple[str, tuple[int | None, int | None]]
 
 @dataclass(frozen=True)
 class Examined:
-    """An image file and what is wrong with it.
+    """An image file and its problem.
 
     Attributes:
         path: the file.
-        kind: "unreadable", "size" (another one than annotated), "deep" (more than 8 bits), "several" (frames or pages,
-            of which the first is used) or "".
-        problem: in words.
+        kind: "unreadable", "size" (not the annotated one), "deep" (more than 8 bits), "several" (frames or pages, of
+            which the first is used), or "" without a problem.
+        problem: description of the problem.
     """
 
     path: str
@@ -39,10 +39,10 @@ class Examined:
 
 
 def examine_images(records: Records, workers: int) -> Iterator[Examined]:
-    """Decode the image files of dataset dicts, in no promised order.
+    """Decode the image files of dataset dicts, in any order.
 
     Args:
-        workers: >= 1, processes.
+        workers: number of processes, >= 1.
     """
     tasks = [(name, size) for name, size in files_with_sizes(records) if name is not None]
     if workers == 1:
@@ -52,7 +52,7 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Chunks are begun in their order, so what crashed a process is among the first that are left.
+        # Chunks are started in order, so the image that crashed a process is among the first unfinished ones.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -62,8 +62,10 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 
 
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
-    """The images of the chunks; those chunks that no process has finished go to ``left``: a decoder that crashes takes
-    its process with it, and the pool."""
+    """Yield the results of the chunks, and append unfinished chunks to ``left``.
+
+    A crash of a decoder ends its process, and with it the pool.
+    """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []
         for chunk in chunks:
@@ -71,7 +73,7 @@ def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Ta
                 futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
             except BrokenProcessPool:
                 left.append(chunk)
-        # Before those that could not be submitted, which come after them.
+        # Unfinished chunks go before those that could not be submitted.
         not_submitted = len(left)
         for future, chunk in futures:
             try:

@@ -1,4 +1,4 @@
-"""Image files: where an annotation file's images lie, and which of them are missing or the same."""
+"""Image files of a data set: names, missing files, and files with the same content."""
 
 import hashlib
 import logging
@@ -43,7 +43,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
 
 
 def _is_file_name(name: str) -> bool:
-    """JSON can hold halves of characters, which no file's name has."""
+    """Return whether a string can be a file's name. JSON can contain lone surrogates, which cannot be encoded."""
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -52,17 +52,17 @@ def _is_file_name(name: str) -> bool:
 
 
 def leads_outside(name: str) -> bool:
-    """Whether a file name relative to an image folder is absolute or climbs out of that folder."""
-    # A file may have been made on Windows: backslashes are no separators here, but would be there.
+    """Return whether a file name relative to an image folder is absolute or leads out of that folder."""
+    # Backslashes are separators on Windows, where the annotation file may come from.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
 
 def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None:
-    """Raise DataError unless the image files of dataset dicts lie below their folder, judged by their names alone.
+    """Raise DataError unless the names of the image files of dataset dicts lie below their folder.
 
     Args:
-        path: of the annotation file, for the message.
+        path: of the annotation file, for messages.
     """
     folder = os.path.join(image_root, "")
     names = [record["file_name"] for record in dicts]
@@ -72,12 +72,12 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 
 
 def missing_files(records: Records) -> list[str]:
-    """Image files of records that do not exist, in the records' order. Images in memory have none.
+    """Return the image files of records that do not exist, in the records' order. Images in memory have no file.
 
-    What is there and no file, as a folder or a pipe, which a reader would wait for, is as good as missing. Links count
-    as what they lead to, wherever that is: who makes a folder of images decides on them, not the annotation file.
+    Folders and pipes count as missing. Links count as their targets, which may lie anywhere: the owner of the image
+    folder creates them, not the annotation file.
 
-    Reads each folder once: on network file systems that takes seconds where a query per file takes minutes.
+    Each folder is listed once: on network file systems this takes seconds, while a query for each file takes minutes.
     """
     listings: dict[str, set[str]] = {}
     suspects = []
@@ -90,15 +90,19 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # File systems that ignore case or normalize Unicode, and remote ones, list other names than they open.
+    # File systems that ignore case, normalize Unicode or are remote can open other names than they list.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
 def without_missing_images(records: Records, names: list[str], *, skip: bool) -> Records:
-    """The records whose image file exists.
+    """Return the records whose image file exists.
+
+    Args:
+        names: of the data sets, for messages.
+        skip: leave missing images out with a warning.
 
     Raises:
-        DataError: an image file is missing and ``skip`` is False, or all of them are.
+        DataError: an image file is missing and ``skip`` is False, or all of them are missing.
     """
     missing = missing_files(records)
     if not missing:
@@ -116,16 +120,16 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Folders that do not exist, and how many of the missing files belong into each.
+    """Return the folders that do not exist, with the number of missing files in each.
 
-    Half a data set is missing more often than single files: LVIS's validation images lie in train2017 too.
+    Whole folders are missing more often than single files: LVIS's validation images are partly in train2017.
     """
     counts = Counter(os.path.dirname(name) for name in missing)
     return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Positions of the files whose bytes are those of another one, by content. Only files of equal size are read."""
+    """Return the positions of files with equal content, grouped by content. Only files of equal size are read."""
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         sizes[os.path.getsize(path)].append(index)
@@ -138,10 +142,10 @@ def same_content(paths: Sequence[str]) -> list[list[int]]:
 
 
 def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
-    """Files of ``second`` that are in ``first`` too: each with the one that it is there.
+    """Return the files of ``second`` that are also in ``first``: file in ``second`` -> file in ``first``.
 
     Args:
-        contents: compare the contents too, not only what the paths lead to.
+        contents: also compare the contents, not only the paths after resolving links.
     """
     known = {os.path.realpath(path): path for path in first}
     shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
@@ -155,7 +159,7 @@ def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool 
 
 
 def _listing(folder: str) -> set[str]:
-    """Names of the files in a folder; only for links does that ask the file system about each."""
+    """Return the names of the files in a folder. Only links cost a query each."""
     try:
         with os.scandir(folder or ".") as found:
             return {item.name for item in found if _is_file(item)}

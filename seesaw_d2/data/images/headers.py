@@ -1,4 +1,4 @@
-"""What the headers of image files tell, without decoding a pixel: format, size and depth."""
+"""Format, size and depth of image files, read from their headers without decoding pixels."""
 
 import logging
 import os
@@ -14,28 +14,28 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Files opened for one data set: a second or so on a disk, and bounded on a network where an opening takes 10 ms.
+# Files opened for one data set. They take about a second on a disk, and less than a minute on a network.
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
 DEEP_MODES = ("I", "F")
-# Formats that Pillow has other programs draw.
+# Formats that Pillow renders with other programs.
 _PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
-# A format of several pictures that photos have: the first is the photo, the others are previews or brightness maps.
+# Formats of photos with several pictures: the first is the photo, the others are previews or brightness maps.
 _PHOTO_FORMATS = ("MPO",)
 
 
 class NotDecodedError(ValueError):
-    """Pillow recognizes the format, and has no decoder for it."""
+    """Pillow recognizes the format but has no decoder for it."""
 
 
 class Header(NamedTuple):
-    """What the header of an image file tells.
+    """The header of an image file.
 
     Attributes:
-        size: width and height as Detectron2 will see them, or what went wrong.
-        mode: Pillow's mode, "" if something went wrong.
-        several: whether the file has more frames or pages than one, of which only the first is read.
+        size: width and height as Detectron2 sees them (after the EXIF rotation), or the error.
+        mode: Pillow's mode, "" after an error.
+        several: whether the file has several frames or pages, of which only the first is read.
     """
 
     size: tuple[int, int] | Exception
@@ -44,24 +44,23 @@ class Header(NamedTuple):
 
 
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
-    """Whether the image files of a data set are images of the annotated size.
+    """Check that the image files of a data set are images of the annotated size.
 
-    Opens all of them where they are at most ``MAX_OPENED``, else so many, evenly spread. Finds what is empty, a
-    folder, no image or of another size; not what is truncated, which only decoding tells. Files of several frames or
-    pages get a warning.
+    At most ``MAX_OPENED`` files are opened, evenly spread over the data set. Truncated files are not found, because
+    their headers are valid. Files with several frames or pages give a warning.
 
     Args:
-        records: Detectron2's dataset dicts; the files exist. Those without a file are passed over.
+        records: Detectron2's dataset dicts whose files exist. Records without a file are skipped.
         name: of the data set.
-        skip: DATALOADER.SKIP_BAD_IMAGES: files that are no image are left to the loaders, which do without.
-        deep: "warn" of images of more than 8 bits (PIL's modes I, I;16, F), whose values Detectron2's mapper cuts off
-            at 255, nearly all white, or "refuse" them.
+        skip: DATALOADER.SKIP_BAD_IMAGES: accept files that are not images, which the loaders replace.
+        deep: "warn" about images of more than 8 bits (Pillow's modes I, I;16, F), which Detectron2's mapper clips at
+            255 so that they become nearly white, or "refuse" them.
 
     Raises:
-        DataError: a file is no image (unless ``skip``), or one has another size than annotated, or more than 8 bits
-            with ``deep="refuse"``.
+        DataError: a file is not an image (unless ``skip``), has another size than annotated, or has more than 8 bits
+            and ``deep`` is "refuse".
     """
-    # Ceiling, so that no more are opened.
+    # Round the step up, so that at most MAX_OPENED are opened.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
     opened = [(path, size) for path, size in files_with_sizes(chosen) if path is not None]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -102,12 +101,12 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
 
 
 def is_image(path: str) -> bool:
-    """Return whether the content of a file is an image's, whatever its name. Damaged or huge images are images."""
+    """Return whether a file's content is an image, including damaged and huge ones. Its name does not matter."""
     return not isinstance(read_header(path, (None, None)).size, (UnidentifiedImageError, NotDecodedError))
 
 
 def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
-    """Return what the header of an image file tells.
+    """Read the header of an image file.
 
     Args:
         path: the file.
@@ -121,20 +120,21 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"a file of the format {image.format}, which Pillow does not decode")
             width, height = image.size
-            # A PNG's EXIF data may lie behind the pixels, and asking for them decodes those: only where it may matter.
+            # EXIF data of a PNG may follow the pixels, and reading them decodes the pixels: only if the size differs.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
             return Header((height, width) if turned else (width, height), image.mode, several)
-    except Exception as error:  # PIL raises whatever it likes
+    except Exception as error:  # Pillow raises many types
         return Header(error)
 
 
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
-    """Return how an image's size differs from the annotated one, and whether the rotation by its EXIF data is why.
+    """Describe how an image's size differs from the annotated one, and whether its EXIF rotation is the reason.
 
     Args:
-        expected, found: width and height as annotated, and as of ``read_header``.
+        expected: annotated width and height.
+        found: width and height from ``read_header``.
     """
     text = f"annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]}"
     if expected != found[::-1]:
@@ -147,7 +147,7 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
 
 
 def _opened(file: BinaryIO) -> Image.Image:
-    """As Pillow opens a file; its message about what it does not know has the file object's address in it."""
+    """Open an image with Pillow. Its message about unknown formats is replaced, as it contains an object's address."""
     try:
         return Image.open(file)
     except UnidentifiedImageError:
@@ -158,5 +158,5 @@ def _opened(file: BinaryIO) -> Image.Image:
 def _is_turned(image: Image.Image) -> bool:
     try:
         return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-    except Exception:  # as Detectron2: then it is not turned
+    except Exception:  # like Detectron2, assume no rotation
         return False

@@ -1,4 +1,4 @@
-"""Files below a folder, and existing files that a missing name may mean."""
+"""Listing files below a folder, and finding existing files with names similar to a missing one."""
 
 import contextlib
 import functools
@@ -14,8 +14,8 @@ from seesaw_d2.utils.messages import first_few
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
-# Folders and files of operating systems and file servers beside those of users, in lower case: __MACOSX of zip archives
-# has a twin of every file, and @eaDir small copies of every picture.
+# Folders and files of operating systems and file servers, in lower case. For example, __MACOSX in zip archives has a
+# counterpart of every file, and @eaDir has thumbnails of every picture.
 _SYSTEM_FOLDERS = (
     "__macosx",
     "@eadir",
@@ -29,13 +29,12 @@ _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
 class FilesBelow(NamedTuple):
-    """What is below a folder, as sorted paths relative to the folder, with "/" between the parts.
+    """The entries below a folder, as sorted paths relative to the folder with "/" between the parts.
 
     Attributes:
         files: regular files.
-        hidden: files and folders that are hidden, see ``is_hidden``. A hidden folder is one entry, and its content is
-            not listed.
-        other: links to nothing, pipes and the like; and, with "/" at the end, folders whose content is not listed.
+        hidden: hidden files and folders, see ``is_hidden``. The content of hidden folders is not listed.
+        other: broken links, pipes and the like, and folders whose content is not listed (with "/" at the end).
     """
 
     files: list[str]
@@ -44,21 +43,21 @@ class FilesBelow(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder of this name is not a user's: hidden (".name") or an operating system's."""
+    """Return whether a file or folder is hidden (".name") or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
 
 
 def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
-    """Return the regular files in a folder and its subfolders, hidden ones apart.
+    """List the files in a folder and its subfolders.
 
     Links to folders are followed. A folder that several paths lead to is read once, under the first path.
 
     Args:
         folder: the folder.
-        recursive: False: do not look into subfolders.
+        recursive: False: do not list subfolders.
 
     Raises:
-        OSError: ``folder`` cannot be read. (Subfolders that cannot are in ``other``.)
+        OSError: ``folder`` cannot be read. (Unreadable subfolders are in ``other``.)
     """
     found = FilesBelow([], [], [])
     seen: set[str] = set()
@@ -85,7 +84,7 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
 
 
 def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]:
-    """Put an entry of a folder where it belongs in ``found``, or return the folder that it is."""
+    """Add an entry to ``found``, or return its path in a list if it is a folder."""
     path = f"{inside}{entry.name}"
     if is_hidden(entry.name):
         found.hidden.append(path)
@@ -99,13 +98,16 @@ def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]
 
 
 def folded(name: str) -> str:
-    """Return a file's name without extension, in one case and Unicode form: equal for names that differ in these."""
+    """Return a file's name without extension, in lower case and one Unicode form, for comparisons."""
     return _fold(_EXTENSION.sub("", name))
 
 
 def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return, for each missing file that has any, the existing files whose path is the same but for case or Unicode
-    form of a part, or for the extension."""
+    """Find existing files whose paths differ from missing ones only in case, Unicode form or extension.
+
+    Returns:
+        Missing file -> existing files, for missing files that have any.
+    """
     listing = functools.cache(_folded_entries)
 
     @functools.cache
@@ -125,10 +127,10 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def describe_near(near: Mapping[str, Sequence[str]]) -> str:
-    """Return what a message about missing files adds about files of nearly their names; "" if there are none.
+    """Return the part of a message about missing files that names similar ones, "" without any.
 
     Args:
-        near: missing name -> existing files, as of ``near_files``.
+        near: missing name -> existing files, see ``near_files``.
     """
     if not near:
         return ""
@@ -140,9 +142,9 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 
 
 def _difference(name: str, path: str) -> str:
-    """What two names, equal when folded, differ in: "case", "extension and Unicode form", ..."""
+    """Return how two names differ that are equal when folded: "case", "extension and Unicode form", ..."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # else their folders are other ones
+    if folded(name) == folded(path):  # else only their folders differ
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -165,7 +167,7 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Folded name -> paths of the entries of a folder; names of folders end with "/"."""
+    """Return folded name -> paths of the entries of a folder. Names of folders end with "/"."""
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):
         entries = _read_folder(folder or ".")

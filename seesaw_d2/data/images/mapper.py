@@ -1,7 +1,7 @@
-"""Mappers that say which image is unreadable and why, or do without it.
+"""Mappers that name an unreadable image or replace it.
 
-They wrap Detectron2's DatasetMapper or anybody's: only when it fails is the image read again, to find out
-whether the image was the reason.
+They wrap Detectron2's DatasetMapper or any other. If it fails, the image is read again to find out whether the image is
+the reason.
 """
 
 import copy
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record]
 
-# Another sample is tried so many times; where this many in a row are unreadable, the data set is.
+# Replacements that are tried before the data set counts as unreadable.
 _MAX_REPLACEMENTS = 100
 
 
@@ -32,7 +32,7 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Copies of the arrays that would reach PyTorch as they are and cannot be written to."""
+    """Copies read-only arrays that PyTorch would otherwise share."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         # The mapper copies images of several channels when it moves the channels to the front.
@@ -52,10 +52,10 @@ class _Writable(T.Augmentation):
 
 
 def with_writable_arrays(mapper: Mapper) -> Mapper:
-    """Return a mapper like Detectron2's ``DatasetMapper`` whose masks and images of one channel can be written to.
+    """Return a copy of Detectron2's ``DatasetMapper`` whose masks and single-channel images are writable.
 
-    Pillow's results, of resizing for example, cannot, and PyTorch warns of tensors that are made of them. Other mappers
-    are returned as they are.
+    Arrays from Pillow are read-only, and PyTorch warns about tensors that share them. Other mappers are returned
+    unchanged.
     """
     augmentations = getattr(mapper, "augmentations", None)
     if not isinstance(augmentations, T.AugmentationList):
@@ -66,7 +66,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Maps as ``mapper`` does, and says which image is at fault if one is."""
+    """Calls ``mapper``, and names the image in the error if it is the reason for a failure."""
 
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
@@ -103,17 +103,17 @@ class CheckedMapper:
 
 
 class ReplacingMapper(CheckedMapper):
-    """For training: another sample in place of one whose image cannot be decoded.
+    """Replaces records whose image cannot be decoded by others, for training.
 
-    Which one follows from the name of the file alone, so that a resumed run replaces alike. Detectron2's way,
-    to return None, raises a TypeError in v0.6 from Python 3.11 on.
+    The replacement depends on the file's name only, so that a resumed run uses the same one. Returning None, which is
+    Detectron2's way, raises a TypeError in v0.6 from Python 3.11 on.
     """
 
     def __init__(self, mapper: Mapper, records: Sequence[Record]):
         """
         Args:
             mapper: maps one record.
-            records: where replacements come from.
+            records: the replacements.
         """
         super().__init__(mapper)
         self.records = records
@@ -130,7 +130,7 @@ class ReplacingMapper(CheckedMapper):
 
 
 class BlankingMapper(CheckedMapper):
-    """For evaluation: a black image in place of an undecodable one, so that its objects are missed."""
+    """Replaces images that cannot be decoded by black ones, for evaluation: their objects count as missed."""
 
     def __call__(self, record: Record) -> Record:
         try:

@@ -1,4 +1,4 @@
-"""Batches that are on their way to the GPU while the one before is trained on."""
+"""Copying a batch to the GPU while the model trains on the batch before."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,10 +9,10 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """The batches in their order, each sent before the one in front of it is given.
+    """Yield the batches in order, and start sending each one before the previous one is yielded.
 
     Args:
-        send: begins to move a batch, and returns what waits for it and gives the moved one.
+        send: starts moving a batch and returns a function that waits for it and returns the moved batch.
     """
     waiting = None
     for batch in batches:
@@ -25,9 +25,9 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """``send`` of ``prefetched``: a batch's images, from pinned memory, by a CUDA stream of their own.
+    """Moves the images of a batch from pinned memory to a GPU on a separate CUDA stream, see ``prefetched``.
 
-    The annotations stay where they are: Detectron2's models move them, and they are small.
+    The annotations, which are small, are moved by Detectron2's models.
     """
 
     def __init__(self, device: torch.device):
@@ -42,7 +42,7 @@ class ToDevice:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
             for item in moved:
-                item["image"].record_stream(current)  # its memory is not the other stream's to give away again
+                item["image"].record_stream(current)  # keeps the other stream from reusing the memory too early
             return moved
 
         return wait

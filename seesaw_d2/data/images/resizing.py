@@ -1,4 +1,4 @@
-"""How images are resized: Detectron2's way, by Pillow or PyTorch, or MMDetection's, by OpenCV (INPUT.RESIZE)."""
+"""Resizing of images (INPUT.RESIZE): like Detectron2 with Pillow or PyTorch, or like MMDetection with OpenCV."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 class PyTorchResizeTransform(T.ResizeTransform):
     """``ResizeTransform`` with Pillow's antialiased bilinear filter, computed by PyTorch.
 
-    Some 0.2 % of the pixels of an 8-bit image differ from Pillow's, by 1: sums are rounded elsewhere. Masks, which take
-    the nearest pixel, and other than 8-bit images are Pillow's.
+    About 0.2 % of the pixels of an 8-bit image differ from Pillow's by 1, because of rounding. Masks (nearest pixel)
+    and images of other types are resized by Pillow.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """(H, W) or (H, W, channels) -> the same in the new size; ``interp`` as Pillow's."""
+        """Resize (H, W) or (H, W, channels). ``interp`` is one of Pillow's filters."""
         if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
             return super().apply_image(img, interp)
         assert img.shape[:2] == (self.h, self.w)
@@ -48,13 +48,13 @@ class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
 
 
 class OpenCVResizeTransform(T.ResizeTransform):
-    """``ResizeTransform`` by OpenCV: images bilinear without antialiasing, masks by the nearest pixel.
+    """``ResizeTransform`` with OpenCV: bilinear without antialiasing for images, nearest pixel for masks.
 
-    The pixels are those of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
+    The pixels equal MMDetection's (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """(H, W) or (H, W, channels) -> the same in the new size; ``interp`` is Pillow's bilinear or nearest."""
+        """Resize (H, W) or (H, W, channels). ``interp`` is Pillow's bilinear or nearest filter."""
         assert img.shape[:2] == (self.h, self.w)
         code = _CODES[self.interp if interp is None else interp]
         resized = cv2.resize(np.ascontiguousarray(img), (self.new_w, self.new_h), interpolation=code)
@@ -65,15 +65,15 @@ class OpenCVResizeTransform(T.ResizeTransform):
 
 
 class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
-    """``ResizeShortestEdge`` with ``OpenCVResizeTransform``, and with MMDetection's rounding of the new size.
+    """``ResizeShortestEdge`` with ``OpenCVResizeTransform`` and MMDetection's rounding of the new size.
 
-    Both scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds on the way, so that one side is a pixel
-    longer or shorter for some 3 in 10,000 sizes.
+    Both libraries scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds an intermediate result, so that
+    one side differs by a pixel for about 3 in 10,000 sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # As Detectron2 draws it, so that the same seed gives the same sizes.
+        # The same random calls as Detectron2, so that the same seed gives the same sizes.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -82,16 +82,16 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     @staticmethod
     def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
-        """The new height and width (mmcv 2.1.0, ``rescale_size``)."""
+        """Return the new height and width (mmcv 2.1.0, ``rescale_size``)."""
         scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 
 
 def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
-    """``augmentations`` with each of Detectron2's resizing to a short edge done as INPUT.RESIZE says.
+    """Return the augmentations with each ``ResizeShortestEdge`` replaced according to INPUT.RESIZE.
 
     Raises:
-        ConfigError: INPUT.RESIZE is none of its values.
+        ConfigError: INPUT.RESIZE is invalid.
     """
     validate_resizing(cfg)
     if cfg.INPUT.RESIZE == PILLOW:
@@ -99,7 +99,7 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Threads that OpenCV starts before the loader's processes are forked would be missing in them, and waited for.
+        # Threads that OpenCV starts before the loader forks do not exist in its workers, which would wait for them.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 
@@ -110,12 +110,12 @@ def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Detectron2's DatasetMapper, resizing as INPUT.RESIZE says."""
+    """Return Detectron2's DatasetMapper with the resizing of INPUT.RESIZE."""
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
     return DatasetMapper(cfg, is_train, augmentations=build_resizing(cfg, plain))
 
 
 def validate_resizing(cfg: CfgNode) -> None:
-    """Raise ConfigError unless INPUT.RESIZE is one of its values."""
+    """Raise ConfigError if INPUT.RESIZE is invalid."""
     if cfg.INPUT.RESIZE not in (PILLOW, PYTORCH, OPENCV):
         raise ConfigError(f'INPUT.RESIZE: expected "{PILLOW}", "{PYTORCH}" or "{OPENCV}", found {cfg.INPUT.RESIZE!r}')

@@ -1,4 +1,4 @@
-"""The images in a folder, and what in it is passed over."""
+"""Finding the images in a folder, and listing the skipped entries with the reason."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# A file whose name ends so is taken as an image unopened: reading the headers of ImageNet's 1.3 million files would
-# take minutes at every start. One that is no image is named later, by the check of headers or when it is decoded. Of
-# all other files the content decides.
+# Files with these extensions count as images without opening them: reading the headers of ImageNet's 1.3 million files
+# would take minutes at every start. Wrong ones are reported by the check of headers or when they are decoded. Other
+# files are opened.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -19,10 +19,10 @@ _THREADS = 16
 
 
 class FolderScan(NamedTuple):
-    """The images in a folder, and why other entries are passed over.
+    """The images in a folder, and the skipped entries.
 
     Attributes:
-        images: sorted paths relative to the folder, links to nothing among them.
+        images: sorted paths relative to the folder, including broken links.
         passed_over: reason -> entries, sorted paths relative to the folder.
     """
 
@@ -31,11 +31,11 @@ class FolderScan(NamedTuple):
 
 
 def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
-    """Return the images in a folder and its subfolders, by extension or else by content.
+    """Find the images in a folder and its subfolders, by extension or else by content.
 
     Args:
         folder: the folder.
-        recursive: False: subfolders are passed over.
+        recursive: False: skip subfolders.
 
     Raises:
         OSError: ``folder`` cannot be read.
@@ -44,7 +44,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # A link to nothing is a missing image, which is not passed over but named as such.
+    # A broken link is reported as a missing image, not skipped.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,
@@ -62,5 +62,5 @@ def has_image_extension(path: str) -> bool:
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Return how many entries were passed over for each reason, and the first of them; "" if there are none."""
+    """Return how many entries were skipped for each reason, with the first of them, "" without any."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())
