@@ -1,4 +1,4 @@
-"""What a model sees of each category: counts, repeat factors, and shares of the training instances.
+"""How often a model sees each category: counts, repeat factors, and shares of the training instances.
 
 Shapes: C categories, I images.
 """
@@ -13,13 +13,13 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-# How images are sampled: each once, or by repeat factors with one of the roundings.
+# Ways to sample images: each once, or by repeat factors with one of the roundings.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingAnalysis:
-    """Per category and sampling; see ``analyze_sampling``."""
+    """The result of ``analyze_sampling``."""
 
     statistics: CategoryStatistics
     # (C,) 0 rare, 1 common, 2 frequent
@@ -28,18 +28,18 @@ class SamplingAnalysis:
     repeat_threshold: float | None
     # (C,) r(c)
     category_factors: np.ndarray
-    # sampling -> images in an epoch, with "stochastic" on average; without t there is "uniform" alone
+    # sampling -> images in an epoch, with "stochastic" the mean; only "uniform" without t
     epoch_images: dict[str, float]
     # sampling -> (C,) instances in an epoch
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """(3,) in [0, 1]: the share of an epoch's instances that rare, common and frequent categories have."""
+        """Return the shares of rare, common and frequent categories in an epoch's instances: (3,) in [0, 1]."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """A few lines for the log, with the shares under these samplings (default: all)."""
+        """Return a few lines for the log, with the shares under these samplings (default: all)."""
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
         named = ", ".join(f"{n} {name}" for n, name in zip(groups, GROUP_NAMES, strict=True))

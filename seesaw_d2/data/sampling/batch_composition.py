@@ -1,6 +1,6 @@
-"""Which images make which batch, known without loading any.
+"""The composition of batches from a stream of image indices, computed without loading images.
 
-B images in a batch of all processes together.
+Shapes: I images, B images in a batch of all processes together.
 """
 
 import itertools
@@ -16,9 +16,9 @@ from seesaw_d2.errors import DataError
 class BatchPlan:
     """Batches of B images from a stream, as Detectron2 forms them in one process.
 
-    With groups, images wait until B of their group have come (Detectron2's aspect ratio grouping); without, B in a row
-    make a batch. Detectron2 does so in each process for itself; here one plan holds for all, and each takes its
-    contiguous part of every batch, so that the batches are the same with any number of processes.
+    With groups, a batch is complete when B images of one group have come (Detectron2's aspect ratio grouping). Without
+    groups, B consecutive images make a batch. In Detectron2 every process forms its own batches. Here all processes use
+    the same plan and take contiguous parts of every batch, so that the batches do not depend on their number.
 
     Args:
         stream: of indices.
@@ -30,9 +30,9 @@ class BatchPlan:
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """From batch number ``start`` on, endlessly: (B,) indices of images, (B,) their places in the stream.
+        """Yield (B,) indices of images and (B,) their places in the stream, from batch ``start`` on without end.
 
-        The batches before are counted, epoch by epoch, not gone through: 180,000 of 16 take a second with LVIS.
+        Earlier batches are counted epoch by epoch, which takes a second for 180,000 batches of 16 of LVIS.
         """
         waiting: dict[int, np.ndarray] = {}
         place = formed = 0
@@ -46,7 +46,7 @@ class BatchPlan:
             formed += len(complete)
 
     def _form(self, images: np.ndarray, waiting: dict[int, np.ndarray]) -> np.ndarray:
-        """(K, 2, B) batches that are full, in the order in which they became so; ``waiting`` keeps the rest."""
+        """Return (K, 2, B) complete batches in the order of completion, and put the other images in ``waiting``."""
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
         for group in np.unique(groups).tolist():
@@ -61,7 +61,11 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Wide or not, as Detectron2's aspect ratio grouping asks, from what the annotation file says."""
+    """Return the group of each image for Detectron2's aspect ratio grouping, (I,) int64: 1 if it is wide, else 0.
+
+    Raises:
+        DataError: an image has no annotated width or height.
+    """
     columns = {name: image_column(records, name) for name in ("width", "height")}
     for name, column in columns.items():
         if column.dtype == object and None in column.tolist():

@@ -1,6 +1,6 @@
-"""Class-aware sampling: every category is equally likely, however few images it has.
+"""Class-aware sampling: all categories are equally likely.
 
-K categories that have images.
+Shapes: K categories that have images.
 """
 
 import itertools
@@ -22,14 +22,13 @@ _BLOCK = 1024  # images drawn at a time
 class ClassAwareSampler(EpochStream, Sampler):
     """An endless stream of images: a category is chosen uniformly, then one of the images with it.
 
-    Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with many objects as in
-    the references' class-aware sampling (eqlv2, ``CASDataset``). An image comes once for each of its categories'
-    turns, so that the other categories in it, mostly frequent ones, come along. Deviation: the reference goes
-    through shuffled lists of categories and of each category's images; here every draw is independent, which
-    has the same expectation and nothing to keep between draws.
+    Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with several objects like
+    eqlv2's ``CASDataset``: an image can be drawn for each of its categories. Deviation: the reference iterates over
+    shuffled lists of categories and of each category's images. Here all draws are independent, which has the same
+    expectation and no state.
 
-    As Detectron2's samplers: every process draws the same stream and takes each world-size-th image of it.
-    Images without objects (crowds are no objects) are never drawn.
+    As with Detectron2's samplers, every process draws the same stream and takes each world-size-th image. Images
+    without objects are never drawn. Crowds do not count as objects.
 
     Args:
         records: dataset dicts.
@@ -55,19 +54,19 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """The images from place 1024 ``number`` of the stream on, 1024 of them."""
+        """Return 1024 images, from place 1024 ``number`` of the stream on."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
-        """(_BLOCK,) indices of categories that have images, for the images of the stream from ``position`` on."""
+        """Return (_BLOCK,) indices among the K categories, for the images of the stream from ``position`` on."""
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
 
 class SquareRootSampler(ClassAwareSampler):
-    """As ``ClassAwareSampler``, with categories drawn in proportion to the square root of their images.
+    """``ClassAwareSampler`` with categories drawn in proportion to the square root of their images.
 
     Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
     """
@@ -77,11 +76,11 @@ class SquareRootSampler(ClassAwareSampler):
 
 
 class ProgressivelyBalancedSampler(ClassAwareSampler):
-    """From sampling images to sampling categories, step by step over the training.
+    """Sampling that changes gradually from instance-balanced to class-balanced during the training.
 
-    Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, in proportion to a category's images
-    (IB) and the same for all (CB). t/T is an image's place in the stream of ``length`` images, in steps of 1,024
-    images (the paper's are epochs); beyond it sampling stays class-balanced.
+    Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p^IB is proportional to a
+    category's images and p^CB is uniform. t/T is an image's place in the stream of ``length`` images, in steps of 1,024
+    images (epochs in the paper). After ``length`` images, sampling is class-balanced.
 
     Args:
         records, seed: as in ``ClassAwareSampler``.

@@ -13,9 +13,9 @@ from seesaw_d2.errors import DataError
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze DATASETS.TRAIN as its annotation files have it; image files are not looked at.
+    """Analyze the annotation files of DATASETS.TRAIN. Image files are not checked.
 
-    Images without objects are left out where DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves them out of training.
+    DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves out images without objects, as in training.
 
     Args:
         cfg: after ``register_datasets(cfg)``.

@@ -1,8 +1,7 @@
-"""Detectron2's samplers as streams that can be entered anywhere.
+"""Detectron2's samplers as streams that can start at any epoch.
 
-Detectron2's samplers draw epoch after epoch from one generator, so that to know the order of an epoch one has to draw
-all those before it, and a resumed training starts with the first. Here an epoch's order is a function of the seed and
-of the epoch's number.
+Detectron2's samplers draw all epochs from one generator, so that a resumed training starts with the first epoch again.
+Here the order of an epoch depends on the seed and the epoch's number only.
 """
 
 import itertools
@@ -13,19 +12,18 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 
 from seesaw_d2.data.sampling.seeding import mixed_seed
 
-_SUBSET = 1  # beside the seed, where no epoch's number stands
+_SUBSET = 1  # mixed into the seed of the subset
 
 
 class EpochStream:
-    """Mixed into a sampler of Detectron2, before it: an endless stream of indices made of epochs.
+    """Mixin for Detectron2's samplers: an endless stream of indices made of epochs.
 
-    Iterating gives this process's part of the stream as in Detectron2, each world-size-th index of it;
-    ``TrainLoader`` takes the epochs themselves.
+    Iterating yields each world-size-th index, as in Detectron2. ``TrainLoader`` reads whole epochs.
     """
 
     @property
     def seed(self) -> int:
-        """Of the stream, the same in every process. It can be set, until the first index is drawn."""
+        """The seed of the stream, equal in all processes. It can be set before the first index is drawn."""
         return self._seed
 
     @seed.setter
@@ -33,11 +31,11 @@ class EpochStream:
         self._seed = int(value)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """The indices of epoch ``number`` >= 0 in their order, int64; at least one."""
+        """Return the indices of epoch ``number`` >= 0 in order, int64, at least one."""
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
-        """A generator for epoch ``number`` alone."""
+        """Return the generator of epoch ``number``."""
         return torch.Generator().manual_seed(mixed_seed(self._seed, number))
 
     def _infinite_indices(self) -> Iterator[int]:
@@ -46,14 +44,14 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """``TrainingSampler``: every image once in an epoch, in random order."""
+    """``TrainingSampler``: each image once in an epoch, in random order."""
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """``RandomSubsetTrainingSampler``: every image of a part, which the seed decides, once in an epoch."""
+    """``RandomSubsetTrainingSampler``: each image of a random subset once in an epoch."""
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -62,7 +60,7 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """``RepeatFactorTrainingSampler``: every image as often as its repeat factor says, rounded anew in every epoch."""
+    """``RepeatFactorTrainingSampler``: each image as often as its repeat factor, randomly rounded in each epoch."""
 
     def epoch(self, number: int) -> torch.Tensor:
         generator = self.generator(number)
@@ -70,7 +68,7 @@ class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
         return indices[torch.randperm(len(indices), generator=generator)]
 
     def _get_epoch_indices(self, generator: torch.Generator) -> torch.Tensor:
-        """As Detectron2's, number by number, without its loop over the images."""
+        """Return the same indices as Detectron2's method, without its loop over the images."""
         fractions = torch.rand(len(self._frac_part), generator=generator)
         repeats = self._int_part + (fractions < self._frac_part).float()
         return torch.repeat_interleave(repeats.long())

@@ -1,4 +1,4 @@
-"""The training loader as a LazyConfig describes it: by plain arguments."""
+"""The training loader for LazyConfigs, built from plain arguments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,21 +29,21 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """A training loader with repeat factor sampling that can be entered anywhere, around checked data read once.
+    """Build a resumable training loader with repeat factor sampling around checked data.
 
-    (In Detectron2's own LazyConfigs the sampler refers to the data set, which is so loaded twice.)
+    The data are loaded once. (In Detectron2's own LazyConfigs, the sampler loads the data set a second time.)
 
     Args:
-        names: of registered data sets; images without objects are left out.
+        names: of registered data sets. Images without objects are left out.
         mapper: of a record to the model's input, such as Detectron2's ``DatasetMapper``.
-        repeat_threshold: t >= 0; 0 repeats nothing.
+        repeat_threshold: t >= 0; 0: images are not repeated.
         rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
         total_batch_size: images in a batch of all processes together, a multiple of their number.
         num_workers: worker processes; 0 loads in this one.
-        seed: >= 0, of the order and the augmentation; None: drawn, the same in every process. ``train.seed`` takes its
-            place in a training.
-        aspect_ratio_grouping: only wide or only high images in a batch.
-        options: further ones of PyTorch's ``DataLoader``.
+        seed: >= 0, of the order and the augmentation. None: a random one, equal in all processes. In a training
+            ``train.seed`` replaces it.
+        aspect_ratio_grouping: put only wide or only high images in a batch.
+        options: further options of PyTorch's ``DataLoader``.
 
     Raises:
         DataError: an annotation file or image files are missing or wrong, or there is nothing to train on.

@@ -1,4 +1,4 @@
-"""Data loaders around checked data."""
+"""Data loaders of detection data sets."""
 
 import logging
 
@@ -36,24 +36,25 @@ def build_train_loader(
     aspect_ratio_grouping: bool | None = None,
     **options,
 ):
-    """The training loader of DATASETS.TRAIN: what Detectron2's gives, in an order that can be entered anywhere.
+    """Build the training loader of DATASETS.TRAIN, like Detectron2's but resumable at any batch.
 
     Args:
-        cfg: DATALOADER.SKIP_BAD_IMAGES says what becomes of images that are missing or cannot be decoded. SEED decides
-            order and augmentation; with -1 a seed is drawn, the same in every process, from numpy's global generator.
-        mapper: in place of Detectron2's DatasetMapper.
-        sampler: in place of the one that DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING describe. One that is no
-            ``EpochStream``, and those that Detectron2's main branch alone has, go to Detectron2's own loader.
-        records: in place of ``load_training_dicts(cfg)``, where the caller has them already.
-        aspect_ratio_grouping: in place of DATALOADER.ASPECT_RATIO_GROUPING.
-        options: further ones of PyTorch's ``DataLoader``.
+        cfg: SEED determines order and augmentation. With -1 a random seed, equal in all processes, is drawn from
+            NumPy's global generator. With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that
+            cannot be decoded are replaced.
+        mapper: None: Detectron2's DatasetMapper.
+        sampler: None: the sampler of DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING. If it is not an ``EpochStream``,
+            like the samplers that only Detectron2's main branch has, Detectron2's own loader is built.
+        records: None: ``load_training_dicts(cfg)``.
+        aspect_ratio_grouping: None: DATALOADER.ASPECT_RATIO_GROUPING.
+        options: further options of PyTorch's ``DataLoader``.
 
     Returns:
-        A ``TrainLoader``: an endless iterable of batches, lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH
-        over all ranks. (Detectron2's own loader in the cases named above.)
+        A ``TrainLoader``, an endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH over
+        all processes. For other samplers than ``EpochStream``, Detectron2's own loader.
 
     Raises:
-        DataError: see ``load_training_dicts``; an image has no width or height to group it by; while iterating, an
+        DataError: see ``load_training_dicts``, or an image has no width or height to group it by. While iterating: an
             image cannot be decoded or has another size than annotated.
     """
     dataset = load_training_dicts(cfg) if records is None else records
@@ -89,7 +90,7 @@ def build_train_loader(
 
 
 def _prefetching_device(cfg: CfgNode) -> torch.device | None:
-    """This process's GPU if DATALOADER.PIN_MEMORY wants images there in advance."""
+    """Return this process's GPU if DATALOADER.PIN_MEMORY is True, else None."""
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):
@@ -116,10 +117,10 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
-    """Detectron2's test loader of one data set: every image once over all ranks, one in a batch.
+    """Build Detectron2's test loader of one data set: every image once over all processes, one in a batch.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and undecodable ones are blank: the evaluator
-    has their annotations, so that their objects count as missed.
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that cannot be decoded are black. The
+    evaluator still has their annotations, so that their objects count as missed.
 
     Raises:
         DataError: as in ``build_train_loader``.

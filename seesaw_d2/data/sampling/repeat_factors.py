@@ -1,4 +1,4 @@
-"""Repeat factor sampling, with both ways to round, and how long an epoch of it is.
+"""Repeat factor sampling with two kinds of rounding, the choice of a sampler, and the length of an epoch.
 
 Shapes: C categories, I images.
 """
@@ -16,10 +16,10 @@ from seesaw_d2.errors import ConfigError
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
-# Those whose epoch has a length, see ``epoch_length``.
+# Samplers with a defined epoch, see ``epoch_length``.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# What DATALOADER.SAMPLER_TRAIN can name: Detectron2's (main has those two that are weighted; their order starts anew
-# in a resumed training), and this project's.
+# Values of DATALOADER.SAMPLER_TRAIN. The two weighted samplers exist in Detectron2's main branch only, and their order
+# starts again in a resumed training.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
 # The config keys that each reads, those of Detectron2's main branch included.
@@ -49,12 +49,12 @@ def category_repeat_factors(image_count: np.ndarray, num_images: int, threshold:
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """How often each image is drawn in an epoch on average: (I,) float32; r(I) = max of r(c) over its categories.
+    """Return the mean number of draws of each image in an epoch, (I,) float32: the maximum of r(c) over its categories.
 
-    The factors are those of Detectron2's ``repeat_factors_from_category_frequency``, by arrays. "ceil" rounds each up,
-    as MMDetection's ``ClassBalancedDataset`` does; Detectron2's sampler has nothing left to round then. An image
-    without annotations has 1, in its own place: releases of the reference left it out, and so gave every image after it
-    another one's factor (mmengine pull request 1048).
+    The factors are those of Detectron2's ``repeat_factors_from_category_frequency``. "ceil" rounds them up like
+    MMDetection's ``ClassBalancedDataset``, so that Detectron2's sampler has nothing left to round. Images without
+    annotations have 1. Releases of the reference skipped them, which shifted the factors of all later images (mmengine
+    pull request 1048).
 
     Args:
         records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
@@ -72,15 +72,15 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
 
 
 def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
-    """The sampler that DATALOADER.SAMPLER_TRAIN names, as a stream that can be entered anywhere.
+    """Build the sampler of DATALOADER.SAMPLER_TRAIN.
 
     Args:
-        cfg: with it DATALOADER.REPEAT_THRESHOLD, REPEAT_ROUNDING and RANDOM_SUBSET_RATIO.
+        cfg: also DATALOADER.REPEAT_THRESHOLD, REPEAT_ROUNDING and RANDOM_SUBSET_RATIO are read.
         records: dataset dicts.
-        seed: of the stream, the same in every process.
+        seed: of the stream, equal in all processes.
 
     Returns:
-        None for those that only Detectron2's own loader knows (``MAIN_SAMPLERS``).
+        The sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's own loader supports.
     """
     node = cfg.DATALOADER
     builders = {

@@ -1,4 +1,4 @@
-"""Random numbers that depend on a place and on nothing before it: an image's place in the stream, a step's number."""
+"""Seeds from numbers such as an image's place in the stream, independent of earlier random numbers."""
 
 import random
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import torch
 
 
 def mixed_seed(*numbers: int) -> int:
-    """A seed in [0, 2^63) from integers >= 0; other numbers, or another order of them, give an unrelated one."""
-    # Zeros at the end would not count.
+    """Return a seed in [0, 2^63) from integers >= 0. Other numbers or another order give an unrelated seed."""
+    # The length is included, because SeedSequence ignores zeros at the end.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, numpy's and, on the CPU, PyTorch's global generators begin with ``seed``; then they are as before.
+    """Seed Python's, NumPy's and PyTorch's global CPU generators in this block, and restore them afterwards.
 
-    These are what augmentations draw from, Detectron2's (numpy) and torchvision's (PyTorch) alike.
+    Augmentations draw from these generators: Detectron2's from NumPy's, torchvision's from PyTorch's.
     """
     with generators_kept():
         seed_cpu(seed)
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """After the block, the global generators that ``seed_cpu`` seeds are as before it."""
+    """Restore the states of the generators that ``seed_cpu`` seeds after the block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield
@@ -38,13 +38,13 @@ def generators_kept() -> Iterator[None]:
 
 
 def seed_all(seed: int) -> None:
-    """Seed the global generators, those of all GPUs too."""
+    """Seed the global generators, including those of all GPUs."""
     seed_cpu(seed)
-    torch.cuda.manual_seed_all(seed)  # nothing where there is none
+    torch.cuda.manual_seed_all(seed)  # no effect without a GPU
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed Python's, numpy's and, on the CPU, PyTorch's global generator."""
+    """Seed Python's, NumPy's and PyTorch's global CPU generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(seed)

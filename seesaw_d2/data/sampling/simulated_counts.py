@@ -1,4 +1,4 @@
-"""Data sets of a given frequency distribution, without images: categories dealt to images at random.
+"""Simulated dataset dicts with given category frequencies, without images.
 
 Shapes: C categories, I images.
 """
@@ -11,24 +11,23 @@ from seesaw_d2.errors import DataError
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
-    """Dataset dicts with exactly these counts, everything else at random.
+    """Return random dataset dicts with exactly these counts.
 
-    Every annotated image gets one category first, the rest are dealt to the annotated images at random; a category's
-    instances beyond one an image are dealt to its images at random. Unlike real images these know nothing of
-    categories that occur together.
+    Every annotated image gets one category. The remaining images of a category, and its instances beyond one per image,
+    are chosen at random. Unlike in real images, categories occur independently of each other.
 
     Args:
         image_count: (C,) images with the category, each at most ``num_annotated``.
         instance_count: (C,) instances of the category, at least as many.
         num_images: I.
-        num_annotated: images with an object, at most I and at most the sum of ``image_count``; the first ones.
-        seed: of the dealing.
+        num_annotated: images with an object, at most I and at most the sum of ``image_count``. These come first.
+        seed: of the random choices.
 
     Returns:
-        I dicts with "image_id" and "annotations", which hold a "category_id" alone.
+        I dicts with "image_id" and "annotations", which have only a "category_id".
 
     Raises:
-        DataError: there are too few images for a category, or too many to have an object each.
+        DataError: ``num_annotated`` is smaller than the images of a category, or larger than allowed.
     """
     rng = np.random.default_rng(seed)
     image_count, instance_count = np.asarray(image_count), np.asarray(instance_count)
@@ -45,17 +44,17 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
         free[own] = False
         others = rng.choice(np.flatnonzero(free), image_count[category] - len(own), replace=False)
         images = np.concatenate([own, others])
-        item = {"category_id": category}  # one object for all: they are only read
+        item = {"category_id": category}  # shared by all instances, which are only read
         for image in (*images, *rng.choice(images, instance_count[category] - len(images))):
             annotations[image].append(item)
     return [{"image_id": index, "annotations": items} for index, items in enumerate(annotations)]
 
 
 def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names (C), images and instances (C,) of each category from a JSON list or the "categories" of an LVIS file.
+    """Return the names and (C,) images and (C,) instances of the categories of a JSON list or an LVIS file.
 
     Raises:
-        DataError: the file is missing, or no list of objects with "name", "image_count" and "instance_count".
+        DataError: the file is missing, or is not a list of objects with "name", "image_count" and "instance_count".
     """
     try:
         with open(path) as file:

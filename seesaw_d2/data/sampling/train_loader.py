@@ -1,4 +1,4 @@
-"""The training loader: batches that are a pure function of the seed and of their number."""
+"""The training loader. Batches depend only on the seed and on their number."""
 
 import hashlib
 import logging
@@ -22,11 +22,11 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Beside the seed and a place in the stream: numbers for augmentation, and for what is used where a mapper has nothing.
+# Mixed into the seed: numbers for augmentation, and for replacements where a mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# What the order depends on, in words.
+# Descriptions of the values that the order depends on.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "images in a batch",
@@ -40,25 +40,23 @@ Record = dict[str, Any]
 
 
 class TrainLoader:
-    """An endless iterable of this process's batches, lists of what ``mapper`` returns.
+    """An endless iterable of this process's batches, which are lists of the results of ``mapper``.
 
-    Which images a batch has and how they are augmented follows from the sampler's seed and the batch's number alone:
-    not from the number of worker processes or of training processes, nor from what was loaded before. So it can begin
-    anywhere, and loads nothing that it does not give. Nothing is read, and no worker started, before the first batch
-    is asked for.
+    The images of a batch and their augmentation depend only on the sampler's seed and the batch's number, not on the
+    number of worker or training processes. Therefore the loader can start at any batch without loading earlier ones.
+    Images are read, and workers started, when the first batch is requested.
 
     Args:
         records: dataset dicts, by index.
-        mapper: maps one record; what it draws from Python's, numpy's and PyTorch's global generators is the
-            augmentation. Where it returns None, another image, chosen at random, is mapped in its place.
-        sampler: the stream of images; its seed is the loader's.
-        batch_size: B, images in a batch of all processes together; a multiple of their number.
-        groups: (I,) integers: only images of the same group come together. None: any.
-        num_workers: worker processes; 0 loads in this one.
-        digest: what tells these records from others, see ``digest_of``.
-        device: a GPU that images are copied to while the batch before is trained on, from pinned memory; None: they
-            stay in the CPU's.
-        options: further ones of PyTorch's ``DataLoader``.
+        mapper: maps one record. Its augmentation may draw from Python's, NumPy's and PyTorch's global generators. If
+            it returns None, a random other record is mapped.
+        sampler: the stream of images. Its seed is the loader's seed.
+        batch_size: B, images in a batch of all processes together, a multiple of their number.
+        groups: (I,) integers. A batch has images of one group only. None: no groups.
+        num_workers: worker processes; 0: load in this process.
+        digest: identifies the records, see ``digest_of``.
+        device: a GPU to which images are copied from pinned memory during the step before. None: they stay on the CPU.
+        options: further options of PyTorch's ``DataLoader``.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class TrainLoader:
         if device is not None:
             self._options["pin_memory"] = True
         self.digest, self._device = digest, device
-        # Images in the batches that were given, those of all processes.
+        # Images in the batches so far, of all processes.
         self.num_images = 0
 
     @property
@@ -88,14 +86,14 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """From where the loader stands."""
+        """Yield batches from the current position on."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # Workers' seeds, which nothing depends on, would be drawn from the global generator.
+            # Else the workers' unused seeds would be drawn from the global generator.
             generator=torch.Generator(),
             **self._options,
         )
@@ -106,7 +104,7 @@ class TrainLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands, and what the order depends on: plain values."""
+        """Return the position of the loader and the values that the order depends on."""
         return {
             "seed": self.seed,
             "images": self.num_images,
@@ -118,12 +116,12 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Go on after the images of ``state``, with its seed or another. Before the first batch is asked for."""
+        """Continue after the images of ``state``, with its seed unless another is given. Call it before iterating."""
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """What makes the order another than that of the loader that ``state`` is of, in words."""
+        """Describe the differences from ``state`` that change the order of the images."""
         mine = self.state_dict()
         return [
             f"{words} {state.get(key)} before, {mine[key]} now"
@@ -144,7 +142,7 @@ def _mention_cores(num_workers: int) -> None:
 
 
 def digest_of(records: Sequence[Record]) -> str:
-    """A digest of the names and numbers of the records' images, in their order."""
+    """Return a hash of the names and ids of the records' images, in order."""
     digest = hashlib.sha256()
     for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
         digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
@@ -161,7 +159,7 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """A batch: to keep the generators' states takes longer than to map a small image."""
+        """Return a batch. Saving the generators' states once per batch is faster than once per small image."""
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 
@@ -178,7 +176,7 @@ class _Samples(Dataset):
 
 
 class _Shares:
-    """This process's part of each batch: lists of (index, place in the stream)."""
+    """Yields this process's part of each batch as a list of (index, place in the stream)."""
 
     def __init__(self, plan: BatchPlan, start: int):
         self._plan, self._start = plan, start
