@@ -71,13 +71,7 @@ def prepare_export(
             be split. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
-    if not 0 < val_share < 1:
-        raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
-    paths = [Path(path) for path in ([export, val] if val else [export])]
-    for path in paths:
-        if not path.is_file():
-            problem = "a folder" if path.is_dir() else f"no such file{describe_near(near_files([str(path)]))}"
-            raise ConfigError(f"expected an annotation file, found {path}: {problem}")
+    paths = _checked_paths(export, val, val_share)
     root = Path(images) if images else Path(export).parent
     if not root.is_dir():
         raise ConfigError(
@@ -89,19 +83,11 @@ def prepare_export(
         _check_lists(data, path)
         _refuse_lvis(data["images"], path)
     notes: list[str] = []
-    categories = checked_categories(files, [str(path) for path in paths], notes)
-    below = ExportedFiles(root)
-    for path, data in zip(paths, files, strict=True):
-        count = len(data["images"])
-        find_images(data, below, path, notes, others=paths, skip=skip_bad_images)
-        check_images(data, root, notes, skip=skip_bad_images)
-        if count and not data["images"]:
-            raise DataError(f"{path}: no image is left: {notes[-1]}")
-    named = (image["file_name"] for data in files for image in data["images"])
-    look_at_other_files(below, named, [*paths, output], notes)
+    sources = [str(path) for path in paths]
+    categories = checked_categories(files, sources, notes)
+    _find_and_check_images(files, paths, root, output, notes, skip=skip_bad_images)
     if val:
         _check_overlap(files, root, notes, allowed=allow_overlap)
-    sources = [str(path) for path in paths]
     parts = [
         checked_part({**data, "categories": categories}, source, notes)
         for data, source in zip(files, sources, strict=True)
@@ -113,17 +99,47 @@ def prepare_export(
         sources = [f"{export}, its {name} part" for name in SPLITS]
     for part, source, consequence in zip(parts, sources, _OF_EMPTY_IMAGES, strict=True):
         look_at_empty_images(part.data, source, consequence, notes)
+    _write_parts(output, parts, overwrite=overwrite)
+    config = _write_config(output, root, parts, notes)
+    found = [part.images_by_category() for part in parts]
+    counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
+    sizes = {name: len(part.data["images"]) for name, part in zip(SPLITS, parts, strict=True)}
+    return PreparedExport(config, sizes, counts, notes)
+
+
+def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Path]:
+    """Return the annotation files, which exist."""
+    if not 0 < val_share < 1:
+        raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
+    paths = [Path(path) for path in ([export, val] if val else [export])]
+    for path in paths:
+        if not path.is_file():
+            problem = "a folder" if path.is_dir() else f"no such file{describe_near(near_files([str(path)]))}"
+            raise ConfigError(f"expected an annotation file, found {path}: {problem}")
+    return paths
+
+
+def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, notes: list[str], *, skip: bool) -> None:
+    """Replace the names of the images by paths below ``root``, and decode the images."""
+    below = ExportedFiles(root)
+    for path, data in zip(paths, files, strict=True):
+        count = len(data["images"])
+        find_images(data, below, path, notes, others=paths, skip=skip)
+        check_images(data, root, notes, skip=skip)
+        if count and not data["images"]:
+            raise DataError(f"{path}: no image is left: {notes[-1]}")
+    named = (image["file_name"] for data in files for image in data["images"])
+    look_at_other_files(below, named, [*paths, output], notes)
+
+
+def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
+    """Write the annotation files of the parts, and check first that they replace no other data set."""
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if path.exists() and path.read_text() != text]
     if other and not overwrite:
         raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
     for path, text in texts.items():
         write_text(path, text)
-    config = _write_config(output, root, parts, notes)
-    found = [part.images_by_category() for part in parts]
-    counts = {item["name"]: (len(found[0][item["id"]]), len(found[1][item["id"]])) for item in categories}
-    sizes = {name: len(part.data["images"]) for name, part in zip(SPLITS, parts, strict=True)}
-    return PreparedExport(config, sizes, counts, notes)
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
