@@ -1,4 +1,4 @@
-"""The image files of an export: which are there, which cannot be read, which are passed over."""
+"""Finding and decoding the image files of an export, and listing the files that are skipped."""
 
 import os
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Images that are worth a process of their own.
+# Images for which another process is started.
 _PER_PROCESS = 64
 
 
@@ -27,11 +27,11 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Replace each ``file_name`` by the path below ``files.root`` of the file that it means.
+    """Replace each ``file_name`` by the path of its file below ``files.root``.
 
     Args:
         data: the content of ``source``, in COCO's format.
-        files: those that may be meant.
+        files: the files of the export.
         others: the other annotation files.
         skip: leave images without a file, and their objects, out.
 
@@ -112,11 +112,11 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
-    """Say which files below the folder are passed over.
+    """Note which files below the folder are not used.
 
     Args:
         named: paths of the images, relative to the folder.
-        known: files and folders whose purpose is known: the annotation files and the output.
+        known: files and folders that are not reported: the annotation files and the output.
     """
     images, skipped = set(named), [os.path.realpath(path) for path in known]
     others = [path for path in files.below.files if path not in images]
@@ -143,12 +143,12 @@ def _found(root: Path, problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Width and height, where they are numbers; what is wrong with them is found with the annotations."""
+    """Return width and height if they are integers. Wrong values are reported by the checks of annotations."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Take the images of these names out, with their objects; how many of these."""
+    """Remove the images with these names and their objects, and return the text about the number of objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

@@ -1,6 +1,6 @@
-"""Which file below a folder an export means by the name of an image.
+"""Matching of the image names in an export with files below a folder.
 
-Labelling tools name images by addresses on their server, with a prefix, or by paths of another machine.
+Labelling tools name images by addresses on their server, with a prefix, or by paths on another machine.
 """
 
 import os
@@ -12,18 +12,18 @@ from urllib.parse import parse_qs, unquote
 
 from seesaw_d2.data.images.lookup import files_below, folded
 
-# What Label Studio puts before the name of an uploaded file.
+# Label Studio's prefix of the names of uploaded files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")
-# Where Label Studio's server keeps uploads of a project: no folders of the export.
+# The folder of uploads on Label Studio's server, which the export does not have.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """The files below a folder, by name. Hidden files and folders are not looked into.
+    """The files below a folder, by name, without hidden files and folders.
 
     Attributes:
         root: the folder.
-        below: what is below it.
+        below: its entries.
     """
 
     def __init__(self, root: Path):
@@ -37,16 +37,16 @@ class ExportedFiles:
             self._by_folded[folded(pure.name)].append(path)
 
     def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
-        """Return the files that an image's name may mean, relative to ``root``: one, none, or several.
+        """Return the files that match an image's name, relative to ``root``: one, none, or several.
 
-        A file at exactly this path below ``root``, or else relative to the annotation file, is the only one. Otherwise
-        it is each file of this name whose folders agree with most of the name's, from the last one on. The name may be
-        percent-encoded or have backslashes; only where nothing has it, Label Studio's prefix is taken off.
+        A file at exactly this path below ``root``, or else relative to the annotation file, is the only match.
+        Otherwise the matches are the files of this name that share the most folders with it, counted from the end.
+        The name may be percent-encoded or have backslashes. If nothing matches, Label Studio's prefix is removed.
 
         Args:
             name: "file_name" in the export.
             beside: folder of the annotation file.
-            others: folders of other annotation files; what lies below them is not meant if anything else may be.
+            others: folders of other annotation files. Files below them match only if no other file does.
         """
         names = _decoded(name)
         for texts in (names, _without_prefix(names)):
@@ -61,8 +61,7 @@ class ExportedFiles:
         return []
 
     def near(self, name: str) -> dict[str, list[str]]:
-        """Return ``name``, as it is decoded, and files whose names differ from it by case, Unicode form or extension
-        alone; {} if there are none."""
+        """Return {decoded name: files that differ only in case, Unicode form or extension}, {} without such files."""
         names = _decoded(name)
         for text in (*names, *_without_prefix(names)):
             found = self._by_folded.get(folded(PurePosixPath(text).name))
@@ -71,20 +70,20 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether a name has folders, and the file that it means lies in others."""
+        """Return whether a name has folders and its file lies in other folders."""
         ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
         parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
         depth = len(PurePosixPath(path).parts)
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
-        """Whether a file is below one of ``others``, those apart that ``beside`` is in."""
+        """Return whether a file is below one of ``others`` that does not contain ``beside``."""
         own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
         above = set(Path(os.path.abspath(self.root / path)).parents)
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """The paths that are not links to the same file as one before."""
+        """Return the paths without links to a file that is already among them."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
@@ -105,7 +104,7 @@ class ExportedFiles:
 
 
 def _decoded(name: str) -> list[str]:
-    """What a name may be: itself, a path of Windows, an address. None is empty."""
+    """Return the possible readings of a name: as it is, as a Windows path, as an address. None is empty."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
     texts += [

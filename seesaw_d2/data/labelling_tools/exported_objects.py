@@ -1,4 +1,4 @@
-"""What annotation files can hold without being wrong, and what spoils a training all the same: said, or put right."""
+"""Checks and corrections of valid annotation files that would spoil a training."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,19 +11,19 @@ from seesaw_d2.data.records.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Pixels up to which a polygon's area is rounding.
+# Square pixels. A smaller area of a polygon is a rounding error.
 _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """The categories that objects can have: without the root that Roboflow puts first, a supercategory with no object.
+    """Return the categories without roots: supercategories without objects, which Roboflow adds.
 
     Args:
-        files: the export's content, and perhaps that of its validation part, which may have fewer categories.
+        files: the content of the export and optionally of its validation part, which may have fewer categories.
         sources: their paths.
 
     Raises:
-        DataError: the second file has another category, or two categories have the same name.
+        DataError: the second file has a category that the first has not, or two categories have the same name.
     """
     categories = files[0]["categories"]
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
@@ -44,7 +44,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
 
 
 def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
-    """Whether a category is another one's supercategory, which may have its name, and not its own."""
+    """Return whether a category is the supercategory of another one, but not of itself."""
     name = category.get("name")
     others = (item for item in categories if item is not category)
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
@@ -63,7 +63,7 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """The part, which is checked otherwise, with an area of every object: evaluation needs it to be positive."""
+    """Return the checked part with a positive area of every object, which evaluation needs."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
     objects = part["annotations"]
     without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
@@ -80,7 +80,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Images without an object may be meant, or not yet labelled; ``consequence`` is said of them."""
+    """Note images without objects, which may not be labelled yet, followed by the text ``consequence``."""
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
     if empty:
@@ -90,7 +90,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Say how many objects are crowds, which are not trained on."""
+    """Note how many objects are crowds, which are not trained on."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -100,7 +100,7 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area: empty run lengths, or polygons whose points are one or on a line."""
+    """Return whether a valid mask has no area: run lengths without pixels, or polygons whose points are on a line."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -110,16 +110,16 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """The area of a polygon, (P, 2) points, from the first one so that it loses no digits."""
+    """Return the area of a polygon, (P, 2) points, relative to its first point for precision."""
     x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Whether the boxes may be x, y, width, height in pixels; ``part`` is checked otherwise.
+    """Check that the boxes of a checked part can be x, y, width, height in pixels. Note boxes beyond their image.
 
     Raises:
-        DataError: no number in them is above 1.
+        DataError: all numbers are at most 1.
     """
     objects = part["annotations"]
     if not objects:
@@ -142,7 +142,7 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Without annotations whose image, category, box and segmentation are those of one before."""
+    """Return the part without annotations that repeat the image, category, box and segmentation of an earlier one."""
     kept, copies, seen = [], [], set()
     for item in part["annotations"]:
         key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])

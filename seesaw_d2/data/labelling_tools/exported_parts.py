@@ -1,4 +1,4 @@
-"""The training and validation part of an export, and the objects of each that can be used."""
+"""The training and validation parts of an export, and their usable objects."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# What the objects of the training and of the validation part are for.
+# The purposes of the training and the validation part, for messages.
 PURPOSES = ("train on", "measure")
 
 
@@ -28,7 +28,7 @@ class Part:
 
     Attributes:
         data: the lists, by name.
-        usable: ids of the objects that can be trained on or measured: no crowds, with what their masks and boxes need.
+        usable: ids of the objects that can be trained on or measured: not crowds, with valid masks and boxes.
     """
 
     data: dict[str, Any]
@@ -38,7 +38,7 @@ class Part:
         return (item for item in self.data["annotations"] if item["id"] in self.usable)
 
     def images_by_category(self) -> dict[Any, set]:
-        """Category id -> ids of the images with a usable object of it."""
+        """Return category id -> ids of the images with a usable object of it."""
         found = defaultdict(set)
         for item in self.usable_objects():
             found[item["category_id"]].add(item["image_id"])
@@ -46,7 +46,7 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Return the data, checked as for a training, without copies of objects and with areas.
+    """Check the data as for a training, and return them without copies of objects and with areas.
 
     Raises:
         DataError: the data are wrong.
@@ -68,13 +68,13 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
 
 
 def check_any_usable(part: Part, source: str, purpose: str) -> None:
-    """Raise a DataError that says why, if no object is left for the purpose."""
+    """Raise a DataError with the reasons if no object can be used for the purpose."""
     if not part.usable:
         raise DataError(f"{source}: no object is left to {purpose}: {_reasons(part.data['annotations'])}")
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Why none of the objects is usable."""
+    """Return the reasons why none of the objects is usable."""
     if not objects:
         return "there are no annotations"
     crowds = [item for item in objects if item.get("iscrowd")]
@@ -103,15 +103,17 @@ def _ids(items: list[dict[str, Any]]) -> str:
 
 
 def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: str) -> tuple[Part, Part]:
-    """Return training and validation. The rarest category chooses first; none loses its last training image.
+    """Split a part into training and validation.
+
+    Validation images are chosen category by category, the rarest first. No category loses its last training image.
 
     Args:
-        part: all of the export ``source``.
-        share: in (0, 1), of the images, for validation.
-        copies: ids of images that are the same picture; where one is for training, all are.
+        part: all images of the export ``source``.
+        share: of the images for validation, in (0, 1).
+        copies: groups of ids of images with the same picture. If one is for training, all are.
 
     Raises:
-        DataError: no image can be spared, or none with an object.
+        DataError: no image with an object can be used for validation.
     """
     images = part.data["images"]
     chosen = _chosen(part, share, seed)
@@ -131,7 +133,7 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
 
 
 def _chosen(part: Part, share: float, seed: int) -> set:
-    """Ids of the images that are split off."""
+    """Return the ids of the images for validation."""
     ids = [image["id"] for image in part.data["images"]]
     random.Random(seed).shuffle(ids)
     groups = part.images_by_category()

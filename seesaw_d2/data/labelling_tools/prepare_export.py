@@ -1,6 +1,6 @@
-"""From what labelling tools export as COCO to two annotation files and the lines of a config.
+"""Conversion of a labelling tool's COCO export to two annotation files and a config.
 
-What the tools do otherwise than COCO, and what becomes of it here: docs/own-data.md.
+docs/own-data.md lists the tools' deviations from COCO and how they are handled.
 """
 
 import json
@@ -29,13 +29,13 @@ _OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts
 
 @dataclass
 class PreparedExport:
-    """What ``prepare_export`` has written and found."""
+    """The result of ``prepare_export``."""
 
     config: Path
     num_images: dict[str, int]
     # name -> images with it, in training and in validation
     category_images: dict[str, tuple[int, int]]
-    # what was put right or may be a mistake, a line each
+    # corrections and possible mistakes, one line each
     notes: list[str] = field(default_factory=list)
 
 
@@ -51,24 +51,24 @@ def prepare_export(
     allow_overlap: bool = False,
     overwrite: bool = False,
 ) -> PreparedExport:
-    """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the config's lines about the data) into ``output``.
+    """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the data part of a config) into ``output``.
 
     Args:
         export: the annotation file in COCO's format.
-        output: folder; the data set's name is its own.
-        images: folder below which the images lie; default: that of ``export``.
-        val: the annotation file of the validation images, where the export has one; else ``export`` is split.
-        val_share: in (0, 1), of the images.
+        output: folder. Its name becomes the name of the data set.
+        images: folder with the images at any depth. None: the folder of ``export``.
+        val: the annotation file of the validation images. None: ``export`` is split.
+        val_share: share of the images for validation, in (0, 1).
         seed: of the split.
-        skip_bad_images: leave images that are missing or cannot be decoded out.
-        allow_overlap: take ``val`` although images of it are training images too.
+        skip_bad_images: leave out images that are missing or cannot be decoded.
+        allow_overlap: accept validation images that are also training images.
         overwrite: replace another data set in ``output``.
 
     Raises:
         ConfigError: ``val_share``, a file or a folder is wrong, or another data set is in ``output``.
-        DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or is not of the
-            annotated size, ``val`` has training images, nothing is left to train on or to measure, or the images cannot
-            be split. Nothing is written.
+        DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or has not the
+            annotated size, ``val`` has training images, no object is left to train on or to measure, or the images
+            cannot be split. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
@@ -143,7 +143,7 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:
-    """The export is not to be replaced by what is made of it."""
+    """Raise ConfigError if an output file would replace the export."""
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
@@ -162,7 +162,7 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 
 
 def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
-    """What is made here is taken as exhaustively annotated, and LVIS's files are not."""
+    """Raise DataError for LVIS's format: the result counts as exhaustively annotated, which LVIS's files are not."""
     fields = ("neg_category_ids", "not_exhaustive_category_ids")
     count = sum(any(field in image for field in fields) for image in images)
     if count:
@@ -173,7 +173,7 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Ids of the images whose files have the same content: a split is not to part them."""
+    """Return the ids of images with the same file content, which a split keeps together."""
     groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]

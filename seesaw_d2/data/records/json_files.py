@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import collected_warnings, first_few, json_type, warn_once  # noqa: F401  # moved there
+from seesaw_d2.utils.messages import json_type
 from seesaw_d2.utils.regular_files import irregular
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
