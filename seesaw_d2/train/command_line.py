@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 
 from seesaw_d2.config.loading import config_values, load_config
@@ -70,11 +71,21 @@ def prepare(args, world: ProcessLayout) -> Program:
         if args.config_file:
             raise
         raise ConfigError(f"{error} (without --config-file, the config is Detectron2's default)") from error
+    return run, group_of(args, world, cfg, config_values(cfg)), (cfg, args)
+
+
+def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]) -> Group:
+    """Return how the processes communicate. Check what they need to know before they start.
+
+    Args:
+        cfg: with the device resolved.
+        values: of the config, to compare between machines: key -> value.
+    """
     scaled = cfg.clone()  # each process scales its own config
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
-    given = shared_arguments(args, world) | config_values(cfg)
-    return run, Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given), (cfg, args)
+    given = shared_arguments(args, world) | values
+    return Group(cfg.MODEL.DEVICE, cfg.SOLVER.COLLECTIVE_TIMEOUT, cfg.OUTPUT_DIR, given)
 
 
 def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from detectron2.config import CfgNode
 from detectron2.utils import comm
@@ -34,15 +34,7 @@ def run(cfg: CfgNode, args) -> None:
         cfg: not frozen.
         args: of ``argument_parser``.
     """
-    preflight = Preflight(
-        cfg,
-        eval_only=args.eval_only,
-        resume=args.resume,
-        overwrite=args.overwrite,
-        world_size=comm.get_world_size(),
-        main_machine=comm.is_main_process(),
-        written=written_layers(args.config_file, args.opts),
-    )
+    preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
 
     def work(job: Job) -> None:
         register_datasets(job.cfg)
@@ -52,6 +44,15 @@ def run(cfg: CfgNode, args) -> None:
             train(job, preflight, args)
 
     run_job(preflight, work)
+
+
+def options_of(args) -> dict[str, Any]:
+    """Return the options of ``Preflight`` that follow from the command line and the processes."""
+    return {
+        **{name: getattr(args, name) for name in ("eval_only", "resume", "overwrite")},
+        "world_size": comm.get_world_size(),
+        "main_machine": comm.is_main_process(),
+    }
 
 
 def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:

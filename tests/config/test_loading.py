@@ -12,7 +12,7 @@ from seesaw_d2.config.loading import config_keys
 from seesaw_d2.losses import LOSS_REGISTRY
 from seesaw_d2.train import Trainer, load_config
 from seesaw_d2.train.preflight.config_checks import check_names
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 
 ROOT = Path(__file__).parents[2]
 YAMLS = sorted(ROOT.glob("configs/**/*.yaml"))
@@ -158,7 +158,7 @@ def test_each_key_is_read(config_file, monkeypatch):
             for part in key.split("."):
                 node = node[part]
             paths[id(node)] = key + "."
-        check_job(cfg, eval_only=False, resume=False, overwrite=False)
+        Preflight(cfg).job()
         Trainer.build_model(cfg)
         Trainer.build_train_loader(cfg)
     assert set(added_keys()) <= read

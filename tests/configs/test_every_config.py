@@ -9,7 +9,7 @@ from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils.events import EventStorage
 
 from seesaw_d2.train import SeesawCheckpointer, Trainer, load_config
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 from tests.configs.lvis_like import NUM_IMAGES, OBJECTS_PER_IMAGE, make_lvis_like
 from tests.resnets import random_resnet
 
@@ -119,7 +119,7 @@ def pretrain(cfg, weights):
 def test_step_and_inference(config, path):
     cfg = config(path)
     torch.manual_seed(0)  # here: the fixture draws random numbers where it is the first to need a depth's weights
-    check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    Preflight(cfg).job()
     model = Trainer.build_model(cfg)
     if cfg.MODEL.WEIGHTS:
         SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])

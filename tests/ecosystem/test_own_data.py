@@ -16,7 +16,7 @@ from seesaw_d2.data import register_datasets, validate_datasets
 from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 from tests.ecosystem.exports import cvat, label_studio, roboflow, small
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def job(output):
     path = output / "job.yaml"
     path.write_text(f'_BASE_: ["{BASE}", "dataset.yaml"]\n')
     cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(output / "run")])
-    check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    Preflight(cfg).job()
     return cfg
 
 
@@ -149,7 +149,7 @@ def test_the_guides_real_training_is_a_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("datasets/my_data/train.yaml").write_text(text)
     cfg = load_config("datasets/my_data/train.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
-    schedule = check_job(cfg, eval_only=False, resume=False, overwrite=False).schedule
+    schedule = Preflight(cfg).job().schedule
     assert schedule.epochs == 24
 
 

@@ -15,7 +15,7 @@ from seesaw_d2.data import load_dataset, register_datasets
 from seesaw_d2.data.records.catalog import class_names
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.weights.reading import read_weights_file
 from tests.conftest import NUM_CLASSES
@@ -62,12 +62,11 @@ def test_recorded_counts(tmp_path, config_file):
         assert record_class_counts.main([checkpoint(tmp_path, order), str(file)]) == 0
         assert json.loads(file.read_text())["categories"] == order
         words = ["MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS", str(file)]
-        options = {"eval_only": False, "resume": False, "overwrite": False}
         if order == names:
-            check_job(load_config(str(config_file), words), **options)
+            Preflight(load_config(str(config_file), words)).job()
             continue
         with pytest.raises(ConfigError, match="index 0 ") as error:
-            check_job(load_config(str(config_file), words), **options)
+            Preflight(load_config(str(config_file), words)).job()
         assert str(file) in str(error.value)
 
 

@@ -13,7 +13,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import Trainer, load_config, main
 from seesaw_d2.train.acceleration import accelerate, check_acceleration, check_compilation, set_implementation
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 from tests.modeling.tiny import tiny_batch, tiny_config
 from tests.train.faults import PLAIN
 from tests.train.resumed_runs import TIMES
@@ -52,7 +52,7 @@ def digits_losses(*options):
 
 
 def losses_of_run(cfg):
-    check_job(cfg, eval_only=False, resume=False, overwrite=False)
+    Preflight(cfg).job()
     cfg.freeze()
     seed_all_rng(1)
     trainer = Trainer(cfg)

@@ -13,7 +13,7 @@ from seesaw_d2.predict.predictor import BatchPredictor
 from seesaw_d2.train import load_config
 from seesaw_d2.train import main as train_net
 from seesaw_d2.train.lazyconfig.job import main as lazy_main
-from seesaw_d2.train.preflight.job_checks import check_job
+from seesaw_d2.train.preflight.job_checks import Preflight
 from tests.conftest import NUM_CLASSES
 from tests.train.test_lazy import CONFIG as LAZY_CONFIG
 
@@ -60,7 +60,7 @@ def swap(names, first=1, second=4):
 def check(config_file, words, **options):
     cfg = load_config(str(config_file), [*ONE, *words])
     given = {"eval_only": False, "resume": False, "overwrite": False, **options}
-    return check_job(cfg, **given)
+    return Preflight(cfg, **given).job()
 
 
 def test_checkpoints_keep_them(run):

@@ -28,16 +28,15 @@ from seesaw_d2.train.acceleration import amp_dtype, with_wide_features
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
-from seesaw_d2.train.command_line import Program, argument_parser, launch_job, shared_arguments
+from seesaw_d2.train.command_line import Program, argument_parser, group_of, launch_job
 from seesaw_d2.train.job import Job
-from seesaw_d2.train.launch.launcher import Group
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.signals import STOP
 from seesaw_d2.train.lazyconfig.loading import in_lazy_names, lazy_names, lazy_values, load_lazy_config
 from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
 from seesaw_d2.train.logs import log_to_console, set_up_run
-from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
-from seesaw_d2.train.run import run_job
+from seesaw_d2.train.preflight.config_checks import resolve_device
+from seesaw_d2.train.run import options_of, run_job
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.utils.distributed import broadcast, distributed
@@ -86,9 +85,7 @@ def prepare(args, world: ProcessLayout) -> Program:
     with lazy_names():
         settings = common_settings(cfg)
         resolve_device(settings, world)
-        check_solver(settings, world.size)
-    given = shared_arguments(args, world) | lazy_values(cfg)
-    group = Group(settings.MODEL.DEVICE, settings.SOLVER.COLLECTIVE_TIMEOUT, settings.OUTPUT_DIR, given)
+        group = group_of(args, world, settings, lazy_values(cfg))
     return run, group, (args,)
 
 
@@ -96,14 +93,7 @@ def run(args) -> None:
     """Run one process's part of the job."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
-        preflight = LazyPreflight(
-            cfg,
-            eval_only=args.eval_only,
-            resume=args.resume,
-            overwrite=args.overwrite,
-            world_size=comm.get_world_size(),
-            main_machine=comm.is_main_process(),
-        )
+        preflight = LazyPreflight(cfg, **options_of(args))
 
         def work(job: Job) -> None:
             model = preflight.take_model()

@@ -173,18 +173,6 @@ class Preflight:
         return (*schedule, *unread)
 
 
-def check_job(cfg: CfgNode, **options) -> Job:
-    """Run all checks of a job.
-
-    Args:
-        cfg, options: of ``Preflight``.
-
-    Raises:
-        ConfigError, DataError, WeightsError: the first mistake, by its key or file.
-    """
-    return Preflight(cfg, **options).job()
-
-
 def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
     """Return a warning if data sets of DATASETS.TEST are in DATASETS.TRAIN too, by name or annotation file.
 
