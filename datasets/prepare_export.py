@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Makes a data set of what a labelling tool (Label Studio, CVAT, Roboflow) exports as COCO; see docs/own-data.md.
+r"""Make a data set from the COCO export of a labelling tool (Label Studio, CVAT, Roboflow); see docs/own-data.md.
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
@@ -21,17 +21,21 @@ def main(arguments=None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("export", type=Path, help="annotation file in COCO's format")
     parser.add_argument("--output", type=Path, required=True, help="folder for train.json, val.json and dataset.yaml")
-    parser.add_argument("--images", type=Path, help="folder below which the images lie (default: the export's)")
+    parser.add_argument(
+        "--images", type=Path, help="folder with the images at any depth (default: the folder of the export)"
+    )
     parser.add_argument("--val", type=Path, help="annotation file of the validation images, if the export has one")
     parser.add_argument(
         "--val-share",
         type=float,
         default=0.2,
-        help="else the share of images that is split off, at least; more where a small set has many rare categories",
+        help="without --val: least share of images for validation; small sets with many rare categories get more",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that split")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave missing and unreadable images out")
-    parser.add_argument("--allow-overlap", action="store_true", help="validation images may be training images too")
+    parser.add_argument(
+        "--allow-overlap", action="store_true", help="accept validation images that are also training images"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
     args = parser.parse_args(arguments)
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes

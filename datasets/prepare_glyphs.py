@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the glyph data set: 40 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
+"""Make the glyph data set: 40 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
 
 Run from the repository's root: ``python datasets/prepare_glyphs.py``. A second run finds the data set and
 does nothing. For a benchmark of annotation loading at the size of LVIS:
@@ -63,7 +63,7 @@ def describe(summary) -> str:
 
 @command
 def main(arguments=None) -> int | None:
-    # a polite kill cleans up like Ctrl-C
+    # SIGTERM cleans up like Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
     from seesaw_d2.errors import OutputError

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes tiles for detection, or symbol crops for classification, of MUSCIMA++ v2.0; see docs/muscima.md.
+"""Make tiles for detection, or symbol crops for classification, of MUSCIMA++ v2.0; see docs/muscima.md.
 
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops --fold 3
@@ -23,9 +23,14 @@ def parse_arguments(arguments):
     add("--crops", action="store_true", help="symbol crops for classification; without it tiles for detection")
     add("--output", type=Path, help="default: datasets/muscima/tiles_fold0, crops_fold0, and so on")
     add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: pages are drawn from the masks)")
-    add("--folds", type=int, default=Split.folds, help="writers are dealt to so many folds: number modulo FOLDS (5)")
+    add(
+        "--folds",
+        type=int,
+        default=Split.folds,
+        help="number of folds; a writer's fold is the writer's number modulo FOLDS (5)",
+    )
     add("--fold", type=int, default=Split.fold, help="the fold for testing (0)")
-    add("--official", action="store_true", help="test on the published testset-independent in place of a fold")
+    add("--official", action="store_true", help="test on the published testset-independent instead of a fold")
     add(
         "--leave-out",
         nargs="*",

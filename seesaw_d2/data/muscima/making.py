@@ -1,4 +1,4 @@
-"""The folder of a data set made of MUSCIMA++: it appears whole or not at all, and remembers how it was made."""
+"""The folder of a data set made from MUSCIMA++, written atomically and with a record of its settings."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is in the folder.
+    """The content of the folder.
 
     Attributes:
         root: the folder.
@@ -65,6 +65,6 @@ def make_once(
 
 
 def settings_record(kind: str, settings: TileSettings | CropSettings, source: Source) -> dict:
-    """What a data set is made from, as JSON gives it back."""
+    """Return the settings of a data set after a round trip through JSON."""
     record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
     return orjson.loads(orjson.dumps(record))

@@ -49,7 +49,7 @@ class Symbol:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The symbols of one page: piece ``number`` as written by ``writer``."""
+    """Return the symbols of one page: piece ``number`` as written by ``writer``."""
 
     name: str
     writer: int

@@ -1,4 +1,4 @@
-"""What can be chosen when MUSCIMA++ is prepared."""
+"""Settings for preparing MUSCIMA++."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """Which pages are for testing; the others are for training.
+    """The choice of test pages. All other pages are for training.
 
     Attributes:
         folds: k >= 2. The writers are dealt out by their number: fold f has those with number mod k = f.

@@ -1,4 +1,4 @@
-"""The pages of MUSCIMA++ v2.0, their pictures, and which of them are for training."""
+"""The pages of MUSCIMA++ v2.0, their pictures, and the split into training and testing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The pages, in the order of their names, and where they are drawn from."""
+    """The pages in the order of their names, and the source of their pictures."""
 
     pages: list[Page]
     # names of the pages for testing where the published test set is chosen
@@ -28,7 +28,7 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """What the pages are drawn from, in words."""
+        """Describe the source of the pictures."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
@@ -46,7 +46,7 @@ class Source:
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """The pages for training and for testing.
+        """Return the pages for training and for testing.
 
         Raises:
             DataError: a part has no page.

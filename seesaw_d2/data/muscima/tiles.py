@@ -29,7 +29,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilesOfPage:
-    """What ``cut_page`` makes, and how many symbols it leaves out because they are copies or have no pixel."""
+    """The tiles of a page, and the number of symbols left out because they are copies or have no pixel."""
 
     tiles: list[Tile]
     copies: int
@@ -111,7 +111,7 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
 
 
 def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
-    """The part of an interval that is in a tile, counted from the interval's start; None: nothing."""
+    """Return the part of an interval inside a tile, relative to the interval's start, None if there is none."""
     low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
     return slice(low, high) if low < high else None
 

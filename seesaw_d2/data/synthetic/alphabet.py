@@ -1,4 +1,4 @@
-"""The categories: 40 capital letters, digits and signs that are hard to mistake, then pairs of them.
+"""The categories: 40 capital letters, digits and signs that are easy to distinguish, then pairs of them.
 
 Categories 1 to 40 are single characters; the next 1600 are all ordered pairs, drawn as one object. Pairs
 rather than one character in several styles: a style is lost at 30 pixels, a second character is not.
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def category_text(index: int) -> str:
-    """The one or two characters of a category; index from 0 to MAX_CATEGORIES - 1."""
+    """Return the one or two characters of a category, with an index from 0 to MAX_CATEGORIES - 1."""
     count = len(CHARACTERS)
     if index < count:
         return CHARACTERS[index]
@@ -31,5 +31,5 @@ def category_text(index: int) -> str:
 
 
 def category_name(text: str) -> str:
-    """A name in the manner of LVIS: ASCII words joined by an underscore."""
+    """Return a name like those of LVIS: ASCII words joined by an underscore."""
     return "_".join(_WORDS.get(character, character) for character in text)

@@ -1,4 +1,4 @@
-"""The LVIS v1 JSON of a split: every field that LVIS has, written piece by piece.
+"""The LVIS v1 JSON of a split, with all fields of LVIS, written record by record.
 
 The memory needed does not grow with the number of images: annotations arrive as text, in order.
 """
@@ -28,7 +28,7 @@ LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.or
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """The categories, ids 1 to C; as in LVIS, both splits carry the counts of the training split."""
+    """Return the categories, ids 1 to C. As in LVIS, both splits have the counts of the training split."""
     records = []
     for index, count in enumerate(train_image_counts(config).tolist()):
         text = category_text(index)
@@ -54,12 +54,12 @@ def image_id(config: GlyphConfig, split: str, image: int) -> int:
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """The picture's path under the image root: also the end of its coco_url, as in LVIS."""
+    """Return the picture's path below the image root, which is also the end of its coco_url, as in LVIS."""
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
 def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
-    """The image's entry. Detectron2 finds its file by the last two parts of ``coco_url``."""
+    """Return the image's entry. Detectron2 finds its file by the last two parts of ``coco_url``."""
     return {
         "id": image_id(config, plan.split, image),
         "width": config.image_size,
@@ -82,7 +82,7 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """An object's entry; ``image`` is the image's id, box and area are those of the polygons, in pixels."""
+    """Return an object's entry. ``image`` is the image's id; box and area are those of the polygons, in pixels."""
     polygons = placed.polygons()
     points = np.concatenate(polygons)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -97,13 +97,13 @@ def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> di
 
 
 def polygon_area(points: np.ndarray) -> float:
-    """The area in a simple polygon, (K, 2)."""
+    """Return the area of a simple polygon, (K, 2)."""
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
 def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations: Iterable[list[str]]) -> None:
-    """Writes a split's JSON, one record a line; ``annotations`` gives lists of records as JSON texts."""
+    """Write a split's JSON, one record in a line. ``annotations`` yields lists of records as JSON texts."""
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')
     _write_list(file, "categories", (to_json(record) for record in category_records(config)), ",")

@@ -38,7 +38,7 @@ class Chunk:
 
 
 def split_chunks(config: GlyphConfig, plan: SplitPlan, image_root: Path | None) -> Iterator[Chunk]:
-    """Cuts a split into chunks, in order."""
+    """Yield the chunks of a split in order."""
     for first in range(0, plan.num_images, CHUNK_IMAGES):
         images = range(first, min(first + CHUNK_IMAGES, plan.num_images))
         categories = [plan.of_image(image) for image in images]
@@ -46,7 +46,7 @@ def split_chunks(config: GlyphConfig, plan: SplitPlan, image_root: Path | None) 
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Writes the pictures; returns the number of images and their annotations as JSON texts."""
+    """Write the pictures and return the number of images and their annotations as JSON texts."""
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)
     for image, categories in zip(chunk.images, chunk.categories, strict=True):

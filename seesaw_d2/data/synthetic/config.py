@@ -1,4 +1,4 @@
-"""What a glyph data set is made from: every number of it, checked before anything is drawn."""
+"""The settings of a glyph data set, checked before anything is drawn."""
 
 import math
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def _check_int(name: str, value, low: int, high: int | None = None) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raises ConfigError unless the images can hold every category as often as wanted, once an image."""
+    """Raise ConfigError unless the images can hold all instances, at most one of a category in an image."""
     total = int(category_images.sum())
     needed = max(int(category_images.max()), -(-total // max_objects))
     if num_images < needed:

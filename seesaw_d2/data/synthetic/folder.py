@@ -1,4 +1,4 @@
-"""The folder of a data set: it appears whole or not at all, and remembers how it was made."""
+"""The folder of a data set, written atomically and with a record of its settings."""
 
 import json
 import os
@@ -14,12 +14,12 @@ RECORD = "glyphs.json"
 
 
 def read_record(root: Path, name: str = RECORD, kind: str = "a glyph data set") -> dict | None:
-    """What the folder says about how it was made; None where there is no folder, or an empty one.
+    """Return the record of the settings of a folder, None if the folder does not exist or is empty.
 
     Args:
         root: the folder.
-        name: the file in it that says so.
-        kind: what the folder should be, for messages.
+        name: the file with the record.
+        kind: description of the folder, for messages.
 
     Raises:
         DataError: the folder holds something else.
@@ -40,10 +40,10 @@ def read_record(root: Path, name: str = RECORD, kind: str = "a glyph data set") 
 
 @contextmanager
 def whole_folder(root: Path, name: str = RECORD, kind: str = "a glyph data set") -> Iterator[Path]:
-    """Gives a temporary folder beside ``root`` that takes its place at the end; gone if anything is raised.
+    """Yield a temporary folder that replaces ``root`` at the end, or is removed after an exception.
 
-    A process that is killed outright leaves the temporary folder, hidden and never taken for a data set.
-    Only an absent or empty folder, or one that ``read_record`` reads with the same arguments, is replaced.
+    A killed process leaves the temporary folder, which is hidden and never used as a data set. ``root`` is replaced
+    only if it does not exist, is empty, or has a record that ``read_record`` reads with the same arguments.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))

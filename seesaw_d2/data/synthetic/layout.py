@@ -1,4 +1,4 @@
-"""Where the objects of one image are: shapes, sizes and places, none over another."""
+"""The layout of an image: shapes, sizes and places of objects that do not overlap."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RESIZES = 3  # random sizes tried for an image's objects
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """An object on its image; its top left corner is at (x, y) subpixels."""
+    """An object on its image. Its top left corner is at (x, y) subpixels."""
 
     category: int
     silhouette: Silhouette
@@ -32,7 +32,7 @@ class PlacedGlyph:
 
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
-    """Draws and places the objects of one image, in the order of ``categories`` (category indices)."""
+    """Draw and place the objects of one image, in the order of ``categories`` (category indices)."""
     texts = [category_text(int(category)) for category in categories]
     bends = [_random_bend(rng) for _ in texts]
     low, high = (fraction * config.image_size for fraction in config.object_size)
@@ -65,7 +65,7 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """A free place (x, y) for every shape, or None where one found none; side in subpixels."""
+    """Return a free place (x, y) for each shape, or None if a shape does not fit. ``side`` is in subpixels."""
     taken = np.zeros((0, 4), dtype=np.int64)  # x0, y0, x1, y1
     for shape in shapes:
         extent = np.array(shape.outline.shape[::-1])
@@ -80,7 +80,7 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
 
 
 def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """A random cell of a square grid for every shape, and a random place in it."""
+    """Return a random place in a random cell of a square grid for each shape."""
     cells_a_side = math.ceil(math.sqrt(config.max_objects))
     cell = SUPERSAMPLE * config.image_size // cells_a_side
     places = []

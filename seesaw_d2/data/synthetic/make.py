@@ -1,4 +1,4 @@
-"""Makes a glyph data set: plans it, draws its images in worker processes, writes its folder."""
+"""Generation of a glyph data set: planning, drawing in worker processes, and writing the folder."""
 
 import os
 import time
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class GlyphSummary:
-    """What is in the folder.
+    """The content of the folder.
 
     Attributes:
         root: the folder.
@@ -52,7 +52,7 @@ def make_glyphs(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
-    """Makes the data set at ``root``, or finds that it is there.
+    """Generate the data set at ``root`` unless it already exists.
 
     Writes ``annotations/glyphs_{train,val}.json`` (LVIS v1), ``images/{train,val}/*.jpg`` (the image root
     of Detectron2's LVIS loader is ``root/images/``) and ``glyphs.json``, the settings. The same settings
@@ -93,12 +93,12 @@ def make_glyphs(
 
 
 def to_plain(config: GlyphConfig) -> dict:
-    """The settings as JSON gives them back."""
+    """Return the settings after a round trip through JSON."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """The settings that differ, in words; pictures that nobody asked for are no difference."""
+    """Describe the settings that differ. Additional pictures are not a difference."""
     return [
         f"{key} is {found.get(key)!r}, not {value!r}"
         for key, value in wanted.items()
@@ -107,7 +107,7 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool) -> list[str]:
-    """The parts of a data set that somebody removed, in words; single pictures are not looked for."""
+    """Describe the missing parts of a data set. Single pictures are not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     return [f"{part} is missing" for part in parts if not (root / part).exists()]
@@ -118,7 +118,7 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, progress: Progress | None) -> dict:
-    """Writes annotations and pictures; returns what there is, for the summary."""
+    """Write annotations and pictures, and return the content for the summary."""
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()

@@ -29,7 +29,7 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random colour, colour noise at several scales, and lines in any direction."""
+    """Return a random colour with colour noise at several scales, and lines in any direction."""
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
     for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):

@@ -1,4 +1,4 @@
-"""Which categories are on which image: planned for a whole split before anything is drawn.
+"""The plan of a split: the categories on each image, chosen before anything is drawn.
 
 Shapes: I images, C categories, P objects (pairs of an image and a category).
 """
@@ -33,7 +33,7 @@ class SplitPlan:
         return len(self.offsets) - 1
 
     def of_image(self, image: int) -> np.ndarray:
-        """The category indices of the image's objects."""
+        """Return the category indices of the image's objects."""
         return self.categories[self.offsets[image] : self.offsets[image + 1]]
 
 

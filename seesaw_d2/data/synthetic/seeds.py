@@ -8,5 +8,5 @@ _PURPOSES = {"ranks": 1, "plan": 2, "layout": 3, "picture": 4, "negatives": 5}
 
 
 def generator(config: GlyphConfig, purpose: str, split: int = 0, image: int = 0) -> np.random.Generator:
-    """The generator of a purpose; ``split`` 0 is training, ``image`` counts from 0 within the split."""
+    """Return the generator for a purpose. ``split`` 0 is training, ``image`` counts from 0 within the split."""
     return np.random.default_rng([config.seed, _PURPOSES[purpose], split, image])

@@ -20,7 +20,7 @@ POLYGON_TOLERANCE = 1.0  # subpixels by which a polygon may cut a corner
 
 @dataclass(frozen=True)
 class Bend:
-    """How a glyph is drawn: font, rotation (radians), relative change of width, shear."""
+    """The distortion of a glyph: font, rotation (radians), relative change of width, shear."""
 
     font: str
     angle: float
@@ -49,7 +49,7 @@ class Silhouette:
 
 
 def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
-    """Draws an object whose long side, border included, is ``size`` pixels on an image of ``image_size``."""
+    """Draw an object whose long side, including the border, is ``size`` pixels on an image of ``image_size``."""
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
     glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
     matrix = bend.matrix()
@@ -80,12 +80,12 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """The font size for drawing: about the size of a middling object, so that bending hardly scales."""
+    """Return the font size for drawing, about the size of a medium object, so that bending hardly scales."""
     return SUPERSAMPLE * image_size // 4
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
-    """The glyph under a linear map, as a mask of 0 and 255 with ``margin`` around it."""
+    """Return the glyph under a linear map, as a mask of 0 and 255 with ``margin`` around it."""
     points = hull @ matrix.T
     shift = margin - np.floor(points.min(axis=0))
     width, height = (np.ceil(points.max(axis=0)) + shift + margin + 1).astype(int)
