@@ -72,16 +72,9 @@ def prepare_export(
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
-    root = Path(images) if images else Path(export).parent
-    if not root.is_dir():
-        raise ConfigError(
-            f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
-        )
+    root = _checked_root(Path(images) if images else Path(export).parent)
     _check_output(output, paths)
-    files = [parse_annotations(str(path)) for path in paths]
-    for path, data in zip(paths, files, strict=True):
-        _check_lists(data, path)
-        _refuse_lvis(data["images"], path)
+    files = [_read_export(path) for path in paths]
     notes: list[str] = []
     sources = [str(path) for path in paths]
     categories = checked_categories(files, sources, notes)
@@ -117,6 +110,23 @@ def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Pat
             problem = "a folder" if path.is_dir() else f"no such file{describe_near(near_files([str(path)]))}"
             raise ConfigError(f"expected an annotation file, found {path}: {problem}")
     return paths
+
+
+def _checked_root(root: Path) -> Path:
+    """Return the folder of the images, which exists."""
+    if not root.is_dir():
+        raise ConfigError(
+            f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
+        )
+    return root
+
+
+def _read_export(path: Path) -> dict[str, Any]:
+    """Return the content of an annotation file in COCO's format."""
+    data = parse_annotations(str(path))
+    _check_lists(data, path)
+    _refuse_lvis(data["images"], path)
+    return data
 
 
 def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, notes: list[str], *, skip: bool) -> None:
