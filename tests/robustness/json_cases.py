@@ -86,7 +86,7 @@ CASES: list[Case] = cases(
         "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
         "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images" is empty'),
         "images an object": (text('{"images": {}, "categories": []}'), r'"images" is an object'),
-        "no categories": (text('{"images": [{"id": 1, "height": 1, "width": 1}]}'), r'no "categories"'),
+        "no categories": (text('{"images": [{"id": 1, "height": 1, "width": 1}]}'), '"categories"'),
         "image ids twice": (changed("images", id=11), r'ids occur more than once in "images": 11'),
         "annotation ids twice": (changed("annotations", id=101), r'ids occur more than once in "annotations": 101'),
         "category ids twice": (changed("categories", id=3), r'ids occur more than once in "categories": 3'),

@@ -22,12 +22,12 @@ def remove(data, key, index, field):
 
 
 BROKEN = {
-    "no images": (lambda d: d.pop("images"), r'no "images"'),
-    "no categories": (lambda d: d.pop("categories"), r'no "categories"'),
+    "no images": (lambda d: d.pop("images"), '"images"'),
+    "no categories": (lambda d: d.pop("categories"), '"categories"'),
     "no image": (lambda d: d["images"].clear(), r'"images" is empty'),
     "no category": (lambda d: (d["annotations"].clear(), d["categories"].clear()), r'"categories" is empty'),
     "images no list": (lambda d: d.update(images={}), r'"images" is an object; expected a list'),
-    "image no object": (lambda d: d["images"].append(3), r'"images" holds .* positions 4'),
+    "image no object": (lambda d: d["images"].append(3), r'"images".* positions 4'),
     "no image id": (lambda d: remove(d, "images", 2, "id"), r'no "id" in "images": positions 2'),
     "image id a string": (lambda d: change(d, "images", 2, id="a"), r"not an integer.*found 'a'"),
     "no height": (lambda d: remove(d, "images", 2, "height"), r'no "height" in "images": ids 12'),
