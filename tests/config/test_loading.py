@@ -1,4 +1,4 @@
-"""Reading configs: every key is known, every mistake is named."""
+"""Configs: all keys are known, all mistakes are named."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def added_keys():
 
 
 def test_the_list_of_keys():
-    """A new key changes this list, and with it docs/config.md."""
+    """A new key must be added here and in docs/config.md."""
     assert added_keys() == sorted(
         [
             "DATALOADER.REPEAT_ROUNDING",
@@ -136,7 +136,7 @@ JOBS = [
 
 
 def test_each_key_is_read(config_file, monkeypatch):
-    """Checking a job and building its model and data, of either task, reads every key that this project adds."""
+    """The preflight and the builders of both tasks read all keys of this project."""
     common = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "SOLVER.EPOCHS", 1.0]
     common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     digits = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(config_file.parent / "digits")]

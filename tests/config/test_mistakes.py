@@ -1,4 +1,4 @@
-"""What is written into a config by mistake is named."""
+"""Mistakes in configs are named."""
 
 import pytest
 from detectron2.config import CfgNode

@@ -1,4 +1,4 @@
-"""What the tests of faults have in common."""
+"""Helpers for the tests of faults."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ PLAIN = ["TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()", "SEED", "1", "SOLVER.ST
 
 
 def state_of(run: Path):
-    """The final checkpoint of a run."""
+    """Return the final checkpoint of a run."""
     return torch.load(run / "model_final.pth", weights_only=True)

@@ -1,4 +1,4 @@
-"""Runs to interrupt, and whether two of them are the same in every bit."""
+"""Run and interrupt trainings, and compare two runs bit for bit."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def options(run: Path, *overrides) -> list[str]:
 
 
 def log_every_iteration(monkeypatch) -> None:
-    """Detectron2's writers write every 20 iterations; of the trainings in this process they write all."""
+    """Let Detectron2's writers write in each iteration instead of every 20."""
     original = Trainer.build_hooks
 
     def build_hooks(self):
@@ -43,13 +43,13 @@ def log_every_iteration(monkeypatch) -> None:
 
 
 def metrics(run: Path) -> list[str]:
-    """The lines of metrics.json without times."""
+    """Return the lines of metrics.json without times."""
     lines = [json.loads(line) for line in (run / "metrics.json").read_text().splitlines()]
     return [repr({key: value for key, value in line.items() if key not in TIMES}) for line in lines]
 
 
 def assert_same(a, b, path="") -> None:
-    """Equal in every tensor's every bit."""
+    """Assert that all tensors are equal bit for bit."""
     assert type(a) is type(b), path
     if isinstance(a, torch.Tensor):
         assert a.dtype == b.dtype, path
@@ -67,7 +67,7 @@ def assert_same(a, b, path="") -> None:
 
 
 def final_state(run: Path) -> dict:
-    """All of the last checkpoint but how the run was started."""
+    """Return the last checkpoint without the entries about how the run was started."""
     state = torch.load(run / "model_final.pth", weights_only=True)
     for key in STARTED:
         del state["trainer"]["hooks"]["TrainingState"][key]
@@ -75,7 +75,7 @@ def final_state(run: Path) -> dict:
 
 
 def assert_same_runs(one: Path, other: Path) -> None:
-    """Weights, class counts, optimizer, scheduler, place in the data, what was logged, and evaluation."""
+    """Compare weights, class counts, optimizer, scheduler, data position, logs and evaluation."""
     assert_same(final_state(one), final_state(other))
     assert metrics(one) == metrics(other)
     results = [sorted(run.glob("inference/*/results.json")) for run in (one, other)]

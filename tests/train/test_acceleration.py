@@ -1,4 +1,4 @@
-"""Faster ways to train: the losses of 50 iterations stay what they are, but for each option's own rounding."""
+"""Options for faster training keep the losses of 50 iterations, up to the rounding of each option."""
 
 import json
 import logging
@@ -30,21 +30,21 @@ BFLOAT16 = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"]
 
 
 def logged(config_file, *options):
-    """All scalars of all iterations but times: a mapping for each."""
+    """Return the scalars of each iteration, without times."""
     assert main(["--config-file", str(config_file), "--overwrite", *PLAIN, *TINY, *options]) == 0
     lines = (config_file.parent / "run/metrics.json").read_text().splitlines()
     return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
 
 
 def total_losses(config_file, *options):
-    """(50,) those of each iteration."""
+    """Return the (50,) losses."""
     cfg = load_config(str(config_file), [*PLAIN, *TINY, *options])
     with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
         return losses_of_run(cfg)
 
 
 def digits_losses(*options):
-    """(50,) those of an image classifier."""
+    """Return the (50,) losses of an image classifier."""
     options = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.STEPS", "()", *PLAIN, *options]
     cfg = load_config("configs/digits/seesaw.yaml", ["SOLVER.EPOCHS", "0", "SOLVER.STEP_EPOCHS", "[]", *options])
     with tempfile.TemporaryDirectory() as cfg.OUTPUT_DIR:
@@ -132,7 +132,7 @@ def test_an_optimizer_without_implementations():
 
 
 def test_another_implementation_after_a_resume(config_file):
-    """The checkpoint's is not taken over."""
+    """The implementation in the checkpoint is not used."""
     command = ["--config-file", str(config_file), *PLAIN, *TINY]
     assert main([*command, "SOLVER.MAX_ITER", "1"]) == 0
     cfg = load_config(str(config_file), [*PLAIN, *TINY, *FUSED])

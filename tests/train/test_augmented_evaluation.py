@@ -1,4 +1,4 @@
-"""TEST.AUG where it cannot be used."""
+"""TEST.AUG is refused for models that it cannot evaluate."""
 
 import pytest
 from detectron2.modeling import build_model

@@ -1,4 +1,4 @@
-"""Checkpoints keep their categories, and nothing is computed with those of another order."""
+"""Checkpoints keep their categories. A different order is refused before anything is computed."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ ONE = ["SOLVER.MAX_ITER", "1", "DATALOADER.NUM_WORKERS", "0"]
 
 
 def renamed(path: str, target: Path, names: dict[int, str]) -> str:
-    """A copy of an annotation file with other names at some indices."""
+    """Copy an annotation file with other names at some indices."""
     data = json.loads(Path(path).read_text())
     categories = sorted(data["categories"], key=lambda category: category["id"])
     for index, name in names.items():

@@ -1,4 +1,4 @@
-"""Image classification from outside: train, evaluate, resume, decoupled training, and every wrong turn."""
+"""Image classification on the command line: train, evaluate, resume, decoupled training, mistakes."""
 
 import json
 import runpy

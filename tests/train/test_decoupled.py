@@ -26,7 +26,7 @@ def pretrained(glyphs, tmp_path_factory):
 
 @pytest.fixture
 def job(config_file, pretrained):
-    """Runs the command line with overrides; the first call trains what the others start from."""
+    """Run the command line with overrides. The first call trains the model that the others start from."""
 
     def run(*overrides, folder="run"):
         output = config_file.parent / folder

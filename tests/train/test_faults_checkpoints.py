@@ -1,4 +1,4 @@
-"""Which checkpoints a training writes and keeps, whatever the clock says."""
+"""Which checkpoints a training writes and keeps."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def test_a_clock_that_jumps_back_and_forth(config_file, monkeypatch):
-    """Neither the checkpoints' order nor the time left is told by the time of day."""
+    """The order of checkpoints does not depend on the clock."""
     plain, jumps = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: plain() + (1e9 if next(jumps) % 2 else -1e9))
     command = ["--config-file", str(config_file), *PLAIN, "SOLVER.CHECKPOINT_PERIOD", "1"]

@@ -1,4 +1,4 @@
-"""Damage to a run's files, and what becomes of the run: torn files, a full disk, a folder that is not ours."""
+"""Damaged files of a run, a full disk, folders of other runs."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """The archive's directory is whole, and one byte of a tensor is not."""
+    """The directory of the archive is intact, and one byte of a tensor is damaged."""
     content = bytearray(path.read_bytes())
     place = content.index(torch.full((1000,), 3.0).numpy().tobytes()) + 1000
     content[place] ^= 1
@@ -77,7 +77,7 @@ def test_a_torn_pointer_is_passed_over(tmp_path, content):
 
 
 def test_the_pointer_decides_where_it_is_whole(tmp_path):
-    """People go back to an earlier checkpoint by it; and the final one of a run that was prolonged is not the last."""
+    """last_checkpoint decides: users go back to earlier checkpoints with it, and prolong finished runs."""
     run = write_run(tmp_path / "run", (1, 3, 5), final=2)
     assert resume_file(str(run)).path.endswith("model_final.pth")
     write_pointer(str(run), "model_0000003.pth")
@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(small_disk):
 
 
 def test_a_training_whose_disk_fills_up(config_file, small_disk, capsys):
-    """Of two checkpoints one fits: it stays, and the message says what to do."""
+    """Only one of two checkpoints fits on the disk. It stays, and the message tells what to do."""
     size = main(["--config-file", str(config_file), "SOLVER.MAX_ITER", "1"])
     assert size == 0
     needed = (config_file.parent / "run" / "model_final.pth").stat().st_size

@@ -9,7 +9,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def spoil(monkeypatch, iterations, where):
-    """In these iterations the loss, or only its gradient, is nan."""
+    """Make the loss, or only its gradient, nan in some iterations."""
     compute, calls = SeesawLoss.compute, iter(range(1000))
 
     def spoilt(self, logits, *args, **kwargs):
@@ -55,7 +55,7 @@ def test_a_step_that_is_not_finite_ends_the_run_with_its_state(config_file, caps
 
 @pytest.mark.parametrize("told", TOLD)
 def test_steps_that_are_skipped_change_nothing(config_file, monkeypatch, told):
-    """Three steps of which the last two are skipped end where one step does, but for the iteration."""
+    """Three steps, the last two skipped, end in the same state as one step, except for the iteration."""
     command = ["--config-file", str(config_file), *PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "2", *TOLD[told]]
     first = config_file.parent / "first"
     assert main([*command, "OUTPUT_DIR", str(first), "SOLVER.MAX_ITER", "1"]) == 0

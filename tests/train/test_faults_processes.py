@@ -26,7 +26,7 @@ from tests.train.faults import PLAIN, state_of
 
 
 def one_of_two(config_file, how):
-    """A training in two processes, of which the second has it happen in iteration 1."""
+    """Train in two processes; the fault happens in the second one, in iteration 1."""
     cfg = load_config(config_file, [*PLAIN, "SOLVER.MAX_SKIPPED_STEPS", "1"])
     step, second = Trainer.run_step, dist.get_rank() == 1
 
@@ -59,7 +59,7 @@ def one_of_two(config_file, how):
 
 
 class Emptied:
-    """The batches of a loader, without any object."""
+    """Yield the batches of a loader without objects."""
 
     def __init__(self, loader):
         self.loader = loader
@@ -116,7 +116,7 @@ def test_a_process_without_foreground(config_file):
 
 @pytest.mark.slow
 def test_sigterm_to_the_command(config_file):
-    """As clusters do it: to all processes of the command, the loaders' workers too, while the parent passes it on."""
+    """Like a cluster: signal all processes, including workers of loaders, while the parent forwards it, too."""
     command = [sys.executable, "train_net.py", "--config-file", str(config_file), "--num-processes", "2"]
     options = [*PLAIN, "SOLVER.MAX_ITER", "100000", "SOLVER.CHECKPOINT_PERIOD", "100000", "DATALOADER.NUM_WORKERS", "1"]
     process = subprocess.Popen(
@@ -156,7 +156,7 @@ def wait_for(condition, process):
 
 
 def workers_of(process):
-    """Process numbers of the two that torchrun has started, in the order of their ranks."""
+    """Return the process ids of the two ranks that torchrun started."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:

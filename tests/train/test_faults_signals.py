@@ -45,7 +45,7 @@ def test_a_signal_finishes_the_iteration_and_saves(config_file, monkeypatch, cap
 
 
 def test_metrics_of_a_stop_come_when_they_are_due(config_file, tmp_path, monkeypatch):
-    """A stop writes what it has logged, which the resumed run does not: nothing that was run is called lost."""
+    """A stopped run writes its last metrics, so the resumed run does not report them as removed."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
 
     def command(folder):
@@ -95,7 +95,7 @@ def test_a_signal_during_an_evaluation_ends_it_at_once(config_file, monkeypatch,
 
 
 def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp_path, monkeypatch):
-    """What was trained since the last periodic checkpoint is saved, and resumed bit for bit."""
+    """Iterations since the last periodic checkpoint are saved, and resumed bit for bit."""
     log_every_iteration(monkeypatch)
     build, whole, parts = trainer.build_evaluator, tmp_path / "whole", tmp_path / "parts"
 
@@ -125,7 +125,7 @@ def test_a_signal_during_an_evaluation_in_between_loses_nothing(config_file, tmp
 
 
 def test_a_second_signal_ends_at_once():
-    """In a process of its own, which defers the first one for ever; what follows it at once is the same signal."""
+    """A process that defers the first signal forever. A signal right after the first one counts as the same."""
     pid = os.fork()
     if pid == 0:
         with STOP.installed():
@@ -154,7 +154,7 @@ def test_no_handlers_outside_the_main_thread():
 
 
 def test_a_program_that_still_holds_its_loader_exits():
-    """As after an error, whose traceback holds the loop: its workers do not get the SIGTERM that is to end them."""
+    """After an error the traceback keeps the loop alive, and blocked workers do not receive SIGTERM."""
     program = """
 import atexit, time
 from torch.utils.data import DataLoader

@@ -1,4 +1,4 @@
-"""Boxes that are not finite: two processes do what one does, whichever process has them."""
+"""Boxes that are not finite: two processes act like one, no matter which process has them."""
 
 import pickle
 
@@ -37,7 +37,7 @@ SPOILT = 1
 
 
 def spoil(model, part, batch):
-    """A nan in what the last image leads to."""
+    """Put a nan into the predictions for the last image."""
     if part == "image":
         batch[-1]["image"] = batch[-1]["image"].float()
         batch[-1]["image"][0, 0, 0] = float("nan")

@@ -1,4 +1,4 @@
-"""Ctrl-C in the seconds in which a program imports PyTorch: a line and exit status 130, no traceback."""
+"""Ctrl-C while a program imports PyTorch gives one line and exit status 130, without a traceback."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Real training processes, killed with all that they started, again and again, and resumed."""
+"""Real training processes are killed repeatedly with all their children, and resumed."""
 
 import os
 import random
@@ -17,7 +17,7 @@ LENGTH = ["SOLVER.MAX_ITER", "46", "SOLVER.STEPS", "(30,)", "SOLVER.CHECKPOINT_P
 
 
 def start(config_file: Path, run: Path, processes: int, *overrides) -> subprocess.Popen:
-    """train_net.py in a session of its own."""
+    """Start train_net.py in its own session."""
     arguments = ["--config-file", str(config_file), "--resume", "--num-processes", str(processes)]
     with open(run.with_suffix(".txt"), "ab") as output:
         return subprocess.Popen(
@@ -30,7 +30,7 @@ def start(config_file: Path, run: Path, processes: int, *overrides) -> subproces
 
 
 def kill(process: subprocess.Popen, run: Path, rng: random.Random) -> None:
-    """SIGKILL to the whole session: anywhere in the training, or while its next checkpoint is written."""
+    """Kill the whole session at a random moment, or while the next checkpoint is written."""
     before = set(run.glob("model*"))
     writing = rng.random() < 0.5
     wanted = (lambda: set(run.glob("model*")) != before) if writing else (run / "metrics.json").exists

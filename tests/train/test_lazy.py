@@ -1,4 +1,4 @@
-"""lazyconfig_train_net.py: trains, resumes and evaluates a LazyConfig, and names what is wrong with it."""
+"""lazyconfig_train_net.py trains, resumes and evaluates a LazyConfig, and names mistakes in it."""
 
 import builtins
 import json
@@ -148,7 +148,7 @@ def test_a_step_that_is_not_finite_ends_the_run(config, tmp_path, monkeypatch, c
 
 
 def test_bfloat16(config, tmp_path):
-    """It is computed with, and RoIAlign gets float32."""
+    """bfloat16 is used, and RoIAlign gets float32."""
     losses = {}
     for name, words in (("plain", []), ("half", ["train.amp.enabled=True", "train.amp.dtype=bfloat16"])):
         words += ["train.max_iter=1", "train.seed=3", f"train.output_dir={tmp_path / name}"]

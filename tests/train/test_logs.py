@@ -1,4 +1,4 @@
-"""What a job says on the console and in log.txt."""
+"""Messages of a job on the console and in log.txt."""
 
 import sys
 
@@ -16,7 +16,7 @@ def command(config_file):
 
 
 def test_more_workers_than_cores_are_mentioned_once(command, config_file, monkeypatch, recwarn):
-    """In place of PyTorch's fear, at each loader, that it "might get slow or even freeze"."""
+    """It replaces PyTorch's warning for each loader."""
     monkeypatch.setattr(torch._utils, "cpu_count", lambda: 1)
     monkeypatch.setattr(train_loader, "count_workers", lambda workers: 1)
     monkeypatch.setattr(files, "_already_logged", set())

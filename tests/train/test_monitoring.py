@@ -1,4 +1,4 @@
-"""What is logged beside Detectron2's own, seen in the files that a training leaves."""
+"""Logging in addition to Detectron2's, as found in the files of a training."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""PCB on the command line: it trains, and a resume goes on with everything that it has counted."""
+"""PCB on the command line trains, and a resumed run keeps its statistics."""
 
 import torch
 
@@ -18,7 +18,7 @@ def state(run):
 
 
 def test_a_resume_goes_on_with_its_counts_and_the_wrapped_losss(config_file):
-    """The authors' EQL v2 starts anew from its gradients, and counts none of what it has seen."""
+    """The authors' EQL v2 restarts from its gradients and keeps no counts."""
     arguments = ["--config-file", str(config_file)]
     assert main([*arguments, *PCB]) == 0
     first = state(config_file.parent / "run")

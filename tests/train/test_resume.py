@@ -1,4 +1,4 @@
-"""A training that is killed and resumed is, bit for bit, the one that was never interrupted."""
+"""A killed and resumed training equals the uninterrupted one bit for bit."""
 
 import multiprocessing
 import random
@@ -43,7 +43,7 @@ def run(config_file, monkeypatch):
 
 @pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.slow), "2"])
 def test_interrupted_twice(run, tmp_path, workers):
-    """In an iteration after a checkpoint, and right after another checkpoint and an evaluation."""
+    """Interrupt in an iteration after a checkpoint, and right after a checkpoint and an evaluation."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(whole)
     run(parts, "DATALOADER.NUM_WORKERS", workers, stop=3)
@@ -87,7 +87,7 @@ def test_every_state(run, tmp_path, name):
 
 
 def test_resumed_after_the_end(run, tmp_path):
-    """As after a kill during the last evaluation: it is done once more, and logged once."""
+    """After a kill during the last evaluation, the evaluation is repeated and logged once."""
     run(tmp_path / "run")
     state, lines = final_state(tmp_path / "run"), metrics(tmp_path / "run")
     run(tmp_path / "run")
@@ -96,7 +96,7 @@ def test_resumed_after_the_end(run, tmp_path):
 
 
 def test_a_seed_that_was_drawn_is_kept(run, tmp_path):
-    """SEED -1: every run has its own seed, which a resume goes on with."""
+    """With SEED -1 each run draws a seed, which a resumed run keeps."""
     run(tmp_path / "run", "SEED", "-1", stop=3)
     before = torch.load(tmp_path / "run" / "model_0000001.pth", weights_only=True)
     run(tmp_path / "run", "SEED", "-1")
@@ -116,7 +116,7 @@ def job(command: list[str]) -> None:
 
 @pytest.fixture
 def one_thread():
-    """As ``job`` has, since sums in several are rounded otherwise."""
+    """One thread, as in ``job``: sums in several threads round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -139,7 +139,7 @@ def killed(command: list[str], seconds: float, folder: Path | None = None) -> bo
 
 
 def test_killed_at_random_moments(run, one_thread, config_file, tmp_path):
-    """SIGKILL, which nothing can be done about: somewhere in the run, and while a checkpoint is written."""
+    """SIGKILL at a random moment of the run, and while a checkpoint is written."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     started = time.monotonic()
     run(whole)

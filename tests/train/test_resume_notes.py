@@ -1,4 +1,4 @@
-"""What a resume reads, refuses to hide, and takes from other programs."""
+"""What a resumed run reads, warns of, and accepts from other programs."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def run(config_file, monkeypatch):
 
 @pytest.fixture
 def begun(run, tmp_path):
-    """A run of two iterations."""
+    """Run two iterations."""
     assert NOTE not in run(tmp_path / "run", 2)
     return tmp_path / "run"
 
@@ -104,7 +104,7 @@ def test_what_makes_it_another_run_is_said(begun, run, config_file, tmp_path):
 
 @pytest.mark.parametrize("optimizer", [True, False], ids=["main", "v0.6"])
 def test_a_checkpoint_of_detectron2(begun, run, optimizer):
-    """It goes on at the place in the data that the iteration stands for."""
+    """It continues at the data position that the iteration gives."""
     path = begun / "model_final.pth"
     state = torch.load(path, weights_only=True)
     del state["trainer"]["hooks"]["TrainingState"]
@@ -136,7 +136,7 @@ def test_a_metrics_file_of_another_run_is_left_alone(begun, run):
 
 
 def test_machines_that_do_not_share_the_folder(begun, config_file, monkeypatch, capsys):
-    """Another machine's processes find no checkpoint, and would begin with iteration 0."""
+    """The processes of another machine find no checkpoint and would start with iteration 0."""
     gather = comm.all_gather
     monkeypatch.setattr(comm, "all_gather", lambda value: [value, 0] if type(value) is int else gather(value))
     assert main(["--config-file", str(config_file), "--resume", *options(begun, "SOLVER.MAX_ITER", "3")]) == 2

@@ -1,4 +1,4 @@
-"""Step: what Detectron2's trainers do, and mixed precision's path."""
+"""Step equals Detectron2's trainers, also with mixed precision."""
 
 import functools
 
@@ -13,7 +13,7 @@ from seesaw_d2.train.step import Step
 
 
 class Model(nn.Module):
-    """Losses of a linear layer, behind batch normalization, whose statistics a forward pass changes."""
+    """Losses of a linear layer after batch normalization, whose statistics change in a forward pass."""
 
     def __init__(self, as_dict=True):
         super().__init__()
@@ -61,7 +61,7 @@ def test_the_steps_are_detectron2s(tmp_path, as_dict, amp):
 
 
 def test_a_skipped_step_is_none(tmp_path):
-    """Statistics that infinity has touched are put back."""
+    """Statistics that became infinite are restored."""
     plain = batches()
     expected, _ = train(Step, [plain[0], *plain[2:]], folder=str(tmp_path))
     skipped, _ = train(Step, batches(spoilt=[1]), folder=str(tmp_path), max_skipped=1)
@@ -70,7 +70,7 @@ def test_a_skipped_step_is_none(tmp_path):
 
 
 def test_a_forward_pass_that_gives_up_is_a_step_that_is_not_finite(tmp_path, monkeypatch):
-    """Detectron2's RPN raises where what it predicts is not finite."""
+    """Detectron2's RPN raises an error if its predictions are not finite."""
     forward = Model.forward
 
     def gives_up(self, batch):
@@ -114,7 +114,7 @@ def fused(kind, data, **options):
 
 
 def test_told_late(tmp_path):
-    """Another period, another time of telling: the same steps are taken and left out, and the same is logged."""
+    """With another period, the same steps are taken and skipped, and the same values are logged."""
     data = batches(spoilt=[0, 2])
     early, early_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2)
     late, late_logged = fused(Step, data, folder=str(tmp_path), max_skipped=2, metrics_period=4)
@@ -126,7 +126,7 @@ def test_told_late(tmp_path):
 
 
 def test_told_late_that_the_run_has_ended(tmp_path):
-    """The state is that before the step, although two more iterations have begun since."""
+    """The state is the one before the step, although two more iterations have started since."""
     expected, _ = fused(Step, batches()[:1], folder=str(tmp_path))
     with pytest.raises(
         NonFiniteError, match=r"iteration 1: a loss(?s:.*)loss_a nan(?s:.*)norm.weight(?s:.*)images 0, "

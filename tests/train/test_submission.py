@@ -1,4 +1,4 @@
-"""Test sets, whose annotations only LVIS's server has: from the command line to the file to submit."""
+"""Test sets without annotations: the command line writes a file to submit to LVIS's server."""
 
 import json
 
@@ -14,14 +14,14 @@ from seesaw_d2.train import load_config, main
 
 @pytest.fixture
 def weights(config_file):
-    """Of a model that was not trained."""
+    """Save the weights of an untrained model."""
     path = config_file.parent / "weights.pth"
     torch.save({"model": build_model(load_config(str(config_file))).state_dict()}, path)
     return str(path)
 
 
 def without_annotations(source, folder):
-    """LVIS's image_info files: images and categories, nothing else."""
+    """Write a file like LVIS's image_info: only images and categories."""
     data = json.loads(source.read_text())
     path = folder / "test_dev.json"
     path.write_text(json.dumps({"images": data["images"], "categories": data["categories"]}))

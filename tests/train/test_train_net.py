@@ -1,4 +1,4 @@
-"""The command line from outside: train, resume, evaluate; what stands in the way."""
+"""The command line: train, resume, evaluate, mistakes."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def results_of(run: Path) -> dict:
 
 
 def training_groups(config_file: Path) -> set:
-    """Names of the frequency groups that the training data has."""
+    """Return the names of the frequency groups in the training data."""
     data = json.loads(Path(yaml.safe_load(config_file.read_text())["DATASETS"]["REGISTER"][0]["JSON"]).read_text())
     images = [
         {item["image_id"] for item in data["annotations"] if item["category_id"] == c["id"]} for c in data["categories"]
@@ -113,7 +113,7 @@ def test_overwrite_removes_the_old_run_only_when_all_is_well(trained, config_fil
 
 
 def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
-    """To nothing, and to a folder elsewhere, of which --overwrite removes the link alone."""
+    """Broken links, and links to another folder: --overwrite removes only the link."""
     command = ["--config-file", str(config_file)]
     (tmp_path / "nothing").symlink_to(tmp_path / "nowhere")
     for folder in ("nothing", "nothing/run"):
@@ -133,7 +133,7 @@ def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
 
 
 def test_weights_without_statistics_are_not_evaluated(trained, config_file, capsys):
-    """A checkpoint that lacks batch normalization's statistics would give other numbers without a word."""
+    """A checkpoint without statistics of batch normalization would silently give other numbers."""
     weights = torch.load(trained / "model_final.pth", weights_only=True)
     weights["model"] = {name: value for name, value in weights["model"].items() if "running_" not in name}
     torch.save(weights, trained / "stripped.pth")
@@ -156,7 +156,7 @@ SOFTMAX = [
 
 
 def test_softmax_weights_in_a_seesaw_head(config_file, capsys):
-    """Evaluating is refused, fine-tuning says which parameters start anew."""
+    """Evaluation is refused; fine-tuning logs which parameters keep their initial values."""
     run = config_file.parent / "softmax"
     assert main(["--config-file", str(config_file), "OUTPUT_DIR", str(run), *SOFTMAX]) == 0
     weights = ["MODEL.WEIGHTS", str(run / "model_final.pth")]

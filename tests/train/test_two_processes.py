@@ -35,7 +35,7 @@ TRAINING = [
 
 
 def test_every_option(config_file, tmp_path, monkeypatch):
-    """What two processes evaluate, one does too, with the weights that they leave."""
+    """One process gets the same evaluation as two, from the weights that they save."""
     config = yaml.safe_load(config_file.read_text())
     val = config["DATASETS"]["REGISTER"][1]
     config["DATASETS"]["REGISTER"] += [{**val, "NAME": name} for name in ("first", "second")]
@@ -65,7 +65,7 @@ def test_every_option(config_file, tmp_path, monkeypatch):
 
 
 def detections(path):
-    """The sorted detections of each image."""
+    """Return the sorted detections of each image."""
     found = {}
     for each in json.loads(path.read_text()):
         found.setdefault(each["image_id"], []).append(json.dumps(each, sort_keys=True))

@@ -1,4 +1,4 @@
-"""A training in two processes is the one in one process, to the precision of floating point numbers."""
+"""Training in two processes equals training in one, up to rounding."""
 
 import json
 

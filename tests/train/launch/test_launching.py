@@ -1,4 +1,4 @@
-"""Several processes: what says how many there are, and a training in those that were spawned or started by others."""
+"""Several processes: how their number is decided, and trainings in spawned or externally started processes."""
 
 import argparse
 import os
@@ -208,7 +208,7 @@ def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, mon
 
 
 def started_anew(monkeypatch, torchrun: Path) -> None:
-    """The environment of one process of a torchrun that has started it once more."""
+    """Set the environment of one process of a torchrun that restarted it."""
     one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     one["TORCHELASTIC_RESTART_COUNT"] = "1"
     errors = torchrun / "attempt_1/0"

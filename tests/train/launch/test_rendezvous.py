@@ -1,4 +1,4 @@
-"""Machines that find each other, or say for whom they wait, and that were given the same job, or say what differs."""
+"""Machines connect or name the one they wait for, and compare their jobs or name the difference."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def fast(monkeypatch):
 
 
 def meet(machines, timeout=SOON, starter="--num-gpus"):
-    """What each machine says: "" or an error. Machines: (number, how many, given)."""
+    """Return "" or an error for each machine (number, count, given)."""
     store = dist.HashStore()
 
     def one(machine):
@@ -55,7 +55,7 @@ def test_machines_that_were_given_the_same(capfd):
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_what_differs_is_named_on_every_machine(size):
-    """Without waiting for the machines that have not come."""
+    """Differences are reported without waiting for missing machines."""
     first, second = {"--eval-only": "False", "SEED": "1"}, {"--eval-only": "True", "SEED": "1"}
     start = time.monotonic()
     messages = meet([(0, size, first), (1, size, second)], timeout=1)
@@ -113,7 +113,7 @@ def test_machine_0_ends_while_another_waits():
     [("srun", "SLURM_STEP_NUM_TASKS"), ("torchrun", "WORLD_SIZE"), ("--num-gpus", "--num-machines")],
 )
 def test_processes_that_others_started_are_compared_one_by_one(starter, variable):
-    """One that has ended before the others came is missing; a machine whose parent starts them is compared once."""
+    """A process that ended early counts as missing; a machine whose parent starts processes is compared once."""
     world = ProcessLayout(size=4, local_size=2, rank=3, local_rank=1, starter=starter)
     assert (part_of(world).number, part_of(world).count) == ((1, 2) if starter == "--num-gpus" else (3, 4))
     messages = meet([(0, 3, {}), (1, 3, {})], starter=starter)

@@ -1,4 +1,4 @@
-"""Spawned processes and their parent: they meet; one that fails, hangs or is killed ends all and is named."""
+"""Spawned processes: if one fails, hangs or is killed, all end and it is named."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from seesaw_d2.train.launch.supervision import RankFailed, supervise
 
 
 def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
-    """At the first there is none that it could be passed on to."""
+    """A signal at the first process cannot be forwarded to any process."""
     start, signals = BaseProcess.start, iter([signal.SIGTERM])
 
     def signalled(self):
@@ -34,7 +34,7 @@ def test_a_signal_while_the_processes_are_started(tmp_path, monkeypatch):
 
 
 def leave(reports, status):
-    """Never says that it is ready: what an interrupt in the midst of an import may end in."""
+    """Exit without reporting that it is ready, as after an interrupt during an import."""
     os._exit(status)
 
 
@@ -53,7 +53,7 @@ def run_two(function, folder, *args, timeout=1.0):
 
 
 def behave(folder, how):
-    """Process 1 does as it is told, process 0 waits for it."""
+    """Process 1 runs the given behavior; process 0 waits for it."""
     Path(folder, f"pid{dist.get_rank()}").write_text(str(os.getpid()))
     if dist.get_rank() == 1:
         Path(folder, "since").write_text(str(time.monotonic()))

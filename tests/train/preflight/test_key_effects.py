@@ -1,4 +1,4 @@
-"""A key has an effect exactly where it counts as read: every key times every head, loss, classifier and sampler."""
+"""A key has an effect if and only if it counts as read: all keys with all heads, losses, classifiers, samplers."""
 
 import itertools
 from inspect import isroutine
@@ -53,7 +53,7 @@ OUTSIDE = (f"{LOSS}.SEESAW.CLASS_COUNTS", f"{LOSS}.PCB.START_EPOCH", "MODEL.ROI_
 
 
 def another(key, value):
-    """A value of a key that is right, and not ``value``."""
+    """Return another valid value of a key."""
     if key in VALUES:
         return VALUES[key]
     if key == f"{LOSS}.PCB.LOSS":
@@ -73,7 +73,7 @@ def changed(cfg: CfgNode, key: str) -> CfgNode:
 
 
 def refused(cfg: CfgNode, key: str) -> bool:
-    """Whether ``train_net.py`` refuses the key on the command line, by its name."""
+    """Return whether ``train_net.py`` refuses the key on the command line."""
     try:
         check_written(cfg, [Layer(COMMAND_LINE, {key: read_value(cfg, key)}, None, is_base=False)])
     except ConfigError as error:
@@ -82,7 +82,7 @@ def refused(cfg: CfgNode, key: str) -> bool:
 
 
 def fingerprint(cfg: CfgNode):
-    """What a model is made of: its modules with their plain attributes, and its initial values; or what is wrong."""
+    """Return the modules of a model with their plain attributes and initial values, or the error."""
     torch.manual_seed(0)
     try:
         model = build_model(cfg)
@@ -94,7 +94,7 @@ def fingerprint(cfg: CfgNode):
 
 
 def described(value):
-    """Plain values, and what objects consist of; other modules, tensors and functions by their type alone."""
+    """Return plain values and the contents of objects; only the types of modules, tensors and functions."""
     if isinstance(value, dict):
         return {str(name): described(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -107,7 +107,7 @@ def described(value):
 
 
 def disagreements(cfg: CfgNode, keys):
-    """Keys that have an effect on the model and are refused, or have none and are not."""
+    """Return the keys that affect the model and are refused, or do not and are accepted."""
     plain = fingerprint(cfg)
     return [key for key in keys if (fingerprint(changed(cfg, key)) != plain) == refused(cfg, key)]
 
@@ -188,7 +188,7 @@ def test_every_key_with_each_schedule(name, epochs):
 
 
 def test_choices_together():
-    """A key is read where each of the choices, by itself, lets it be read."""
+    """A key is read if each single choice allows it."""
     plain = tiny_config()
     axes = {
         "MODEL.ROI_HEADS.NAME": list(HEADS),

@@ -1,4 +1,4 @@
-"""Epochs become the right iterations, whatever the batch, the sampler and the number of GPUs."""
+"""Epochs become the right iterations for any batch, sampler and number of GPUs."""
 
 import re
 
@@ -62,7 +62,7 @@ def test_off_by_default():
 @pytest.mark.parametrize("world_size", [1, 8, 16])
 @pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
 def test_the_config_is_resolved_before_training(config_file, world_size, rounding):
-    """In place, the same for every number of GPUs, and for good: the saved config resolves to itself."""
+    """The config is resolved in place, equally for each number of GPUs. The saved config resolves to itself."""
     overrides = ["SOLVER.EPOCHS", "2.5", "SOLVER.STEP_EPOCHS", "[1]", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
     overrides += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
     overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
@@ -125,7 +125,7 @@ SCALED = [
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
 def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
-    """And PCB's START_ITER goes with it; a checkpoint after each iteration stays one."""
+    """PCB's START_ITER is scaled, too. A checkpoint period of 1 stays 1."""
     cfg = load_config("", SCALED)
     expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
     if world_size != 2:
@@ -140,7 +140,7 @@ def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
 
 
 def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
-    """One process in place of two; a batch of 2 would not do for Detectron2's 4."""
+    """One process instead of two."""
     steps = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.REFERENCE_WORLD_SIZE", "2"]
     loss = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
     pcb = [f"{loss}.NAME", "PairwiseClassBalance", f"{loss}.PCB.START_ITER", "1"]
@@ -156,7 +156,7 @@ def test_a_run_says_and_keeps_its_scaled_schedule(config_file):
 
 
 def test_a_batch_that_fits_once_it_is_scaled(config_file):
-    """3 processes do not divide 4 images, and do divide the 6 that 3 in place of 2 have."""
+    """3 processes do not divide a batch of 4, but they divide the batch of 6 after scaling from 2 processes."""
     args = argument_parser().parse_args(["--config-file", str(config_file), "SOLVER.REFERENCE_WORLD_SIZE", "2"])
     prepare(args, ProcessLayout(3, 3, starter="--num-processes"))
     args.opts = []
@@ -227,7 +227,7 @@ def test_steps_that_do_not_follow_each_other_are_named(steps):
 
 @pytest.mark.parametrize("epochs", [[0.1], [1.2, 1.4]])
 def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, epochs):
-    """24 images are 3 iterations of 8: a tenth of them is none, and two can be one."""
+    """An epoch has 3 iterations: a tenth of it is iteration 0, and two fractions can be the same iteration."""
     cfg = load_config(str(config_file), ["SOLVER.EPOCHS", "2.0", "SOLVER.STEP_EPOCHS", epochs])
     cfg.SOLVER.IMS_PER_BATCH = 8
     register_datasets(cfg)

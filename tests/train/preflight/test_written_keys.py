@@ -1,4 +1,4 @@
-"""What the user has written is read, or refused by name."""
+"""Keys that the user wrote are read, or refused by name."""
 
 import os
 from pathlib import Path
@@ -162,7 +162,7 @@ def test_what_a_base_may_hold(tmp_path):
 
 
 def test_iterations_beside_epochs(tmp_path):
-    """They are for Detectron2's own trainer; alone, over another file's epochs, they would be lost."""
+    """They are for Detectron2's trainer. Without epochs in the same file they would be lost."""
     both = write(tmp_path, "both.yaml", GLYPHS, SOLVER__EPOCHS=2.0, SOLVER__MAX_ITER=6, SOLVER__STEPS=[4])
     check(both)
     with pytest.raises(ConfigError, match=r"SOLVER\.MAX_ITER"):
@@ -221,7 +221,7 @@ def zoo():
 
 
 def test_detectron2s_configs():
-    """Each passes as it is, and becomes a Seesaw config by one key."""
+    """Each config passes as it is, and becomes a Seesaw config by one key."""
     found = list(zoo())
     assert len(found) > 40
     for path, heads in found:

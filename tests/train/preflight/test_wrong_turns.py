@@ -1,4 +1,4 @@
-"""The command line from outside: what is refused before anything is computed or written."""
+"""The command line refuses mistakes before anything is computed or written."""
 
 import pytest
 import torch
