@@ -1,4 +1,4 @@
-"""Test the direction of imports, including those inside functions, and the size of files."""
+"""Test the direction of imports, including those inside functions, and the size of files and functions."""
 
 import ast
 from functools import cache
@@ -16,7 +16,7 @@ FORBIDDEN = {
     "train": {"export", "predict", "report"},
     "drawing": {"config", "data", "evaluation", "losses", "modeling", "predict", "report", "train", "utils", "weights"},
 }
-LONGEST_CHAIN, LONGEST_FILE = 15, 250
+LONGEST_CHAIN, LONGEST_FILE, LONGEST_FUNCTION = 15, 250, 60
 
 
 def module_name(path):
@@ -82,3 +82,12 @@ def test_direction(package):
 def test_files_are_short():
     long_files = [name for name, path in PATHS.items() if len(path.read_text().splitlines()) > LONGEST_FILE]
     assert not long_files
+
+
+def test_functions_are_short():
+    functions = [(name, node) for name, tree in TREES.items() for node in ast.walk(tree)]
+    assert not [
+        (name, node.name)
+        for name, node in functions
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+    ]
