@@ -2,7 +2,7 @@
 
 from detectron2.config import CfgNode as CN
 
-from seesaw_d2.config.loss_keys import add_other_losses
+from seesaw_d2.config.other_loss_keys import add_other_losses
 from seesaw_d2.config.solver_keys import add_solver, add_speed
 
 

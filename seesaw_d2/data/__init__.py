@@ -1,12 +1,12 @@
 """Data sets: reading, checking, registering, counting and loading them."""
 
-from seesaw_d2.data.classification.entries import LabelledImages
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,
     build_classification_train_loader,
     load_labelled_records,
 )
 from seesaw_d2.data.classification.mapper import ClassificationMapper
+from seesaw_d2.data.classification.sources import LabelledImages
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
 from seesaw_d2.data.records.catalog import load_dataset

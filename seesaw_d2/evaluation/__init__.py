@@ -5,7 +5,7 @@ from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluato
 from seesaw_d2.evaluation.detection_metrics import METRICS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import average_precision, check_options, evaluate_detections
-from seesaw_d2.evaluation.ground_truth_conversion import lvis_ground_truth
+from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, register_metric
 from seesaw_d2.evaluation.results_files import read_results

@@ -21,9 +21,9 @@ from seesaw_d2.evaluation.detection_metrics import (
     group_members,
 )
 from seesaw_d2.evaluation.detections import Detections
-from seesaw_d2.evaluation.engines import ENGINES
 from seesaw_d2.evaluation.ground_truth import GroundTruth
-from seesaw_d2.evaluation.ground_truth_conversion import ground_truth_with_groups
+from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
+from seesaw_d2.evaluation.matching_engines import ENGINES
 from seesaw_d2.evaluation.metric_registry import METRIC_REGISTRY, compute_metrics
 from seesaw_d2.evaluation.results_files import read_results, write_csv, write_json
 

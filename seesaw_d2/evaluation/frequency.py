@@ -9,7 +9,7 @@ from seesaw_d2.data.records.catalog import category_ids, class_names
 from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
+from seesaw_d2.evaluation.ground_truth_rules import file_frequency
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.messages import first_few
 

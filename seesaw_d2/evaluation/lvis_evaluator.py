@@ -25,7 +25,7 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.evaluate import check_applicable, check_options, evaluate_tasks
 from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import GroundTruth
-from seesaw_d2.evaluation.ground_truth_conversion import file_frequency, ground_truth_with_groups
+from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import write_results, write_submission
 from seesaw_d2.utils.messages import first_few
 

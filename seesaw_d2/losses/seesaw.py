@@ -139,7 +139,11 @@ class SeesawLoss(CrossEntropyLoss):
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return log S_ij, (R, K), where i = labels[r] in row r. Both terms are 0 at j = i."""
+        """Return log S_ij, (R, K), where i = labels[r] in row r. Both terms are 0 at j = i.
+
+        On a CPU ``SeesawRows`` computes the same factors with fewer exponentials. A change here needs the same change
+        there.
+        """
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
             factors += self._log_mitigation(labels, logits.shape[1], logits.dtype)

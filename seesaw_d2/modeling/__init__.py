@@ -13,7 +13,7 @@ from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.iterative import FeatureUpdate, IterativeROIHeads
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
-from seesaw_d2.modeling.normalized import NormedConv2d, NormedLinear
+from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
 from seesaw_d2.modeling.roi_heads import SeesawROIHeads
 from seesaw_d2.modeling.rpn_head import HeInitRPNHead
 

@@ -20,7 +20,7 @@ from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.building import check_program
 from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
-from seesaw_d2.modeling.normalized import NormedLinear
+from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 

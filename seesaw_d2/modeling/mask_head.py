@@ -17,7 +17,7 @@ from detectron2.modeling.roi_heads.mask_head import (
 )
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.normalized import NormedConv2d, one_filter_each
+from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
 
 
 @ROI_MASK_HEAD_REGISTRY.register()

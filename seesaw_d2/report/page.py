@@ -21,7 +21,7 @@ from seesaw_d2.evaluation.detection_metrics import METRICS, group_members
 from seesaw_d2.evaluation.evaluate import evaluate_tasks
 from seesaw_d2.evaluation.frequency import frequency_letters
 from seesaw_d2.evaluation.ground_truth import GroundTruth
-from seesaw_d2.evaluation.ground_truth_conversion import ground_truth_with_groups
+from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import NAME_OF_LETTER
 from seesaw_d2.report.gallery import choose_images, gallery_entry

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from seesaw_d2.data.records.json_files import load_json_object
 from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.utils.category_names import Categories, entry_of
+from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.regular_files import irregular
-from seesaw_d2.weights.reading import as_checkpoint, read_weights_file
+from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
-from seesaw_d2.weights.reading import check_regular_file, read_weights_file
+from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import zipfile
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.weights.reading import check_regular_file
+from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 

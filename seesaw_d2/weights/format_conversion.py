@@ -8,7 +8,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.weights.checkpoint_io import write_checkpoint, write_safetensors
 from seesaw_d2.weights.file_checks import download
-from seesaw_d2.weights.reading import (
+from seesaw_d2.weights.safe_reading import (
     SAFETENSORS,
     as_checkpoint,
     check_regular_file,

@@ -7,7 +7,7 @@ from detectron2.utils.file_io import PathHandler, PathManager
 from iopath.common.file_io import get_cache_dir
 
 from seesaw_d2.utils.atomic_files import atomic_file
-from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.safe_reading import read_weights_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torchvision_file
 
 

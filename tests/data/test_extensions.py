@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seesaw_d2.data import load_dataset, read_annotations, register_datasets
-from seesaw_d2.data.classification.entries import SOURCES
+from seesaw_d2.data.classification.sources import SOURCES
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.formats import FORMATS
 from seesaw_d2.errors import ConfigError, DataError

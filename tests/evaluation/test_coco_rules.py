@@ -13,7 +13,7 @@ from seesaw_d2.data.records.catalog import read_annotation_file
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation import build_evaluator
 from seesaw_d2.evaluation.evaluate import evaluate_file
-from seesaw_d2.evaluation.ground_truth_conversion import file_frequency
+from seesaw_d2.evaluation.ground_truth_rules import file_frequency
 from tests.data.toy import HEIGHT, WIDTH, square, toy_data, write
 from tests.evaluation.predictions import evaluate
 from tests.evaluation.random_sets import encoded

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.evaluation import evaluate_detections
 from seesaw_d2.evaluation.description import evaluable_tasks
-from seesaw_d2.evaluation.ground_truth_conversion import file_frequency, lvis_ground_truth
+from seesaw_d2.evaluation.ground_truth_rules import file_frequency, lvis_ground_truth
 from seesaw_d2.evaluation.results_files import detections_from_results
 from tests.evaluation.random_sets import coco_sets, lvis_sets
 from tests.evaluation.references import lvis_api_metrics, pycocotools_metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.proposals import load_proposals
 from seesaw_d2.data.records.registration import register_dataset

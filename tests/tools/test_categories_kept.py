@@ -17,7 +17,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.utils.category_names import Categories, entry_of
-from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.safe_reading import read_weights_file
 from tests.conftest import NUM_CLASSES
 from tests.data.toy import toy_data, write
 from tests.report.runs import make_run

@@ -7,7 +7,7 @@ import pytest
 import torch
 from convert_weights import main
 
-from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.safe_reading import read_weights_file
 
 
 def test_there_and_back(tmp_path, capsys):

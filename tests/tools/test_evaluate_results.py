@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.evaluation.ground_truth_conversion import lvis_ground_truth
+from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
 from tests.data.toy import toy_data, write
 from tests.evaluation.generated import perturbed
 from tests.shared import shared_path

@@ -8,7 +8,7 @@ import numpy as np
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.unpickling import load_plain_pickle
+from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
 # Key of the labels -> training files, test files, file of names, key of the names.
 _LAYOUTS = {

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import examine_images
 from seesaw_d2.data.images.lookup import describe_near
-from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
+from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.records.areas import computed_area, is_odd_area
-from seesaw_d2.data.records.mask_extents import run_length_extents
+from seesaw_d2.data.boxes_and_masks.areas import computed_area, is_odd_area
+from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 

@@ -15,9 +15,9 @@ import yaml
 from seesaw_d2.data.images.files import same_content, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
-from seesaw_d2.data.labelling_tools.exported_names import ExportedFiles
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images
 from seesaw_d2.data.labelling_tools.exported_parts import PURPOSES, Part, check_any_usable, checked_part, split
+from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text

@@ -10,13 +10,13 @@ import numpy as np
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
+from seesaw_d2.data.boxes_and_masks import checks as shapes
+from seesaw_d2.data.boxes_and_masks.agreement import Findings, find_disagreement, warn_of
 from seesaw_d2.data.images.files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
-from seesaw_d2.data.records import box_and_mask_checks as shapes
-from seesaw_d2.data.records.box_masks import Findings, find_disagreement, warn_of
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
-from seesaw_d2.data.records.json_files import load_json_object, no_garbage_collection
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 from seesaw_d2.utils.messages import first_few
 
 
@@ -98,7 +98,7 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``, or "auto": the first format that matches the file.
 
     Raises:
-        DataError: the file does not follow its format, see ``annotation_checks`` and ``box_and_mask_checks``.
+        DataError: the file does not follow its format, see ``annotation_checks`` and ``boxes_and_masks.checks``.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 

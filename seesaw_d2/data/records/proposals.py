@@ -8,7 +8,7 @@ from detectron2.data.build import load_proposals_into_dataset
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.unpickling import load_plain_pickle
+from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
 # The only class in such files is an enumeration of box formats.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}

@@ -9,14 +9,14 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
-from seesaw_d2.data.classification.entries import SOURCES, LabelledImages, parse_labelled_images
+from seesaw_d2.data.classification.sources import SOURCES, LabelledImages, parse_labelled_images
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.catalog import LazyMetadata
 from seesaw_d2.data.records.formats import AUTO, FORMATS
-from seesaw_d2.data.records.json_files import absolute_path
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.json_reading import absolute_path
 
 _KEY = "DATASETS.REGISTER"
 _REQUIRED = ("NAME", "JSON", "IMAGES")

@@ -13,9 +13,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
-from seesaw_d2.data.records.json_files import fingerprint
 from seesaw_d2.data.records.records import object_columns
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import warn_once
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
-from seesaw_d2.data.classification.entries import EVALUATOR_TYPE
+from seesaw_d2.data.classification.sources import EVALUATOR_TYPE
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.resizing import validate_resizing

@@ -14,7 +14,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.parameter_patterns import select
 from seesaw_d2.weights.checkpoint_io import not_finite, write_checkpoint
 from seesaw_d2.weights.file_checks import download
-from seesaw_d2.weights.reading import as_checkpoint, read_weights_file
+from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 from seesaw_d2.weights.torchvision_backbones import (
     SCHEME,
     convert_resnet,

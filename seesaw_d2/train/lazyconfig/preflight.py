@@ -24,7 +24,7 @@ from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.step_report import generator_states
 from seesaw_d2.utils.category_names import Categories, check_checkpoint, check_order, entry_of
 from seesaw_d2.utils.messages import warn_once
-from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.safe_reading import read_weights_file
 
 logger = logging.getLogger(__name__)
 

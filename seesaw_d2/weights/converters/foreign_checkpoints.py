@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.weights.reading import read_weights_file
+from seesaw_d2.weights.safe_reading import read_weights_file
 
 # Levels of "meta" that are returned. The deepest text that a caller looks for is meta -> config.
 _MAX_DEPTH = 3

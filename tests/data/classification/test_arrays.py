@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.errors import ConfigError, DataError
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)

@@ -6,8 +6,8 @@ import logging
 import numpy as np
 import pytest
 
-from seesaw_d2.data.classification.entries import parse_labelled_images
-from seesaw_d2.data.classification.readers import read_inaturalist, read_list, read_names, read_table
+from seesaw_d2.data.classification.lists_and_tables import read_inaturalist, read_list, read_names, read_table
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils import messages
 from tests.shared import shared_path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from tests.data.muscima.written import write_source
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.records.run_lengths import decompress, is_run_length_mask
+from seesaw_d2.data.boxes_and_masks.run_lengths import decompress, is_run_length_mask
 from seesaw_d2.errors import DataError
 from tests.data.toy import HEIGHT, WIDTH, toy_data, write
 

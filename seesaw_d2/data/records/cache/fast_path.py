@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from seesaw_d2.data.records.box_and_mask_checks import FAR
-from seesaw_d2.data.records.box_masks import Disagreement, Findings, find_disagreement
+from seesaw_d2.data.boxes_and_masks.agreement import Disagreement, Findings, find_disagreement
+from seesaw_d2.data.boxes_and_masks.checks import FAR
+from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents
 from seesaw_d2.data.records.cache.arrays import ABSENT, Objects, Tables, object_tables
-from seesaw_d2.data.records.mask_extents import polygon_extents
 
 
 class _Annotation(msgspec.Struct, gc=False):

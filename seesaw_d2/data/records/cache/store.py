@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 import orjson
 
+from seesaw_d2.data.boxes_and_masks.agreement import Findings
 from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
-from seesaw_d2.data.records.box_masks import Findings
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables
 from seesaw_d2.data.records.cache.fast_path import simple_tables
 from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, write_folder
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
 from seesaw_d2.data.records.formats import AUTO, find_format
-from seesaw_d2.data.records.json_files import fingerprint, no_garbage_collection
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.json_reading import fingerprint, no_garbage_collection
 from seesaw_d2.utils.malloc import give_back_freed_memory
 from seesaw_d2.utils.messages import collected_warnings, warn_once
 

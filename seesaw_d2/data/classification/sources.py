@@ -13,11 +13,11 @@ from seesaw_d2.data.classification.cifar import read_cifar
 from seesaw_d2.data.classification.digits import read_digits
 from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
-from seesaw_d2.data.classification.readers import read_inaturalist, read_list, read_names, read_table
+from seesaw_d2.data.classification.lists_and_tables import read_inaturalist, read_list, read_names, read_table
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.data.records.json_files import absolute_path, fingerprint
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.json_reading import absolute_path, fingerprint
 
 # Larger numbers of classes are mistakes, and their names would fill the memory.
 MAX_CLASSES = 1_000_000

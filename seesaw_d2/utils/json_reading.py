@@ -66,7 +66,7 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
     # json also reads integers beyond 64 bits, and names the place of an error.
     try:
         value = json.loads(text, parse_constant=constant)
-        if seen and (not isinstance(value, dict) or count_nan(value) != seen):
+        if seen and (count_nan is None or not isinstance(value, dict) or count_nan(value) != seen):
             refuse("NaN")
         return value
     except json.JSONDecodeError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seesaw_d2.data.records.box_readings import Objects, boxes_of, corners_of, count_readings
+from seesaw_d2.data.boxes_and_masks.box_readings import Objects, boxes_of, corners_of, count_readings
 from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)

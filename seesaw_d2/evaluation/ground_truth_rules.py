@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from seesaw_d2.data.records.areas import (
+from seesaw_d2.data.boxes_and_masks.areas import (
     box_polygon,
     computed_area,
     evaluated_segmentation,

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents, run_length_extents
+from seesaw_d2.data.boxes_and_masks.run_lengths import is_run_length_mask
 from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_array
-from seesaw_d2.data.records.mask_extents import polygon_extents, run_length_extents
-from seesaw_d2.data.records.run_lengths import is_run_length_mask
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 

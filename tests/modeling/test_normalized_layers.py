@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seesaw_d2.modeling.normalized import NormedConv2d, NormedLinear
+from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
 from tests import golden
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.classification.labels import LabelReader, index_of_label
 from seesaw_d2.data.images.files import leads_outside
-from seesaw_d2.data.records.json_files import load_json_object
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.messages import first_few, warn_once
 from seesaw_d2.utils.regular_files import irregular
 

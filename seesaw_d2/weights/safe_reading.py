@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.category_names import ENTRY
+from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular
-from seesaw_d2.utils.unpickling import STAND_INS, finish, load_plain_pickle
 
 # Files that are read with Python's own pickle, joined by ":" (";" on Windows). An environment variable rather than a
 # config key: a config that comes with weights must not be able to trust them.

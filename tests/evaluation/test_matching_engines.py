@@ -10,8 +10,8 @@ from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.data import read_annotations
 from seesaw_d2.evaluation import Detections, average_precision
 from seesaw_d2.evaluation.detection_metrics import DetectionResults, average_precision_fixed, lvis_metrics
-from seesaw_d2.evaluation.engines import hotcoco_curves, official_curves
-from seesaw_d2.evaluation.ground_truth_conversion import lvis_ground_truth
+from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
+from seesaw_d2.evaluation.matching_engines import hotcoco_curves, official_curves
 from seesaw_d2.evaluation.results_files import detections_from_results
 from tests.evaluation.generated import generate, perturbed
 from tests.shared import shared_path

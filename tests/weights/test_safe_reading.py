@@ -16,9 +16,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
-from seesaw_d2.utils.unpickling import load_plain_pickle
+from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.weights.checkpoint_io import write_safetensors
-from seesaw_d2.weights.reading import TRUST_VARIABLE, read_weights_file
+from seesaw_d2.weights.safe_reading import TRUST_VARIABLE, read_weights_file
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 

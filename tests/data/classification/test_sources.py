@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from seesaw_d2.data.classification.entries import parse_labelled_images
+from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.errors import ConfigError, DataError
 

@@ -1,0 +1,1 @@
+"""Boxes, polygons and run lengths of annotation files: checks, areas, and whether boxes and masks agree."""
