@@ -7,6 +7,7 @@ import pytest
 import torch
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+FOLDER = SHARED / "golden"
 
 # The tolerances that golden/README.md gives.
 EXACT = {"rtol": 1e-10, "atol": 1e-12}

@@ -134,7 +134,9 @@ def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
 def _code_digest() -> str:
     """Return a hash of the code that reads and checks annotation files, of nothing in a zipped package."""
     digest = hashlib.sha256()
-    for path in [*sorted(_RECORDS.rglob("*.py")), _RECORDS.parent / "images" / "files.py"]:
+    data = _RECORDS.parent
+    readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "files.py"]
+    for path in sorted([*readers, data.parent / "utils" / "json_reading.py"]):
         with contextlib.suppress(OSError):
             digest.update(path.read_bytes())
     return digest.hexdigest()
