@@ -23,7 +23,7 @@ def box_predictors(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """Let ``parts``, of ``box_predictors``, continue with finite boxes in the block.
+    """In the block, replace boxes of ``parts`` that are not finite, so that the forward pass reaches its end.
 
     After an error of an RPN, the ROI heads get features of zeros, because features that are not finite could end their
     forward pass, too.

@@ -65,13 +65,13 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class TileSettings:
-    """Tiles for detection.
+    """Settings of the tiles for detection.
 
     Attributes:
-        scale: in (0, 1]: the page is made smaller by it first.
+        scale: in (0, 1], factor by which pages are scaled before they are cut into tiles.
         tile: side of a tile in pixels of the scaled page.
-        overlap: of neighbouring training tiles in pixels. Test tiles do not overlap.
-        visible: in (0, 1]: the least share of a symbol's pixels in a tile for it to be annotated there.
+        overlap: overlap of neighbouring training tiles in pixels. Test tiles do not overlap.
+        visible: in (0, 1]. A symbol is annotated in a tile that shows at least this share of its pixels.
     """
 
     split: Split = field(default_factory=Split)

@@ -41,7 +41,7 @@ def category_records(config: GlyphConfig) -> list[dict]:
                 "synonyms": [name] if name == text else [name, text],
                 "def": f"the glyph {text}, by itself" if len(text) == 1 else f"the glyphs {text}, as one",
                 "image_count": count,
-                "instance_count": count,  # an image has a category once at most
+                "instance_count": count,  # each category is listed at most once per image
                 "frequency": frequency(count),
             }
         )

@@ -53,7 +53,7 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
     glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
     matrix = bend.matrix()
-    # 1.5: the trace of the border is about that much wider than the glyph and two borders
+    # 1.5 pixels: the traced outline is wider by about this much than the glyph with two borders
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)

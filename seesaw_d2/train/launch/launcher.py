@@ -124,7 +124,7 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Send this process SIGTERM once torchrun has been killed, as torchrun does when it ends."""
+    """Send this process SIGTERM if torchrun is killed. A torchrun that ends normally sends it itself."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -89,7 +89,7 @@ def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
     for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
         try:
             parameters = inspect.signature(function).parameters
-        except (TypeError, ValueError):  # of some built-in functions
+        except (TypeError, ValueError):  # some built-in functions have no signature
             return None
         names.update(parameters)
         if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):

@@ -39,8 +39,8 @@ class Converted:
     Attributes:
         model: the detected model; None if a config was given.
         config: path of the model's config.
-        overrides: KEY VALUE ... with which the config gives MMDetection's detections.
-        carried: the part of ``overrides`` that comes from the checkpoint's config text.
+        overrides: KEY VALUE pairs that make the config give MMDetection's detections.
+        carried: those of ``overrides`` that were read from the checkpoint's config text.
         notes: settings that could not be compared, one line each.
         device: the config's MODEL.DEVICE.
         written: number of tensors written.

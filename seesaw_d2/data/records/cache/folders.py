@@ -51,7 +51,7 @@ def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
                 np.save(file, array, allow_pickle=False)
         with _written(temporary, _META) as file:
             file.write(json.dumps(meta).encode())
-        shutil.rmtree(folder, ignore_errors=True)  # a folder that cannot be used
+        shutil.rmtree(folder, ignore_errors=True)  # the folder cannot be created or written
         os.rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Versions, GPUs, communication backends, shared memory."""
+"""Check versions, GPUs, communication backends and shared memory."""
 
 import os
 import platform

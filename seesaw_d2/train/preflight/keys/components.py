@@ -108,4 +108,4 @@ def _loss_reads(cfg: CfgNode, key: str) -> bool:
         if inner is None or choice == f"{_NODE}.{inner}":
             return False
         choice = f"{_NODE}.{inner}"
-    return True  # its own check refuses the name
+    return True  # the check of this class refuses the name
