@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from detectron2.config import CfgNode
+from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
@@ -120,6 +121,8 @@ def evaluate(job: Job, preflight: Preflight) -> None:
     checkpointer = SeesawCheckpointer(model, cfg.OUTPUT_DIR, strict=True, categories=job.categories)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=job.resume)
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    Trainer.test(cfg, model)
+    results = Trainer.test(cfg, model)
+    if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+        verify_results(cfg, results)
     if cfg.TEST.AUG.ENABLED:
         Trainer.test_with_TTA(cfg, model)

@@ -50,6 +50,18 @@ def test_trains_counts_and_evaluates(trained, tmp_path):
     assert results_of(tmp_path / "again") == results_of(trained)
 
 
+def test_expected_results_are_checked_in_an_evaluation(trained, tmp_path):
+    overall = results_of(trained)["overall"]
+    weights = ["MODEL.WEIGHTS", str(trained / "model_final.pth"), "TEST.EXPECTED_RESULTS"]
+    for value, status in ((overall, 0), (overall + 5, 1)):
+        expected = f"[['classification', 'overall', {value}, 0.01]]"
+        try:
+            found = run("seesaw", tmp_path / "run", *weights, expected, flags=["--eval-only"])
+        except SystemExit as ended:  # how Detectron2 ends
+            found = ended.code
+        assert found == status
+
+
 def test_resume(tmp_path):
     assert run("ce", tmp_path / "run") == 0
     assert run("ce", tmp_path / "run", "SOLVER.MAX_ITER", "5", flags=["--resume"]) == 0
