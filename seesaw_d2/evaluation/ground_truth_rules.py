@@ -92,6 +92,8 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
         if found:
             text = f"{_WARNINGS[reason]}: {len(found)} objects, annotation ids {first_few(found)}"
             warn_once(logger, f"{file.path}: {text}")
+    if annotations and all(annotation.get("ignore") for annotation in annotations):
+        warn_once(logger, f"{file.path}: every AP is NaN: all {len(annotations)} objects are crowds or ignored")
     # lvis-api marks an unmatched detection with the id 0, so it never finds an object that has this id.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):

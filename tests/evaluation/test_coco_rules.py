@@ -154,6 +154,15 @@ def test_what_is_inside_a_crowd_is_ignored(tmp_path, engine, mask):
     assert run(tmp_path, data, results, engine)["bbox"]["AP"] < 90
 
 
+@pytest.mark.parametrize("crowds", [1, None])
+def test_a_file_of_crowds_alone_is_reported(tmp_path, caplog, crowds):
+    data = toy_data()
+    for item in data["annotations"][:crowds] if crowds else data["annotations"]:
+        item["iscrowd"] = 1
+    run(tmp_path, data, [found(data["annotations"][0])])
+    assert (f"all {len(data['annotations'])} objects" in caplog.text) == (crowds is None)
+
+
 def toy_mask(box: list[float]) -> dict:
     x, y, w, h = box
     plane = np.zeros((HEIGHT, WIDTH))
