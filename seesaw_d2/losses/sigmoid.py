@@ -47,7 +47,7 @@ class SigmoidLoss(ClassificationLoss):
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return f_j >= 0 in a shape that broadcasts to (N, L). Gradients flow through it."""
+        """Return f_j >= 0, the factor of each sigmoid's loss, in a shape that broadcasts to (N, L)."""
         raise NotImplementedError
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):

@@ -193,7 +193,7 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError if the config requests another loss or other scores, or has MODEL.DEVICE auto.
+    """Raise ConfigError if one of Detectron2's own options of losses or scores is on, or MODEL.DEVICE is auto.
 
     The keys of ``OTHER_OPTIONS`` exist only on Detectron2's main branch or in CenterNet2.
     """

@@ -57,7 +57,9 @@ def options_of(args) -> dict[str, Any]:
 
 
 def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
-    """Let one process of each machine check the job, take OUTPUT_DIR for a training, and call ``work(job)``."""
+    """Check the job and call ``work(job)`` in every process.
+
+    One process of each machine checks the job and, for a training, locks OUTPUT_DIR."""
     lock = RunLock(preflight.cfg.OUTPUT_DIR)
     try:
         with own_logs():
@@ -71,7 +73,7 @@ def agreed(find: Callable[[], Found]) -> Found:
     """Return what ``find`` returns in the first process. One process of each machine calls it; the others wait.
 
     Raises:
-        SeesawError: in the process whose ``find`` raised it. Elsewhere: in the other processes.
+        SeesawError: in each process whose ``find`` raised it. ``Elsewhere``: in all other processes.
     """
     outcome = None
     if comm.get_local_rank() == 0:

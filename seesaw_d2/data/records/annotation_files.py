@@ -1,4 +1,7 @@
-"""Reading and checking annotation files, and converting them to Detectron2's dataset dicts."""
+"""Reading and checking annotation files, and converting them to Detectron2's dataset dicts.
+
+Large files are read by ``cache/fast_path.py`` first, which leaves unusual objects to this module.
+"""
 
 import dataclasses
 import os

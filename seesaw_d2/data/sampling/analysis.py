@@ -39,7 +39,7 @@ class SamplingAnalysis:
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """Return a few lines for the log, with the shares under these samplings (default: all)."""
+        """Return a few lines for the log, with the groups' shares under the given samplings (default: all)."""
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
         named = ", ".join(f"{n} {name}" for n, name in zip(groups, GROUP_NAMES, strict=True))

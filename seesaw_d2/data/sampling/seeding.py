@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Restore the states of the generators that ``seed_cpu`` seeds after the block."""
+    """At the end of the block, restore the previous states of the generators that ``seed_cpu`` seeds."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield

@@ -9,7 +9,7 @@ from seesaw_d2.data.synthetic.alphabet import MAX_CATEGORIES
 from seesaw_d2.errors import ConfigError
 
 # The rarest category would have 600·exp(-0.14·40) = 2.2 images without the floor of min_category_images.
-# Holding that end of the tail fixed keeps the shares of rare, common and frequent at any size.
+# This number is fixed, so that the shares of rare, common and frequent categories are the same for any size.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 # One image is a square grid of cells when random places run out; this is what a cell needs over an object.
 CELL_MARGIN = 1.1

@@ -85,7 +85,7 @@ class LazyPreflight(Preflight):
             return
         content = read_weights_file(path)
         if isinstance(content, dict) and (kept := entry_of(content, path)):
-            # The job itself logs the warning that this returns.
+            # The returned warning is not needed here: the job logs it.
             check_checkpoint(kept, self._categories(), must_fit=bool(self.eval_only or found))
 
     def _categories(self) -> Categories | None:

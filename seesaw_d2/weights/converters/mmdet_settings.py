@@ -175,7 +175,7 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return whether a predictor is normalized, and its settings. MMDetection misspells "temperature"."""
+    """Return whether a predictor is normalized, and its settings. The key "tempearture" is MMDetection's spelling."""
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 

@@ -17,7 +17,7 @@ from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Kinds of segmentations. TEXT are run lengths compressed in the file, BYTES those compressed here.
+# Kinds of segmentations. TEXT: run lengths compressed in the file. BYTES: compressed by this module.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
 ABSENT = -1  # of a flag
 # File names can have bytes that are not UTF-8. Python represents them by surrogates.
