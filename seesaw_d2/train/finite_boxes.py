@@ -75,7 +75,11 @@ def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> No
 
 
 def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], image_sizes):
-    if not all(torch.isfinite(each).all() for each in boxes):
+    create = type(heads)._create_proposals_from_boxes
+    try:
+        return create(heads, boxes, image_sizes)
+    except AssertionError:  # Boxes.clip checks the boxes anyway: another check would wait for the device once more
+        if all(torch.isfinite(each).all() for each in boxes):
+            raise
         errors.append(_CASCADE_ERROR)
-        boxes = [each.nan_to_num(0, 0, 0) for each in boxes]
-    return type(heads)._create_proposals_from_boxes(heads, boxes, image_sizes)
+    return create(heads, [each.nan_to_num(0, 0, 0) for each in boxes], image_sizes)
