@@ -73,9 +73,9 @@ def check_order(
         f"({len(differing)} of {len(left)} differ)"
     )
     if reordered:
-        raise error(f"expected the same order of categories, found another one: {found}")
+        raise error(f"expected the same categories in the same order, but {found}")
     if moved and not other_data:
-        raise error(f"expected common categories at the same indices, found others: {found}")
+        raise error(f"expected categories that both have at the same indices, but {found}")
     return f"category names differ: {found}; results are correct only if both names mean the same category"
 
 

@@ -54,12 +54,12 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     if found:
         listed = first_few(
             [
-                f"{each.key} ({each.layer.source}; read with {each.need.key} {each.need.wanted}, found "
+                f"{each.key} (from {each.layer.source}; needs {each.need.key} {each.need.wanted}, found "
                 f"{read_value(cfg, each.need.key)})"
                 for each in found
             ]
         )
-        raise ConfigError(f"config keys that are set and not read: {listed}; change the choice or remove them")
+        raise ConfigError(f"config keys that nothing reads: {listed}; set what they need or remove them")
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -127,7 +127,7 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
         if _is_cascade(before := layer.values.get(HEADS)):
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
-                f"{HEADS}: {layer.source} describes a Cascade R-CNN ({before}), which {name} would make a plain R-CNN; "
+                f"{HEADS}: {layer.source} sets keys of Cascade R-CNN ({before}), but {name} builds a plain R-CNN; "
                 f"expected {hint}, found {name}"
             )
 
