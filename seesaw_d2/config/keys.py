@@ -9,8 +9,9 @@ from seesaw_d2.config.solver_keys import add_solver, add_speed
 def add_seesaw_config(cfg: CN) -> None:
     """Add this project's keys to a Detectron2 config, in place.
 
-    With their defaults and ``MODEL.ROI_HEADS.NAME: SeesawROIHeads`` any Detectron2 config trains with Seesaw Loss as in
-    the paper: p = 0.8, q = 2, normalized classifier with temperature 20, objectness branch.
+    With their defaults any Detectron2 config of an R-CNN trains with Seesaw Loss as in the paper (p = 0.8, q = 2,
+    normalized classifier with temperature 20, objectness branch) after one key: ``MODEL.ROI_HEADS.NAME``
+    ``SeesawROIHeads``, ``SeesawRes5ROIHeads`` for a C4 backbone, or ``SeesawCascadeROIHeads``.
     """
     _add_box_head(cfg)
     _add_iterative_head(cfg)

@@ -14,7 +14,7 @@ from seesaw_d2.modeling.iterative import FeatureUpdate, IterativeROIHeads
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
-from seesaw_d2.modeling.roi_heads import SeesawROIHeads
+from seesaw_d2.modeling.roi_heads import SeesawRes5ROIHeads, SeesawROIHeads
 from seesaw_d2.modeling.rpn_head import HeInitRPNHead
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "SeesawBoxPredictor",
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
+    "SeesawRes5ROIHeads",
     "SelectiveMaskHead",
     "SmallStem",
     "build_image_backbone",

@@ -1,35 +1,84 @@
 """Checks of the config of this project's ROI heads, made before Detectron2 builds a part of them."""
 
 from detectron2.config import CfgNode
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY, MaskRCNNConvUpsampleHead, Res5ROIHeads
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import check_loss_keys
 
-# Components for rotated boxes, which need other heads (RROIHeads).
-_ROTATED = {"MODEL.PROPOSAL_GENERATOR": "RRPN", "MODEL.ANCHOR_GENERATOR": "RotatedAnchorGenerator"}
+# Proposal generators, anchor generators and poolers that need other heads -> what to do.
+_ROTATED = (
+    "boxes without rotation, because seesaw_d2 has no heads for rotated ones; use RROIHeads in Detectron2's programs"
+)
+_OTHER_HEADS = {
+    "RRPN": _ROTATED,
+    "RotatedAnchorGenerator": _ROTATED,
+    "ROIAlignRotated": _ROTATED,
+    "TridentRPN": "RPN: the branches of TridentNet need a class that derives from TridentNet's heads and then from "
+    "these (docs/downstream.md)",
+}
 
 
 def check_heads_config(cfg: CfgNode) -> None:
-    """Raise ConfigError unless ``SeesawROIHeads`` and its subclasses can be built from the config."""
+    """Raise ConfigError unless this project's ROI heads can be built from the config."""
     check_loss_keys(cfg)
     check_box_head(cfg)
-    nodes = {
-        "MODEL.PROPOSAL_GENERATOR": cfg.MODEL.PROPOSAL_GENERATOR,
-        "MODEL.ANCHOR_GENERATOR": cfg.MODEL.ANCHOR_GENERATOR,
+    heads, model = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL
+    found = {
+        "MODEL.PROPOSAL_GENERATOR.NAME": model.PROPOSAL_GENERATOR.NAME,
+        "MODEL.ANCHOR_GENERATOR.NAME": model.ANCHOR_GENERATOR.NAME,
+        "MODEL.ROI_BOX_HEAD.POOLER_TYPE": model.ROI_BOX_HEAD.POOLER_TYPE,
     }
-    for key, node in nodes.items():
-        if _ROTATED[key] == node.NAME:
+    for key, name in found.items():
+        if name in _OTHER_HEADS and _is_ours(heads):
             raise ConfigError(
-                f"{key}.NAME: expected boxes without rotation with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}, "
-                f"found {node.NAME!r}"
+                f"{key}: with MODEL.ROI_HEADS.NAME {heads}, expected {_OTHER_HEADS[name]}; found {name!r}"
             )
+    if model.MASK_ON:
+        check_mask_pooling(cfg)
+    if model.KEYPOINT_ON and is_c4(heads):
+        raise ConfigError(
+            f"MODEL.KEYPOINT_ON: {heads} has no keypoint head, expected False, or an FPN config, found True"
+        )
 
 
 def check_box_head(cfg: CfgNode) -> None:
-    """Raise ConfigError for C4 configs, which have no box head."""
-    if not cfg.MODEL.ROI_BOX_HEAD.NAME:
+    """Raise ConfigError for a C4 config with heads for FPN or DC5, and the reverse.
+
+    C4 configs have no box head, because the heads use the backbone's res5.
+    """
+    heads, box_head = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.ROI_BOX_HEAD.NAME
+    if not box_head and (not is_c4(heads) or heads == "Res5ROIHeads"):
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.NAME: expected a box head such as FastRCNNConvFCHead, found '' (with "
-            f"MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}). C4 configs, which use the backbone's res5 as box head, "
-            "are not supported. Start from an FPN config"
+            "MODEL.ROI_BOX_HEAD.NAME: expected a box head such as FastRCNNConvFCHead, found '' (with "
+            f"MODEL.ROI_HEADS.NAME {heads}). Start from an FPN config (_BASE_), or set MODEL.ROI_HEADS.NAME "
+            "SeesawRes5ROIHeads, whose box head is the backbone's res5 (C4)"
         )
+    if box_head and is_c4(heads):
+        raise ConfigError(
+            f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, whose box head is the backbone's "
+            f"res5 (C4), found {box_head!r}; use SeesawROIHeads with a box head"
+        )
+
+
+def check_mask_pooling(cfg: CfgNode) -> None:
+    """Raise ConfigError for a mask head that needs pooled features in a config that pools none (PointRend)."""
+    node = cfg.MODEL.ROI_MASK_HEAD
+    head = ROI_MASK_HEAD_REGISTRY.get(node.NAME) if node.NAME in ROI_MASK_HEAD_REGISTRY else None
+    needs_pooling = isinstance(head, type) and issubclass(head, MaskRCNNConvUpsampleHead)
+    if needs_pooling and not node.POOLER_TYPE and not is_c4(cfg.MODEL.ROI_HEADS.NAME):
+        raise ConfigError(
+            f"MODEL.ROI_MASK_HEAD.POOLER_TYPE: {node.NAME} needs pooled features, expected a pooler such as "
+            "ROIAlignV2, found ''. In a PointRend config, keep PointRend's mask head"
+        )
+
+
+def is_c4(heads: str) -> bool:
+    """Return whether MODEL.ROI_HEADS.NAME is for C4 backbones: the heads have no box head but res5."""
+    found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
+    return isinstance(found, type) and issubclass(found, Res5ROIHeads)
+
+
+def _is_ours(heads: str) -> bool:
+    return heads in ROI_HEADS_REGISTRY and ROI_HEADS_REGISTRY.get(heads).__module__.startswith("seesaw_d2.")

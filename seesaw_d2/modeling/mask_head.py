@@ -17,6 +17,7 @@ from detectron2.modeling.roi_heads.mask_head import (
 )
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.heads_checks import check_mask_pooling
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
 
 
@@ -30,6 +31,11 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
 
     Args: as ``MaskRCNNConvUpsampleHead``.
     """
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        check_mask_pooling(cfg)
+        return super().from_config(cfg, input_shape)
 
     def forward(self, x, instances):
         """Return losses in training, else instances, for region features (R, D, M/2, M/2), as ``BaseMaskRCNNHead``."""

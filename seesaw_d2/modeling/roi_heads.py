@@ -1,14 +1,17 @@
 """Detectron2's ROI heads with this project's box predictor.
 
-A config needs only ``MODEL.ROI_HEADS.NAME: SeesawROIHeads`` (or ``SeesawCascadeROIHeads``, see cascade.py).
+A config needs only ``MODEL.ROI_HEADS.NAME``: ``SeesawROIHeads`` with FPN or DC5, ``SeesawRes5ROIHeads`` with C4, or
+``SeesawCascadeROIHeads`` (cascade.py).
 ``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
 """
 
 from typing import ClassVar
 
 import torch
+from detectron2.layers import ShapeSpec, cat
 from detectron2.modeling import ROI_HEADS_REGISTRY
-from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.modeling.roi_heads import Res5ROIHeads, StandardROIHeads
+from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
@@ -36,13 +39,23 @@ class GlobalMaskLosses:
     """Mixin for Detectron2's ROI heads with one mask head, which applies ``global_mask_losses``.
 
     It also raises an error if CenterNet2's attribute ``mult_proposal_score`` is True, because the loss defines the
-    scores.
+    scores, and if there is not one list of proposals for each image, as with the branches of TridentNet.
     """
 
     def forward(self, images, features, proposals, targets=None):
+        self.check_call(proposals, targets)
+        return super().forward(images, features, proposals, targets)
+
+    def check_call(self, proposals, targets) -> None:
+        """Raise ValueError for the two mistakes above. ``targets`` is None at inference."""
         if getattr(self, "mult_proposal_score", False):
             raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
-        return super().forward(images, features, proposals, targets)
+        if targets is not None and len(targets) != len(proposals):
+            raise ValueError(
+                f"proposals: expected one entry for each of the {len(targets)} images, found {len(proposals)}; heads "
+                "of a project that repeats the images, such as TridentNet's, must come before those of this package "
+                "in the bases of a class (docs/downstream.md)"
+            )
 
     def _forward_mask(self, features, instances):
         found = super()._forward_mask(features, instances)
@@ -69,3 +82,37 @@ class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret
+
+
+@ROI_HEADS_REGISTRY.register()
+class SeesawRes5ROIHeads(GlobalMaskLosses, Res5ROIHeads):
+    """``Res5ROIHeads`` (C4 backbones) with a :class:`SeesawBoxPredictor`.
+
+    It can be constructed from a config, or from explicit arguments like ``Res5ROIHeads``, with
+    ``box_predictor=SeesawBoxPredictor(...)``. The mask loss is averaged as in ``SeesawROIHeads``.
+    """
+
+    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        check_heads_config(cfg)
+        ret = super().from_config(cfg, input_shape)
+        channels = ret["box_predictor"].cls_score.in_features
+        ret["box_predictor"] = SeesawBoxPredictor(cfg, ShapeSpec(channels=channels, height=1, width=1))
+        return ret
+
+    def forward(self, images, features, proposals, targets=None):
+        """Run ``Res5ROIHeads.forward``, with ``global_mask_losses``."""
+        if not self.training:
+            return super().forward(images, features, proposals, targets)
+        self.check_call(proposals, targets)
+        proposals = self.label_and_sample_proposals(proposals, targets)
+        boxes = [each.proposal_boxes for each in proposals]
+        x = self._shared_roi_transform([features[name] for name in self.in_features], boxes)
+        losses = self.box_predictor.losses(self.box_predictor(x.mean(dim=[2, 3])), proposals)
+        if self.mask_on:
+            foreground, selected = select_foreground_proposals(proposals, self.num_classes)
+            found = self.mask_head(x[cat(selected)], foreground)
+            losses |= global_mask_losses(found, [each.gt_classes for each in foreground], self.num_classes)
+        return [], losses

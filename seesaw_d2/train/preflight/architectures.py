@@ -11,6 +11,7 @@ from detectron2.modeling import (
     SemanticSegmentor,
 )
 from detectron2.modeling.roi_heads import Res5ROIHeads
+from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import own_program
@@ -47,6 +48,11 @@ def check_architecture(cfg: CfgNode) -> None:
         raise ConfigError(
             f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, found {name!r}, which "
             f"has no ROI heads (MODEL.ROI_HEADS.NAME {heads})"
+        )
+    if _is(found, RROIHeads):
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; this project loads and "
+            "evaluates no rotated boxes, use Detectron2's own programs for them"
         )
     if ours:
         with own_program():

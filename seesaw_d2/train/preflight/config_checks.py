@@ -17,6 +17,7 @@ from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY, ROI_KEYPOINT_HE
 from seesaw_d2.config.device import replace_auto_device
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.heads_checks import is_c4
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
@@ -125,8 +126,9 @@ def check_names(cfg: CfgNode) -> None:
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
     check_proposals(cfg)
+    none = {PRECOMPUTED, ("MODEL.ROI_BOX_HEAD.NAME", "")} if is_c4(cfg.MODEL.ROI_HEADS.NAME) else {PRECOMPUTED}
     for key, registry in REGISTRIES[task_name(cfg)].items():
-        if (key, read_value(cfg, key)) != PRECOMPUTED:
+        if (key, read_value(cfg, key)) not in none:
             _check_name(cfg, key, registry)
 
 

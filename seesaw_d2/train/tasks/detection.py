@@ -33,8 +33,8 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
         if cfg.MODEL.ROI_BOX_HEAD[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r} does not use "
-                "it: expected SeesawROIHeads, SeesawCascadeROIHeads, IterativeROIHeads or another head with one of "
-                "this project's losses"
+                "it: expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
+                "another head with one of this project's losses"
             )
 
 
