@@ -5,6 +5,7 @@ here.
 """
 
 from seesaw_d2.losses.balanced_group_softmax import BalancedGroupSoftmaxLoss
+from seesaw_d2.losses.balanced_softmax import BalancedSoftmaxLoss
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
 from seesaw_d2.losses.class_balanced import ClassBalancedFocalLoss
@@ -21,6 +22,7 @@ from seesaw_d2.losses.softmax_equalization import SoftmaxEqualizationLoss
 __all__ = [
     "LOSS_REGISTRY",
     "BalancedGroupSoftmaxLoss",
+    "BalancedSoftmaxLoss",
     "ClassBalancedFocalLoss",
     "ClassificationLoss",
     "CrossEntropyLoss",

@@ -1,0 +1,59 @@
+"""Balanced Meta-Softmax for Long-Tailed Visual Recognition (Ren et al., NeurIPS 2020, arXiv 2007.10740).
+
+Shapes: C foreground categories, R proposals that the softmax is trained on.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+
+
+@LOSS_REGISTRY.register()
+class BalancedSoftmaxLoss(CrossEntropyLoss):
+    """Cross-entropy whose softmax weights each category by its number of training instances (equation 3).
+
+    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label. Scores are the softmax of z, as for balanced data.
+
+    Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Deviations:
+
+    - Categories without instances count as if they had one. The reference divides by zero.
+    - For detectors the authors use sigmoids instead of this softmax. Here background is an objectness branch, because
+      the number of background proposals is no property of the data, and the softmax over the categories is theirs.
+    - The meta sampler, the second part of their method, is not included.
+
+    Args:
+        num_classes: C >= 1.
+        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        background: "objectness" (default) or "none".
+
+    Buffers:
+        log_prior: float64 (C,), log(n_j / Σ_k n_k). Not saved in checkpoints, because it describes the training data.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "none")
+    soft_labels: ClassVar[str | None] = None
+    statistics_keys: ClassVar[dict[str, str]] = {"instance_counts": "instance_count"}
+    log_prior: Tensor | None
+
+    def __init__(
+        self, num_classes: int, *, instance_counts: Sequence[int] | Tensor | None, background: str = "objectness"
+    ):
+        super().__init__(num_classes, background=background)
+        counts = category_values("instance_counts", instance_counts, num_classes)
+        log_prior = None if counts is None else (counts.clamp(min=1) / counts.clamp(min=1).sum()).log()
+        self.register_buffer("log_prior", log_prior, persistent=False)
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return z_j + log π_j, (R, C). The constant Σ_k n_k does not change the softmax."""
+        return logits + self.prior_offsets(logits)
+
+    def prior_offsets(self, logits: Tensor) -> Tensor:
+        """Return log π_j, (C,), in the precision of the logits."""
+        if self.log_prior is None:
+            raise not_given("instance_counts")
+        return self.log_prior.to(logits.dtype)
