@@ -7,15 +7,20 @@ python demo.py --config-file ... --input film.mp4 --output output/film.mp4 --opt
 """
 
 import os
+import runpy
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # Read first, without importing PyTorch and Detectron2, which takes seconds.
+    ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
+    args = ARGUMENTS["demo_parser"]().parse_args()
     # Set before PyTorch starts its threads: spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from seesaw_d2.predict.demo import main
+        from seesaw_d2.predict.demo import start
 
-        status = main()
+        status = start(args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

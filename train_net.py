@@ -7,15 +7,20 @@ python train_net.py --config-file ... --eval-only MODEL.WEIGHTS output/model_fin
 """
 
 import os
+import runpy
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # Read first, without importing PyTorch and Detectron2, which takes seconds.
+    ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
+    args = ARGUMENTS["argument_parser"]().parse_args()
     # Set before PyTorch starts its threads: spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from seesaw_d2.train import main
+        from seesaw_d2.train.command_line import start
 
-        status = main()
+        status = start(args)
     except KeyboardInterrupt:  # during imports, which take seconds
         print("interrupted: nothing was begun", file=sys.stderr)
         status = 130

@@ -5,6 +5,7 @@ manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses impor
 """
 
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,15 +30,25 @@ def _interrupt_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-if find_spec("detectron2") is not None:
+def register() -> None:
+    """Register the heads, backbones and ``torchvision://`` in Detectron2. Repeated calls change nothing."""
     with _interrupt_held(), warnings.catch_warnings():
         # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change that.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
-        from seesaw_d2.config import add_seesaw_config
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
         provide_statistics(data.training_statistics, data.training_frequency_groups)
 
-    __all__ = ["add_seesaw_config"]
+
+def _is_program() -> bool:
+    """Return whether ``python -m seesaw_d2`` is starting, which parses its arguments before it registers."""
+    return sys.argv[:1] == ["-m"] and ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+
+
+if find_spec("detectron2") is not None and not _is_program():
+    register()
+    from seesaw_d2.config import add_seesaw_config as add_seesaw_config
+
+    __all__ = ["add_seesaw_config", "register"]

@@ -2,8 +2,13 @@
 
 import sys
 
-from seesaw_d2.train.command_line import main
+import seesaw_d2
+from seesaw_d2.arguments import argument_parser
 
 if __name__ == "__main__":
     sys.argv[0] = "python -m seesaw_d2"  # for --help
-    sys.exit(main())
+    args = argument_parser().parse_args()
+    seesaw_d2.register()
+    from seesaw_d2.train.command_line import start
+
+    sys.exit(start(args))

@@ -3,6 +3,7 @@
 import difflib
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
@@ -52,8 +53,11 @@ def find_config_file(path: str) -> str:
         path: path of a file, or a name as in ``config_names()``, with or without a leading ``configs/``.
 
     Raises:
-        ConfigError: neither exists. The message gives both places and similar names.
+        ConfigError: neither exists, or it is a folder. The message gives both places and similar names, or the configs
+            of the folder.
     """
+    if os.path.isdir(path):
+        _refuse_folder(path, [each.name for each in Path(path).iterdir()])
     if os.path.lexists(path):
         return path
     beside = sorted(each.as_posix() for each in Path(path).parent.glob(f"*{Path(path).suffix or '.yaml'}"))
@@ -66,10 +70,22 @@ def find_config_file(path: str) -> str:
     name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
     if name in known:
         return str(folder / name)
+    if (folder / name).is_dir():
+        _refuse_folder(path, [each.name for each in (folder / name).iterdir()])
     places = f"as a path from {os.getcwd()}, nor as a name below {folder}"
     paths = {os.path.abspath(each) for each in beside}
     names = [each for each in known if str(folder / each) not in paths]
-    raise ConfigError(f"{path}: no such config file, neither {places}{_near(name, [*beside, *names])}")
+    hint = (
+        _near(name, [*beside, *names])
+        or f", which has {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}"
+    )
+    raise ConfigError(f"{path}: no such config file, neither {places}{hint}")
+
+
+def _refuse_folder(path: str, names: list[str]) -> NoReturn:
+    configs = sorted(name for name in names if name.endswith((".yaml", ".yml", ".py")))
+    listed = f"; its configs: {', '.join(configs)}" if configs else ", without configs"
+    raise ConfigError(f"{path}: expected a config file, found a folder{listed}")
 
 
 def _near(path: str, known: list[str]) -> str:

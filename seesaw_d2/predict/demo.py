@@ -1,6 +1,5 @@
 """``demo.py``: draw the detections of a trained model on images or on a video."""
 
-import argparse
 import os
 import sys
 from collections import deque
@@ -11,6 +10,7 @@ import numpy as np
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
+from seesaw_d2.arguments import DEMO_EXAMPLE, demo_parser
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data import training_frequency_groups
 from seesaw_d2.drawing.model_output import draw_instances
@@ -21,57 +21,22 @@ from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import make_folder
 
-_EXAMPLE = (
-    "for example: python demo.py --config-file configs/quickstart/mask_rcnn_glyphs_seesaw.yaml --input image.png "
-    "--output output/drawn --opts MODEL.WEIGHTS output/quickstart/model_final.pth"
-)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong arguments as a ConfigError with an example."""
-
-    def error(self, message):
-        raise ConfigError(f"{message}; {_EXAMPLE}")
-
-
-def parse(arguments) -> argparse.Namespace:
-    """Parse the arguments of Detectron2's demo.
-
-    Raises:
-        ConfigError: an argument is missing or unknown.
-    """
-    result = _Parser(description="Draw the detections of a trained model on images or on a video.", epilog=_EXAMPLE)
-    result.add_argument("--config-file", required=True, help="config of the model")
-    result.add_argument("--input", nargs="+", required=True, help="images, folders, quoted glob patterns, or a video")
-    result.add_argument("--output", required=True, help="folder, or output file of a single image or video")
-    result.add_argument(
-        "--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1"
-    )
-    result.add_argument("--batch-size", type=int, default=1, help="number of images of one size in a forward pass")
-    result.add_argument("--dtype", default="float32", help="data type of the layers: float32, bfloat16 or float16")
-    result.add_argument(
-        "--opts",
-        nargs=argparse.REMAINDER,
-        default=[],
-        help="config overrides KEY VALUE ..., such as MODEL.WEIGHTS path",
-    )
-    args, rest = result.parse_known_args(arguments)
-    if rest:
-        raise ConfigError(f"{' '.join(rest)}: unknown arguments; give config keys last, after --opts, {_EXAMPLE}")
-    return args
-
 
 def main(arguments=None) -> int:
     """Run the demo. Return the exit status: 0, or 2 after printing an error of the user's input."""
+    return start(demo_parser().parse_args(arguments))
+
+
+def start(args) -> int:
+    """``main`` with parsed arguments."""
     try:
-        args = parse(arguments)
         check_batch_options(args.batch_size, args.dtype)
         if not 0 <= args.confidence_threshold <= 1:
             raise ConfigError(f"--confidence-threshold: expected 0 to 1, found {args.confidence_threshold}")
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg)
         check_names(cfg)
-        check_trained(cfg, f"add --opts MODEL.WEIGHTS path, {_EXAMPLE}")
+        check_trained(cfg, f"add --opts MODEL.WEIGHTS path, {DEMO_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
         source = Video(args.input[0]) if video else find_images(args.input)
         if not video:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser
 
+from seesaw_d2.arguments import argument_parser
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.launch.launcher import Group, launch
@@ -23,30 +23,6 @@ from seesaw_d2.train.run import run
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
-def argument_parser(epilog: str | None = None, names: Callable[[str], str] = str):
-    """Return Detectron2's argument parser with ``--num-processes`` and ``--overwrite``.
-
-    Args:
-        epilog: examples, shown below the help in place of Detectron2's.
-        names: replaces the keys of YAML configs in a help text.
-    """
-    parser = default_argument_parser(epilog)
-    # None differs from 1: torchrun and srun may have started several processes.
-    parser.set_defaults(num_gpus=None, dist_url="")
-    parser.add_argument(
-        "--num-processes",
-        type=int,
-        default=None,
-        help=names("number of processes on the CPU of this machine (with MODEL.DEVICE cpu); for GPUs use --num-gpus"),
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help=names("replace the run in OUTPUT_DIR; without it, a folder that holds a run is refused"),
-    )
-    return parser
-
-
 def main(arguments=None) -> int:
     """Parse the command line, check everything, then train or evaluate in the processes that it asks for.
 
@@ -57,7 +33,12 @@ def main(arguments=None) -> int:
         the exit status: 0; 1 if a spawned process failed; 2 for a mistake in the input; 143 after SIGTERM and 130 after
         SIGINT (ctrl-C). Errors are printed.
     """
-    return launch_job(argument_parser().parse_args(arguments), prepare)
+    return start(argument_parser().parse_args(arguments))
+
+
+def start(args) -> int:
+    """``main`` with parsed arguments."""
+    return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:

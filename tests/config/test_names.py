@@ -40,7 +40,7 @@ def test_a_lazy_config_by_name(tmp_path, monkeypatch):
         ("bird_seesaw.yaml", "; did you mean birds_seesaw.yaml?"),
         ("mask_rcnn_glyphs_eql.yaml", "; did you mean quickstart/mask_rcnn_glyphs_eql.yaml or "),
         ("configs/seesaw/mask_rcnn_R_101_FPN_rfs_seesaw_3x.yaml", " seesaw/mask_rcnn_R_101_FPN_rfs_seesaw_2x.yaml"),
-        ("configs/quickstart/nothing_like_it.yaml", ""),
+        ("configs/quickstart/nothing_like_it.yaml", "quickstart"),
     ],
 )
 def test_an_unknown_one_names_both_places_and_near_ones(given, hint, tmp_path, monkeypatch):
@@ -49,7 +49,7 @@ def test_an_unknown_one_names_both_places_and_near_ones(given, hint, tmp_path, m
     found = message(given)
     expected = f"{given}: no such config file, neither as a path from {tmp_path}, nor as a name below {ROOT}/configs"
     assert found.startswith(expected)
-    assert hint in found if hint else found == expected
+    assert hint in found.removeprefix(expected)
 
 
 def test_a_path_in_full_is_no_name(tmp_path):
@@ -64,3 +64,12 @@ def test_in_a_checkout_a_near_one_is_given_once(monkeypatch):
     found = message("configs/digits/seesw.yaml")
     assert "did you mean configs/digits/seesaw.yaml" in found
     assert found.count("digits/seesaw.yaml") == 1
+
+
+@pytest.mark.parametrize("given", ["configs/digits", "digits", str(ROOT / "configs/digits")])
+def test_a_folder_is_refused_with_its_configs(given, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = message(given)
+    assert found.startswith(f"{given}: ")
+    assert "seesaw.yaml" in found
+    assert "\n" not in found

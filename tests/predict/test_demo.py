@@ -12,8 +12,9 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from PIL import Image
 
+from seesaw_d2.arguments import demo_parser
 from seesaw_d2.drawing.model_output import draw_instances
-from seesaw_d2.predict.demo import draw_video, main, parse
+from seesaw_d2.predict.demo import draw_video, main
 from seesaw_d2.train import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -118,12 +119,13 @@ def test_wrong_turns(arguments, glyphs, tmp_path, capsys, change, found):
 )
 def test_arguments_that_are_missing_or_unknown(words, found, capsys):
     """One line with the argument and an example that the parser accepts."""
-    assert main(words) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert found in err.split("for example")[0]
     assert err.count("\n") == 1
-    assert parse(err.split("python demo.py ")[1].split()).opts[0] == "MODEL.WEIGHTS"
+    assert demo_parser().parse_args(err.split("python demo.py ")[1].split()).opts[0] == "MODEL.WEIGHTS"
 
 
 def test_weights_are_a_whole_models(arguments, tmp_path, capsys):

@@ -21,6 +21,7 @@ from detectron2.engine import default_writers, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 
+from seesaw_d2.arguments import argument_parser
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.evaluation.results_files import write_json
@@ -28,11 +29,11 @@ from seesaw_d2.train.acceleration import amp_dtype, with_wide_features
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.hooks import CheckpointHook
 from seesaw_d2.train.checkpoints.training_state import TrainingState
-from seesaw_d2.train.command_line import Program, argument_parser, group_of, launch_job
+from seesaw_d2.train.command_line import Program, group_of, launch_job
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.signals import STOP
-from seesaw_d2.train.lazyconfig.loading import in_lazy_names, lazy_names, lazy_values, load_lazy_config
+from seesaw_d2.train.lazyconfig.loading import lazy_names, lazy_values, load_lazy_config
 from seesaw_d2.train.lazyconfig.preflight import LazyPreflight, build_model, common_settings
 from seesaw_d2.train.logs import log_to_console, set_up_run
 from seesaw_d2.train.preflight.config_checks import resolve_device
@@ -42,15 +43,6 @@ from seesaw_d2.train.trainer import EndsEarly
 from seesaw_d2.utils.distributed import broadcast, distributed
 
 logger = logging.getLogger(__name__)
-
-_PROGRAM = "python lazyconfig_train_net.py --config-file configs/lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"
-_EXAMPLES = f"""
-Examples:
-
-    {_PROGRAM} --num-gpus 8
-    {_PROGRAM} train.max_iter=100 dataloader.train.total_batch_size=8
-    {_PROGRAM} --eval-only train.init_checkpoint=output/model_final.pth
-"""
 
 
 class LazyTrainer(EndsEarly, Step):
@@ -76,7 +68,12 @@ class LazyCheckpointer(SeesawCheckpointer):
 
 def main(arguments=None) -> int:
     """Run a LazyConfig. Arguments and exit status are those of ``train_net.py``; overrides are ``key=value``."""
-    return launch_job(argument_parser(_EXAMPLES, in_lazy_names).parse_args(arguments), prepare)
+    return start(argument_parser(lazy=True).parse_args(arguments))
+
+
+def start(args) -> int:
+    """``main`` with parsed arguments."""
+    return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:

@@ -1,0 +1,50 @@
+"""Test that the programs parse their arguments before they import anything heavy, so that they answer at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seesaw_d2
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = [["train_net.py"], ["lazyconfig_train_net.py"], ["demo.py"], ["-m", "seesaw_d2"]]
+
+
+@pytest.fixture
+def no_heavy_imports(tmp_path):
+    """Return an environment in which importing PyTorch or Detectron2 ends the process with status 99."""
+    for name in ("torch", "detectron2", "numpy"):
+        (tmp_path / f"{name}.py").write_text("import os\nos._exit(99)\n")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda words: words[-1])
+@pytest.mark.parametrize(("word", "status"), [("--help", 0), ("--num-gpus=many", 2)])
+def test_help_and_usage_errors_import_nothing_heavy(program, word, status, no_heavy_imports):
+    if program == ["demo.py"]:
+        word = word.replace("--num-gpus", "--batch-size")
+    command = [sys.executable, *program, word]
+    result = subprocess.run(command, cwd=ROOT, env=no_heavy_imports, capture_output=True, text=True, timeout=60)
+    assert result.returncode == status, result.stderr
+    assert "--config-file" in result.stdout + result.stderr
+
+
+def test_registering_again_changes_nothing():
+    seesaw_d2.register()
+    assert seesaw_d2.add_seesaw_config
+
+
+def test_a_package_run_with_m_registers_when_it_imports_this_one(tmp_path):
+    """``python -m theirs``: sys.argv is ["-m"] while their __init__ imports seesaw_d2."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/__init__.py").write_text("import seesaw_d2\n")
+    (tmp_path / "theirs/__main__.py").write_text(
+        "from detectron2.modeling import ROI_HEADS_REGISTRY\nROI_HEADS_REGISTRY.get('SeesawROIHeads')\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "theirs"]
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
