@@ -79,9 +79,9 @@ def test_the_worked_example_leaves_nothing_out(extended):
 def test_the_worked_example(extended):
     config = "tests/config/test_loading.py"
     tests = [
-        "tests/losses/test_logit_adjusted.py",
+        "tests/losses/test_class_dependent_temperature.py",
         "tests/losses/test_contract.py",
         "tests/modeling/test_every_loss.py",
     ]
-    names = "logit_adjusted or LogitAdjusted or LOGIT_ADJUSTED or test_each_key_is_read"
+    names = "class_dependent or ClassDependent or CDT or test_each_key_is_read"
     assert run_tests(extended, *tests, config, "-k", names) > 40

@@ -68,6 +68,14 @@ def _effective_class_margin(node: CN) -> None:
     node.PRIOR = 0.001
 
 
+@_loss_node("LOGIT_ADJUSTED")
+def _logit_adjusted(node: CN) -> None:
+    # LogitAdjustedLoss (Menon et al., ICLR 2021).
+    # tau >= 0, factor of the logarithm of a category's share in the instances of DATASETS.TRAIN, which is added to its
+    # logit in training. 0 gives cross-entropy, 1 (the paper's) gives BalancedSoftmaxLoss.
+    node.TAU = 1.0
+
+
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).

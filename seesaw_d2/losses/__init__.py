@@ -15,6 +15,7 @@ from seesaw_d2.losses.equalization import EqualizationLoss
 from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
 from seesaw_d2.losses.federated import FederatedLoss
 from seesaw_d2.losses.focal import FocalLoss
+from seesaw_d2.losses.logit_adjusted import LogitAdjustedLoss
 from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
 from seesaw_d2.losses.seesaw import SeesawLoss
 from seesaw_d2.losses.softmax_equalization import SoftmaxEqualizationLoss
@@ -31,6 +32,7 @@ __all__ = [
     "EqualizationLossV2",
     "FederatedLoss",
     "FocalLoss",
+    "LogitAdjustedLoss",
     "PairwiseClassBalance",
     "SeesawLoss",
     "SoftmaxEqualizationLoss",

@@ -1,0 +1,52 @@
+"""Long-tail Learning via Logit Adjustment (Menon et al., ICLR 2021, arXiv 2007.07314).
+
+Shapes: R proposals that the softmax is trained on, C foreground categories.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from seesaw_d2.losses.balanced_softmax import BalancedSoftmaxLoss
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()
+class LogitAdjustedLoss(BalancedSoftmaxLoss):
+    """Cross-entropy of z_j + τ log π_j, where π_j is the share of category j in the training instances (equation 10).
+
+    Scores are the softmax of z. τ = 1 gives Balanced Softmax. Reference: google-research, logit_adjustment (image
+    classification). Deviations: categories without instances count as if they had one; the paper has no background,
+    which is an objectness branch here.
+
+    Args:
+        num_classes: C >= 1.
+        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        tau: τ >= 0. 0 gives cross-entropy. The paper uses 1.
+        background: "objectness" (default) or "none".
+
+    Buffers:
+        log_prior: float64 (C,), log π. Not saved in checkpoints, because it describes the training data.
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {"tau": "LOGIT_ADJUSTED.TAU"}
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        instance_counts: Sequence[int] | Tensor | None,
+        tau: float = 1.0,
+        background: str = "objectness",
+    ):
+        super().__init__(num_classes, instance_counts=instance_counts, background=background)
+        self.tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return z_j + τ log π_j, (R, C)."""
+        return logits + self.tau * self.prior_offsets(logits)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, tau={self.tau}"
