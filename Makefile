@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 # Waiting threads that spin cost more than they give on small models.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo demo-classification test test-all lint docs format clean
+.PHONY: help setup demo demo-classification test test-all lint docs dist format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-all  run the slow ones too"
 	@echo "make lint      check the style and the types"
 	@echo "make docs      the guides and the library's reference as web pages, in site/"
+	@echo "make dist      build the source archive and the wheel in dist/, and check them"
 	@echo "make format    mend the style"
 	@echo "make setup     only set up the environment \$$(VENV) (default .venv) with \$$(PYTHON) (default python3)"
 	@echo "make clean     remove what the commands made, but not the environment"
@@ -44,9 +45,15 @@ docs: setup
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
+dist: setup
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[release]"
+	@rm -rf dist build
+	@$(RUN) -m build --outdir dist
+	@$(RUN) -m twine check --strict dist/*
+
 format: setup
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
 clean:
-	rm -rf output datasets/glyphs .pytest_cache .ruff_cache build site *.egg-info .mypy_cache
+	rm -rf output datasets/glyphs .pytest_cache .ruff_cache build dist site *.egg-info .mypy_cache

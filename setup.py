@@ -17,6 +17,8 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").rea
 DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
 TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME
 EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # tools/export.py --format onnx
+RELEASE = ["build", "twine"]  # make dist
+NOTEBOOK = ["ipykernel", "nbclient", "nbformat"]  # runs notebooks/tutorial.ipynb in a test
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 
 
@@ -38,6 +40,23 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    author="The seesaw_d2 authors",
+    keywords="long-tailed instance segmentation, object detection, class imbalance, rare classes, Seesaw Loss, LVIS",
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2008.10032",
+        "Detectron2": "https://github.com/facebookresearch/detectron2",
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["seesaw_d2", "seesaw_d2.*"]),
     package_data={"seesaw_d2": ["py.typed"], "seesaw_d2.report": ["templates/*"]},
     cmdclass={"build_py": BuildWithConfigs},
@@ -64,6 +83,8 @@ setup(
         "timm": TIMM,
         "export": EXPORT,
         "docs": DOCS,
+        "release": RELEASE,
+        "notebook": NOTEBOOK,
         "dev": ["pytest", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS, *EXPORT],
     },
 )

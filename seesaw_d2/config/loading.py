@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from seesaw_d2.config import add_seesaw_config
 from seesaw_d2.config.files import find_config_file
+from seesaw_d2.config.renamed_keys import new_key, rename_keys
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
@@ -40,11 +41,12 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []
-    for key, value in pairs:
-        *nodes, _ = str(key).split(".")
+    for given, value in pairs:
+        key = new_key(str(given), "command line")
+        *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
         if not isinstance(node, CfgNode):  # yacs would look for keys in a value
-            raise ConfigError(f"command line: unknown config key {key}{key_suggestion(str(key), config_keys(cfg))}")
+            raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
     _refuse_infinite(cfg.SOLVER)
@@ -64,6 +66,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     Raises:
         ConfigError: ``cfg`` does not have a key, or a value has another type. The message names ``path``.
     """
+    rename_keys(values, path)
     try:
         loaded = CfgNode(values)
     except AssertionError as error:  # of a value that is neither plain nor a mapping

@@ -1,0 +1,49 @@
+"""Old names of config keys. They keep working for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
+
+import warnings
+from typing import Any
+
+from seesaw_d2.errors import ConfigError
+
+# Full old key -> full new key.
+RENAMED_KEYS: dict[str, str] = {}
+
+
+def new_key(key: str, source: str) -> str:
+    """Return the present name of a full config key, with a FutureWarning if ``key`` is an old one."""
+    if key not in RENAMED_KEYS:
+        return key
+    message = f"{source}: {key} is now {RENAMED_KEYS[key]}; the old name will be removed in the next minor version"
+    warnings.warn(message, FutureWarning, stacklevel=2)
+    return RENAMED_KEYS[key]
+
+
+def rename_keys(values: dict[str, Any], source: str) -> None:
+    """Replace the old keys in the nested mapping of a YAML file by the present ones, in place.
+
+    Raises:
+        ConfigError: the file has both names of a key.
+    """
+    for old in RENAMED_KEYS:
+        found = _take(values, old.split("."))
+        if found is None:
+            continue
+        *parents, name = new_key(old, source).split(".")
+        node = values
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        if name in node:
+            raise ConfigError(f"{source}: expected {RENAMED_KEYS[old]} alone, found {old} beside it")
+        node[name] = found
+
+
+def _take(node: Any, names: list[str]) -> Any:
+    """Remove and return a value of a nested mapping; None if it has none. Nodes that become empty are removed, too."""
+    if not isinstance(node, dict) or names[0] not in node:
+        return None
+    if len(names) == 1:
+        return node.pop(names[0])
+    found = _take(node[names[0]], names[1:])
+    if found is not None and not node[names[0]]:
+        del node[names[0]]
+    return found
