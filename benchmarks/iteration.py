@@ -58,12 +58,12 @@ OPTIONS = {
     "RoIAlign by products": ["MODEL.ROI_ALIGN_GRADIENT", "products"],
     "compiled backbone": ["MODEL.COMPILE", "['backbone']"],
 }
+EVERYTHING = [*BFLOAT16, "MODEL.CHANNELS_LAST", "True", "SOLVER.METRICS_PERIOD", "20", *FUSED]
 CUDA_OPTIONS = {
+    "float16": ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "float16"],
     "TF32": ["SOLVER.TF32", "all"],
-    "bfloat16, channels last, compiled, fused, metrics late": [
-        *BFLOAT16,
-        *("MODEL.CHANNELS_LAST", "True", "MODEL.COMPILE", "['backbone']", "SOLVER.METRICS_PERIOD", "20", *FUSED),
-    ],
+    "bfloat16, channels last, fused, metrics late": EVERYTHING,
+    "bfloat16, channels last, fused, metrics late, compiled": [*EVERYTHING, "MODEL.COMPILE", "['backbone']"],
 }
 
 
@@ -151,13 +151,15 @@ def inference(trainer, image):
     return detect
 
 
-def report(kind, functions, args):
+def report(kind, functions, images, args):
     times = interleaved(functions, args.repetitions, args.device, warm_up=2)
     first, *_ = functions
     memory = {} if args.no_memory else {name: peak_memory(each, args.device) for name, each in functions.items()}
     for name, own in times.items():
         cells = [f"{memory[name]:.0f}", f"{memory[name] / memory[first]:.2f}"] if memory else ["-", "-"]
-        row(args.model, kind, name, f"{statistics.median(own) * 1e3:.0f}", ratio(own, times[first]), *cells)
+        seconds = statistics.median(own)
+        speed = [f"{seconds * 1e3:.0f}", f"{images / seconds:.2f}"]
+        row(args.model, kind, name, *speed, ratio(own, times[first]), *cells)
 
 
 def main():
@@ -187,14 +189,14 @@ def main():
     for name, overrides in options.items():
         if not args.only or name in args.only:
             trainers[f"ours, {name}"] = ours(args, [*NONE, *overrides])
-    header("model", "pass", "which", "ms", "time / Detectron2's", "peak MB", "memory / Detectron2's")
+    header("model", "pass", "which", "ms", "images / s", "time / Detectron2's", "peak MB", "memory / Detectron2's")
     if not args.options:
         detectors = {name: inference(each, args.batch[0]) for name, each in trainers.items()}
         counts = ", ".join(f"{name} {detect()}" for name, detect in detectors.items())
-        report(f"inference ({counts} objects)", detectors, args)
+        report(f"inference ({counts} objects)", detectors, 1, args)
     for trainer in trainers.values():
         trainer.model.train()
-    report("train", {name: training(trainer) for name, trainer in trainers.items()}, args)
+    report("train", {name: training(trainer) for name, trainer in trainers.items()}, args.images, args)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def main():
                     count,
                     kind,
                     name,
-                    f"{seconds[name]:.2f}",
+                    f"{seconds[name]:.3g}",
                     f"{memory[name]:.0f}",
                     *(f"{r:.2f}" for r in ratios),
                 ]

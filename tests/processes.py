@@ -1,4 +1,4 @@
-"""Two processes with a gloo group, as a training job has them."""
+"""Processes with a group of gloo or NCCL, as a training job has them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +11,22 @@ import torch.multiprocessing as mp
 
 def run_two_processes(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
     """What ``function(process, *arguments)`` returns in processes 0 and 1. It and the arguments are pickled."""
-    mp.spawn(_process, (function, str(folder), arguments), nprocs=2)
-    return [torch.load(folder / f"{process}.pt") for process in range(2)]
+    return run_processes(2, "gloo", function, folder, *arguments)
 
 
-def _process(process: int, function: Callable[..., Any], folder: str, arguments: tuple) -> None:
+def run_processes(count: int, backend: str, function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
+    """What ``function(process, *arguments)`` returns in ``count`` processes with a group; with NCCL, a GPU for each."""
+    mp.spawn(_process, (count, backend, function, str(folder), arguments), nprocs=count)
+    return [torch.load(folder / f"{process}.pt", map_location="cpu") for process in range(count)]
+
+
+def _process(
+    process: int, count: int, backend: str, function: Callable[..., Any], folder: str, arguments: tuple
+) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=process, world_size=2)
+    if backend == "nccl":
+        torch.cuda.set_device(process)
+    dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=process, world_size=count)
     try:
         torch.save(function(process, *arguments), f"{folder}/{process}.pt")
     finally:

@@ -29,10 +29,11 @@ HEADS = {
 OBJECTS = [(2, 1, 1, 2), (1, 1, 7, 9), (0, 0, 3, 1), (4, 0, 0, 0)]
 
 
-def train(process: int, overrides, processes: int = 2) -> tuple[dict, list[dict]]:
+def train(process: int, overrides, processes: int = 2, device: str = "cpu") -> tuple[dict, list[dict]]:
     """Return the state of the model after the steps, and the losses of each step for this process's part."""
     torch.manual_seed(0)
-    model = freeze(build_model(tiny_config(*ALL, *overrides)), ["backbone.bottom_up"], [])
+    config = tiny_config(*ALL, *overrides, "MODEL.DEVICE", device)
+    model = freeze(build_model(config), ["backbone.bottom_up"], [])
     trained = DistributedDataParallel(model, broadcast_buffers=False) if processes > 1 else model
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.02, momentum=0.9)
     logged = []
@@ -45,11 +46,11 @@ def train(process: int, overrides, processes: int = 2) -> tuple[dict, list[dict]
             sum(losses.values()).backward()
             optimizer.step()
             logged.append({name: loss.item() for name, loss in losses.items()})
-    return {name: value.clone() for name, value in model.state_dict().items()}, logged
+    return {name: value.cpu().clone() for name, value in model.state_dict().items()}, logged
 
 
-def train_all(process: int) -> dict:
-    return {name: train(process, overrides) for name, overrides in HEADS.items()}
+def train_all(process: int, processes: int = 2, device: str = "cpu") -> dict:
+    return {name: train(process, overrides, processes, device) for name, overrides in HEADS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +60,18 @@ def two_processes(tmp_path_factory):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_two_processes_are_one(name, two_processes):
+    assert_equal_one_process(name, two_processes)
+
+
+def assert_equal_one_process(name, processes, rtol=1e-4, atol=5e-6):
+    """Compare what ``train_all`` returned in two processes with a single process on the CPU."""
     whole, losses = train(0, HEADS[name], processes=1)
-    results = [each[name] for each in two_processes]
+    results = [each[name] for each in processes]
     for state, _ in results:
         assert state.keys() == whole.keys()
         for key in whole:
-            torch.testing.assert_close(state[key], whole[key], rtol=1e-4, atol=5e-6)
+            torch.testing.assert_close(state[key], whole[key], rtol=rtol, atol=atol)
     for step, expected in enumerate(losses):
         for key, value in expected.items():
             mean = sum(logged[step][key] for _, logged in results) / 2
-            assert mean == pytest.approx(value, rel=1e-4, abs=1e-6), (step, key)
+            assert mean == pytest.approx(value, rel=rtol, abs=1e-6), (step, key)

@@ -177,12 +177,12 @@ def _host(value):
 
 def _record(kind: str) -> None:
     if _active is not None:
-        _active.events[kind, _place()] += 1
+        _active.events[kind, place()] += 1
 
 
-def _place() -> str:
+def place() -> str:
     """Return the innermost frame of seesaw_d2 or Detectron2, as package/file:function."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(1)
     while frame:
         path = Path(frame.f_code.co_filename)
         for package, folder in _PACKAGES.items():

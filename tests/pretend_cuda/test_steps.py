@@ -13,7 +13,7 @@ from seesaw_d2.utils.deferred_scalars import kept_scalars
 from tests.modeling.test_autocast import HEADS
 from tests.modeling.tiny import tiny_batch, tiny_config
 from tests.pretend_cuda.device import PretendedCuda, to_device, to_host
-from tests.pretend_cuda.waits import STEP
+from tests.pretend_cuda.waits import COPIES, STEP
 
 
 def build(*overrides):
@@ -46,6 +46,7 @@ def test_a_training_step(head):
     assert not cuda.places("copy", "seesaw_d2")
     if not hasattr(comm, "create_local_process_group"):  # v0.6; the main branch waits elsewhere
         assert cuda.places("wait", "detectron2") == STEP[head]
+        assert cuda.places("copy", "detectron2").keys() <= COPIES
     torch.testing.assert_close(to_host(losses), dict(expected))
     torch.testing.assert_close(to_host(gradients), expected_gradients)
 

@@ -27,3 +27,13 @@ CASCADE = MASK_RCNN | {
     "structures/boxes.py:clip": 6,
 }
 STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb": MASK_RCNN}
+# Copies from the host to the device in such a step, for which a GPU makes the host wait, too.
+COPIES = {
+    "layers/nms.py:batched_nms",
+    "layers/wrappers.py:shapes_to_tensor",
+    "modeling/meta_arch/rcnn.py:<listcomp>",
+    "modeling/roi_heads/mask_head.py:mask_rcnn_loss",
+    "structures/boxes.py:to",
+    "structures/instances.py:to",
+    "structures/masks.py:to",
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env python
+"""Test and measure this project on an NVIDIA GPU. ``make gpu`` runs this program.
+
+    python tools/gpu.py
+    python tools/gpu.py --parts training "training, compiled" --again
+
+It runs the tests with the marker ``cuda``, measures losses, mask heads, training and inference against Detectron2's
+own, trains the quickstart model, and writes OUTPUT/table.md: one table with the card, the versions and the commit. Each
+part has its own log in OUTPUT. When the time is up, the same command continues with the parts that are missing; a
+finished part is repeated with --again, and after a change of the commit, the card or PyTorch.
+
+It needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements, and
+downloads nothing. Packages in the folder ``carried`` of the project are found, too.
+
+Exit status: 0, all parts passed; 1, a part failed; 2, something is missing; 3, the time was up before the last part.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from command_line import command, parser_of
+from gpu_parts import machine, running, table
+from gpu_parts.parts import PARTS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@command
+def main(arguments=None) -> int:
+    parser = parser_of(__doc__)
+    names = [part.name for part in PARTS]
+    parser.add_argument("--output", default="output/gpu", help="folder of logs and results (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=9, help="limit of this call (default: %(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names))
+    parser.add_argument("--again", action="store_true", help="repeat finished parts")
+    args = parser.parse_args(arguments)
+    os.chdir(ROOT)  # paths of configs are relative to it
+    sys.path[:0] = [path for path in machine.paths(ROOT) if path not in sys.path]
+    missing = machine.missing()
+    if missing:
+        print(f"error: make gpu needs {missing}", file=sys.stderr)
+        return 2
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    key = machine.key(ROOT)
+    end = time.monotonic() + 60 * args.minutes
+    for part in (part for part in PARTS if part.name in args.parts):
+        done = None if args.again else running.finished(folder, part, key)
+        if done is None:
+            done = running.run(folder, part, key, end - time.monotonic(), ROOT)
+        print(f"{part.name}: {done['status']} ({done['seconds']:.0f} s)", flush=True)
+    results = [running.known(folder, part, key) for part in PARTS]
+    text = table.markdown(PARTS, results, machine.description(ROOT))
+    (folder / "table.md").write_text(text)
+    print(f"\n{text}\nin {folder / 'table.md'}")
+    return running.exit_status(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What tools/gpu.py needs, and the description of card, versions and commit."""
+
+import importlib
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+# What the package, its tests and its benchmarks import; setup.py has the names of the packages.
+MODULES = [
+    *("torch", "torchvision", "detectron2", "fvcore", "lvis", "hotcoco", "safetensors", "orjson", "msgspec"),
+    *("pycocotools", "cv2", "matplotlib", "sklearn", "yaml", "pytest"),
+]
+MIN_TORCH = (2, 6)
+
+
+def paths(root: Path) -> list[str]:
+    """Return the folders that this program and its parts import from: the project, and ``carried`` if it exists."""
+    return [str(folder) for folder in (root, root / "carried") if folder.is_dir()]
+
+
+def missing() -> str | None:
+    """Return what this machine lacks, in one line. None: nothing."""
+    absent = [name for name in MODULES if find_spec(name) is None]
+    if absent:
+        return f"the Python modules {', '.join(MODULES)}; {sys.executable} does not find {', '.join(absent)}"
+    torch = importlib.import_module("torch")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < MIN_TORCH:
+        return f"PyTorch {'.'.join(map(str, MIN_TORCH))} or newer; found {torch.__version__}"
+    if not torch.cuda.is_available():
+        return f"an NVIDIA GPU that PyTorch can use; torch {torch.__version__} found none"
+    return None
+
+
+def key(root: Path) -> str:
+    """Return what a result depends on. After a change of it, a part runs again."""
+    return " · ".join(description(root))
+
+
+def description(root: Path) -> list[str]:
+    """Return the card, the versions and the commit."""
+    torch = importlib.import_module("torch")
+    card, count = torch.cuda.get_device_properties(0), torch.cuda.device_count()
+    return [
+        f"{f'{count} x ' if count > 1 else ''}{card.name}, {card.total_memory / 1e9:.0f} GB",
+        f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}",
+        f"torchvision {_version('torchvision')}, Detectron2 {_version('detectron2')}",
+        f"Python {platform.python_version()}",
+        f"commit {_commit(root)}",
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # sources alone
+        return str(getattr(importlib.import_module(name), "__version__", "unknown"))
+
+
+def _commit(root: Path) -> str:
+    """Return the short commit, with "changed" if the work tree differs from it, or "unknown" without git."""
+    try:
+        git = ["git", "-C", str(root)]
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + (", changed" if changed.stdout else "")

@@ -1,0 +1,88 @@
+"""Read the output of tests and benchmarks: rows (case, result) of the table."""
+
+import json
+import re
+from pathlib import Path
+
+Rows = list[tuple[str, str]]
+# Box AP of the quickstart config on CPUs, mean ± standard deviation of 3 seeds (docs/glyphs.md).
+CPU_AP = {"AP": "55.8 ± 0.9", "APr": "38.9 ± 2.7", "APc": "53.8 ± 0.7", "APf": "72.6 ± 0.7"}
+THEIRS, THEIR_AMP = "Detectron2's", "Detectron2's, AMP"
+
+
+class Unreadable(ValueError):
+    """The output does not have the expected lines."""
+
+
+def tests(output: str, folder: Path) -> Rows:
+    """Return pytest's summary, and a row for each failed test and each reason of skipped ones."""
+    summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
+    if not summary:
+        raise Unreadable("no summary of pytest")
+    skipped = re.findall(r"^SKIPPED \[(\d+)\] [^:]+:?\d*: (.*)$", output, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)(?: - (.*))?$", output, re.MULTILINE)
+    rows = [("all", summary[-1])]
+    rows += [(f"skipped: {count}", reason) for count, reason in skipped]
+    return rows + [(f"failed: {name}", reason.replace("|", "/")) for name, reason in failed]
+
+
+def losses(output: str, folder: Path) -> Rows:
+    return [
+        (
+            f"C = {row['C']}, {row['foreground']} foreground",
+            f"{row['ours ms']} ms; / cross-entropy {row['ours / cross-entropy']}; "
+            f"MMDetection's algorithm / ours {row['reference / ours']}",
+        )
+        for row in _table(output)
+    ]
+
+
+def mask_heads(output: str, folder: Path) -> Rows:
+    return [
+        (
+            f"{row['regions']} regions, {row['pass']}, {row['head']}",
+            f"{1e3 * float(row['s']):.2f} ms, {row['peak MB']} MB; / Detectron2's: time {row['time / detectron2']}, "
+            f"memory {row['memory / detectron2']}",
+        )
+        for row in _table(output)
+    ]
+
+
+def iteration(output: str, folder: Path) -> Rows:
+    """Return images a second and peak memory, beside Detectron2's with its own mixed precision (float32: its own)."""
+    table = _table(output)
+    speed = {row["which"]: float(row["images / s"]) for row in table}
+    memory = {row["which"]: float(row["peak MB"]) for row in table}
+    base = THEIR_AMP if THEIR_AMP in speed else THEIRS
+    if base not in speed:
+        raise Unreadable(f"no row of {THEIRS}")
+    rows = []
+    for row in table:
+        name = row["which"]
+        rows.append(
+            (
+                f"{row['pass']}, {name}",
+                f"{speed[name]:.1f} images/s ({speed[name] / speed[base]:.2f}), {memory[name] / 1e3:.2f} GB "
+                f"({memory[name] / memory[base]:.2f} of {base})",
+            )
+        )
+    return rows
+
+
+def quickstart(output: str, folder: Path) -> Rows:
+    """Return the box AP beside that of CPUs."""
+    path = folder / "quickstart/inference/glyphs_val/results.json"
+    try:
+        found = json.loads(path.read_text())["bbox"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Unreadable(f"{path}: {error!r}") from error
+    return [(f"box {name}", f"{found[name]:.1f} (CPUs: {expected})") for name, expected in CPU_AP.items()]
+
+
+def _table(output: str) -> list[dict[str, str]]:
+    """Return the rows of the Markdown table in an output, by the names of the columns."""
+    lines = [line.strip().strip("|").split("|") for line in output.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    if len(cells) < 3:
+        raise Unreadable("no table")
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]

@@ -1,0 +1,98 @@
+"""Run a part in a process of its own, with a limit, and keep its log and result."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpu_parts.machine import paths
+from gpu_parts.parts import Part
+from gpu_parts.readers import Unreadable
+
+SHORT = 20  # seconds that are too few for a part
+PASSED, FAILED, TIME_UP, NOT_RUN = "passed", "failed", "the time was up", "not run"
+OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
+
+
+def known(folder: Path, part: Part, key: str) -> dict:
+    """Return the result of a part on this machine and commit: status, seconds and rows."""
+    try:
+        result = json.loads(_file(folder, part, "json").read_text())
+    except (OSError, ValueError):
+        result = {}
+    return result if result.get("key") == key else {"status": NOT_RUN, "seconds": 0.0, "rows": []}
+
+
+def finished(folder: Path, part: Part, key: str) -> dict | None:
+    """Return the result of a part that passed."""
+    result = known(folder, part, key)
+    return result if result["status"] == PASSED else None
+
+
+def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
+    """Run a part for at most ``seconds`` and its own limit, write its log and its result, and return the result.
+
+    A part that ``seconds`` ended is run again by the next call, and finds the files in its folder as it left them.
+    """
+    start, status, rows = time.monotonic(), TIME_UP, []
+    if known(folder, part, key)["status"] != TIME_UP:
+        shutil.rmtree(folder / part.name, ignore_errors=True)
+    for command in part.commands(folder):
+        left = seconds - (time.monotonic() - start)
+        if left < SHORT:
+            status, rows = TIME_UP, []
+            break
+        code = _logged(command, _file(folder, part, "log"), min(part.limit, left), root)
+        output = _file(folder, part, "log").read_text(errors="replace")
+        status, rows = _read(part, code, output, folder)
+        if code is None and part.limit <= left:
+            status, rows = FAILED, [("error", f"longer than {part.limit:.0f} s")]
+        if status != FAILED or not OUT_OF_MEMORY.search(output):
+            break
+    result = {"key": key, "status": status, "seconds": time.monotonic() - start, "rows": rows}
+    _file(folder, part, "json").write_text(json.dumps(result, indent=1))
+    return result
+
+
+def exit_status(results: list[dict]) -> int:
+    """Return 0 if all parts passed, 1 if one failed, 3 if the time was up before the last one."""
+    found = {result["status"] for result in results}
+    if FAILED in found:
+        return 1
+    return 0 if found == {PASSED} else 3
+
+
+def _file(folder: Path, part: Part, suffix: str) -> Path:
+    return folder / f"{part.name.replace(', ', '_').replace(' ', '_')}.{suffix}"
+
+
+def _read(part: Part, code: int | None, output: str, folder: Path) -> tuple[str, list]:
+    status = TIME_UP if code is None else FAILED if code else PASSED
+    try:
+        return status, part.read(output, folder)
+    except Unreadable as error:
+        return (status, []) if status != PASSED else (FAILED, [("error", str(error))])
+
+
+def _logged(command: list[str], log: Path, seconds: float, root: Path) -> int | None:
+    """Return the exit status of a Python command whose output goes to a file; None: it was ended after ``seconds``."""
+    folders = [*paths(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        # A group of its own, so that its workers end with it.
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=file, stderr=file, cwd=root, env=environment, start_new_session=True
+        )
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()

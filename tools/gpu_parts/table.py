@@ -1,0 +1,21 @@
+"""The Markdown table of tools/gpu.py."""
+
+from gpu_parts.parts import Part
+
+
+def markdown(parts: list[Part], results: list[dict], machine: list[str]) -> str:
+    """Return a line about the machine and a table with the rows of all parts, also of those that were not run."""
+    lines = [". ".join(machine) + ".", "", "| part | case | result |", "|---|---|---|"]
+    for part, result in zip(parts, results, strict=True):
+        title = f"{part.name}: {part.what}"
+        if result["status"] != "passed":
+            lines.append(_row(title, "", f"**{result['status']}**"))
+            title = ""
+        for case, value in result["rows"]:
+            lines.append(_row(title, case, value))
+            title = ""
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
