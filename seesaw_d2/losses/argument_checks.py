@@ -12,7 +12,12 @@ from torch import Tensor
 
 
 def check_inputs(
-    logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: Any, num_label_values: int
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None,
+    avg_factor: Any,
+    num_label_values: int,
+    ignore_index: int | None = None,
 ) -> None:
     """Raise ValueError unless the arguments are as described in ``ClassificationLoss.forward``.
 
@@ -22,13 +27,15 @@ def check_inputs(
     if not logits.is_floating_point():
         raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")
     for name, values in (("labels", labels), ("weights", weights)):
-        if values is not None and values.shape != logits.shape[:1]:
-            expected, found = tuple(logits.shape[:1]), tuple(values.shape)
+        expected = (*logits.shape[:1], *logits.shape[2:])
+        if values is not None and tuple(values.shape) != expected:
+            found = tuple(values.shape)
             raise ValueError(f"{name}: expected shape {expected}, found {found}")
     if labels.dtype != torch.int64:
         raise ValueError(f"labels: expected torch.int64, found {labels.dtype}")
     _check_avg_factor(avg_factor)
     if labels.device.type == "cpu" and not torch.compiler.is_compiling():
+        labels = labels if ignore_index is None else labels[labels != ignore_index]
         _check_values(labels, weights, num_label_values)
 
 

@@ -6,7 +6,6 @@ Shapes: N proposals, C foreground categories, L classifier logits. Label C is ba
 import math
 import operator
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.argument_checks import check_inputs
+from seesaw_d2.losses.maps import MapLoss, as_maps
+from seesaw_d2.losses.precision import widen, without_autocast
 
 # Number of logits in addition to the C categories', for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
@@ -78,6 +79,8 @@ class ClassificationLoss(nn.Module):
     # labels are not supported. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take another
     # argument, ``targets``: (N, C), 0 in the rows of background proposals. None stands for one-hot labels.
     soft_labels: ClassVar[str | None] = None
+    # Whether ``forward`` takes maps: the loss is a sum over samples, and its statistics do not depend on the logits.
+    takes_maps: ClassVar[bool] = False
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64, or
@@ -126,18 +129,22 @@ class ClassificationLoss(nn.Module):
         labels: Tensor,
         weights: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
+        ignore_index: int | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses of a batch. In training mode, also update the statistics of the loss.
 
         Args:
-            logits: (N, L) floating point. Half precision is converted to float32, also under autocast.
-            labels: (N,) int64 in [0, C], where C is background (in [0, C) with background "none").
-            weights: (N,) >= 0. Default: all 1.
+            logits: (N, L) floating point. Half precision is converted to float32, also under autocast. With
+                ``takes_maps`` and background "none" or "class" also maps (N, L, H, W), whose pixels are the samples;
+                they need no more memory than in ``F.cross_entropy``.
+            labels: (N,) int64 in [0, C], where C is background (in [0, C) with background "none"). For maps (N, H, W).
+            weights: >= 0, with the shape of ``labels``. Default: all 1.
             avg_factor: > 0, divisor of the weighted sums: a number, or a tensor of shape (), which is not synchronized
                 with the host. A tensor is clamped from below to 1.2e-7, the float32 epsilon, so that an empty batch
                 gives 0, not NaN. Default: ``default_avg_factor``, the number of this process's proposals with a weight
                 > 0, background included, at least 1. In distributed training the box predictor passes the mean of this
                 number over all processes.
+            ignore_index: samples with this label have no loss and are not counted. Needs what maps need.
 
         Returns:
             dict of scalars whose names begin with loss_cls. Batches without proposals or without foreground give zeros
@@ -146,16 +153,15 @@ class ClassificationLoss(nn.Module):
         Raises:
             ValueError: wrong shape or dtype, a label out of range or a negative weight (see ``check_inputs``).
         """
+        if logits.dim() > 2 or ignore_index is not None:
+            return self._map_losses(logits, labels, weights, avg_factor, ignore_index)
         self.check_width(logits)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values)
         with without_autocast(logits.device):
             logits = widen(logits)
             if weights is not None:
                 weights = weights.to(logits.dtype)
-            if avg_factor is None:
-                avg_factor = self.default_avg_factor(labels, weights)
-            elif isinstance(avg_factor, Tensor):
-                avg_factor = avg_factor.to(logits.dtype).clamp(min=torch.finfo(torch.float32).eps)
+            avg_factor = self._divisor(labels, weights, avg_factor, logits.dtype)
             self._update(logits, labels, before_loss=True)
             losses = self.compute(logits, labels, weights, avg_factor)
             self._update(logits, labels, before_loss=False)
@@ -189,9 +195,10 @@ class ClassificationLoss(nn.Module):
         """Return the scores (N, C + 1), background last, for logits (N, L). With background "none": (N, C)."""
         raise NotImplementedError
 
-    def check_width(self, logits: Tensor) -> None:
-        """Raise ValueError unless the logits have shape (N, L). The message names the required last layer."""
-        if torch.jit.is_tracing() or (logits.dim() == 2 and logits.shape[1] == self.num_logits):
+    def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
+        """Raise ValueError, with the required last layer, unless logits are (N, L), or with ``maps`` (N, L, ...)."""
+        right = (logits.dim() == 2 or (maps and logits.dim() > 2)) and logits.shape[1] == self.num_logits
+        if torch.jit.is_tracing() or right:
             return
         more = self.num_logits - self.num_classes
         raise ValueError(
@@ -203,6 +210,26 @@ class ClassificationLoss(nn.Module):
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
+    def _map_losses(self, logits, labels, weights, avg_factor, ignore_index) -> dict[str, Tensor]:
+        if not self.takes_maps or self.background == "objectness":
+            name = f'{type(self).__name__} with background "{self.background}"'
+            raise ValueError(f"logits: {name} takes rows (N, L) without ignore_index, found {tuple(logits.shape)}")
+        self.check_width(logits, maps=True)
+        check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)
+        labelled = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+        kept, kept_weights = labels[labelled], None if weights is None else weights[labelled]
+
+        with without_autocast(logits.device):
+            self._update(logits, kept, before_loss=True)
+            total = MapLoss.apply(*as_maps(logits, labels, weights, labelled), self.compute)
+            self._update(logits, kept, before_loss=False)
+            return {"loss_cls": total / self._divisor(kept, kept_weights, avg_factor, total.dtype)}
+
+    def _divisor(self, labels, weights, avg_factor, dtype: torch.dtype) -> float | Tensor:
+        if isinstance(avg_factor, Tensor):
+            return avg_factor.to(dtype).clamp(min=torch.finfo(torch.float32).eps)
+        return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
+
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
         """Update the statistics in training mode, if ``updates_first`` equals ``before_loss``."""
         if self.training and before_loss == self.updates_first:
@@ -213,18 +240,6 @@ class ClassificationLoss(nn.Module):
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Return Σ_n weights_n losses_n, for losses (N,)."""
     return (losses if weights is None else losses * weights).sum()
-
-
-def widen(tensor: Tensor) -> Tensor:
-    """Convert float16 and bfloat16 to float32. Return float32 and float64 unchanged."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Return a context manager that disables autocast on the device type of ``device``."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def lookup(node: Any, key: str) -> Any:

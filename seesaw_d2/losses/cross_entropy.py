@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.base import ClassificationLoss, weighted_sum, widen
+from seesaw_d2.losses.base import ClassificationLoss, weighted_sum
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.precision import widen
 
 
 @LOSS_REGISTRY.register()
@@ -32,6 +33,7 @@ class CrossEntropyLoss(ClassificationLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "objectness", "none")
     soft_labels: ClassVar[str | None] = "softmax"
+    takes_maps: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, *, background: str = "class"):
         super().__init__(num_classes, background=background)

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.base import check_integer, check_number, weighted_sum, widen
+from seesaw_d2.losses.base import check_integer, check_number, weighted_sum
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.precision import widen
 from seesaw_d2.losses.sampling import BatchRandom
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seesaw_d2.losses.base import ClassificationLoss, check_number, weighted_sum, widen
+from seesaw_d2.losses.base import ClassificationLoss, check_number, weighted_sum
+from seesaw_d2.losses.precision import widen
 
 
 class SigmoidLoss(ClassificationLoss):

@@ -43,6 +43,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
+    takes_maps: ClassVar[bool] = False  # classes are drawn for each sample of a batch
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
     statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None

@@ -9,7 +9,7 @@ from detectron2.modeling.poolers import ROIPooler
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from seesaw_d2.losses.base import without_autocast
+from seesaw_d2.losses.precision import without_autocast
 
 # Largest side of feature maps for which matrix products were faster than torchvision's gradient.
 LARGEST_SIDE = 64

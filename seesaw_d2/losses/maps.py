@@ -1,0 +1,71 @@
+"""Losses of maps of logits, for semantic segmentation.
+
+Shapes: N images, L logits, R pixels of a block. Maps are (N, L, H, W) or (N, L, ...).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Bytes of the logits of a block of pixels: they stay in the cache of a core of a CPU, and use a GPU well.
+_BLOCK_BYTES = {"cpu": 2**20}
+_OTHER_BLOCK_BYTES = 2**26
+
+# ``ClassificationLoss.compute`` of a loss with one value, loss_cls.
+Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
+
+
+def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
+    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``; those of rows (N, L) as a map of one image."""
+    if logits.dim() > 2:
+        return [logits, *others]
+    return [logits.t().unsqueeze(0), *(None if each is None else each.unsqueeze(0) for each in others)]
+
+
+class MapLoss(torch.autograd.Function):
+    """Sum of a loss over the labelled pixels of maps, computed block by block with its gradient.
+
+    The gradient of the logits, one tensor of their size and type, is all that it keeps for the backward pass.
+    Cross-entropy keeps log σ, a tensor of the same size. Rows of logits exist only for a block.
+
+    Args of ``apply``:
+        logits: (N, L, ...) in any memory format.
+        labels: (N, ...) int64.
+        weights: (N, ...) or None.
+        labelled: (N, ...) bool, the pixels that count.
+        compute: see ``Compute``.
+
+    Returns:
+        the sum, a scalar; float32 for half-precision logits.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, labels: Tensor, weights: Tensor | None, labelled: Tensor, compute: Compute):
+        differentiates = ctx.needs_input_grad[0]
+        grad = torch.zeros_like(logits) if differentiates else None
+        sums: list[Any] = [logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))]
+        size = _BLOCK_BYTES.get(logits.device.type, _OTHER_BLOCK_BYTES)
+        size = max(size // (4 * logits.shape[1]), 1)
+        for image in range(len(logits)):
+            # Views (..., L), in which an index of pixels selects rows.
+            values = logits[image].movedim(0, -1)
+            for block in labelled[image].nonzero().split(size):
+                pixels = block.unbind(1)
+                own = None if weights is None else weights[image][pixels].to(sums[0].dtype)
+                with torch.enable_grad():
+                    rows = values[pixels].to(sums[0].dtype).requires_grad_(differentiates)
+                    loss = compute(rows, labels[image][pixels], own, 1.0)["loss_cls"]
+                sums.append(loss.detach())
+                if grad is not None:
+                    grad[image].movedim(0, -1)[pixels] = torch.autograd.grad(loss, rows)[0].to(grad.dtype)
+        ctx.save_for_backward(grad)
+        return torch.stack(sums).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output: Tensor):
+        (grad,) = ctx.saved_tensors
+        return grad * grad_output.to(grad.dtype), None, None, None, None
