@@ -2,7 +2,8 @@
 """Make the glyph data set: 40 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
 
 Run from the repository's root: ``python datasets/prepare_glyphs.py``. A second run finds the data set and
-does nothing. For a benchmark of annotation loading at the size of LVIS:
+does nothing. With label maps for semantic segmentation: ``--semantic --root datasets/glyphs_semantic``. For a
+benchmark of annotation loading at the size of LVIS:
 ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``.
 """
 
@@ -36,6 +37,7 @@ def parse_arguments(arguments, default) -> argparse.Namespace:
     )
     add("--seed", type=int, default=default.seed, help="other seeds give other data")
     add("--workers", type=int, help="processes; one for each core if not given")
+    add("--semantic", action="store_true", help="also semantic label maps, in the folder semantic")
     add("--annotations-only", action="store_true", help="no pictures")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
@@ -84,6 +86,7 @@ def main(arguments=None) -> int | None:
             config,
             workers=args.workers,
             images=not args.annotations_only,
+            semantic=args.semantic,
             overwrite=args.overwrite,
             progress=show_progress,
         )

@@ -155,7 +155,9 @@ def _add_data(cfg: CN) -> None:
     #   IMAGES  folder that contains the image files
     #   FORMAT  "lvis", "coco" or "auto" (default: "lvis" if every image has neg_category_ids)
     # The image file is, in LVIS format, the last two parts of coco_url, or file_name if there is none, and in COCO
-    # format file_name.
+    # format file_name. For semantic segmentation (docs/semantic.md) two keys more:
+    #   SEM_SEG          folder of label maps, PNG files of 8 bits in gray, with the images' paths below IMAGES
+    #   SEM_SEG_CLASSES  JSON file of the classes: {"classes": [{"name": ..., "image_count": ...}, ...]}
     # For image classification, one of the following replaces JSON:
     #   LIST    text file with "path label" in each line (ImageNet-LT's format). Needs IMAGES and CLASSES
     #   CSV     file with the columns path and label (an index or a name). Needs IMAGES and CLASSES

@@ -12,11 +12,14 @@ from detectron2.evaluation import (
     DatasetEvaluators,
     PascalVOCDetectionEvaluator,
 )
+from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 
+from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.data.records.catalog import check_registered
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
+from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
 
 
 def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
@@ -32,6 +35,7 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
+SEMANTIC = "sem_seg"  # Detectron2's type of its data sets with label maps only
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
@@ -39,7 +43,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
 
     Args:
         cfg: MODEL.MASK_ON (evaluate masks), TEST.DETECTIONS_PER_IMAGE, DATASETS.FREQUENCY_THRESHOLDS and, for the
-            groups of data without ``frequency``, DATASETS.TRAIN.
+            groups of data without ``frequency``, DATASETS.TRAIN. A model with a semantic segmentation head is evaluated
+            by ``SemanticEvaluator``, too.
         dataset_name: LVIS and the data sets of DATASETS.REGISTER get LVIS's metrics, labelled images get accuracy by
             shots. The other built-in data sets get Detectron2's evaluators.
         output_folder: folder of the result files. Default: OUTPUT_DIR/inference/dataset_name.
@@ -51,9 +56,14 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     if output_folder is None:
         output_folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if kind not in EVALUATORS:
+    if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(
             f"DATASETS.TEST: expected a data set of evaluator type {', '.join(EVALUATORS)}, found {dataset_name!r} of "
             f"evaluator type {kind!r}. DATASETS.REGISTER registers your own data sets"
         )
-    return EVALUATORS[kind](cfg, dataset_name, output_folder)
+    if not has_semantic_head(cfg):
+        return EVALUATORS[kind](cfg, dataset_name, output_folder)
+    semantic = SemanticEvaluator(cfg, dataset_name, output_folder)
+    if kind == SEMANTIC or issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), SemanticSegmentor):
+        return semantic
+    return DatasetEvaluators([EVALUATORS[kind](cfg, dataset_name, output_folder), semantic])

@@ -16,6 +16,7 @@ from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
 from seesaw_d2.modeling.roi_heads import SeesawRes5ROIHeads, SeesawROIHeads
 from seesaw_d2.modeling.rpn_head import HeInitRPNHead
+from seesaw_d2.modeling.semantic_head import SeesawSemSegFPNHead
 
 __all__ = [
     "FeatureUpdate",
@@ -32,6 +33,7 @@ __all__ = [
     "SeesawCascadeROIHeads",
     "SeesawROIHeads",
     "SeesawRes5ROIHeads",
+    "SeesawSemSegFPNHead",
     "SelectiveMaskHead",
     "SmallStem",
     "build_image_backbone",

@@ -45,13 +45,16 @@ CROSS_ENTROPY = {
 }
 
 
-# Image classifiers, which tests/train/test_classification.py trains.
+# Image classifiers, which tests/train/test_classification.py trains. Those of semantic segmentation are trained in
+# tests/train/test_segmentation.py.
 CLASSIFICATION = ("cifar_lt", "digits", "imagenet_lt", "inaturalist18")
 
 
 def parameters():
     for path in sorted(ROOT.glob("configs/**/*.yaml")):
-        if path.parent.name in CLASSIFICATION or path.stem.startswith(("crops_", "Base-crops")):
+        if path.parent.name in CLASSIFICATION or path.stem.startswith(
+            ("crops_", "Base-crops", "semantic_", "Base-glyphs-semantic")
+        ):
             continue
         name = str(path.relative_to(ROOT / "configs").with_suffix(""))
         yield pytest.param(path, id=name, marks=() if name in FAST else pytest.mark.slow)

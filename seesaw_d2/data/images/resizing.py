@@ -11,6 +11,7 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 from PIL import Image
 
+from seesaw_d2.data.images.semantic_mapper import SemanticMapper, has_semantic_head
 from seesaw_d2.errors import ConfigError
 
 PILLOW, PYTORCH, OPENCV = "pillow", "pytorch", "opencv"
@@ -110,9 +111,13 @@ def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Return Detectron2's DatasetMapper with the resizing of INPUT.RESIZE."""
+    """Return Detectron2's DatasetMapper, or a SemanticMapper, with the resizing of INPUT.RESIZE."""
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
-    return DatasetMapper(cfg, is_train, augmentations=build_resizing(cfg, plain))
+    kind = SemanticMapper if has_semantic_head(cfg) else DatasetMapper
+    mapper = kind(cfg, is_train, augmentations=build_resizing(cfg, plain))
+    if isinstance(mapper, SemanticMapper):
+        mapper.values = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    return mapper
 
 
 def validate_resizing(cfg: CfgNode) -> None:

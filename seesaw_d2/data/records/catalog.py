@@ -13,6 +13,7 @@ from seesaw_d2.data.images.files import check_below
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.store import open_annotations, open_whole
+from seesaw_d2.data.records.semantic import read_classes
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.category_names import Categories
@@ -25,6 +26,8 @@ class LazyMetadata(Metadata):
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
             self.set_categories(open_annotations(self.json_file, self.dataset_format))
             return self.__dict__[key]
+        if key == "stuff_classes" and "sem_seg_classes" in self.__dict__:
+            return list(read_classes(self.sem_seg_classes).names)
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:

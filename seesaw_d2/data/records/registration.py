@@ -14,13 +14,14 @@ from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.catalog import LazyMetadata
 from seesaw_d2.data.records.formats import AUTO, FORMATS
+from seesaw_d2.data.records.semantic import SEMANTIC_KEYS, SemanticLabels, parse_semantic
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path
 
 _KEY = "DATASETS.REGISTER"
 _REQUIRED = ("NAME", "JSON", "IMAGES")
-_KNOWN = (*_REQUIRED, "FORMAT")
+_KNOWN = (*_REQUIRED, "FORMAT", *SEMANTIC_KEYS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class DatasetEntry:
     image_root: str
     # a key of ``FORMATS``, or "auto"
     format: str = AUTO
+    semantic: SemanticLabels | None = None
 
     def load(self) -> Sequence[dict[str, Any]]:
         """Return Detectron2's dataset dicts and store the categories in the metadata."""
@@ -39,7 +41,8 @@ class DatasetEntry:
         metadata = MetadataCatalog.get(self.name)
         if isinstance(metadata, LazyMetadata):
             metadata.set_categories(file)
-        return file.to_dataset_dicts(self.image_root)
+        records = file.to_dataset_dicts(self.image_root)
+        return self.semantic.added_to(records, self.image_root) if self.semantic else records
 
     def metadata(self) -> Metadata:
         metadata = LazyMetadata(name=self.name)
@@ -49,6 +52,8 @@ class DatasetEntry:
             evaluator_type="lvis",
             dataset_format=self.format,
         )
+        if self.semantic:
+            metadata.set(sem_seg_root=self.semantic.folder, sem_seg_classes=self.semantic.classes_file)
         return metadata
 
 
@@ -109,7 +114,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
         raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}{near}")
     if not os.path.isdir(image_root):
         raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
-    return DatasetEntry(value["NAME"], json_file, image_root, dataset_format)
+    return DatasetEntry(value["NAME"], json_file, image_root, dataset_format, parse_semantic(value, where))
 
 
 def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:

@@ -14,6 +14,7 @@ from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.resizing import validate_resizing
 from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
 from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.semantic import check_label_maps, semantic_classes
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
 from seesaw_d2.errors import ConfigError, SeesawError
@@ -56,6 +57,40 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
     if training:
         check_any_left(some_left, list(cfg.DATASETS.TRAIN))
     check_categories(cfg, used, "MODEL.ROI_HEADS.NUM_CLASSES")
+
+
+def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check the data sets of a model of semantic segmentation: as ``validate_datasets``, but label maps, not objects.
+
+    Raises:
+        ConfigError, DataError: see ``validate_datasets`` and ``validate_label_maps``.
+    """
+    validate_resizing(cfg)
+    used = used_datasets(cfg, training=training, classification=False)
+    for name in dict.fromkeys(name for _, name in used):
+        records = without_missing_images(load_dataset(name), [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+        check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
+    validate_label_maps(cfg, training=training)
+
+
+def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check that every image has a label map, and that the model has the classes of the data sets.
+
+    Raises:
+        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is another number, or the data sets differ in their classes.
+        DataError: see ``check_label_maps``.
+    """
+    known: dict[str, tuple[str, ...]] = {}
+    for _, name in used_datasets(cfg, training=training, classification=False):
+        check_label_maps(load_dataset(name), name)
+        if classes := semantic_classes(name):
+            known[name] = classes.names
+    key, count = "MODEL.SEM_SEG_HEAD.NUM_CLASSES", cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    for name, names in known.items():
+        if len(names) != count:
+            raise ConfigError(f"{key}: expected {len(names)}, the number of classes in {name!r}, found {count}")
+        if names != next(iter(known.values())):
+            raise ConfigError(f"DATASETS: expected data sets with the same semantic classes, found {', '.join(known)}")
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:

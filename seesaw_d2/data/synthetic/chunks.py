@@ -13,6 +13,7 @@ from seesaw_d2.data.synthetic.layout import lay_out
 from seesaw_d2.data.synthetic.picture import draw_picture
 from seesaw_d2.data.synthetic.plan import SPLITS, SplitPlan
 from seesaw_d2.data.synthetic.seeds import generator
+from seesaw_d2.data.synthetic.semantic import label_map
 
 JPEG_QUALITY = 90
 CHUNK_IMAGES = 32
@@ -27,6 +28,7 @@ class Chunk:
         categories: for every image the category indices of its objects.
         first_annotation: number of objects on all images before.
         image_root: where pictures go, under ``split``; None draws none.
+        semantic_root: the same for semantic label maps.
     """
 
     config: GlyphConfig
@@ -35,14 +37,17 @@ class Chunk:
     categories: list[np.ndarray]
     first_annotation: int
     image_root: Path | None
+    semantic_root: Path | None = None
 
 
-def split_chunks(config: GlyphConfig, plan: SplitPlan, image_root: Path | None) -> Iterator[Chunk]:
+def split_chunks(
+    config: GlyphConfig, plan: SplitPlan, image_root: Path | None, semantic_root: Path | None = None
+) -> Iterator[Chunk]:
     """Yield the chunks of a split in order."""
     for first in range(0, plan.num_images, CHUNK_IMAGES):
         images = range(first, min(first + CHUNK_IMAGES, plan.num_images))
         categories = [plan.of_image(image) for image in images]
-        yield Chunk(config, plan.split, images, categories, int(plan.offsets[first]), image_root)
+        yield Chunk(config, plan.split, images, categories, int(plan.offsets[first]), image_root, semantic_root)
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
@@ -60,4 +65,7 @@ def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
             picture = draw_picture(objects, config.image_size, rng)
             path = chunk.image_root / image_file(config, chunk.split, image)
             Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
+        if chunk.semantic_root is not None:
+            path = (chunk.semantic_root / image_file(config, chunk.split, image)).with_suffix(".png")
+            Image.fromarray(label_map(objects, config.image_size)).save(path)
     return len(chunk.images), texts

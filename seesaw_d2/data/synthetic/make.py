@@ -12,6 +12,7 @@ from seesaw_d2.data.synthetic.chunks import draw_chunk, split_chunks
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
+from seesaw_d2.data.synthetic.semantic import check_semantic, write_classes
 from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
@@ -49,6 +50,7 @@ def make_glyphs(
     *,
     workers: int | None = None,
     images: bool = True,
+    semantic: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
@@ -64,20 +66,25 @@ def make_glyphs(
         config: the defaults if None.
         workers: processes that draw; None for one for each available core, 1 for this process itself.
         images: False writes annotations only, for benchmarks that read no pictures.
+        semantic: also write semantic label maps, ``semantic/{train,val}/*.png`` (0 background, i + 1 category i, 255
+            the edges of objects, to be ignored), and their classes, ``annotations/glyphs_semantic_classes.json``.
         overwrite: replace a data set made with other settings.
         progress: called with the number of images done and of all.
 
     Raises:
-        ConfigError: ``workers`` is not positive.
+        ConfigError: ``workers`` is not positive, or more categories than label maps can have.
         DataError: ``root`` is something else, or was made with other settings and not ``overwrite``.
     """
     start = time.perf_counter()
     root, config = Path(os.path.realpath(root)), config or GlyphConfig()
     workers = count_workers(workers)
     settings = {"recipe": RECIPE, "images": images, **to_plain(config)}
+    if semantic:  # not a key of data sets without
+        check_semantic(config)
+        settings["semantic"] = True
     found = read_record(root)
     if found is not None:
-        differences = _differences(found["settings"], settings) + _missing(root, images)
+        differences = _differences(found["settings"], settings) + _missing(root, images, semantic)
         if not differences:
             return _summary(root, False, found["contents"], start)
         if not overwrite:
@@ -86,7 +93,7 @@ def make_glyphs(
                 f"({', '.join(differences)}); it is replaced only if overwriting is asked for"
             )
     with whole_folder(root) as folder:
-        contents = _fill(folder, config, workers, images, progress)
+        contents = _fill(folder, config, workers, images, semantic, progress)
         record = {"settings": settings, "contents": contents}
         (folder / RECORD).write_text(to_json(record) + "\n", encoding="utf-8")
     return _summary(root, True, contents, start)
@@ -106,10 +113,11 @@ def _differences(found: dict, wanted: dict) -> list[str]:
     ]
 
 
-def _missing(root: Path, images: bool) -> list[str]:
+def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
     """Describe the missing parts of a data set. Single pictures are not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
+    parts += [f"semantic/{split}" for split in SPLITS if semantic]
     return [f"{part} is missing" for part in parts if not (root / part).exists()]
 
 
@@ -117,18 +125,19 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
     return GlyphSummary(root=root, made=made, seconds=time.perf_counter() - start, **contents)
 
 
-def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, progress: Progress | None) -> dict:
-    """Write annotations and pictures, and return the content for the summary."""
+def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
+    """Write annotations, pictures and label maps, and return the content for the summary."""
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()
+    if semantic:
+        write_classes(folder / "annotations", config)
     with worker_map(workers) as mapped:
         for plan in plans:
-            image_root = None
-            if images:
-                image_root = folder / "images"
-                (image_root / plan.split).mkdir(parents=True)
-            chunks = _report(mapped(draw_chunk, split_chunks(config, plan, image_root)), done, total, progress)
+            roots = [folder / name if wanted else None for name, wanted in (("images", images), ("semantic", semantic))]
+            for root in filter(None, roots):
+                (root / plan.split).mkdir(parents=True)
+            chunks = _report(mapped(draw_chunk, split_chunks(config, plan, *roots)), done, total, progress)
             path = folder / "annotations" / f"glyphs_{plan.split}.json"
             with path.open("w", encoding="utf-8", newline="\n") as file:
                 write_split(file, config, plan, chunks)

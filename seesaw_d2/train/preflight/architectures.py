@@ -5,10 +5,8 @@ from detectron2.modeling import (
     META_ARCH_REGISTRY,
     ROI_HEADS_REGISTRY,
     GeneralizedRCNN,
-    PanopticFPN,
     ProposalNetwork,
     RetinaNet,
-    SemanticSegmentor,
 )
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
@@ -29,18 +27,13 @@ PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ConfigError if the meta-architecture needs data that is not loaded here, or does not use the ROI heads.
+    """Raise ConfigError if the meta-architecture does not use the ROI heads.
 
     Args:
         cfg: its META_ARCHITECTURE is registered.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     architecture = META_ARCH_REGISTRY.get(name)
-    if _is(architecture, (PanopticFPN, SemanticSegmentor)):
-        raise ConfigError(
-            f"{_KEY}: expected a detector such as GeneralizedRCNN, or ImageClassifier, found {name!r}, which needs "
-            "semantic segmentations; this project does not load them"
-        )
     heads = cfg.MODEL.ROI_HEADS.NAME
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
     ours = _is(found, GlobalMaskLosses)

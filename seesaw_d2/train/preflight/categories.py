@@ -6,8 +6,10 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.data.records.catalog import categories_of
 from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.data.records.semantic import semantic_classes
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.train.tasks.base import task_name
 from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
 
@@ -23,13 +25,20 @@ def used_categories(cfg: CfgNode, key: str) -> Categories | None:
     """
     for name in cfg.DATASETS[key]:
         try:
-            found = categories_of(name, f"DATASETS.{key}")
+            found = _names(cfg, name, f"DATASETS.{key}")
         except SeesawError as error:  # a custom loader may replace the annotations
             warn_once(logger, f"DATASETS.{key}: the categories of {name!r} are not compared: {error}")
             continue
         if found is not None:
             return found
     return None
+
+
+def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
+    if task_name(cfg) != "segmentation":
+        return categories_of(name, key)
+    classes = semantic_classes(name)
+    return Categories(classes.names, f"data set {name!r} ({key})") if classes else None
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:

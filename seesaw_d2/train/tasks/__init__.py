@@ -1,12 +1,13 @@
-"""Tasks: detection and image classification. The meta-architecture decides which one a config describes."""
+"""Detection, semantic segmentation and image classification. The meta-architecture decides which one it is."""
 
 from detectron2.config import CfgNode
 
 from seesaw_d2.train.tasks.base import Task, task_name
 from seesaw_d2.train.tasks.classification import CLASSIFICATION
 from seesaw_d2.train.tasks.detection import DETECTION
+from seesaw_d2.train.tasks.segmentation import SEGMENTATION
 
-TASKS = {"detection": DETECTION, "classification": CLASSIFICATION}
+TASKS = {"detection": DETECTION, "segmentation": SEGMENTATION, "classification": CLASSIFICATION}
 
 
 def task_of(cfg: CfgNode) -> Task:
@@ -14,4 +15,4 @@ def task_of(cfg: CfgNode) -> Task:
     return TASKS[task_name(cfg)]
 
 
-__all__ = ["CLASSIFICATION", "DETECTION", "Task", "task_of"]
+__all__ = ["CLASSIFICATION", "DETECTION", "SEGMENTATION", "Task", "task_of"]

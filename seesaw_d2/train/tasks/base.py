@@ -1,4 +1,4 @@
-"""Task: the functions that differ between detection and image classification."""
+"""Task: the functions that differ between detection, semantic segmentation and image classification."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from torch import nn
 
 
 @dataclass(frozen=True)
 class Task:
-    """The functions of a job that detection and image classification do not share.
+    """The functions of a job that the tasks do not share.
 
     Everything else in ``train`` is written once. The evaluator is chosen by the metadata of the data set, as in
     Detectron2.
@@ -39,9 +39,13 @@ class Task:
 
 
 def task_name(cfg: CfgNode) -> str:
-    """Return "detection" or "classification": the attribute ``task`` of MODEL.META_ARCHITECTURE, default "detection".
+    """Return "detection", "segmentation" or "classification".
+
+    It is the attribute ``task`` of MODEL.META_ARCHITECTURE, or else "segmentation" for Detectron2's SemanticSegmentor.
 
     Args:
         cfg: its META_ARCHITECTURE is registered.
     """
-    return getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "task", "detection")
+    found = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    is_semantic = isinstance(found, type) and issubclass(found, SemanticSegmentor)
+    return getattr(found, "task", "segmentation" if is_semantic else "detection")

@@ -5,8 +5,9 @@ from detectron2.modeling import ROI_HEADS_REGISTRY, GeneralizedRCNN
 from torch import nn
 
 from seesaw_d2.config.loading import default_config
+from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.data.records.training_records import load_training_dicts
-from seesaw_d2.data.records.validation import validate_datasets
+from seesaw_d2.data.records.validation import validate_datasets, validate_label_maps
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import check_heads
@@ -26,6 +27,18 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
         check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
     if cfg.TEST.AUG.ENABLED:
         _check_augmentation(cfg, model)
+    check_loss_is_used(cfg, model)
+
+
+def validate(cfg: CfgNode, *, training: bool = True) -> None:
+    """Check the data sets, those of PanopticFPN for label maps, too; see ``validate_datasets``."""
+    validate_datasets(cfg, training=training)
+    if has_semantic_head(cfg):
+        validate_label_maps(cfg, training=training)
+
+
+def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
+    """Raise ConfigError if the config chooses a classification loss or classifier and no head uses it."""
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = default_config()
@@ -34,7 +47,8 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r} does not use "
                 "it: expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
-                "another head with one of this project's losses"
+                "another head with one of this project's losses; for semantic segmentation MODEL.SEM_SEG_HEAD.NAME "
+                "SeesawSemSegFPNHead"
             )
 
 
@@ -42,6 +56,7 @@ def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
     """Raise ConfigError where Detectron2's test-time augmentation, TEST.AUG, cannot evaluate the model."""
     wrong = {
         f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}": not isinstance(model, GeneralizedRCNN),
+        f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}": has_semantic_head(cfg),
         "MODEL.KEYPOINT_ON True": cfg.MODEL.KEYPOINT_ON,
         "MODEL.LOAD_PROPOSALS True": cfg.MODEL.LOAD_PROPOSALS,
     }
@@ -52,7 +67,7 @@ def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
 
 DETECTION = Task(
     num_classes_key="MODEL.ROI_HEADS.NUM_CLASSES",
-    validate_datasets=validate_datasets,
+    validate_datasets=validate,
     check_model=check_model,
     load_training_records=load_training_dicts,
     build_train_loader=build_train_loader,

@@ -19,7 +19,10 @@ _DETECTORS = (*_BOXES, SemanticSegmentor)
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
 # Keys -> meta-architectures that read them. The first entry that covers a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
-    ((f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"), (GeneralizedRCNN, ImageClassifier)),
+    (
+        (f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"),
+        (GeneralizedRCNN, SemanticSegmentor, ImageClassifier),
+    ),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
     (("VIS_PERIOD",), (GeneralizedRCNN, DenseDetector)),
     (("MODEL.ROI_*", *SWITCHES), (GeneralizedRCNN,)),

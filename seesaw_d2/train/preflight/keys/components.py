@@ -8,11 +8,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, GeneralizedRCNN
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    ROI_HEADS_REGISTRY,
+    SEM_SEG_HEADS_REGISTRY,
+    GeneralizedRCNN,
+)
 from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY
 from fvcore.common.registry import Registry
 
 from seesaw_d2.config.loading import read_value
+from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.data.sampling.repeat_factors import SAMPLER_KEYS
 from seesaw_d2.losses import LOSS_REGISTRY
 from seesaw_d2.train.preflight.keys.need import Need
@@ -86,10 +93,17 @@ def _reads(registry: Registry, choice: str, key: str):
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
             return True  # another check refuses the name; what the architecture must be is another need
+        if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
+            return True  # PanopticFPN: the semantic segmentation head reads it
         component = registry.get(name)
         return undeclared(component) or covered(declared(component, _DETECTRON2), key)
 
     return met
+
+
+def _semantic_keys(cfg: CfgNode) -> tuple[str, ...]:
+    name = cfg.MODEL.SEM_SEG_HEAD.NAME
+    return declared(SEM_SEG_HEADS_REGISTRY.get(name)) if name in SEM_SEG_HEADS_REGISTRY else ()
 
 
 def _loss_keys(loss_class: Any) -> Iterable[str]:

@@ -1,0 +1,45 @@
+"""Semantic label maps of the glyph data set: background is class 0, category i is class i + 1."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seesaw_d2.data.synthetic.annotations import category_records, to_json
+from seesaw_d2.data.synthetic.config import GlyphConfig
+from seesaw_d2.data.synthetic.layout import PlacedGlyph
+from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
+from seesaw_d2.errors import ConfigError
+
+IGNORED = 255
+CLASSES_FILE = "glyphs_semantic_classes.json"
+# An object's pixels are those that it covers by at least this share. Between the two shares a pixel is ignored.
+_COVERED, _TOUCHED = 0.75, 0.25
+
+
+def check_semantic(config: GlyphConfig) -> None:
+    """Raise ConfigError if the classes do not fit into 8 bits beside ``IGNORED``."""
+    if config.num_categories >= IGNORED:
+        raise ConfigError(
+            f"semantic: label maps of 8 bits have at most {IGNORED - 1} categories, found {config.num_categories}"
+        )
+
+
+def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
+    """Return the label map of an image, (size, size) uint8."""
+    labels = np.zeros((size, size), np.uint8)
+    for placed in objects:
+        fine = np.zeros((SUPERSAMPLE * size, SUPERSAMPLE * size), np.uint8)
+        outline = placed.silhouette.outline
+        fine[placed.y : placed.y + outline.shape[0], placed.x : placed.x + outline.shape[1]] = outline
+        cover = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA) / 255
+        labels[cover > _TOUCHED] = IGNORED
+        labels[cover >= _COVERED] = placed.category + 1
+    return labels
+
+
+def write_classes(folder: Path, config: GlyphConfig) -> None:
+    """Write names and numbers of training images of the classes, for SEM_SEG_CLASSES in DATASETS.REGISTER."""
+    classes = [{"name": "background", "image_count": config.num_train_images}]
+    classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
+    (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

@@ -1,0 +1,143 @@
+"""Evaluator of semantic segmentation.
+
+Shapes: C classes.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.logger import create_small_table
+
+from seesaw_d2.data.records.category_counts import frequency_groups
+from seesaw_d2.data.records.semantic import read_label_map, semantic_classes
+from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.results_files import write_csv
+from seesaw_d2.frequency_groups import GROUP_NAMES
+
+logger = logging.getLogger(__name__)
+
+PER_CLASS_FILE = "semantic_per_class.csv"
+
+
+def class_groups(cfg: CfgNode) -> np.ndarray | None:
+    """Return the frequency group of each class by its images in DATASETS.TRAIN, (C,), None if they are unknown."""
+    found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
+    counts = [each.image_count for each in found if each is not None and each.image_count is not None]
+    if not counts or len(counts) < len(found):
+        return None
+    return frequency_groups(np.sum(counts, axis=0), tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
+
+
+def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
+    """Return mIoU, also by frequency group, mean accuracy of the classes and pixel accuracy, in percent.
+
+    Classes without a pixel in the ground truth are left out. A mean of no class is NaN.
+
+    Args:
+        confusion: (C, C) pixels by true and predicted class.
+        groups: (C,) 0 rare, 1 common, 2 frequent, or None.
+    """
+    right, true = confusion.diagonal(), confusion.sum(axis=1)
+    present = true > 0
+    union = true + confusion.sum(axis=0) - right
+    iou = np.where(present, 100 * right / np.maximum(union, 1), np.nan)
+    metrics = {"mIoU": _mean(iou)}
+    if groups is not None:
+        metrics |= {f"mIoU_{name}": _mean(iou[groups == index]) for index, name in enumerate(GROUP_NAMES)}
+    accuracy = np.where(present, 100 * right / np.maximum(true, 1), np.nan)
+    return {**metrics, "mACC": _mean(accuracy), "pACC": 100 * float(right.sum()) / max(int(true.sum()), 1)}
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+class SemanticEvaluator(DatasetEvaluator):
+    """Computes ``segmentation_metrics`` of all pixels of a data set, except ignored ones.
+
+    ``evaluate()`` returns {"sem_seg": metrics} in the main process. It writes ``semantic_per_class.csv``.
+
+    Args:
+        dataset_name: a registered data set with label maps.
+        num_classes: C.
+        ignored: value of pixels without a label.
+        groups: see ``segmentation_metrics``.
+        output_dir: folder of the file. None: write none.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        num_classes: int,
+        ignored: int = 255,
+        groups: np.ndarray | None = None,
+        output_dir: str | None = None,
+    ):
+        self._dataset_name, self._num_classes, self._ignored = dataset_name, num_classes, ignored
+        self._groups, self._output_dir = groups, output_dir
+        self.reset()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> dict[str, Any]:
+        return {
+            "dataset_name": dataset_name,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "ignored": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "groups": class_groups(cfg),
+            "output_dir": output_dir,
+        }
+
+    def reset(self) -> None:
+        self._confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
+
+    def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
+        """Count pixels. Inputs have "sem_seg_file_name", outputs "sem_seg", scores (C, H, W)."""
+        for item, output in zip(inputs, outputs, strict=True):
+            path = item["sem_seg_file_name"]
+            labels = torch.from_numpy(read_label_map(path, self._num_classes, self._ignored).astype(np.int64))
+            predicted = output["sem_seg"].argmax(dim=0).cpu()
+            if predicted.shape != labels.shape:
+                raise DataError(f"{path}: expected {tuple(predicted.shape)} pixels, found {tuple(labels.shape)}")
+            kept = labels != self._ignored
+            codes = labels[kept] * self._num_classes + predicted[kept]
+            self._confusion += torch.bincount(codes, minlength=self._confusion.size).view(self._confusion.shape).numpy()
+
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        comm.synchronize()
+        parts = comm.gather(self._confusion, dst=0)
+        if not comm.is_main_process():
+            return None
+        confusion = np.sum(parts, axis=0)
+        metrics = segmentation_metrics(confusion, self._groups)
+        logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
+        if self._groups is None:
+            logger.info("mIoU by frequency: SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count")
+        if self._output_dir:
+            self._write(confusion)
+        return {"sem_seg": metrics}
+
+    def _write(self, confusion: np.ndarray) -> None:
+        classes = semantic_classes(self._dataset_name)
+        names = classes.names if classes else range(len(confusion))
+        right, true, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+        rows = [
+            {
+                "class": name,
+                "group": "" if self._groups is None else GROUP_NAMES[self._groups[i]],
+                "pixels": true[i],
+                "predicted": called[i],
+                "IoU": 100 * right[i] / (true[i] + called[i] - right[i]) if true[i] else "",
+            }
+            for i, name in enumerate(names)
+        ]
+        write_csv(os.path.join(self._output_dir, PER_CLASS_FILE), rows)

@@ -1,0 +1,109 @@
+"""Semantic segmentation head with a classification loss.
+
+Shapes: N images, C classes, H x W pixels.
+"""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.layers import Conv2d
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from fvcore.nn.weight_init import c2_msra_fill
+from torch import Tensor
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, check_classifier_config
+from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.normalized_layers import NormedConv2d
+from seesaw_d2.utils.distributed import share_of_mean
+
+CLASSIFIERS = ("NormedLinear", "Linear")
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class SeesawSemSegFPNHead(SemSegFPNHead):
+    """Detectron2's ``SemSegFPNHead`` with Seesaw Loss or cross-entropy over the labelled pixels.
+
+    With cross-entropy and a linear classifier it equals ``SemSegFPNHead`` in one process. In distributed training the
+    loss is an average over the labelled pixels of all processes. Seesaw Loss counts pixels: int64, of all processes,
+    without those of ``ignore_value``.
+
+    Args:
+        input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
+        cls_loss: a loss with ``background="none"`` that takes maps.
+        cls_predictor: "NormedLinear", a 1 x 1 ``NormedConv2d``, or "Linear", a 1 x 1 convolution.
+        temperature: > 0, tau of NormedLinear.
+
+    Raises:
+        ValueError: a loss of another kind or number of classes, or an unknown classifier.
+    """
+
+    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+
+    @configurable
+    def __init__(
+        self,
+        input_shape,
+        *,
+        num_classes: int,
+        conv_dims: int,
+        cls_loss: ClassificationLoss,
+        cls_predictor: str = "Linear",
+        temperature: float = 20.0,
+        **kwargs,
+    ):
+        super().__init__(input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
+        if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
+            expected = f'a loss of {num_classes} classes with background "none" that takes maps'
+            raise InvalidArgument("cls_loss", expected, cls_loss)
+        if cls_predictor not in CLASSIFIERS:
+            raise InvalidArgument("cls_predictor", f"one of {', '.join(CLASSIFIERS)}", cls_predictor)
+        self.cls_loss = cls_loss
+        if cls_predictor == "NormedLinear":
+            self.predictor = NormedConv2d(conv_dims, num_classes, kernel_size=1, temperature=temperature)
+        else:
+            self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
+            c2_msra_fill(self.predictor)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        check_semantic_config(cfg)
+        ret = super().from_config(cfg, input_shape)
+        node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
+        return {
+            **ret,
+            "cls_loss": build_loss(cfg, ret["num_classes"], has_background=False),
+            "cls_predictor": node.NAME,
+            "temperature": node.TEMPERATURE,
+        }
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the loss of logits (N, C, h, w) and labels (N, H, W)."""
+        logits = F.interpolate(
+            predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False
+        )
+        loss = self.cls_loss(logits, targets, ignore_index=self.ignore_value)["loss_cls"]
+        share = share_of_mean((targets != self.ignore_value).sum(), loss)
+        return {"loss_sem_seg": loss * share * self.loss_weight}
+
+
+def check_semantic_config(cfg) -> None:
+    """Raise ConfigError if the loss or the classifier of the config cannot be used for semantic segmentation."""
+    check_program(cfg)
+    check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
+    losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]
+    found = {
+        "CLS_LOSS.NAME": (cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME, losses),
+        "CLS_LOSS.BACKGROUND": (cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND, ["auto", "none"]),
+        "CLS_PREDICTOR.NAME": (cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME, CLASSIFIERS),
+    }
+    for key, (value, expected) in found.items():
+        if value not in expected:
+            raise ConfigError(
+                f"MODEL.ROI_BOX_HEAD.{key}: expected {' or '.join(expected)} with MODEL.SEM_SEG_HEAD.NAME "
+                f"{cfg.MODEL.SEM_SEG_HEAD.NAME}, found {value!r}; SemSegFPNHead has Detectron2's cross-entropy"
+            )

@@ -1,0 +1,36 @@
+"""Semantic segmentation: Detectron2's SemanticSegmentor. PanopticFPN is a detector with label maps."""
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.data.records.training_records import load_training_dicts
+from seesaw_d2.data.records.validation import validate_semantic
+from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.train.tasks.base import Task
+from seesaw_d2.train.tasks.detection import check_loss_is_used
+
+
+def check_model(cfg: CfgNode, model: nn.Module) -> None:
+    """Check that the model has the config's classification loss, and can be evaluated as the config says.
+
+    Raises:
+        ConfigError: it has not, or cannot.
+    """
+    for key, found in {
+        "TEST.CLASSIFICATION_ACCURACY": cfg.TEST.CLASSIFICATION_ACCURACY,
+        "TEST.AUG.ENABLED": cfg.TEST.AUG.ENABLED,
+    }.items():
+        if found:
+            raise ConfigError(f"{key}: it is for detectors; expected False, found True")
+    check_loss_is_used(cfg, model)
+
+
+SEGMENTATION = Task(
+    num_classes_key="MODEL.SEM_SEG_HEAD.NUM_CLASSES",
+    validate_datasets=validate_semantic,
+    check_model=check_model,
+    load_training_records=load_training_dicts,
+    build_train_loader=build_train_loader,
+    build_test_loader=build_test_loader,
+)
