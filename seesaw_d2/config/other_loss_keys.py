@@ -68,6 +68,21 @@ def _effective_class_margin(node: CN) -> None:
     node.PRIOR = 0.001
 
 
+@_loss_node("GOL")
+def _gumbel_optimized(node: CN) -> None:
+    # GumbelOptimizedLoss (GOL; Alexandridis et al., ECCV 2022).
+    # Which negatives of rare categories have no loss. "drop": those in proposals of other categories, and at random
+    # those in background (DropLoss, the authors' choice). "eql": those in proposals of other categories. "none": all
+    # have a loss; the choice for image classifiers, which have no background.
+    node.WEIGHTING = "drop"
+    # lambda >= 0, as in EQL; the authors' value for LVIS v1. WEIGHTING "none" does not use it.
+    node.LAMBDA = 1.1e-3
+    # "gumbel", exp(-exp(-z)), or "sigmoid".
+    node.ACTIVATION = "gumbel"
+    # In (0, 1), initial probability. The default gives the authors' bias for LVIS, -2.75.
+    node.PRIOR = 1.6e-7
+
+
 @_loss_node("LOGIT_ADJUSTED")
 def _logit_adjusted(node: CN) -> None:
     # LogitAdjustedLoss (Menon et al., ICLR 2021).

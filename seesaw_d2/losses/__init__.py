@@ -15,6 +15,7 @@ from seesaw_d2.losses.equalization import EqualizationLoss
 from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
 from seesaw_d2.losses.federated import FederatedLoss
 from seesaw_d2.losses.focal import FocalLoss
+from seesaw_d2.losses.gumbel_optimized import GumbelOptimizedLoss
 from seesaw_d2.losses.logit_adjusted import LogitAdjustedLoss
 from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
 from seesaw_d2.losses.seesaw import SeesawLoss
@@ -32,6 +33,7 @@ __all__ = [
     "EqualizationLossV2",
     "FederatedLoss",
     "FocalLoss",
+    "GumbelOptimizedLoss",
     "LogitAdjustedLoss",
     "PairwiseClassBalance",
     "SeesawLoss",

@@ -17,9 +17,9 @@ from seesaw_d2.losses.precision import widen
 class SigmoidLoss(ClassificationLoss):
     """Binary cross-entropy of L independent classifiers, L = Σ_j f_j BCE(σ(z_j), y_j), summed over the classifiers.
 
-    Subclasses override ``factors``, which returns f_j. This class handles background, weights, averages and scores. y_j
-    is 1 for the label's category. A background proposal has y = 0 for all categories ("implicit") or y = 1 for the last
-    classifier ("class").
+    Subclasses override ``factors``, which returns f_j, and may replace the sigmoid by another activation. This class
+    handles background, weights, averages and scores. y_j is 1 for the label's category. A background proposal has y = 0
+    for all categories ("implicit") or y = 1 for the last classifier ("class").
 
     Args:
         num_classes: C >= 1.
@@ -51,9 +51,17 @@ class SigmoidLoss(ClassificationLoss):
         """Return f_j >= 0, the factor of each sigmoid's loss, in a shape that broadcasts to (N, L)."""
         raise NotImplementedError
 
+    def activation(self, logits: Tensor) -> Tensor:
+        """Return the probabilities σ(z_j), (N, L). Losses with another activation override this and the next method."""
+        return logits.sigmoid()
+
+    def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return BCE(σ(z_j), y_j), (N, L)."""
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
     def compute(self, logits, labels, weights, avg_factor, targets=None):
         targets = self.targets(logits, labels, targets)
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        losses = self.binary_losses(logits, targets)
         losses = losses * self.factors(logits, labels, targets)
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}
 
@@ -68,7 +76,7 @@ class SigmoidLoss(ClassificationLoss):
         categories it is near 0 for almost every proposal.
         """
         self.check_width(logits)
-        probs = widen(logits).sigmoid()
+        probs = self.activation(widen(logits))
         if self.background == "none":
             return probs
         if self.background == "class":

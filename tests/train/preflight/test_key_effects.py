@@ -32,6 +32,8 @@ WRAPPED = [("PairwiseClassBalance", name) for name in ("SeesawLoss", "CrossEntro
 VALUES = {
     f"{LOSS}.NAME": "FocalLoss",
     f"{LOSS}.BACKGROUND": "class",
+    f"{LOSS}.GOL.WEIGHTING": "eql",
+    f"{LOSS}.GOL.ACTIVATION": "sigmoid",
     f"{LOSS}.PCB.MAX_MATRIX_MB": 1e-6,
     f"{LOSS}.PCB.UNSEEN": "ignore",
     f"{PREDICTOR}.NAME": "Linear",

@@ -53,6 +53,11 @@ UNREAD = [
     (GLYPHS, (f"{LOSS}.PCB.LOSS", "SeesawLoss"), f"{LOSS}.PCB.LOSS"),
     (PCB, (f"{LOSS}.EQL_V2.GAMMA", 12.0), f"{LOSS}.EQL_V2.GAMMA"),
     (PCB, (f"{LOSS}.PCB.START_ITER", 100), f"{LOSS}.PCB.START_ITER"),
+    (
+        GLYPHS,
+        (f"{LOSS}.NAME", "GumbelOptimizedLoss", f"{LOSS}.GOL.WEIGHTING", "none", f"{LOSS}.GOL.LAMBDA", 1.1e-3),
+        f"{LOSS}.GOL.LAMBDA",
+    ),
     (PCB, (HEADS, "SeesawROIHeads", "MODEL.ROI_ITERATIVE_HEAD.NUM_FC", 2), "MODEL.ROI_ITERATIVE_HEAD.NUM_FC"),
     (
         GLYPHS,

@@ -27,6 +27,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.TEMPERATURE",), (_is(f"{_BOX_HEAD}.CLS_PREDICTOR.NAME", "NormedLinear"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
     (("MODEL.RPN.*",), (_is("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "RRPN"),)),
+    ((f"{_BOX_HEAD}.CLS_LOSS.GOL.LAMBDA",), (_is(f"{_BOX_HEAD}.CLS_LOSS.GOL.WEIGHTING", "drop", "eql"),)),
     ((f"{_PCB}.START_ITER",), (_is(f"{_PCB}.START_EPOCH", 0, beside=True),)),
     (("DATASETS.PROPOSAL_FILES_*", "DATASETS.PRECOMPUTED_PROPOSAL_*"), (_is("MODEL.LOAD_PROPOSALS", True),)),
     (("INPUT.CROP.*",), (_is("INPUT.CROP.ENABLED", True),)),

@@ -1,0 +1,146 @@
+"""Gumbel Optimised Loss, GOL (Alexandridis et al., ECCV 2022, arXiv 2203.16271).
+
+Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.base import InvalidArgument, check_number, widen
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.sampling import BatchRandom
+from seesaw_d2.losses.sigmoid import SigmoidLoss
+
+# Training clamps the logits to this range, as the reference does.
+_MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
+# Largest loss of a batch without weighting, as in the reference.
+_MAX_LOSS = 20.0
+
+
+@LOSS_REGISTRY.register()
+class GumbelOptimizedLoss(SigmoidLoss):
+    """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
+
+    L = Σ_j w_j BCE(η(z_j), y_j). The weights w_j drop the negatives of rare categories, those with a frequency below λ:
+
+    - "drop", the authors' choice (DropLoss, Hsieh et al., AAAI 2021): w_j = 0 for a rare category j in proposals of
+      other categories, and with probability 1 - ρ in background proposals. ρ is the share of rare categories in the
+      foreground proposals of the batch. A batch without foreground drops nothing.
+    - "eql" (Tan et al., CVPR 2020): w_j = 0 for a rare category j in proposals of other categories.
+    - "none": w_j = 1. The loss of a batch is clamped to at most 20, where its gradient is 0.
+
+    With background "none" every image is foreground, so that "drop" and "eql" give rare categories no negatives and
+    they are predicted everywhere. Use "none" for image classifiers.
+
+    Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As there, training clamps the
+    logits to [-4, 10]. Deviations:
+
+    - The loss of a positive is exp(-z), and its gradient -exp(-z). In the reference PyTorch's binary_cross_entropy
+      removes almost all of this gradient below z = -3.3.
+    - "drop" draws its random numbers from a hash of the batch's index (``BatchRandom``).
+    - Proposal weights and ``avg_factor`` count. The reference's "drop" and "eql" ignore both.
+
+    Args:
+        num_classes: C >= 1.
+        image_frequency: (C,) f >= 0, images with the category over annotated images. None: unknown, for inference only.
+        weighting: "drop", "eql" or "none".
+        lambda_: λ >= 0. Frequencies are compared in float32, as in the reference. 1.1e-3 is the authors' for LVIS v1.
+        activation: "gumbel" or "sigmoid".
+        background: "implicit" (default), "class" (scores are η(z_j) for each category) or "none".
+        prior: initial η(z_j) or σ(z_j) of every classifier. 1.6e-7 gives the authors' bias for LVIS, -2.75.
+        seed: seed of the draws.
+
+    Buffers:
+        rare: bool (L,), f < λ; False for background. Not saved in checkpoints, because it describes the training data.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
+    config_keys: ClassVar[dict[str, str]] = {
+        "weighting": "GOL.WEIGHTING",
+        "lambda_": "GOL.LAMBDA",
+        "activation": "GOL.ACTIVATION",
+        "prior": "GOL.PRIOR",
+    }
+    statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
+    rare: Tensor | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        image_frequency: Sequence[float] | Tensor | None,
+        weighting: str = "drop",
+        lambda_: float = 1.1e-3,
+        activation: str = "gumbel",
+        background: str = "implicit",
+        prior: float = 1.6e-7,
+        seed: int = 0,
+    ):
+        super().__init__(num_classes, background=background, prior=prior)
+        if weighting not in ("drop", "eql", "none"):
+            raise InvalidArgument("weighting", '"drop", "eql" or "none"', weighting)
+        if activation not in ("gumbel", "sigmoid"):
+            raise InvalidArgument("activation", '"gumbel" or "sigmoid"', activation)
+        self.weighting, self.gumbel = weighting, activation == "gumbel"
+        self.lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
+        frequency = category_values("image_frequency", image_frequency, num_classes)
+        rare = None if frequency is None else frequency.float() < torch.tensor(self.lambda_, dtype=torch.float32)
+        if rare is not None and background == "class":
+            rare = torch.cat([rare, rare.new_zeros(1)])
+        self.register_buffer("rare", rare, persistent=False)
+        self.random = BatchRandom(seed)
+
+    def initial_bias(self) -> Tensor:
+        if not self.gumbel:
+            return super().initial_bias()
+        return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Draw new random numbers for the next batch."""
+        self.random.next_batch()
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Return η(z_j), or σ(z_j), (N, L)."""
+        return torch.exp(-torch.exp(-logits)) if self.gumbel else super().activation(logits)
+
+    def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return BCE(η(z_j), y_j), (N, L). With d = exp(-z), -log η = d and -log(1 - η) = -log(1 - exp(-d))."""
+        if not self.gumbel:
+            return super().binary_losses(logits, targets)
+        positive = torch.exp(-logits.clamp(_MIN_LOGIT, _MAX_LOGIT))
+        negative = -torch.log(-torch.expm1(-positive))
+        return targets * positive + (1 - targets) * negative
+
+    def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return w_j, (N, L) or (1,)."""
+        if self.weighting == "none":
+            return logits.new_ones(1)
+        if self.rare is None:
+            raise not_given("image_frequency")
+        foreground = labels < self.num_classes
+        dropped = foreground.unsqueeze(1)
+        if self.weighting == "drop":
+            rare_rows = self.rare[labels.clamp(max=self.num_classes - 1)] & foreground
+            ratio = rare_rows.sum().double() / foreground.sum()  # NaN without foreground: nothing is greater
+            dropped = dropped | (self.random.uniform(*logits.shape) > ratio)
+        return 1 - (dropped & self.rare).to(logits.dtype) * (1 - targets)
+
+    def compute(self, logits, labels, weights, avg_factor):
+        losses = super().compute(logits, labels, weights, avg_factor)
+        if self.weighting == "none":
+            losses["loss_cls"] = losses["loss_cls"].clamp(max=_MAX_LOSS)
+        return losses
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        if self.background != "class":
+            return super().probabilities(logits)
+        self.check_width(logits)
+        return self.activation(widen(logits))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, weighting={self.weighting!r}, lambda_={self.lambda_}"
