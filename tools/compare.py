@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 METRICS = {  # task in results.json -> its name in the table, and its metrics
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
+    "sem_seg": ("", ("mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "pACC")),
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
 }
 

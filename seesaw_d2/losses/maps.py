@@ -45,22 +45,28 @@ class MapLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, labels: Tensor, weights: Tensor | None, labelled: Tensor, compute: Compute):
         differentiates = ctx.needs_input_grad[0]
+        logits = logits if _has_columns(logits) else logits.contiguous()
         grad = torch.zeros_like(logits) if differentiates else None
         sums: list[Any] = [logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))]
         size = _BLOCK_BYTES.get(logits.device.type, _OTHER_BLOCK_BYTES)
         size = max(size // (4 * logits.shape[1]), 1)
         for image in range(len(logits)):
-            # Views (..., L), in which an index of pixels selects rows.
-            values = logits[image].movedim(0, -1)
-            for block in labelled[image].nonzero().split(size):
-                pixels = block.unbind(1)
-                own = None if weights is None else weights[image][pixels].to(sums[0].dtype)
+            columns = _columns(logits[image])
+            own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
+            own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
+            for start in range(0, columns.shape[1], size):
+                # Ranges of pixels are copied fast, and rows of a range selected fast.
+                block = slice(start, start + size)
+                kept = own_labelled[block].nonzero().squeeze(1)
+                rows = columns[:, block].t().to(sums[0].dtype).contiguous()
                 with torch.enable_grad():
-                    rows = values[pixels].to(sums[0].dtype).requires_grad_(differentiates)
-                    loss = compute(rows, labels[image][pixels], own, 1.0)["loss_cls"]
+                    chosen = rows.index_select(0, kept).requires_grad_(differentiates)
+                    of_block = None if own_weights is None else own_weights[block][kept]
+                    loss = compute(chosen, own_labels[block][kept], of_block, 1.0)["loss_cls"]
                 sums.append(loss.detach())
                 if grad is not None:
-                    grad[image].movedim(0, -1)[pixels] = torch.autograd.grad(loss, rows)[0].to(grad.dtype)
+                    of_chosen = torch.autograd.grad(loss, chosen)[0]
+                    _columns(grad[image])[:, block] = torch.zeros_like(rows).index_copy_(0, kept, of_chosen).t()
         ctx.save_for_backward(grad)
         return torch.stack(sums).sum()
 
@@ -69,3 +75,14 @@ class MapLoss(torch.autograd.Function):
     def backward(ctx, grad_output: Tensor):
         (grad,) = ctx.saved_tensors
         return grad * grad_output.to(grad.dtype), None, None, None, None
+
+
+def _has_columns(logits: Tensor) -> bool:
+    return logits.is_contiguous() or logits.movedim(1, -1).is_contiguous()
+
+
+def _columns(maps: Tensor) -> Tensor:
+    """Return the maps (L, ...) of one image as (L, P), a column for each of P pixels, as a view."""
+    if maps.is_contiguous():
+        return maps.flatten(1)
+    return maps.movedim(0, -1).view(-1, len(maps)).t()
