@@ -91,6 +91,22 @@ def _logit_adjusted(node: CN) -> None:
     node.TAU = 1.0
 
 
+@_loss_node("LDAM")
+def _ldam(node: CN) -> None:
+    # LDAMLoss with deferred re-weighting (LDAM-DRW; Cao et al., NeurIPS 2019).
+    # >= 0, margin of the rarest category in DATASETS.TRAIN, as a difference of cosines.
+    node.MAX_MARGIN = 0.5
+    # s > 0, factor of the margins. Set it to CLS_PREDICTOR.TEMPERATURE. The paper uses 30 for both.
+    node.SCALE = 20.0
+    # beta in [0, 1), as in CLASS_BALANCED_FOCAL, for the weights of the categories. 0: no re-weighting.
+    node.BETA = 0.9999
+    # Integer >= 0, number of iterations before the categories are weighted. Published: 80 % of the training, where the
+    # learning rate decays for the first time.
+    node.START_ITER = 0
+    # > 0: the same in epochs, as PCB.START_EPOCH.
+    node.START_EPOCH = 0.0
+
+
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).

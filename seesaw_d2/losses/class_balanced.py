@@ -62,7 +62,10 @@ class ClassBalancedFocalLoss(FocalLoss):
         super().__init__(num_classes, gamma=gamma, alpha=None, background=background, prior=prior)
         self.beta = check_number("beta", beta, "a number in [0, 1)", lambda value: 0 <= value < 1)
         counts = category_values("instance_counts", instance_counts, num_classes)
-        weights = None if counts is None else self._weights(counts.clamp(min=1))
+        by_class = self.background == "none"
+        weights = (
+            None if counts is None else effective_number_weights(counts.clamp(min=1), self.beta, by_class=by_class)
+        )
         self.register_buffer("class_weights", weights, persistent=False)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
@@ -72,13 +75,21 @@ class ClassBalancedFocalLoss(FocalLoss):
         weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)
         return super().factors(logits, labels, targets) * weights[labels].unsqueeze(1)
 
-    def _weights(self, counts: Tensor) -> Tensor:
-        if self.beta == 0:
-            return torch.ones_like(counts)
-        weights = (1 - self.beta) / -torch.expm1(counts * math.log(self.beta))
-        if self.background == "none":
-            return weights * (self.num_classes / weights.sum())
-        return weights * (counts.sum() / (counts * weights).sum())
-
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, beta={self.beta}"
+
+
+def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> Tensor:
+    """Return (1 - β) / (1 - β^n) for counts n >= 1, (C,), scaled to a mean of 1 over the instances or the classes.
+
+    Args:
+        counts: (C,) float64.
+        beta: β in [0, 1).
+        by_class: scale to Σ_i v_i = C. Otherwise to Σ_i n_i v_i = Σ_i n_i.
+    """
+    if beta == 0:
+        return torch.ones_like(counts)
+    weights = (1 - beta) / -torch.expm1(counts * math.log(beta))
+    if by_class:
+        return weights * (len(counts) / weights.sum())
+    return weights * (counts.sum() / (counts * weights).sum())

@@ -14,6 +14,9 @@ from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+# Nodes of losses whose START_EPOCH becomes START_ITER.
+_WITH_START = ("PCB", "LDAM")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -137,7 +140,7 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
 
 def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
-    """Resolve the schedule and write it into the config, in place: MAX_ITER, STEPS, BASE_LR, and PCB's START_ITER.
+    """Resolve the schedule and write it into the config, in place: MAX_ITER, STEPS, BASE_LR, and START_ITER of losses.
 
     A second call changes nothing: REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size of the new BASE_LR.
 
@@ -158,9 +161,10 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
     cfg.SOLVER.BASE_LR = schedule.base_lr
     if cfg.SOLVER.REFERENCE_BATCH_SIZE:
         cfg.SOLVER.REFERENCE_BATCH_SIZE = schedule.batch_size
-    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
-    if pcb.START_EPOCH > 0:
-        pcb.START_ITER = round(pcb.START_EPOCH * schedule.iterations_per_epoch)
+    for name in _WITH_START:
+        node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS[name]
+        if node.START_EPOCH > 0:
+            node.START_ITER = round(node.START_EPOCH * schedule.iterations_per_epoch)
     return schedule
 
 
@@ -200,10 +204,12 @@ def check_schedule(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
         raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
-    start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH
-    if not (start == 0 or 0 < start < solver.EPOCHS):
+    for name in _WITH_START:
+        start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS[name].START_EPOCH
+        if start == 0 or 0 < start < solver.EPOCHS:
+            continue
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{name}.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
             f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 use START_ITER"
         )
     if solver.EPOCHS == 0:

@@ -51,7 +51,12 @@ KEYS = [
     if key.startswith(NODES) or key in [f"MODEL.ROI_MASK_HEAD.{name}" for name in ("NAME", "PER_STAGE", "TEMPERATURE")]
 ]
 # Read by what a model is not: where counts come from, and by the schedule.
-OUTSIDE = (f"{LOSS}.SEESAW.CLASS_COUNTS", f"{LOSS}.PCB.START_EPOCH", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG")
+OUTSIDE = (
+    f"{LOSS}.SEESAW.CLASS_COUNTS",
+    f"{LOSS}.PCB.START_EPOCH",
+    f"{LOSS}.LDAM.START_EPOCH",
+    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
+)
 
 
 def another(key, value):

@@ -66,6 +66,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     overrides = ["SOLVER.EPOCHS", "2.5", "SOLVER.STEP_EPOCHS", "[1]", "SOLVER.REFERENCE_BATCH_SIZE", "8"]
     overrides += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "DATALOADER.REPEAT_THRESHOLD", "0.5"]
     overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", "1.5"]
+    overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", "2.0"]
     cfg = load_config(str(config_file), [*overrides, "DATALOADER.REPEAT_ROUNDING", rounding])
     cfg.SOLVER.IMS_PER_BATCH = 16
     job = {"eval_only": False, "resume": False, "overwrite": False, "world_size": world_size}
@@ -77,6 +78,7 @@ def test_the_config_is_resolved_before_training(config_file, world_size, roundin
     resolved = (found.MAX_ITER, found.STEPS, found.BASE_LR)
     assert resolved == (round(2.5 * per_epoch), (per_epoch,), lr * 2)
     assert round(1.5 * per_epoch) == cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER
+    assert 2 * per_epoch == cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_ITER
     resolved = cfg.dump()
     Preflight(cfg, **job).job()
     assert cfg.dump() == resolved
@@ -255,6 +257,7 @@ def test_parts_of_an_epoch_that_are_the_same_iteration_are_named(config_file, ep
             ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 24.0],
             r"CLS_LOSS\.PCB\.START_EPOCH: expected a number between 0 and SOLVER\.EPOCHS 24, found 24\.0",
         ),
+        (["MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", -1.0], r"CLS_LOSS\.LDAM\.START_EPOCH: .*24, found -1\.0"),
         (
             ["MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_EPOCH", 1.0, "SOLVER.EPOCHS", 0.0],
             r"PCB\.START_EPOCH: .*START_ITER",

@@ -55,6 +55,11 @@ UNREAD = [
     (PCB, (f"{LOSS}.PCB.START_ITER", 100), f"{LOSS}.PCB.START_ITER"),
     (
         GLYPHS,
+        (f"{LOSS}.NAME", "LDAMLoss", f"{LOSS}.LDAM.BETA", 0.0, f"{LOSS}.LDAM.START_ITER", 100),
+        f"{LOSS}.LDAM.START_ITER",
+    ),
+    (
+        GLYPHS,
         (f"{LOSS}.NAME", "GumbelOptimizedLoss", f"{LOSS}.GOL.WEIGHTING", "none", f"{LOSS}.GOL.LAMBDA", 1.1e-3),
         f"{LOSS}.GOL.LAMBDA",
     ),

@@ -8,7 +8,7 @@ from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.utils.declared_keys import covered
 
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
-_PCB = f"{_BOX_HEAD}.CLS_LOSS.PCB"
+_PCB, _LDAM = f"{_BOX_HEAD}.CLS_LOSS.PCB", f"{_BOX_HEAD}.CLS_LOSS.LDAM"
 _STEPS = ("WarmupMultiStepLR",)
 
 
@@ -29,6 +29,8 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.RPN.*",), (_is("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "RRPN"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.GOL.LAMBDA",), (_is(f"{_BOX_HEAD}.CLS_LOSS.GOL.WEIGHTING", "drop", "eql"),)),
     ((f"{_PCB}.START_ITER",), (_is(f"{_PCB}.START_EPOCH", 0, beside=True),)),
+    ((f"{_LDAM}.START_ITER",), (_is(f"{_LDAM}.START_EPOCH", 0, beside=True),)),
+    ((f"{_LDAM}.START_*",), (_above(f"{_LDAM}.BETA", 0),)),
     (("DATASETS.PROPOSAL_FILES_*", "DATASETS.PRECOMPUTED_PROPOSAL_*"), (_is("MODEL.LOAD_PROPOSALS", True),)),
     (("INPUT.CROP.*",), (_is("INPUT.CROP.ENABLED", True),)),
     (("TEST.AUG.*",), (_is("TEST.AUG.ENABLED", True),)),

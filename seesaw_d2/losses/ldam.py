@@ -1,0 +1,120 @@
+"""LDAM-DRW, a margin that depends on the label, and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
+
+Shapes: C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C, or C + 1 with
+a background class).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.base import check_integer, check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.class_balanced import effective_number_weights
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+
+
+@LOSS_REGISTRY.register()
+class LDAMLoss(CrossEntropyLoss):
+    """Cross-entropy with a margin for the label's category i, which is larger for rare categories (equation 13).
+
+    L = -v_i log(e^{z_i - s Δ_i} / (e^{z_i - s Δ_i} + Σ_{j≠i} e^{z_j})),   Δ_j = Δ_max (n_min / n_j)^{1/4}.
+
+    n_j is the number of training instances, at least 1. z are cosines times s, from a normalized classifier with
+    temperature s. v_i is 1 until iteration ``start_iter``. Then it is (1 - β) / (1 - β^{n_i}), scaled (deferred
+    re-weighting). Scores are the softmax of z.
+
+    Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Deviations:
+
+    - v has a mean of 1 over the training instances, and the sum of the losses is divided by ``avg_factor``. The
+      reference divides by the sum of the v of the batch, which is the same in expectation.
+    - The paper has no background. Background has no margin and v = 1.
+
+    Args:
+        num_classes: C >= 1.
+        instance_counts: (C,) n >= 0. None: unknown, for inference only.
+        max_margin: Δ_max >= 0, the margin of the rarest category, as a difference of cosines.
+        scale: s > 0, the temperature of the classifier. The paper uses 30.
+        beta: β in [0, 1). 0: no re-weighting.
+        start_iter: integer >= 0, number of training steps before re-weighting.
+        background: "objectness" (default), "class" or "none".
+
+    Buffers:
+        margins: float64 (C,), s Δ. class_weights: float64 (C,), v. Not saved in checkpoints, because they describe the
+            training data.
+        steps: int64 scalar, number of training steps so far.
+    """
+
+    backgrounds: ClassVar[tuple[str, ...]] = ("objectness", "class", "none")
+    soft_labels: ClassVar[str | None] = None
+    config_keys: ClassVar[dict[str, str]] = {
+        "max_margin": "LDAM.MAX_MARGIN",
+        "scale": "LDAM.SCALE",
+        "beta": "LDAM.BETA",
+        "start_iter": "LDAM.START_ITER",
+    }
+    schedule_keys: ClassVar[tuple[str, ...]] = ("LDAM.START_EPOCH",)
+    statistics_keys: ClassVar[dict[str, str]] = {"instance_counts": "instance_count"}
+    margins: Tensor | None
+    class_weights: Tensor | None
+    steps: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        instance_counts: Sequence[int] | Tensor | None,
+        max_margin: float = 0.5,
+        scale: float = 20.0,
+        beta: float = 0.9999,
+        start_iter: int = 0,
+        background: str = "objectness",
+    ):
+        super().__init__(num_classes, background=background)
+        self.max_margin = check_number("max_margin", max_margin, "a number >= 0", lambda value: value >= 0)
+        self.scale = check_number("scale", scale, "a number > 0", lambda value: value > 0)
+        self.beta = check_number("beta", beta, "a number in [0, 1)", lambda value: 0 <= value < 1)
+        self.start_iter = check_integer("start_iter", start_iter, 0)
+        counts = category_values("instance_counts", instance_counts, num_classes)
+        margins = weights = None
+        if counts is not None:
+            counts = counts.clamp(min=1)
+            margins = self.scale * self.max_margin * (counts.min() / counts) ** 0.25
+            weights = effective_number_weights(counts, self.beta, by_class=False)
+        self.register_buffer("margins", margins, persistent=False)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self._is_first_call = True
+
+    def set_iteration(self, index: int, count: int) -> None:
+        self._is_first_call = index == 0
+
+    def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the training steps."""
+        if self._is_first_call:
+            self.steps += 1
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return z_j, and z_i - s Δ_i for the label, (R, K)."""
+        if self.margins is None:
+            raise not_given("instance_counts")
+        margins = self._of_labels(self.margins, labels, 0.0).to(logits.dtype)
+        return logits.scatter_add(1, labels.unsqueeze(1), -margins.unsqueeze(1))
+
+    def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+        losses = super().row_losses(logits, labels, targets)
+        if self.beta == 0:
+            return losses
+        weights = torch.where(self.steps > self.start_iter, self._of_labels(self.class_weights, labels, 1.0), 1.0)
+        return losses * weights.to(losses.dtype)
+
+    def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
+        """Return the value of each label's category, (R,), or ``background`` for label C."""
+        assert values is not None  # adjusted_logits has raised otherwise
+        return torch.cat([values, values.new_full((1,), background)])[labels]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, max_margin={self.max_margin}, scale={self.scale}, beta={self.beta}"
