@@ -58,8 +58,9 @@ def loads_coco_json(load_function: Any) -> bool:
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return the config's options of repeat factors other than the threshold: REPEAT_SQRT on main, none in v0.6."""
-    return {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
+    """Return the config's options of repeat factors other than threshold and rounding. REPEAT_SQRT exists on main."""
+    sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
+    return {"frequency": cfg.DATALOADER.REPEAT_FREQUENCY, **sqrt}
 
 
 def create_local_process_group(local_size: int) -> None:

@@ -195,6 +195,9 @@ def _add_data(cfg: CN) -> None:
     # How DATALOADER.SAMPLER_TRAIN "RepeatFactorTrainingSampler" rounds repeat factors of images. "stochastic": randomly
     # up or down in every epoch (Detectron2). "ceil": up (MMDetection).
     cfg.DATALOADER.REPEAT_ROUNDING = "stochastic"
+    # Frequency of a category that its repeat factor depends on. "images": the share of images with it (Gupta et al.,
+    # CVPR 2019). "instances": the geometric mean of this and of its share in all instances (IRFS; Yaman et al., 2023).
+    cfg.DATALOADER.REPEAT_FREQUENCY = "images"
 
 
 def _add_evaluation(cfg: CN) -> None:

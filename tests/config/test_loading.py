@@ -31,6 +31,7 @@ def test_the_list_of_keys():
     """A new key must be added here and in docs/config.md."""
     assert added_keys() == sorted(
         [
+            "DATALOADER.REPEAT_FREQUENCY",
             "DATALOADER.REPEAT_ROUNDING",
             "DATALOADER.SKIP_BAD_IMAGES",
             "DATASETS.FREQUENCY_THRESHOLDS",

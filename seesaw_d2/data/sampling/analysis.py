@@ -85,7 +85,13 @@ def analyze_sampling(
     weights = {"uniform": np.ones(len(records))}
     factors = np.ones(num_classes)
     if repeat_threshold is not None:
-        factors = category_repeat_factors(statistics.image_count, len(records), repeat_threshold, **options)
+        factors = category_repeat_factors(
+            statistics.image_count,
+            len(records),
+            repeat_threshold,
+            instance_count=statistics.instance_count,
+            **options,
+        )
         weights["stochastic"] = image_repeat_factors(records, repeat_threshold, **options).double().numpy()
         weights["ceil"] = np.ceil(weights["stochastic"])
     instances = {name: np.zeros(num_classes) for name in weights}

@@ -23,6 +23,7 @@ def build_repeat_factor_loader(
     mapper: Callable[[dict[str, Any]], dict[str, Any]],
     repeat_threshold: float,
     rounding: str = "stochastic",
+    frequency: str = "images",
     total_batch_size: int,
     num_workers: int = 0,
     seed: int | None = None,
@@ -38,6 +39,7 @@ def build_repeat_factor_loader(
         mapper: of a record to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: t >= 0; 0: images are not repeated.
         rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
+        frequency: "images" or "instances", as DATALOADER.REPEAT_FREQUENCY.
         total_batch_size: images in a batch of all processes together, a multiple of their number.
         num_workers: worker processes; 0 loads in this one.
         seed: >= 0, of the order and the augmentation. None: a random one, equal in all processes. In a training
@@ -51,7 +53,7 @@ def build_repeat_factor_loader(
     loaded = join([load_dataset(name) for name in names])
     records = with_objects(without_missing_images(loaded, list(names), skip=False))
     check_any_left(records, list(names))
-    factors = image_repeat_factors(records, repeat_threshold, rounding)
+    factors = image_repeat_factors(records, repeat_threshold, rounding, frequency=frequency)
     return TrainLoader(
         DatasetFromList(records, copy=False) if isinstance(records, list) else records,
         CheckedMapper(mapper),

@@ -8,7 +8,7 @@ import torch
 from detectron2.config import CfgNode
 
 from seesaw_d2.compat import repeat_factor_options
-from seesaw_d2.data.records.records import images_of_categories
+from seesaw_d2.data.records.records import images_of_categories, object_columns
 from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream, RepeatFactorStream, SubsetStream, UniformStream
 from seesaw_d2.errors import ConfigError
@@ -24,27 +24,45 @@ SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
 # The config keys that each reads, those of Detectron2's main branch included.
 SAMPLER_KEYS = {
-    REPEATED: ("DATALOADER.REPEAT_THRESHOLD", "DATALOADER.REPEAT_ROUNDING", "DATALOADER.REPEAT_SQRT"),
+    REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
 }
 ROUNDINGS = ("stochastic", "ceil")
+FREQUENCIES = ("images", "instances")
 
 
-def category_repeat_factors(image_count: np.ndarray, num_images: int, threshold: float, sqrt=True) -> np.ndarray:
+def category_repeat_factors(
+    image_count: np.ndarray,
+    num_images: int,
+    threshold: float,
+    sqrt: bool = True,
+    *,
+    frequency: str = "images",
+    instance_count: np.ndarray | None = None,
+) -> np.ndarray:
     """r(c) = max(1, sqrt(t / f(c))), f(c) = images with category c / images (Gupta et al., CVPR 2019, appendix B.2).
+
+    With "instances" f(c) is the geometric mean of this and of the category's share in all instances: instance-aware
+    repeat factors (IRFS; Yaman, Mahmud and Liu, 2023, arXiv 2305.08069).
 
     Args:
         image_count: (C,) images with the category. A category without any has r = 1: there is nothing to repeat.
         num_images: images in all, >= 1.
         threshold: t >= 0.
         sqrt: False for t / f(c), an option of Detectron2 main.
+        frequency: "images" or "instances".
+        instance_count: (C,) instances of the category; needed with "instances".
 
     Returns:
         (C,) float64.
     """
     image_count = np.asarray(image_count)
-    frequency = np.where(image_count > 0, image_count, np.inf) / num_images
-    ratio = threshold / frequency
+    present = image_count > 0
+    shares = np.where(present, image_count, np.inf) / num_images
+    if frequency == "instances":
+        instances = np.asarray(instance_count)
+        shares = np.where(present, np.sqrt(shares * np.maximum(instances, 1) / max(instances.sum(), 1)), np.inf)
+    ratio = threshold / shares
     return np.maximum(1.0, np.sqrt(ratio) if sqrt else ratio)
 
 
@@ -65,6 +83,10 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
     category, image = images_of_categories(records, crowds=True)
     factors = np.ones(len(records))
     if len(category):
+        if options.get("frequency") == "instances":
+            options["instance_count"] = sum(
+                np.bincount(objects.category, minlength=int(category.max()) + 1) for objects in object_columns(records)
+            )
         by_category = category_repeat_factors(np.bincount(category), len(records), threshold, **options)
         np.maximum.at(factors, image, by_category[category])
     result = torch.from_numpy(factors).float()
@@ -75,7 +97,7 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
     """Build the sampler of DATALOADER.SAMPLER_TRAIN.
 
     Args:
-        cfg: also DATALOADER.REPEAT_THRESHOLD, REPEAT_ROUNDING and RANDOM_SUBSET_RATIO are read.
+        cfg: also DATALOADER.REPEAT_* and RANDOM_SUBSET_RATIO are read.
         records: dataset dicts.
         seed: of the stream, equal in all processes.
 
@@ -114,14 +136,15 @@ def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
 
 
 def validate_sampling(cfg: CfgNode) -> None:
-    """Raise ConfigError for a sampler or a rounding that does not exist, or a negative threshold."""
+    """Raise ConfigError for a sampler, a rounding or a frequency that does not exist, or a negative threshold."""
     node = cfg.DATALOADER
     if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
         raise ConfigError(
             f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(SAMPLERS)}, found {node.SAMPLER_TRAIN!r}"
         )
-    if node.REPEAT_ROUNDING not in ROUNDINGS:
-        choices = " or ".join(f'"{name}"' for name in ROUNDINGS)
-        raise ConfigError(f"DATALOADER.REPEAT_ROUNDING: expected {choices}, found {node.REPEAT_ROUNDING!r}")
+    for key, values in (("REPEAT_ROUNDING", ROUNDINGS), ("REPEAT_FREQUENCY", FREQUENCIES)):
+        if node[key] not in values:
+            choices = " or ".join(f'"{name}"' for name in values)
+            raise ConfigError(f"DATALOADER.{key}: expected {choices}, found {node[key]!r}")
     if not 0 <= node.REPEAT_THRESHOLD < float("inf"):
         raise ConfigError(f"DATALOADER.REPEAT_THRESHOLD: expected a number >= 0, found {node.REPEAT_THRESHOLD}")

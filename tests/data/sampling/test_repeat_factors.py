@@ -73,6 +73,27 @@ def test_factors_of_images(lvis):
     assert torch.equal(image_repeat_factors(lvis, THRESHOLD, "ceil"), found.ceil())
 
 
+def test_instance_aware_factors():
+    """Of 7 images, 2 have category 1: 4 of 12 objects; 1 has category 2: 1 object; category 3 has none."""
+    records = [record(0), record(1, 1, 1, 0), record(), record(0, 0), record(1, 2), record(0, 0), record(0)]
+    images, instances, t = [5, 2, 1, 0], [7, 4, 1, 0], 1.5
+    shares = [math.sqrt(image / 7 * instance / 12) for image, instance in zip(images, instances, strict=True)]
+    expected = [max(1, math.sqrt(t / share)) if share else 1 for share in shares]
+    found = category_repeat_factors(images, 7, t, frequency="instances", instance_count=np.array(instances))
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    a, b, c, _ = expected
+    by_image = image_repeat_factors(records, t, frequency="instances")
+    assert by_image.tolist() == pytest.approx([a, max(a, b), 1, a, max(b, c), a, a], rel=1e-6)
+    analysis = analyze_sampling(records, 4, repeat_threshold=t, frequency="instances")
+    assert analysis.category_factors.tolist() == pytest.approx(expected, rel=1e-12)
+    assert analysis.epoch_images["stochastic"] == pytest.approx(by_image.sum().item())
+
+
+def test_one_object_an_image_makes_no_difference():
+    records = [record(int(index % 5 == 0)) for index in range(50)]
+    assert torch.equal(image_repeat_factors(records, 0.7, frequency="instances"), image_repeat_factors(records, 0.7))
+
+
 @pytest.mark.parametrize("rounding", ["stochastic", "ceil"])
 def test_an_image_without_objects_keeps_its_place(rounding):
     records = [record(0), record(), record(1), *[record(0)] * 5]
@@ -182,6 +203,7 @@ def test_uniform_sampling_never_repeats(toy_cfg, caplog):
     ("key", "value", "message"),
     [
         ("REPEAT_ROUNDING", "up", 'REPEAT_ROUNDING: expected "stochastic" or "ceil", found \'up\''),
+        ("REPEAT_FREQUENCY", "objects", r"REPEAT_FREQUENCY: .*objects"),
         ("REPEAT_THRESHOLD", -0.001, r"REPEAT_THRESHOLD: expected a number >= 0, found -0\.001"),
     ],
 )

@@ -41,6 +41,7 @@ VALUES = {
     "MODEL.ROI_BOX_CASCADE_HEAD.IOUS": (0.5, 0.7, 0.8),
     "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS": tuple((float(n),) * 4 for n in (1, 2, 3)),
     "DATALOADER.REPEAT_ROUNDING": "ceil",
+    "DATALOADER.REPEAT_FREQUENCY": "instances",
     "DATALOADER.REPEAT_THRESHOLD": 0.9,
     "MODEL.ROI_MASK_HEAD.NAME": "NormedMaskHead",
 }
@@ -156,7 +157,9 @@ def test_every_key_with_an_image_classifier():
     assert disagreements(cfg, [*keys, "MODEL.CLASSIFIER.NUM_CLASSES", "MODEL.ROI_HEADS.NUM_CLASSES"]) == []
 
 
-RECORDS = [{"annotations": [{"category_id": int(index % 7 == 0)}]} for index in range(20)]
+RECORDS = [
+    {"annotations": [{"category_id": int(index % 7 == 0)}] * (1 if index % 7 == 0 else 5)} for index in range(20)
+]
 
 
 @pytest.mark.parametrize("sampler", WITH_EPOCHS)
@@ -166,7 +169,7 @@ def test_every_key_with_each_sampler(sampler):
     def order(cfg):
         return list(itertools.islice(build_sampler(cfg, RECORDS, seed=1), 60))
 
-    for name in ("REPEAT_THRESHOLD", "REPEAT_ROUNDING"):
+    for name in ("REPEAT_THRESHOLD", "REPEAT_ROUNDING", "REPEAT_FREQUENCY"):
         key = f"DATALOADER.{name}"
         assert (order(changed(cfg, key)) != order(cfg)) != refused(cfg, key), key
 
