@@ -18,7 +18,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.building import check_program
-from seesaw_d2.modeling.classification_accuracy import group_tensor, log_classification_metrics
+from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
@@ -32,7 +32,7 @@ CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
-class SeesawBoxPredictor(FastRCNNOutputLayers):
+class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     """Detectron2's box predictor with any ClassificationLoss and a classifier of ``cls_loss.num_logits`` outputs.
 
     Box regression, NMS and top-k are Detectron2's. The default classifier is that of the Seesaw Loss paper (section 3):
@@ -47,7 +47,7 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         cls_loss: the loss. Its ``num_classes`` must equal ``num_classes``.
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
         temperature: > 0, tau of NormedLinear. Ignored by the others.
-        frequency_groups: called without arguments in the first training step. Returns a (C,) int array, 0 rare, 1
+        frequency_groups: called once, without arguments, at the first log. Returns a (C,) int array, 0 rare, 1
             common, 2 frequent, for logging accuracies by group, or None if the groups are unknown. Groups of another
             number of categories are ignored with a warning. It must be picklable to pickle the model.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
@@ -160,10 +160,8 @@ class SeesawBoxPredictor(FastRCNNOutputLayers):
         return self.loss_weight.get(key, 1.0)
 
     def _log_metrics(self, logits, labels) -> None:
-        if self._find_groups is not None:
-            self.groups = group_tensor(self._find_groups, self.num_classes, labels.device)
-            self._find_groups = None
-        log_classification_metrics(self.cls_loss.probabilities(logits), labels, self.groups)
+        groups = self.frequency_groups(labels.device)
+        log_classification_metrics(self.cls_loss.probabilities(logits), labels, groups)
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.frequency_groups import GROUP_NAMES
+from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,21 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
         *(groups.numel(), num_classes),
     )
     return None
+
+
+class GroupsWhenNeeded:
+    """Mixin of a module with ``cls_loss`` that looks up the frequency groups when they are first needed."""
+
+    groups: Tensor | None
+    cls_loss: ClassificationLoss
+    _find_groups: Callable[[], Any] | None
+
+    def frequency_groups(self, device: torch.device) -> Tensor | None:
+        """Return ``group_tensor`` of the training data, which is also the buffer ``groups`` from then on."""
+        if self._find_groups is not None:
+            self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
+            self._find_groups = None
+        return self.groups
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:

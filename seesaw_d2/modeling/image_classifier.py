@@ -18,13 +18,13 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, build_classifier, check_classifier_config
 from seesaw_d2.modeling.building import check_program
-from seesaw_d2.modeling.classification_accuracy import group_tensor
+from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 @META_ARCH_REGISTRY.register()
-class ImageClassifier(nn.Module):
+class ImageClassifier(GroupsWhenNeeded, nn.Module):
     """Image classifier: backbone, global average pooling, one linear or normalized layer, any ClassificationLoss.
 
     Source: Seesaw Loss paper, section 4.4. Detectors use the same losses and last layers.
@@ -34,7 +34,7 @@ class ImageClassifier(nn.Module):
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: three numbers each, in the channel order of the images.
-        frequency_groups: called without arguments in the first training step. Returns (C,) ints, 0 few, 1 medium, 2
+        frequency_groups: called once, without arguments, at the first log. Returns (C,) ints, 0 few, 1 medium, 2
             many training images, for logging accuracies by group, or None if the groups are unknown.
 
     Raises:
@@ -125,14 +125,12 @@ class ImageClassifier(nn.Module):
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
         """Log the accuracy of the training batch, in total and for each group."""
-        if self._find_groups is not None:
-            self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, labels.device)
-            self._find_groups = None
+        groups = self.frequency_groups(labels.device)
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}
-        if self.groups is not None:
+        if groups is not None:
             for index, name in enumerate(SHOT_NAMES):
-                inside = self.groups[labels] == index
+                inside = groups[labels] == index
                 metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
         # NaN if the batch has no image of the group
         put_scalars([f"classifier/{name}" for name in metrics], torch.stack(list(metrics.values())))

@@ -49,7 +49,9 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                _log_counts(counts[: module.cls_loss.num_classes], getattr(module, "groups", None))
+                # A resumed run logs the checkpoint's iteration before its first training step.
+                find = getattr(module, "frequency_groups", None)
+                _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
 
 def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from detectron2.engine.hooks import PeriodicWriter
 
+from seesaw_d2.train.monitoring import ClassCountHook
 from seesaw_d2.train.trainer import Trainer
 
 # StepReport times, and what is computed from them.
@@ -29,13 +30,13 @@ def options(run: Path, *overrides) -> list[str]:
 
 
 def log_every_iteration(monkeypatch) -> None:
-    """Let Detectron2's writers write in each iteration instead of every 20."""
+    """Let Detectron2's writers and the hook of class counts write in each iteration instead of every 20."""
     original = Trainer.build_hooks
 
     def build_hooks(self):
         found = original(self)
         for hook in found:
-            if isinstance(hook, PeriodicWriter):
+            if isinstance(hook, (PeriodicWriter, ClassCountHook)):
                 hook._period = 1
         return found
 

@@ -51,6 +51,10 @@ def test_interrupted_twice(run, tmp_path, workers):
     run(parts, "DATALOADER.NUM_WORKERS", workers)
     assert_same_runs(whole, parts)
     assert len(metrics(whole)) > ITERATIONS
+    logged = metrics(whole)
+    assert all("class_counts/share_rare" in line for line in logged if "class_counts/total" in line)
+    run(whole)  # it is finished
+    assert metrics(whole) == logged
     # Iteration 2, which was run after the checkpoint of iteration 1, and 3, which began.
     assert "removed the lines (2) of iterations from 2 on, which are run again" in (parts / "log.txt").read_text()
 
