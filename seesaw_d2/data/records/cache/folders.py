@@ -1,8 +1,10 @@
 """Folders of compiled annotation files: written, checked when they are loaded, and removed when they are unused."""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -12,14 +14,24 @@ from typing import IO, Any
 import numpy as np
 
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Tables
+from seesaw_d2.data.records.cache.entry_checks import (
+    UnfitEntryError,
+    checked_description,
+    file_checksum,
+    foreign_folder,
+    read_description,
+)
 from seesaw_d2.utils.file_locks import lock_or_wait
+from seesaw_d2.utils.regular_files import irregular
 
-VERSION = 1  # of the format
+VERSION = 2  # of the format
 # Prefix of folders that are not complete yet.
 UNFINISHED = "tmp-"
 # Seconds after which a folder counts as unused, and an incomplete one as left behind by a killed process.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
 _META = "meta.json"
+# The names that this module makes: hashes, and those of ``tempfile``.
+_ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
 
 
 class MappedTables(dict):
@@ -27,10 +39,8 @@ class MappedTables(dict):
 
     def __init__(self, folder: str):
         self._folder = folder
-        for key, kind in ARRAYS.items():
+        for key in ARRAYS:
             array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
-            if array.dtype != np.dtype(kind):
-                raise ValueError(f"{folder}: {key}: expected {kind}, found {array.dtype}")
             self[key] = array.view(np.ndarray)  # slicing an np.memmap is slower
 
     def __reduce__(self):
@@ -38,20 +48,19 @@ class MappedTables(dict):
 
 
 def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
-    """Write the arrays and their description, under a temporary name first.
+    """Write the arrays and their description, under a temporary name first. Only this user can read the folder.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    meta = {**meta, "version": VERSION, "shapes": _shapes(tables)}
     temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=UNFINISHED)
     try:
         for key, array in tables.items():
             with _written(temporary, f"{key}.npy") as file:
                 np.save(file, array, allow_pickle=False)
         with _written(temporary, _META) as file:
-            file.write(json.dumps(meta).encode())
-        shutil.rmtree(folder, ignore_errors=True)  # the folder cannot be created or written
+            file.write(json.dumps(checked_description({**meta, **_identity(folder, temporary)})).encode())
+        _remove(folder)
         os.rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -60,15 +69,24 @@ def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
 
 
 def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
-    """Return the description and the arrays of a folder, None if it is missing, damaged or of another version."""
-    try:
-        with open(os.path.join(folder, _META)) as file:
-            meta = json.load(file)
-        tables = MappedTables(folder)
-        if meta["version"] != VERSION or meta["shapes"] != _shapes(tables) or not _consistent(tables):
-            return None
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+    """Return the description and the arrays of a folder, None if it is missing.
+
+    Raises:
+        UnfitEntryError: it is not what ``write_folder`` wrote under this name.
+    """
+    if not os.path.lexists(folder):
         return None
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        raise UnfitEntryError("a file or a link")
+    if foreign := foreign_folder(folder):
+        raise UnfitEntryError(foreign)
+    try:
+        meta = read_description(os.path.join(folder, _META))
+        if differing := [key for key, value in _identity(folder, folder).items() if meta.get(key) != value]:
+            raise UnfitEntryError(f"another {' and '.join(differing)} than {_META} says")
+        tables = MappedTables(folder)
+    except OSError as error:
+        raise UnfitEntryError(f"{error.strerror} ({os.path.basename(error.filename or '')})") from None
     with contextlib.suppress(OSError):  # a folder without write permission is not removed either
         os.utime(folder)
     return meta, tables
@@ -77,21 +95,32 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
     """Hold the lock of a folder. The lock of a dead process is free."""
+    if kind := irregular(f"{folder}.lock"):
+        raise OSError(errno.EINVAL, f"expected a lock file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
         lock_or_wait(file)
         yield
 
 
 def tidy(cache: str) -> None:
-    """Remove folders that were not used for 60 days and incomplete ones older than a day. Ignore errors."""
+    """Remove entries that were not used for 60 days and incomplete ones older than a day. Ignore errors."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(cache) as entries:
         for entry in entries:
             age = _ABANDONED if entry.name.startswith(UNFINISHED) else _UNUSED
-            if entry.is_dir(follow_symlinks=False) and now - entry.stat().st_mtime > age:
+            if not _is_entry(entry):
+                continue
+            if now - entry.stat().st_mtime > age:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     os.unlink(f"{entry.path}.lock")
+
+
+def _is_entry(entry: os.DirEntry) -> bool:
+    """Return whether a folder has a name and files of this module."""
+    if not _ENTRY.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+        return False
+    return {_META, *(f"{key}.npy" for key in ARRAYS)}.issuperset(os.listdir(entry.path))
 
 
 @contextlib.contextmanager
@@ -106,12 +135,16 @@ def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
-def _shapes(tables: Tables) -> dict[str, list[int]]:
-    return {key: list(array.shape) for key, array in tables.items()}
+def _identity(folder: str, written: str) -> dict[str, Any]:
+    """Return the values that tell an entry from others: version, name, and checksums of its arrays in ``written``."""
+    sums = {key: file_checksum(os.path.join(written, f"{key}.npy")) for key in ARRAYS}
+    return {"version": VERSION, "name": os.path.basename(folder), "checksums": sums}
 
 
-def _consistent(tables: Tables) -> bool:
-    """Return whether all ends are the lengths of the arrays that they index."""
-    pairs = [("name_end", "names"), ("object_end", "category"), ("part_end", "polygon_end")]
-    pairs += [("polygon_end", "coordinates"), ("runs_end", "runs")]
-    return all(int(tables[ends][-1] if len(tables[ends]) else 0) == len(tables[of]) for ends, of in pairs)
+def _remove(folder: str) -> None:
+    """Remove an entry that cannot be used, if it exists. Ignore errors: it may be another user's."""
+    if os.path.isdir(folder) and not os.path.islink(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(folder)

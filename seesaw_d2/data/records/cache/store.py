@@ -7,6 +7,7 @@ annotation file's content and of the code that reads and checks it, so a change 
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import itertools
@@ -23,6 +24,7 @@ from seesaw_d2.data.boxes_and_masks.agreement import Findings
 from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables
+from seesaw_d2.data.records.cache.entry_checks import UnfitEntryError, foreign_folder
 from seesaw_d2.data.records.cache.fast_path import simple_tables
 from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, write_folder
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
@@ -110,16 +112,31 @@ def cache_folder() -> str | None:
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
     """Load a compiled file, or compile it. ``state`` is the fingerprint from before the content was hashed."""
-    if found := _load(folder, path):
-        return found
     try:
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        _make_private(os.path.dirname(folder))
+        if found := _load(folder, path):
+            return found
         # If several processes start together, one compiles and the others wait.
         with locked(folder):
             return _load(folder, path) or _compile(path, dataset_format, folder, state)
     except OSError as error:  # a read-only folder
         _warn_not_kept(path, folder, error)
         return _compile(path, dataset_format, None, state)
+
+
+def _make_private(cache: str) -> None:
+    """Create the folder for this user alone.
+
+    Raises:
+        OSError: it cannot be created, or other users can write to it.
+    """
+    os.makedirs(os.path.dirname(cache), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(cache, mode=0o700)
+    if foreign := foreign_folder(cache):
+        raise PermissionError(
+            errno.EACCES, f"expected a folder that only you can write to (chmod 700), found {foreign}"
+        )
 
 
 def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
@@ -145,9 +162,10 @@ def _code_digest() -> str:
 def _digest(path: str, dataset_format: str) -> str:
     """Return the name of the folder of a compiled file."""
     digest = hashlib.sha256(f"{VERSION} {_code_digest()} {dataset_format}\n".encode())
-    with open(path, "rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
+    block = memoryview(bytearray(1 << 18))  # fits the processor's cache
+    with open(path, "rb", buffering=0) as file:
+        while size := file.readinto(block):
+            digest.update(block[:size])
     return digest.hexdigest()[:32]
 
 
@@ -182,18 +200,19 @@ def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -
 
 
 def _load(folder: str, path: str) -> CompiledFile | None:
-    found = load_folder(folder)
+    try:
+        found = load_folder(folder)
+    except UnfitEntryError as error:
+        warn_once(
+            logger, f"{folder}: expected the compiled annotations of {path}, found {error}; they are compiled again"
+        )
+        return None
     if found is None:
         return None
     meta, tables = found
-    try:
-        file = _compiled_file(meta, path, tables)
-        warnings = [message.replace(meta["path"], path) for message in meta["warnings"]]
-    except (KeyError, TypeError, AttributeError):
-        return None
-    for message in warnings:
-        warn_once(logger, message)
-    return file
+    for message in meta["warnings"]:
+        warn_once(logger, message.replace(meta["path"], path))
+    return _compiled_file(meta, path, tables)
 
 
 def _compiled_file(meta: dict[str, Any], path: str, tables: Tables) -> CompiledFile:

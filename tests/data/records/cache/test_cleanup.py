@@ -25,17 +25,20 @@ def test_what_nobody_uses_goes_when_something_new_is_kept(tmp_path, cache):
     path = write(tmp_path, everything())
     open_annotations(path)
     (first,) = folders(cache)
-    unfinished, recent, other = (cache / "annotations" / name for name in ("tmp-old", "tmp-new", "other"))
-    for folder in (unfinished, recent, other):
+    names = ("tmp-abcdefgh", "tmp-ab_defg9", "0123456789abcdef" * 2, "tmp-my_notes", "train2017")
+    unfinished, recent, other, *users = (cache / "annotations" / name for name in names)
+    for folder in (unfinished, recent, other, *users):
         folder.mkdir()
-    for folder, days in ((first, 59), (unfinished, 2), (recent, 0.5), (other, 61)):
+    (users[0] / "notes.txt").touch()
+    for folder, days in ((first, 59), (unfinished, 2), (recent, 0.5), (other, 61), *((path, 99) for path in users)):
         age(folder, days)
     open_annotations(write(tmp_path, toy_data(3), "second.json"))
     assert first.exists()
     assert recent.exists()
     assert not unfinished.exists()
     assert not other.exists()
-    assert len(folders(cache)) == 3
+    assert all(path.exists() for path in users)  # not of this cache
+    assert len(folders(cache)) == 5
     # To use it is to keep it.
     age(first, 61)
     store._opened.clear()

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,23 +67,96 @@ DAMAGE = {
     "warnings of others": lambda folder: (folder / "meta.json").write_text(
         json.dumps({**json.loads((folder / "meta.json").read_text()), "warnings": [1]})
     ),
-    "version": lambda folder: (folder / "meta.json").write_text(
-        (folder / "meta.json").read_text().replace("1", "0", 1)
-    ),
+    "version": lambda folder: _describe(folder, version=store.VERSION - 1),
+    "category names of others": lambda folder: _describe(folder, category_names=["x", "y"]),
+    "warnings removed": lambda folder: _describe(folder, warnings=[]),
+    "brackets": lambda folder: (folder / "meta.json").write_text("[" * 100_000),
+    "names of other images": lambda folder: _change(folder, "names", lambda names: names[::-1]),
+    "boxes without numbers": lambda folder: _change(folder, "bbox", lambda boxes: boxes * np.nan),
+    "wrong indices": lambda folder: _change(folder, "category", lambda indices: indices + 1000),
+    "objects of other images": lambda folder: _change(folder, "object_end", lambda ends: ends[::-1]),
+    "one bit": lambda folder: _change(folder, "coordinates", lambda values: (values.view("i8") ^ 1).view("f8")),
+    "a pipe": lambda folder: (folder / "bbox.npy").unlink() or os.mkfifo(folder / "bbox.npy"),
+    "a pipe as description": lambda folder: (folder / "meta.json").unlink() or os.mkfifo(folder / "meta.json"),
+    "a folder in place of an array": lambda folder: (folder / "bbox.npy").unlink() or (folder / "bbox.npy").mkdir(),
+    "a link": lambda folder: folder.symlink_to(folder.rename(folder.with_name("elsewhere"))),
+    "a file": lambda folder: shutil.rmtree(folder) or folder.write_text("x"),
+    "others can write to it": lambda folder: folder.chmod(0o777),
 }
 
 
+def _describe(folder, **values):
+    path = folder / "meta.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def _change(folder, name, change):
+    """Change the values of an array, and nothing else of its file."""
+    array = np.load(folder / f"{name}.npy")
+    np.save(folder / f"{name}.npy", np.ascontiguousarray(change(array), array.dtype))
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_what_is_no_good_is_made_again(tmp_path, cache, damage, no_parsing):
+def test_what_is_no_good_is_made_again(tmp_path, cache, damage, no_parsing, caplog, monkeypatch):
+    monkeypatch.setattr("seesaw_d2.utils.messages._already_logged", set())
     path = write(tmp_path, everything())
     expected = read_annotations(path).to_dataset_dicts("root")
     open_annotations(path)
-    damage(folders(cache)[0])
+    (folder,) = folders(cache)
+    damage(folder)
     store._opened.clear()
+    caplog.clear()
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert [each.message for each in caplog.records if str(folder) in each.message and path in each.message]
     store._opened.clear()
     no_parsing()
     assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+def test_an_entry_of_another_file_is_not_used(tmp_path, cache):
+    """It is whole, but it has the other file's name."""
+    path, other = write(tmp_path, everything()), write(tmp_path, toy_data(3), "other.json")
+    open_annotations(path)
+    (first,) = folders(cache)
+    open_annotations(other)
+    (second,) = set(folders(cache)) - {first}
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    store._opened.clear()
+    expected = read_annotations(path).to_dataset_dicts("root")
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+def test_other_users_can_neither_read_nor_write(tmp_path, cache):
+    open_annotations(write(tmp_path, everything()))
+    (folder,) = folders(cache)
+    assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, mode):
+    path = write(tmp_path, everything())
+    expected = list(open_annotations(path).to_dataset_dicts("root"))
+    (cache / "annotations").chmod(mode)
+    before = {each.name: each.stat().st_mtime_ns for each in folders(cache)}
+    store._opened.clear()
+    assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+    assert {each.name: each.stat().st_mtime_ns for each in folders(cache)} == before
+    assert f"{mode:o}" in caplog.text
+    assert str(cache) in caplog.text
+
+
+def test_a_cache_of_another_user_is_not_used(tmp_path, cache, caplog, monkeypatch):
+    path = write(tmp_path, everything())
+    open_annotations(path)
+    store._opened.clear()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    if owner == 0:  # root's files are trusted by everybody
+        os.chown(cache / "annotations", 12345, -1)
+    records = open_annotations(path).to_dataset_dicts("root")
+    assert list(records) == read_annotations(path).to_dataset_dicts("root")
+    assert str(cache) in caplog.text
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, caplog, monkeypatch):
