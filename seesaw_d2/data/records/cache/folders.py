@@ -92,6 +92,21 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
     return meta, tables
 
 
+def make_private(cache: str) -> None:
+    """Create the folder for this user alone.
+
+    Raises:
+        OSError: it cannot be created, or other users can write to it.
+    """
+    os.makedirs(os.path.dirname(cache), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(cache, mode=0o700)
+    if foreign := foreign_folder(cache):
+        raise PermissionError(
+            errno.EACCES, f"expected a folder that only you can write to (chmod 700), found {foreign}"
+        )
+
+
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
     """Hold the lock of a folder. The lock of a dead process is free."""

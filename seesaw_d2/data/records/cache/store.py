@@ -7,7 +7,6 @@ annotation file's content and of the code that reads and checks it, so a change 
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import itertools
@@ -24,9 +23,9 @@ from seesaw_d2.data.boxes_and_masks.agreement import Findings
 from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables
-from seesaw_d2.data.records.cache.entry_checks import UnfitEntryError, foreign_folder
+from seesaw_d2.data.records.cache.entry_checks import UnfitEntryError
 from seesaw_d2.data.records.cache.fast_path import simple_tables
-from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, write_folder
+from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, make_private, write_folder
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
 from seesaw_d2.data.records.formats import AUTO, find_format
@@ -113,7 +112,7 @@ def cache_folder() -> str | None:
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
     """Load a compiled file, or compile it. ``state`` is the fingerprint from before the content was hashed."""
     try:
-        _make_private(os.path.dirname(folder))
+        make_private(os.path.dirname(folder))
         if found := _load(folder, path):
             return found
         # If several processes start together, one compiles and the others wait.
@@ -122,21 +121,6 @@ def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> Co
     except OSError as error:  # a read-only folder
         _warn_not_kept(path, folder, error)
         return _compile(path, dataset_format, None, state)
-
-
-def _make_private(cache: str) -> None:
-    """Create the folder for this user alone.
-
-    Raises:
-        OSError: it cannot be created, or other users can write to it.
-    """
-    os.makedirs(os.path.dirname(cache), exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(cache, mode=0o700)
-    if foreign := foreign_folder(cache):
-        raise PermissionError(
-            errno.EACCES, f"expected a folder that only you can write to (chmod 700), found {foreign}"
-        )
 
 
 def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
