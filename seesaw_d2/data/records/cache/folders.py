@@ -34,6 +34,13 @@ _META = "meta.json"
 _ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
 
 
+def cache_folder() -> str | None:
+    """Return the folder of compiled files, None if compiling is disabled."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
+    return os.path.join(os.path.abspath(root), "annotations") if root else None
+
+
 class MappedTables(dict):
     """The arrays of a folder, mapped into memory. Pickling it stores the folder's name only."""
 

@@ -25,7 +25,7 @@ from seesaw_d2.data.records.annotation_files import AnnotationChecker, Annotatio
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables
 from seesaw_d2.data.records.cache.entry_checks import UnfitEntryError
 from seesaw_d2.data.records.cache.fast_path import simple_tables
-from seesaw_d2.data.records.cache.folders import VERSION, load_folder, locked, make_private, write_folder
+from seesaw_d2.data.records.cache.folders import VERSION, cache_folder, load_folder, locked, make_private, write_folder
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.parallel_parsing import UnusualFileError, cut_file, read_parts
 from seesaw_d2.data.records.formats import AUTO, find_format
@@ -100,13 +100,6 @@ def _make_room(size: int) -> None:
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
-
-
-def cache_folder() -> str | None:
-    """Return the folder of compiled files, None if compiling is disabled."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
-    return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
