@@ -14,6 +14,7 @@ from seesaw_d2.modeling.iterative import FeatureUpdate, IterativeROIHeads
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
+from seesaw_d2.modeling.one_stage import LongTailFCOS, LongTailRetinaNet
 from seesaw_d2.modeling.roi_heads import SeesawRes5ROIHeads, SeesawROIHeads
 from seesaw_d2.modeling.rpn_head import HeInitRPNHead
 from seesaw_d2.modeling.semantic_head import SeesawSemSegFPNHead
@@ -26,6 +27,8 @@ __all__ = [
     "ImageClassifier",
     "IterativeROIHeads",
     "LWSLinear",
+    "LongTailFCOS",
+    "LongTailRetinaNet",
     "NormedConv2d",
     "NormedLinear",
     "NormedMaskHead",

@@ -20,7 +20,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand
-from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
+from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _LOOKAHEAD = 4  # maximum number of batches that are read ahead to find images of equal size
@@ -51,7 +51,7 @@ class BatchPredictor:
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
-        if task_of(cfg) is not DETECTION:
+        if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "for semantic segmentation"
             raise ConfigError(
                 f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, {kind}"

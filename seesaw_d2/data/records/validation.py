@@ -24,7 +24,9 @@ from seesaw_d2.utils.messages import warn_once
 logger = logging.getLogger(__name__)
 
 
-def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
+def validate_datasets(
+    cfg: CfgNode, *, training: bool = True, num_classes_key: str = "MODEL.ROI_HEADS.NUM_CLASSES"
+) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
 
     Annotation files and image headers are read (see ``check_headers``), but no pixels are decoded. The category counts
@@ -33,10 +35,11 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
     Args:
         cfg: after ``register_datasets(cfg)``.
         training: False checks DATASETS.TEST only, for evaluation.
+        num_classes_key: the key of the model's number of categories.
 
     Raises:
-        ConfigError: a list is empty, a name is unknown, MODEL.ROI_HEADS.NUM_CLASSES is not the number of
-            categories, the data sets differ in their categories, or another key does not fit the data.
+        ConfigError: a list is empty, a name is unknown, the model has another number of categories than the data,
+            the data sets differ in their categories, or another key does not fit the data.
         DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
             no object to train on.
     """
@@ -56,7 +59,7 @@ def validate_datasets(cfg: CfgNode, *, training: bool = True) -> None:
         validate_images(cfg, name, check=check)
     if training:
         check_any_left(some_left, list(cfg.DATASETS.TRAIN))
-    check_categories(cfg, used, "MODEL.ROI_HEADS.NUM_CLASSES")
+    check_categories(cfg, used, num_classes_key)
 
 
 def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:

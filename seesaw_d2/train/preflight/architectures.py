@@ -14,6 +14,7 @@ from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
+from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
 try:
@@ -37,10 +38,13 @@ def check_architecture(cfg: CfgNode) -> None:
     heads = cfg.MODEL.ROI_HEADS.NAME
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
     ours = _is(found, GlobalMaskLosses)
+    if _is(architecture, SigmoidDetector):
+        return
     if _is(architecture, (ProposalNetwork, DenseDetector)) and (ours or not cfg.MODEL.ROI_BOX_HEAD.NAME):
         raise ConfigError(
-            f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, found {name!r}, which "
-            f"has no ROI heads (MODEL.ROI_HEADS.NAME {heads})"
+            f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, or LongTailRetinaNet or "
+            f"LongTailFCOS with a loss of sigmoids, found {name!r}, which has no ROI heads (MODEL.ROI_HEADS.NAME "
+            f"{heads})"
         )
     if _is(found, RROIHeads):
         raise ConfigError(

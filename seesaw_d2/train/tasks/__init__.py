@@ -4,10 +4,15 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.train.tasks.base import Task, task_name
 from seesaw_d2.train.tasks.classification import CLASSIFICATION
-from seesaw_d2.train.tasks.detection import DETECTION
+from seesaw_d2.train.tasks.detection import DETECTION, ONE_STAGE
 from seesaw_d2.train.tasks.segmentation import SEGMENTATION
 
-TASKS = {"detection": DETECTION, "segmentation": SEGMENTATION, "classification": CLASSIFICATION}
+TASKS = {
+    "detection": DETECTION,
+    "one-stage detection": ONE_STAGE,
+    "segmentation": SEGMENTATION,
+    "classification": CLASSIFICATION,
+}
 
 
 def task_of(cfg: CfgNode) -> Task:
@@ -15,4 +20,4 @@ def task_of(cfg: CfgNode) -> Task:
     return TASKS[task_name(cfg)]
 
 
-__all__ = ["CLASSIFICATION", "DETECTION", "SEGMENTATION", "Task", "task_of"]
+__all__ = ["CLASSIFICATION", "DETECTION", "ONE_STAGE", "SEGMENTATION", "Task", "task_of"]

@@ -39,7 +39,7 @@ class Task:
 
 
 def task_name(cfg: CfgNode) -> str:
-    """Return "detection", "segmentation" or "classification".
+    """Return "detection", "one-stage detection", "segmentation" or "classification".
 
     It is the attribute ``task`` of MODEL.META_ARCHITECTURE, or else "segmentation" for Detectron2's SemanticSegmentor.
 

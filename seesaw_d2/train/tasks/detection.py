@@ -1,5 +1,8 @@
 """Detection and instance segmentation: all meta-architectures that declare no other task."""
 
+import functools
+from dataclasses import replace
+
 from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY, GeneralizedRCNN
 from torch import nn
@@ -72,4 +75,10 @@ DETECTION = Task(
     load_training_records=load_training_dicts,
     build_train_loader=build_train_loader,
     build_test_loader=build_test_loader,
+)
+_ONE_STAGE_CLASSES = "MODEL.RETINANET.NUM_CLASSES"
+ONE_STAGE = replace(
+    DETECTION,
+    num_classes_key=_ONE_STAGE_CLASSES,
+    validate_datasets=functools.partial(validate_datasets, num_classes_key=_ONE_STAGE_CLASSES),
 )

@@ -3,32 +3,42 @@
 from collections.abc import Callable, Iterator
 
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN, PanopticFPN, ProposalNetwork, SemanticSegmentor
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    GeneralizedRCNN,
+    PanopticFPN,
+    ProposalNetwork,
+    RetinaNet,
+    SemanticSegmentor,
+)
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.modeling.image_classifier import ImageClassifier
+from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.train.preflight.keys.components import foreign
 from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.utils.declared_keys import covered
 
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _BOXES = (GeneralizedRCNN, ProposalNetwork, DenseDetector)
+_CLASSIFIERS = (GeneralizedRCNN, SemanticSegmentor, ImageClassifier)
+_RETINANET = "MODEL.RETINANET"
+_OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
 _DETECTORS = (*_BOXES, SemanticSegmentor)
 # Keys that turn something on; False or 0 needs nothing.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
 # Keys -> meta-architectures that read them. The first entry that covers a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
-    (
-        (f"{_BOX_HEAD}.CLS_LOSS.*", f"{_BOX_HEAD}.CLS_PREDICTOR.*"),
-        (GeneralizedRCNN, SemanticSegmentor, ImageClassifier),
-    ),
+    ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
+    ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
-    (("VIS_PERIOD",), (GeneralizedRCNN, DenseDetector)),
+    (("VIS_PERIOD",), (GeneralizedRCNN, RetinaNet)),
     (("MODEL.ROI_*", *SWITCHES), (GeneralizedRCNN,)),
     (("MODEL.PROPOSAL_GENERATOR.*", "MODEL.RPN.*"), (GeneralizedRCNN, ProposalNetwork)),
-    (("MODEL.ANCHOR_GENERATOR.*",), _BOXES),
-    (("MODEL.RETINANET.*",), (DenseDetector,)),
+    (("MODEL.ANCHOR_GENERATOR.*",), (GeneralizedRCNN, ProposalNetwork, RetinaNet)),
+    (tuple(f"{_RETINANET}.{name}" for name in _OF_ANCHORS), (RetinaNet,)),
+    ((f"{_RETINANET}.*",), (DenseDetector,)),
     (("MODEL.SEM_SEG_HEAD.*",), (PanopticFPN, SemanticSegmentor)),
     (("MODEL.PANOPTIC_FPN.*",), (PanopticFPN,)),
     (("INPUT.RESIZE", "INPUT.MIN_SIZE_*", "INPUT.MAX_SIZE_*"), _DETECTORS),

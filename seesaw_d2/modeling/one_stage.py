@@ -1,0 +1,193 @@
+"""RetinaNet and FCOS with any sigmoid loss of this project.
+
+Shapes: N images, R anchors of an image, A anchors of a position, C categories, L logits of the loss.
+"""
+
+import functools
+from typing import Any, ClassVar
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet, build_backbone
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+from detectron2.modeling.meta_arch.fcos import FCOS, FCOSHead
+from detectron2.structures import Boxes, Instances
+from torch import Tensor, nn
+
+from seesaw_d2.config.loading import default_config, read_value
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.build import LOSS_REGISTRY, build_loss
+from seesaw_d2.losses.sigmoid import SigmoidLoss
+from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.statistics_provider import training_statistics
+from seesaw_d2.utils.distributed import all_reduce_sum, world_size
+
+_NODE = "MODEL.RETINANET"
+# Keys of Detectron2's focal loss, which CLS_LOSS replaces.
+_REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}.PRIOR_PROB")
+
+
+class SigmoidDetector(DenseDetector):
+    """Mixin for Detectron2's one-stage detectors, before them, with the argument ``cls_loss``.
+
+    The loss is divided by Detectron2's moving average of the number of foreground anchors, here of all processes and
+    saved in checkpoints. With ``FocalLoss`` the detectors equal Detectron2's. Scores are those of the loss: with EQL v2
+    σ(z_j) (1 - σ(z_background)), for which the head has one logit more.
+    """
+
+    task: ClassVar[str] = "one-stage detection"  # selects the checks of the trainer
+    config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*",)
+    loss_normalizer: Tensor
+
+    def set_loss(self, cls_loss: ClassificationLoss) -> None:
+        """Use ``cls_loss``, and replace the head's last classification layer by one with its logits."""
+        if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
+            expected = 'a loss of sigmoids with background "implicit" or "class"'
+            raise InvalidArgument("cls_loss", expected, cls_loss)
+        if cls_loss.num_classes != self.num_classes:
+            raise InvalidArgument("cls_loss", f"num_classes {self.num_classes}", cls_loss.num_classes)
+        self.cls_loss = cls_loss
+        plain = self.head.cls_score
+        anchors = plain.out_channels // self.num_classes
+        layer = nn.Conv2d(plain.in_channels, anchors * cls_loss.num_logits, plain.kernel_size, padding=plain.padding)
+        nn.init.normal_(layer.weight, std=0.01)
+        bias = cls_loss.initial_bias()
+        bias = torch.zeros(cls_loss.num_logits) if bias is None else bias
+        layer.bias = nn.Parameter(bias.repeat(anchors))
+        self.head.cls_score = layer
+        # 0: no step so far.
+        self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
+
+    def losses(self, anchors, pred_logits, gt_labels, *others):
+        """Return Detectron2's losses with that of ``cls_loss`` in place of its focal loss."""
+        # Detectron2 computes its focal loss of one class, which costs little and is dropped.
+        one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
+        num_classes, self.num_classes = self.num_classes, 1
+        try:
+            ignored = [each.detach()[..., :1] for each in pred_logits]
+            found = super().losses(anchors, ignored, one_class, *others)
+        finally:
+            self.num_classes = num_classes
+        labels = torch.cat(list(gt_labels))
+        logits = torch.cat(pred_logits, dim=1).flatten(0, 1)
+        valid = labels >= 0
+        losses = self.cls_loss(logits[valid], labels[valid], avg_factor=self.loss_normalizer)
+        return {**losses, **{name: value for name, value in found.items() if not name.endswith("cls")}}
+
+    def _ema_update(self, name: str, value: float, initial_value: float, momentum: float = 0.9) -> float:
+        value = float(all_reduce_sum(self.loss_normalizer.new_tensor(value))) / world_size()
+        old = float(self.loss_normalizer) or initial_value
+        self.loss_normalizer.fill_(old * momentum + value * (1 - momentum))
+        return float(self.loss_normalizer)
+
+    def _transpose_dense_predictions(self, predictions, dims_per_anchor):
+        logits, *others = super()._transpose_dense_predictions(
+            predictions, [self.cls_loss.num_logits, *dims_per_anchor[1:]]
+        )
+        if not self.training and self.cls_loss.num_logits != self.num_classes:
+            logits = [self._foreground(each) for each in logits]
+        return [logits, *others]
+
+    def _foreground(self, logits: Tensor) -> Tensor:
+        """Return logits (N, R, C), whose sigmoids are the scores of the loss, for logits (N, R, L)."""
+        scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
+        return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
+
+
+@META_ARCH_REGISTRY.register()
+class LongTailRetinaNet(SigmoidDetector, RetinaNet):
+    """Detectron2's ``RetinaNet`` with the sigmoid loss of MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+
+    Args:
+        cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
+        kwargs: as in ``RetinaNet``. ``focal_loss_alpha`` and ``focal_loss_gamma`` have no effect.
+    """
+
+    @configurable
+    def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
+        super().__init__(**kwargs)
+        self.set_loss(cls_loss)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict[str, Any]:
+        cls_loss = sigmoid_loss(cfg)
+        return {**super().from_config(cfg), "cls_loss": cls_loss}
+
+
+@META_ARCH_REGISTRY.register()
+class LongTailFCOS(SigmoidDetector, FCOS):
+    """Detectron2's ``FCOS`` with the sigmoid loss of MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+
+    Detectron2 has no YAML config of it. Here it reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM, SCORE_THRESH_TEST,
+    TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
+
+    Args:
+        cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
+        kwargs: as in ``FCOS``. ``focal_loss_alpha`` and ``focal_loss_gamma`` have no effect.
+    """
+
+    @configurable
+    def __init__(self, *, cls_loss: ClassificationLoss, **kwargs):
+        super().__init__(**kwargs)
+        self.set_loss(cls_loss)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict[str, Any]:
+        cls_loss, node, backbone = sigmoid_loss(cfg), cfg.MODEL.RETINANET, build_backbone(cfg)
+        shapes = [backbone.output_shape()[name] for name in node.IN_FEATURES]
+        head = FCOSHead(
+            input_shape=shapes,
+            conv_dims=[shapes[0].channels] * node.NUM_CONVS,
+            num_classes=node.NUM_CLASSES,
+            norm=node.NORM,
+        )
+        return {
+            "cls_loss": cls_loss,
+            "backbone": backbone,
+            "head": head,
+            "head_in_features": node.IN_FEATURES,
+            "num_classes": node.NUM_CLASSES,
+            "test_score_thresh": node.SCORE_THRESH_TEST,
+            "test_topk_candidates": node.TOPK_CANDIDATES_TEST,
+            "test_nms_thresh": node.NMS_THRESH_TEST,
+            "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    def label_anchors(self, anchors, gt_instances):
+        """Run ``FCOS.label_anchors``, which in v0.6 raises an error for images without objects."""
+        return super().label_anchors(anchors, [each if len(each) else _outside(each) for each in gt_instances])
+
+
+def _outside(empty: Instances) -> Instances:
+    """Return instances with one box outside of the image, which no anchor matches."""
+    found = Instances(empty.image_size)
+    found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
+    found.gt_classes = empty.gt_classes.new_zeros(1)
+    return found
+
+
+def sigmoid_loss(cfg) -> ClassificationLoss:
+    """Build the loss of a one-stage detector.
+
+    Raises:
+        ConfigError: it is no loss of sigmoids, or a key of Detectron2's focal loss is set.
+    """
+    check_program(cfg)
+    name = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME
+    names = [known for known, each in LOSS_REGISTRY if issubclass(each, SigmoidLoss) and each.backgrounds != ("none",)]
+    if name not in names:
+        raise ConfigError(
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME: expected a loss of sigmoids ({', '.join(names)}) with "
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, found {name!r}"
+        )
+    for key in _REPLACED:
+        if read_value(cfg, key) != read_value(default_config(), key):
+            raise ConfigError(
+                f"{key}: with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} the keys below "
+                "MODEL.ROI_BOX_HEAD.CLS_LOSS define the loss (FOCAL.ALPHA, FOCAL.GAMMA, FOCAL.PRIOR); expected "
+                f"{read_value(default_config(), key)}, found {read_value(cfg, key)}"
+            )
+    return build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES, functools.partial(training_statistics, cfg))
