@@ -15,6 +15,7 @@ from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.mask_head import NormedMaskHead, SelectiveMaskHead
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, NormedLinear
 from seesaw_d2.modeling.one_stage import LongTailFCOS, LongTailRetinaNet
+from seesaw_d2.modeling.other_heads import SeesawPredictors
 from seesaw_d2.modeling.roi_heads import SeesawRes5ROIHeads, SeesawROIHeads
 from seesaw_d2.modeling.rpn_head import HeInitRPNHead
 from seesaw_d2.modeling.semantic_head import SeesawSemSegFPNHead
@@ -34,6 +35,7 @@ __all__ = [
     "NormedMaskHead",
     "SeesawBoxPredictor",
     "SeesawCascadeROIHeads",
+    "SeesawPredictors",
     "SeesawROIHeads",
     "SeesawRes5ROIHeads",
     "SeesawSemSegFPNHead",

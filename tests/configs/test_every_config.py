@@ -45,16 +45,22 @@ CROSS_ENTROPY = {
 }
 
 
-# Image classifiers, which tests/train/test_classification.py trains. Those of semantic segmentation are trained in
-# tests/train/test_segmentation.py.
+# Trained in tests/train/test_segmentation.py, tests/modeling/test_one_stage.py and tests/train/test_classification.py.
+OTHER_TESTS = (
+    "semantic_",
+    "Base-glyphs-semantic",
+    "retinanet_",
+    "fcos_",
+    "Base-glyphs-one-stage",
+    "crops_",
+    "Base-crops",
+)
 CLASSIFICATION = ("cifar_lt", "digits", "imagenet_lt", "inaturalist18")
 
 
 def parameters():
     for path in sorted(ROOT.glob("configs/**/*.yaml")):
-        if path.parent.name in CLASSIFICATION or path.stem.startswith(
-            ("crops_", "Base-crops", "semantic_", "Base-glyphs-semantic")
-        ):
+        if path.parent.name in CLASSIFICATION or path.stem.startswith(OTHER_TESTS):
             continue
         name = str(path.relative_to(ROOT / "configs").with_suffix(""))
         yield pytest.param(path, id=name, marks=() if name in FAST else pytest.mark.slow)

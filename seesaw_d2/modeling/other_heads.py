@@ -1,0 +1,58 @@
+"""A mixin that puts this project's box predictors into ROI heads of another project, such as CenterNet2 or Detic."""
+
+from typing import Any, ClassVar
+
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
+
+
+class SeesawPredictors:
+    """Mixin before the ROI heads of another project, which replaces their box predictors.
+
+    ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass`` works with heads that derive from ``StandardROIHeads``
+    or ``CascadeROIHeads`` and make their predictors in ``_init_box_head``. Sampling, stages and inference stay theirs.
+    So cascade heads that multiply the scores by those of the proposals, √(P(j) score), as CenterNet2's and Detic's do
+    (MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE), go on doing it. Each stage has its own loss and counts.
+
+    Raises:
+        ConfigError: heads with one predictor and MULT_PROPOSAL_SCORE, because their own predictor multiplies;
+            USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces; WITH_IMAGE_LABELS, Detic's losses of image labels.
+    """
+
+    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+
+    @classmethod
+    def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:
+        if cfg.get("WITH_IMAGE_LABELS", False):
+            raise ConfigError(
+                f"WITH_IMAGE_LABELS: expected False with {cls.__name__}, whose losses need boxes, found True"
+            )
+        ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
+        if "box_predictors" not in ret:
+            ret["box_predictor"] = _replaced(cfg, ret["box_head"], ret["box_predictor"])
+            return ret
+        own = cfg.clone()
+        own.defrost()
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # the heads multiply
+        pairs = list(zip(ret["box_heads"], ret["box_predictors"], strict=True))
+        options = [{"stage": stage, "num_stages": len(pairs)} for stage in range(len(pairs))]
+        ret["box_predictors"] = [_replaced(own, *pair, **each) for pair, each in zip(pairs, options, strict=True)]
+        return ret
+
+
+class _BoxPredictor(SeesawBoxPredictor):
+    """A box predictor that Detic's heads can call. It has no open vocabulary."""
+
+    def forward(self, x, classifier_info=(None, None, None)):
+        if any(each is not None for each in classifier_info):
+            raise ValueError("classifier_info: expected None, because the classes are fixed; found a classifier")
+        return super().forward(x)
+
+    def losses(self, predictions, proposals, classifier_info=(None, None, None)):
+        return super().losses(predictions, proposals)
+
+
+def _replaced(cfg, box_head, plain: FastRCNNOutputLayers, **stage: int) -> SeesawBoxPredictor:
+    return _BoxPredictor(cfg, box_head.output_shape, box2box_transform=plain.box2box_transform, **stage)
