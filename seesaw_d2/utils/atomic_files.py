@@ -18,8 +18,9 @@ _SUFFIX = ".tmp"
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary binary file in the same folder, and rename it to ``path`` when it is complete and synced.
 
-    The folder is created if needed. If writing fails, ``path`` is unchanged and the temporary file is removed. If the
-    process or the machine dies, a file ``path.*.tmp`` can remain, which ``remove_leftovers`` removes.
+    The file can be read and written. The folder is created if needed. If writing fails, ``path`` is unchanged and the
+    temporary file is removed. If the process or the machine dies, a file ``path.*.tmp`` can remain, which
+    ``remove_leftovers`` removes.
 
     Args:
         path: the file.
@@ -34,7 +35,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
     try:
         os.makedirs(folder, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=_SUFFIX)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -16,6 +16,24 @@ def first_few(values: Iterable[Any], limit: int = 5) -> str:
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
+def shortened(text: str, limit: int = 200) -> str:
+    """Return the start of a text, with "…" if there is more."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def shown(value: Any) -> str:
+    """Return a short ``repr`` of a value from a file: whatever it is, this takes little time and space."""
+    if isinstance(value, (str, bytes)):
+        return repr(value[:200]) + "…" * (len(value) > 200)
+    if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to print larger ones
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, (int, float, type(None))):
+        return repr(value)
+    if isinstance(value, tuple) and len(value) <= 8 and all(isinstance(each, (int, str)) for each in value):
+        return f"({', '.join(map(shown, value))}{',' * (len(value) == 1)})"
+    return f"a {type(value).__name__}"
+
+
 def json_type(value: Any) -> str:
     """Return JSON's name for the type of a parsed value."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}

@@ -6,7 +6,6 @@ checks its arguments. NumPy's own functions are not used, because they trust the
 
 import math
 import pickle
-import pickletools
 from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,10 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 
-# Files of weights are nested a few levels deep.
-_MAX_DEPTH = 100
+from seesaw_d2.utils.messages import shortened, shown
+from seesaw_d2.utils.pickle_checks import check_pickle
+from seesaw_d2.utils.pickle_values import MAX_DEPTH
+
 _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
-_STORES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _Type:
@@ -26,7 +26,7 @@ class _Type:
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
         if dtype.kind not in _KINDS or dtype.names is not None or dtype.subdtype is not None:
-            raise pickle.UnpicklingError(f"holds an array of type {code!r}")
+            raise pickle.UnpicklingError(f"holds an array of type {shown(code)}")
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
@@ -48,10 +48,10 @@ class _Array:
 def _make_array(data: bytes | str, data_type: _Type, shape: Any, order: str) -> np.ndarray:
     data = _bytes(data)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
-        raise pickle.UnpicklingError(f"holds an array of shape {shape!r}")
+        raise pickle.UnpicklingError(f"holds an array of shape {shown(shape)}")
     dtype = data_type.dtype
     if len(data) != math.prod(shape) * dtype.itemsize:
-        raise pickle.UnpicklingError(f"holds {len(data)} bytes for an array {dtype.str} of shape {shape}")
+        raise pickle.UnpicklingError(f"holds {len(data)} bytes for an array {dtype.str} of shape {shown(shape)}")
     flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
     array = flat.reshape(shape, order="F" if order == "F" else "C")
     return array.astype(dtype.newbyteorder("="))  # a writable copy
@@ -111,7 +111,7 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         path = f"{module}.{name}"
         if path not in self.known:
-            raise pickle.UnpicklingError(f"holds {path}")
+            raise pickle.UnpicklingError(f"holds {shortened(path)}")
         found = self.known[path]
         # A pickle can set attributes, such as a function's defaults. A new function keeps this from others.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
@@ -125,23 +125,14 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
         extra: further allowed names, "module.name" -> replacement.
 
     Raises:
-        pickle.UnpicklingError: it contains another class or function; the message is ``holds module.name``.
+        pickle.UnpicklingError: it contains another class or function; the message is ``holds module.name``. Or it is
+            refused by ``check_pickle``.
         Exception: any type that pickle raises for a corrupt file.
     """
     start = file.tell()
-    _check_opcodes(file)
+    check_pickle(file)
     file.seek(start)
     return finish(_PlainUnpickler(file, extra).load())
-
-
-def _check_opcodes(file: IO[bytes]) -> None:
-    """Raise UnpicklingError for a memo index larger than the number of operations before it.
-
-    Python's unpickler allocates memory for all indices up to the largest: a few bytes could request gigabytes.
-    """
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name in _STORES and isinstance(argument, int) and argument > number:
-            raise pickle.UnpicklingError(f"stores a value in memory cell {argument} after {number} operations")
 
 
 def finish(content: Any) -> Any:
@@ -164,7 +155,7 @@ def _finish(value: Any, seen: dict[int, Any], depth: int) -> Any:
         return value
     if id(value) in seen:
         return seen[id(value)]
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise pickle.UnpicklingError("nested too deeply")
     seen[id(value)] = value
     if isinstance(value, dict):

@@ -1,7 +1,9 @@
-"""Detect paths that are not regular files: reading a pipe can block forever, and a device can be endless."""
+"""Open regular files only: reading a pipe can block forever, and a device can be endless."""
 
+import errno
 import os
 import stat
+from typing import IO, Any
 
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -12,10 +14,40 @@ _KINDS = (
 )
 
 
-def irregular(path: str) -> str | None:
+def irregular(path: str | os.PathLike) -> str | None:
     """Return "a pipe", "a directory", ... for such a path, or None if it is a regular file or does not exist."""
     try:
-        mode = os.stat(path).st_mode
+        return _kind(os.stat(path).st_mode)
     except (OSError, ValueError):
         return None
+
+
+def open_regular(path: str | os.PathLike, mode: str = "rb", **options: Any) -> IO[Any]:
+    """Open a file like ``open``, for reading.
+
+    The open file is looked at, so that no other can take its place. Opening a pipe does not wait.
+
+    Args:
+        path: the file.
+        mode: "r", "rb" or "r+".
+        options: of ``open``.
+
+    Raises:
+        OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.
+    """
+    return open(path, mode, opener=_open, **options)
+
+
+def _open(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0), 0o666)
+    kind = _kind(os.fstat(descriptor).st_mode)
+    if kind:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"expected a regular file, found {kind}", path)
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _kind(mode: int) -> str | None:
     return next((name for test, name in _KINDS if test(mode)), None)

@@ -11,6 +11,7 @@ from torch import Tensor
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
 from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
+from seesaw_d2.weights.torch_files import seal
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -28,13 +29,14 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 
 def write_checkpoint(path: str, state: Any) -> None:
-    """Write a checkpoint atomically (see ``atomic_file``). Create the folder if it does not exist.
+    """Write a checkpoint atomically (see ``atomic_file``), with a checksum (see ``seal``). Create the folder.
 
     Raises:
         OutputError: the file cannot be written, for example because the disk is full.
     """
     with atomic_file(path, needed=_size(state)) as file:
         torch.save(state, file)
+        seal(file)
 
 
 def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.category_names import ENTRY
+from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.weights.torch_files import check_torch_file
 
 # Files that are read with Python's own pickle, joined by ":" (";" on Windows). An environment variable rather than a
 # config key: a config that comes with weights must not be able to trust them.
@@ -69,7 +71,7 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
         if is_trusted(path):
             return _read_trusted(path)
         if path.endswith(".pkl"):
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 return load_plain_pickle(file)
         return _read_torch(path)
     except WeightsError:
@@ -116,9 +118,14 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
         try:
             return torch.from_numpy(value)
         except TypeError as error:
-            raise WeightsError(f"{path}: {name}: expected numbers, found an array of {value.dtype}") from error
+            found = shortened(str(value.dtype))
+            raise WeightsError(
+                f"{path}: {shortened(str(name))}: expected numbers, found an array of {found}"
+            ) from error
     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-        raise WeightsError(f"{path}: {name!r}: expected a tensor or an array with a name, found {type(value).__name__}")
+        raise WeightsError(
+            f"{path}: {shown(name)}: expected a tensor or an array with a name, found {type(value).__name__}"
+        )
     return value
 
 
@@ -143,7 +150,7 @@ def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
     With ``ignore_unknown``, read again for each unknown class that PyTorch reports, with a placeholder for it.
     (``get_unsafe_globals_in_checkpoint`` would list them at once, but not for files from before PyTorch 1.6.)
     """
-    _check_archive(path)
+    check_torch_file(path)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
     mapped = ignore_unknown and zipfile.is_zipfile(path)  # a memory-mapped file is cheap to read again
     ignored: set[str] = set()
@@ -160,20 +167,6 @@ def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
             known.append((_Ignored, name))
 
 
-def _check_archive(path: str) -> None:
-    """Raise WeightsError for a compressed archive, which PyTorch never writes: unpacking it could fill the memory."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > os.path.getsize(path):
-        raise WeightsError(
-            f"{path}: expected PyTorch's uncompressed archive, found one of {os.path.getsize(path)} bytes that unpacks "
-            f"to {unpacked}"
-        )
-
-
 def _read_trusted(path: str) -> Any:
     if path.endswith(".pkl"):
         with open(path, "rb") as file:
@@ -187,7 +180,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file, or a corrupt one: {error}") from error
+        raise WeightsError(f"{path}: not a safetensors file, or a corrupt one: {shortened(str(error))}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     if ENTRY in metadata:
@@ -202,7 +195,7 @@ def _full_name(name: str) -> str:
 
 
 def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
-    text = str(error)
+    text = shortened(str(error), 2000)
     found = re.search(r"GLOBAL (\S+?)\.?(?:\s|$)", text) or re.search(r"^holds (\w+\.[\w.]+)$", text)
     if found:
         advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
@@ -215,5 +208,5 @@ def _reason(text: str, error: Exception) -> str:
     """Return the reason in PyTorch's message, without its advice to load the file unsafely."""
     found = re.search(r"WeightsUnpickler error:\s*(?!Unsupported operand)(\S.*)", text)
     if found:
-        return f": {found.group(1)}"
-    return "" if "weights_only" in text else f": {(text.splitlines() or [type(error).__name__])[0]}"
+        return f": {shortened(found.group(1))}"
+    return "" if "weights_only" in text else f": {shortened((text.splitlines() or [type(error).__name__])[0])}"

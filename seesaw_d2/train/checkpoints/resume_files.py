@@ -3,14 +3,14 @@
 import glob
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.messages import shortened
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
+from seesaw_d2.weights.torch_files import check_torch_file
 
 # File with the name of the last checkpoint, as in Detectron2.
 POINTER = "last_checkpoint"
@@ -98,22 +98,17 @@ def _iteration(path: str, must_know: bool = True) -> int:
     """Return the iteration of a checkpoint, -1 if it has none. Raise WeightsError if it is damaged."""
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
-    _check_sums(path)
-    iteration = read_checkpoint(path).get("iteration")
+    try:
+        check_torch_file(path, records=True)
+        iteration = read_checkpoint(path).get("iteration")
+    except WeightsError:
+        raise
+    except Exception as error:  # damage can raise anything
+        found = shortened(f"{type(error).__name__}: {error}")
+        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found a torn or other file: {found}") from error
     if must_know and type(iteration) is not int:
         raise WeightsError(f"{path}: expected the checkpoint of a training, found one without an iteration")
     return iteration if type(iteration) is int else -1
-
-
-def _check_sums(path: str) -> None:
-    """Verify the checksums of an archive, which PyTorch writes but does not verify."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError) as error:
-        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found a torn or other file: {error}") from error
-    if bad is not None:
-        raise WeightsError(f"{path}: damaged: the checksum of {bad} does not match its content")
 
 
 def write_pointer(folder: str, name: str) -> None:

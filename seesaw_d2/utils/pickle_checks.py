@@ -1,0 +1,191 @@
+"""Check a pickle before it is read: the operations are followed, and nothing is built, called or hashed.
+
+Python's unpicklers hash whatever a pickle uses as a key. A few bytes can nest tuples so that this takes forever and
+cannot be interrupted.
+"""
+
+import pickle
+import pickletools
+from collections.abc import Callable
+from typing import IO, Any
+
+from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys
+
+_MAX_OPERATIONS = 10_000_000
+_MAX_BITS = 1024  # of an integer: Python refuses to print larger ones
+_STORES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+_REFUSED = ("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "PERSID")
+_MARK = object()
+
+
+class _Machine:
+    """The stack and the memory cells of an unpickler."""
+
+    def __init__(self) -> None:
+        self.stack: list = []
+        self.memo: dict[int, Any] = {}
+        self.storages: list[list] = []
+
+    def pop(self) -> Any:
+        return self.stack.pop()
+
+    def slice(self) -> list:
+        """Remove and return the values above the last mark."""
+        index = len(self.stack) - 1
+        while self.stack[index] is not _MARK:
+            index -= 1  # below 0, the index ends in an IndexError
+        items = self.stack[index + 1 :]
+        del self.stack[index:]
+        return items
+
+    def node(self, kind: str) -> Node:
+        found = self.stack[-1]
+        if not isinstance(found, Node) or (kind and found.kind != kind):
+            raise pickle.UnpicklingError(f"adds values to something that is no {kind or 'object'}")
+        return found
+
+    def set_items(self, items: list) -> None:
+        check_keys(items[::2])
+        # An object of a known class may be an OrderedDict, which the function that created it returned.
+        self.node("dict" if isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict" else "object").count(
+            items
+        )
+
+    def append(self, items: list) -> None:
+        found = self.node("list")
+        found.items.extend(items)
+        found.count(items)
+
+    def add_items(self, items: list) -> None:
+        check_keys(items)
+        self.node("set").count(items)
+
+    def call(self, arguments: Any, function: Any) -> None:
+        if not isinstance(function, Node) or function.kind != "global":
+            raise pickle.UnpicklingError("calls something that is no function or class")
+        if not isinstance(arguments, Node) or arguments.kind != "tuple":
+            raise pickle.UnpicklingError("calls a function without a tuple of arguments")
+        module, name = function.items
+        check_call(module, name, arguments.items)
+        kind = "scalar" if name in SCALARS else "object"
+        self.stack.append(Node(kind, [arguments]))
+
+    def build(self, state: Any) -> None:
+        if isinstance(state, Node) and state.kind == "list":
+            raise pickle.UnpicklingError("sets the state of an object to a list")
+        self.node("").count([state])
+
+    def load_storage(self, identity: Any) -> None:
+        if not isinstance(identity, Node) or identity.kind != "tuple":
+            raise pickle.UnpicklingError("names a storage by something that is no tuple")
+        check_keys(identity.items[2:5])
+        self.storages.append(identity.items)
+        self.stack.append(Node("storage", []))
+
+
+def _frozen(machine: _Machine, _: Any) -> None:
+    items = machine.slice()
+    check_keys(items)
+    machine.stack.append(Node("object", items))
+
+
+def _dict(machine: _Machine, _: Any) -> None:
+    items = machine.slice()
+    check_keys(items[::2])
+    machine.stack.append(Node("dict", items))
+
+
+def _tuple(count: int) -> Callable[[_Machine, Any], None]:
+    def make(machine: _Machine, _: Any) -> None:
+        items = [machine.pop() for _ in range(count)][::-1]
+        machine.stack.append(Node("tuple", items))
+
+    return make
+
+
+def _empty(kind: str) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.stack.append(Node(kind, []))
+
+
+def _class(machine: _Machine, arg: str) -> None:
+    machine.stack.append(Node("global", arg.split(" ", 1)))
+
+
+def _class_of_names(machine: _Machine, _: Any) -> None:
+    name, module = machine.pop(), machine.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise pickle.UnpicklingError("names a class by something that is no text")
+    machine.stack.append(Node("global", [module, name]))
+
+
+def _put(machine: _Machine, arg: int | None) -> None:
+    machine.memo[len(machine.memo) if arg is None else int(arg)] = machine.stack[-1]
+
+
+def _get(machine: _Machine, arg: int) -> None:
+    machine.stack.append(machine.memo[int(arg)])
+
+
+_PAIR = (lambda m, _: m.set_items([m.pop(), m.pop()][::-1]), lambda m, _: m.set_items(m.slice()))
+_ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
+    "MARK": lambda m, _: m.stack.append(_MARK),
+    "POP": lambda m, _: m.pop(),
+    "POP_MARK": lambda m, _: m.slice(),
+    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
+    "EMPTY_LIST": _empty("list"),
+    "EMPTY_TUPLE": _empty("tuple"),
+    "EMPTY_DICT": _empty("dict"),
+    "EMPTY_SET": _empty("set"),
+    "LIST": lambda m, _: m.stack.append(Node("list", m.slice())),
+    "TUPLE": lambda m, _: m.stack.append(Node("tuple", m.slice())),
+    "DICT": _dict,
+    "FROZENSET": _frozen,
+    **{f"TUPLE{count}": _tuple(count) for count in (1, 2, 3)},
+    "APPEND": lambda m, _: m.append([m.pop()]),
+    "APPENDS": lambda m, _: m.append(m.slice()),
+    "SETITEM": _PAIR[0],
+    "SETITEMS": _PAIR[1],
+    "ADDITEMS": lambda m, _: m.add_items(m.slice()),
+    "GLOBAL": _class,
+    "STACK_GLOBAL": _class_of_names,
+    "REDUCE": lambda m, _: m.call(m.pop(), m.pop()),
+    "NEWOBJ": lambda m, _: m.call(m.pop(), m.pop()),
+    "BUILD": lambda m, _: m.build(m.pop()),
+    "BINPERSID": lambda m, _: m.load_storage(m.pop()),
+    **dict.fromkeys(_STORES, _put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda m, _: None),
+}
+
+
+def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
+    """Check one pickle, and leave the file behind it.
+
+    Returns:
+        what the pickle stands for, a plain value or a ``Node``; and the names of the storages in a file of PyTorch.
+
+    Raises:
+        pickle.UnpicklingError: a key or an element of a set is not text, bytes or a number; the values are nested more
+            than 100 levels deep; there are more than 10 million; an integer has more than 1024 bits; a call
+            would allocate memory that is not in the file; a memory cell's number is larger than the number of
+            operations before it (Python's unpickler allocates all cells up to the largest); an operation is of
+            protocol 0's instances, of extensions or of buffers.
+        Exception: any type, for a corrupt file.
+    """
+    machine = _Machine()
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        name = opcode.name
+        if number > _MAX_OPERATIONS:
+            raise pickle.UnpicklingError(f"has more than {_MAX_OPERATIONS} operations")
+        if action := _ACTIONS.get(name):
+            if name in _STORES and isinstance(argument, int) and argument > number:
+                raise pickle.UnpicklingError(f"stores a value in memory cell {argument} after {number} operations")
+            action(machine, argument)
+        elif name not in _REFUSED and not opcode.stack_before and opcode.stack_after:
+            if isinstance(argument, int) and argument.bit_length() > _MAX_BITS:
+                raise pickle.UnpicklingError(f"holds an integer of {argument.bit_length()} bits")
+            machine.stack.append(argument)
+        else:
+            raise pickle.UnpicklingError(f"has the operation {name}")
+    (value,) = machine.stack
+    return value, machine.storages

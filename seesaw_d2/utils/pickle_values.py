@@ -1,0 +1,70 @@
+"""Values that a pickle would build, and rules for its keys and calls (see ``pickle_checks``)."""
+
+import pickle
+
+MAX_VALUES = 10_000_000
+MAX_DEPTH = 100
+_PLAIN = (str, bytes, int, float, bool, type(None))
+# Functions that hash the elements, or the first of each pair, of their argument.
+_SETS = ("set", "frozenset", "Counter")
+_MAPPINGS = ("OrderedDict", "dict", "defaultdict")
+# Functions whose result can be a key: a number of NumPy, and bytes in protocol 2.
+SCALARS = ("scalar", "encode")
+
+
+class Node:
+    """Stands for a value that the pickle builds.
+
+    Attributes:
+        kind: "list", "tuple", "dict", "set", "global", "scalar", "storage" or "object".
+        items: the elements of a list or tuple; of a "global", its module and name.
+        depth, size: levels of values inside it, and the number of values that it stands for.
+    """
+
+    __slots__ = ("depth", "items", "kind", "size")
+
+    def __init__(self, kind: str, items: list):
+        self.kind, self.items, self.depth, self.size = kind, items, 0, 1
+        self.count(items)
+
+    def count(self, items: list) -> None:
+        """Count values that are put inside this one.
+
+        Raises:
+            pickle.UnpicklingError: it is nested too deeply, or stands for too many values.
+        """
+        for item in items:
+            if isinstance(item, Node):
+                self.depth, self.size = max(self.depth, item.depth + 1), self.size + item.size
+        self.size += len(items)
+        if self.depth > MAX_DEPTH:
+            raise pickle.UnpicklingError("nested too deeply")
+        if self.size > MAX_VALUES:
+            raise pickle.UnpicklingError(f"stands for more than {MAX_VALUES} values")
+
+
+def check_keys(keys: list) -> None:
+    for key in keys:
+        if not isinstance(key, _PLAIN) and not (isinstance(key, Node) and key.kind == "scalar"):
+            found = key.kind if isinstance(key, Node) else "mark"
+            raise pickle.UnpicklingError(f"expected text or a number as a key, found a {found}")
+
+
+def check_call(module: str, name: str, arguments: list) -> None:
+    """Check the arguments of functions that hash them, or that allocate as much memory as a number says."""
+    first = arguments[0] if arguments else None
+    if name in ("bytes", "bytearray") and isinstance(first, int):
+        raise pickle.UnpicklingError(f"calls {name} with a number")
+    if module.startswith("torch") and name.endswith("Tensor") and arguments:
+        raise pickle.UnpicklingError(f"calls {name} with arguments")
+    if name not in (*_SETS, *_MAPPINGS) or isinstance(first, _PLAIN):
+        return
+    if not isinstance(first, Node) or first.kind not in ("list", "tuple", "dict", "set"):
+        raise pickle.UnpicklingError(f"calls {name} with something that is no list")
+    if name in _SETS:
+        check_keys(first.items)
+    elif first.kind != "dict":
+        pairs = [item.items for item in first.items if isinstance(item, Node) and item.kind in ("list", "tuple")]
+        if len(pairs) != len(first.items) or not all(pairs):
+            raise pickle.UnpicklingError(f"calls {name} with something that is no list of pairs")
+        check_keys([pair[0] for pair in pairs])

@@ -1,0 +1,159 @@
+"""Check a file of ``torch.save`` before PyTorch reads it, and seal it with a checksum after PyTorch wrote it.
+
+PyTorch writes a checksum for each record of its archive. The headers of the archive, which say where the records are,
+have none; and PyTorch believes the sizes in its pickle. With a wrong one, weights are whatever the memory holds.
+"""
+
+import functools
+import hashlib
+import os
+import pickle
+import struct
+import zipfile
+from typing import IO, Any
+
+import torch
+
+from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.messages import shown
+from seesaw_d2.utils.pickle_checks import check_pickle
+from seesaw_d2.utils.pickle_values import Node
+from seesaw_d2.utils.regular_files import open_regular
+
+_SEAL = b"seesaw_d2 headers sha256 "
+_DIGITS = 64
+_CHUNK = 1 << 20
+# Before PyTorch 1.6: a magic number, a version, notes on the system, the content, the names of the storages.
+_LEGACY_PICKLES = 5
+
+
+def check_torch_file(path: str, *, records: bool = False) -> None:
+    """Check the headers, the pickles and the sizes of a file of ``torch.save``.
+
+    Args:
+        path: a regular file.
+        records: whether to read everything and compare it with the checksums, too.
+
+    Raises:
+        WeightsError: the archive is compressed, which PyTorch's never is and which could fill the memory; its headers
+            do not match their checksum; a record does not match its checksum; a tensor has no data in the file.
+        Exception: any type, for a corrupt file, or a pickle that ``check_pickle`` refuses.
+    """
+    with open_regular(path) as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            _check_legacy(file, path)
+            return
+        with zipfile.ZipFile(file) as archive:
+            _check_entries(archive, path)
+            _check_seal(archive, file, path)
+            _check_storages(archive, path)
+            bad = archive.testzip() if records else None
+    if bad is not None:
+        raise WeightsError(f"{path}: damaged: the checksum of {shown(bad)} does not match its content")
+
+
+def seal(file: IO[bytes]) -> None:
+    """Append a checksum of an archive's headers, as the archive's comment. PyTorch ignores it.
+
+    Args:
+        file: open for reading and writing; a complete archive of ``torch.save``.
+    """
+    with zipfile.ZipFile(file) as archive:
+        comment = _SEAL + bytes(_DIGITS)
+        digest = _digest(archive, file, len(comment))
+    file.seek(-2, os.SEEK_END)
+    file.write(struct.pack("<H", len(comment)) + _SEAL + digest)
+
+
+def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
+    entries, size = archive.infolist(), os.path.getsize(path)
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    if packed or unpacked > size:
+        raise WeightsError(
+            f"{path}: expected PyTorch's uncompressed archive, found one of {size} bytes that unpacks to {unpacked}"
+        )
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with a name twice")
+
+
+def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
+    """Compare the headers with their checksum. Files of PyTorch alone and of earlier versions have none."""
+    comment = archive.comment
+    if not comment:
+        return
+    file.seek(-len(comment) - 2, os.SEEK_END)
+    length = file.read(2) == struct.pack("<H", len(comment))
+    if not length or comment != _SEAL + _digest(archive, file, len(comment)):
+        raise WeightsError(f"{path}: damaged: the headers of the archive do not match their checksum")
+
+
+def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
+    """Return the SHA-256 of all that is not the content of a record, for a comment of this length."""
+    size = file.seek(0, os.SEEK_END) - len(archive.comment)
+    digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        file.seek(entry.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+        start = entry.header_offset + 30 + name + extra
+        _update(digest, file, position, start)
+        position = max(position, start + entry.compress_size)
+    _update(digest, file, position, size - 2)
+    digest.update(struct.pack("<H", comment))
+    return digest.hexdigest().encode()
+
+
+def _update(digest: Any, file: IO[bytes], start: int, stop: int) -> None:
+    file.seek(start)
+    while start < stop:
+        content = file.read(min(_CHUNK, stop - start))
+        if not content:
+            return
+        digest.update(content)
+        start += len(content)
+
+
+def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
+    """Check the pickle, and that each storage that it names has a record of its size."""
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(pickles) != 1:
+        return  # PyTorch's error says more
+    with archive.open(pickles[0]) as file:
+        _, storages = check_pickle(file)
+    folder = pickles[0].removesuffix("data.pkl")
+    for storage in storages:
+        key, needed = _storage(storage)
+        found = sizes.get(f"{folder}data/{key}")
+        if found is None or found < needed:
+            raise WeightsError(
+                f"{path}: expected a file of weights, found a tensor of {needed} bytes with data of {found or 0}"
+            )
+
+
+def _check_legacy(file: IO[bytes], path: str) -> None:
+    found = [check_pickle(file) for _ in range(_LEGACY_PICKLES)]
+    storages = dict(map(_storage, found[3][1]))
+    keys = found[4][0]
+    listed = keys.items if isinstance(keys, Node) and keys.kind == "list" else []
+    if sum(storages.values()) > os.path.getsize(path) or not storages.keys() <= {
+        key for key in listed if isinstance(key, str)
+    }:
+        raise WeightsError(f"{path}: expected a file of weights, found tensors without data")
+
+
+def _storage(identity: list) -> tuple[str, int]:
+    """Return the key and the bytes of a storage, from its name in a pickle: ("storage", type, key, device, number)."""
+    kind, key, number = identity[1], identity[2], identity[4]
+    if not isinstance(kind, Node) or kind.kind != "global" or not isinstance(key, str) or type(number) is not int:
+        raise pickle.UnpicklingError("holds a storage without type, name and number")
+    if number < 0:
+        raise pickle.UnpicklingError(f"holds a storage of {number} values")
+    return key, number * _bytes_of(kind.items[1])
+
+
+@functools.lru_cache
+def _bytes_of(storage: str) -> int:
+    """Return the bytes of a value in a storage of PyTorch with this name, such as "FloatStorage"."""
+    return 1 if storage == "UntypedStorage" else torch.serialization.StorageType(storage).dtype.itemsize
