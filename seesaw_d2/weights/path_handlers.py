@@ -1,4 +1,4 @@
-"""Path handler of ``torchvision://`` for Detectron2's checkpointers. Importing this module registers it."""
+"""Path handlers of ``torchvision://`` and ``mmdet://`` for Detectron2's checkpointers, registered on import."""
 
 import os
 import pickle
@@ -6,7 +6,11 @@ import pickle
 from detectron2.utils.file_io import PathHandler, PathManager
 from iopath.common.file_io import get_cache_dir
 
+from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.weights.file_checks import download
+from seesaw_d2.weights.published import FILES, published_url
+from seesaw_d2.weights.published import SCHEME as MMDET
 from seesaw_d2.weights.safe_reading import read_weights_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torchvision_file
 
@@ -36,4 +40,32 @@ class TorchvisionHandler(PathHandler):
         return PathManager.open(self._get_local_path(path), mode, buffering=buffering)
 
 
+class MmdetHandler(PathHandler):
+    """Provides ``mmdet://FILE``, a published file of MMDetection (``published.FILES``), in this project's format.
+
+    The file is downloaded and converted once and cached in the folder of Detectron2's downloads.
+    """
+
+    def _get_supported_prefixes(self):
+        return [MMDET]
+
+    def _get_local_path(self, path, force=False, **kwargs):
+        name = path.removeprefix(MMDET)
+        if name not in FILES.values():
+            raise WeightsError(f"MODEL.WEIGHTS: {path}: expected one of {', '.join(FILES.values())}, found {name!r}")
+        original = download(published_url(name))
+        converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
+        is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
+        if force or not is_there:
+            from seesaw_d2.weights.converters import convert_mmdet_file  # not above: it imports the models
+
+            os.makedirs(os.path.dirname(converted), exist_ok=True)
+            convert_mmdet_file(original, converted, overwrite=True)
+        return converted
+
+    def _open(self, path, mode="r", buffering=-1, **kwargs):
+        return PathManager.open(self._get_local_path(path), mode, buffering=buffering)
+
+
+PathManager.register_handler(MmdetHandler())
 PathManager.register_handler(TorchvisionHandler())

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 
+from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.loading import default_config, leaf_keys, load_config, merge_file, read_value
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.model_zoo import find_config_file
 
 COMMAND_LINE = "command line"
 

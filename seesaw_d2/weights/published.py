@@ -1,0 +1,32 @@
+"""The published Seesaw Loss models: MMDetection's files (its configs/seesaw_loss), which the converter reads."""
+
+SCHEME = "mmdet://"
+_FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
+# Depth of Mask R-CNN, or "cascade" for Cascade Mask R-CNN R-101 -> hashes of the four files in the order of _VARIANTS.
+_VARIANTS = (("random", ""), ("random", "_normmask"), ("rfs", ""), ("rfs", "_normmask"))
+_HASHES = {
+    "50": ("a698dd3d", "a1c11314", "392a804b", "cd0f6a12"),
+    "101": ("8e6e6dd5", "a0b59c42", "e68eb464", "1d817139"),
+    "cascade": ("71e2215e", "8b5a6745", "5d8ca2a4", "c8551505"),
+}
+
+
+def _files() -> dict[str, str]:
+    files = {}
+    for model, hashes in _HASHES.items():
+        depth, cascade = ("101", "cascade_") if model == "cascade" else (model, "")
+        for (sampler, mask), digest in zip(_VARIANTS, hashes, strict=True):
+            config = f"seesaw/{cascade}mask_rcnn_R_{depth}_FPN_{sampler}_seesaw{mask}_2x.yaml"
+            theirs = {"random": "random", "rfs": "sample1e-3"}[sampler], "_normed_mask" if mask else ""
+            stem = f"{cascade}mask_rcnn_r{depth}_fpn_{theirs[0]}_seesaw_loss{theirs[1]}_mstrain_2x_lvis_v1"
+            files[config] = f"{stem}-{digest}.pth"
+    return files
+
+
+# Name of a config -> file name.
+FILES = _files()
+
+
+def published_url(file: str) -> str:
+    """Return the address of a file of ``FILES``."""
+    return _FOLDER + file
