@@ -41,7 +41,10 @@ MODELS = {
         {"images": 8, "size": 128, "proposals": 64},
     ),
 }
-THEIRS = ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead"]
+THEIRS = [
+    *("MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead"),
+    *("MODEL.PROPOSAL_GENERATOR.NAME", "RPN"),
+]
 BFLOAT16 = ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"]
 FUSED = ["SOLVER.OPTIMIZER_IMPLEMENTATION", "fused"]
 NONE = [

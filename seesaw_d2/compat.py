@@ -10,6 +10,7 @@ from typing import Any
 
 import detectron2
 import numpy as np
+import torch
 import torch.distributed as dist
 from detectron2.config import LazyConfig
 from detectron2.utils import comm
@@ -121,3 +122,14 @@ def vit_lr_decay_rate() -> Callable[..., float]:
     if find_spec("timm") is None:
         raise ConfigError("the ViTDet configs need the package timm, which Detectron2's ViT uses; found none")
     return get_vit_lr_decay_rate
+
+
+def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ``count`` largest of (B, R) scores and their indices, in the order of Detectron2's RPN.
+
+    v0.6 sorts, the main branch takes the top k. They order equal scores differently.
+    """
+    if hasattr(comm, "create_local_process_group"):  # main
+        return scores.topk(count, dim=1)
+    found, index = scores.sort(descending=True, dim=1)
+    return found[:, :count], index[:, :count]

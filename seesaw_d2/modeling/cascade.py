@@ -12,19 +12,22 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import CascadeROIHeads
 from detectron2.modeling.roi_heads.cascade_rcnn import _ScaleGradient
 from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
-from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
+from seesaw_d2.modeling.fewer_waits.foreground import foreground, on_host, select
+from seesaw_d2.modeling.fewer_waits.heads import FewerCascadeWaits
+from seesaw_d2.modeling.fewer_waits.indices import read, true_indices
+from seesaw_d2.modeling.fewer_waits.matching import match
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 
 
 @ROI_HEADS_REGISTRY.register()
-class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
+class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads):
     """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor` in every stage. Each stage has its own loss and counts.
 
     The defaults are Detectron2's Cascade R-CNN. That of the paper and of MMDetection ("cascade-mask-rcnn", mmdet 3.3.0,
@@ -175,7 +178,10 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
         """Return the labelled proposals of a stage, from the boxes of each image that the previous stage predicted."""
         if self.resample:
-            boxes = [kept[~_is_ground_truth(each)] for kept, each in zip(boxes, proposals, strict=True)]
+            kept = [~_is_ground_truth(each) for each in proposals]
+            counts = read([each.sum() for each in kept])
+            indices = [true_indices(mask, count) for mask, count in zip(kept, counts, strict=True)]
+            boxes = [each[index] for each, index in zip(boxes, indices, strict=True)]
         refined = self._create_proposals_from_boxes(boxes, [each.image_size for each in proposals])
         if not self.resample:
             return self._match_and_label_boxes(refined, stage, targets)
@@ -192,10 +198,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
     def _match_and_label_boxes(self, proposals, stage, targets):
         proposals = super()._match_and_label_boxes(proposals, stage, targets)
         if self.per_stage_masks:
-            for each, truth in zip(proposals, targets, strict=True):
+            matcher, pairs = self.proposal_matchers[stage], list(zip(proposals, targets, strict=True))
+            matched = [match(matcher, pairwise_iou(t.gt_boxes, p.proposal_boxes))[0] for p, t in pairs]
+            for (each, truth), index, host in zip(pairs, matched, on_host(matched, targets), strict=True):
                 if len(truth):
-                    matched, _ = self.proposal_matchers[stage](pairwise_iou(truth.gt_boxes, each.proposal_boxes))
-                    each.gt_masks = truth.gt_masks[matched]
+                    each.gt_masks = select(truth.gt_masks, index, host)
         return proposals
 
     def _run_stage(self, features, proposals, stage):
@@ -207,10 +214,10 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, CascadeROIHeads):
         return _ScaleGradient.apply(x, 1.0 / self.num_cascade_stages) if scales else x
 
     def _mask_losses(self, features, proposals, stage: int) -> dict[str, torch.Tensor]:
-        foreground, _ = select_foreground_proposals(proposals, self.num_classes)
-        x = self._mask_features(features, [each.proposal_boxes for each in foreground])
-        losses = self.mask_head[stage](self._scaled(x), foreground)
-        return global_mask_losses(losses, [each.gt_classes for each in foreground], self.num_classes)
+        regions = foreground(proposals, self.num_classes)
+        x = self._mask_features(features, [each.proposal_boxes for each in regions])
+        losses = self.mask_head[stage](self._scaled(x), regions)
+        return global_mask_losses(losses, [each.gt_classes for each in regions], self.num_classes)
 
     def _mask_features(self, features, boxes):
         return self.mask_pooler([features[f] for f in self.mask_in_features], boxes)

@@ -13,10 +13,10 @@ from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
 from detectron2.modeling.roi_heads.mask_head import (
     MaskRCNNConvUpsampleHead,
     mask_rcnn_inference,
-    mask_rcnn_loss,
 )
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.fewer_waits.mask_loss import mask_loss
 from seesaw_d2.modeling.heads_checks import check_mask_pooling
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
 
@@ -43,7 +43,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
             x = layer(x)
         logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
         if self.training:
-            return {"loss_mask": mask_rcnn_loss(logits, instances, self.vis_period) * self.loss_weight}
+            return {"loss_mask": mask_loss(logits, instances, self.vis_period) * self.loss_weight}
         mask_rcnn_inference(logits, instances)
         return instances
 

@@ -15,6 +15,7 @@ from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
+from seesaw_d2.modeling.fewer_waits.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.utils.distributed import share_of_mean
 
@@ -65,7 +66,7 @@ class GlobalMaskLosses:
 
 
 @ROI_HEADS_REGISTRY.register()
-class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
+class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     """``StandardROIHeads`` (Mask R-CNN) with a :class:`SeesawBoxPredictor`.
 
     It can be constructed from a config, or from explicit arguments like ``StandardROIHeads``, with
@@ -85,7 +86,7 @@ class SeesawROIHeads(GlobalMaskLosses, StandardROIHeads):
 
 
 @ROI_HEADS_REGISTRY.register()
-class SeesawRes5ROIHeads(GlobalMaskLosses, Res5ROIHeads):
+class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
     """``Res5ROIHeads`` (C4 backbones) with a :class:`SeesawBoxPredictor`.
 
     It can be constructed from a config, or from explicit arguments like ``Res5ROIHeads``, with

@@ -34,7 +34,8 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device
     else:
-        kept.append((names, values.detach()))
+        prefix = get_event_storage()._current_prefix  # of name_scope, which is over when they are stored
+        kept.append(([prefix + name for name in names], values.detach()))
 
 
 def store_scalars(names: Sequence[str], values: Sequence[float]) -> None:

@@ -139,6 +139,10 @@ class PretendedCuda(TorchDispatchMode):
         """Return the events of seesaw_d2 and Detectron2, without those of the test itself."""
         return sorted(event for event in self.events if event[1] != "test")
 
+    def at(self, kind: str) -> dict[str, int]:
+        """Return how often an event of a kind occurred at each place of the packages, "package/file:function"."""
+        return {place: count for (found, place), count in self.events.items() if found == kind and place != "test"}
+
     def places(self, kind: str, package: str) -> dict[str, int]:
         """Return how often an event of a kind occurred at each place of a package."""
         prefix = f"{package}/"

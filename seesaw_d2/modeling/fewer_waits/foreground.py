@@ -1,0 +1,90 @@
+"""Sampling of proposals and selection of the foreground, with one wait for all images.
+
+Shapes: R proposals of an image.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
+from detectron2.modeling.roi_heads import ROIHeads
+from detectron2.structures import Instances, PolygonMasks, pairwise_iou
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from seesaw_d2.modeling.fewer_waits.indices import true_indices
+from seesaw_d2.modeling.fewer_waits.matching import match, sample
+
+
+@torch.no_grad()
+def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
+    """Return what ``ROIHeads.label_and_sample_proposals`` returns, and log the same."""
+    if heads.proposal_append_gt:
+        proposals = add_ground_truth_to_proposals(targets, proposals)
+    pairs = list(zip(proposals, targets, strict=True))
+    matches = [match(heads.proposal_matcher, pairwise_iou(t.gt_boxes, p.proposal_boxes)) for p, t in pairs]
+    labels = [
+        classes_of(each.gt_classes, index, label, heads.num_classes)
+        for each, (index, label, _) in zip(targets, matches, strict=True)
+    ]
+    limits = (heads.batch_size_per_image, heads.positive_fraction, heads.num_classes)
+    samples = sample(labels, [valid for *_, valid in matches], *limits)
+    chosen = [torch.cat(pair) for pair in samples]
+    objects = [index[each] for (index, *_), each in zip(matches, chosen, strict=True)]
+    found = []
+    for (each, target), classes, index, rows, host in zip(
+        pairs, labels, chosen, objects, on_host(objects, targets), strict=True
+    ):
+        sampled = each[index]
+        sampled.gt_classes = classes[index]
+        if len(target):
+            for name, value in target.get_fields().items():
+                if name.startswith("gt_") and not sampled.has(name):
+                    sampled.set(name, select(value, rows, host))
+        found.append(sampled)
+    storage = get_event_storage()
+    storage.put_scalar("roi_head/num_fg_samples", np.mean([len(positive) for positive, _ in samples]))
+    storage.put_scalar("roi_head/num_bg_samples", np.mean([len(negative) for _, negative in samples]))
+    return found
+
+
+def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) -> Tensor:
+    """Return the class of each proposal, (R,): that of its object, ``background``, or -1 (ignored).
+
+    Args:
+        classes: classes of the image's objects.
+        index, labels: (R,), from a ``Matcher``.
+    """
+    if not len(classes):
+        return torch.zeros_like(index) + background
+    found = classes[index]
+    found[labels == 0] = background
+    found[labels == -1] = -1
+    return found
+
+
+def foreground(proposals: Sequence[Instances], background: int) -> list[Instances]:
+    """Return the first list of ``select_foreground_proposals``: the proposals of each image that have an object."""
+    masks = [(each.gt_classes != -1) & (each.gt_classes != background) for each in proposals]
+    flags = torch.cat(masks).cpu().split([len(each) for each in masks])
+    found = []
+    for each, mask, flag in zip(proposals, masks, flags, strict=True):
+        host = flag.nonzero().squeeze(1)
+        index = true_indices(mask, len(host))
+        fields = {name: select(value, index, host) for name, value in each.get_fields().items()}
+        found.append(Instances(each.image_size, **fields))
+    return found
+
+
+def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
+    """Return the indices of each image on the CPU if a field of ``targets`` needs them, with one wait, else as is."""
+    fields = (value for each in targets for value in each.get_fields().values())
+    if not any(isinstance(value, PolygonMasks) for value in fields):
+        return indices
+    return torch.cat(list(indices)).cpu().split([len(each) for each in indices])
+
+
+def select(value, index: Tensor, host: Tensor):
+    """Return ``value[index]``. Polygons get ``host``, the index on the CPU, for which they would wait."""
+    return value[host if isinstance(value, PolygonMasks) else index]

@@ -1,0 +1,78 @@
+"""ROI heads that wait for the device once for all images."""
+
+import torch
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import CascadeROIHeads, ROIHeads, StandardROIHeads
+from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
+from detectron2.structures import Boxes, Instances, pairwise_iou
+
+from seesaw_d2.modeling.fewer_waits.foreground import classes_of, foreground, label_and_sample
+from seesaw_d2.modeling.fewer_waits.indices import clip_boxes, read, true_indices
+from seesaw_d2.modeling.fewer_waits.mask_loss import BatchedMaskHead
+from seesaw_d2.modeling.fewer_waits.matching import match
+from seesaw_d2.modeling.fewer_waits.pooling import BatchedROIPooler
+from seesaw_d2.utils.deferred_scalars import put_scalars
+
+_FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHead}
+
+
+class FewerWaits:
+    """Mixin for Detectron2's ROI heads: sampling, pooling and mask losses with one wait for all images in training.
+
+    It replaces Detectron2's own methods, poolers and mask head alone. What another project overrides stays.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for module in self.modules():
+            module.__class__ = _FASTER.get(type(module), type(module))
+
+    def label_and_sample_proposals(self, proposals, targets):
+        original = super().label_and_sample_proposals
+        own = type(self)._sample_proposals is ROIHeads._sample_proposals
+        if own and original.__func__ is ROIHeads.label_and_sample_proposals:
+            return label_and_sample(self, proposals, targets)
+        return original(proposals, targets)
+
+    def _forward_mask(self, features, instances):
+        original = super()._forward_mask
+        own = original.__func__ is StandardROIHeads._forward_mask and self.mask_on
+        if not (self.training and own and self.mask_pooler is not None):
+            return original(features, instances)
+        instances = foreground(instances, self.num_classes)
+        features = [features[name] for name in self.mask_in_features]
+        return self.mask_head(self.mask_pooler(features, [each.proposal_boxes for each in instances]), instances)
+
+
+class FewerCascadeWaits(FewerWaits):
+    """The same for the stages of a cascade."""
+
+    def _create_proposals_from_boxes(self, boxes, image_sizes):
+        original = super()._create_proposals_from_boxes
+        if not self.training or original.__func__ is not CascadeROIHeads._create_proposals_from_boxes:
+            return original(boxes, image_sizes)
+        finite = [each.isfinite().all() for each in boxes]
+        boxes = [Boxes(clip_boxes(each.detach(), size)) for each, size in zip(boxes, image_sizes, strict=True)]
+        large = [each.nonempty() for each in boxes]
+        counts = read([*finite, *(each.sum() for each in large)])
+        assert all(counts[: len(boxes)]), "Box tensor contains infinite or NaN!"  # as Boxes.clip
+        sizes = zip(boxes, large, counts[len(boxes) :], image_sizes, strict=True)
+        return [Instances(size, proposal_boxes=each[true_indices(kept, count)]) for each, kept, count, size in sizes]
+
+    @torch.no_grad()
+    def _match_and_label_boxes(self, proposals, stage, targets):
+        original = super()._match_and_label_boxes
+        if original.__func__ is not CascadeROIHeads._match_and_label_boxes:
+            return original(proposals, stage, targets)
+        pairs = list(zip(proposals, targets, strict=True))
+        matches = [match(self.proposal_matchers[stage], pairwise_iou(t.gt_boxes, p.proposal_boxes)) for p, t in pairs]
+        foreground_counts = [(labels == 1).sum() for _, labels, _ in matches]
+        for (each, target), (index, labels, _) in zip(pairs, matches, strict=True):
+            each.gt_classes = classes_of(target.gt_classes, index, labels, self.num_classes)
+            empty = target.gt_boxes.tensor.new_zeros(len(each), 4)
+            each.gt_boxes = target.gt_boxes[index] if len(target) else Boxes(empty)
+        found = torch.stack(foreground_counts).double()
+        total = sum(len(each) for each in proposals)
+        counts = torch.stack([found.sum(), total - found.sum()]) / len(proposals)
+        put_scalars([f"stage{stage}/roi_head/num_{kind}_samples" for kind in ("fg", "bg")], counts)
+        return proposals

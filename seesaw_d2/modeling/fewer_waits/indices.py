@@ -1,0 +1,28 @@
+"""Functions that do not wait for the device, and ``read``, which waits once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def read(values: Sequence[Tensor]) -> list[int]:
+    """Return scalar tensors of integers or bools as numbers, with one wait for all of them."""
+    return torch.stack([value.long() for value in values]).tolist() if values else []
+
+
+def nth_true(mask: Tensor, order: Tensor) -> Tensor:
+    """Return ``mask.nonzero()[order, 0]`` for a bool mask (N,) and int64 order (K,)."""
+    return torch.searchsorted(mask.cumsum(0), order + 1)
+
+
+def true_indices(mask: Tensor, count: int) -> Tensor:
+    """Return ``mask.nonzero()[:, 0]`` for a bool mask (N,) that has ``count`` true elements."""
+    return nth_true(mask, torch.arange(count, device=mask.device))
+
+
+def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return (K, 4) boxes within an image of this height and width, as ``Boxes.clip``, which waits to check them."""
+    height, width = size
+    corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
+    return torch.stack(corners, dim=2).flatten(1)

@@ -1,0 +1,61 @@
+"""Matching of boxes with ground truth, and sampling, for all images of a batch.
+
+Shapes: M ground-truth boxes and N boxes (anchors or proposals) of an image.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.modeling.matcher import Matcher
+from torch import Tensor
+
+from seesaw_d2.modeling.fewer_waits.indices import nth_true, read
+
+# Index of the matched object (N,), label (N,), and a bool (): whether the overlaps were valid.
+Match = tuple[Tensor, Tensor, Tensor]
+
+
+def match(matcher: Matcher, overlaps: Tensor) -> Match:
+    """Return what ``matcher(overlaps)`` returns for (M, N) overlaps, and whether all of them are >= 0.
+
+    Detectron2 waits to assert this; ``sample`` asserts it for all images at once.
+    """
+    if type(matcher) is not Matcher or overlaps.numel() == 0:
+        return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
+    values, index = overlaps.max(dim=0)
+    labels = index.new_full(index.size(), 1, dtype=torch.int8)
+    for label, low, high in zip(matcher.labels, matcher.thresholds[:-1], matcher.thresholds[1:], strict=True):
+        labels[(values >= low) & (values < high)] = label
+    if matcher.allow_low_quality_matches:
+        best = overlaps.max(dim=1, keepdim=True).values
+        labels[(overlaps == best).any(dim=0)] = 1
+    return index, labels, (overlaps >= 0).all()
+
+
+def sample(
+    labels: Sequence[Tensor], valid: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return what ``subsample_labels`` returns for each image: indices of positive and of negative samples.
+
+    The random numbers are the same, too.
+
+    Args:
+        labels: (N,) of each image; -1 is ignored.
+        valid: bool () of each image, from ``match``.
+        num_samples, positive_fraction, background: as in ``subsample_labels``.
+
+    Raises:
+        AssertionError: an overlap was negative or NaN, as in Detectron2's ``Matcher``.
+    """
+    masks = [((each != -1) & (each != background), each == background) for each in labels]
+    counts = read([*valid, *(mask.sum() for pair in masks for mask in pair)])
+    assert all(counts[: len(valid)]), "overlaps of boxes: expected numbers >= 0, found NaN or negative ones"
+    pairs = zip(counts[len(valid) :: 2], counts[len(valid) + 1 :: 2], strict=True)
+    found = []
+    for (positive, negative), (num_positive, num_negative) in zip(masks, pairs, strict=True):
+        positives = min(num_positive, int(num_samples * positive_fraction))
+        negatives = min(num_negative, num_samples - positives)
+        first = torch.randperm(num_positive, device=positive.device)[:positives]
+        second = torch.randperm(num_negative, device=negative.device)[:negatives]
+        found.append((nth_true(positive, first), nth_true(negative, second)))
+    return found
