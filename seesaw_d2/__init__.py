@@ -39,7 +39,7 @@ def register() -> None:
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
-        provide_statistics(data.training_statistics, data.training_frequency_groups)
+        provide_statistics(data.training_statistics, data.training_frequency_groups, data.provide_names)
 
 
 def _is_program() -> bool:
