@@ -196,10 +196,11 @@ def main():
     if not args.options:
         detectors = {name: inference(each, args.batch[0]) for name, each in trainers.items()}
         counts = ", ".join(f"{name} {detect()}" for name, detect in detectors.items())
-        report(f"inference ({counts} objects)", detectors, 1, args)
+        report(f"inference, 1 image of {args.size} ({counts} objects)", detectors, 1, args)
     for trainer in trainers.values():
         trainer.model.train()
-    report("train", {name: training(trainer) for name, trainer in trainers.items()}, args.images, args)
+    steps = {name: training(trainer) for name, trainer in trainers.items()}
+    report(f"train, {args.images} images of {args.size}", steps, args.images, args)
 
 
 if __name__ == "__main__":

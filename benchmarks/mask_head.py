@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Time and memory of the mask heads with 1203 categories, against Detectron2's, which computes all masks of a region.
+"""Time and memory of the mask heads against Detectron2's, which computes the masks of all categories for a region.
 
     python benchmarks/mask_head.py
-    python benchmarks/mask_head.py --device cuda --regions 128 256
+    python benchmarks/mask_head.py --device cuda --categories 80 1203 13204 --regions 256
 
 Four convolutions of 256 channels, the deconvolution and the last layer, on 14 x 14 features. "train" is forward and
 backward. Times are medians of interleaved repetitions, one thread on a CPU; memory is the peak of what tensors take
@@ -11,6 +11,7 @@ beside the parameters and the input, from PyTorch's profiler on a CPU.
 
 import argparse
 import functools
+import itertools
 import statistics
 import time
 
@@ -19,7 +20,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
-from measuring import peak_memory, synchronize
+from measuring import header, peak_memory, row, synchronize
 
 from seesaw_d2.modeling import NormedMaskHead, SelectiveMaskHead
 
@@ -47,19 +48,18 @@ def step(kind, head, x, instances):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--regions", nargs="+", type=int, default=[32, 256])
-    parser.add_argument("--categories", type=int, default=1203)
+    parser.add_argument("--categories", nargs="+", type=int, default=[1203])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(1)
     shape = ShapeSpec(channels=256, height=14, width=14)
-    print("| regions | pass | head | s | peak MB | time / detectron2 | memory / detectron2 |")
-    print("|---" * 7 + "|")
-    for count in args.regions:
-        instances = regions(count, args.categories, args.device)
+    header("C", "regions", "pass", "head", "s", "peak MB", "time / detectron2", "memory / detectron2")
+    for categories, count in itertools.product(args.categories, args.regions):
+        instances = regions(count, categories, args.device)
         x = torch.rand(count, 256, 14, 14, device=args.device)
         heads = {
-            name: head(shape, num_classes=args.categories, conv_dims=[256] * 5).to(args.device)
+            name: head(shape, num_classes=categories, conv_dims=[256] * 5).to(args.device)
             for name, head in HEADS.items()
         }
         for kind in ("train", "inference"):
@@ -77,15 +77,8 @@ def main():
                 memory[name] = peak_memory(functools.partial(step, kind, head, x, instances), args.device)
             for name in heads:
                 ratios = (values[name] / values["detectron2"] for values in (seconds, memory))
-                cells = [
-                    count,
-                    kind,
-                    name,
-                    f"{seconds[name]:.3g}",
-                    f"{memory[name]:.0f}",
-                    *(f"{r:.2f}" for r in ratios),
-                ]
-                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+                cells = [f"{seconds[name]:.3g}", f"{memory[name]:.0f}", *(f"{each:.2f}" for each in ratios)]
+                row(categories, count, kind, name, *cells)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ finished part is repeated with --again, and after a change of the commit, the ca
 It needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements, and
 downloads nothing. Packages in the folder ``carried`` of the project are found, too.
 
-Exit status: 0, all parts passed; 1, a part failed; 2, something is missing; 3, the time was up before the last part.
+Exit status: 0, all parts passed; 1, a part failed; 2, something is missing; 3, the time was up before the last part
+had finished: run the same command again.
 """
 
 import os
@@ -51,11 +52,11 @@ def main(arguments=None) -> int:
         if done is None:
             done = running.run(folder, part, key, end - time.monotonic(), ROOT)
         print(f"{part.name}: {done['status']} ({done['seconds']:.0f} s)", flush=True)
-    results = [running.known(folder, part, key) for part in PARTS]
-    text = table.markdown(PARTS, results, machine.description(ROOT))
+    results = {part.name: running.known(folder, part, key) for part in PARTS}
+    text = table.markdown(PARTS, list(results.values()), machine.description(ROOT))
     (folder / "table.md").write_text(text)
     print(f"\n{text}\nin {folder / 'table.md'}")
-    return running.exit_status(results)
+    return running.exit_status([results[name] for name in args.parts])
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def test_a_missing_package_is_named(monkeypatch):
     assert "no_such_module" in machine.missing()
 
 
-def one_part(*codes, limit=60.0, read=lambda output, folder: [("said", output.strip())]):
-    return Part("a part, small", "for tests", lambda folder: [["-c", code] for code in codes], limit, read)
+def one_part(*codes, name="a part, small", limit=60.0, read=lambda output, folder: [("said", output.strip())]):
+    return Part(name, "for tests", lambda folder: [["-c", code] for code in codes], limit, read)
 
 
 def call(tmp_path, monkeypatch, *some_parts, arguments=(), commit="1"):
@@ -95,12 +95,43 @@ else:
     folder.mkdir()
     time.sleep(60)
 """
-    status, table = call(tmp_path, monkeypatch, one_part(long), one_part("print(1)"), arguments=["--minutes", "0.02"])
+    status, table = call(
+        tmp_path, monkeypatch, one_part(long), one_part("1", name="b"), arguments=["--minutes", "0.02"]
+    )
     assert status == 3
-    assert running.TIME_UP in table
+    assert running.UNFINISHED in table
     status, table = call(tmp_path, monkeypatch, one_part(long))
     assert status == 0
     assert "| said | continued |" in table
+
+
+def test_an_interrupted_part_continues(tmp_path, monkeypatch):
+    """After ctrl-C, too, the files of the part are kept."""
+    part = one_part("print('continued')")
+    (tmp_path / part.name).mkdir()
+
+    def interrupted(*_):
+        (tmp_path / part.name).mkdir(exist_ok=True)
+        (tmp_path / part.name / "checkpoint").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_logged", interrupted)
+        patch.setattr(machine, "missing", lambda: None)
+        patch.setattr(machine, "description", lambda root: ["Card, 80 GB", "commit 1"])
+        patch.setattr(gpu, "PARTS", [part])
+        assert gpu.main(["--output", str(tmp_path)]) == 130
+    assert call(tmp_path, monkeypatch, part)[0] == 0
+    assert (tmp_path / part.name / "checkpoint").exists()
+
+
+def test_some_parts(tmp_path, monkeypatch):
+    """The status is that of the parts that were asked for; the table has all."""
+    other = Part("other", "fails", lambda folder: [["-c", "1 / 0"]], 60, lambda output, folder: [])
+    status, table = call(tmp_path, monkeypatch, one_part("print(1)"), other, arguments=["--parts", "a part, small"])
+    assert status == 0
+    assert "other: fails |  | **not run**" in table
+    assert call(tmp_path, monkeypatch, one_part("print(1)"), other, arguments=["--parts", "other"])[0] == 1
 
 
 def test_a_part_that_hangs_fails(tmp_path, monkeypatch):
@@ -171,18 +202,20 @@ def test_the_table_of_losses(output_of):
 
 
 def test_the_table_of_mask_heads(output_of):
-    output = output_of("mask_head.py", "--regions", "2", "--categories", "5", "--repetitions", "1")
+    output = output_of("mask_head.py", "--regions", "2", "--categories", "5", "3", "--repetitions", "1")
     rows = readers.mask_heads(output, ROOT)
-    assert len(rows) == 6
+    assert len(rows) == 12
     assert float(rows[0][1].split(" ms")[0]) > 0
 
 
 def test_the_table_of_training(output_of):
     small = ("--images", "2", "--size", "64", "--proposals", "16", "--repetitions", "1", "--model", "quickstart")
     rows = dict(readers.iteration(output_of("iteration.py", *small, "--options", "--only", "fused"), ROOT))
-    assert rows.keys() == {"train, Detectron2's", "train, ours", "train, ours, fused"}
-    assert "(1.00)" in rows["train, Detectron2's"]
-    assert "(1.00 of Detectron2's)" in rows["train, Detectron2's"]
+    first, *others = rows
+    assert first == "train, 2 images of 64, Detectron2's"
+    assert [each.removeprefix("train, 2 images of 64, ") for each in others] == ["ours", "ours, fused"]
+    assert "(1.00)" in rows[first]
+    assert "(1.00 of Detectron2's)" in rows[first]
 
 
 def test_the_result_of_the_quickstart(tmp_path):

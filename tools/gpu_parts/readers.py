@@ -40,7 +40,7 @@ def losses(output: str, folder: Path) -> Rows:
 def mask_heads(output: str, folder: Path) -> Rows:
     return [
         (
-            f"{row['regions']} regions, {row['pass']}, {row['head']}",
+            f"C = {row['C']}, {row['regions']} regions, {row['pass']}, {row['head']}",
             f"{1e3 * float(row['s']):.2f} ms, {row['peak MB']} MB; / Detectron2's: time {row['time / detectron2']}, "
             f"memory {row['memory / detectron2']}",
         )

@@ -15,7 +15,7 @@ from gpu_parts.parts import Part
 from gpu_parts.readers import Unreadable
 
 SHORT = 20  # seconds that are too few for a part
-PASSED, FAILED, TIME_UP, NOT_RUN = "passed", "failed", "the time was up", "not run"
+PASSED, FAILED, UNFINISHED, NOT_RUN = "passed", "failed", "not finished", "not run"
 OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 
 
@@ -37,15 +37,17 @@ def finished(folder: Path, part: Part, key: str) -> dict | None:
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
     """Run a part for at most ``seconds`` and its own limit, write its log and its result, and return the result.
 
-    A part that ``seconds`` ended is run again by the next call, and finds the files in its folder as it left them.
+    A part that ``seconds`` or an interruption ended is run again by the next call, and finds the files in its folder as
+    it left them.
     """
-    start, status, rows = time.monotonic(), TIME_UP, []
-    if known(folder, part, key)["status"] != TIME_UP:
+    start, status, rows = time.monotonic(), UNFINISHED, []
+    if known(folder, part, key)["status"] != UNFINISHED:
         shutil.rmtree(folder / part.name, ignore_errors=True)
+    _write(folder, part, key, status, 0.0, rows)
     for command in part.commands(folder):
         left = seconds - (time.monotonic() - start)
         if left < SHORT:
-            status, rows = TIME_UP, []
+            status, rows = UNFINISHED, []
             break
         code = _logged(command, _file(folder, part, "log"), min(part.limit, left), root)
         output = _file(folder, part, "log").read_text(errors="replace")
@@ -54,17 +56,21 @@ def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
             status, rows = FAILED, [("error", f"longer than {part.limit:.0f} s")]
         if status != FAILED or not OUT_OF_MEMORY.search(output):
             break
-    result = {"key": key, "status": status, "seconds": time.monotonic() - start, "rows": rows}
-    _file(folder, part, "json").write_text(json.dumps(result, indent=1))
-    return result
+    return _write(folder, part, key, status, time.monotonic() - start, rows)
 
 
 def exit_status(results: list[dict]) -> int:
-    """Return 0 if all parts passed, 1 if one failed, 3 if the time was up before the last one."""
+    """Return 0 if all parts passed, 1 if one failed, 3 if one is not finished."""
     found = {result["status"] for result in results}
     if FAILED in found:
         return 1
     return 0 if found == {PASSED} else 3
+
+
+def _write(folder: Path, part: Part, key: str, status: str, seconds: float, rows: list) -> dict:
+    result = {"key": key, "status": status, "seconds": seconds, "rows": rows}
+    _file(folder, part, "json").write_text(json.dumps(result, indent=1))
+    return result
 
 
 def _file(folder: Path, part: Part, suffix: str) -> Path:
@@ -72,7 +78,7 @@ def _file(folder: Path, part: Part, suffix: str) -> Path:
 
 
 def _read(part: Part, code: int | None, output: str, folder: Path) -> tuple[str, list]:
-    status = TIME_UP if code is None else FAILED if code else PASSED
+    status = UNFINISHED if code is None else FAILED if code else PASSED
     try:
         return status, part.read(output, folder)
     except Unreadable as error:
