@@ -26,7 +26,7 @@ def main(arguments=None) -> None:
         if recorded.has_background:
             print(f"stage {stage}: {sum(counts)} proposals of {len(counts)} classes, background {counts[-1]}")
         else:
-            print(f"{sum(counts)} images of {len(counts)} classes")
+            print(f"{sum(counts)} images or pixels of {len(counts)} classes")
     print(f"written to {args.output}")
 
 

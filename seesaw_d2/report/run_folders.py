@@ -63,10 +63,16 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
         name: name of the run. Default: name of the folder.
 
     Raises:
-        DataError: the folder is missing or has no results file.
+        DataError: the folder is missing, has no results file, or is of semantic segmentation.
     """
     folder = os.path.normpath(folder)
     config_text, config = read_config(folder)
+    model = config.get("MODEL")
+    if isinstance(model, dict) and model.get("META_ARCHITECTURE") == "SemanticSegmentor":
+        raise DataError(
+            f"{folder}: MODEL.META_ARCHITECTURE: expected a detector or an ImageClassifier, found SemanticSegmentor; "
+            "its results are in results.json and semantic_per_class.csv"
+        )
     run = Run(name or os.path.basename(folder), folder, config, config_text, find_results(folder, dataset))
     if not config_text:
         run.missing["config"] = "config.yaml is missing"

@@ -11,7 +11,7 @@ from seesaw_d2.utils.category_names import entry_of, kept_entry
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
-# Cascade R-CNN has a list of box predictors. Mask R-CNN has one, an image classifier none.
+# Cascade R-CNN has a list of box predictors. Mask R-CNN has one, image classifiers and semantic segmentation none.
 _STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
 
 
@@ -26,6 +26,8 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
     state = read_checkpoint(checkpoint)
     names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
+    if of_boxes := [name for name in names if "box_predictor" in name]:  # not the pixels of Panoptic FPN
+        names = of_boxes
     if not names:
         raise WeightsError(f"{checkpoint}: holds no class counts; expected a model trained with Seesaw Loss")
     if len({_stage(name) for name in names}) < len(names):

@@ -227,6 +227,14 @@ def test_branches_that_the_heads_do_not_know(heads):
         (MASK_RCNN.format("C4"), (HEADS, "SeesawRes5ROIHeads", "MODEL.KEYPOINT_ON", True), "MODEL.KEYPOINT_ON"),
         (MASK_RCNN.format("FPN"), (HEADS, "RROIHeads"), "MODEL.ROI_HEADS.NAME.*RROIHeads"),
         (
+            "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml",
+            (
+                *(HEADS, "SeesawCascadeROIHeads", "MODEL.META_ARCHITECTURE", "PanopticFPN"),
+                *("MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT", 0.5),
+            ),
+            "MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT.*0.5",
+        ),
+        (
             MASK_RCNN.format("FPN"),
             (HEADS, "SeesawROIHeads", "MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIAlignRotated"),
             "MODEL.ROI_BOX_HEAD.POOLER_TYPE.*ROIAlignRotated",

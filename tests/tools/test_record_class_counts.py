@@ -64,7 +64,7 @@ def test_image_classifier(tmp_path, capsys, prefix):
     torch.save({"model": model}, tmp_path / "m.pth")
     path = str(tmp_path / "counts.json")
     assert main([str(tmp_path / "m.pth"), path]) == 0
-    assert "9 images of 3 classes" in capsys.readouterr().out
+    assert "9 images or pixels of 3 classes" in capsys.readouterr().out
     cfg = make_cfg(SEESAW_CLASS_COUNTS=path, BACKGROUND="none")
     assert build_loss(cfg, 3, has_background=False).class_counts.tolist() == [7, 0, 2]
 

@@ -13,7 +13,10 @@ from PIL import Image
 
 from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
 from seesaw_d2.data.synthetic.semantic import CLASSES_FILE, IGNORED
+from seesaw_d2.errors import DataError
+from seesaw_d2.report.page import write_report
 from seesaw_d2.train import main
+from seesaw_d2.weights.class_counts import record_class_counts
 from tests.conftest import NUM_CLASSES
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +119,21 @@ def test_panoptic_fpn_trains_both_heads(config_file, semantic, tmp_path):
     state = torch.load(tmp_path / "run/model_final.pth", weights_only=True)["model"]
     assert state["roi_heads.box_predictor.cls_loss.class_counts"].sum() == 2 * 2 * 64
     assert state["sem_seg_head.cls_loss.class_counts"].sum() > 2 * 2 * 128 * 128 * 0.9
+    recorded = record_class_counts(str(tmp_path / "run/model_final.pth"), str(tmp_path / "counts.json"))
+    assert recorded.stages == [state["roi_heads.box_predictor.cls_loss.class_counts"].tolist()]
+
+
+def test_tools_with_runs_of_semantic_segmentation(semantic, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run("semantic_glyphs_seesaw", semantic, folder) == 0
+    counts = record_class_counts(str(folder / "model_final.pth"), str(tmp_path / "counts.json"))
+    assert [len(stage) for stage in counts.stages] == [NUM_CLASSES + 1]
+    recorded = ["MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS", str(tmp_path / "counts.json")]
+    assert run("semantic_glyphs_seesaw", semantic, tmp_path / "again", *recorded) == 0
+    again = torch.load(tmp_path / "again/model_final.pth", weights_only=True)["model"]
+    assert again["sem_seg_head.cls_loss.class_counts"].tolist() == counts.stages[0]
+    with pytest.raises(DataError, match=r"META_ARCHITECTURE.*SemanticSegmentor"):
+        write_report([str(folder)], str(tmp_path / "report.html"))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from detectron2.modeling import (
     META_ARCH_REGISTRY,
     ROI_HEADS_REGISTRY,
     GeneralizedRCNN,
+    PanopticFPN,
     ProposalNetwork,
     RetinaNet,
 )
-from detectron2.modeling.roi_heads import Res5ROIHeads
+from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
 
 from seesaw_d2.errors import ConfigError
@@ -45,6 +46,12 @@ def check_architecture(cfg: CfgNode) -> None:
             f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, or LongTailRetinaNet or "
             f"LongTailFCOS with a loss of sigmoids, found {name!r}, which has no ROI heads (MODEL.ROI_HEADS.NAME "
             f"{heads})"
+        )
+    weight = cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT
+    if _is(architecture, PanopticFPN) and _is(found, CascadeROIHeads) and weight != 1:
+        raise ConfigError(
+            f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: Detectron2 applies it to one box predictor, expected 1.0 with "
+            f"MODEL.ROI_HEADS.NAME {heads}, found {weight}; STAGE_LOSS_WEIGHTS weights the stages"
         )
     if _is(found, RROIHeads):
         raise ConfigError(
