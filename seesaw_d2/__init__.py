@@ -31,15 +31,16 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def register() -> None:
-    """Register the heads, backbones and ``torchvision://`` in Detectron2. Repeated calls change nothing."""
+    """Register the heads, backbones and path handlers in Detectron2. Repeated calls change nothing."""
     with _interrupt_held(), warnings.catch_warnings():
         # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change that.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
+        from seesaw_d2.utils import downloads, local_files  # noqa: F401 (handlers of addresses and of local files)
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
-        provide_statistics(data.training_statistics, data.training_frequency_groups, data.provide_names)
+        provide_statistics(data.training_statistics, data.training_frequency_groups)
 
 
 def _is_program() -> bool:

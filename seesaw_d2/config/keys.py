@@ -20,6 +20,7 @@ def add_seesaw_config(cfg: CN) -> None:
     _add_backbone(cfg)
     _add_classifier(cfg)
     _add_decoupled(cfg)
+    _add_downloads(cfg)
     _add_data(cfg)
     _add_evaluation(cfg)
     add_solver(cfg)
@@ -146,6 +147,12 @@ def _add_decoupled(cfg: CN) -> None:
     # Patterns of parameters that are not loaded when a training starts from MODEL.WEIGHTS and keep their initial values
     # (cRT: the classifier's last layer). Resuming and --eval-only load everything.
     cfg.MODEL.WEIGHTS_EXCEPT = []
+
+
+def _add_downloads(cfg: CN) -> None:
+    # Seconds in which a server must answer and then send 1 KiB, when MODEL.WEIGHTS is an address. _BASE_s with an
+    # address, which are read before this key, have 60 seconds.
+    cfg.MODEL.DOWNLOAD_TIMEOUT = 60.0
 
 
 def _add_data(cfg: CN) -> None:

@@ -20,6 +20,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
 from seesaw_d2.evaluation.semantic_evaluator import SemanticEvaluator
+from seesaw_d2.utils.untrusted_paths import below
 
 
 def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
@@ -38,6 +39,11 @@ EVALUATORS = {
 SEMANTIC = "sem_seg"  # Detectron2's type of its data sets with label maps only
 
 
+def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
+    """Return the folder for the results of a data set, below OUTPUT_DIR/``kind``."""
+    return below(os.path.join(cfg.OUTPUT_DIR, kind), dataset_name, "DATASETS.TEST")
+
+
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
     """Build the evaluator of a registered data set, by ``evaluator_type`` of its metadata.
 
@@ -54,7 +60,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     """
     check_registered(dataset_name, "DATASETS.TEST")
     if output_folder is None:
-        output_folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        output_folder = results_folder(cfg, dataset_name)
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(

@@ -18,7 +18,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
 from seesaw_d2.utils.messages import first_few, json_type
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     if irregular(path):
         raise DataError(f"{path}: expected a results file, found {irregular(path)}")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             results = orjson.loads(file.read())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; expected a results file") from None

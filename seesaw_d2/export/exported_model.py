@@ -14,6 +14,7 @@ from seesaw_d2.export.graph import INPUT
 from seesaw_d2.export.onnx import METADATA_KEY
 from seesaw_d2.export.onnx_requirements import need
 from seesaw_d2.export.torchscript import METADATA_FILE
+from seesaw_d2.utils.regular_files import open_regular
 
 
 class ExportedModel:
@@ -63,7 +64,7 @@ class ExportedModel:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             return file.read()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.category_names import Categories, entry_of
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     if irregular(path):
         raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")
     try:
-        with open(path) as file:
+        with open_regular(path, "r") as file:
             found = json.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

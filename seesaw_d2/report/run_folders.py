@@ -12,7 +12,7 @@ import yaml
 from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.json_reading import load_json_object
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
@@ -97,7 +97,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     if irregular(path):
         raise DataError(f"{path}: expected a config file, found {irregular(path)}")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_regular(path, "r", encoding="utf-8") as file:
             text = file.read()
         config = yaml.load(text, _NamesAsText) or {}  # a safe loader
     except UnicodeDecodeError as error:
@@ -131,7 +131,7 @@ def find_results(folder: str, dataset: str) -> str:
 def _read_curves(run: Run) -> None:
     path = os.path.join(run.folder, "metrics.json")
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open_regular(path, "r", encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     run.curves.append(json.loads(line))
@@ -150,7 +150,7 @@ def _is_step(line: Any) -> bool:
 
 def _read_log(run: Run) -> None:
     try:
-        with open(os.path.join(run.folder, "log.txt"), encoding="utf-8", errors="replace") as file:
+        with open_regular(os.path.join(run.folder, "log.txt"), encoding="utf-8", errors="replace") as file:
             text = file.read(200_000)
     except OSError:
         run.missing["environment"] = "log.txt is missing"

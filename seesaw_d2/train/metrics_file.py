@@ -8,6 +8,8 @@ from typing import Any
 
 from detectron2.utils.events import EventStorage, JSONWriter
 
+from seesaw_d2.utils.regular_files import open_regular
+
 logger = logging.getLogger(__name__)
 
 # Detectron2's writers write medians of this many values.
@@ -27,7 +29,7 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     iterations before ``start``, the first one to run, are not lost: the writer writes those values again.
     """
     path = writer._file_handle.name
-    with open(path, "rb+") as file:
+    with open_regular(path, "rb+") as file:
         lines = file.read(size)
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
             logger.warning(f"{path}: not the file of this run at its checkpoint; new lines are appended")

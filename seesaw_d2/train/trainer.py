@@ -16,7 +16,7 @@ from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.evaluation.box_classification import classify_ground_truth, write_box_classification
-from seesaw_d2.evaluation.build import build_evaluator
+from seesaw_d2.evaluation.build import build_evaluator, results_folder
 from seesaw_d2.evaluation.results_files import write_json
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.freeze import freeze
@@ -149,7 +149,7 @@ class Trainer(EndsEarly, DefaultTrainer):
                     loader = cls.build_test_loader(cfg, name)
                     found = classify_ground_truth(model, loader, load_dataset(name))
                     if found is not None:
-                        folder = os.path.join(cfg.OUTPUT_DIR, "inference", name)
+                        folder = results_folder(cfg, name)
                         write_box_classification(found, class_names(name), training_frequency_groups(cfg), folder)
         return results
 
@@ -160,7 +160,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         Files are written below ``inference_TTA``; names of metrics end in "_TTA".
         """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
-        folders = [os.path.join(cfg.OUTPUT_DIR, "inference_TTA", name) for name in cfg.DATASETS.TEST]
+        folders = [results_folder(cfg, name, "inference_TTA") for name in cfg.DATASETS.TEST]
         pairs = zip(cfg.DATASETS.TEST, folders, strict=True)
         with STOP.at_once():
             evaluators = [cls.build_evaluator(cfg, name, folder) for name, folder in pairs]
@@ -175,7 +175,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
             for name in cfg.DATASETS.TEST:
-                path = os.path.join(cfg.OUTPUT_DIR, folder, name, "results.json")
+                path = os.path.join(results_folder(cfg, name, folder), "results.json")
                 write_json(path, results if single else results[name])
         return results
 

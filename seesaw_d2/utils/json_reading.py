@@ -11,7 +11,7 @@ import orjson
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import json_type
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _EXPECTED = "expected an annotation file in LVIS or COCO format"
 
@@ -34,7 +34,7 @@ def load_json_object(
     if irregular(path):
         raise DataError(f"{path}: is {irregular(path)}; {expected}")
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {expected}") from None

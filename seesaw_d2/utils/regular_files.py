@@ -22,14 +22,14 @@ def irregular(path: str | os.PathLike) -> str | None:
         return None
 
 
-def open_regular(path: str | os.PathLike, mode: str = "rb", **options: Any) -> IO[Any]:
-    """Open a file like ``open``, for reading.
+def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
+    """Open a file like ``open``, if it is a regular file.
 
     The open file is looked at, so that no other can take its place. Opening a pipe does not wait.
 
     Args:
         path: the file.
-        mode: "r", "rb" or "r+".
+        mode: of ``open``. A new file is created as by ``open``.
         options: of ``open``.
 
     Raises:

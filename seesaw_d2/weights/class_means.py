@@ -40,7 +40,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME
         raise ConfigError(f"{key}: class means are compared by cosine, expected NormedLinear, found {found!r}")
-    check_weights_file(cfg.MODEL.WEIGHTS)
+    check_weights_file(cfg.MODEL.WEIGHTS, cfg.MODEL.DOWNLOAD_TIMEOUT)
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
     make_folder(path.parent)

@@ -6,32 +6,42 @@ import zipfile
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import WeightsError
+from seesaw_d2.utils.downloads import TIMEOUT
+from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.weights.safe_reading import check_regular_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
+_WITH_TIMEOUT = ("http://", "https://", "ftp://", "detectron2://", "catalog://")
 
-def download(url: str) -> str:
-    """Download weights from an address that Detectron2 knows (https, detectron2, catalog, ...); return the path."""
+
+def download(url: str, timeout: float = TIMEOUT) -> str:
+    """Download weights from an address that Detectron2 knows (https, detectron2, catalog, ...); return the path.
+
+    Args:
+        url: the address.
+        timeout: see MODEL.DOWNLOAD_TIMEOUT. Handlers of other programs have their own.
+    """
+    options = {"timeout": timeout} if url.startswith(_WITH_TIMEOUT) else {}
     try:
-        return PathManager.get_local_path(url)
+        return PathManager.get_local_path(url, **options)
     except Exception as error:  # whatever its downloader raises
         raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be downloaded: {type(error).__name__}: {error}") from error
 
 
-def check_weights_file(path: str) -> None:
+def check_weights_file(path: str, timeout: float = TIMEOUT) -> None:
     """Raise WeightsError if a weights file is missing or truncated. A remote file is downloaded.
 
     Only the directory of the archive is read. It is at the end of the file, so a truncated file has none.
     """
     if path.startswith(SCHEME):
-        path = torchvision_file(path)
+        path = torchvision_file(path, timeout)
     if "://" in path:
-        path = download(path)
+        path = download(path, timeout)
     if not os.path.lexists(path):
         raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
     check_regular_file(path)
     if path.endswith(".pth") and not zipfile.is_zipfile(path):
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             magic = file.read(2)
         if magic != b"\x80\x02":  # PyTorch's format before 1.6
             raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")

@@ -71,7 +71,7 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
         if is_trusted(path):
             return _read_trusted(path)
         if path.endswith(".pkl"):
-            with open_regular(path) as file:
+            with open_regular(path, "rb") as file:
                 return load_plain_pickle(file)
         return _read_torch(path)
     except WeightsError:

@@ -39,7 +39,7 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
             do not match their checksum; a record does not match its checksum; a tensor has no data in the file.
         Exception: any type, for a corrupt file, or a pickle that ``check_pickle`` refuses.
     """
-    with open_regular(path) as file:
+    with open_regular(path, "rb") as file:
         if not zipfile.is_zipfile(file):
             file.seek(0)
             _check_legacy(file, path)

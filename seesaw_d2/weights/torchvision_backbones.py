@@ -2,19 +2,16 @@
 
 import os
 import re
-import urllib.request
 
 import torch
 import torchvision
 from detectron2.config import CfgNode
 
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.utils.downloads import TIMEOUT, fetch
 
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-
-# Seconds to wait for the server's first answer. Without a network the default can be minutes.
-_TIMEOUT = 20
 
 _RENAMES = (
     (r"^conv1\.", "stem.conv1."),
@@ -26,7 +23,7 @@ _RENAMES = (
 )
 
 
-def torchvision_file(uri: str) -> str:
+def torchvision_file(uri: str, timeout: float = TIMEOUT) -> str:
     """Return the local file of ``torchvision://<name>``. Download it into torch.hub's cache if it is not there.
 
     The weights are torchvision's IMAGENET1K_V1, as for MMDetection's ``torchvision://``.
@@ -41,8 +38,8 @@ def torchvision_file(uri: str) -> str:
     path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
     if not os.path.isfile(path):
         try:
-            _download(url, path)
-        except (OSError, RuntimeError) as error:  # RuntimeError: wrong hash
+            _download(url, path, timeout)
+        except OSError as error:
             raise WeightsError(
                 f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download it elsewhere and save it as {path}, "
                 "or set MODEL.WEIGHTS to its path"
@@ -54,11 +51,9 @@ def _url(name: str) -> str:
     return torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
 
 
-def _download(url: str, path: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT).close()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def _download(url: str, path: str, timeout: float) -> None:
     (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))  # first digits of the SHA-256
-    torch.hub.download_url_to_file(url, path, hash_prefix=digest)
+    fetch(url, path, timeout=timeout, digest=digest)
 
 
 def is_torchvision_resnet(state) -> bool:

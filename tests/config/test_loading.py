@@ -108,6 +108,7 @@ def test_the_list_of_keys():
             "TEST.LVIS_ENGINE",
             "TEST.LVIS_METRICS",
             "MODEL.WEIGHTS_EXCEPT",
+            "MODEL.DOWNLOAD_TIMEOUT",
             "DATALOADER.PIN_MEMORY",
             "MODEL.CHANNELS_LAST",
             "MODEL.COMPILE",

@@ -4,15 +4,15 @@ N images, C classes.
 """
 
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import first_few
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.archives import check_unpacked_size
+from seesaw_d2.utils.messages import first_few, shortened
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 KEYS = ("images", "labels", "names")
 
@@ -52,14 +52,19 @@ def _load(path: str) -> dict[str, Any]:
     if irregular(path):
         raise DataError(f"{path}: expected a file of NumPy arrays, found {irregular(path)}")
     try:
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file.files]
-            if missing:
-                raise DataError(f"{path}: expected arrays {', '.join(KEYS)}, found no {missing[0]}")
-            return {key: file[key] for key in KEYS}
+        with open_regular(path, "rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise DataError(f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another")
+            with zipfile.ZipFile(opened) as archive:
+                check_unpacked_size(archive, path)
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                missing = [key for key in KEYS if key not in file.files]
+                if missing:
+                    raise DataError(f"{path}: expected arrays {', '.join(KEYS)}, found no {missing[0]}")
+                return {key: file[key] for key in KEYS}
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez): {error}") from None
+    except Exception as error:  # a damaged archive raises many types
+        reason = shortened(f"{type(error).__name__}: {error}")
+        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez): {reason}") from None

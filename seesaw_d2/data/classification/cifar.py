@@ -9,6 +9,7 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
+from seesaw_d2.utils.regular_files import open_regular
 
 # Key of the labels -> training files, test files, file of names, key of the names.
 _LAYOUTS = {
@@ -78,7 +79,7 @@ def _integers(values: Any, largest: int) -> np.ndarray:
 def _load(folder: str, name: str) -> dict[str, Any]:
     path = os.path.join(folder, name)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             return load_plain_pickle(file)
     except OSError as error:
         raise DataError(

@@ -15,11 +15,11 @@ import numpy as np
 
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.classification.labels import LabelReader, index_of_label
-from seesaw_d2.data.images.files import leads_outside
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.messages import first_few, warn_once
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.untrusted_paths import leads_outside
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _lines(path: str) -> list[str]:
     if irregular(path):
         raise DataError(f"{path}: expected a text file, found {irregular(path)}")
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
             return list(file)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None

@@ -13,6 +13,8 @@ from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.records import Records, file_names, take
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, warn_once
+from seesaw_d2.utils.regular_files import open_regular
+from seesaw_d2.utils.untrusted_paths import leads_outside
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,6 @@ def _is_file_name(name: str) -> bool:
     except UnicodeError:
         return False
     return True
-
-
-def leads_outside(name: str) -> bool:
-    """Return whether a file name relative to an image folder is absolute or leads out of that folder."""
-    # Backslashes are separators on Windows, where the annotation file may come from.
-    parts = name.replace("\\", "/").split("/")
-    return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
 
 def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None:
@@ -136,7 +131,7 @@ def same_content(paths: Sequence[str]) -> list[list[int]]:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for indices in sizes.values():
         for index in indices if len(indices) > 1 else ():
-            with open(paths[index], "rb") as file:
+            with open_regular(paths[index], "rb") as file:
                 groups[hashlib.blake2b(file.read()).digest()].append(index)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -13,6 +13,7 @@ from PIL import Image
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.json_reading import absolute_path, load_json_object
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.regular_files import open_regular
 
 SEMANTIC_KEYS = ("SEM_SEG", "SEM_SEG_CLASSES")
 _EXPECTED = 'expected {"classes": [{"name": "road", "image_count": 12}, ...]}, image_count in all classes or in none'
@@ -121,7 +122,7 @@ def _problem(record: dict[str, Any]) -> str:
     if path is None:
         return "none: SEM_SEG in DATASETS.REGISTER names their folder"
     try:
-        with Image.open(path) as image:
+        with open_regular(path, "rb") as file, Image.open(file) as image:
             size, mode = image.size, image.mode
     except OSError as error:
         return f"{path} ({'no such file' if isinstance(error, FileNotFoundError) else 'no image'})"
@@ -137,7 +138,8 @@ def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
     Raises:
         DataError: a value is neither a class nor ``ignored``.
     """
-    labels = np.asarray(Image.open(path))
+    with open_regular(path, "rb") as file:
+        labels = np.asarray(Image.open(file))
     check_values(labels, path, num_classes, ignored)
     return labels
 

@@ -8,6 +8,7 @@ import json
 import numpy as np
 
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.regular_files import open_regular
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
@@ -57,7 +58,7 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         DataError: the file is missing, or is not a list of objects with "name", "image_count" and "instance_count".
     """
     try:
-        with open(path) as file:
+        with open_regular(path, "r") as file:
             items = json.load(file)
         items = items["categories"] if isinstance(items, dict) else items
         names = [item["name"] for item in items]

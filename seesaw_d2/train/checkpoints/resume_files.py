@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import shortened
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 from seesaw_d2.weights.torch_files import check_torch_file
 
@@ -66,7 +66,7 @@ def _look(folder: str) -> Found | None:
     if irregular(pointer):
         problems.append(f"{pointer}: expected the name of a checkpoint, found {irregular(pointer)}")
     elif os.path.exists(pointer):
-        with open(pointer, "rb") as file:
+        with open_regular(pointer, "rb") as file:
             name = file.read(1000).decode(errors="replace").strip()
         if not name.endswith(".pth") or os.path.basename(name) != name:
             problems.append(f"{pointer}: expected the name of a checkpoint, found {name[:50]!r}")

@@ -8,6 +8,7 @@ from typing import IO
 
 from seesaw_d2.errors import ConfigError, OutputError
 from seesaw_d2.utils.file_locks import try_record_lock
+from seesaw_d2.utils.regular_files import open_regular
 
 NAME = "run.lock"
 
@@ -32,7 +33,7 @@ class RunLock:
         path = os.path.join(self.folder, NAME)
         try:
             os.makedirs(self.folder, exist_ok=True)
-            file = open(path, "a+")  # noqa: SIM115 (open as long as the lock is held)
+            file = open_regular(path, "a+")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         if not try_record_lock(file):
@@ -47,7 +48,7 @@ class RunLock:
         """Raise ConfigError if another process has the lock now. Write nothing."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and os.path.isfile(path) and os.access(path, os.W_OK):
-            with open(path, "r+") as file:  # closing the file releases the lock
+            with open_regular(path, "r+") as file:  # closing the file releases the lock
                 if not try_record_lock(file):
                     raise self._in_use(file)
 
@@ -70,7 +71,7 @@ class RunLock:
 def begun_by_this_job(folder: str) -> bool:
     """Return whether this job began the run in a folder, before it was restarted."""
     try:
-        with open(os.path.join(folder, NAME), errors="replace") as file:
+        with open_regular(os.path.join(folder, NAME), "r", errors="replace") as file:
             lines = file.read(10_000).splitlines()
     except OSError:
         return False

@@ -1,6 +1,7 @@
 """The weights that a job starts from: check the file, then load it into a model on the CPU."""
 
 import logging
+import math
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -26,10 +27,13 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
+    if not 0 < cfg.MODEL.DOWNLOAD_TIMEOUT < math.inf:
+        found = cfg.MODEL.DOWNLOAD_TIMEOUT
+        raise ConfigError(f"MODEL.DOWNLOAD_TIMEOUT: expected a number of seconds > 0, found {found}")
     if cfg.MODEL.WEIGHTS.startswith(SCHEME):
         check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
-        check_weights_file(cfg.MODEL.WEIGHTS)
+        check_weights_file(cfg.MODEL.WEIGHTS, cfg.MODEL.DOWNLOAD_TIMEOUT)
 
 
 def check_trained(cfg: CfgNode, hint: str) -> None:

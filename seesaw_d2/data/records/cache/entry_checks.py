@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _MAX_DESCRIPTION = 1 << 26  # bytes
 
@@ -64,7 +64,7 @@ def read_description(path: str) -> dict[str, Any]:
     if os.path.getsize(path) > _MAX_DESCRIPTION:
         raise UnfitEntryError(f"{name} has more than {_MAX_DESCRIPTION} bytes")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_regular(path, "r", encoding="utf-8") as file:
             description = json.load(file)
         checksum = description.pop("checksum")
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):

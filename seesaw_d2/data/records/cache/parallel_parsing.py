@@ -14,6 +14,7 @@ import orjson
 from msgspec import UNSET, UnsetType
 
 from seesaw_d2.errors import SeesawError
+from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 # Annotations in a part, about 10 MB of objects.
@@ -43,7 +44,7 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         UnusualFileError: the file cannot be read in this way.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             texts = msgspec.json.decode(file.read(), type=_File)
         lists = {"images": texts.images, "categories": texts.categories}
         data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}

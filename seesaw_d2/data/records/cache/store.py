@@ -33,6 +33,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import fingerprint, no_garbage_collection
 from seesaw_d2.utils.malloc import give_back_freed_memory
 from seesaw_d2.utils.messages import collected_warnings, warn_once
+from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _digest(path: str, dataset_format: str) -> str:
     """Return the name of the folder of a compiled file."""
     digest = hashlib.sha256(f"{VERSION} {_code_digest()} {dataset_format}\n".encode())
     block = memoryview(bytearray(1 << 18))  # fits the processor's cache
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path, "rb", buffering=0) as file:
         while size := file.readinto(block):
             digest.update(block[:size])
     return digest.hexdigest()[:32]

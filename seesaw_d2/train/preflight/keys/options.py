@@ -26,6 +26,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.TEMPERATURE",), (_is(f"{_BOX_HEAD}.CLS_PREDICTOR.NAME", "NormedLinear"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
+    (("MODEL.DOWNLOAD_TIMEOUT",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
     (("MODEL.RPN.*",), (_is("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "RRPN"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.GOL.LAMBDA",), (_is(f"{_BOX_HEAD}.CLS_LOSS.GOL.WEIGHTING", "drop", "eql"),)),
     ((f"{_PCB}.START_ITER",), (_is(f"{_PCB}.START_EPOCH", 0, beside=True),)),

@@ -1,0 +1,40 @@
+"""Look at the sizes in an archive before it is unpacked."""
+
+import zipfile
+
+import numpy as np
+
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import shown
+
+# Compressed photos and numbers stay far below this. Deflate reaches 1030 for zeros, bzip2 and LZMA a million.
+MAX_RATIO = 200
+_ALWAYS = 64 << 20  # bytes that may be unpacked from any file
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
+    """Check the sizes in a file of ``numpy.savez`` or ``numpy.savez_compressed``.
+
+    Raises:
+        DataError: it unpacks to more than 64 MiB and to more than 200 times its packed size, NumPy does not write its
+            compression, or an array has another size than its header says.
+        Exception: any type, for a damaged archive.
+    """
+    entries = archive.infolist()
+    packed, unpacked = (sum(getattr(entry, key) for entry in entries) for key in ("compress_size", "file_size"))
+    if unpacked > max(_ALWAYS, MAX_RATIO * packed):
+        raise DataError(f"{path}: expected a file of NumPy arrays, found {packed} bytes that unpack to {unpacked}")
+    for entry in entries:
+        if entry.compress_type not in _METHODS:
+            raise DataError(f"{path}: {shown(entry.filename)}: found a compression that NumPy does not write")
+        with archive.open(entry) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            needed = file.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
+        if needed != entry.file_size and not dtype.hasobject:
+            raise DataError(
+                f"{path}: {shown(entry.filename)}: expected {needed} bytes for shape {shown(shape)}, found "
+                f"{entry.file_size}"
+            )

@@ -1,0 +1,19 @@
+"""Detectron2's PathManager opens regular files only. Importing this module registers the handler of local files."""
+
+from typing import IO, Any
+
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import NativePathHandler
+
+from seesaw_d2.utils.regular_files import open_regular
+
+
+class RegularFiles(NativePathHandler):
+    """Opens local files only if they are regular files."""
+
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
+        options.pop("opener", None)  # of ``open``, which Detectron2 does not use
+        return open_regular(self._get_path_with_cwd(path), mode, buffering=buffering, **options)
+
+
+PathManager.register_handler(RegularFiles())

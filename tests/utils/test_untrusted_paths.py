@@ -1,0 +1,53 @@
+"""Names from files and configs make paths below their folder."""
+
+import json
+
+import pytest
+
+from seesaw_d2.config.loading import load_config
+from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.evaluation.build import results_folder
+from seesaw_d2.utils.untrusted_paths import below
+from tests.data.toy import toy_data, write_images
+
+OUTSIDE = [
+    "../../x",
+    "..",
+    "/etc/x",
+    "a/../../x",
+    "C:\\x",
+    "..\\x",
+    "a\0b",
+    ".",
+    "a//b",
+    "a/",
+    "n" * 300,
+    "\ud800",
+    "a/.",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_names_that_are_no_names(tmp_path, name):
+    with pytest.raises(ConfigError, match="KEY"):
+        below(str(tmp_path), name, "KEY")
+
+
+def test_names(tmp_path):
+    for name in ("a", "a/b.c", "...", "ä b", "a..b", "a" * 200):
+        assert below(str(tmp_path), name) == f"{tmp_path}/{name}"
+
+
+@pytest.mark.parametrize("name", [name for name in OUTSIDE if name.isprintable() and name])
+def test_names_of_data_sets(tmp_path, name):
+    (tmp_path / "a.json").write_text(json.dumps(toy_data()))
+    write_images(tmp_path / "images", toy_data())
+    entry = {"NAME": name, "JSON": str(tmp_path / "a.json"), "IMAGES": str(tmp_path / "images")}
+    cfg = load_config()
+    cfg.DATASETS.REGISTER, cfg.OUTPUT_DIR = [entry], str(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.NAME"):
+        register_datasets(cfg)
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST"):  # registered by a program
+        results_folder(cfg, name)
