@@ -25,6 +25,7 @@ STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb
 COPIES = {
     "detectron2/layers/nms.py:batched_nms",
     "detectron2/modeling/meta_arch/rcnn.py:<listcomp>",
+    "detectron2/modeling/meta_arch/rcnn.py:preprocess_image",  # the same from Python 3.12 on
     "detectron2/structures/boxes.py:to",
     "detectron2/structures/instances.py:to",
     "detectron2/structures/masks.py:to",
