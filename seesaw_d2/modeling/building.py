@@ -16,6 +16,7 @@ from torch import nn
 from seesaw_d2.config.loading import config_keys, default_config, leaf_keys, read_value
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.modeling.statistics_provider import provide_names
 from seesaw_d2.utils.declared_keys import covered, declared
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def check_program(cfg: CfgNode) -> None:
     """Warn if another program builds a model from a config with keys that only ``train_net.py`` reads.
 
-    Model components call it when they are built. The warning lists the keys and is logged once.
+    Model components call it when they are built. The warning lists the keys and is logged once. In such a program it
+    also makes the class names of DATASETS.REGISTER known, for Detectron2's DefaultPredictor and Visualizer.
 
     Raises:
         ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
@@ -56,6 +58,8 @@ def check_program(cfg: CfgNode) -> None:
             "MODEL.DEVICE: expected cuda or cpu, found 'auto', which only seesaw_d2's programs and "
             "seesaw_d2.model_zoo.get_cfg replace"
         )
+    if not _own_program.get():
+        provide_names(cfg)
     keys = () if _own_program.get() else tuple(trainer_keys(cfg))
     if keys and comm.is_main_process():
         _warn(keys)

@@ -1,6 +1,6 @@
 """Access to the category statistics of the training data, for models built from a config.
 
-The modeling package does not import the data package. ``seesaw_d2/__init__.py`` sets the two functions below.
+The modeling package does not import the data package. ``seesaw_d2/__init__.py`` sets the functions below.
 """
 
 from collections.abc import Callable
@@ -9,9 +9,16 @@ from typing import Any
 _provided: dict[str, Callable[..., Any]] = {}
 
 
-def provide_statistics(training_statistics: Callable[..., Any], training_frequency_groups: Callable[..., Any]) -> None:
-    """Set the functions that ``training_statistics`` and ``training_frequency_groups`` call."""
-    _provided.update(statistics=training_statistics, groups=training_frequency_groups)
+def provide_statistics(
+    training_statistics: Callable[..., Any], training_frequency_groups: Callable[..., Any], names: Callable[..., Any]
+) -> None:
+    """Set the functions that the functions below call."""
+    _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
+
+
+def provide_names(cfg) -> None:
+    """Make the class names of DATASETS.REGISTER known; see ``seesaw_d2.data.provide_names``."""
+    _provided["names"](cfg)
 
 
 def training_statistics(cfg) -> Any:

@@ -1,5 +1,6 @@
 """Registration of custom data sets (DATASETS.REGISTER) with Detectron2."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.data.records.catalog import LazyMetadata
 from seesaw_d2.data.records.formats import AUTO, FORMATS
 from seesaw_d2.data.records.semantic import SEMANTIC_KEYS, SemanticLabels, parse_semantic
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path
+from seesaw_d2.utils.messages import warn_once
 from seesaw_d2.utils.untrusted_paths import below
+
+logger = logging.getLogger(__name__)
 
 _KEY = "DATASETS.REGISTER"
 _REQUIRED = ("NAME", "JSON", "IMAGES")
@@ -88,6 +92,22 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
     DatasetCatalog.register(entry.name, entry.load)
     MetadataCatalog[entry.name] = entry.metadata()
     _registered[entry.name] = entry
+
+
+def provide_names(cfg: CfgNode) -> None:
+    """Put metadata of the data sets of DATASETS.REGISTER that have none into Detectron2's MetadataCatalog.
+
+    Detectron2's DefaultPredictor then has the class names of a run's config. The data sets themselves are not
+    registered. An entry whose files are not here gives a warning.
+    """
+    for index, value in enumerate(cfg.DATASETS.REGISTER):
+        try:
+            entry = _parse(value, f"{_KEY}[{index}]")
+        except SeesawError as error:
+            warn_once(logger, f"no class names for drawings: {error}")
+            continue
+        if entry.name not in MetadataCatalog.list():
+            MetadataCatalog[entry.name] = entry.metadata()
 
 
 def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
