@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
+# The style sheet has this many colours of runs.
+COLORS = 8
 
 
 def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Markup:
     return Markup(
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f'<text class="axis" x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>'
         f'<text class="axis" x="2" y="{TOP + 4}">{escape(y_label)}</text>{"".join(parts)}</svg>'
     )
@@ -47,12 +49,28 @@ def _axes(x: _Scale, y: _Scale) -> list[str]:
     return parts
 
 
+def _tip(text: str, runs: Sequence[str], index: int) -> str:
+    """Return the tooltip of a mark, with the name of its run if there are several."""
+    text = f"{runs[index]}: {text}" if len(runs) > 1 else text
+    return f"<title>{escape(text)}</title>" if text else ""
+
+
+def _guide(x: _Scale, value: float) -> str:
+    """Return a vertical line at a value, or "" if the axis does not reach it."""
+    place = f"{x(value):.1f}"
+    inside = min(x.start, x.end) <= x(value) <= max(x.start, x.end)
+    line = f'<line class="guide" x1="{place}" x2="{place}" y1="{TOP + 22}" y2="{HEIGHT - BOTTOM}"/>'
+    return line if inside else ""
+
+
 def scatter(
     title: str,
     series: Sequence[Sequence[tuple]],
     x_label: str,
     y_label: str,
     *,
+    runs: Sequence[str] = (),
+    guides: Sequence[float] = (),
     log_x: bool = True,
     log_y: bool = False,
     diagonal: bool = False,
@@ -61,6 +79,8 @@ def scatter(
 
     Args:
         series: for each run, points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
+        runs: names of the runs, for the tooltips.
+        guides: values of x with a vertical line.
         log_x, log_y: use logarithmic axes.
         diagonal: draw the line from (0, 0) to (1, 1), which are then on the axes.
     """
@@ -69,37 +89,57 @@ def scatter(
         return Markup("")
     xs, ys = [p[0] for p in points] + [0, 1] * diagonal, [p[1] for p in points] + [0, 1] * diagonal
     x = _Scale(min(xs), max(xs), LEFT + 6, WIDTH - 14, log=log_x)
-    y = _Scale(min(ys) if log_y else min(0, *ys), max(ys), HEIGHT - BOTTOM, TOP + 12, log_y)
-    parts = _axes(x, y)
+    y = _Scale(min(ys) if log_y else min(0, *ys), max(ys), HEIGHT - BOTTOM, TOP + 22, log_y)
+    parts = _axes(x, y) + [_guide(x, value) for value in guides]
     if diagonal:
         parts.append(f'<line class="grid" x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}"/>')
     for index, one in enumerate(series):
         for a, b, text, *radius in one:
-            tip = f"<title>{escape(text)}</title>" if text else ""
+            tip = _tip(text, runs, index)
             place = f'cx="{x(a):.1f}" cy="{y(b):.1f}" r="{radius[0] if radius else 3.5:.3g}"'
-            parts.append(f'<circle class="run{index % 4}" {place}>{tip}</circle>')
+            parts.append(f'<circle class="run{index % COLORS}" {place}>{tip}</circle>')
     return _frame(title, x_label, y_label, parts)
 
 
-def lines(title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_label) -> Markup:
-    """Draw a line through the points (x, y) of each series, thinned out to some hundred points."""
+def lines(
+    title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_label, *, runs: Sequence[str] = (), top=None
+) -> Markup:
+    """Draw a line through the points (x, y) of each series, thinned out to some hundred points.
+
+    Args:
+        runs: names of the runs, for the tooltips.
+        top: upper end of the axis. Default: the largest value.
+    """
     points = [point for one in series for point in one]
     if not points:
         return Markup("")
     x = _Scale(min(p[0] for p in points), max(p[0] for p in points), LEFT + 4, WIDTH - 14)
-    y = _Scale(min(0, *(p[1] for p in points)), max(p[1] for p in points), HEIGHT - BOTTOM, TOP + 12)
+    y = _Scale(min(0, *(p[1] for p in points)), top or max(p[1] for p in points), HEIGHT - BOTTOM, TOP + 22)
     parts = _axes(x, y)
     for index, one in enumerate(series):
+        if not one:
+            continue
         step = max(1, len(one) // 300)
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in one[::step])
-        parts.append(f'<polyline class="run{index % 4}" points="{path}"/>')
+        tip = _tip(f"{y_label} {one[-1][1]:.3g} at {x_label} {one[-1][0]:g}", runs, index)
+        parts.append(f'<polyline class="run{index % COLORS}" points="{path}">{tip}</polyline>')
     return _frame(title, x_label, y_label, parts)
 
 
-def bars(title, names: Sequence[str], series: Sequence[Sequence[float | None]], y_label, top=None) -> Markup:
+def bars(
+    title,
+    names: Sequence[str],
+    series: Sequence[Sequence[float | None]],
+    y_label,
+    *,
+    x_label="",
+    runs: Sequence[str] = (),
+    top=None,
+) -> Markup:
     """Draw a group of bars for each name, with one bar for each series. None draws no bar.
 
     Args:
+        runs: names of the runs, for the tooltips.
         top: upper end of the axis. Default: the largest value.
     """
     values = [value for one in series for value in one if value is not None]
@@ -117,8 +157,9 @@ def bars(title, names: Sequence[str], series: Sequence[Sequence[float | None]], 
                 continue
             upper, at = y(one[place]), left + index * width
             size = f'width="{width - 2:.1f}" height="{HEIGHT - BOTTOM - upper:.1f}"'
-            parts.append(f'<rect class="run{index % 4}" x="{at:.1f}" y="{upper:.1f}" {size}/>')
+            tip = _tip(f"{name}: {one[place]:.1f} {y_label}", runs, index)
+            parts.append(f'<rect class="run{index % COLORS}" x="{at:.1f}" y="{upper:.1f}" {size}>{tip}</rect>')
             if len(names) < 6:
                 middle = at + width / 2 - 1
                 parts.append(f'<text x="{middle:.1f}" y="{upper - 3:.1f}" text-anchor="middle">{one[place]:.1f}</text>')
-    return _frame(title, "", y_label, parts)
+    return _frame(title, x_label, y_label, parts)

@@ -40,17 +40,36 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
     classes = [_class_points(run) for run in runs]
     bins = [_calibration_points(run) for run in runs]
+    names = [run["name"] for run in runs]
     page = render(
         "classification.html",
         title="Image classification by shots",
+        headline=_headline(runs),
         columns=COLUMNS,
         runs=runs,
         confusions=[_confusions(run) for run in runs],
         limit=_MAX_CONFUSIONS,
-        classes=scatter("Accuracy of each class over its training images", classes, "training images", "accuracy, %"),
-        calibration=scatter("Accuracy over confidence", bins, "confidence", "accuracy", log_x=False, diagonal=True),
+        classes=scatter(
+            "Accuracy of each class over its training images",
+            classes,
+            "training images",
+            "accuracy, %",
+            runs=names,
+            guides=(20, 100),
+        ),
+        calibration=scatter(
+            "Accuracy over confidence", bins, "confidence", "accuracy", runs=names, log_x=False, diagonal=True
+        ),
     )
     write_text(path, page)
+
+
+def _headline(runs: list[dict[str, Any]]) -> str:
+    """Return the accuracy of few-shot classes of the first and last run; "" if it is undefined."""
+    values = [run["metrics"]["few"] for run in ([runs[0], runs[-1]] if len(runs) > 1 else runs)]
+    if any(value is None or value != value for value in values):
+        return ""
+    return f"few {' → '.join(f'{value:.1f}' for value in values)} %"
 
 
 def _read(folder: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from seesaw_d2.report.match_analysis import Outcome
 # Pixels of the longer side, and JPEG quality: 1,000 images take about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
+# Crops beside a confusion: how many, pixels of a side, and side over the object's longer side.
+_CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
 
@@ -44,8 +46,6 @@ def gallery_entry(
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
     objects = [item for item in ground_truth.img_ann_map.get(image_id, ()) if not item.get("ignore", 0)]
     names = {key: category["name"] for key, category in ground_truth.cats.items()}
     letters = {key: category["frequency"] for key, category in ground_truth.cats.items()}
@@ -67,11 +67,47 @@ def gallery_entry(
         "id": image_id,
         "width": width,
         "height": height,
-        "jpeg": base64.b64encode(buffer.getvalue()).decode(),
+        "jpeg": _jpeg(image),
         "truths": truths,
         "runs": shown,
         "groups": "".join(sorted({t["group"] for t in truths})),
     }
+
+
+def confusion_crops(
+    outcome: Outcome, pairs: list[tuple[int, int]], files: dict[int, str]
+) -> dict[tuple[int, int], list[str]]:
+    """Return small JPEGs (base64) of the first objects of each pair (true category, predicted category)."""
+    chosen = {
+        pair: np.flatnonzero((outcome.labels == pair[0]) & (outcome.answers == pair[1]))[:_CROPS].tolist()
+        for pair in pairs
+    }
+    by_image: dict[int, list[int]] = {}
+    for index in (one for found in chosen.values() for one in found if files):
+        by_image.setdefault(int(outcome.image_ids[index]), []).append(index)
+    crops: dict[int, str] = {}
+    for image_id, indices in by_image.items():
+        try:
+            image = Image.fromarray(read_image(files[image_id], "RGB"))
+        except Exception:  # decoders raise errors of many types; the crops are left out
+            continue
+        crops |= {index: _crop(image, outcome.boxes[index].tolist()) for index in indices}
+    return {pair: [crops[index] for index in indices if index in crops] for pair, indices in chosen.items()}
+
+
+def _crop(image: Image.Image, box: list[float]) -> str:
+    x, y, width, height = box
+    half = max(_CONTEXT * max(width, height) / 2, 1)
+    square = [
+        round(v) for v in (x + width / 2 - half, y + height / 2 - half, x + width / 2 + half, y + height / 2 + half)
+    ]
+    return _jpeg(image.crop((square[0], square[1], square[2], square[3])).resize((_CROP_SIDE, _CROP_SIDE)))
+
+
+def _jpeg(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _shown(box: list[float], category: int, names: dict[int, str], letters: dict[int, str]) -> dict[str, Any]:

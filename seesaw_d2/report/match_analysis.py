@@ -22,6 +22,7 @@ class Outcome:
         answers: (G,) predicted category; -1 without a prediction.
         scores: (G,) score of the prediction; 0 without one.
         answered: (G,) bool, there is a prediction.
+        boxes: (G, 4) xywh box of the object in pixels.
     """
 
     image_ids: np.ndarray
@@ -29,6 +30,7 @@ class Outcome:
     answers: np.ndarray
     scores: np.ndarray
     answered: np.ndarray
+    boxes: np.ndarray
 
     @property
     def right(self) -> np.ndarray:
@@ -70,7 +72,7 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
     """
     boxes, order = _boxes(detections), np.argsort(detections.image_ids, kind="stable")
     ordered = detections.image_ids[order]
-    columns: list[list] = [[], [], [], [], []]
+    columns: list[list] = [[], [], [], [], [], []]
     for image_id in sorted(ground_truth.imgs):
         objects = [a for a in ground_truth.img_ann_map.get(image_id, ()) if not a.get("ignore", 0)]
         low, high = (np.searchsorted(ordered, image_id, side) for side in ("left", "right"))
@@ -89,7 +91,8 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
         columns[2] += answers.tolist()
         columns[3] += np.maximum(scores, 0).tolist()
         columns[4] += (scores >= 0).tolist()
-    types = (np.int64, np.int64, np.int64, np.float64, bool)
+        columns[5] += [a["bbox"] for a in objects]
+    types = (np.int64, np.int64, np.int64, np.float64, bool, np.float64)
     return Outcome(*(np.array(values, dtype=kind) for values, kind in zip(columns, types, strict=True)))
 
 

@@ -33,6 +33,8 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
+# The groups first, then the others.
+_METRICS = ("APr", "APc", "APf", *(metric for metric in METRICS if metric not in ("APr", "APc", "APf")))
 
 
 def write_report(
@@ -78,18 +80,19 @@ def write_report(
     runs = [read_run(folder, len(ids), dataset, name) for folder, name in zip(folders, names, strict=True)]
     _check_order(runs, tested)
     evaluated = [_evaluate(run, dataset, file, ground_truth) for run in runs]
+    files = _image_files(dataset) if num_images > 0 else {}
     text = render(
         "report.html",
         title=title,
         date=datetime.date.today().isoformat(),
         dataset=dataset,
         runs=runs,
-        metrics=METRICS,
+        metrics=_METRICS,
         evaluated=evaluated,
         groups_known=ground_truth.groups_known,
-        gallery=_gallery(dataset, ground_truth, evaluated, num_images),
+        gallery=_gallery(files, ground_truth, evaluated, num_images),
         group_names=NAME_OF_LETTER,
-        **build_sections(runs, evaluated, ground_truth, ids, _training_counts(cfg, ground_truth, ids)),
+        **build_sections(runs, evaluated, ground_truth, ids, _training_counts(cfg, ground_truth, ids), files),
     )
     write_text(path, text)
     return {f"{run.name}: {section}": why for run in runs for section, why in run.missing.items()}
@@ -167,11 +170,13 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
     return {"images": statistics.image_count.tolist(), "instances": statistics.instance_count.tolist()}
 
 
-def _gallery(dataset: str, ground_truth: LVIS, evaluated: list[dict[str, Any]], limit: int) -> dict[str, Any]:
-    files = {}
-    if limit > 0:
-        records = load_dataset(dataset)
-        files = dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
+def _image_files(dataset: str) -> dict[int, str]:
+    """Return image id -> image file of a data set."""
+    records = load_dataset(dataset)
+    return dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
+
+
+def _gallery(files: dict[int, str], ground_truth: LVIS, evaluated: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     pairs = [(entry["detections"], entry["outcome"]) for entry in evaluated]
     if any(detections.boxes is None for detections, _ in pairs):
         return {"entries": [], "unreadable": 0, "why": "the results have no boxes"}

@@ -11,8 +11,11 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detection_metrics import group_members
 from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
+from seesaw_d2.report.gallery import confusion_crops
+from seesaw_d2.report.headline import headline, setting_differences
 from seesaw_d2.report.run_folders import Run
 
+RARE_IMAGES, COMMON_IMAGES = 10, 100  # LVIS: rare on up to 10 training images, common on up to 100
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
 
@@ -22,23 +25,32 @@ def build_sections(
     ground_truth: LVIS,
     ids: Sequence[int],
     counts: dict[str, list[int]] | None,
+    files: dict[int, str],
 ) -> dict[str, Any]:
-    """Return the template variables of the charts and tables."""
+    """Return the template variables of the charts and tables.
+
+    Args:
+        files: image id -> image file, for the crops beside confusions; empty for none.
+    """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
     answers = [entry["outcome"].groups(members) for entry in evaluated]
-    drawn = _answer_charts(answers, members)
+    drawn = _answer_charts(answers, members, [run.name for run in runs])
     drawn |= _frequency_charts(runs, evaluated, ids, names, counts)
     drawn |= _curve_charts(runs) | _ground_truth_box_charts(runs)
     tail = "r" if "r" in members else next(iter(members))
     confusions = []
     for entry in evaluated:
         outcome = entry["outcome"]
-        part = {"tail": outcome.confusions(members[tail]), "all": outcome.confusions(set(ids))}
-        confusions.append(
-            {key: [(names[a], names[b], n, total) for a, b, n, total in rows] for key, rows in part.items()}
-        )
+        rows = outcome.confusions(members[tail])
+        crops = confusion_crops(outcome, [(a, b) for a, b, _, _ in rows], files)
+        every = [(names[a], names[b], n, total) for a, b, n, total in outcome.confusions(set(ids))]
+        shown = [(names[a], names[b], n, total, crops[a, b]) for a, b, n, total in rows]
+        confusions.append({"tail": shown, "all": every})
     return {
+        "headline": headline(runs, evaluated),
+        "differences": setting_differences(runs, evaluated),
+        "with_crops": bool(files),
         "answers": answers,
         "members": members,
         "charts": drawn,
@@ -48,7 +60,7 @@ def build_sections(
     }
 
 
-def _answer_charts(answers, members) -> dict[str, Any]:
+def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
     labels = [NAME_OF_LETTER[letter] for letter in members]
     found = {}
     for key, title in (
@@ -57,13 +69,21 @@ def _answer_charts(answers, members) -> dict[str, Any]:
         ("none", "Objects without a detection"),
     ):
         series = [[answer[letter][key] for letter in members] for answer in answers]
-        found[key] = charts.bars(title, labels, series, "% of objects", top=100)
+        found[key] = charts.bars(title, labels, series, "% of objects", runs=runs, top=100)
     bins = [f"{low / 10:g}" for low in range(10)]
-    for letter in members:
-        series = [[float(count) for count in answer[letter]["histogram"]] for answer in answers]
+    shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in members}
+    top = max((value for series in shares.values() for one in series for value in one), default=0) or None
+    for letter, series in shares.items():  # one axis for all groups
         title = f"Scores of right predictions, {NAME_OF_LETTER[letter]} categories"
-        found[f"scores_{letter}"] = charts.bars(title, bins, series, "objects")
+        found[f"scores_{letter}"] = charts.bars(
+            title, bins, series, "% of objects", x_label="score, from", runs=runs, top=top
+        )
     return found
+
+
+def _shares(answer: dict[str, Any]) -> list[float]:
+    """Return the right predictions of a group in each interval of scores, in percent of its objects."""
+    return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 
 def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
@@ -78,13 +98,14 @@ def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
         ap.append([point for point in triples if point[1] == point[1]])
         norms.append(list(zip(images, run.weight_norms or [], [names[i] for i in ids], strict=False)))
         seen.append(list(zip(counts["instances"], run.class_counts or [], [names[i] for i in ids], strict=False)))
+    title = "Class counts of the loss over training instances"
+    shared: dict[str, Any] = {"runs": [run.name for run in runs]}
+    by_images = {**shared, "guides": (RARE_IMAGES, COMMON_IMAGES)}
     return {
-        "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP"),
-        "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm"),
-        "counts": charts.scatter(
-            "Class counts of the loss over training instances", seen, "training instances", "class count", log_y=True
-        ),
-    }  # fmt: skip
+        "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP", **by_images),
+        "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm", **by_images),
+        "counts": charts.scatter(title, seen, "training instances", "class count", log_y=True, **shared),
+    }
 
 
 def _curve_charts(runs: list[Run]) -> dict[str, Any]:
@@ -92,7 +113,10 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
-            found[f"curve_{title}"] = charts.lines(f"{title} during training", series, "iteration", title)
+            top = 1 if "accuracy" in title else None  # comparable between the groups
+            found[f"curve_{title}"] = charts.lines(
+                f"{title} during training", series, "iteration", title, runs=[run.name for run in runs], top=top
+            )
     return found
 
 
@@ -107,7 +131,12 @@ def _ground_truth_box_charts(runs: list[Run]) -> dict[str, Any]:
             for run in runs
         ]
         found[f"boxes_{key}"] = charts.bars(
-            f"{title}, ground-truth boxes as proposals", groups, series, "% of objects", top=100
+            f"{title}, ground-truth boxes as proposals",
+            groups,
+            series,
+            "% of objects",
+            runs=[run.name for run in runs],
+            top=100,
         )
     return found
 

@@ -38,7 +38,7 @@ def test_page(tmp_path):
     metrics = [run["classification"][name] for run in (first, second) for name in ("overall", "many", "medium", "few")]
     assert [*cells[:4], *cells[5:9]] == [round(value, 1) for value in metrics]
     # owl is confused most often; names are escaped.
-    rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>(.*?)</td><td>(\d+)</td></tr>", text)
+    rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td class=.text.>(.*?)</td><td>(\d+)</td></tr>", text)
     assert rows == [("owl", "4", "a&lt;b", "2"), ("dog", "5", "a&lt;b", "1"), ("owl", "4", "cat", "1")]
     assert '<td colspan="4">none</td>' in text  # nothing is confused in the second run
     assert len(re.findall(r'<circle class="run0"', text)) == 4 + 1  # classes, and one interval of confidence

@@ -66,6 +66,11 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert re.findall(r'data-m data-v="([\d.]*)"', text)[:9:9] == ["0.0"]
     assert re.search(r"confused: left out, .*TEST.CLASSIFICATION_ACCURACY", text)
     assert "Class counts" in text
+    assert re.search(r'class="headline">\w+ 0\.0 → ', text)
+    heads = re.findall(r"<th scope=\"col\">(AP\w*)</th>", text)
+    assert heads[:4] == ["APr", "APc", "APf", "AP"]
+    confusions = text[text.index("Most frequent confusions") : text.index("Ground-truth boxes as proposals")]
+    assert confusions.count("data:image/jpeg;base64,") > 0
     # Nothing is fetched: no address in anything that loads, and a policy that forbids it.
     assert not re.search(r"(src|href|url\()\s*=?\s*[\"']?(https?:|//)", text)
     assert "default-src 'none'" in text
@@ -74,11 +79,38 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert all(entry["runs"][0]["missed"] and not entry["runs"][1]["missed"] for entry in entries)
 
 
+def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
+    path = runs / "page.html"
+    for changed in (False, True):
+        if changed:
+            config = runs / "good/config.yaml"
+            found = yaml.safe_load(config.read_text())
+            found["SOLVER"]["MAX_ITER"] = 4321
+            config.write_text(yaml.safe_dump(found))
+        assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(path)]) == 0
+        text = path.read_text()
+        assert ('class="warning"' in text) == changed
+    warning = text[text.index('class="warning"') : text.index('id="results-title"')]
+    assert re.findall(r"<th scope=\"row\">(.*?)</th>", warning) == ["SOLVER.MAX_ITER"]
+    assert "4321" in warning
+
+
+def test_marks_of_several_runs_name_their_run(runs):
+    path = runs / "page.html"
+    assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(path)]) == 0
+    marks = re.findall(
+        r"<(?:rect|circle|polyline) class=\"run[01]\"[^>]*>(.*?)</(?:rect|circle|polyline)>", path.read_text()
+    )
+    assert len(marks) > 20
+    assert all(re.match(r"<title>(confused|good): ", mark) for mark in marks)
+
+
 def test_a_run_with_results_alone(runs):
     for name in ("metrics.json", "model_final.pth"):
         (runs / "good" / name).unlink()
     assert report.main([str(runs / "good"), "--images", "0"]) == 0
     text = (runs / "good/report.html").read_text()
+    assert 'src="data:image/jpeg' not in text
     for name in ("metrics.json", "model_final.pth", "log.txt"):
         assert f"good: left out, {name}" in text
 
@@ -152,6 +184,17 @@ window.addEventListener("load", () => setTimeout(() => {
   const box = document.getElementById("show-truth");
   box.click(); seen.less = all("#gallery svg rect").length;
   seen.requests = performance.getEntriesByType("resource").filter((one) => !one.name.startsWith("data:")).length;
+  const texts = all("td.text, th.text, #categories td:first-child").filter((cell) => cell.offsetParent);
+  seen.left = texts.every((cell) => getComputedStyle(cell).textAlign === "left");
+  seen.right = all("#results td[data-m]").every((cell) => getComputedStyle(cell).textAlign === "right");
+  const frame = document.querySelector("#results").closest(".scroll");
+  const overflows = frame.scrollWidth > frame.clientWidth + 1;
+  seen.hinted = overflows === (getComputedStyle(frame.nextElementSibling).display !== "none");
+  seen.csv = csvOf(document.getElementById("results")).split("\\r\\n");
+  const fake = document.createElement("td"); fake.textContent = "=1+1"; seen.formula = csvCell(fake);
+  const color = (one, part) => getComputedStyle(one, part).backgroundColor;
+  const keys = all(".key").map((one) => color(one, null)), dots = all(".group").map((one) => color(one, "::before"));
+  seen.colors = new Set([...keys, ...dots]).size;
   seen.errors = window.errors;
   parent.postMessage(JSON.stringify(seen), "*");
 }, 300));
@@ -165,7 +208,7 @@ FRAME = """<iframe src="page.html" style="width: {}px; height: 900px; border: 0"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [390, 768, 1400])
 @pytest.mark.slow
 def test_in_a_browser(runs, width):
     page = runs / "page.html"
@@ -190,3 +233,10 @@ def test_in_a_browser(runs, width):
     assert seen["wide"] <= 0
     assert seen["images"] > 0
     assert 0 < seen["less"] < seen["boxes"]
+    assert seen["left"]
+    assert seen["right"]
+    assert seen["hinted"]
+    assert seen["csv"][0].startswith('"run","of","APr","APc","APf","AP"')
+    assert len(seen["csv"]) == 1 + len(re.findall(r"data-task=", page.read_text())) + 1
+    assert seen["formula"] == '"\'=1+1"'
+    assert seen["colors"] >= 4  # two runs and at least two groups, each with its own

@@ -1,5 +1,3 @@
-"use strict";
-const all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
 const value = (cell) => { const text = cell.dataset.v; return text === undefined || text === "" ? null : Number(text); };
 
 // Differences of the results table to the run that is chosen.
@@ -67,7 +65,7 @@ if (gallery) {
     const rect = (item, kind, run) => {
       const shape = document.createElementNS(svgNS, "rect");
       ["x", "y", "width", "height"].forEach((name, i) => shape.setAttribute(name, item.box[i]));
-      shape.setAttribute("class", (run === undefined ? "" : "run" + run % 4 + " ") + kind);
+      shape.setAttribute("class", (run === undefined ? "" : "run" + run % 8 + " ") + kind);
       const title = document.createElementNS(svgNS, "title");
       title.textContent = item.name + (item.score === undefined ? "" : " " + item.score);
       shape.append(title); svg.append(shape);
