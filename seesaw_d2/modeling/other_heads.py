@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor, check_loss_keys
 
 
 class SeesawPredictors:
@@ -29,13 +29,14 @@ class SeesawPredictors:
             raise ConfigError(
                 f"WITH_IMAGE_LABELS: expected False with {cls.__name__}, whose losses need boxes, found True"
             )
+        own = cfg.clone()
+        own.defrost()
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # the heads multiply
+        check_loss_keys(own)  # before the predictors that are replaced are built
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:
             ret["box_predictor"] = _replaced(cfg, ret["box_head"], ret["box_predictor"])
             return ret
-        own = cfg.clone()
-        own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # the heads multiply
         pairs = list(zip(ret["box_heads"], ret["box_predictors"], strict=True))
         options = [{"stage": stage, "num_stages": len(pairs)} for stage in range(len(pairs))]
         ret["box_predictors"] = [_replaced(own, *pair, **each) for pair, each in zip(pairs, options, strict=True)]

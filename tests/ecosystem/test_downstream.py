@@ -1,0 +1,77 @@
+"""The lines of docs/downstream.md run, and choose heads with one of this package's losses."""
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import Res5ROIHeads
+
+from seesaw_d2.modeling import SeesawPredictors
+from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
+from seesaw_d2.train.preflight.config_checks import check_names
+from tests.modeling.test_other_heads import CustomCascadeROIHeads
+
+PAGE = (Path(__file__).parents[2] / "docs/downstream.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+PROGRAMS = {
+    title: re.findall(r"^```python\n(.+?)^```", text, re.MULTILINE | re.DOTALL) for title, text in SECTIONS.items()
+}
+
+
+class TridentRes5ROIHeads(Res5ROIHeads):
+    """Stands for TridentNet's."""
+
+
+MODULES = {
+    "tridentnet.trident_rcnn": {"TridentRes5ROIHeads": TridentRes5ROIHeads},
+    "centernet.modeling.roi_heads.custom_roi_heads": {"CustomCascadeROIHeads": CustomCascadeROIHeads},
+}
+
+
+@pytest.fixture
+def projects(monkeypatch):
+    for name, contents in MODULES.items():
+        parts = name.split(".")
+        for index in range(1, len(parts)):
+            monkeypatch.setitem(sys.modules, ".".join(parts[:index]), types.ModuleType(parts[index - 1]))
+        module = types.ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+    before = set(ROI_HEADS_REGISTRY._obj_map)
+    yield
+    for name in set(ROI_HEADS_REGISTRY._obj_map) - before:
+        ROI_HEADS_REGISTRY._obj_map.pop(name)
+
+
+def uses_our_loss(cfg) -> bool:
+    heads = ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME)
+    parts = [heads, SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)]
+    parts.append(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE))
+    return any(each.__module__.startswith("seesaw_d2.") for each in parts)
+
+
+@pytest.mark.parametrize("title", [title for title, programs in PROGRAMS.items() if programs])
+def test_the_lines_of_a_section(title, projects):
+    if "PointRend" in title:
+        pytest.importorskip("detectron2.projects.point_rend", reason="this Detectron2 has no PointRend")
+    for program in PROGRAMS[title]:
+        assert len([line for line in program.splitlines() if line.strip() and not line.startswith("#")]) <= 10
+        found: dict = {}
+        exec(program, found)
+        if "cfg" in found:
+            check_names(found["cfg"])
+            assert uses_our_loss(found["cfg"])
+        else:
+            heads = [each for each in found.values() if isinstance(each, type) and each.__name__.startswith("Seesaw")]
+            made = [each for each in heads if not each.__module__.startswith("seesaw_d2.")]
+            assert made
+            assert all(issubclass(each, (GlobalMaskLosses, SeesawPredictors)) for each in made)
+
+
+def test_every_section_of_the_table_exists():
+    linked = set(re.findall(r"\]\(#([^)]+)\)", PAGE))
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in SECTIONS}
+    assert linked <= anchors, linked - anchors
