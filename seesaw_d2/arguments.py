@@ -81,6 +81,7 @@ def demo_parser() -> argparse.ArgumentParser:
     add("--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1")
     add("--batch-size", type=int, default=1, help="number of images of one size in a forward pass")
     add("--dtype", default="float32", help="data type of the layers: float32, bfloat16 or float16")
+    add("--overwrite", action="store_true", help="replace output files that exist")
     overrides = "config overrides KEY VALUE ..., such as MODEL.WEIGHTS path"
     add("--opts", nargs=argparse.REMAINDER, default=[], help=overrides)
     return parser

@@ -23,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import command_line
-import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = {  # task in results.json -> its name in the table, and its metrics
@@ -36,11 +35,14 @@ METRICS = {  # task in results.json -> its name in the table, and its metrics
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
     """Return the rows of a comparison, each with name, config and overrides (words of a command line)."""
-    comparisons = yaml.safe_load(path.read_text())
-    if comparison not in comparisons:
-        raise SystemExit(f"error: {path}: expected one of {', '.join(comparisons)}, found {comparison!r}")
-    rows = []
-    for row in comparisons[comparison]:
+    from seesaw_d2.utils.yaml_reading import read_yaml_file
+
+    _, comparisons = read_yaml_file(str(path))
+    if not isinstance(comparisons, dict) or comparison not in comparisons:
+        known = ", ".join(map(str, comparisons)) if isinstance(comparisons, dict) else "a mapping of comparisons"
+        raise SystemExit(f"error: {path}: expected one of {known}, found {comparison!r}")
+    rows: list[dict] = []
+    for row in _checked_rows(path, comparison, comparisons[comparison]):
         overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
         above = {known["name"] for known in rows}
         if "after" in row and row["after"] not in above:
@@ -48,6 +50,37 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
         extra = {key: row[key] for key in ("after", "convert") if key in row}
         rows.append({"name": row["name"], "config": row["config"], "overrides": overrides, **extra})
     return rows
+
+
+def _checked_rows(path: Path, comparison: str, rows) -> list[dict]:
+    """Return the rows of a comparison if they have the right types. Otherwise exit with an error."""
+    if not isinstance(rows, list) or not rows:
+        raise SystemExit(f"error: {path}: {comparison}: expected a list of rows, found {str(rows)[:80]!r}")
+    for number, row in enumerate(rows, 1):
+        problem = _row_problem(row) if isinstance(row, dict) else f"expected a mapping, found {str(row)[:80]!r}"
+        if problem:
+            raise SystemExit(f"error: {path}: {comparison}: row {number}: {problem}")
+    if twice := [row["name"] for row in rows if [each["name"] for each in rows].count(row["name"]) > 1]:
+        raise SystemExit(f"error: {path}: {comparison}: expected different names, found {twice[0]!r} twice")
+    return rows
+
+
+def _row_problem(row: dict) -> str:
+    """Return what is wrong with a row; "" if nothing is."""
+    for key in ("name", "config", *({"after", "convert"} & row.keys())):
+        value = row.get(key)
+        if not isinstance(value, str) or not re.search(r"\w", value) or not value.isprintable():
+            return f"{key}: expected text, found {str(value)[:80]!r}"
+    overrides = row.get("overrides") or {}
+    if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
+        return f"overrides: expected config keys with values, found {str(overrides)[:80]!r}"
+    if "convert" in row and "after" not in row:
+        return "convert: expected also after, the row whose weights are converted, found none"
+    try:
+        row.get("convert", "").format(weights="", output="", config="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return f"convert: expected no fields but {{weights}}, {{output}} and {{config}}, found {row['convert'][:80]!r}"
+    return ""
 
 
 def choose(rows: list[dict], names: list[str] | None) -> list[dict]:
@@ -97,8 +130,22 @@ def train(row: dict, seed: int, output: Path) -> dict:
                     log_file = folder / "stdout.txt"
                     raise SystemExit(f"error: {row['name']}, seed {seed}: exit status {status}, see {log_file}")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
-    (results,) = folder.glob("inference/*/results.json")
-    return json.loads(results.read_text())
+    return _read_results(folder)
+
+
+def _read_results(folder: Path) -> dict:
+    """Return task -> metrics of the evaluation in a run folder."""
+    from seesaw_d2.utils.json_reading import load_json_object
+
+    paths = sorted(folder.glob("inference/*/results.json"))
+    if len(paths) != 1:
+        raise SystemExit(f"error: {folder}: expected the results of one data set, found {len(paths)}")
+    results = load_json_object(str(paths[0]), "expected the results of an evaluation")
+    for task in METRICS.keys() & results.keys():
+        values = results[task].values() if isinstance(results[task], dict) else ["no mapping"]
+        if not all(value is None or type(value) in (int, float) for value in values):
+            raise SystemExit(f"error: {paths[0]}: {task}: expected numbers, found {str(results[task])[:80]!r}")
+    return results
 
 
 def _claim(folder: Path, row: dict) -> None:
@@ -151,7 +198,7 @@ def table(results: dict[str, list[dict]]) -> str:
     header = ["", *(f"{METRICS[task][0]} {metric}".strip() for task, metric in columns)]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, runs in results.items():
-        cells = [cell([run[task][metric] for run in runs]) for task, metric in columns]
+        cells = [cell([run.get(task, {}).get(metric) for run in runs]) for task, metric in columns]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 

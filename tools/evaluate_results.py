@@ -76,9 +76,13 @@ def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.config.loading import load_config
     from seesaw_d2.data import register_datasets
-    from seesaw_d2.evaluation.evaluate import check_options, evaluate_file
+    from seesaw_d2.evaluation.evaluate import EVALUATION_FILES, check_options, evaluate_file
+    from seesaw_d2.utils.own_files import check_replaceable
 
     check_options(args.engine, args.metrics)
+    if args.output:
+        for name, mark in EVALUATION_FILES.items():
+            check_replaceable(args.output / name, mark, "a result of this program")
     cfg = load_config(args.config_file)
     register_datasets(cfg)
     evaluation = evaluate_file(

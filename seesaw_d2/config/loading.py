@@ -13,6 +13,7 @@ from seesaw_d2.config.renamed_keys import new_key, rename_keys
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
+from seesaw_d2.utils.yaml_reading import encodable, plain_problem
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
@@ -33,6 +34,8 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         path = find_config_file(config_file)
         merge_file(cfg, _read(path), path)
     overrides = list(overrides or [])
+    if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
+        raise ConfigError(f"command line: expected text, found half a character in {ascii(unreadable[0])[:80]}")
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
@@ -49,6 +52,9 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
+    for key in map(str, overrides[::2]):
+        if problem := plain_problem(read_value(cfg, key)):
+            raise ConfigError(f"command line: {key}: {problem}")
     _refuse_infinite(cfg.SOLVER)
     return cfg
 
@@ -122,7 +128,7 @@ def _as_float(value, known):
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(value)
+        return float(str(value))  # infinite if it has too many digits
     return value
 
 

@@ -14,6 +14,7 @@ from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.yaml_reading import yaml_values
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000
@@ -86,6 +87,7 @@ def _checked_text(path: str) -> _Text:
         _count(node, path, {}, config=True)
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply; expected a config file") from None
+    yaml_values(text, path)
     return _Text(text, path)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from seesaw_d2.data.sampling.analysis import SamplingAnalysis
 
 COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
+# Text in the picture files, by which they are recognised.
+PICTURE_MARK = "sampling chart of seesaw_d2"
 
 
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
@@ -38,7 +40,7 @@ def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> Non
     _draw_shares(shares, analysis)
     figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, metadata={"Description": PICTURE_MARK} if path.endswith(".png") else None)
 
 
 def _draw_shares(ax, analysis: SamplingAnalysis) -> None:

@@ -30,6 +30,9 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
+# The files of ``Evaluation.write``, each with text that it contains.
+EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
+
 
 @dataclass(frozen=True)
 class Evaluation:

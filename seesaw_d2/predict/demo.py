@@ -20,6 +20,7 @@ from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.utils.messages import first_few
 
 
 def main(arguments=None) -> int:
@@ -42,6 +43,9 @@ def start(args) -> int:
         if not video:
             check_images(source)
         targets = [video_target(source, args.output)] if video else image_targets(source, args.output)
+        existing = [target for target in targets if os.path.lexists(target)]
+        if existing and not args.overwrite:
+            raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite)")
         predictor = BatchPredictor(cfg, args.batch_size, args.dtype)
         draw = painter(cfg, predictor, args.confidence_threshold)
         written = draw_video(source, *targets, draw) if video else draw_images(source, targets, draw)

@@ -3,6 +3,7 @@
 import glob
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -132,7 +133,7 @@ class VideoWriter:
     def __init__(self, path: str, rate: float):
         self.path, self.rate, self._writer = path, rate, None
         name, ending = os.path.splitext(path)
-        self._part = f"{name}.part{ending}"
+        self._part = f"{name}.part-{uuid.uuid4().hex}{ending}"
 
     def write(self, frame: np.ndarray) -> None:
         if self._writer is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from seesaw_d2.evaluation.classification_evaluator import CALIBRATION_FILE, CONFUSION_FILE, PER_CLASS_FILE
 from seesaw_d2.report.charts import scatter
-from seesaw_d2.report.rendering import render
+from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.regular_files import open_regular
 
@@ -37,6 +37,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
         folders: title -> output folder of an evaluation, ``OUTPUT_DIR/inference/<data set>``.
         path: path of the HTML file, which needs no other file.
     """
+    check_page(path)
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
     classes = [_class_points(run) for run in runs]
     bins = [_calibration_points(run) for run in runs]

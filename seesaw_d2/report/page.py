@@ -26,8 +26,8 @@ from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import NAME_OF_LETTER
 from seesaw_d2.report.gallery import choose_images, gallery_entry
 from seesaw_d2.report.match_analysis import outcomes
-from seesaw_d2.report.rendering import render
-from seesaw_d2.report.run_folders import Run, read_config, read_run
+from seesaw_d2.report.rendering import check_page, render
+from seesaw_d2.report.run_folders import Run, read_run, run_datasets
 from seesaw_d2.report.sections import build_sections
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
@@ -66,6 +66,7 @@ def write_report(
         ConfigError, DataError: a folder has no results, the results are of other images or categories, etc. Nothing is
             written.
     """
+    check_page(path)
     names = _distinct(folders, names)
     cfg = run_config(folders[0], config_file)
     register_datasets(cfg)
@@ -101,12 +102,8 @@ def write_report(
 def run_config(folder: str, config_file: str = "") -> CfgNode:
     """Return a config, or the defaults, with the data sets of a run. Other keys of the run may be unknown."""
     cfg = load_config(config_file)
-    _, found = read_config(folder)
-    datasets = found.get("DATASETS", {})
-    for key in ("REGISTER", "TRAIN", "TEST", "FREQUENCY_THRESHOLDS"):
-        if key in datasets:
-            value = datasets[key]
-            cfg.DATASETS[key] = tuple(value) if key in ("TRAIN", "TEST") else value
+    for key, value in run_datasets(folder).items():
+        cfg.DATASETS[key] = tuple(value) if key in ("TRAIN", "TEST") else value
     return cfg
 
 
@@ -145,7 +142,9 @@ def _check_order(runs: list[Run], tested: Categories) -> None:
 
 def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: GroundTruth) -> dict[str, Any]:
     detections = read_results(run.results_file, ground_truth)
-    threshold = run.config.get("MODEL", {}).get("ROI_HEADS", {}).get("SCORE_THRESH_TEST", "unknown")
+    threshold: Any = run.config
+    for key in ("MODEL", "ROI_HEADS", "SCORE_THRESH_TEST"):
+        threshold = threshold.get(key, "unknown") if isinstance(threshold, dict) else "unknown"
     evaluation = evaluate_tasks(dataset, file, ground_truth, detections, settings={"score threshold": threshold})
     return {
         "detections": detections,

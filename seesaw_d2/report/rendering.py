@@ -4,6 +4,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from seesaw_d2.utils.own_files import check_replaceable
+
+# In the pages of every version, so that a report replaces only reports.
+_MARK = "Made by seesaw_d2. This page needs no network."
+
+
+def check_page(path: str) -> None:
+    """Raise ConfigError if ``path`` exists and is no page of this project."""
+    check_replaceable(path, _MARK, "a report")
+
 
 def render(name: str, **context: Any) -> str:
     """Render a template of templates/."""

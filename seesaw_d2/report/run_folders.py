@@ -13,6 +13,7 @@ from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
@@ -28,6 +29,8 @@ class _NamesAsText(yaml.SafeLoader):
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
+# A date is no value of a config.
+_NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
 
@@ -94,21 +97,26 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}
-    if irregular(path):
-        raise DataError(f"{path}: expected a config file, found {irregular(path)}")
-    try:
-        with open_regular(path, "r", encoding="utf-8") as file:
-            text = file.read()
-        config = yaml.load(text, _NamesAsText) or {}  # a safe loader
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a YAML file: byte {error.start} is not UTF-8") from None
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not a YAML file of plain values: {error}") from None
-    except RecursionError:
-        raise DataError(f"{path}: expected a config file, found one nested too deeply") from None
+    text, config = read_yaml_file(path, _NamesAsText, DataError)
+    config = {} if config is None else config
     if not isinstance(config, dict):
         raise DataError(f"{path}: expected a mapping of config keys, found {type(config).__name__}")
     return text, config
+
+
+def run_datasets(folder: str) -> dict[str, Any]:
+    """Return the keys below DATASETS in config.yaml of a run that name data sets.
+
+    Raises:
+        DataError: one of them has another type.
+    """
+    path, kinds = os.path.join(folder, "config.yaml"), {"REGISTER": dict, "TRAIN": str, "TEST": str}
+    found = read_config(folder)[1].get("DATASETS") or {}
+    for key, kind in {**kinds, "FREQUENCY_THRESHOLDS": (int, float)}.items():
+        values = found.get(key, []) if isinstance(found, dict) else None
+        if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
+            raise DataError(f"{path}: DATASETS.{key}: expected a list of another type, found {str(values)[:80]!r}")
+    return {key: found[key] for key in (*kinds, "FREQUENCY_THRESHOLDS") if key in found}
 
 
 def find_results(folder: str, dataset: str) -> str:

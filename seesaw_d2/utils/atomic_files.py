@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
+# After the file's name, so that no user's "model_final.pth.my_notes.tmp" is taken for one; then 8 random characters.
+_UNFINISHED = ".unfinished-"
+_TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
     """Open a temporary binary file in the same folder, and rename it to ``path`` when it is complete and synced.
 
     The file can be read and written. The folder is created if needed. If writing fails, ``path`` is unchanged and the
-    temporary file is removed. If the process or the machine dies, a file ``path.*.tmp`` can remain, which
+    temporary file is removed. If the process or the machine dies, a file ``path.unfinished-*.tmp`` can remain, which
     ``remove_leftovers`` removes.
 
     Args:
@@ -34,7 +38,9 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
     temporary = None
     try:
         os.makedirs(folder, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=_SUFFIX)
+        descriptor, temporary = tempfile.mkstemp(
+            dir=folder, prefix=os.path.basename(path) + _UNFINISHED, suffix=_SUFFIX
+        )
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
@@ -129,10 +135,11 @@ def make_folder(path: str | os.PathLike) -> None:
         raise OutputError(f"{os.fspath(path)}: expected a folder, which cannot be created: {error.strerror}") from error
 
 
-def remove_leftovers(folder: str, names: tuple[str, ...]) -> None:
-    """Remove temporary files that earlier processes left for files whose names start with one of ``names``."""
+def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
+    """Remove the temporary files of ``atomic_file`` that earlier processes left for files with these whole names."""
     if not os.path.isdir(folder):
         return
     for entry in os.listdir(folder):
-        if entry.endswith(_SUFFIX) and entry.startswith(names):
-            os.unlink(os.path.join(folder, entry))
+        path, found = os.path.join(folder, entry), _TEMPORARY.fullmatch(entry)
+        if found and names.fullmatch(found.group(1)) and os.path.isfile(path) and not os.path.islink(path):
+            os.unlink(path)

@@ -17,6 +17,7 @@ from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.file_checks import check_weights_file
 
 
@@ -43,6 +44,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     check_weights_file(cfg.MODEL.WEIGHTS, cfg.MODEL.DOWNLOAD_TIMEOUT)
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
+    check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     make_folder(path.parent)
     model = build_model(cfg).eval()
     # The checkpoint's categories are not compared: only the classifier depends on them, and it is replaced below.
@@ -50,7 +52,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
         model.classifier.bias.zero_()
-    SeesawCheckpointer(model, str(path.parent), categories=used_categories(cfg, "TRAIN")).save(path.stem)
+    write_checkpoint(str(path), SeesawCheckpointer(model, categories=used_categories(cfg, "TRAIN")).model_state())
 
 
 @torch.no_grad()

@@ -50,6 +50,13 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     assert main([*first, "--input", str(folder), "--output", str(tmp_path / "out"), *last]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "6 images written" in capsys.readouterr().out
+    mine = tmp_path / "out" / sorted(names)[0]
+    mine.write_text("not drawn")
+    again = [*first, "--input", str(folder), "--output", str(tmp_path / "out")]
+    assert main([*again, *last]) == 2
+    assert str(mine) in capsys.readouterr().err
+    assert mine.read_text() == "not drawn"
+    assert main([*again, "--overwrite", *last]) == 0
     one = folder / sorted(names)[0]
     assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last]) == 0
     drawn, plain = cv2.imread(str(tmp_path / "one.png")), cv2.imread(str(one))

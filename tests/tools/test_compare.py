@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import compare
 import pytest
 import yaml
 
+from seesaw_d2.errors import SeesawError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.config_checks import check_names
 
@@ -116,3 +118,57 @@ def test_ctrl_c_starts_no_other_run(tmp_path, monkeypatch, capsys):
     assert compare.main([str(FILE), "main", "--rows", "CE", "--seeds", "1", "2", "3", "--output", str(tmp_path)]) == 130
     assert started == ended == [1]
     assert "run the same command" in capsys.readouterr().err
+
+
+ROW = "{name: a, config: c.yaml}"
+MALFORMED = [
+    *(
+        "",
+        "null",
+        "[]",
+        "5",
+        "a: [",
+        "main",
+        "main: 5",
+        "main: null",
+        "main: {}",
+        "main: []",
+        "main: [5]",
+        "main: [[a]]",
+    ),
+    *("main: [{name: a}]", "main: [{config: c}]", "main: [{name: 5, config: c}]", "main: [{name: a, config: [c]}]"),
+    *("main: [{name: a, config: c, overrides: [1]}]", "main: [{name: a, config: c, overrides: {1: 2}}]"),
+    *("main: [{name: a, config: c, after: [x]}]", "main: [{name: a, config: c, after: b}]", "main: !!timestamp x"),
+    *("main: [{name: 2024-01-01, config: c}]", 'main: [{name: "\\ud800", config: c}]', f"main: [{ROW}, {ROW}]"),
+    *(
+        f"main: [{ROW}, {{name: b, config: c, after: a, convert: '{text}'}}]"
+        for text in ("{x}", "{", "{0}", "{output.x}")
+    ),
+    *(
+        "main: [{name: b, config: c, convert: x.py}]",
+        'main: [{name: "/", config: c}]',
+        'main: [{name: "\\e[2J", config: c}]',
+    ),
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_malformed_comparisons_are_named_in_one_line(tmp_path, text, capsys):
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(compare.main([str(path), "main", "--commands"]))
+    message = f"{ended.value.code}\n{capsys.readouterr().err}"
+    assert f"error: {path}: " in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"bbox": 5}', '{"bbox": {"AP": "x"}}', '{"bbox": {"AP": [1]}}', "\xff"]
+)
+def test_malformed_results_are_named(tmp_path, text):
+    path = tmp_path / "inference/toy/results.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises((SystemExit, SeesawError), match=r"results\.json"):
+        compare._read_results(tmp_path)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -177,10 +178,18 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, 
 
 
 def test_what_a_killed_process_leaves_is_removed(tmp_path):
-    for name in ("model_0000001.pth.abc.tmp", "mine.tmp", "model_0000001.pth"):
+    with atomic_file(tmp_path / "model_0000001.pth"):
+        (left,) = (path.name for path in tmp_path.iterdir())
+    users = (
+        "model_notes.tmp",
+        "model_0000001.pth.my_notes.tmp",
+        "model_0000001.pth",
+        left.replace("0000001", "of_mine"),
+    )
+    for name in (left, *users):
         (tmp_path / name).touch()
-    remove_leftovers(str(tmp_path), ("model_",))
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.tmp", "model_0000001.pth"}
+    remove_leftovers(str(tmp_path), re.compile(r"model_\d+\.pth"))
+    assert {path.name for path in tmp_path.iterdir()} == {"model_0000001.pth", *users}
 
 
 def test_a_folder_that_cannot_be_written(config_file, small_disk, capsys):

@@ -22,8 +22,11 @@ from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.own_files import check_replaceable
 
 SPLITS = ("train", "val")
+CONFIG = "dataset.yaml"
+_MARK = "# Written by datasets/prepare_export.py."
 _OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")
 
 
@@ -74,6 +77,7 @@ def prepare_export(
     paths = _checked_paths(export, val, val_share)
     root = _checked_root(Path(images) if images else Path(export).parent)
     _check_output(output, paths)
+    check_replaceable(output / CONFIG, _MARK, "a config of this program")
     files = [_read_export(path) for path in paths]
     notes: list[str] = []
     sources = [str(path) for path in paths]
@@ -148,6 +152,8 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
     other = [str(path) for path, text in texts.items() if path.exists() and path.read_text() != text]
     if other and not overwrite:
         raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
+    if other and not (output / CONFIG).exists():
+        raise ConfigError(f"--output: {first_few(other)}: --overwrite replaces only data sets with {CONFIG}")
     for path, text in texts.items():
         write_text(path, text)
 
@@ -228,6 +234,6 @@ def _write_config(output: Path, root: Path, parts: list[Part], notes: list[str])
     if kinds["dict"]:
         config["INPUT"] = {"MASK_FORMAT": "bitmask"}
         notes.append(f"{kinds['dict']} masks are run-length encoded: INPUT.MASK_FORMAT is bitmask")
-    path = output / "dataset.yaml"
-    write_text(path, "# Written by datasets/prepare_export.py.\n" + yaml.safe_dump(config, sort_keys=False))
+    path = output / CONFIG
+    write_text(path, f"{_MARK}\n" + yaml.safe_dump(config, sort_keys=False))
     return path

@@ -1,14 +1,18 @@
 """Check and take the folder of a run, so that no run is lost or mixed with another."""
 
+import contextlib
 import glob
 import os
-import shutil
+import re
+from collections.abc import Callable
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.train.preflight.run_lock import RunLock
+from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
+from seesaw_d2.utils.own_files import is_plain_file
+from seesaw_d2.utils.regular_files import irregular
 
-# Files that mean that a folder holds a run, and all files that a run writes.
+# Files that mean that a folder holds a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -18,9 +22,18 @@ RESULTS = (
     "inference",
     "inference_TTA",
 )
-WRITTEN = (*RESULTS, "events.out.tfevents.*", "log.txt*", "config.yaml", "nonfinite_iter*.pth", "nccl_trace_rank_*")
-# Beginnings of the names of files that a killed process may leave unfinished.
-_CHECKPOINTS = ("last_checkpoint.", "model_", "nonfinite_iter")
+# Files that a run replaces as a whole, those that it writes in place, and its folders of results with their files.
+_REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
+_IN_PLACE = re.compile(
+    r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
+)
+_FOLDERS = ("inference", "inference_TTA")
+_RESULT_FILES = re.compile(
+    r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
+    r"|sem_seg_predictions)\.json|instances_predictions\.pth|(categories|(semantic_)?per_class|confusion|calibration)\.csv"
+)
+# Keys of every config that Detectron2 writes, of its YAML trainings and of LazyConfigs.
+_CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
@@ -44,6 +57,7 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         RunLock(folder).check()
     found = _find(folder, RESULTS)
     if not found or resume:
+        check_links(folder)
         return
     if not overwrite:
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
@@ -51,9 +65,9 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
             "--overwrite, or name another folder with OUTPUT_DIR path"
         )
-    if not os.path.isfile(os.path.join(folder, "config.yaml")):
+    if not is_run(folder):
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} has checkpoints or results and no config.yaml, which each run writes: "
+            f"OUTPUT_DIR: {folder} has checkpoints or results and no config.yaml of a run, which each run writes: "
             "--overwrite removes only runs; name another folder with OUTPUT_DIR path"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
@@ -73,13 +87,68 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
     check_output_folder(lock.folder, resume=resume, overwrite=overwrite, weights=weights, own=True)
     if overwrite:
         remove_run(lock.folder)
-    remove_leftovers(lock.folder, _CHECKPOINTS)
+    remove_leftovers(lock.folder, _REPLACED)
+
+
+def is_run(folder: str) -> bool:
+    """Return whether a folder has what only runs have: a config and their lock, or their whole config.
+
+    Plain Detectron2 writes no lock.
+    """
+    lock, config = (os.path.join(folder, name) for name in (NAME, "config.yaml"))
+    if not is_plain_file(config):
+        return False
+    if is_plain_file(lock) and begun_by_a_run(folder):
+        return True
+    with open(config, encoding="utf-8", errors="replace") as file:
+        keys = set(re.findall(r"^(\w+):", file.read(1 << 20), re.MULTILINE))
+    return any(keys >= expected for expected in _CONFIGS)
+
+
+def check_links(folder: str) -> None:
+    """Raise ConfigError if a file that a run writes in place is a link or no file, or a folder of results has a link.
+
+    Writing would follow the link. Checkpoints are replaced as a whole, which replaces a link and not its target.
+    """
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    for name in filter(_IN_PLACE.fullmatch, names):
+        _refuse_unless(is_plain_file, os.path.join(folder, name), "a file")
+    for name in set(names) & set(_FOLDERS):
+        _refuse_unless(os.path.isdir, os.path.join(folder, name), "a folder")
+        for root, inner, files in os.walk(os.path.join(folder, name)):
+            for each in (*inner, *files):
+                _refuse_unless(os.path.exists, os.path.join(root, each), "a file")
+
+
+def _refuse_unless(right: Callable[[str], bool], path: str, expected: str) -> None:
+    found = "a link" if os.path.islink(path) else irregular(path)
+    if found == "a link" or not right(path):
+        raise ConfigError(f"OUTPUT_DIR: {path}: expected {expected}, found {found}, into which nothing is written")
 
 
 def remove_run(folder: str) -> None:
-    """Remove the files that a run wrote from ``folder``, and nothing else."""
-    for path in _find(folder, WRITTEN):
-        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+    """Remove the files that a run wrote from ``folder``, and nothing else. Links are removed, not followed."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name in _FOLDERS and os.path.isdir(path) and not os.path.islink(path):
+            _remove_results(path)
+        elif (name in _FOLDERS and os.path.islink(path)) or (
+            name != NAME and (_REPLACED.fullmatch(name) or _IN_PLACE.fullmatch(name)) and not _is_folder(path)
+        ):
+            os.remove(path)
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _remove_results(folder: str) -> None:
+    """Remove the results in a folder of evaluations, and then the empty folders."""
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in filter(_RESULT_FILES.fullmatch, files):
+            os.remove(os.path.join(root, name))
+        with contextlib.suppress(OSError):  # it has other files
+            os.rmdir(root)
 
 
 def _find(folder: str, patterns) -> list[str]:

@@ -1,13 +1,16 @@
 """A lock that allows one training at a time in a folder, and records which job began it."""
 
+import errno
 import multiprocessing
 import os
+import re
 import socket
 from collections.abc import Mapping
 from typing import IO
 
 from seesaw_d2.errors import ConfigError, OutputError
 from seesaw_d2.utils.file_locks import try_record_lock
+from seesaw_d2.utils.own_files import is_plain_file
 from seesaw_d2.utils.regular_files import open_regular
 
 NAME = "run.lock"
@@ -33,6 +36,8 @@ class RunLock:
         path = os.path.join(self.folder, NAME)
         try:
             os.makedirs(self.folder, exist_ok=True)
+            if os.path.lexists(path) and not is_plain_file(path):
+                raise OSError(errno.ELOOP, "expected a file, found a link or something else, which is not written to")
             file = open_regular(path, "a+")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -47,7 +52,7 @@ class RunLock:
     def check(self) -> None:
         """Raise ConfigError if another process has the lock now. Write nothing."""
         path = os.path.join(self.folder, NAME)
-        if self._file is None and os.path.isfile(path) and os.access(path, os.W_OK):
+        if self._file is None and is_plain_file(path) and os.access(path, os.W_OK):
             with open_regular(path, "r+") as file:  # closing the file releases the lock
                 if not try_record_lock(file):
                     raise self._in_use(file)
@@ -66,6 +71,15 @@ class RunLock:
             f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, end it, or name another folder with "
             "OUTPUT_DIR path"
         )
+
+
+def begun_by_a_run(folder: str) -> bool:
+    """Return whether the lock of a folder has the text that ``acquire`` writes."""
+    try:
+        with open(os.path.join(folder, NAME), errors="replace") as file:
+            return re.match(r"process \d+ on .", file.read(100)) is not None
+    except OSError:
+        return False
 
 
 def begun_by_this_job(folder: str) -> bool:

@@ -1,0 +1,90 @@
+"""Read the values of YAML text with errors that name the file, whatever its tags and values are."""
+
+import itertools
+import math
+from typing import Any
+
+import yaml
+
+from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.utils.regular_files import irregular
+
+_MAX_BYTES = 1 << 24
+# Integers that a tensor or a JSON reader holds.
+_MAX_INTEGER = 2**63
+
+
+def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError):
+    """Return (text, values) of a YAML file.
+
+    Raises:
+        error: the file is missing, no regular file, too large or not UTF-8, or see ``yaml_values``.
+    """
+    if kind := irregular(path):
+        raise error(f"{path}: expected a YAML file, found {kind}")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise error(f"{path}: expected a YAML file, found one of more than {_MAX_BYTES} bytes")
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: not a YAML file: byte {problem.start} is not UTF-8") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+    return text, yaml_values(text, path, loader, error)
+
+
+def yaml_values(
+    text: str, path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError
+) -> Any:
+    """Return the values of YAML text.
+
+    Args:
+        path: of the file, for messages.
+        loader: a safe loader of PyYAML.
+
+    Raises:
+        error: the text is not YAML of plain values, a value does not fit its tag (``!!timestamp x``) or is nested too
+            deeply, an integer has more than 64 bits, or text has half a character ("\\ud800").
+    """
+    try:
+        values = yaml.load(text, loader)
+        problem = plain_problem(values)
+    except yaml.YAMLError as found:
+        raise error(f"{path}: not a YAML file of plain values: {found}") from None
+    except RecursionError:
+        raise error(f"{path}: nested too deeply; expected a YAML file of plain values") from None
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as found:
+        # PyYAML's constructors, for a value that does not fit its tag.
+        raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {str(found)[:200]}") from None
+    if problem:
+        raise error(f"{path}: {problem}")
+    return values
+
+
+def plain_problem(value: Any, seen: set[int] | None = None) -> str:
+    """Return what is wrong with a value and those in it; "" if nothing is.
+
+    Integers have at most 64 bits, and text has no half characters.
+    """
+    if isinstance(value, str):
+        return "" if encodable(value) else f"expected text, found half a character in {ascii(value)[:80]}"
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+        digits = round(value.bit_length() * math.log10(2))
+        return f"expected integers of at most 64 bits, found one of about {digits} digits"
+    seen = set() if seen is None else seen
+    if not isinstance(value, (dict, list, set, tuple)) or id(value) in seen:
+        return ""
+    seen.add(id(value))
+    inner = itertools.chain(value, value.values()) if isinstance(value, dict) else value
+    return next((found for each in inner if (found := plain_problem(each, seen))), "")
+
+
+def encodable(text: str) -> bool:
+    """Return whether text can be written as UTF-8: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
