@@ -1,6 +1,7 @@
 """Functions that the programs of this folder share."""
 
 import argparse
+import contextlib
 import functools
 import os
 import sys
@@ -34,7 +35,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
     @functools.wraps(main)
     def run(arguments=None) -> int:
         try:
-            return main(arguments) or 0
+            with contextlib.redirect_stdout(_Printable(sys.stdout)):
+                return main(arguments) or 0
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -46,10 +48,29 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
             if not isinstance(error, SeesawError):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            from seesaw_d2.utils.shown_text import printable
+
+            print(printable(f"error: {error}"), file=sys.stderr)
             return 2
 
     return run
+
+
+class _Printable:
+    """Standard output for text that may have names of data in it. Control codes are written as escapes."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if not text.replace("\n", "").replace("\t", "").isprintable():
+            from seesaw_d2.utils.shown_text import printable
+
+            text = printable(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
 
 
 def train_net() -> str:

@@ -4,7 +4,6 @@ YAML files can construct Python objects, and a few lines of aliases can stand fo
 allowed, because the configs that Detectron2 saves contain some.
 """
 
-import io
 import os
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.regular_files import irregular
-from seesaw_d2.utils.yaml_reading import yaml_values
+from seesaw_d2.utils.yaml_reading import NamedText, yaml_values
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000
@@ -54,15 +53,7 @@ class PlainConfig(CfgNode):
         return _checked_text(filename)
 
 
-class _Text(io.StringIO):
-    """Text with the name of its file, for error messages of PyYAML."""
-
-    def __init__(self, text: str, name: str):
-        super().__init__(text)
-        self.name = name
-
-
-def _checked_text(path: str) -> _Text:
+def _checked_text(path: str) -> NamedText:
     """Return the text of one file.
 
     Raises:
@@ -83,12 +74,17 @@ def _checked_text(path: str) -> _Text:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a YAML file: byte {error.start} is not UTF-8") from None
     try:
-        node = yaml.compose(_Text(text, path), Loader=yaml.SafeLoader)
+        node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply; expected a config file") from None
-    yaml_values(text, path)
-    return _Text(text, path)
+    try:
+        yaml_values(text, path)
+    except ConfigError as error:
+        if isinstance(error.__cause__, yaml.YAMLError):  # it names this file, and the caller the derived one
+            raise error.__cause__ from None
+        raise
+    return NamedText(text, path)
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:

@@ -12,6 +12,7 @@ from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
 from torchvision.ops import nms
 
+from seesaw_d2.drawing.plain_text import plain_text
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 SCALE = 3.0  # makes labels legible on small images
@@ -19,6 +20,7 @@ SCALE = 3.0  # makes labels legible on small images
 COLORS = ("#ff5500", "#00c8ff", "#ffffff", "#ffee00")
 
 
+@plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
     """Draw each image with its ground truth, then with the detections of each results file.
 

@@ -5,11 +5,13 @@ from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
 
 from seesaw_d2.drawing.comparison import COLORS
+from seesaw_d2.drawing.plain_text import plain_text
 
 # Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
 
 
+@plain_text()
 def draw_instances(
     image: np.ndarray,
     instances: Instances,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from seesaw_d2.drawing.plain_text import plain_text
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 PICTURE_MARK = "sampling chart of seesaw_d2"
 
 
+@plain_text()
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
     """Draw images and repeat factor of each category by frequency, and the shares of the groups.
 

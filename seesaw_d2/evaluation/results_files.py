@@ -19,6 +19,7 @@ from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
 from seesaw_d2.utils.messages import first_few, json_type
 from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.shown_text import cell
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
     text = io.StringIO()
     writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{key: "" if value != value else value for key, value in row.items()} for row in rows])
+    writer.writerows([{key: "" if value != value else cell(value) for key, value in row.items()} for row in rows])
     write_text(path, text.getvalue())
 
 

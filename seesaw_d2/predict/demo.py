@@ -21,6 +21,7 @@ from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import make_folder
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.shown_text import printable
 
 
 def main(arguments=None) -> int:
@@ -50,7 +51,7 @@ def start(args) -> int:
         draw = painter(cfg, predictor, args.confidence_threshold)
         written = draw_video(source, *targets, draw) if video else draw_images(source, targets, draw)
     except SeesawError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     print(f"{written} written to {args.output}")
     return 0

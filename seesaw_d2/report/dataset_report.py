@@ -9,6 +9,7 @@ import numpy as np
 
 from seesaw_d2.data.sampling.analysis import SamplingAnalysis
 from seesaw_d2.frequency_groups import GROUP_NAMES
+from seesaw_d2.utils.shown_text import cell
 
 HEADER = ("category", "group", "images", "instances", "repeat factor")
 
@@ -72,4 +73,4 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*HEADER, *(f"instances an epoch, {name}" for name in analysis.epoch_instances)])
-        writer.writerows(category_rows(analysis))
+        writer.writerows([cell(value) for value in row] for row in category_rows(analysis))

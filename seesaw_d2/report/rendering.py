@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from seesaw_d2.utils.own_files import check_replaceable
+from seesaw_d2.utils.shown_text import printable
 
 # In the pages of every version, so that a report replaces only reports.
 _MARK = "Made by seesaw_d2. This page needs no network."
@@ -19,4 +20,4 @@ def render(name: str, **context: Any) -> str:
     """Render a template of templates/."""
     loader = PackageLoader("seesaw_d2.report")
     environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
-    return environment.get_template(name).render(context)
+    return printable(environment.get_template(name).render(context))

@@ -18,6 +18,7 @@ from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.run_lock import begun_by_this_job
 from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
+from seesaw_d2.utils.shown_text import printable
 
 # The function that runs in each process, how the processes communicate, and the function's arguments.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
@@ -103,10 +104,10 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
         resume_own_run(args, world, group.folder)
         launch(function, world, group, arguments)
     except SeesawError as error:
-        print(f"error: {_brief(error)}", file=sys.stderr)
+        print(printable(f"error: {_brief(error)}"), file=sys.stderr)
         return 2
     except RankFailed as failure:
-        print(failure, file=sys.stderr)
+        print(printable(str(failure)), file=sys.stderr)
         return 1
     except Stopped as stop:
         if world.rank == 0:

@@ -12,28 +12,32 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from seesaw_d2.utils.shown_text import printable
+
 _NAMES = ("fvcore", "detectron2", "seesaw_d2")
 
 
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
-class _Plain(logging.Formatter):
-    """Remove the color codes of terminals from the output of another formatter."""
+class _Printable(logging.Formatter):
+    """Make the output of another formatter printable. Color codes are kept for terminals and otherwise removed."""
 
-    def __init__(self, formatter: logging.Formatter):
+    def __init__(self, formatter: logging.Formatter, *, colors: bool):
         super().__init__()
-        self._formatter = formatter
+        self._formatter, self._colors = formatter, colors
 
     def format(self, record: logging.LogRecord) -> str:
-        return _COLOR.sub("", self._formatter.format(record))
+        pieces = _COLOR.split(self._formatter.format(record))  # text, code, text, ...
+        pieces[::2] = map(printable, pieces[::2])
+        return "".join(pieces if self._colors else pieces[::2])
 
 
 def log_to_console() -> None:
     """Log to the console, in the first process only, and to no file."""
     for name in _NAMES:
         setup_logger(distributed_rank=comm.get_rank(), name=name)
-    _color_terminals_alone()
+    _make_printable()
 
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
@@ -42,7 +46,7 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")
-    _color_terminals_alone()
+    _make_printable()
     default_setup(cfg, args)
     if find_spec("detectron2._C") is None:
         logging.getLogger(__name__).info(
@@ -50,12 +54,13 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
         )
 
 
-def _color_terminals_alone() -> None:
-    """Remove color codes from handlers that write to files, such as log.txt, or to pipes."""
+def _make_printable() -> None:
+    """Make messages printable, and remove color codes from those to files, such as log.txt, and to pipes."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
-        if handler.formatter is not None and not (hasattr(stream, "isatty") and stream.isatty()):
-            handler.setFormatter(_Plain(handler.formatter))
+        if handler.formatter is not None and not isinstance(handler.formatter, _Printable):
+            terminal = hasattr(stream, "isatty") and stream.isatty()
+            handler.setFormatter(_Printable(handler.formatter, colors=terminal))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Read the values of YAML text with errors that name the file, whatever its tags and values are."""
 
+import io
 import itertools
 import math
 from typing import Any
@@ -21,7 +22,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
         error: the file is missing, no regular file, too large or not UTF-8, or see ``yaml_values``.
     """
     if kind := irregular(path):
-        raise error(f"{path}: expected a YAML file, found {kind}")
+        raise error(f"{path}: expected a config file, found {kind}")
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -33,6 +34,14 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
     return text, yaml_values(text, path, loader, error)
+
+
+class NamedText(io.StringIO):
+    """Text with the name of its file, for error messages of PyYAML."""
+
+    def __init__(self, text: str, name: str):
+        super().__init__(text)
+        self.name = name
 
 
 def yaml_values(
@@ -49,13 +58,15 @@ def yaml_values(
             deeply, an integer has more than 64 bits, or text has half a character ("\\ud800").
     """
     try:
-        values = yaml.load(text, loader)
+        values = yaml.load(NamedText(text, path), loader)
         problem = plain_problem(values)
     except yaml.YAMLError as found:
-        raise error(f"{path}: not a YAML file of plain values: {found}") from None
+        raise error(f"{path}: not a YAML file of plain values: {found}") from found
     except RecursionError:
         raise error(f"{path}: nested too deeply; expected a YAML file of plain values") from None
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as found:
+    except (ValueError, OverflowError) as found:  # an integer of more digits than Python reads
+        raise error(f"{path}: {str(found)[:200]}") from None
+    except (TypeError, AttributeError, KeyError, IndexError) as found:
         # PyYAML's constructors, for a value that does not fit its tag.
         raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {str(found)[:200]}") from None
     if problem:

@@ -15,9 +15,10 @@ from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.classification.lists_and_tables import read_inaturalist, read_list, read_names, read_table
 from seesaw_d2.data.images.lookup import describe_near, near_files
-from seesaw_d2.errors import ConfigError
+from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
+from seesaw_d2.utils.yaml_reading import plain_problem
 
 # Larger numbers of classes are mistakes, and their names would fill the memory.
 MAX_CLASSES = 1_000_000
@@ -105,6 +106,8 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
     if isinstance(entry.classes, int):
         names = tuple(map(str, range(entry.classes)))
     labelled = SOURCES[entry.source].read(entry, names)
+    if problem := plain_problem(labelled.names):
+        raise DataError(f"{entry.path}: class names: {problem}")
     return long_tailed(labelled, entry.imbalance, entry.seed) if entry.imbalance > 1 else labelled
 
 

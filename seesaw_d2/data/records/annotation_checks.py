@@ -12,6 +12,7 @@ import numpy as np
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, json_type, warn_once
+from seesaw_d2.utils.yaml_reading import plain_problem
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,22 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
         raise DataError(f'{path}: expected objects in "{key}", found others at positions {first_few(bad)}')
     return value
+
+
+def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
+    """Check the values of categories that are shown or written: names, supercategories and others.
+
+    Raises:
+        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or
+            "supercategory" is no string.
+    """
+    for position, category in enumerate(categories):
+        where = f'{path}: "categories", id {category.get("id", f"at position {position}")}'
+        if problem := plain_problem(category):
+            raise DataError(f"{where}: {problem}")
+        parent = category.get("supercategory")
+        if parent is not None and not isinstance(parent, str):
+            raise DataError(f'{where}: "supercategory": expected a string, found {json_type(parent)}')
 
 
 def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:

@@ -247,4 +247,5 @@ def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, 
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
     if bad:
         raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
+    checks.check_category_texts(categories, path)
     return categories, ids
