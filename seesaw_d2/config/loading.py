@@ -13,7 +13,7 @@ from seesaw_d2.config.renamed_keys import new_key, rename_keys
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
-from seesaw_d2.utils.yaml_reading import encodable, plain_problem
+from seesaw_d2.utils.plain_values import encodable, plain_problem
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:

@@ -12,7 +12,7 @@ import yaml
 from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.json_reading import load_json_object
-from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 

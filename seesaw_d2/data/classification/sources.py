@@ -18,7 +18,7 @@ from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
-from seesaw_d2.utils.yaml_reading import plain_problem
+from seesaw_d2.utils.plain_values import plain_problem
 
 # Larger numbers of classes are mistakes, and their names would fill the memory.
 MAX_CLASSES = 1_000_000

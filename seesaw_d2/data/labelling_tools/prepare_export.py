@@ -23,8 +23,8 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.own_files import check_replaceable, is_plain_file
+from seesaw_d2.utils.plain_values import plain_problem
 from seesaw_d2.utils.regular_files import irregular
-from seesaw_d2.utils.yaml_reading import plain_problem
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"

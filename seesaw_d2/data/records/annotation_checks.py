@@ -12,7 +12,7 @@ import numpy as np
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few, json_type, warn_once
-from seesaw_d2.utils.yaml_reading import plain_problem
+from seesaw_d2.utils.plain_values import plain_problem
 
 logger = logging.getLogger(__name__)
 
