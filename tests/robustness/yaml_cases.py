@@ -99,7 +99,7 @@ CASES: list[Case] = cases(
         "base an address": (of("_BASE_: http://localhost:1/c.yaml"), r"c\.yaml: it or its _BASE_ cannot be read"),
         "base a pipe": (pipe, r"b\.yaml: expected a config file, found a pipe"),
         "base a device": (of("_BASE_: /dev/zero"), r"/dev/zero: expected a config file, found a device"),
-        "a folder": (raw("c.yaml", Path.mkdir), r"c\.yaml: expected a config file, found a directory"),
+        "a folder": (raw("c.yaml", Path.mkdir), r"c\.yaml: expected a config file, found a (directory|folder)"),
         "a key twice": (of("SEED: 1\nMODEL: {DEVICE: cpu}\nSEED: 2\n"), r"line 3: SEED: expected each key once"),
         "a key that is a number": (of("1: 2\n"), r"line 1: expected the name of a key, found 1"),
         "a key that is a list": (of("? [1]\n: 2\n"), r"line 1: expected the name of a key, found a list"),
