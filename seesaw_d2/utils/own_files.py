@@ -1,6 +1,7 @@
 """Recognise files that this project wrote, so that programs replace and remove no others."""
 
 import os
+from pathlib import Path
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.regular_files import irregular
@@ -27,3 +28,16 @@ def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
             found = "" if mark.encode() in file.read() else "another file, which is not replaced"
     if found:
         raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
+
+
+def holds_other(path: Path, text: str) -> bool:
+    """Return whether there is a file with another text.
+
+    Raises:
+        ConfigError: there is a folder, a link or the like.
+    """
+    if not os.path.lexists(path):
+        return False
+    if not is_plain_file(path):
+        raise ConfigError(f"--output: {path}: expected a file or nothing, found {irregular(str(path)) or 'a link'}")
+    return path.read_bytes() != text.encode()

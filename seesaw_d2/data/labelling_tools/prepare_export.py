@@ -22,9 +22,8 @@ from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import first_few
-from seesaw_d2.utils.own_files import check_replaceable, is_plain_file
+from seesaw_d2.utils.own_files import check_replaceable, holds_other
 from seesaw_d2.utils.plain_values import plain_problem
-from seesaw_d2.utils.regular_files import irregular
 
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
@@ -151,26 +150,13 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
     """Write the annotation files of the parts, and check first that they replace no other data set."""
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
-    other = [str(path) for path, text in texts.items() if _differs(path, text)]
+    other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
         raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
     if other and not (output / CONFIG).exists():
         raise ConfigError(f"--output: {first_few(other)}: --overwrite replaces only data sets with {CONFIG}")
     for path, text in texts.items():
         write_text(path, text)
-
-
-def _differs(path: Path, text: str) -> bool:
-    """Return whether there is a file with another text.
-
-    Raises:
-        ConfigError: there is a folder, a link or the like.
-    """
-    if not os.path.lexists(path):
-        return False
-    if not is_plain_file(path):
-        raise ConfigError(f"--output: {path}: expected a file or nothing, found {irregular(str(path)) or 'a link'}")
-    return path.read_bytes() != text.encode()
 
 
 def _check_output(output: Path, paths: list[Path]) -> None:

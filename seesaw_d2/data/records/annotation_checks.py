@@ -44,11 +44,15 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
     """Check the values of categories that are shown or written: names, supercategories and others.
 
     Raises:
-        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or
+        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or "name" or
             "supercategory" is no string.
     """
-    for position, category in enumerate(categories):
-        where = f'{path}: "categories", id {category.get("id", f"at position {position}")}'
+    names = column(categories, "categories", "name", path)
+    bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
+    if bad:
+        raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
+    for category in categories:
+        where = f'{path}: "categories", id {category["id"]}'
         if problem := plain_problem(category):
             raise DataError(f"{where}: {problem}")
         parent = category.get("supercategory")

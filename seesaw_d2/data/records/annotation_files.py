@@ -20,7 +20,6 @@ from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
-from seesaw_d2.utils.messages import first_few
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,9 +242,5 @@ def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, 
     categories, ids = _sorted_by_id(data, "categories", path)
     if not categories:
         raise DataError(f'{path}: "categories" is empty; expected at least one category')
-    names = checks.column(categories, "categories", "name", path)
-    bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
-    if bad:
-        raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
     checks.check_category_texts(categories, path)
     return categories, ids
