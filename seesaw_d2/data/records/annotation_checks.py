@@ -44,8 +44,8 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
     """Check the values of categories that are shown or written: names, supercategories and others.
 
     Raises:
-        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or "name" or
-            "supercategory" is no string.
+        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or
+            "name" or "supercategory" is no string.
     """
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
