@@ -40,7 +40,12 @@ def register() -> None:
         from seesaw_d2.utils import downloads, local_files  # noqa: F401 (handlers of addresses and of local files)
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
-        provide_statistics(data.training_statistics, data.training_frequency_groups, data.provide_names)
+        provide_statistics(
+            data.training_statistics,
+            data.training_frequency_groups,
+            data.provide_names,
+            data.training_fractal_dimensions,
+        )
 
 
 def _is_program() -> bool:

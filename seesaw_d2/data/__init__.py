@@ -11,6 +11,7 @@ from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.fractal_dimension import training_fractal_dimensions
 from seesaw_d2.data.records.registration import DatasetEntry, provide_names, register_dataset, register_datasets
 from seesaw_d2.data.records.statistics import dataset_statistics, training_frequency_groups, training_statistics
 from seesaw_d2.data.records.training_records import load_training_dicts
@@ -42,6 +43,7 @@ __all__ = [
     "read_annotations",
     "register_dataset",
     "register_datasets",
+    "training_fractal_dimensions",
     "training_frequency_groups",
     "training_statistics",
     "validate_datasets",

@@ -18,6 +18,8 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.calibration.base import Calibration
+from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
 from seesaw_d2.modeling.normalized_layers import NormedLinear
@@ -26,6 +28,8 @@ from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 # Config keys that the predictor and the losses read.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
+# Config keys that ROI heads with this predictor read.
+BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
 # Options of Detectron2 main and CenterNet2 that change the loss or the scores. Their config keys are in upper case,
 # below MODEL.ROI_BOX_HEAD.
@@ -50,6 +54,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         frequency_groups: called once, without arguments, at the first log. Returns a (C,) int array, 0 rare, 1
             common, 2 frequent, for logging accuracies by group, or None if the groups are unknown. Groups of another
             number of categories are ignored with a warning. It must be picklable to pickle the model.
+        calibration: changes the scores of inference by class frequency; None: nothing.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
@@ -66,6 +71,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         cls_predictor: str = "NormedLinear",
         temperature: float = 20.0,
         frequency_groups: Callable[[], np.ndarray | None] | None = None,
+        calibration: Calibration | None = None,
         **kwargs,
     ):
         for name in OTHER_OPTIONS:  # False is allowed; Detectron2 v0.6 does not have them
@@ -75,6 +81,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
         self.cls_loss = cls_loss
+        self.calibration = calibration
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
@@ -89,6 +96,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         check_classifier_config(node)
         statistics = functools.partial(training_statistics, cfg)
         ret["cls_loss"] = build_loss(cfg, ret["num_classes"], statistics, stage=stage, num_stages=num_stages)
+        ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
         # Not a lambda, so that the model can be pickled.
@@ -151,9 +159,12 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Return the probabilities (R_i, C + 1) of each image, background last."""
+        """Return the probabilities (R_i, C + 1) of each image, background last, after calibration, if any."""
         logits, _ = predictions
-        return self.cls_loss.probabilities(logits).split([len(p) for p in proposals], dim=0)
+        probs = self.cls_loss.probabilities(logits)
+        if self.calibration is not None:
+            probs = self.calibration(probs, self.cls_loss.background)
+        return probs.split([len(p) for p in proposals], dim=0)
 
     def _weight_of(self, name: str) -> float:
         key = "loss_cls" if name.startswith("loss_cls") and name not in self.loss_weight else name

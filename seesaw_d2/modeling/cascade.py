@@ -16,7 +16,7 @@ from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
 from seesaw_d2.modeling.fewer_waits.foreground import foreground, on_host, select
 from seesaw_d2.modeling.fewer_waits.heads import FewerCascadeWaits
@@ -58,7 +58,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (
-        *PREDICTOR_KEYS,
+        *BOX_KEYS,
         "MODEL.ROI_BOX_CASCADE_HEAD.*",
         "MODEL.ROI_MASK_HEAD.PER_STAGE",
     )

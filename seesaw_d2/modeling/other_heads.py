@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor, check_loss_keys
+from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
 
 
 class SeesawPredictors:
@@ -21,7 +21,7 @@ class SeesawPredictors:
             USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces; WITH_IMAGE_LABELS, Detic's losses of image labels.
     """
 
-    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+    config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from detectron2.modeling.roi_heads import Res5ROIHeads, StandardROIHeads
 from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 
 from seesaw_d2.losses.base import InvalidArgument
-from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, SeesawBoxPredictor
+from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.fewer_waits.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.utils.distributed import share_of_mean
@@ -75,7 +75,7 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     """
 
     # Config keys that it reads in addition to those of ``StandardROIHeads``. ".*" stands for all keys below a node.
-    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+    config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
@@ -93,7 +93,7 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
     ``box_predictor=SeesawBoxPredictor(...)``. The mask loss is averaged as in ``SeesawROIHeads``.
     """
 
-    config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
+    config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod
     def from_config(cls, cfg, input_shape):

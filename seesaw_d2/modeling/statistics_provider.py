@@ -10,10 +10,14 @@ _provided: dict[str, Callable[..., Any]] = {}
 
 
 def provide_statistics(
-    training_statistics: Callable[..., Any], training_frequency_groups: Callable[..., Any], names: Callable[..., Any]
+    training_statistics: Callable[..., Any],
+    training_frequency_groups: Callable[..., Any],
+    names: Callable[..., Any],
+    fractal_dimensions: Callable[..., Any],
 ) -> None:
     """Set the functions that the functions below call."""
     _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
+    _provided.update(fractal_dimensions=fractal_dimensions)
 
 
 def provide_names(cfg) -> None:
@@ -29,3 +33,8 @@ def training_statistics(cfg) -> Any:
 def training_frequency_groups(cfg, num_classes: int | None = None) -> Any:
     """Return the frequency groups of DATASETS.TRAIN; see ``seesaw_d2.data.training_frequency_groups``."""
     return _provided["groups"](cfg, num_classes)
+
+
+def training_fractal_dimensions(cfg, num_classes: int) -> Any:
+    """Return the fractal dimensions of DATASETS.TRAIN's categories; see ``data.records.fractal_dimension``."""
+    return _provided["fractal_dimensions"](cfg, num_classes)

@@ -10,6 +10,7 @@ from detectron2.modeling import build_model
 from seesaw_d2 import add_seesaw_config
 from seesaw_d2.config.loading import config_keys
 from seesaw_d2.losses import LOSS_REGISTRY
+from seesaw_d2.modeling.calibration import CALIBRATION_REGISTRY
 from seesaw_d2.train import Trainer, load_config
 from seesaw_d2.train.preflight.config_checks import check_names
 from seesaw_d2.train.preflight.job_checks import Preflight
@@ -94,6 +95,11 @@ def test_the_list_of_keys():
             "MODEL.ROI_BOX_HEAD.CLS_LOSS.SOFTMAX_EQL.LAMBDA",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME",
             "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.TEMPERATURE",
+            "MODEL.ROI_HEADS.CALIBRATION.COUNTS",
+            "MODEL.ROI_HEADS.CALIBRATION.GAMMA",
+            "MODEL.ROI_HEADS.CALIBRATION.LAMBDA",
+            "MODEL.ROI_HEADS.CALIBRATION.NAME",
+            "MODEL.ROI_HEADS.CALIBRATION.TAU",
             "MODEL.ROI_ITERATIVE_HEAD.FC_DIM",
             "MODEL.ROI_ITERATIVE_HEAD.LAYER_NORM",
             "MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS",
@@ -144,6 +150,7 @@ JOBS = [
         for name, loss in LOSS_REGISTRY
         if loss.backgrounds != ("none",)
     ),
+    *([*MASK, "MODEL.ROI_HEADS.CALIBRATION.NAME", name] for name, _ in CALIBRATION_REGISTRY),
 ]
 
 

@@ -1,0 +1,82 @@
+"""Scaling of class probabilities by one factor per category.
+
+Shapes: N proposals, C foreground categories. The last of C + 1 columns is background.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: bool) -> Tensor:
+    """Multiply the probabilities of the categories by exp(``log_factors``) and normalize each row.
+
+    Args:
+        probs: (N, C + 1), background last.
+        log_factors: (C,), logarithms of the factors.
+        keep_background: False: background has factor 1 and each row is divided by its sum. True: the probability of
+            background does not change; the categories share the rest of the row's sum.
+
+    Returns:
+        (N, C + 1).
+    """
+    categories, background = probs[:, :-1], probs[:, -1:]
+    scaled = categories * log_factors.exp().to(probs.dtype)
+    total = scaled.sum(dim=1, keepdim=True)
+    tiny = torch.finfo(probs.dtype).tiny
+    if keep_background:
+        scaled = scaled * (categories.sum(dim=1, keepdim=True) / total.clamp(min=tiny))
+        return torch.cat([scaled, background], dim=1)
+    return torch.cat([scaled, background], dim=1) / (total + background).clamp(min=tiny)
+
+
+def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
+    """Multiply the odds p / (1 - p) of independent probabilities (N, C) by exp(``log_factors``), (C,).
+
+    For sigmoids this adds ``log_factors`` to the logits.
+    """
+    scaled = probs * log_factors.exp().to(probs.dtype)
+    return scaled / (scaled + (1 - probs)).clamp(min=torch.finfo(probs.dtype).tiny)
+
+
+class Calibration(nn.Module):
+    """Base class of the calibrations. A subclass computes ``log_factors`` in its constructor.
+
+    With an objectness branch only the softmax over the categories is calibrated: P(background) does not change. With
+    background as a class, see ``keeps_background``. Sigmoids (background "implicit") are calibrated one by one by their
+    odds, and background is 1 - max_j p_j, as in ``SigmoidLoss.probabilities``.
+
+    Args:
+        log_factors: (C,), logarithms of the categories' factors.
+
+    Buffers:
+        log_factors: float64 (C,). Not saved in checkpoints, because the config and the class counts define it.
+    """
+
+    log_factors: Tensor
+
+    # Whether P(background) stays the same if background is a class of the softmax.
+    keeps_background: ClassVar[bool] = False
+    # Argument -> config key below MODEL.ROI_HEADS.CALIBRATION.
+    config_keys: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, log_factors: Tensor):
+        super().__init__()
+        self.register_buffer("log_factors", log_factors, persistent=False)
+
+    def forward(self, probs: Tensor, background: str) -> Tensor:
+        """Return calibrated scores (N, C + 1) for scores (N, C + 1), background last.
+
+        Args:
+            background: how the loss models background: "objectness", "class" or "implicit".
+        """
+        if background != "implicit":
+            keep = self.keeps_background or background == "objectness"
+            return scale_categories(probs, self.log_factors, keep_background=keep)
+        scores = self.calibrate_sigmoids(probs[:, :-1])
+        return torch.cat([scores, 1 - scores.amax(dim=1, keepdim=True)], dim=1)
+
+    def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
+        """Return calibrated scores (N, C) for independent probabilities (N, C)."""
+        return scale_odds(probs, self.log_factors)

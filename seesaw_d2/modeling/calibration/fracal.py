@@ -1,0 +1,79 @@
+"""FRACAL (Alexandridis et al., Fractal Calibration for Long-tailed Object Detection, CVPR 2025).
+
+Shapes: C categories. p_c is the share of training images with category c, D_c the fractal dimension of its box centres.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
+
+# Variant of the reference -> link function g. The class weight is g(p_c) - g(1 / C).
+_LINKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "base10": lambda p: -p.log10(),
+    "base2": lambda p: -p.log2(),
+    "raw": lambda p: -p.log(),
+    "prob": lambda p: torch.log1p(-p) - p.log(),
+    "normit": lambda p: -torch.special.ndtri(p),
+    "gombit": lambda p: -(-torch.log1p(-p)).log(),
+}
+
+
+def class_weights(shares: Tensor, variant: str = "base10") -> Tensor:
+    """Return g(p_c) - g(1 / C), (C,), for shares p in (0, 1), (C,); 0 for a category as frequent as all on average.
+
+    As in the reference, "base10" adds a decimal logarithm to natural logits, and the p_c of images do not sum to 1.
+    """
+    link = _LINKS[variant]
+    shares = shares.double()
+    return link(shares) - link(shares.new_tensor(1 / len(shares)))
+
+
+def fracal(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
+    """Return the logarithm of the factor of a softmax's categories, g(p_c) - g(1 / C) - λ log D_c, (C,)."""
+    return class_weights(shares, variant) - lambda_ * dimensions.double().log()
+
+
+def fracal_sigmoid(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
+    """Return what is added to the logits of sigmoids, (C,): the class weight and -log10(C D_c^λ / Σ_j D_j^λ)."""
+    spread = dimensions.double() ** lambda_
+    return class_weights(shares, variant) - (spread / spread.sum()).log10() - math.log10(len(spread))
+
+
+class FRACAL(Calibration):
+    """Multiply the categories' exp(z) by class weights and divide by D_c^λ; background has factor 1.
+
+    With sigmoids the score is σ(z) σ(z + w) with the w of ``fracal_sigmoid``.
+
+    Deviation: categories without training images are treated as if they had one, and a category in all images as if it
+    were absent from half of one. The reference has infinite weights there.
+
+    Args:
+        image_count: (C,) training images with the category.
+        num_images: number of training images.
+        dimensions: (C,) fractal dimensions in [1, 2].
+        lambda_: λ >= 0; the paper's value is 2.
+    """
+
+    sigmoid_log_factors: Tensor
+
+    config_keys: ClassVar[dict[str, str]] = {"lambda_": "LAMBDA"}
+
+    def __init__(self, image_count: Tensor, num_images: int, dimensions: Tensor, lambda_: float):
+        lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
+        images = max(num_images, 1)
+        shares = image_count.double().clamp(min=1).clamp(max=images - 0.5) / images
+        super().__init__(fracal(shares, dimensions, lambda_))
+        self.register_buffer("sigmoid_log_factors", fracal_sigmoid(shares, dimensions, lambda_), persistent=False)
+
+    @classmethod
+    def from_statistics(cls, statistics: Any, **arguments: float) -> "FRACAL":
+        return cls(statistics.image_count, statistics.num_images, statistics.fractal_dimensions(), **arguments)
+
+    def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
+        return probs * scale_odds(probs, self.sigmoid_log_factors)

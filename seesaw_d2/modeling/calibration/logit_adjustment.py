@@ -1,0 +1,42 @@
+"""Post-hoc logit adjustment (Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021)."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.modeling.calibration.base import Calibration
+
+
+def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
+    """Return -τ log π_c, (C,), where π is the share of a category in all instances (C,) and τ >= 0.
+
+    Counts are at least 1, so that a category without instances gets a finite score.
+    """
+    counts = instance_counts.double().clamp(min=1)
+    return -tau * (counts / counts.sum()).log()
+
+
+class LogitAdjustment(Calibration):
+    """Subtract τ log π_c from the logits (equation 9).
+
+    The paper classifies images, without background. For detection this is applied to the probabilities of the
+    categories, given that a proposal is foreground: P(background) does not change.
+
+    Args:
+        instance_count: (C,) training instances.
+        tau: τ >= 0; 0 changes nothing.
+    """
+
+    keeps_background: ClassVar[bool] = True
+    config_keys: ClassVar[dict[str, str]] = {"tau": "TAU"}
+
+    def __init__(self, instance_count: Tensor | Sequence[int], tau: float):
+        tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
+        super().__init__(logit_adjustment(torch.as_tensor(instance_count), tau))
+
+    @classmethod
+    def from_statistics(cls, statistics: Any, **arguments: float) -> "LogitAdjustment":
+        return cls(statistics.instance_count, **arguments)

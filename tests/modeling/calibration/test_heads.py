@@ -1,0 +1,124 @@
+"""MODEL.ROI_HEADS.CALIBRATION changes the scores of every head as its method says, and nothing else."""
+
+import json
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from seesaw_d2.config.loading import read_value
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.train.preflight.keys import check_written
+from seesaw_d2.train.preflight.keys.written import COMMAND_LINE, Layer
+from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
+
+NODE, LOSS = "MODEL.ROI_HEADS.CALIBRATION", "MODEL.ROI_BOX_HEAD.CLS_LOSS"
+COUNTS = torch.tensor([1.0, 3, 10, 40, 90, 400, 1000], dtype=torch.float64)
+
+
+@pytest.fixture
+def counts(tmp_path) -> str:
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps({"class_counts": COUNTS.long().tolist()}))
+    return str(path)
+
+
+def both(counts, name, *overrides, gamma=0.6) -> list[torch.nn.Module]:
+    """Return the same model without and with a calibration."""
+    plain = build_model(tiny_config(*overrides)).eval()
+    keys = (f"{NODE}.NAME", name, f"{NODE}.COUNTS", str(counts), f"{NODE}.GAMMA", gamma)
+    calibrated = build_model(tiny_config(*overrides, *keys)).eval()
+    calibrated.load_state_dict(plain.state_dict())  # strict: the factors are not saved
+    return [plain, calibrated]
+
+
+def scores(model, logits) -> torch.Tensor:
+    predictor = next(each for each in model.modules() if isinstance(each, SeesawBoxPredictor))
+    return predictor.predict_probs((logits, None), [range(len(logits))])[0]
+
+
+@pytest.mark.parametrize(("name", "exponent"), [("NorCal", 0.6), ("LogitAdjustment", 1.0)])
+def test_only_the_category_softmax_beside_an_objectness_branch(counts, name, exponent):
+    logits = 3 * torch.randn(20, NUM_CLASSES + 2, dtype=torch.float64)
+    plain, calibrated = (scores(model, logits) for model in both(counts, name))
+    expected = (logits[:, :NUM_CLASSES] - exponent * COUNTS.log()).softmax(dim=1) * (1 - plain[:, -1:])
+    torch.testing.assert_close(calibrated[:, :-1], expected)
+    torch.testing.assert_close(calibrated[:, -1], plain[:, -1])
+
+
+def test_norcal_with_background_as_a_class(counts):
+    logits = 3 * torch.randn(20, NUM_CLASSES + 1, dtype=torch.float64)
+    _, model = both(counts, "NorCal", f"{LOSS}.NAME", "CrossEntropyLoss", f"{LOSS}.BACKGROUND", "class")
+    shift = torch.cat([-0.6 * COUNTS.log(), torch.zeros(1)])
+    torch.testing.assert_close(scores(model, logits), (logits + shift).softmax(dim=1))
+
+
+def test_sigmoids(counts):
+    logits = 3 * torch.randn(20, NUM_CLASSES, dtype=torch.float64)
+    _, model = both(counts, "NorCal", f"{LOSS}.NAME", "FocalLoss")
+    torch.testing.assert_close(scores(model, logits)[:, :-1], (logits - 0.6 * COUNTS.log()).sigmoid())
+
+
+@pytest.mark.parametrize("average", ["", "probabilities", "logits"])
+@pytest.mark.parametrize("rarest", [0, NUM_CLASSES - 1])
+def test_a_strong_calibration_detects_the_rarest_category(tmp_path, average, rarest):
+    (tmp_path / "counts.json").write_text(json.dumps({"class_counts": COUNTS.long().roll(rarest).tolist()}))
+    head = (*CASCADE, "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", average) if average else ()
+    head = (*head, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, "TEST.DETECTIONS_PER_IMAGE", 1)
+    torch.manual_seed(0)
+    _, model = both(tmp_path / "counts.json", "NorCal", *head, gamma=30.0)
+    with torch.no_grad():
+        found = model([{"image": tiny_batch()[0]["image"]}])[0]["instances"]
+    assert found.pred_classes.tolist() == [rarest]
+
+
+def test_seesaws_own_recorded_counts_of_each_stage(tmp_path):
+    path = tmp_path / "counts.json"
+    stages = [COUNTS.long().tolist(), COUNTS.flip(0).long().tolist(), [5] * NUM_CLASSES]
+    path.write_text(json.dumps({"class_counts": stages}))
+    _, model = both(str(path), "NorCal", *CASCADE)
+    for stage, expected in zip(model.roi_heads.box_predictor, stages, strict=True):
+        logs = -0.6 * torch.tensor(expected, dtype=torch.float64).log()
+        torch.testing.assert_close(stage.calibration.log_factors, logs)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "value"),
+    [
+        (("NAME", "NorCall"), "NAME", "NorCall"),
+        (("NAME", "NorCal", "GAMMA", -1.0), "GAMMA", "-1.0"),
+        (("NAME", "LogitAdjustment", "TAU", float("inf")), "TAU", "inf"),
+        (("NAME", "NorCal"), "COUNTS", "DATASETS.TRAIN"),  # there is no training set
+        (("NAME", "FRACAL"), "COUNTS", "DATASETS.TRAIN"),
+    ],
+)
+def test_wrong_values(counts, overrides, key, value):
+    keys = [f"{NODE}.{each}" if each in ("NAME", "GAMMA", "TAU") else each for each in overrides]
+    if key != "COUNTS":
+        keys += [f"{NODE}.COUNTS", counts]
+    with pytest.raises(ConfigError, match=f"{NODE}.{key}") as error:
+        build_model(tiny_config(*keys))
+    assert value in str(error.value)
+
+
+@pytest.mark.parametrize("loss", ["BalancedGroupSoftmaxLoss", "EffectiveClassMarginLoss"])
+def test_losses_whose_scores_are_neither(counts, loss):
+    with pytest.raises(ConfigError, match=loss):
+        both(counts, "NorCal", f"{LOSS}.NAME", loss)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (("MODEL.ROI_HEADS.NAME", "StandardROIHeads", f"{NODE}.NAME", "NorCal"), "NAME"),
+        ((f"{NODE}.GAMMA", 0.5), "GAMMA"),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.TAU", 0.5), "TAU"),
+        ((f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", "counts.json"), "COUNTS"),
+    ],
+)
+def test_keys_without_effect(overrides, key):
+    cfg = tiny_config(*overrides)
+    written = {each: read_value(cfg, each) for each in overrides[::2]}
+    with pytest.raises(ConfigError, match=f"{NODE}.{key}"):
+        check_written(cfg, [Layer(COMMAND_LINE, written, None, is_base=False)])
