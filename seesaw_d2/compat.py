@@ -1,6 +1,7 @@
 """Differences between versions of Detectron2, lvis, NumPy and timm. Each function names the versions it handles."""
 
 import builtins
+import datetime
 import functools
 import types
 from collections.abc import Callable
@@ -76,6 +77,15 @@ def create_local_process_group(local_size: int) -> None:
         group = dist.new_group(range(first, first + local_size))
         if first <= dist.get_rank() < first + local_size:
             comm._LOCAL_PROCESS_GROUP = group
+
+
+def set_object_group(timeout: datetime.timedelta) -> None:
+    """Make the gloo group in which Detectron2 gathers objects beside NCCL. Every process must call it.
+
+    Detectron2 (v0.6 and main) makes it at its first use, with PyTorch's time-out of 30 minutes.
+    """
+    group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
+    comm._get_global_gloo_group = lambda: group
 
 
 def lazy_config(name: str) -> Any:

@@ -141,8 +141,7 @@ class PairwiseClassBalance(ClassificationLoss):
         probs = categories.softmax(dim=1) if softmax else categories.sigmoid()
         foreground = (labels < self.num_classes).to(self.confusion.dtype).unsqueeze(1)
         rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
-        batch = rows.new_zeros(self.num_classes, self.num_classes + 1)
-        all_reduce_sum(batch.index_add_(0, self._categories(labels), rows))
+        batch = all_reduce_sum(sum_rows(rows, self._categories(labels), self.num_classes))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
         present = counts > 0  # rows of other categories do not change
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
@@ -203,6 +202,17 @@ class PairwiseClassBalance(ClassificationLoss):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, alpha={self.alpha}, momentum={self.momentum}, start_iter={self.start_iter}"
+
+
+def sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Return (count, K): the sum of the rows (N, K) of each ``index`` (N,), the same in each execution.
+
+    On CUDA, ``index_add_`` of floats adds in any order. ``index_put_`` sorts the indices first.
+    """
+    sums = rows.new_zeros(count, rows.shape[1])
+    if rows.device.type == "cuda":
+        return sums.index_put_((index,), rows, accumulate=True)
+    return sums.index_add_(0, index, rows)
 
 
 def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) -> None:

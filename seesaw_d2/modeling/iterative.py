@@ -56,7 +56,11 @@ class FeatureUpdate(nn.Module):
         """Return the updated features (R, D, H, W) for features (R, D, H, W), logits (R, L) and deltas (R, 4 C)."""
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
-        return features * scale + self.category(logits).view(count, channels, 1, 1)
+        updated = features * scale + self.category(logits).view(count, channels, 1, 1)
+        if updated.dtype == torch.float16:  # the scale is not bounded: infinity would become nan in the next layer
+            largest = torch.finfo(torch.float16).max
+            updated = updated.clamp(-largest, largest)
+        return updated
 
 
 @ROI_HEADS_REGISTRY.register()

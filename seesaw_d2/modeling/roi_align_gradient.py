@@ -95,8 +95,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()
     most = max(int(count.max()), 1) if len(count) else 1
-    bin_index = torch.arange(bins, dtype=start.dtype).view(1, -1, 1)
-    sample = torch.arange(most, dtype=start.dtype).view(1, 1, -1)
+    bin_index = torch.arange(bins, dtype=start.dtype, device=start.device).view(1, -1, 1)
+    sample = torch.arange(most, dtype=start.dtype, device=start.device).view(1, 1, -1)
     start, per_bin, count = (each.view(-1, 1, 1) for each in (start, per_bin, count))
     at = start + bin_index * per_bin + (sample + 0.5) * (per_bin / count.clamp(min=1))  # (R, bins, samples)
     weight = ((at >= -1) & (at <= length) & (sample < count)).to(at.dtype) / count.clamp(min=1)

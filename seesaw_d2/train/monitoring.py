@@ -62,8 +62,9 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
         smoothing_hint=False,
     )
     if groups is not None and counts.sum() > 0:
+        groups = groups.cpu()
         for index, name in enumerate(GROUP_NAMES):
-            share = counts[groups.cpu() == index].sum() / counts.sum()
+            share = counts[groups == index].sum() / counts.sum()
             storage.put_scalar(f"class_counts/share_{name}", share.item(), smoothing_hint=False)
 
 

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
+_PATIENCE = 60.0  # seconds after which a process says that it waits for the checks
 
 
 def run(cfg: CfgNode, args) -> None:
@@ -76,17 +79,29 @@ def agreed(find: Callable[[], Found]) -> Found:
         SeesawError: in each process whose ``find`` raised it. ``Elsewhere``: in all other processes.
     """
     outcome = None
+    waits = threading.Timer(_PATIENCE, _say_waiting)
     if comm.get_local_rank() == 0:
         try:
             outcome = find()
         except SeesawError as error:
             outcome = error
+    else:
+        waits.daemon = True
+        waits.start()
     outcomes = comm.all_gather(outcome)
+    waits.cancel()
     if isinstance(outcome, SeesawError):
         raise outcome
     if any(isinstance(each, SeesawError) for each in outcomes):
         raise Elsewhere
     return outcomes[0]
+
+
+def _say_waiting() -> None:
+    text = (
+        "waits for the first process of each machine, which checks the job, at most SOLVER.COLLECTIVE_TIMEOUT minutes"
+    )
+    print(f"rank {comm.get_rank()} {text}", file=sys.stderr, flush=True)
 
 
 def _checked(preflight: Preflight, lock: RunLock) -> Job:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from seesaw_d2.errors import ConfigError, NonFiniteError
 from seesaw_d2.train.acceleration import begin_momentum
 from seesaw_d2.train.finite_boxes import box_predictors, finite_boxes
-from seesaw_d2.train.launch.signals import signals_blocked
+from seesaw_d2.train.launch.signals import STOP, signals_blocked
 from seesaw_d2.train.step_report import (
     StepReport,
     describe_reports,
     generator_states,
     gradient_norms,
     images_of,
+    read_reports,
     reduced_values,
     report_of,
     store_report,
@@ -85,6 +86,8 @@ class Step(SimpleTrainer):
         # With metrics_period > 1: number of steps so far that were not finite, on the device. None before the first.
         self._refused: Tensor | None = None
         self._started = False
+        # Whether a signal has told a process to stop, as of the last iteration that was read. Equal in all processes.
+        self.signalled = False
 
     def run_step(self) -> None:
         start = time.perf_counter()
@@ -95,7 +98,7 @@ class Step(SimpleTrainer):
         generators = generator_states()
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
-        with kept_scalars(self.metrics_period > 1) as scalars, finite_boxes(self._box_predictors) as errors:
+        with kept_scalars() as scalars, finite_boxes(self._box_predictors) as errors:
             losses = self._backward(data, generators)
         own = torch.stack([loss.detach().double() for loss in losses.values()])
         norms = None
@@ -103,7 +106,7 @@ class Step(SimpleTrainer):
         if self.grad_scaler is None:
             norms = gradient_norms([each.grad for _, each in self._with_gradients()]).to(own.device)
             finite = finite & norms.isfinite().all()
-        values = reduced_values(own, finite, data_time)
+        values = reduced_values(own, finite, data_time, STOP.signum is not None)
         self._pending.append(
             StepReport(self.iter, list(losses), values, own, norms, images_of(data), generators, scalars, errors)
         )
@@ -124,8 +127,8 @@ class Step(SimpleTrainer):
             NonFiniteError: more than ``max_skipped`` iterations were not.
         """
         pending, self._pending = self._pending, []
-        # One transfer from the device for all of them.
-        rows = torch.stack([measured.values for measured in pending]).tolist() if pending else []
+        rows = read_reports(pending)
+        self.signalled = self.signalled or any(row[1] > 0 for row in rows)
         for measured, values in zip(pending, rows, strict=True):
             if values[0] > 0:
                 self._refuse(measured)

@@ -27,8 +27,9 @@ class StepReport:
     Args:
         iteration: its number.
         names: of the losses.
-        values: (1 + K + W,) float64, equal in all processes: number of processes with a value that is not finite, each
-            loss summed over the processes, and the seconds that each process waited for data.
+        values: (2 + K + W,) float64, equal in all processes: number of processes with a value that is not finite,
+            number of processes that a signal told to stop, each loss summed over the processes, and the seconds that
+            each process waited for data.
         losses: (K,) of this process.
         norms: (P,) largest absolute value of each gradient; None if not computed.
         images: file names and ids of this process's batch.
@@ -48,15 +49,19 @@ class StepReport:
     errors: list[str] = field(default_factory=list)
 
 
-def reduced_values(losses: Tensor, finite: Tensor, data_time: float) -> Tensor:
+def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: bool = False) -> Tensor:
     """Return ``StepReport.values``, by one collective and without waiting for the device.
 
     All processes must have losses of the same names.
+
+    Args:
+        signalled: whether a signal told this process to stop.
     """
-    own = torch.zeros(1 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
+    own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
-    own[1 : 1 + len(losses)] = losses
-    own[1 + len(losses) + rank()] = data_time
+    own[1] = signalled
+    own[2 : 2 + len(losses)] = losses
+    own[2 + len(losses) + rank()] = data_time
     return all_reduce_sum(own)
 
 
@@ -73,19 +78,33 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
-def store_report(report: StepReport, values: Sequence[float]) -> None:
+def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
+    """Return ``values`` and the deferred scalars of each report as numbers, by one transfer from the device."""
+    parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
+    if not parts:
+        return []
+    numbers = torch.cat([part.double() for part in parts]).tolist()
+    rows, start = [], 0
+    for report in reports:
+        end = start + len(report.values) + sum(len(kept) for _, kept in report.scalars)
+        rows.append(numbers[start:end])
+        start = end
+    return rows
+
+
+def store_report(report: StepReport, row: Sequence[float]) -> None:
     """Log an iteration as Detectron2's SimpleTrainer does: means over the processes, and the longest wait for data.
 
     Args:
-        values: ``report.values`` on the host.
+        row: of ``read_reports``.
     """
+    values, scalars = row[: len(report.values)], row[len(report.values) :]
     storage = get_event_storage()
     now, storage.iter = storage.iter, report.iteration
-    for names, kept in report.scalars:
-        store_scalars(names, kept.tolist())
+    store_scalars([name for names, _ in report.scalars for name in names], scalars)
     if comm.is_main_process():
-        means = {name: value / world_size() for name, value in zip(report.names, values[1:], strict=False)}
-        storage.put_scalar("data_time", max(values[1 + len(means) :]))
+        means = {name: value / world_size() for name, value in zip(report.names, values[2:], strict=False)}
+        storage.put_scalar("data_time", max(values[2 + len(means) :]))
         storage.put_scalar("total_loss", sum(means.values()))
         if len(means) > 1:
             storage.put_scalars(**means)

@@ -30,7 +30,7 @@ from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.tasks import task_of
-from seesaw_d2.utils.distributed import broadcast, distributed, unwrapped
+from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrapped
 
 
 class EndsEarly(TrainerBase):
@@ -169,8 +169,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def _test(cls, cfg, model, evaluators, folder):
-        for buffer in model.buffers():
-            broadcast(buffer)
+        broadcast_buffers(model)
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             single = len(cfg.DATASETS.TEST) == 1
@@ -206,6 +205,11 @@ class Trainer(EndsEarly, DefaultTrainer):
     def settle(self):
         """Read the deferred metrics of the iterations so far. All processes call it."""
         self._trainer.settle()
+
+    @property
+    def signalled(self) -> bool:
+        """Return whether a signal has told a process to stop, as of the last iteration that was read."""
+        return self._trainer.signalled
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)

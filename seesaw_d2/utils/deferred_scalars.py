@@ -14,14 +14,10 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 
 @contextmanager
-def kept_scalars(keep: bool = True) -> Iterator[list[Scalars]]:
-    """Return a list to which ``put_scalars`` appends in the block, instead of waiting for the device.
-
-    Args:
-        keep: False: ``put_scalars`` waits, and the list stays empty.
-    """
+def kept_scalars() -> Iterator[list[Scalars]]:
+    """Return a list to which ``put_scalars`` appends in the block, instead of waiting for the device."""
     kept: list[Scalars] = []
-    token = _KEPT.set(kept if keep else None)
+    token = _KEPT.set(kept)
     try:
         yield kept
     finally:

@@ -46,6 +46,27 @@ def broadcast(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def broadcast_buffers(model: nn.Module) -> None:
+    """Broadcast the buffers that all processes have from rank 0, in place: one collective for each data type.
+
+    A buffer that a process lacks (frequency groups, on a machine without the training data) keeps its values in the
+    others. All processes call this.
+    """
+    if world_size() == 1:
+        return
+    own = {name: buffer for name, buffer in model.named_buffers() if buffer.numel()}
+    described: list[dict[str, Any]] = [{} for _ in range(world_size())]
+    dist.all_gather_object(described, {name: (each.shape, each.dtype) for name, each in own.items()})
+    common = [name for name in described[0] if all(each.get(name) == described[0][name] for each in described)]
+    by_type: dict[torch.dtype, list[Tensor]] = {}
+    for name in common:
+        by_type.setdefault(own[name].dtype, []).append(own[name])
+    for buffers in by_type.values():
+        flat = broadcast(torch.cat([buffer.flatten() for buffer in buffers]))
+        for buffer, values in zip(buffers, flat.split([each.numel() for each in buffers]), strict=True):
+            buffer.copy_(values.view_as(buffer))
+
+
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
     """Return this process's ``count`` divided by the mean of all processes' counts; 1 in a single process.
 
@@ -63,14 +84,6 @@ def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
     return (own / mean.clamp(min=torch.finfo(torch.float32).tiny)).to(like.dtype)
 
 
-def any_process(value: bool) -> bool:
-    """Return whether ``value`` is True in any process."""
-    if world_size() == 1:
-        return value
-    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-    return bool(all_reduce_sum(torch.tensor([int(value)], device=device)).item())
-
-
 def distributed(model: nn.Module) -> nn.Module:
     """Wrap the model in DistributedDataParallel; return it unchanged in a single process.
 
@@ -78,8 +91,8 @@ def distributed(model: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return model
-    on_gpu = next(model.parameters()).is_cuda
-    devices = [torch.cuda.current_device()] if on_gpu else None
+    device = next(model.parameters()).device
+    devices = [device.index] if device.type == "cuda" else None
     # About PyTorch 2.14 renamed broadcast_buffers, and warns about the old name.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"

@@ -25,9 +25,9 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """Moves the images of a batch from pinned memory to a GPU on a separate CUDA stream, see ``prefetched``.
+    """Moves the tensors of a batch (images, label maps) from pinned memory to a GPU on a separate CUDA stream.
 
-    The annotations, which are small, are moved by Detectron2's models.
+    The annotations, which are small, are moved by the models. See ``prefetched``.
     """
 
     def __init__(self, device: torch.device):
@@ -35,14 +35,17 @@ class ToDevice:
 
     def __call__(self, batch: Batch) -> Callable[[], Batch]:
         with torch.cuda.stream(self._stream):
-            moved = [{**item, "image": item["image"].to(self._device, non_blocking=True)} for item in batch]
+            moved = [{key: self._sent(value) for key, value in item.items()} for item in batch]
             arrived = self._stream.record_event()
 
         def wait() -> Batch:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
-            for item in moved:
-                item["image"].record_stream(current)  # keeps the other stream from reusing the memory too early
+            for value in (value for item in moved for value in item.values() if isinstance(value, torch.Tensor)):
+                value.record_stream(current)  # keeps the other stream from reusing the memory too early
             return moved
 
         return wait
+
+    def _sent(self, value: Any) -> Any:
+        return value.to(self._device, non_blocking=True) if isinstance(value, torch.Tensor) else value

@@ -96,7 +96,8 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         warn_once(logger, "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes")
         return None
-    return torch.device("cuda", torch.cuda.current_device())
+    device = torch.device(cfg.MODEL.DEVICE)
+    return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:

@@ -12,7 +12,7 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.resume_files import checkpoint_name, keep_newest
 from seesaw_d2.train.launch.signals import STOP, Stopped
-from seesaw_d2.utils.distributed import any_process
+from seesaw_d2.utils.distributed import world_size
 from seesaw_d2.weights.checkpoint_io import read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        stops = any_process(STOP.signum is not None)
+        # Several processes stop together, when the values that they reduce in each iteration have been read.
+        stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:

@@ -69,7 +69,7 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
         _started_by_others(function, world, group, args)
     elif world.size == 1:
         with STOP.installed():
-            function(*args)
+            _in_group(function, world, group, args)
     else:
         _spawn(function, world, group, args)
 
@@ -146,6 +146,8 @@ def _started_by_others(function, world: ProcessLayout, group: Group, args) -> No
 
 def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
     if world.size == 1:
+        if group.device.startswith("cuda:"):  # prefetching and random states use the current device
+            torch.cuda.set_device(torch.device(group.device))
         function(*args)
         return
     faulthandler.register(signal.SIGUSR1)
@@ -161,6 +163,7 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
     timeout = datetime.timedelta(minutes=group.timeout)
     dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
     compat.create_local_process_group(world.local_size)
+    compat.set_object_group(timeout)
     function(*args)
     dist.destroy_process_group()
 

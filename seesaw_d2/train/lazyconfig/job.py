@@ -40,7 +40,7 @@ from seesaw_d2.train.preflight.config_checks import resolve_device
 from seesaw_d2.train.run import options_of, run_job
 from seesaw_d2.train.step import Step
 from seesaw_d2.train.trainer import EndsEarly
-from seesaw_d2.utils.distributed import broadcast, distributed
+from seesaw_d2.utils.distributed import broadcast_buffers, distributed
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,7 @@ def evaluate(cfg: Any, model) -> dict | None:
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():
-        for buffer in model.buffers():  # checkpoints hold the model of the main process
-            broadcast(buffer)
+        broadcast_buffers(model)  # checkpoints hold the model of the main process
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
         print_csv_format(results)

@@ -85,6 +85,10 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
             f"--num-processes: expected MODEL.DEVICE cpu, found {cfg.MODEL.DEVICE!r}; use --num-gpus to start one "
             "process per GPU"
         )
+    if cfg.MODEL.DEVICE != "cuda":
+        raise ConfigError(
+            f"MODEL.DEVICE: expected cuda for {world.size} processes, which take a GPU each, found {cfg.MODEL.DEVICE!r}"
+        )
     gpus = torch.cuda.device_count()
     # srun --gpus-per-task shows each process only its own GPU.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
