@@ -1,7 +1,6 @@
 """Check that a weights file exists and is complete before it is loaded; download it if it is remote."""
 
 import os
-import zipfile
 
 from detectron2.utils.file_io import PathManager
 
@@ -9,6 +8,7 @@ from seesaw_d2.errors import WeightsError
 from seesaw_d2.utils.downloads import TIMEOUT
 from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.weights.safe_reading import check_regular_file
+from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 _WITH_TIMEOUT = ("http://", "https://", "ftp://", "detectron2://", "catalog://")
@@ -40,7 +40,7 @@ def check_weights_file(path: str, timeout: float = TIMEOUT) -> None:
     if not os.path.lexists(path):
         raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
     check_regular_file(path)
-    if path.endswith(".pth") and not zipfile.is_zipfile(path):
+    if path.endswith(".pth") and not is_archive(path):
         with open_regular(path, "rb") as file:
             magic = file.read(2)
         if magic != b"\x80\x02":  # PyTorch's format before 1.6

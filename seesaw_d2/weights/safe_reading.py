@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import re
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.messages import shortened, shown
 from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
-from seesaw_d2.weights.torch_files import check_torch_file
+from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
 # Files that are read with Python's own pickle, joined by ":" (";" on Windows). An environment variable rather than a
 # config key: a config that comes with weights must not be able to trust them.
@@ -152,7 +151,7 @@ def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
     """
     check_torch_file(path)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    mapped = ignore_unknown and zipfile.is_zipfile(path)  # a memory-mapped file is cheap to read again
+    mapped = ignore_unknown and is_archive(path)  # a memory-mapped file is cheap to read again
     ignored: set[str] = set()
     while True:
         try:

@@ -53,6 +53,14 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
         raise WeightsError(f"{path}: damaged: the checksum of {shown(bad)} does not match its content")
 
 
+def is_archive(path: str) -> bool:
+    """Return whether a file is a zip archive, perhaps a damaged one: Python raises an error for some of these."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
+
+
 def seal(file: IO[bytes]) -> None:
     """Append a checksum of an archive's headers, as the archive's comment. PyTorch ignores it.
 

@@ -13,6 +13,7 @@ import torch
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
 from seesaw_d2.weights.checkpoint_io import read_checkpoint, write_checkpoint
+from seesaw_d2.weights.file_checks import check_weights_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 from seesaw_d2.weights.torch_files import check_torch_file
 from tests.robustness.corpus import time_limit
@@ -189,3 +190,14 @@ def test_a_long_name(tmp_path):
         as_checkpoint(read_weights_file(str(tmp_path / "w.pth")), "w.pth")
     assert "w.pth" in str(caught.value)
     assert len(str(caught.value)) < 1500
+
+
+def test_an_archive_of_several_disks(tmp_path):
+    """Python's ``is_zipfile`` raises an error for it."""
+    write_checkpoint(tmp_path / "w.pth", STATE)
+    content = bytearray((tmp_path / "w.pth").read_bytes())
+    content[content.rindex(b"PK\x06\x07") + 16] = 9
+    (tmp_path / "w.pth").write_bytes(content)
+    for read in (check_weights_file, read_weights_file):
+        with pytest.raises(WeightsError, match=r"w\.pth"):
+            read(str(tmp_path / "w.pth"))
