@@ -107,6 +107,8 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     if not isinstance(content["model"], dict):
         found = type(content["model"]).__name__
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {found}")
+    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail on it
+        raise WeightsError(f"{path}: expected a mapping of parameters, found an empty one")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
     return content

@@ -198,6 +198,6 @@ def test_an_archive_of_several_disks(tmp_path):
     content = bytearray((tmp_path / "w.pth").read_bytes())
     content[content.rindex(b"PK\x06\x07") + 16] = 9
     (tmp_path / "w.pth").write_bytes(content)
-    for read in (check_weights_file, read_weights_file):
-        with pytest.raises(WeightsError, match=r"w\.pth"):
-            read(str(tmp_path / "w.pth"))
+    check_weights_file(str(tmp_path / "w.pth"))  # leaves it to the reader
+    with pytest.raises(WeightsError, match=r"w\.pth"):
+        read_weights_file(str(tmp_path / "w.pth"))
