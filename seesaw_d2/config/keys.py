@@ -212,6 +212,14 @@ def _add_data(cfg: CN) -> None:
     # pixels. "opencv": as MMDetection, bilinear without antialiasing, for models trained with it.
     cfg.INPUT.RESIZE = "pillow"
 
+    # Copy-Paste (Ghiasi et al., CVPR 2021) of rare objects into training images. It needs MODEL.MASK_ON and
+    # INPUT.MASK_FORMAT "bitmask"; annotations may be polygons or run lengths.
+    cfg.INPUT.COPY_PASTE = CN()
+    cfg.INPUT.COPY_PASTE.ENABLED = False
+    # t > 0. An object of category c is pasted r(c) - 1 times in an epoch of as many images as DATASETS.TRAIN has, with
+    # the repeat factor r(c) = max(1, sqrt(t / f(c))) and the share f(c) of images with the category.
+    cfg.INPUT.COPY_PASTE.THRESHOLD = 1e-3
+
     # What to do with an image that is missing or cannot be decoded. False: raise an error with its name. True: skip it
     # with a warning (in evaluation its objects count as missed).
     cfg.DATALOADER.SKIP_BAD_IMAGES = False

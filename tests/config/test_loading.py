@@ -40,6 +40,8 @@ def test_the_list_of_keys():
             "INPUT.CLASSIFICATION.COLOR_JITTER",
             "INPUT.CLASSIFICATION.CROP",
             "INPUT.CLASSIFICATION.SIZE",
+            "INPUT.COPY_PASTE.ENABLED",
+            "INPUT.COPY_PASTE.THRESHOLD",
             "INPUT.RESIZE",
             "MODEL.CLASSIFIER.BACKBONE",
             "MODEL.CLASSIFIER.NUM_CLASSES",
@@ -157,7 +159,8 @@ JOBS = [
 def test_each_key_is_read(config_file, monkeypatch):
     """The preflight and the builders of both tasks read all keys of this project."""
     common = ["MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead", "SOLVER.EPOCHS", 1.0]
-    common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
+    common += ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "INPUT.MASK_FORMAT", "bitmask"]
+    common += ["INPUT.COPY_PASTE.ENABLED", True, "INPUT.COPY_PASTE.THRESHOLD", 1.0]
     digits = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(config_file.parent / "digits")]
     configs = [load_config(str(config_file), [*common, *job]) for job in JOBS]
     configs += [load_config(str(ROOT / f"configs/digits/{name}.yaml"), digits) for name in ("seesaw", "eql")]

@@ -6,6 +6,7 @@ from typing import Any
 from detectron2.data import DatasetFromList
 from detectron2.utils import comm
 
+from seesaw_d2.data.images.copy_paste import CopyPasteMapper
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.records.catalog import load_dataset
@@ -13,6 +14,7 @@ from seesaw_d2.data.records.concatenated_records import join
 from seesaw_d2.data.records.training_records import check_any_left, with_objects
 from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import RepeatFactorStream
+from seesaw_d2.data.sampling.rare_objects import RareObjects
 from seesaw_d2.data.sampling.repeat_factors import image_repeat_factors
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
 
@@ -24,6 +26,7 @@ def build_repeat_factor_loader(
     repeat_threshold: float,
     rounding: str = "stochastic",
     frequency: str = "images",
+    copy_paste_threshold: float | None = None,
     total_batch_size: int,
     num_workers: int = 0,
     seed: int | None = None,
@@ -40,6 +43,7 @@ def build_repeat_factor_loader(
         repeat_threshold: t >= 0; 0: images are not repeated.
         rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
         frequency: "images" or "instances", as DATALOADER.REPEAT_FREQUENCY.
+        copy_paste_threshold: t of INPUT.COPY_PASTE. ``mapper`` must return bitmasks. None: nothing is pasted.
         total_batch_size: images in a batch of all processes together, a multiple of their number.
         num_workers: worker processes; 0 loads in this one.
         seed: >= 0, of the order and the augmentation. None: a random one, equal in all processes. In a training
@@ -54,9 +58,13 @@ def build_repeat_factor_loader(
     records = with_objects(without_missing_images(loaded, list(names), skip=False))
     check_any_left(records, list(names))
     factors = image_repeat_factors(records, repeat_threshold, rounding, frequency=frequency)
+    dataset = DatasetFromList(records, copy=False) if isinstance(records, list) else records
+    mapper = CheckedMapper(mapper)
+    if copy_paste_threshold is not None:
+        mapper = CopyPasteMapper(mapper, dataset, RareObjects(records, copy_paste_threshold))
     return TrainLoader(
-        DatasetFromList(records, copy=False) if isinstance(records, list) else records,
-        CheckedMapper(mapper),
+        dataset,
+        mapper,
         RepeatFactorStream(factors, seed=comm.shared_random_seed() if seed is None else seed),
         batch_size=total_batch_size,
         groups=aspect_groups(records) if aspect_ratio_grouping else None,

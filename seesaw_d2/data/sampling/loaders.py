@@ -9,8 +9,9 @@ from detectron2.utils import comm
 from torch.utils.data import Sampler
 
 from seesaw_d2.compat import repeat_factor_options
+from seesaw_d2.data.images.copy_paste import CopyPasteMapper
 from seesaw_d2.data.images.files import without_missing_images
-from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, ReplacingMapper
+from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, Mapper, ReplacingMapper
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.proposals import load_proposals
@@ -20,6 +21,7 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.analysis import analyze_sampling
 from seesaw_d2.data.sampling.batch_composition import aspect_groups
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
+from seesaw_d2.data.sampling.rare_objects import configured_rare_objects
 from seesaw_d2.data.sampling.repeat_factors import REPEATED, build_sampler
 from seesaw_d2.data.sampling.train_loader import TrainLoader, digest_of
 from seesaw_d2.utils.messages import warn_once
@@ -41,7 +43,7 @@ def build_train_loader(
     Args:
         cfg: SEED determines order and augmentation. With -1 a random seed, equal in all processes, is drawn from
             NumPy's global generator. With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that
-            cannot be decoded are replaced.
+            cannot be decoded are replaced. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
         mapper: None: Detectron2's DatasetMapper.
         sampler: None: the sampler of DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING. If it is not an ``EpochStream``,
             like the samplers that only Detectron2's main branch has, Detectron2's own loader is built.
@@ -68,7 +70,7 @@ def build_train_loader(
     if isinstance(dataset, list):
         # One serialized copy for the loader and for the replacements.
         dataset = DatasetFromList(dataset, copy=False)
-    mapper = ReplacingMapper(mapper, dataset) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
+    mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
         logger.warning(f"{name}: the order of the images starts anew in a resumed training")
@@ -87,6 +89,14 @@ def build_train_loader(
         device=_prefetching_device(cfg),
         **{"num_workers": cfg.DATALOADER.NUM_WORKERS, **options},
     )
+
+
+def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
+    """Return ``mapper`` with checks of the images, and with Copy-Paste if the config enables it."""
+    checked = ReplacingMapper(mapper, records) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
+    if not cfg.INPUT.COPY_PASTE.ENABLED:
+        return checked
+    return CopyPasteMapper(checked, records, configured_rare_objects(cfg, records))
 
 
 def _prefetching_device(cfg: CfgNode) -> torch.device | None:

@@ -10,6 +10,7 @@ from detectron2.utils.env import seed_all_rng
 from torch import nn
 
 from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.data.sampling.rare_objects import validate_copy_paste
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.modeling.freeze import freeze
@@ -70,6 +71,7 @@ class Preflight:
             lambda: check_acceleration(cfg),
             lambda: check_schedule(cfg),
             lambda: validate_sampling(cfg),
+            lambda: validate_copy_paste(cfg),
             lambda: check_monitoring(cfg),
         ]
 

@@ -12,6 +12,7 @@ from seesaw_d2.data.images.semantic_mapper import has_semantic_head
 from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.records.validation import validate_datasets, validate_label_maps
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
+from seesaw_d2.data.sampling.rare_objects import configured_rare_objects
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.evaluation.box_classification import check_heads
 from seesaw_d2.evaluation.evaluate import check_options
@@ -38,6 +39,8 @@ def validate(cfg: CfgNode, *, training: bool = True) -> None:
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
+    if training and cfg.INPUT.COPY_PASTE.ENABLED:
+        configured_rare_objects(cfg, load_training_dicts(cfg))
 
 
 def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:

@@ -39,6 +39,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_LDAM}.START_*",), (_above(f"{_LDAM}.BETA", 0),)),
     (("DATASETS.PROPOSAL_FILES_*", "DATASETS.PRECOMPUTED_PROPOSAL_*"), (_is("MODEL.LOAD_PROPOSALS", True),)),
     (("INPUT.CROP.*",), (_is("INPUT.CROP.ENABLED", True),)),
+    (("INPUT.COPY_PASTE.*",), (_is("MODEL.MASK_ON", True), _is("INPUT.COPY_PASTE.ENABLED", True))),
     (("TEST.AUG.*",), (_is("TEST.AUG.ENABLED", True),)),
     (("TEST.PRECISE_BN.*",), (_is("TEST.PRECISE_BN.ENABLED", True),)),
     (("SOLVER.AMP.*",), (_is("SOLVER.AMP.ENABLED", True),)),

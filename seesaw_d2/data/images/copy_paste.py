@@ -1,0 +1,133 @@
+"""Copy-Paste augmentation for rare categories (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
+
+Shapes: N objects of an image of H x W pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from detectron2.structures import BitMasks, Boxes, Instances
+from torch import Tensor
+
+from seesaw_d2.errors import DataError
+
+Record = dict[str, Any]
+
+
+class ObjectSource(Protocol):
+    """Chooses objects to paste, such as ``RareObjects``."""
+
+    def draw(self) -> list[tuple[int, int]]:
+        """Return (record, index in its annotations) of each object for one image."""
+
+
+class CopyPasteMapper:
+    """Maps a record and pastes objects of other records into the result.
+
+    Both images are augmented by ``mapper``. An object is placed at random, entirely inside the image; of an object that
+    is larger than the image, the upper left part is used. The masks of covered objects lose the covered part, their
+    boxes shrink to the rest, and objects that are covered entirely are removed. Later objects cover earlier ones.
+
+    Deviations from the paper: single objects of chosen categories are pasted, not a random subset of an image, and at
+    random places; pixels are not blended (in the paper blending makes no difference).
+
+    All random numbers come from the global generators, which ``TrainLoader`` seeds with the seed and the image's place
+    in the training. So the result depends on nothing else, and resumed trainings continue exactly.
+
+    Args:
+        mapper: maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
+        records: dataset dicts to take objects from, by index.
+        objects: chooses the objects.
+    """
+
+    def __init__(self, mapper: Callable[[Record], Any], records: Sequence[Record], objects: ObjectSource):
+        self.mapper, self.records, self.objects = mapper, records, objects
+
+    def __call__(self, record: Record) -> Any:
+        """
+        Raises:
+            DataError: the masks of a result are no bitmasks.
+        """
+        result = self.mapper(record)
+        if result is None:
+            return None
+        for index, position in self.objects.draw():
+            source = self._single(index, position)
+            if source is not None:
+                result = paste(result, source)
+        return result
+
+    def _single(self, index: int, position: int) -> Record | None:
+        """Return the image of a record with one object, or None if augmentation cuts the object off."""
+        record = self.records[index]
+        source = self.mapper({**record, "annotations": [record["annotations"][position]]})
+        # A mapper may replace an unreadable image by another one.
+        if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
+            return None
+        return source
+
+
+def paste(target: Record, source: Record) -> Record:
+    """Return ``target`` with the single object of ``source`` at a random place.
+
+    Args:
+        target, source: model inputs: "image", (channels, H, W), and "instances" with bitmasks.
+    """
+    pixels, mask = _cut_out(source["image"], _masks(source["instances"])[0], target["image"].shape[1:])
+    if not mask.any():
+        return target
+    (height, width), (h, w) = target["image"].shape[1:], mask.shape
+    top, left = (int(np.random.randint(size + 1)) for size in (height - h, width - w))  # noqa: NPY002
+    window = np.s_[..., top : top + h, left : left + w]
+    image = target["image"].clone()
+    image[window] = torch.where(mask, pixels, image[window])
+    full = torch.zeros(1, height, width, dtype=torch.bool)
+    full[window] = mask
+    pasted = _with_masks(source["instances"], full, (height, width))
+    instances = [_uncovered(target["instances"], full[0])] if len(target["instances"]) else []
+    return {**target, "image": image, "instances": Instances.cat([*instances, pasted])}
+
+
+def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the pixels and the mask inside the box of the mask, of at most the given height and width."""
+    rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
+    if not len(rows):
+        return image[:, :0, :0], mask[:0, :0]
+    (top, bottom), (left, right) = (
+        (int(where[0]), min(int(where[-1]) + 1, int(where[0]) + size))
+        for where, size in zip((rows, columns), largest, strict=True)
+    )
+    return image[:, top:bottom, left:right], mask[top:bottom, left:right]
+
+
+def _uncovered(instances: Instances, cover: Tensor) -> Instances:
+    """Return the instances without what ``cover``, (H, W), hides. Boxes of other instances do not change."""
+    before = _masks(instances)
+    masks = before & ~cover
+    changed = (masks != before).flatten(1).any(dim=1)
+    visible = ~changed | masks.flatten(1).any(dim=1)
+    result = instances[visible]
+    result.gt_masks = BitMasks(masks[visible])
+    boxes = result.gt_boxes.tensor.clone()
+    shrunk = changed[visible]
+    boxes[shrunk] = BitMasks(masks[visible][shrunk]).get_bounding_boxes().tensor.to(boxes.dtype)
+    result.gt_boxes = Boxes(boxes)
+    return result
+
+
+def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
+    """Return the instances in an image of another size, with other masks (N, H, W) and their boxes."""
+    result = Instances(size, **instances.get_fields())
+    boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
+    result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
+    return result
+
+
+def _masks(instances: Instances) -> Tensor:
+    """Return the bitmasks, bool (N, H, W)."""
+    masks = instances.gt_masks if instances.has("gt_masks") else None
+    if not isinstance(masks, BitMasks):
+        raise DataError(f"Copy-Paste: expected model inputs with bitmasks, found {type(masks).__name__}")
+    return masks.tensor.bool()
