@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 NUM_IMAGES = {"lvis_v1_train": 99388, "lvis_v0.5_train": 56740}
 # Images in an epoch of repeat factors that are rounded up, an estimate (docs/sampling.md). Not known for v0.5.
 REPEATED_IMAGES = {"lvis_v1_train": 124281}
+# The same with DATALOADER.REPEAT_FREQUENCY "instances".
+INSTANCE_AWARE_IMAGES = {"lvis_v1_train": 152058}
 
 
 def lvis_configs():
@@ -29,16 +31,18 @@ def test_epochs_and_iterations_are_the_same(cfg):
     (name,) = cfg.DATASETS.TRAIN
     images = NUM_IMAGES[name]
     if cfg.DATALOADER.SAMPLER_TRAIN == REPEATED:
-        images = REPEATED_IMAGES.get(name, images)
+        known = INSTANCE_AWARE_IMAGES if cfg.DATALOADER.REPEAT_FREQUENCY == "instances" else REPEATED_IMAGES
+        images = known.get(name, images)
     schedule = resolve_schedule(cfg.SOLVER, NUM_IMAGES[name], images)
     assert cfg.SOLVER.EPOCHS > 0
     assert (cfg.SOLVER.MAX_ITER, tuple(cfg.SOLVER.STEPS)) == (schedule.max_iter, schedule.steps)
-    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
-    assert pcb.START_EPOCH * schedule.iterations_per_epoch == pcb.START_ITER
+    for node in (cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB, cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM):
+        assert node.START_EPOCH * schedule.iterations_per_epoch == node.START_ITER
 
 
 def test_the_repeated_images_are_those_of_lvis_counts():
     _, images, instances = read_category_counts(str(shared_path("data/lvis_v1_train_category_counts.json")))
     records = deal_images(images, instances, NUM_IMAGES["lvis_v1_train"], NUM_IMAGES["lvis_v1_train"])
-    factors = image_repeat_factors(records, 0.001, "ceil")
-    assert float(factors.double().sum()) == pytest.approx(REPEATED_IMAGES["lvis_v1_train"], rel=1e-3)
+    for frequency, known in (("images", REPEATED_IMAGES), ("instances", INSTANCE_AWARE_IMAGES)):
+        factors = image_repeat_factors(records, 0.001, "ceil", frequency=frequency)
+        assert float(factors.double().sum()) == pytest.approx(known["lvis_v1_train"], rel=1e-3)
