@@ -111,7 +111,7 @@ def data(num_images=12):
 @pytest.fixture
 def toy(tmp_path, request):
     def make(content=None, **options):
-        name = f"copy_paste_{request.node.name}_{len(list(tmp_path.iterdir()))}"
+        name = f"copy_paste_{tmp_path.name}_{len(list(tmp_path.iterdir()))}"
         content = content or data()
         write_images(tmp_path / "images", content)
         options = {
