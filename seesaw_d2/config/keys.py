@@ -2,6 +2,7 @@
 
 from detectron2.config import CfgNode as CN
 
+from seesaw_d2.config.calibration_keys import add_calibration
 from seesaw_d2.config.other_loss_keys import add_other_losses
 from seesaw_d2.config.solver_keys import add_solver, add_speed
 
@@ -14,7 +15,7 @@ def add_seesaw_config(cfg: CN) -> None:
     ``SeesawROIHeads``, ``SeesawRes5ROIHeads`` for a C4 backbone, or ``SeesawCascadeROIHeads``.
     """
     _add_box_head(cfg)
-    _add_calibration(cfg)
+    add_calibration(cfg)
     _add_iterative_head(cfg)
     _add_mask_head(cfg)
     _add_cascade(cfg)
@@ -61,22 +62,6 @@ def _add_box_head(cfg: CN) -> None:
     box_head.CLS_PREDICTOR.NAME = "NormedLinear"
     # tau > 0, scale of the cosine in NormedLinear.
     box_head.CLS_PREDICTOR.TEMPERATURE = 20.0
-
-
-def _add_calibration(cfg: CN) -> None:
-    # Calibration of the class scores of a trained model at test time: "" (none), "NorCal", "FRACAL" or
-    # "LogitAdjustment". It does not change the training.
-    cfg.MODEL.ROI_HEADS.CALIBRATION = CN()
-    cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
-    # NorCal: gamma >= 0, exponent of the image counts that the scores are divided by. 0 changes nothing.
-    cfg.MODEL.ROI_HEADS.CALIBRATION.GAMMA = 0.6
-    # LogitAdjustment: tau >= 0, factor of the log priors that are subtracted from the logits. 0 changes nothing.
-    cfg.MODEL.ROI_HEADS.CALIBRATION.TAU = 1.0
-    # FRACAL: lambda >= 0, exponent of the fractal dimensions that the scores are divided by.
-    cfg.MODEL.ROI_HEADS.CALIBRATION.LAMBDA = 2.0
-    # NorCal and LogitAdjustment: source of the class counts. "dataset": annotations of DATASETS.TRAIN. Any other value:
-    # path of a JSON file with class counts (tools/record_class_counts.py), relative to the working directory.
-    cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = "dataset"
 
 
 def _add_iterative_head(cfg: CN) -> None:

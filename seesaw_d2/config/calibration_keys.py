@@ -1,0 +1,19 @@
+"""Config keys of the calibration of class scores at test time."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_calibration(cfg: CN) -> None:
+    # Calibration of the class scores of a trained model at test time: "" (none), "NorCal", "FRACAL" or
+    # "LogitAdjustment". It does not change the training.
+    cfg.MODEL.ROI_HEADS.CALIBRATION = CN()
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
+    # NorCal: gamma >= 0, exponent of the image counts that the scores are divided by. 0 changes nothing.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.GAMMA = 0.6
+    # LogitAdjustment: tau >= 0, factor of the log priors that are subtracted from the logits. 0 changes nothing.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.TAU = 1.0
+    # FRACAL: lambda >= 0, exponent of the fractal dimensions that the scores are divided by.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.LAMBDA = 2.0
+    # NorCal and LogitAdjustment: source of the class counts. "dataset": annotations of DATASETS.TRAIN. Any other value:
+    # path of a JSON file with class counts (tools/record_class_counts.py), relative to the working directory.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = "dataset"
