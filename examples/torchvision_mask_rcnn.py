@@ -3,59 +3,19 @@
 
     python torchvision_mask_rcnn.py --iterations 10
 
-C categories. In torchvision, label 0 is background and 1 to C are categories. In SeesawLoss, C is background.
+``use_loss`` replaces the classifier and its loss. The rest of the program is torchvision's.
 """
 
 import argparse
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import maskrcnn_resnet50_fpn, roi_heads
+from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from seesaw_d2.integrations.torchvision import use_loss
 from seesaw_d2.losses import SeesawLoss
 
 SIZE = 128
-
-
-class SeesawPredictor(nn.Module):
-    """Replaces ``FastRCNNPredictor``, with a classifier that has the loss's number of logits.
-
-    In training, it returns the loss's logits (N, C + 2). In evaluation, it returns the logarithms of the scores
-    (N, C + 1), background first, because torchvision applies a softmax to them.
-    """
-
-    def __init__(self, in_channels: int, cls_loss: SeesawLoss):
-        super().__init__()
-        self.cls_loss = cls_loss
-        self.cls_score = nn.Linear(in_channels, cls_loss.num_logits)
-        self.bbox_pred = nn.Linear(in_channels, 4 * (cls_loss.num_classes + 1))
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        features = features.flatten(1)
-        logits = self.cls_score(features)
-        if not self.training:
-            logits = self.cls_loss.probabilities(logits).roll(1, dims=1).clamp(min=1e-30).log()
-        return logits, self.bbox_pred(features)
-
-
-def use_seesaw_loss(model: nn.Module, num_classes: int) -> nn.Module:
-    """Use Seesaw Loss in one of torchvision's Faster or Mask R-CNNs.
-
-    This replaces ``roi_heads.fastrcnn_loss`` for all models in this process.
-    """
-    predictor = SeesawPredictor(model.roi_heads.box_predictor.cls_score.in_features, SeesawLoss(num_classes))
-    model.roi_heads.box_predictor = predictor
-    plain_loss = roi_heads.fastrcnn_loss
-
-    def fastrcnn_loss(logits, deltas, labels, regression_targets):
-        flat = torch.cat(labels)
-        losses = predictor.cls_loss(logits, (flat - 1) % (num_classes + 1))
-        unused = logits.new_zeros(len(flat), num_classes + 1)
-        _, box_loss = plain_loss(unused, deltas, labels, regression_targets)
-        return sum(losses.values()), box_loss
-
-    roi_heads.fastrcnn_loss = fastrcnn_loss
-    return model
 
 
 def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -84,7 +44,7 @@ def main() -> None:
     model = maskrcnn_resnet50_fpn(
         weights=None, weights_backbone=None, num_classes=num_classes + 1, min_size=SIZE, max_size=SIZE
     )
-    use_seesaw_loss(model, num_classes).train()
+    use_loss(model, SeesawLoss(num_classes)).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
     for iteration in range(iterations):
         losses = model(*squares(2, num_classes, seed=iteration))

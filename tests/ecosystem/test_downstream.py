@@ -61,7 +61,9 @@ def test_the_lines_of_a_section(title, projects):
         assert len([line for line in program.splitlines() if line.strip() and not line.startswith("#")]) <= 10
         found: dict = {}
         exec(program, found)
-        if "cfg" in found:
+        if "model" in found:
+            assert isinstance(found["model"].roi_heads.box_predictor.cls_loss, found["SeesawLoss"])
+        elif "cfg" in found:
             check_names(found["cfg"])
             assert uses_our_loss(found["cfg"])
         else:

@@ -1,0 +1,101 @@
+"""Classification losses in torchvision's Faster, Mask and Keypoint R-CNN. Detectron2 is not needed.
+
+Shapes: N proposals, C foreground categories. torchvision's label 0 is background and 1 to C are the categories; in a
+``ClassificationLoss``, the labels 0 to C - 1 are the categories and C is background.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class LossPredictor(nn.Module):
+    """Replaces ``FastRCNNPredictor``: its classifier has the logits of a loss.
+
+    In training, the first output (N, C + 1) is 0 and the logits of the loss are kept for ``losses``. In evaluation, the
+    first output is the logarithm of the scores, background first, because torchvision applies a softmax to it.
+
+    Args:
+        in_features: number of input features.
+        loss: models background.
+        bbox_pred: torchvision's layer of the box deltas, which stays.
+    """
+
+    def __init__(self, in_features: int, loss: ClassificationLoss, bbox_pred: nn.Module):
+        super().__init__()
+        self.cls_loss, self.bbox_pred = loss, bbox_pred
+        self.cls_score = nn.Linear(in_features, loss.num_logits)
+        bias = loss.initial_bias()
+        if bias is not None:
+            nn.init.normal_(self.cls_score.weight, std=0.01)
+            self.cls_score.bias.data.copy_(bias)
+        self._logits: Tensor | None = None
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        features = features.flatten(start_dim=1)
+        logits = self.cls_score(features)
+        if self.training:
+            self._logits = logits
+            scores = logits.new_zeros(len(logits), self.cls_loss.num_classes + 1)
+        else:
+            scores = self.cls_loss.probabilities(logits).roll(1, dims=1)
+            scores = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+        return scores, self.bbox_pred(features)
+
+    def losses(self, labels: Tensor) -> dict[str, Tensor]:
+        """Return the losses of the last forward pass, for torchvision's labels (N,)."""
+        logits, self._logits = self._logits, None
+        return self.cls_loss(logits, (labels - 1) % (self.cls_loss.num_classes + 1))
+
+
+class LossRoIHeads(RoIHeads):
+    """torchvision's heads with the loss of a ``LossPredictor`` in place of "loss_classifier"."""
+
+    def select_training_samples(self, proposals, targets):
+        samples = super().select_training_samples(proposals, targets)
+        self._sampled_labels = torch.cat(samples[2])
+        return samples
+
+    def forward(self, features, proposals, image_shapes, targets=None):
+        result, losses = super().forward(features, proposals, image_shapes, targets)
+        if self.training:
+            del losses["loss_classifier"]
+            losses.update(self.box_predictor.losses(self._sampled_labels))
+            del self._sampled_labels
+        return result, losses
+
+
+def use_loss(model: Model, loss: ClassificationLoss) -> Model:
+    """Train one of torchvision's R-CNNs with a classification loss. Change the model in place, and return it.
+
+    The classifier of the model is replaced by a new one, with random weights. Call this before the optimizer is made.
+
+    Args:
+        model: of ``torchvision.models.detection``, with ``roi_heads.box_predictor`` a ``FastRCNNPredictor`` of C + 1
+            classes.
+        loss: of C classes, with background: not ``background="none"``. Its losses have its own names in the losses of
+            the model, such as "loss_cls_classes" and "loss_cls_objectness", in place of "loss_classifier".
+
+    Raises:
+        ValueError: the model has no such heads, or the loss does not fit.
+    """
+    heads = getattr(model, "roi_heads", None)
+    predictor = getattr(heads, "box_predictor", None)
+    if type(heads) is not RoIHeads or not hasattr(predictor, "cls_score") or not hasattr(predictor, "bbox_pred"):
+        expected = "one of torchvision's R-CNNs with RoIHeads and a FastRCNNPredictor; for other models call the loss"
+        raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)
+    if loss.background == "none":
+        raise InvalidArgument("loss", 'background "objectness", "class" or "implicit"', loss.background)
+    classes = predictor.cls_score.out_features - 1
+    if loss.num_classes != classes:
+        raise InvalidArgument("loss", f"num_classes {classes}, those of the model without background", loss.num_classes)
+    new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
+    heads.box_predictor = new.to(predictor.cls_score.weight.device)
+    heads.__class__ = LossRoIHeads
+    return model

@@ -1,0 +1,83 @@
+"""Test torchvision's R-CNNs with the losses of this package, against torchvision's own loss and scores."""
+
+import copy
+
+import pytest
+import torch
+from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, retinanet_resnet50_fpn
+
+from seesaw_d2.integrations.torchvision import use_loss
+from seesaw_d2.losses import CrossEntropyLoss, EqualizationLossV2, SeesawLoss
+
+CLASSES = 3
+
+
+def detector():
+    torch.manual_seed(0)
+    sizes = {"box_batch_size_per_image": 32, "min_size": 64, "max_size": 64, "rpn_post_nms_top_n_test": 20}
+    weights = {"weights": None, "weights_backbone": None}
+    return fasterrcnn_mobilenet_v3_large_320_fpn(num_classes=CLASSES + 1, **weights, **sizes).train()
+
+
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.rand(3, 64, 64, generator=generator) for _ in range(2)]
+    boxes = torch.tensor([[4.0, 4, 30, 30], [20, 20, 60, 60]])
+    return images, [{"boxes": boxes, "labels": torch.tensor([1, 3])}, {"boxes": boxes[:1], "labels": torch.tensor([2])}]
+
+
+def losses_of(model):
+    torch.manual_seed(2)
+    return model(*batch())
+
+
+def test_cross_entropy_gives_torchvisions_numbers():
+    plain = detector()
+    ours = use_loss(copy.deepcopy(plain), CrossEntropyLoss(CLASSES, background="class"))
+    with torch.no_grad():  # background is the first logit of torchvision's, and the last one of ours
+        ours.roi_heads.box_predictor.cls_score.weight.copy_(plain.roi_heads.box_predictor.cls_score.weight.roll(-1, 0))
+        ours.roi_heads.box_predictor.cls_score.bias.copy_(plain.roi_heads.box_predictor.cls_score.bias.roll(-1, 0))
+    expected, found = losses_of(plain), losses_of(ours)
+    assert found.keys() - expected.keys() == {"loss_cls"}
+    torch.testing.assert_close(found.pop("loss_cls"), expected.pop("loss_classifier"))
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name])
+    with torch.no_grad():
+        for one, other in zip(plain.eval()(batch()[0]), ours.eval()(batch()[0]), strict=True):
+            for name in one:
+                torch.testing.assert_close(other[name], one[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [SeesawLoss, EqualizationLossV2], ids=lambda loss: loss.__name__)
+def test_each_model_has_its_own_loss(loss):
+    first, second = (use_loss(detector(), loss(CLASSES)) for _ in range(2))
+    losses = losses_of(first)
+    assert "loss_classifier" not in losses
+    sum(losses.values()).backward()
+    assert first.roi_heads.box_predictor.cls_score.weight.grad.abs().sum() > 0
+    if loss is SeesawLoss:
+        assert first.roi_heads.box_predictor.cls_loss.class_counts[:CLASSES].sum() > 0
+        assert second.roi_heads.box_predictor.cls_loss.class_counts.sum() == 0
+    assert "loss_classifier" in losses_of(detector())  # other models of the process keep torchvision's loss
+
+
+def test_scores_are_those_of_the_loss():
+    predictor = use_loss(detector(), SeesawLoss(CLASSES)).eval().roi_heads.box_predictor
+    features = torch.randn(5, predictor.cls_score.in_features)
+    scores = predictor(features)[0].softmax(dim=1)
+    expected = predictor.cls_loss.probabilities(predictor.cls_score(features))
+    torch.testing.assert_close(scores, expected.roll(1, dims=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "loss", "named"),
+    [
+        (detector, lambda: SeesawLoss(CLASSES, background="none"), "background"),
+        (detector, lambda: SeesawLoss(CLASSES + 1), str(CLASSES)),
+        (lambda: torch.nn.Linear(1, 1), lambda: SeesawLoss(CLASSES), "Linear"),
+        (lambda: retinanet_resnet50_fpn(weights=None, weights_backbone=None), lambda: SeesawLoss(90), "RetinaNet"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, loss, named):
+    with pytest.raises(ValueError, match=named):
+        use_loss(make(), loss())
