@@ -4,8 +4,8 @@ import itertools
 import math
 from typing import Any
 
-# Integers that a tensor or a JSON reader holds.
-_MAX_INTEGER = 2**63
+# Integers that a tensor or a JSON reader holds: from -_BOUND to _BOUND - 1.
+_BOUND = 2**63
 
 
 def plain_problem(value: Any, seen: set[int] | None = None) -> str:
@@ -15,7 +15,7 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
     """
     if isinstance(value, str):
         return "" if encodable(value) else f"expected text, found half a character in {ascii(value)[:80]}"
-    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+    if isinstance(value, int) and not -_BOUND <= value < _BOUND:
         digits = round(value.bit_length() * math.log10(2))
         return f"expected integers of at most 64 bits, found one of about {digits} digits"
     seen = set() if seen is None else seen
