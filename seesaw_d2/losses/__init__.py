@@ -20,6 +20,7 @@ from seesaw_d2.losses.ldam import LDAMLoss
 from seesaw_d2.losses.logit_adjusted import LogitAdjustedLoss
 from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
 from seesaw_d2.losses.seesaw import SeesawLoss
+from seesaw_d2.losses.soft_labels import soft_label_loss
 from seesaw_d2.losses.softmax_equalization import SoftmaxEqualizationLoss
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "SeesawLoss",
     "SoftmaxEqualizationLoss",
     "build_loss",
+    "soft_label_loss",
 ]
