@@ -104,14 +104,23 @@ def test_the_guide_says_who_reads_a_key(monkeypatch):
     normed = ("MODEL.ROI_MASK_HEAD.NAME", "NormedMaskHead")
     configs = [tiny_config(*normed), tiny_config(*CASCADE, *normed)]
     configs += [tiny_config("MODEL.ROI_HEADS.NAME", "IterativeROIHeads"), load_config(DIGITS, ["MODEL.DEVICE", "cpu"])]
-    known = type("Known", (), {"image_count": counts.numpy(), "instance_count": counts, "num_annotated_images": 100})
-    for module in ("seesaw_d2.modeling.box_predictor", "seesaw_d2.data.records.statistics"):
+    known = type(
+        "Known",
+        (),
+        {"image_count": counts.numpy(), "instance_count": counts, "num_annotated_images": 100, "num_images": 100},
+    )
+    calibration = "seesaw_d2.modeling.calibration.build"
+    monkeypatch.setattr(f"{calibration}.training_fractal_dimensions", lambda cfg, count: [1.5] * count)
+    for module in ("seesaw_d2.modeling.box_predictor", "seesaw_d2.data.records.statistics", calibration):
         monkeypatch.setattr(f"{module}.training_statistics", lambda cfg: known)
     for name, loss in LOSS_REGISTRY:
         if loss.backgrounds != ("none",):
             configs.append(tiny_config(f"{LOSS}.NAME", name))
         if "none" in loss.backgrounds:
             configs.append(load_config(DIGITS, ["MODEL.DEVICE", "cpu", f"{LOSS}.NAME", name]))
+    configs += [
+        tiny_config("MODEL.ROI_HEADS.CALIBRATION.NAME", name) for name in ("NorCal", "LogitAdjustment", "FRACAL")
+    ]
     for cfg in configs:
         model = build_model(recording(cfg))
     model = build_model(recording(configs[0])).train()

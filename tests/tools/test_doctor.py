@@ -22,9 +22,9 @@ def own(config_file, glyphs, tmp_path):
     shutil.copytree(glyphs, root)
     config = yaml.safe_load(config_file.read_text())
     for entry, split in zip(config["DATASETS"]["REGISTER"], ("train", "val"), strict=True):
-        entry |= {"NAME": f"{tmp_path}/{split}", "JSON": str(root / f"annotations/glyphs_{split}.json")}
+        entry |= {"NAME": f"{tmp_path.name}_{split}", "JSON": str(root / f"annotations/glyphs_{split}.json")}
         entry["IMAGES"] = str(root / "images")
-    config["DATASETS"] |= {"TRAIN": [f"{tmp_path}/train"], "TEST": [f"{tmp_path}/val"]}
+    config["DATASETS"] |= {"TRAIN": [f"{tmp_path.name}_train"], "TEST": [f"{tmp_path.name}_val"]}
     config_file.write_text(yaml.safe_dump(config))
     return config_file, root
 
@@ -78,7 +78,7 @@ def test_every_bad_image_is_named(own, capsys):
     for image in images[1:2]:
         image.unlink()
     text = examine(capsys, config_file, "DATALOADER.SKIP_BAD_IMAGES", "True", status=0)
-    assert f"note  {config_file.parent}/train: image files that cannot be read" in text
+    assert f"note  {config_file.parent.name}_train: image files that cannot be read" in text
     assert "one step on 4 images" in text
 
 
@@ -88,9 +88,9 @@ def test_deep_images_are_to_fix_for_an_image_classifier(tmp_path, capsys, skip):
     for name, dtype in (("0", np.uint8), ("1", np.uint16)):
         (tmp_path / "set" / name).mkdir(parents=True)
         Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / "set" / name / "x.png")
-    register = [{"NAME": f"{tmp_path}", "FOLDER": str(tmp_path / "set")}]
+    register = [{"NAME": tmp_path.name, "FOLDER": str(tmp_path / "set")}]
     words = ["MODEL.DEVICE", "cpu", "DATASETS.REGISTER", str(register), "MODEL.CLASSIFIER.NUM_CLASSES", "2"]
-    words += ["DATASETS.TRAIN", f"('{tmp_path}',)", "DATASETS.TEST", "()", "DATALOADER.SKIP_BAD_IMAGES", skip]
+    words += ["DATASETS.TRAIN", f"('{tmp_path.name}',)", "DATASETS.TEST", "()", "DATALOADER.SKIP_BAD_IMAGES", skip]
     text = examine(capsys, ROOT / "configs/digits/ce.yaml", *words, status=1)
     assert [str(tmp_path / "set/1/x.png") in line for line in to_fix(text)] == [True]
 
