@@ -55,7 +55,7 @@ def check_box_head(cfg: CfgNode) -> None:
             f"MODEL.ROI_HEADS.NAME {heads}). Start from an FPN config (_BASE_), or set MODEL.ROI_HEADS.NAME "
             "SeesawRes5ROIHeads, whose box head is the backbone's res5 (C4)"
         )
-    if box_head and is_c4(heads):
+    if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Detectron2's own heads ignore the key
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, whose box head is the backbone's "
             f"res5 (C4), found {box_head!r}; use SeesawROIHeads with a box head"
