@@ -95,7 +95,7 @@ class Step(SimpleTrainer):
             data = next(self._data_loader_iter)
         self._started = True
         data_time = time.perf_counter() - start
-        generators = generator_states()
+        generators = generator_states(self._device)
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
         with kept_scalars() as scalars, finite_boxes(self._box_predictors) as errors:

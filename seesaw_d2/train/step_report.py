@@ -59,9 +59,9 @@ def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: 
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
-    own[1] = signalled
+    own[1].fill_(signalled)
     own[2 : 2 + len(losses)] = losses
-    own[2 + len(losses) + rank()] = data_time
+    own[2 + len(losses) + rank()].fill_(data_time)
     return all_reduce_sum(own)
 
 
@@ -146,14 +146,14 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def generator_states() -> dict[str, Any]:
-    """Return the states of the random number generators, as plain values and tensors."""
+def generator_states(device: torch.device | None = None) -> dict[str, Any]:
+    """Return the states of the random number generators of the CPU and, if it is a GPU, of ``device``."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use this one)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "cuda": torch.cuda.get_rng_state(device) if device is not None and device.type == "cuda" else None,
     }
 
 

@@ -105,6 +105,8 @@ class PretendedCuda(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.events: Counter[tuple[str, str]] = Counter()
+        # Devices whose random numbers were asked for; None is the current device.
+        self.generators: set[torch.device | str | None] = set()
         self._patches = contextlib.ExitStack()
 
     def __enter__(self):
@@ -117,6 +119,7 @@ class PretendedCuda(TorchDispatchMode):
             "device_count": lambda: 1,
             "synchronize": lambda *_: _record("wait"),
             "manual_seed_all": lambda _: None,
+            "get_rng_state": self._get_rng_state,
         }
         self._patches.enter_context(mock.patch.multiple(torch.cuda, **functions))
         made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
@@ -134,6 +137,10 @@ class PretendedCuda(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})
+
+    def _get_rng_state(self, device=None) -> torch.Tensor:
+        self.generators.add(device)
+        return torch.zeros(16, dtype=torch.uint8)
 
     def of_packages(self) -> list[tuple[str, str]]:
         """Return the events of seesaw_d2 and Detectron2, without those of the test itself."""
