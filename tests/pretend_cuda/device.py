@@ -125,8 +125,9 @@ class PretendedCuda(TorchDispatchMode):
         made = {"tensor": _factory(torch.tensor), "as_tensor": _factory(torch.as_tensor)}
         # To autocast, too, the tensors are those of the CPU.
         autocast = torch.autocast
-        made["autocast"] = lambda device_type, **kwargs: autocast("cpu", **kwargs)
+        made["autocast"] = lambda device_type, *args, **kwargs: autocast("cpu", *args, **kwargs)
         self._patches.enter_context(mock.patch.multiple(torch, **made))
+        self._patches.enter_context(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
         return super().__enter__()
 
     def __exit__(self, *error):
