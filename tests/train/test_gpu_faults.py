@@ -148,7 +148,7 @@ def test_the_update_of_features_stays_finite_in_float16():
     update = FeatureUpdate(3, 8, 4, (2, 2), 1, 8, False).half()
     for parameter in update.parameters():
         nn.init.constant_(parameter, 100.0)
-    found = update(torch.full((2, 4, 2, 2), 60.0).half(), torch.ones(2, 3).half(), torch.ones(2, 8).half())
+    found = update(torch.full((2, 4, 2, 2), 90.0).half(), torch.ones(2, 3).half(), torch.ones(2, 8).half())
     assert found.isfinite().all()
 
 
