@@ -118,15 +118,6 @@ def job(command: list[str]) -> None:
     main(command)
 
 
-@pytest.fixture
-def one_thread():
-    """One thread, as in ``job``: sums in several threads round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def killed(command: list[str], seconds: float, folder: Path | None = None) -> bool:
     """Whether SIGKILL ended a process with that command, after so long; with a folder, so long after a checkpoint
     began to be written there."""

@@ -34,7 +34,7 @@ TRAINING = [
 ]
 
 
-def test_every_option(config_file, tmp_path, monkeypatch):
+def test_every_option(one_thread, config_file, tmp_path, monkeypatch):
     """One process gets the same evaluation as two, from the weights that they save."""
     config = yaml.safe_load(config_file.read_text())
     val = config["DATASETS"]["REGISTER"][1]
