@@ -8,6 +8,7 @@ from typing import Any
 
 from lvis import LVIS
 
+from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS
 from seesaw_d2.evaluation.detection_metrics import group_members
 from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
 from seesaw_d2.report import charts
@@ -15,7 +16,6 @@ from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline, setting_differences
 from seesaw_d2.report.run_folders import Run
 
-RARE_IMAGES, COMMON_IMAGES = 10, 100  # LVIS: rare on up to 10 training images, common on up to 100
 _CURVES = (("total_loss", "loss"), ("lr", "learning rate"), ("fast_rcnn/fg_cls_accuracy", "foreground accuracy"))
 
 
@@ -100,7 +100,7 @@ def _frequency_charts(runs, evaluated, ids, names, counts) -> dict[str, Any]:
         seen.append(list(zip(counts["instances"], run.class_counts or [], [names[i] for i in ids], strict=False)))
     title = "Class counts of the loss over training instances"
     shared: dict[str, Any] = {"runs": [run.name for run in runs]}
-    by_images = {**shared, "guides": (RARE_IMAGES, COMMON_IMAGES)}
+    by_images = {**shared, "guides": LVIS_THRESHOLDS}
     return {
         "ap": charts.scatter("AP of each category over its training images", ap, "training images", "AP", **by_images),
         "norms": charts.scatter("Norm of the classifier's weights", norms, "training images", "norm", **by_images),

@@ -63,7 +63,7 @@ def class_means(model, cfg: CfgNode) -> Tensor:
     counts = torch.zeros(num_classes, dtype=torch.float64, device=model.device)
     for name in cfg.DATASETS.TRAIN:
         for batch in build_classification_test_loader(cfg, name):
-            labels = torch.tensor([item["label"] for item in batch], device=model.device)
+            labels = model.labels(batch)
             sums.index_add_(0, labels, model.features(batch).double())
             counts += torch.bincount(labels, minlength=num_classes)
     return (sums / counts.clamp(min=1).unsqueeze(1)).float()

@@ -174,7 +174,7 @@ def test_gradients_of_pooling_are_computed_on_the_device_of_the_boxes():
 
 def test_labels_of_images_are_sent_before_the_backbone_runs(monkeypatch):
     order = []
-    monkeypatch.setattr(ImageClassifier, "_labels", lambda *_: order.append("labels") or torch.tensor([0]))
+    monkeypatch.setattr(ImageClassifier, "labels", lambda *_: order.append("labels") or torch.tensor([0]))
     monkeypatch.setattr(ImageClassifier, "features", lambda *_: order.append("backbone") or torch.zeros(1, 4))
     model = ImageClassifier.__new__(ImageClassifier)
     nn.Module.__init__(model)
