@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seesaw_d2.data import build_classification_test_loader, register_datasets
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.pairwise_class_balance import sum_rows
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
@@ -64,6 +65,6 @@ def class_means(model, cfg: CfgNode) -> Tensor:
     for name in cfg.DATASETS.TRAIN:
         for batch in build_classification_test_loader(cfg, name):
             labels = model.labels(batch)
-            sums.index_add_(0, labels, model.features(batch).double())
+            sums += sum_rows(model.features(batch).double(), labels, num_classes)
             counts += torch.bincount(labels, minlength=num_classes)
     return (sums / counts.clamp(min=1).unsqueeze(1)).float()
