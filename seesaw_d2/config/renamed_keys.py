@@ -33,7 +33,7 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
         for parent in parents:
             node = node.setdefault(parent, {})
         if name in node:
-            raise ConfigError(f"{source}: expected {RENAMED_KEYS[old]} alone, found {old} beside it")
+            raise ConfigError(f"{source}: expected either {RENAMED_KEYS[old]} or its old name {old}, found both")
         node[name] = found
 
 

@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 class ObjectSource(Protocol):
-    """Chooses objects to paste, such as ``RareObjects``."""
+    """A source of objects to paste, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
         """Return (record, index in its annotations) of each object for one image."""
@@ -103,7 +103,7 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Return the instances without what ``cover``, (H, W), hides. Boxes of other instances do not change."""
+    """Return the instances without the pixels that ``cover`` (H, W) hides. Boxes of untouched instances stay."""
     before = _masks(instances)
     masks = before & ~cover
     changed = (masks != before).flatten(1).any(dim=1)
