@@ -29,5 +29,6 @@ def _process(
     dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=process, world_size=count)
     try:
         torch.save(function(process, *arguments), f"{folder}/{process}.pt")
+        dist.barrier()  # gloo may abort if the other process closes its connections first
     finally:
         dist.destroy_process_group()
