@@ -18,7 +18,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.building import check_program
-from seesaw_d2.modeling.calibration.base import Calibration
+from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
@@ -161,9 +161,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     def predict_probs(self, predictions, proposals):
         """Return the probabilities (R_i, C + 1) of each image, background last, after calibration, if any."""
         logits, _ = predictions
-        probs = self.cls_loss.probabilities(logits)
-        if self.calibration is not None:
-            probs = self.calibration(probs, self.cls_loss.background)
+        probs = class_probabilities(self.cls_loss, self.calibration, logits)
         return probs.split([len(p) for p in proposals], dim=0)
 
     def _weight_of(self, name: str) -> float:

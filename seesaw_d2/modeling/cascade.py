@@ -129,9 +129,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     def _forward_box(self, features, proposals, targets=None):
         """Run ``CascadeROIHeads._forward_box``. In training add the losses of the stages' mask heads, if any."""
         if not self.training:
-            if self.average == "logits":
-                return self._detect(features, proposals)
-            return super()._forward_box(features, proposals, targets)
+            return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
         losses, boxes = {}, None
         for stage, predictor in enumerate(self.box_predictor):
@@ -173,7 +171,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
             return list(self.box_predictor[-1].predict_probs((mean, predictions[-1][1]), proposals))
         stages = zip(self.box_predictor, predictions, strict=True)
         found = [predictor.predict_probs(predicted, proposals) for predictor, predicted in stages]
-        return [torch.stack(images).mean(dim=0) for images in zip(*found, strict=True)]
+        return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
         """Return the labelled proposals of a stage, from the boxes of each image that the previous stage predicted."""
@@ -235,6 +233,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         for each, masks in zip(instances, zip(*probabilities, strict=True), strict=True):
             each.pred_masks = torch.stack(masks).mean(dim=0)
         return instances
+
+
+def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of the stages' scores, rounded as in Detectron2's inference."""
+    return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from seesaw_d2.losses.base import ClassificationLoss
+
 
 def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: bool) -> Tensor:
     """Multiply the probabilities of the categories by exp(``log_factors``) and normalize each row.
@@ -80,3 +82,9 @@ class Calibration(nn.Module):
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
         """Return calibrated scores (N, C) for independent probabilities (N, C)."""
         return scale_odds(probs, self.log_factors)
+
+
+def class_probabilities(loss: ClassificationLoss, calibration: Calibration | None, logits: Tensor) -> Tensor:
+    """Return the probabilities (N, C + 1), background last, of logits (N, L), after the calibration, if any."""
+    probs = loss.probabilities(logits)
+    return probs if calibration is None else calibration(probs, loss.background)

@@ -1,0 +1,82 @@
+"""Detections from stored proposals: scores, calibration, threshold, NMS and top-k, as in the heads' inference.
+
+Shapes: R proposals of an image, C categories, L logits, K boxes of a proposal (1 or C).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
+from detectron2.structures import Instances
+from torch import Tensor
+
+from seesaw_d2.choosing.stored_proposals import ImageProposals
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
+from seesaw_d2.modeling.cascade import mean_of_stages
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Score threshold, IoU threshold of NMS and number of detections of an image, as of Detectron2's box predictor."""
+
+    score_thresh: float
+    nms_thresh: float
+    topk: int
+
+
+def select(
+    scores: Tensor, boxes: Tensor, size: tuple[int, int], output_size: tuple[int, int], limits: Limits
+) -> Instances:
+    """Return the detections of an image in pixels of the image file, as the model's inference does.
+
+    Args:
+        scores: (R, C + 1), background last.
+        boxes: (R, 4 K), XYXY in pixels of the resized image.
+        size: (h, w) of the resized image.
+        output_size: (H, W) of the image file.
+    """
+    thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
+    (found,), _ = fast_rcnn_inference([boxes], [scores], [size], *thresholds)
+    return detector_postprocess(found, *output_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """Losses, and calibrations or None, of the stages whose probabilities are averaged."""
+
+    losses: Sequence[ClassificationLoss]
+    calibrations: Sequence[Calibration | None]
+
+    def __call__(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return scores (R, C + 1) for the logits (R, L) of each stage."""
+        stages = zip(self.losses, self.calibrations, logits, strict=True)
+        return mean_of_stages([class_probabilities(*stage) for stage in stages])
+
+
+def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
+    """Return the detections of a stored image.
+
+    Args:
+        scoring: a ``Scoring``, or another function from the logits of the stages to scores (R, C + 1).
+    """
+    scores = scoring([_tensor(each) for each in image.logits])
+    return select(scores, _tensor(image.columns["boxes"]), image.size, image.output_size, limits)
+
+
+def all_detections(
+    images: Sequence[ImageProposals], scoring: Callable[[list[Tensor]], Tensor], limits: Limits
+) -> Detections:
+    """Return the detections of all images, with contiguous category indices."""
+    with torch.no_grad():
+        found = [Detections.from_instances(detections_of(image, scoring, limits), image.image_id) for image in images]
+    return Detections.concatenate(found) if found else Detections.empty(masks=False)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Copy an array of a memory-mapped file. float16 becomes float32, in which the model computes."""
+    return torch.from_numpy(np.array(array, np.float32 if array.dtype == np.float16 else array.dtype))

@@ -1,0 +1,65 @@
+"""Metrics of detections in some images of a registered data set."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from detectron2.config import CfgNode
+
+from seesaw_d2.data.records.catalog import category_ids, read_annotation_file
+from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.detection_metrics import LVIS_DETECTIONS_PER_IMAGE
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.evaluate import evaluate_detections
+from seesaw_d2.evaluation.frequency import frequency_letters
+from seesaw_d2.evaluation.ground_truth import subset
+from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
+
+
+class EvaluatedImages:
+    """Some images of a registered data set, and how ``LongTailEvaluator`` evaluates detections in them.
+
+    Args:
+        cfg: see ``LongTailEvaluator.from_config``.
+        dataset_name: a registered data set with annotations, in LVIS or COCO format.
+        image_ids: the images. None: all.
+
+    Raises:
+        DataError: the data set has no annotations.
+    """
+
+    def __init__(self, cfg: CfgNode, dataset_name: str, image_ids: Sequence[int] | None = None):
+        self._cfg, self._name, self._image_ids = cfg, dataset_name, image_ids
+        self._limit = min(cfg.TEST.DETECTIONS_PER_IMAGE, LVIS_DETECTIONS_PER_IMAGE)
+
+    @functools.cached_property
+    def _ground_truth(self):
+        file = read_annotation_file(self._name)
+        if not file.ground_truth:
+            raise DataError(f"{file.path}: expected annotations, found none (a test set?)")
+        found = ground_truth_with_groups(file, frequency_letters(self._cfg, self._name, file))
+        if self._image_ids is None:
+            return found
+        chosen = subset(found, self._image_ids)
+        chosen.groups_known = found.groups_known
+        return chosen
+
+    @functools.cached_property
+    def _category_ids(self) -> np.ndarray:
+        return np.array(category_ids(self._name, read_annotation_file(self._name)), dtype=np.int64)
+
+    def metrics(
+        self, detections: Detections, iou_type: str = "bbox", extra: Sequence[str] = ("fixed",)
+    ) -> dict[str, float]:
+        """Return metric -> percent, with AP_fixed, of detections with contiguous category indices."""
+        found = detections.with_category_ids(self._category_ids[detections.category_ids])
+        ground_truth = self._ground_truth
+        return evaluate_detections(
+            ground_truth,
+            found,
+            iou_type,
+            max_dets_per_image=self._limit,
+            engine=self._cfg.TEST.LVIS_ENGINE,
+            extra=extra,
+            groups_known=ground_truth.groups_known,
+        )[0]

@@ -1,0 +1,185 @@
+"""Inference that stores the proposals of each image with logits and boxes, and selects no detections.
+
+Shapes: R proposals of an image, L logits, D features of the box head.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.evaluation.evaluator import inference_context
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.structures import Instances
+from torch import Tensor, nn
+
+from seesaw_d2.choosing.detecting import Limits, Scoring, detections_of
+from seesaw_d2.choosing.stored_proposals import ImageProposals, ProposalWriter, StoredProposals
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+
+
+def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
+    """Return the model's box predictors, one per stage.
+
+    Raises:
+        ConfigError: it is no two-stage detector with this project's box predictor.
+    """
+    found = [module for module in model.modules() if isinstance(module, SeesawBoxPredictor)]
+    if not isinstance(model, GeneralizedRCNN) or not found:
+        raise ConfigError(
+            "MODEL.META_ARCHITECTURE: expected a two-stage detector whose MODEL.ROI_HEADS.NAME has this project's box "
+            f"predictor, such as SeesawROIHeads, found a {type(model).__name__} with {len(found)} of them"
+        )
+    return found
+
+
+def limits_of(model: nn.Module) -> Limits:
+    """Return the model's thresholds; those of the last stage, as in Detectron2's cascade."""
+    last = box_predictors(model)[-1]
+    return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
+
+
+def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
+    """Return the model's own losses and, if ``calibrated``, calibrations, for ``detections_of``."""
+    predictors = box_predictors(model)
+    if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor gets the mean of the logits
+        predictors = predictors[-1:]
+    calibrations = [each.calibration if calibrated else None for each in predictors]
+    return Scoring([each.cls_loss for each in predictors], calibrations)
+
+
+def digest_of_model(model: nn.Module) -> str:
+    """Return a hash of all parameters and saved buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def record(
+    model: nn.Module,
+    inputs: Iterable[dict[str, Any]],
+    folder: str | os.PathLike,
+    made_from: dict[str, Any],
+    *,
+    features: bool = False,
+    dtype: str = "float32",
+) -> StoredProposals:
+    """Run the model on images and store their proposals. An interrupted call goes on where it ended.
+
+    The model's own detections of the first image are compared with those that the stored columns give, because heads of
+    other projects may compute scores differently.
+
+    Args:
+        model: a two-stage detector; it is in evaluation mode during the call. Its calibration changes nothing here.
+        inputs: Detectron2's model inputs, one per image, in an order that ``made_from`` defines.
+        folder, made_from: see ``ProposalWriter``. The model's digest is added.
+        features: store ``features{i}`` (R, D) float16, the inputs of each stage's classifier, and ``rois{i}`` (R, 4),
+            the boxes in which they were pooled, in pixels of the resized image, too.
+        dtype: of the logits, "float32" or "float16". With float16 scores differ by about 0.001.
+
+    Raises:
+        ConfigError: the model cannot be recorded, or ``folder`` has something else.
+    """
+    source = {**made_from, "model": digest_of_model(model), "features": features, "dtype": dtype}
+    writer = ProposalWriter(folder, source, vars(limits_of(model)))
+    recorder = _Recorder(model, features, dtype)
+    done = writer.written
+    with torch.no_grad(), inference_context(model), recorder.watching():
+        for index, each in enumerate(inputs):
+            if index < done:
+                continue
+            image, output = recorder.run(each)
+            if index == 0:
+                _compare(image, output, model)
+            writer.add(image)
+    return StoredProposals(folder)
+
+
+def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
+    """Compare the highest scores. On a GPU they differ in the last digits, so that detections may change places."""
+    found = detections_of(image, scoring_of(model), limits_of(model)).scores
+    number = min(len(found), len(expected))
+    close = torch.allclose(found[:number], expected.scores[:number], atol=0.01)
+    if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
+        raise ConfigError(
+            "MODEL.ROI_HEADS.NAME: expected heads whose scores are the mean of the box predictors' probabilities, "
+            f"found {type(model.roi_heads).__name__} with {len(expected)} other detections instead of {len(found)} "
+            f"in image {image.image_id}"
+        )
+
+
+class _Recorder:
+    """Collects what the box predictors compute while the model runs on an image, without masks and keypoints."""
+
+    def __init__(self, model: nn.Module, features: bool, dtype: str):
+        self._model, self._features, self._dtype = model, features, np.dtype(dtype)
+        self._predictors = box_predictors(model)
+        self._columns: dict[str, Tensor] = {}
+        self._size = (0, 0)
+
+    def run(self, each: dict[str, Any]) -> tuple[ImageProposals, Any]:
+        """Return the proposals and the detections of an image."""
+        self._columns.clear()
+        output = self._model([each])[0]["instances"].to("cpu")
+        columns = {name: self._array(name, value) for name, value in self._columns.items()}
+        size = (each.get("height", self._size[0]), each.get("width", self._size[1]))
+        return ImageProposals(each["image_id"], self._size, size, columns), output
+
+    def _array(self, name: str, value: Tensor) -> np.ndarray:
+        array = value.detach().cpu().numpy()
+        if name.startswith("features"):
+            return array.reshape(len(array), -1).astype(np.float16)
+        return array.astype(self._dtype) if name.startswith("logits") else array
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the predictors. Masks and keypoints are not computed."""
+        heads, before = self._model.roi_heads, {}
+        handles = []
+        try:
+            for name in ("mask_on", "keypoint_on"):
+                if getattr(heads, name, False):
+                    before[name] = True
+                    setattr(heads, name, False)
+            for index, predictor in enumerate(self._predictors):
+                self._watch(predictor)
+                if self._features:
+                    handles.append(predictor.register_forward_pre_hook(self._hook(f"features{index}")))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for predictor in self._predictors:
+                vars(predictor).pop("predict_probs", None)
+                vars(predictor).pop("predict_boxes", None)
+            for name, value in before.items():
+                setattr(heads, name, value)
+
+    def _watch(self, predictor: SeesawBoxPredictor) -> None:
+        probs, boxes = predictor.predict_probs, predictor.predict_boxes
+
+        def predict_probs(predictions, proposals):
+            index = sum(name.startswith("logits") for name in self._columns)
+            self._columns[f"logits{index}"] = predictions[0]
+            if self._features:
+                self._columns[f"rois{index}"] = proposals[0].proposal_boxes.tensor
+            return probs(predictions, proposals)
+
+        def predict_boxes(predictions, proposals):
+            found = boxes(predictions, proposals)
+            self._columns["boxes"], self._size = found[0], tuple(proposals[0].image_size)
+            return found
+
+        predictor.predict_probs, predictor.predict_boxes = predict_probs, predict_boxes
+
+    def _hook(self, name: str):
+        def keep(_, arguments) -> None:
+            self._columns[name] = arguments[0]
+
+        return keep

@@ -1,0 +1,194 @@
+"""Proposals of many images on disk, with the classifier's logits and the predicted boxes.
+
+Shapes: R proposals of an image, P of all images, L logits of a loss, K boxes of a proposal (1, or one per category).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.errors import ConfigError, DataError, OutputError
+from seesaw_d2.utils.atomic_files import make_folder, write_text
+
+DESCRIPTION, _IMAGES, _KIND = "proposals.json", "images.jsonl", "seesaw_d2 stored proposals"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageProposals:
+    """What inference computes for the proposals of an image before it selects detections.
+
+    Attributes:
+        image_id: of the annotation file.
+        size: (h, w) of the resized image, to which ``boxes`` belong.
+        output_size: (H, W) of the image file.
+        columns: name -> (R, width) array. "boxes": (R, 4 K) float32, XYXY in pixels of the resized image, not clipped.
+            "logits0", "logits1", ...: (R, L), of each stage whose probabilities are averaged. Others: see ``record``.
+    """
+
+    image_id: int
+    size: tuple[int, int]
+    output_size: tuple[int, int]
+    columns: dict[str, np.ndarray]
+
+    @property
+    def logits(self) -> list[np.ndarray]:
+        """The logits of each stage."""
+        return _numbered(self.columns, "logits")
+
+
+def _numbered(columns: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
+    return [columns[key] for key in sorted(key for key in columns if key.removeprefix(name).isdigit())]
+
+
+class StoredProposals(Sequence[ImageProposals]):
+    """The images in a folder in the order in which they were added. Arrays are read from memory-mapped files.
+
+    Raises:
+        DataError: the folder has no stored proposals, or its files do not fit together.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.description = _read_description(self.folder)
+        self._images = _read_images(self.folder)
+        self._starts = np.cumsum([0, *(image["proposals"] for image in self._images)])
+        self._columns: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        image, start = self._images[index], self._starts[index % len(self)]
+        rows = slice(start, start + image["proposals"])
+        columns = {name: self.column(name)[rows] for name in self.description["columns"]}
+        return ImageProposals(image["image_id"], tuple(image["size"]), tuple(image["output_size"]), columns)
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The id of each image."""
+        return [image["image_id"] for image in self._images]
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column of the proposals of all images, (P, width), memory-mapped."""
+        if name not in self._columns:
+            dtype, width = self.description["columns"][name]
+            rows, path = int(self._starts[-1]), _file(self.folder, name)
+            if not path.is_file() or path.stat().st_size < rows * width * np.dtype(dtype).itemsize:
+                raise DataError(f"{path}: expected {rows} rows of {width} numbers, found fewer")
+            shape = (rows, width)
+            self._columns[name] = np.memmap(path, dtype, "r", shape=shape) if rows else np.zeros(shape, dtype)
+        return self._columns[name]
+
+
+class ProposalWriter:
+    """Adds images to a folder. After an interruption, a writer with the same ``made_from`` goes on.
+
+    Args:
+        folder: it is created, or has the stored proposals of an earlier writer.
+        made_from: JSON values that define the proposals, such as weights and image ids. Those of an earlier writer must
+            be equal.
+        settings: JSON values for ``StoredProposals.description``.
+
+    Attributes:
+        written: number of complete images in the folder.
+
+    Raises:
+        ConfigError: the folder has other files, or proposals that were made from something else.
+    """
+
+    def __init__(self, folder: str | os.PathLike, made_from: dict[str, Any], settings: dict[str, Any] | None = None):
+        self.folder = Path(folder)
+        self._description: dict[str, Any] = {
+            "kind": _KIND,
+            "made_from": json.loads(json.dumps(made_from)),
+            "settings": json.loads(json.dumps(settings or {})),
+            "columns": None,
+        }
+        self.written = 0
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            self._continue()
+
+    def _continue(self) -> None:
+        try:
+            found = _read_description(self.folder)
+        except DataError as error:
+            raise ConfigError(
+                f"{self.folder}: expected an empty folder or stored proposals, found other files"
+            ) from error
+        for key, value in self._description["made_from"].items():
+            if found["made_from"].get(key) != value:
+                raise ConfigError(
+                    f"{self.folder}: expected proposals made from {key} {value}, found {found['made_from'].get(key)}"
+                )
+        self._description = found
+        images = _read_images(self.folder)
+        self.written = len(images)
+        rows = sum(image["proposals"] for image in images)
+        text = "".join(json.dumps(image) + "\n" for image in images)
+        os.truncate(self.folder / _IMAGES, len(text.encode()))
+        for name, (dtype, width) in found["columns"].items():
+            os.truncate(_file(self.folder, name), rows * width * np.dtype(dtype).itemsize)
+
+    def add(self, image: ImageProposals) -> None:
+        """Append an image.
+
+        Raises:
+            OutputError: the disk is full, or the folder cannot be written.
+        """
+        columns = {name: [str(array.dtype), array.shape[1]] for name, array in image.columns.items()}
+        if self._description["columns"] is None:
+            self._description["columns"] = columns
+            make_folder(self.folder)
+            for name in columns:
+                _file(self.folder, name).touch()
+            (self.folder / _IMAGES).touch()
+            write_text(self.folder / DESCRIPTION, json.dumps(self._description, indent=1))
+        elif columns != self._description["columns"]:
+            raise ValueError(
+                f"image {image.image_id}: expected columns {self._description['columns']}, found {columns}"
+            )
+        line = {"image_id": image.image_id, "size": image.size, "output_size": image.output_size}
+        line["proposals"] = len(image.columns["boxes"])
+        try:
+            for name, array in image.columns.items():
+                with open(_file(self.folder, name), "ab") as file:
+                    file.write(np.ascontiguousarray(array).tobytes())
+            with open(self.folder / _IMAGES, "a") as file:  # last: an image counts when its line is complete
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        self.written += 1
+
+
+def _file(folder: Path, column: str) -> Path:
+    return folder / f"{column}.bin"
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected the description of stored proposals, found none: {error}") from error
+    if not isinstance(found, dict) or found.get("kind") != _KIND:
+        raise DataError(f"{path}: expected the description of stored proposals, found another file")
+    return found
+
+
+def _read_images(folder: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of the images. The last one is incomplete if the process was killed."""
+    path = folder / _IMAGES
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected one image in each line, found other text or no file: {error}") from error
