@@ -119,8 +119,9 @@ def _add_classifier(cfg: CN) -> None:
     # Integer C >= 1, number of classes.
     cfg.MODEL.CLASSIFIER.NUM_CLASSES = 1000
     # Network of MODEL.BACKBONE.NAME "build_image_backbone": "resnet10", one of torchvision's residual networks
-    # ("resnet50", "resnet152", "resnext50_32x4d", ...), "timm/NAME" for a timm model, or "tiny" or "small", for images
-    # of 8 or 32 pixels. Other backbones of Detectron2 can be used, too: their last output is averaged.
+    # ("resnet50", "resnet152", "resnext50_32x4d", ...), "timm/NAME" for a timm model, "resnet32" for images of 32
+    # pixels (CIFAR), or "tiny" or "small", for images of 8 or 32 pixels. Other backbones of Detectron2 can be used,
+    # too: their last output is averaged.
     cfg.MODEL.CLASSIFIER.BACKBONE = "resnext50_32x4d"
 
     cfg.INPUT.CLASSIFICATION = CN()

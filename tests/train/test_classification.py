@@ -12,6 +12,7 @@ from PIL import Image
 from seesaw_d2.train import load_config, main
 from seesaw_d2.train.preflight.config_checks import check_names
 from seesaw_d2.train.preflight.schedule import resolve_schedule
+from tests.data.classification.cifar_files import write_cifar
 
 pytest.importorskip("sklearn")
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,43 @@ def test_images_missing_broken_and_classes_without(tmp_path, capsys):
     assert "cow,0,few,0" in listed
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/cifar_lt/cifar*.yaml")), ids=lambda path: path.stem)
+def test_the_published_recipe_of_cifar_lt(path):
+    """Cao et al.: 200 epochs of 128 images, 0.1 divided by 100 twice, five epochs of warm-up, LDAM-DRW from 160."""
+    cfg = load_config(str(path))
+    (train, test), node = cfg.DATASETS.REGISTER, cfg.MODEL.ROI_BOX_HEAD
+    imbalance, classes = train["IMBALANCE"], cfg.MODEL.CLASSIFIER.NUM_CLASSES
+    assert cfg.OUTPUT_DIR.endswith(path.stem)
+    assert path.stem.startswith(f"cifar{classes}_lt{'' if imbalance == 100 else f'_if{imbalance}'}_")
+    assert [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST] == [train["NAME"], test["NAME"]]
+    folder = {10: "datasets/cifar-10-batches-py", 100: "datasets/cifar-100-python"}[classes]
+    assert [entry["CIFAR"] for entry in cfg.DATASETS.REGISTER] == [folder, folder]
+    images = {(10, 100): 12406, (10, 10): 20431, (100, 100): 10847, (100, 10): 19573}[classes, imbalance]
+    schedule = resolve_schedule(cfg.SOLVER, images, images)
+    epoch = schedule.iterations_per_epoch
+    assert (schedule.max_iter, *schedule.steps) == (200 * epoch, 160 * epoch, 180 * epoch)
+    assert cfg.SOLVER.WARMUP_ITERS / epoch == 5
+    assert (schedule.base_lr, cfg.SOLVER.GAMMA, schedule.batch_size) == (0.1, 0.01, 128)
+    if "ldam" in path.stem:
+        assert node.CLS_LOSS.LDAM.START_EPOCH == 160
+        assert node.CLS_LOSS.LDAM.SCALE == node.CLS_PREDICTOR.TEMPERATURE == 30
+
+
+def test_cifar_lt_trains_on_cifars_own_files(tmp_path):
+    write_cifar(tmp_path / "cifar")
+    config = str(ROOT / "configs/cifar_lt/cifar10_lt_ldam_drw.yaml")
+    register = [
+        {"NAME": f"{tmp_path.name}_{s}", "CIFAR": str(tmp_path / "cifar"), "SPLIT": s} for s in ("train", "test")
+    ]
+    register[0]["IMBALANCE"] = 5
+    overrides = on_images(register, 10, tmp_path / "run")
+    size = overrides.index("INPUT.CLASSIFICATION.SIZE")
+    del overrides[size : size + 2]
+    assert main(["--config-file", config, *overrides, "MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", "0.0"]) == 0
+    listed = (tmp_path / f"run/inference/{register[1]['NAME']}/per_class.csv").read_text()
+    assert all(line in listed for line in ("a,10,few,2", "b,8,few,2", "j,2,few,2"))
+
+
 def test_an_empty_split_is_named(tmp_path, capsys):
     (tmp_path / "images/ant").mkdir(parents=True)
     register = [{"NAME": f"{tmp_path.name}_{s}", "FOLDER": str(tmp_path / "images")} for s in ("train", "test")]
@@ -176,6 +214,8 @@ def test_every_config_trains_two_steps(path, tmp_path):
         ce = load_config(str(path.parent / "resnext50_ce.yaml"), overrides)
         torch.save({"model": build(ce).state_dict()}, tmp_path / "ce.pth")
         overrides += ["MODEL.WEIGHTS", str(tmp_path / "ce.pth")]
+    if cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH:  # on_images has no epochs
+        overrides += ["MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_EPOCH", "0.0"]
     assert main(["--config-file", str(path), *overrides]) == 0
     assert (tmp_path / "run/model_final.pth").exists()
 

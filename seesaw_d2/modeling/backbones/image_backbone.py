@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.modeling.backbones.small_image_resnet import WIDTHS, small_image_resnet
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import reads
 
@@ -31,7 +32,7 @@ SMALL = {
     # 0.2 M parameters, for images of about 32 pixels
     "small": ((16, 2), (32, 2), (48, 1), (64, 2), (96, 1), (128, 1)),
 }
-NAMES = (*SMALL, "resnet10", *TORCHVISION)
+NAMES = (*SMALL, "resnet10", "resnet32", *TORCHVISION)
 _TIMM = "timm/"
 
 
@@ -52,6 +53,8 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
 
         model = timm.create_model(name.removeprefix(_TIMM), num_classes=0, in_chans=input_shape.channels)
         return ImageBackbone(model, model.num_features)
+    if name == "resnet32":  # the CIFAR network: torchvision has none for images of 32 pixels
+        return ImageBackbone(small_image_resnet(input_shape.channels, blocks=5), WIDTHS[-1], stride=4)
     if name == "resnet10":
         model = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
     else:

@@ -6,9 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
+from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.classification.sources import parse_labelled_images
 from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.errors import ConfigError, DataError
+from tests.data.classification.cifar_files import write_cifar
 
 FILES = ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "emu/0.png"]
 LABELS = [0, 0, 0, 1, 1, 2]
@@ -95,17 +97,6 @@ def test_wrong_entries_are_named(value, message):
         parse_labelled_images({"NAME": "x", **value}, "R[0]")
 
 
-def write_cifar(folder):
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
-    batch = {"data": data, "labels": [i % 10 for i in range(20)]}
-    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
-        (folder / name).write_bytes(pickle.dumps(batch))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-    return data
-
-
 def test_cifar(tmp_path):
     folder = tmp_path / "cifar"
     data = write_cifar(folder)
@@ -187,3 +178,21 @@ def test_long_tailed_digits():
     again = [parse_labelled_images({**value, "SEED": seed}, "").load() for seed in (0, 0, 1)]
     a, b, c = ([record["array"].tobytes() for record in records] for records in again)
     assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("classes", "imbalance", "total", "first", "last"),
+    [
+        (10, 100, 12406, [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50], 50),
+        (10, 10, 20431, [5000, 3871, 2997, 2320, 1796, 1391, 1077, 834, 645, 500], 500),
+        (100, 100, 10847, [500, 477, 455, 434, 415], 5),
+        (100, 10, 19573, [500, 488, 477, 466, 455], 50),
+    ],
+)
+def test_long_tailed_cifar_has_the_published_counts(classes, imbalance, total, first, last):
+    """Those that the reference of LDAM (kaidic/LDAM-DRW, imbalance_cifar.py) computes."""
+    labels = np.tile(np.arange(classes), 50_000 // classes)
+    whole = LabelledSet(labels, tuple(map(str, range(classes))), arrays=np.zeros((50_000, 1, 1, 3), np.uint8))
+    counts = np.bincount(long_tailed(whole, imbalance, 0).labels)
+    assert counts[: len(first)].tolist() == first
+    assert (counts[-1], counts.sum()) == (last, total)

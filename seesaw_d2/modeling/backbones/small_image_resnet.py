@@ -1,0 +1,44 @@
+"""Residual networks for images of 32 x 32 pixels (He et al., CVPR 2016, section 4.2).
+
+Shapes: images (N, 3, H, W); features (N, 64, H / 4, W / 4).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+WIDTHS = (16, 32, 64)
+
+
+class ZeroPadShortcut(nn.Module):
+    """The paper's option A: every ``stride``-th pixel, and zeros as the additional channels, half on each side."""
+
+    def __init__(self, stride: int, channels: int):
+        super().__init__()
+        self.stride, self.padding = stride, channels // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
+
+
+def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
+    """Return a network of 6 ``blocks`` + 1 convolutions: 5 blocks and a last layer make ResNet-32, 0.46 M parameters.
+
+    Convolutions start from He et al.'s normal distribution, as in the reference of LDAM (github kaidic/LDAM-DRW).
+    """
+    layers: list[nn.Module] = [
+        nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False),
+        nn.BatchNorm2d(WIDTHS[0]),
+        nn.ReLU(inplace=True),
+    ]
+    before = WIDTHS[0]
+    for width in WIDTHS:
+        shortcut = None if width == before else ZeroPadShortcut(2, width - before)
+        layers.append(BasicBlock(before, width, 1 if shortcut is None else 2, shortcut))
+        layers += [BasicBlock(width, width) for _ in range(blocks - 1)]
+        before = width
+    network = nn.Sequential(*layers)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return network
