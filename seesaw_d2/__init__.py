@@ -19,7 +19,7 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Delay ctrl-C to the end of the block: during PyTorch's import it may be lost or abort the process."""
+    """Delay ctrl-C until the end of the block. During PyTorch's import it could be lost or abort the process."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -33,7 +33,7 @@ def _interrupt_held() -> Iterator[None]:
 def register() -> None:
     """Register the heads, backbones and path handlers in Detectron2. Repeated calls change nothing."""
     with _interrupt_held(), warnings.catch_warnings():
-        # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change that.
+        # Importing Detectron2 calls the deprecated torch.jit.script, which users cannot change.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
@@ -49,7 +49,7 @@ def register() -> None:
 
 
 def _is_program() -> bool:
-    """Return whether ``python -m seesaw_d2`` is starting, which parses its arguments before it registers."""
+    """Return whether ``python -m seesaw_d2`` is starting. It registers after parsing its arguments."""
     return sys.argv[:1] == ["-m"] and ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
 
 

@@ -1,6 +1,6 @@
-"""The arguments of the programs, parsed before PyTorch and Detectron2 are imported, so that ``--help`` answers at once.
+"""Command-line arguments of the programs. They are parsed before PyTorch is imported, so that ``--help`` is fast.
 
-This module imports the standard library alone: ``train_net.py`` runs the file without importing the package.
+This module imports only the standard library, because ``train_net.py`` runs the file without importing the package.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     """Return the parser of ``train_net.py``: Detectron2's arguments, ``--num-processes`` and ``--overwrite``.
 
     Args:
-        lazy: the help text names the keys of LazyConfigs in place of those of YAML configs.
+        lazy: True: the help text names the keys of LazyConfigs. False: it names those of YAML configs.
     """
     words = _LAZY if lazy else _TRAIN
     program = sys.argv[0] if sys.argv[0].startswith("python ") else f"python {os.path.basename(sys.argv[0])}"
@@ -54,15 +54,20 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
-    add("--resume", action="store_true", help=f"continue the run in {words['folder']} from its last checkpoint")
-    add("--eval-only", action="store_true", help="evaluate the weights, without training")
+    add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
+    add("--eval-only", action="store_true", help="evaluate the weights without training")
     # None differs from 1: torchrun and srun may have started several processes.
     add("--num-gpus", type=int, default=None, help="number of GPUs of this machine")
     processes = f"number of processes on the CPU of this machine (with {words['device']}); for GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
     add("--num-machines", type=int, default=1, help="number of machines")
-    add("--machine-rank", type=int, default=0, help="number of this machine, from 0")
-    add("--dist-url", default="", metavar="URL", help="address at which the machines meet: tcp://HOST:PORT")
+    add("--machine-rank", type=int, default=0, help="rank of this machine, from 0")
+    add(
+        "--dist-url",
+        default="",
+        metavar="URL",
+        help="address at which the processes of all machines connect: tcp://HOST:PORT",
+    )
     overwrite = f"replace the run in {words['folder']}; without it, a folder that holds a run is refused"
     add("--overwrite", action="store_true", help=overwrite)
     add("opts", nargs=argparse.REMAINDER, default=None, help=words["opts"])
@@ -79,7 +84,12 @@ def demo_parser() -> argparse.ArgumentParser:
     add("--input", nargs="+", required=True, help="images, folders, quoted glob patterns, or a video")
     add("--output", required=True, help="folder, or output file of a single image or video")
     add("--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1")
-    add("--batch-size", type=int, default=1, help="number of images of one size in a forward pass")
+    add(
+        "--batch-size",
+        type=int,
+        default=1,
+        help="maximum number of images in a forward pass; only images of the same size are batched",
+    )
     add("--dtype", default="float32", help="data type of the layers: float32, bfloat16 or float16")
     add("--overwrite", action="store_true", help="replace output files that exist")
     overrides = "config overrides KEY VALUE ..., such as MODEL.WEIGHTS path"
@@ -88,7 +98,7 @@ def demo_parser() -> argparse.ArgumentParser:
 
 
 class _DemoParser(argparse.ArgumentParser):
-    """Report a wrong argument in one line with an example."""
+    """Argument parser that reports a wrong argument in one line, with an example."""
 
     def parse_args(self, args=None, namespace=None):
         parsed, rest = self.parse_known_args(args, namespace)

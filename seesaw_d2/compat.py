@@ -20,7 +20,7 @@ from seesaw_d2.errors import ConfigError
 
 
 class _NumpyWithFloat(types.ModuleType):
-    """numpy with the alias ``float``, which NumPy 1.24 removed."""
+    """Proxy of numpy with the alias ``float``, which NumPy 1.24 removed."""
 
     float = float
 
@@ -60,7 +60,7 @@ def loads_coco_json(load_function: Any) -> bool:
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return the config's options of repeat factors other than threshold and rounding. REPEAT_SQRT exists on main."""
+    """Return the config's options of repeat factors, except threshold and rounding. Only main has REPEAT_SQRT."""
     sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
     return {"frequency": cfg.DATALOADER.REPEAT_FREQUENCY, **sqrt}
 
@@ -68,7 +68,7 @@ def repeat_factor_options(cfg: Any) -> dict[str, Any]:
 def create_local_process_group(local_size: int) -> None:
     """Create Detectron2's process group of this machine, with ``local_size`` processes. Every process must call it.
 
-    Detectron2's main branch has a function for it. v0.6 creates it only in ``launch``, which is not used here.
+    Detectron2's main branch has a function that creates it. v0.6 creates it only in ``launch``, which is not used here.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -80,9 +80,9 @@ def create_local_process_group(local_size: int) -> None:
 
 
 def set_object_group(timeout: datetime.timedelta) -> None:
-    """Make the gloo group in which Detectron2 gathers objects beside NCCL. Every process must call it.
+    """Create the gloo group in which Detectron2 gathers objects if NCCL is the backend. Every process must call it.
 
-    Detectron2 (v0.6 and main) makes it at its first use, with PyTorch's time-out of 30 minutes.
+    Detectron2 (v0.6 and main) would create it at its first use, with PyTorch's default timeout of 30 minutes.
     """
     group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
     comm._get_global_gloo_group = lambda: group

@@ -2,7 +2,7 @@
 
 
 class SeesawError(ValueError):
-    """The input is wrong: a config, an argument or a file. Base class of all errors here."""
+    """Base class of all errors of this package: a config, an argument or a file is wrong."""
 
 
 class ConfigError(SeesawError):

@@ -1,7 +1,7 @@
 """Names of the three frequency groups of categories. A group's index is its position in these tuples."""
 
 GROUP_NAMES = ("rare", "common", "frequent")
-# The field "frequency" of a category in LVIS's annotation files.
+# Values of the field "frequency" of a category in LVIS's annotation files.
 GROUP_LETTERS = ("r", "c", "f")
 # The same groups in image classification, by training images ("shots") of a class.
 SHOT_NAMES = ("few", "medium", "many")

@@ -56,7 +56,7 @@ def get_checkpoint_url(name: str) -> str:
         name: one of ``config_names()``.
 
     Raises:
-        ConfigError: no config has this name, or nobody has published weights of it. This project has trained none.
+        ConfigError: no config has this name, or no weights of it have been published. This project publishes none.
     """
     return published_url(_published(name))
 

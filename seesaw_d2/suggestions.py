@@ -8,13 +8,13 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
     """Return up to ``count`` names of ``known`` that are similar to ``name``, most similar first.
 
     Args:
-        cutoff: in [0, 1], least similarity (``difflib.SequenceMatcher.ratio``).
+        cutoff: in [0, 1], minimum similarity (``difflib.SequenceMatcher.ratio``).
     """
     return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return "; did you mean A or B?" for the names A and B, "" without names. It is appended to an error message."""
+    """Return "; did you mean A or B?" for the names A and B, to append to an error message. Return "" without names."""
     listed = " or ".join(names)
     return f"; did you mean {listed}?" if listed else ""
 
@@ -22,7 +22,7 @@ def did_you_mean(names: Iterable[str]) -> str:
 def key_suggestion(key: str, known: Iterable[str]) -> str:
     """Return ``did_you_mean`` with the config key of ``known`` that is most similar to ``key``.
 
-    If none is similar as a whole, compare only the last parts: the key may be below another node.
+    If no full key is similar, compare only the last parts, because the key may belong to another node.
     """
     keys = list(known)
     leaves = {each.rsplit(".", 1)[-1]: each for each in keys}

@@ -1,4 +1,4 @@
-"""MODEL.DEVICE auto."""
+"""Support for ``MODEL.DEVICE: auto``."""
 
 import torch
 from detectron2.config import CfgNode

@@ -37,7 +37,7 @@ def get_config_file(name: str) -> str:
         name: relative to ``configs/``, as in ``config_names()``.
 
     Raises:
-        ConfigError: no config has this name. The message suggests the nearest one.
+        ConfigError: no config has this name. The message suggests the most similar one.
     """
     known = config_names()
     if name not in known:
@@ -47,14 +47,14 @@ def get_config_file(name: str) -> str:
 
 
 def find_config_file(path: str) -> str:
-    """Return the file that ``--config-file`` names: a path, or else the name of a shipped config.
+    """Return the file that ``--config-file`` names. If no such path exists, look for a shipped config of this name.
 
     Args:
         path: path of a file, or a name as in ``config_names()``, with or without a leading ``configs/``.
 
     Raises:
-        ConfigError: neither exists, or it is a folder. The message gives both places and similar names, or the configs
-            of the folder.
+        ConfigError: neither exists, or it is a folder. The message lists both locations and similar names, or the
+            configs in the folder.
     """
     if os.path.isdir(path):
         _refuse_folder(path, [each.name for each in Path(path).iterdir()])
@@ -65,7 +65,7 @@ def find_config_file(path: str) -> str:
         raise ConfigError(f"{path}: no such config file{_near(path, beside)}")
     try:
         folder, known = config_folder(), config_names()
-    except ConfigError:  # a package without configs
+    except ConfigError:  # the package has no configs
         raise ConfigError(f"{path}: no such config file in {os.getcwd()}{_near(path, beside)}") from None
     name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
     if name in known:
@@ -92,7 +92,7 @@ def _near(path: str, known: list[str]) -> str:
     """Return a hint with up to three similar names of ``known``, or "" if none is similar."""
 
     def likeness(other: str) -> float:
-        """Compare the stems, without the folder if both have the same."""
+        """Return the similarity of the file names or, if the folders differ, of the full paths if that is larger."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

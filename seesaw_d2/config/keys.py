@@ -10,9 +10,9 @@ from seesaw_d2.config.solver_keys import add_solver, add_speed
 def add_seesaw_config(cfg: CN) -> None:
     """Add this project's keys to a Detectron2 config, in place.
 
-    With their defaults any Detectron2 config of an R-CNN trains with Seesaw Loss as in the paper (p = 0.8, q = 2,
-    normalized classifier with temperature 20, objectness branch) after one key: ``MODEL.ROI_HEADS.NAME``
-    ``SeesawROIHeads``, ``SeesawRes5ROIHeads`` for a C4 backbone, or ``SeesawCascadeROIHeads``.
+    With the defaults, one key makes any Detectron2 config of an R-CNN train with Seesaw Loss as in the paper (p = 0.8,
+    q = 2, normalized classifier with temperature 20, objectness branch): set ``MODEL.ROI_HEADS.NAME`` to
+    ``SeesawROIHeads``, to ``SeesawRes5ROIHeads`` for a C4 backbone, or to ``SeesawCascadeROIHeads``.
     """
     _add_box_head(cfg)
     add_calibration(cfg)

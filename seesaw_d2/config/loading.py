@@ -35,7 +35,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         merge_file(cfg, _read(path), path)
     overrides = list(overrides or [])
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
-        raise ConfigError(f"command line: expected text, found half a character in {ascii(unreadable[0])[:80]}")
+        raise ConfigError(f"command line: expected valid UTF-8, found {ascii(unreadable[0])[:80]}")
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
         hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
@@ -48,7 +48,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         key = new_key(str(given), "command line")
         *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # yacs would look for keys in a value
+        if not isinstance(node, CfgNode):  # otherwise yacs would look for keys in a value
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
@@ -75,14 +75,14 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     rename_keys(values, path)
     try:
         loaded = CfgNode(values)
-    except AssertionError as error:  # of a value that is neither plain nor a mapping
+    except AssertionError as error:  # raised for a value that is neither a mapping nor a valid config value
         raise ConfigError(f"{path}: {error}") from error
     _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """Raise ConfigError for infinite numbers and nan, which a training would notice late or never."""
+    """Raise ConfigError for infinite numbers and NaN, which training would detect late or never."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -94,14 +94,14 @@ def _read(path: str) -> dict[str, Any]:
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:
-        raise ConfigError(f"{path}: it or its _BASE_ cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot read this file or its _BASE_: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
     except ConfigError:
         raise
-    except ValueError as error:  # an integer of more digits than Python reads
+    except ValueError as error:  # an integer has more digits than Python can parse
         raise ConfigError(f"{path}: {error}") from error
-    except TypeError:  # a _BASE_ is empty or no mapping
+    except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
@@ -111,7 +111,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """Convert integers in ``loaded`` to floats where ``cfg`` has floats, because yacs accepts 0.0 there and not 0."""
+    """Convert integers in ``loaded`` to floats where ``cfg`` has floats, because yacs would reject them."""
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):
@@ -128,7 +128,7 @@ def _as_float(value, known):
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(str(value))  # infinite if it has too many digits
+        return float(str(value))  # infinity if it has too many digits
     return value
 
 
@@ -149,7 +149,7 @@ _MISMATCH = re.compile(
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
-    except (MemoryError, RecursionError):  # of Python's parser, which yacs uses for text
+    except (MemoryError, RecursionError):  # raised by Python's parser, which yacs applies to strings
         raise ConfigError(f"{source}: a value is nested too deeply") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -171,7 +171,7 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
-    """Return full key -> value as text of a config, without inner nodes."""
+    """Return a dict from full keys to values as text, without inner nodes."""
     return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
 
 

@@ -10,7 +10,7 @@ RENAMED_KEYS: dict[str, str] = {}
 
 
 def new_key(key: str, source: str) -> str:
-    """Return the present name of a full config key, with a FutureWarning if ``key`` is an old one."""
+    """Return the current name of a full config key. Issue a FutureWarning if ``key`` is an old name."""
     if key not in RENAMED_KEYS:
         return key
     message = f"{source}: {key} is now {RENAMED_KEYS[key]}; the old name will be removed in the next minor version"
@@ -19,7 +19,7 @@ def new_key(key: str, source: str) -> str:
 
 
 def rename_keys(values: dict[str, Any], source: str) -> None:
-    """Replace the old keys in the nested mapping of a YAML file by the present ones, in place.
+    """Replace old keys in the nested mapping of a YAML file by the current ones, in place.
 
     Raises:
         ConfigError: the file has both names of a key.
@@ -38,7 +38,7 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
 
 
 def _take(node: Any, names: list[str]) -> Any:
-    """Remove and return a value of a nested mapping; None if it has none. Nodes that become empty are removed, too."""
+    """Remove and return a value of a nested mapping (None if absent). Also remove nodes that become empty."""
     if not isinstance(node, dict) or names[0] not in node:
         return None
     if len(names) == 1:

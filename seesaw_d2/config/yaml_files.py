@@ -22,9 +22,9 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """Detectron2's reader of a config and its ``_BASE_``s. Each file is checked before its values are built."""
+    """Detectron2's reader of a config and its ``_BASE_``s, which checks each file before constructing its values."""
 
-    # Files that are derived from the current one, and the number of files opened so far.
+    # Chain of files that led to the current one, and the number of files opened so far.
     _derived: ClassVar[list[str]] = []
     _opened: ClassVar[int] = 0
 
@@ -33,7 +33,8 @@ class PlainConfig(CfgNode):
         """Return the values of a file and its ``_BASE_``s.
 
         Raises:
-            ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES``, or see ``_checked_text``.
+            ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES`` files, or ``_checked_text``
+                raises it.
             OSError, yaml.YAMLError: a file cannot be read, or is not YAML of plain values.
         """
         where = filename if "://" in filename else os.path.realpath(filename)
@@ -54,12 +55,13 @@ class PlainConfig(CfgNode):
 
 
 def _checked_text(path: str) -> NamedText:
-    """Return the text of one file.
+    """Return the text of one file after checking it.
 
     Raises:
-        ConfigError: the file is Python, no regular file, too large or nested too deeply; a key occurs twice or is no
-            text; a ``_BASE_`` is no path; aliases stand for more than ``MAX_VALUES`` values or contain themselves.
-        OSError, yaml.YAMLError: the file cannot be read, or is not YAML.
+        ConfigError: the file contains Python, is not a regular file, is too large or is nested too deeply; a key occurs
+            twice or is not a string; a ``_BASE_`` is not a path; aliases expand to more than ``MAX_VALUES`` values or
+            contain themselves.
+        OSError, yaml.YAMLError: the file cannot be read or is not YAML.
     """
     if path.endswith(".py"):
         raise ConfigError(f"{path}: expected a YAML file; a Python config (LazyConfig) would have to be run")
@@ -77,21 +79,21 @@ def _checked_text(path: str) -> NamedText:
         node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
     except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply; expected a config file") from None
+        raise ConfigError(f"{path}: expected a config file, found one that is nested too deeply") from None
     try:
         yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # it names this file, and the caller the derived one
+        if isinstance(error.__cause__, yaml.YAMLError):  # the cause names this file; the caller names the derived one
             raise error.__cause__ from None
         raise
     return NamedText(text, path)
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:
-    """Return the number of values that a node stands for.
+    """Return the number of values that a node expands to.
 
     Args:
-        known: node id -> number, of the nodes visited so far; None for the nodes around this one.
+        known: node id -> number of values, for the nodes visited so far. None for the ancestors of this node.
         config: whether the node contains config keys. False inside lists.
     """
     if id(node) in known:
@@ -106,7 +108,7 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
     elif isinstance(node, yaml.SequenceNode):
         count += sum(_count(value, path, known, config=False) for value in node.value)
     if count > MAX_VALUES:
-        raise ConfigError(f"{path}, {_place(node)}: stands for more than {MAX_VALUES} values; expected a config file")
+        raise ConfigError(f"{path}, {_place(node)}: expands to more than {MAX_VALUES} values; expected a config file")
     known[id(node)] = count
     return count
 

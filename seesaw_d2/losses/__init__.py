@@ -1,6 +1,6 @@
 """Classification losses for long-tailed data. They can be used in any PyTorch program.
 
-To add a loss, write one file with a subclass of ``ClassificationLoss``, register it in ``LOSS_REGISTRY`` and import it
+To add a loss, write a file with a subclass of ``ClassificationLoss``, register it in ``LOSS_REGISTRY`` and import it
 here.
 """
 

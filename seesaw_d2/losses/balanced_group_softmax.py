@@ -47,7 +47,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         instance_counts: (C,) numbers of training instances, which define the groups. None: the groups are loaded from a
             checkpoint.
         bins: increasing numbers. Group g has the categories with bins[g - 1] <= count < bins[g], so G = len(bins) + 1.
-        beta: β > 0, number of other proposals per proposal of the group, rounded down after multiplication.
+        beta: β > 0, number of other proposals per proposal of the group. The product is rounded down.
         background: "objectness".
         seed: seed of the selection.
 
@@ -99,12 +99,12 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return bool (N, G): whether the proposal's category is in the group."""
+        """Return a bool tensor (N, G), True where the proposal's category is in the group."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return bool (N, G): whether the group is trained on the proposal."""
+        """Return a bool tensor (N, G), True where the group is trained on the proposal."""
         members = self.members(labels)
         keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sorts members last
         place = keys.argsort(dim=0).argsort(dim=0)

@@ -23,7 +23,7 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
 
     - Categories without instances count as if they had one. The reference divides by zero.
     - For detectors the authors use sigmoids instead of this softmax. Here background is an objectness branch, because
-      the number of background proposals is no property of the data, and the softmax over the categories is theirs.
+      the number of background proposals is not a property of the data. The softmax over the categories is theirs.
     - The meta sampler, the second part of their method, is not included.
 
     Args:

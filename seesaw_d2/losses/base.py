@@ -16,7 +16,7 @@ from seesaw_d2.losses.argument_checks import check_inputs
 from seesaw_d2.losses.maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
 
-# Number of logits in addition to the C categories', for each way to model background.
+# Number of logits in addition to those of the C categories, for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
@@ -40,7 +40,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` as an int. Raise InvalidArgument if it is no integer (such as True or 2.0) or too small."""
+    """Return ``value`` as an int. Raise InvalidArgument if it is too small or not an integer (True, 2.0)."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -144,7 +144,8 @@ class ClassificationLoss(nn.Module):
                 gives 0, not NaN. Default: ``default_avg_factor``, the number of this process's proposals with a weight
                 > 0, background included, at least 1. In distributed training the box predictor passes the mean of this
                 number over all processes.
-            ignore_index: samples with this label have no loss and are not counted. Needs what maps need.
+            ignore_index: samples with this label have no loss and are not counted. It has the same requirements as
+                maps.
 
         Returns:
             dict of scalars whose names begin with loss_cls. Batches without proposals or without foreground give zeros
@@ -168,13 +169,13 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Set that the next call is number ``index``, in [0, ``count``), of ``count`` calls in one training step.
+        """Declare that the next call is number ``index``, in [0, ``count``), of ``count`` calls in one training step.
 
-        A head that classifies every proposal several times per step calls it. By default every call is a step.
+        A head that classifies every proposal several times per step calls this method. By default every call is a step.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """Return the number of proposals with a positive weight. Methods that average over others override it."""
+        """Return the number of proposals with a positive weight. Losses with another average override it."""
         return labels.numel() if weights is None else (weights > 0).sum()  # stays on the device
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:

@@ -85,7 +85,7 @@ def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> 
     Args:
         counts: (C,) float64.
         beta: β in [0, 1).
-        by_class: scale to Σ_i v_i = C. Otherwise to Σ_i n_i v_i = Σ_i n_i.
+        by_class: True: scale to Σ_i v_i = C. False: scale to Σ_i n_i v_i = Σ_i n_i.
     """
     if beta == 0:
         return torch.ones_like(counts)

@@ -89,8 +89,8 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # The number of foreground proposals is known on the device only, so that gathering them synchronizes. On a CPU
-        # this costs nothing, and gathering is faster. A compiled graph needs shapes that do not depend on values.
+        # Gather on a CPU, where it is faster. On other devices gathering would synchronize, because the number of
+        # foreground proposals is known only on the device. A compiled graph needs shapes that do not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 

@@ -34,8 +34,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
     - "eql" (Tan et al., CVPR 2020): w_j = 0 for a rare category j in proposals of other categories.
     - "none": w_j = 1. The loss of a batch is clamped to at most 20, where its gradient is 0.
 
-    With background "none" every image is foreground, so that "drop" and "eql" give rare categories no negatives and
-    they are predicted everywhere. Use "none" for image classifiers.
+    With background "none" every image is foreground. "drop" and "eql" then give rare categories no negatives, so that
+    they are predicted for every image. Use weighting "none" for image classifiers.
 
     Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As there, training clamps the
     logits to [-4, 10]. Deviations:

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Bytes of the logits of a block of pixels: they stay in the cache of a core of a CPU, and use a GPU well.
+# Size in bytes of the logits of a block of pixels. A block fits into the cache of a CPU core and utilizes a GPU well.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
-# ``ClassificationLoss.compute`` of a loss with one value, loss_cls.
+# ``ClassificationLoss.compute`` of a loss that returns only loss_cls.
 Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
-    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``; those of rows (N, L) as a map of one image."""
+    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``. Rows (N, L) become a map of one image."""
     if logits.dim() > 2:
         return [logits, *others]
     return [logits.t().unsqueeze(0), *(None if each is None else each.unsqueeze(0) for each in others)]
@@ -28,8 +28,8 @@ def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
 class MapLoss(torch.autograd.Function):
     """Sum of a loss over the labelled pixels of maps, computed block by block with its gradient.
 
-    The gradient of the logits, one tensor of their size and type, is all that it keeps for the backward pass.
-    Cross-entropy keeps log σ, a tensor of the same size. Rows of logits exist only for a block.
+    For the backward pass it saves only the gradient of the logits, one tensor of their size and type, like the log σ
+    that cross-entropy saves. It copies logits to rows for one block at a time.
 
     Args of ``apply``:
         logits: (N, L, ...) in any memory format.
@@ -55,7 +55,7 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
             for start in range(0, columns.shape[1], size):
-                # Ranges of pixels are copied fast, and rows of a range selected fast.
+                # Copying a range of pixels and then selecting rows from it is faster than selecting pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()
@@ -82,7 +82,7 @@ def _has_columns(logits: Tensor) -> bool:
 
 
 def _columns(maps: Tensor) -> Tensor:
-    """Return the maps (L, ...) of one image as (L, P), a column for each of P pixels, as a view."""
+    """Return the maps (L, ...) of one image as a view (L, P) with one column for each of P pixels."""
     if maps.is_contiguous():
         return maps.flatten(1)
     return maps.movedim(0, -1).view(-1, len(maps)).t()

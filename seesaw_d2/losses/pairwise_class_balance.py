@@ -43,7 +43,7 @@ class PairwiseClassBalance(ClassificationLoss):
     - ``weights`` and ``avg_factor`` apply to the soft part as well. With cross-entropy the reference ignores the
       weights in the soft part and divides by N, which is the same if all weights are 1. It also subtracts the entropy
       of q, which has no gradient. With Seesaw Loss it returns the soft part separately, here the loss is one value.
-    - While a category has not been seen the reference uses hard labels and does not log it; see ``unseen``.
+    - While a category has not been seen, the reference uses hard labels without logging this; see ``unseen``.
 
     Args:
         num_classes: C >= 1, as in the wrapped loss.

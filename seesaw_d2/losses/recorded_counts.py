@@ -19,7 +19,7 @@ class RecordedCounts:
 
     path: str
     stages: list[list[int]]
-    # whether the last count of each stage is that of background. None: unknown
+    # Whether the last count of each stage is the count of background. None: unknown.
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
@@ -27,7 +27,7 @@ class RecordedCounts:
         """Return the counts of a stage. If the file has a single list, return it for every stage.
 
         Raises:
-            ConfigError: the file has another number of stages or of categories.
+            ConfigError: the file has a different number of stages or categories.
         """
         if len(self.stages) not in (1, num_stages):
             expected = "1" if num_stages == 1 else f"1 or {num_stages}"
@@ -45,7 +45,7 @@ def read_recorded_counts(path: str) -> RecordedCounts:
     """Read a file of class counts.
 
     Raises:
-        ConfigError: the file cannot be read or has another content.
+        ConfigError: the file cannot be read or has a different format.
     """
     if irregular(path):
         raise ConfigError(f"{path}: expected a JSON file, found {irregular(path)}")

@@ -1,7 +1,6 @@
 """Seesaw Loss computed from probabilities instead of logits, for CPUs.
 
-It exists because it is faster than ``SeesawLoss.adjusted_logits`` on a CPU, and removing it would change the last bits
-of trained weights.
+On a CPU it is faster than ``SeesawLoss.adjusted_logits``. Removing it would change the last bits of trained weights.
 
 Shapes: R proposals, K entries of the softmax.
 """
@@ -13,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 # Rows are processed in blocks of this size, so that intermediate values stay in a core's cache.
 _BLOCK_BYTES = 2**20
-# Smaller probabilities have lost precision.
+# Probabilities below this bound have lost precision.
 _TINY = 1e-30
 # With these bounds the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
 # underflow float32.
