@@ -67,8 +67,10 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     from seesaw_d2.report.page import write_report
+    from seesaw_d2.utils.own_files import claim_folder
 
     photos = sorted(path for path in args.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    claim_folder(args.output, "benchmark.txt")
     page = args.output.absolute() / "page.html"
     write_report(make(photos, args.output.absolute()), str(page), num_images=IMAGES)
     print(f"{page.stat().st_size / 2**20:.1f} MB")

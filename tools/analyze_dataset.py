@@ -76,14 +76,15 @@ def analyze(args):
 @command
 def main(arguments=None) -> None:
     args = parse(arguments)
-    from seesaw_d2.drawing.sampling import PICTURE_MARK
+    from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
     from seesaw_d2.report.dataset_report import HEADER
     from seesaw_d2.utils.atomic_files import make_folder
     from seesaw_d2.utils.own_files import check_replaceable
+    from seesaw_d2.utils.untrusted_paths import below
 
     name, analysis = analyze(args)
-    folder = args.output or os.path.join("output", "analysis", name)
+    folder = args.output or below(os.path.join("output", "analysis"), name, "DATASETS.TRAIN")
     table, picture = os.path.join(folder, "categories.csv"), os.path.join(folder, "sampling.png")
     check_replaceable(table, ",".join(HEADER), "a table of this program")
     check_replaceable(picture, PICTURE_MARK, "a picture of this program")

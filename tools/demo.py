@@ -24,29 +24,33 @@ def main(arguments=None) -> int | None:
     os.chdir(ROOT)  # paths in the config are relative to it
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+    from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.report import draw_predictions, results_table
     from seesaw_d2.report.page import write_report
+    from seesaw_d2.report.rendering import check_page
     from seesaw_d2.train import load_config
     from seesaw_d2.train import main as train
+    from seesaw_d2.utils.own_files import check_replaceable
 
     start = time.perf_counter()
     make_glyphs("datasets/glyphs", GlyphConfig())
     cfg = load_config(CONFIG)
+    folder = Path(cfg.OUTPUT_DIR)
+    picture, page = folder / "predictions.png", folder / "report.html"
+    check_replaceable(picture, PICTURE_MARK, "a picture of this program")
+    check_page(str(page))
     resume = ["--resume"] if os.path.isdir(cfg.OUTPUT_DIR) else []
     status = train(["--config-file", CONFIG, *resume, "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status in (130, 143):  # training has saved a checkpoint after a signal
         print("make demo continues from there", file=sys.stderr)
     if status:
         return status
-    folder = Path(cfg.OUTPUT_DIR)
     inference = folder / "inference" / DATASET
-    picture = folder / "predictions.png"
     detections = inference / "lvis_instances_results.json"
     draw_predictions(DATASET, {"Seesaw": detections}, picture, groups=training_frequency_groups(cfg))
     print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {time.perf_counter() - start:.0f} s):\n")
     print(results_table(json.loads((inference / "results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
-    page = folder / "report.html"
     write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph data set")
     print(f"detections   {detections}\npicture      {picture}\nreport       {page} (open it in a browser)")
     return 0

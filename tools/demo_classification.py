@@ -28,11 +28,14 @@ def main(arguments=None) -> int:
     output = args.output.absolute()
     os.chdir(ROOT)
     from seesaw_d2.report import shots_table, write_classification_report
+    from seesaw_d2.report.rendering import check_page
     from seesaw_d2.train import main as train
 
     start, folders = time.perf_counter(), {}
     if args.imbalance != 50:
         output = output / f"imbalance{args.imbalance:g}"
+    report = output / "report.html"
+    check_page(str(report))
     for title, config in RUNS.items():
         folder = output / Path(config).stem
         status = train(["--config-file", config, "--resume", "OUTPUT_DIR", str(folder), *_data(args.imbalance)])
@@ -40,7 +43,6 @@ def main(arguments=None) -> int:
             return status
         folders[title] = str(folder / "inference" / "digits_test")
     results = {title: json.loads(Path(folder, "results.json").read_text()) for title, folder in folders.items()}
-    report = output / "report.html"
     write_classification_report(folders, str(report))
     print(f"\nTop-1 accuracy on long-tailed digits, % (seed 1, {time.perf_counter() - start:.0f} s):\n")
     print(shots_table(results))

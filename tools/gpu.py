@@ -43,8 +43,10 @@ def main(arguments=None) -> int:
     if missing:
         print(f"error: make gpu needs {missing}", file=sys.stderr)
         return 2
+    from seesaw_d2.utils.own_files import claim_folder  # found through the paths above
+
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    claim_folder(folder, "gpu.txt")
     key = machine.key(ROOT)
     end = time.monotonic() + 60 * args.minutes
     for part in (part for part in PARTS if part.name in args.parts):

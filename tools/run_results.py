@@ -15,41 +15,91 @@ the same seeds.
 import csv
 import json
 import os
+import re
 import statistics
 import sys
 from pathlib import Path
 
 import command_line
 import compare
+from comparison_rows import fail
 
 # What is kept of each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
 COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
 
+def read_runs(path: Path) -> list[dict]:
+    """The runs in a file that collect has made; none if there is no file.
+
+    Raises:
+        SeesawError: the file is another one.
+    """
+    from seesaw_d2.utils.json_reading import load_json
+    from seesaw_d2.utils.own_files import check_no_link
+
+    check_no_link(path, "file")
+    if not path.exists():
+        return []
+    runs = load_json(str(path), "expected a list of runs of this program")
+    kinds = {"row": str, "seed": int, "command": str, "metrics": dict}
+    if not isinstance(runs, list) or not all(
+        isinstance(run, dict) and all(type(run.get(key)) is kind for key, kind in kinds.items()) for run in runs
+    ):
+        fail(f"{path}: expected a list of runs of this program, found another file")
+    for run in runs:
+        compare.check_numbers(f"{path}: {run['row']}, seed {run['seed']}", run["metrics"])
+    return runs
+
+
 def read_run(folder: Path) -> dict | None:
-    """What one run has left, None if it is not finished: row, seed, command, metrics and, of a classifier, classes."""
+    """What one run has left, None if it is not finished: row, seed, command, metrics and, of a classifier, classes.
+
+    Raises:
+        SeesawError: a file of the run is damaged.
+    """
+    from seesaw_d2.utils.json_reading import load_json_object
+
     results = list(folder.glob("inference/*/results.json"))
     if not results or not (folder / "model_final.pth").exists():
         return None
-    row = json.loads((folder / "row.json").read_text())
-    seed = int(folder.name.removeprefix("seed"))
-    command = COMMAND.format(config=row["config"], seed=seed, overrides=" ".join(row["overrides"])).strip()
-    run = {"row": row["name"], "seed": seed, "command": command, "metrics": json.loads(results[0].read_text())}
+    row = load_json_object(str(folder / compare.MARK), "expected the row of a comparison")
+    words = row.get("overrides") or []
+    if not isinstance(words, list) or not all(
+        isinstance(word, str) for word in (row.get("name"), row.get("config"), *words)
+    ):
+        fail(f"{folder / compare.MARK}: expected a row with name, config and overrides, found another object")
+    seed = folder.name.removeprefix("seed")
+    if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
+        fail(f"{folder}: expected the name seed<number>")
+    command = COMMAND.format(config=row["config"], seed=seed, overrides=" ".join(words)).strip()
+    metrics = compare.read_results(folder)
+    run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
     per_class = results[0].parent / "per_class.csv"
     if per_class.exists():
-        classes = list(csv.DictReader(per_class.open(encoding="utf-8")))
-        run["classes"] = {line["class"]: [int(line[name]) for name in COUNTS] for line in classes}
-        tested = [line for line in classes if int(line["test_images"])]
-        accuracies = [100 * int(line["correct"]) / int(line["test_images"]) for line in tested]
-        few = [line for line in classes if line["shots"] == "few"]
-        called = sum(int(line["predicted"]) for line in few)
-        right = sum(int(line["correct"]) for line in few)
-        run["metrics"]["classification"] |= {
-            "classes": statistics.mean(accuracies),
-            "few precision": 100 * right / called if called else None,
-        }
+        try:
+            _add_classes(run, per_class)
+        except (ValueError, KeyError, TypeError, csv.Error, OSError) as error:
+            fail(f"{per_class}: expected the table of a classifier's evaluation: {type(error).__name__}: {error}")
     return run
+
+
+def _add_classes(run: dict, path: Path) -> None:
+    """Add the counts of each class to a run, and the metrics that are made of them."""
+    from seesaw_d2.utils.regular_files import open_regular
+
+    with open_regular(path, encoding="utf-8", newline="") as file:
+        classes = list(csv.DictReader(file))
+    run["classes"] = {line["class"]: [int(line[name]) for name in COUNTS] for line in classes}
+    tested = [line for line in classes if int(line["test_images"])]
+    accuracies = [100 * int(line["correct"]) / int(line["test_images"]) for line in tested]
+    few = [line for line in classes if line["shots"] == "few"]
+    called = sum(int(line["predicted"]) for line in few)
+    right = sum(int(line["correct"]) for line in few)
+    run["metrics"]["classification"] |= {
+        "classes": statistics.mean(accuracies),
+        "few precision": 100 * right / called if called else None,
+    }
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
@@ -72,14 +122,14 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
     """Row name -> seed -> metrics, in the order of ``names``.
 
     Raises:
-        SystemExit: there is no run of a row.
+        ConfigError: there is no run of a row.
     """
     found: dict[str, dict[int, dict]] = {}
     for run in runs:
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        raise SystemExit(f"error: expected some of {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"--rows or --against: expected some of {', '.join(map(repr, found))}, found {unknown[0]!r}")
     return {name: found[name] for name in names} if names else found
 
 
@@ -93,6 +143,8 @@ def columns_of(metrics: dict) -> list[tuple[str, str]]:
 
 def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
     """Mean ± standard deviation over seeds, or of the differences to the row ``against`` of the same seeds."""
+    from seesaw_d2.utils.shown_text import markdown
+
     (first, *_) = next(iter(rows.values())).values()
     columns = columns_of(first)
     header = ["", "seeds", *(f"{compare.METRICS[task][0]} {metric}".strip() for task, metric in columns)]
@@ -101,13 +153,13 @@ def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
         seeds = [seed for seed in runs if against is None or (name != against and seed in rows[against])]
         if seeds:
             values = [[_value(runs, rows, against, seed, *column) for seed in seeds] for column in columns]
-            lines.append("| " + " | ".join([name, str(len(seeds)), *map(compare.cell, values)]) + " |")
+            lines.append("| " + " | ".join([markdown(name), str(len(seeds)), *map(compare.cell, values)]) + " |")
     return "\n".join(lines)
 
 
 def _value(runs, rows, against: str | None, seed: int, task: str, metric: str) -> float | None:
-    value = runs[seed][task][metric]
-    other = 0 if against is None else rows[against][seed][task][metric]
+    value = runs[seed].get(task, {}).get(metric)
+    other = 0 if against is None else rows[against][seed].get(task, {}).get(metric)
     return None if None in (value, other) else value - other
 
 
@@ -124,15 +176,17 @@ def main(arguments=None) -> None:
     add("--rows", nargs="+", help="only these, in this order")
     add("--against", help="tabulate differences to this row")
     args = parser.parse_args(arguments)
-    runs = json.loads(args.file.read_text()) if args.file.exists() else []
+    from seesaw_d2.utils.atomic_files import write_text
+
+    runs = read_runs(args.file)
     if args.what == "collect":
         runs = collect(args.folder, args.commit, runs)
         lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
-        args.file.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        write_text(args.file, f"[\n{lines}\n]\n")
         print(f"{args.file}: {len(runs)} runs")
         return
     if not runs:
-        raise SystemExit(f"error: {args.file}: expected runs that collect has put there, found none")
+        fail(f"{args.file}: expected runs that collect has put there, found none")
     names = [*(args.rows or []), *([args.against] if args.against else [])]
     print(table(by_row(runs, list(dict.fromkeys(names)) if args.rows else None), args.against))
 

@@ -14,6 +14,7 @@ from shapes import CATEGORIES, register_shapes
 
 from seesaw_d2 import model_zoo  # registers SeesawROIHeads and other heads
 from seesaw_d2.evaluation import LongTailEvaluator
+from seesaw_d2.utils.own_files import claim_folder
 
 
 @META_ARCH_REGISTRY.register()
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--output", default="output/shapes")
     parser.add_argument("--iterations", type=int, default=300)
     args = parser.parse_args()
+    claim_folder(args.output, "shapes.txt")  # refuses a folder with other files
     register_shapes(Path(args.output) / "data", {"train": 80, "val": 12})
     cfg = build_config(args.output, args.iterations)
     default_setup(cfg, args)

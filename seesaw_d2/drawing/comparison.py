@@ -12,7 +12,7 @@ from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
 from torchvision.ops import nms
 
-from seesaw_d2.drawing.plain_text import plain_text
+from seesaw_d2.drawing.plain_text import plain_text, save_figure
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 SCALE = 3.0  # makes labels legible on small images
@@ -57,7 +57,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
         )
         figure.suptitle(f"categories by training images: {legend}", fontsize=10, y=0.995)
     figure.tight_layout()
-    figure.savefig(path, dpi=72)
+    save_figure(figure, path, dpi=72)
 
 
 def _draw(record, objects, metadata, groups):

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from seesaw_d2.drawing.plain_text import plain_text
+from seesaw_d2.drawing.plain_text import plain_text, save_figure
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 if TYPE_CHECKING:
     from seesaw_d2.data.sampling.analysis import SamplingAnalysis
 
 COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
-# Text in the picture files, by which they are recognised.
-PICTURE_MARK = "sampling chart of seesaw_d2"
 
 
 @plain_text()
@@ -42,7 +40,7 @@ def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> Non
     _draw_shares(shares, analysis)
     figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(path, dpi=100, metadata={"Description": PICTURE_MARK} if path.endswith(".png") else None)
+    save_figure(figure, path, dpi=100)
 
 
 def _draw_shares(ax, analysis: SamplingAnalysis) -> None:

@@ -19,8 +19,9 @@ from seesaw_d2.predict.image_sources import Video, VideoWriter, check_images, fi
 from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
-from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.utils.atomic_files import atomic_file, make_folder
 from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.own_files import DRAWN, is_drawn
 from seesaw_d2.utils.shown_text import printable
 
 
@@ -44,9 +45,7 @@ def start(args) -> int:
         if not video:
             check_images(source)
         targets = [video_target(source, args.output)] if video else image_targets(source, args.output)
-        existing = [target for target in targets if os.path.lexists(target)]
-        if existing and not args.overwrite:
-            raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite)")
+        check_targets(targets, overwrite=args.overwrite)
         predictor = BatchPredictor(cfg, args.batch_size, args.dtype)
         draw = painter(cfg, predictor, args.confidence_threshold)
         written = draw_video(source, *targets, draw) if video else draw_images(source, targets, draw)
@@ -114,6 +113,17 @@ def _writable_name(path: str) -> str:
     return name if os.path.splitext(name)[1] and cv2.haveImageWriter(name) else f"{name}.png"
 
 
+def check_targets(targets: list[str], *, overwrite: bool) -> None:
+    """Raise ConfigError if a file exists and, with ``overwrite``, was not drawn by this program."""
+    existing = [target for target in targets if os.path.lexists(target)]
+    if existing and not overwrite:
+        raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite)")
+    if other := [target for target in existing if not is_drawn(target)]:
+        raise ConfigError(
+            f"--output: --overwrite replaces only files of this program, found others: {first_few(other)}"
+        )
+
+
 def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     """Draw each image to its output file. The folder, which all share, is created if it is missing."""
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
@@ -121,8 +131,11 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     for target, drawn in tqdm(
         zip(targets, drawings, strict=True), total=len(paths), unit="image", disable=len(paths) < 2
     ):
-        if not cv2.imwrite(target, drawn):
+        done, content = cv2.imencode(os.path.splitext(target)[1], drawn)
+        if not done:
             raise OutputError(f"--output {target}: cannot be written")
+        with atomic_file(target) as file:
+            file.write(content.tobytes() + DRAWN)
     return f"{len(paths)} image{'s' if len(paths) > 1 else ''}"
 
 

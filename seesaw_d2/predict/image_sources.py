@@ -15,6 +15,7 @@ from seesaw_d2.data.images.headers import DEEP_MODES, read_header
 from seesaw_d2.data.images.scanning import describe_passed_over, scan_folder
 from seesaw_d2.errors import DataError, OutputError
 from seesaw_d2.utils.messages import first_few, warn_once
+from seesaw_d2.utils.own_files import DRAWN
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,8 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
             if complete:
+                with open(self._part, "ab") as file:
+                    file.write(DRAWN)
                 os.replace(self._part, self.path)
             elif os.path.exists(self._part):
                 os.remove(self._part)

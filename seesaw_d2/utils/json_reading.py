@@ -19,7 +19,18 @@ _EXPECTED = "expected an annotation file in LVIS or COCO format"
 def load_json_object(
     path: str, expected: str = _EXPECTED, count_nan: Callable[[dict[str, Any]], int] | None = None
 ) -> dict[str, Any]:
-    """Read a file whose top level is a JSON object.
+    """Return the content of a JSON file whose top level is an object.
+
+    Args, Raises: see ``load_json``.
+    """
+    value = load_json(path, expected, count_nan)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: the top level is {json_type(value)}; {expected}, which is an object")
+    return value
+
+
+def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], int] | None = None) -> Any:
+    """Return the content of a JSON file.
 
     Args:
         path: the file.
@@ -28,8 +39,7 @@ def load_json_object(
             Python's json writes it. None: not allowed.
 
     Raises:
-        DataError: the file is missing, a directory, unreadable, not JSON (with line and column), or its top level is
-            not an object.
+        DataError: the file is missing, a directory, unreadable or not JSON (with line and column).
     """
     if irregular(path):
         raise DataError(f"{path}: is {irregular(path)}; {expected}")
@@ -42,10 +52,7 @@ def load_json_object(
         raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {expected}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    value = _parse(text, path, expected, count_nan)
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: the top level is {json_type(value)}; {expected}, which is an object")
-    return value
+    return _parse(text, path, expected, count_nan)
 
 
 def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, Any]], int] | None) -> Any:

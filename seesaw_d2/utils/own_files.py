@@ -4,12 +4,44 @@ import os
 from pathlib import Path
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.atomic_files import make_folder, write_text
+from seesaw_d2.utils.regular_files import irregular, open_regular
+
+# At the end of pictures and videos, where their readers pass over it: in MP4 files, it is a box of free space.
+_DRAWN = b"drawn by seesaw_d2"
+DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
+
+
+def is_drawn(path: str | os.PathLike) -> bool:
+    """Return whether a regular file ends with ``DRAWN``."""
+    if not is_plain_file(path):
+        return False
+    with open_regular(path, "rb") as file:
+        file.seek(-min(len(DRAWN), os.path.getsize(path)), os.SEEK_END)
+        return file.read() == DRAWN
 
 
 def is_plain_file(path: str | os.PathLike) -> bool:
     """Return whether the path itself is a regular file: no link, folder, pipe or device."""
     return os.path.isfile(path) and not os.path.islink(path)
+
+
+def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
+    """Raise ConfigError unless there is nothing, or what is expected: writing would follow a link or wait for a pipe.
+
+    Args:
+        path: of the file or folder to write.
+        key: config key or argument that names it, for the message.
+        expected: "a file", "a folder" or "a file or folder".
+    """
+    if not os.path.lexists(path):
+        return
+    kind = "a folder" if os.path.isdir(path) else irregular(path) or "a file"
+    found = "a link" if os.path.islink(path) else kind
+    if found.removeprefix("a ") not in expected:
+        raise ConfigError(
+            f"{key}: {os.fspath(path)}: expected {expected}, found {found}, into which nothing is written"
+        )
 
 
 def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
@@ -30,14 +62,35 @@ def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
         raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
 
 
+def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
+    """Take a folder for a program, and create it if it does not exist.
+
+    Args:
+        folder: that the program writes to, directly or in subfolders.
+        mark: name of the file that marks its folders. An empty one is written if there is none.
+        key: argument that names the folder, for the message.
+
+    Raises:
+        ConfigError: the folder has files, and no mark; or it or its mark is a link. OutputError: it cannot be written.
+    """
+    path = Path(folder, mark)
+    check_no_link(folder, key, "a folder")
+    check_no_link(path, key)
+    make_folder(folder)
+    if path.exists():
+        return
+    if found := sorted(os.listdir(folder)):
+        raise ConfigError(
+            f"{key}: {os.fspath(folder)}: expected an empty folder or one with {mark} of this program, found {found[0]}"
+        )
+    write_text(path, "")
+
+
 def holds_other(path: Path, text: str) -> bool:
     """Return whether there is a file with another text.
 
     Raises:
         ConfigError: there is a folder, a link or the like.
     """
-    if not os.path.lexists(path):
-        return False
-    if not is_plain_file(path):
-        raise ConfigError(f"--output: {path}: expected a file or nothing, found {irregular(str(path)) or 'a link'}")
-    return path.read_bytes() != text.encode()
+    check_no_link(path, "--output")
+    return path.exists() and path.read_bytes() != text.encode()

@@ -27,3 +27,8 @@ def cell(value: Any) -> Any:
         return value
     text = printable(value)
     return f"'{text}" if _FORMULA.match(value) else text
+
+
+def markdown(text: str) -> str:
+    r"""Return text for a cell of a Markdown table, in which ``|``, HTML and other marks are text."""
+    return re.sub(r"([\\|`\[\]<>])", r"\\\1", printable(text).replace("\n", " "))

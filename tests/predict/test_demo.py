@@ -56,6 +56,12 @@ def test_folder_picture_and_video(arguments, glyphs, tmp_path, capsys):
     assert main([*again, *last]) == 2
     assert str(mine) in capsys.readouterr().err
     assert mine.read_text() == "not drawn"
+    assert main([*again, "--overwrite", *last]) == 2  # another program's
+    assert mine.read_text() == "not drawn"
+    mine.unlink()
+    mine.symlink_to(tmp_path / "elsewhere.jpg")
+    assert main([*again, "--overwrite", *last]) == 2
+    mine.unlink()
     assert main([*again, "--overwrite", *last]) == 0
     one = folder / sorted(names)[0]
     assert main([*first, "--input", str(one), "--output", str(tmp_path / "one.png"), *last]) == 0

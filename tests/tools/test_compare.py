@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import compare
 import pytest
 import yaml
 
-from seesaw_d2.errors import SeesawError
+from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.config_checks import check_names
 
@@ -47,18 +46,21 @@ def test_some_rows_and_what_they_start_from():
     rows = compare.read_rows(FILE, "decoupled")
     assert [row["name"] for row in compare.choose(rows, ["cRT", "DE-BAGS"])] == ["CE", "cRT", "DE-BAGS"]
     assert compare.choose(rows, None) == rows
-    with pytest.raises(SystemExit, match=r"--rows: expected some of 'CE', .* found 'crt'"):
+    with pytest.raises(ConfigError, match=r"--rows: expected some of 'CE', .* found 'crt'"):
         compare.choose(rows, ["crt"])
 
 
 def test_unknown_comparison_is_named():
-    with pytest.raises(SystemExit, match=r"expected one of main, .* found 'mian'"):
+    with pytest.raises(ConfigError, match=r"expected one of main, .* found 'mian'"):
         compare.read_rows(FILE, "mian")
 
 
 def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
+    rows = compare.read_rows(FILE, "main")
     for seed, value in ((1, 10.0), (2, 20.0)):
         for name in ("CE", "CE_objectness_NLA", "Seesaw_NLA"):
+            row = next(row for row in rows if compare.folder_of(row["name"], seed, tmp_path).parent.name == name)
+            compare.claim(row, seed, tmp_path)
             folder = tmp_path / name / f"seed{seed}"
             (folder / "inference/glyphs_val").mkdir(parents=True)
             (folder / "model_final.pth").write_bytes(b"")
@@ -85,7 +87,7 @@ def test_a_row_starts_from_the_row_above_with_the_same_seed(tmp_path):
 def test_a_row_cannot_start_from_one_below(tmp_path):
     path = tmp_path / "rows.yaml"
     path.write_text("main:\n  - {name: a, config: x, after: b}\n  - {name: b, config: x}\n")
-    with pytest.raises(SystemExit, match="a: after: expected a row above it, found 'b'"):
+    with pytest.raises(ConfigError, match="a: after: expected a row above it, found 'b'"):
         compare.read_rows(path, "main")
 
 
@@ -156,11 +158,8 @@ MALFORMED = [
 def test_malformed_comparisons_are_named_in_one_line(tmp_path, text, capsys):
     path = tmp_path / "file.yaml"
     path.write_text(text)
-    with pytest.raises(SystemExit) as ended:
-        sys.exit(compare.main([str(path), "main", "--commands"]))
-    message = f"{ended.value.code}\n{capsys.readouterr().err}"
-    assert f"error: {path}: " in message
-    assert "Traceback" not in message
+    assert compare.main([str(path), "main", "--commands"]) == 2
+    assert f"error: {path}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -170,5 +169,51 @@ def test_malformed_results_are_named(tmp_path, text):
     path = tmp_path / "inference/toy/results.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises((SystemExit, SeesawError), match=r"results\.json"):
-        compare._read_results(tmp_path)
+    with pytest.raises(SeesawError, match=r"results\.json"):
+        compare.read_results(tmp_path)
+
+
+def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch):
+    """Foreign tables and folders, links, and names that lead elsewhere: refused before a run starts."""
+    monkeypatch.setattr(compare, "train", lambda row, seed, output: {"bbox": {}})
+    file, output = tmp_path / "rows.yaml", tmp_path / "output"
+    other = "{name: b, config: c}"
+    command = [str(file), "main", "--seeds", "1", "--output", str(output)]
+
+    def refused(what: str, text: str = f"main: [{ROW}, {other}]", arguments=command) -> None:
+        file.write_text(text)
+        before = sorted((path, path.is_file() and path.read_text()) for path in tmp_path.rglob("*"))
+        assert compare.main(arguments) == 2
+        assert what in capsys.readouterr().err
+        after = sorted((path, path.is_file() and path.read_text()) for path in tmp_path.rglob("*"))
+        assert {each for each in before if each[0] != file} <= set(after)
+        assert not list(tmp_path.glob("*.md"))
+
+    refused("../x.md", f"../x: [{ROW}]", [str(file), "../x", "--output", str(output)])
+    for key in ("OUTPUT_DIR", "SEED"):
+        refused(key, f"main: [{{name: a, config: c, overrides: {{{key}: /tmp/x}}}}]")
+    for program in ("../x.py", "/tmp/x.py", "none.py", "-c"):
+        refused(
+            program, f"main: [{ROW}, {{name: b, config: c, after: a, convert: '{program} {{weights}} {{output}}'}}]"
+        )
+    refused(
+        "/tmp/x", f"main: [{ROW}, {{name: b, config: c, after: a, convert: 'tau_normalize.py {{weights}} /tmp/x'}}]"
+    )
+    output.mkdir()
+    (output / "main.md").write_text("my notes")
+    refused("main.md")
+    (output / "main.md").unlink()
+    (output / "b/seed1").mkdir(parents=True)
+    (output / "b/seed1/thesis.txt").write_text("mine")
+    refused("thesis.txt")
+    (output / "b/seed1/thesis.txt").rename(tmp_path / "mine.txt")
+    for name in (compare.MARK, "stdout.txt"):
+        (output / "b/seed1" / name).symlink_to(tmp_path / "mine.txt")
+        refused(name)
+        (output / "b/seed1" / name).unlink()
+    assert compare.main(command) == compare.main(command) == 0  # and replaces its own table
+
+
+def test_names_of_rows_are_text_in_a_table():
+    text = compare.table({"a | b <img src=x> [c](d)": [{"bbox": {}}]})
+    assert text.splitlines()[-1].startswith(r"| a \| b \<img src=x\> \[c\](d) | - |")

@@ -108,6 +108,7 @@ else:
 def test_an_interrupted_part_continues(tmp_path, monkeypatch):
     """After ctrl-C, too, the files of the part are kept."""
     part = one_part("print('continued')")
+    (tmp_path / "gpu.txt").touch()
     (tmp_path / part.name).mkdir()
 
     def interrupted(*_):
@@ -229,3 +230,14 @@ def test_the_result_of_the_quickstart(tmp_path):
     lines = (ROOT / "docs/glyphs.md").read_text().splitlines()
     row = next(line for line in lines if line.startswith("| Seesaw Loss (with"))
     assert [cell.strip() for cell in row.split("|")][2:6] == list(readers.CPU_AP.values())
+
+
+def test_folders_of_others_are_not_emptied(tmp_path, monkeypatch):
+    """A part has a folder of its name, which is removed before it starts."""
+    part = one_part("print('done')", name="inference")
+    (tmp_path / "inference").mkdir()
+    (tmp_path / "inference/results.json").touch()
+    monkeypatch.setattr(machine, "missing", lambda: None)
+    monkeypatch.setattr(gpu, "PARTS", [part])
+    assert gpu.main(["--output", str(tmp_path)]) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["inference", "results.json"]

@@ -1,6 +1,7 @@
 """Results of tools/compare.py's runs in one file, and their table."""
 
 import json
+import re
 
 import pytest
 import run_results
@@ -68,10 +69,38 @@ def test_table(tmp_path, capsys):
     assert "| B | 2 | 1.5 ± 0.7 |" in lines[2]
 
 
-def test_wrong_rows_are_named(tmp_path):
+def test_wrong_rows_are_named(tmp_path, capsys):
     write_run(tmp_path, "CE", 1, 70.0)
     collect(tmp_path, "abc")
-    with pytest.raises(SystemExit, match=r"'CE'.*'EC'"):
-        run_results.main(["table", str(tmp_path / "r.json"), "--rows", "EC"])
-    with pytest.raises(SystemExit, match=r"nothing\.json"):
-        run_results.main(["table", str(tmp_path / "nothing.json")])
+    assert run_results.main(["table", str(tmp_path / "r.json"), "--rows", "EC"]) == 2
+    assert re.search(r"'CE'.*'EC'", capsys.readouterr().err)
+    assert run_results.main(["table", str(tmp_path / "nothing.json")]) == 2
+    assert "nothing.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["my notes", "{}", "[5]", "[[]]", '[{"row": 1}]', "", "\xff", "[" * 100_000])
+def test_other_files_are_not_replaced(tmp_path, text, capsys):
+    write_run(tmp_path, "CE", 1, 70.0)
+    (tmp_path / "r.json").write_bytes(text.encode("latin-1"))
+    assert run_results.main(["collect", str(tmp_path), str(tmp_path / "r.json"), "--commit", "abc"]) == 2
+    assert run_results.main(["table", str(tmp_path / "r.json")]) == 2
+    assert capsys.readouterr().err.count("r.json: ") == 2
+    assert (tmp_path / "r.json").read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            ("row.json", text)
+            for text in ("", "[]", "{}", '{"name": 5}', '{"name": "a", "config": "c", "overrides": 5}')
+        ),
+        *(("inference/x/results.json", text) for text in ("[]", '{"classification": 5}', '{"bbox": {"AP": "x"}}')),
+        *(("inference/x/per_class.csv", text) for text in ("", "class\na\n", "\xff", "class,train_images\na,x\n")),
+    ],
+)
+def test_damaged_runs_are_named(tmp_path, name, text, capsys):
+    (write_run(tmp_path, "CE", 1, 70.0) / name).write_bytes(text.encode("latin-1"))
+    assert run_results.main(["collect", str(tmp_path), str(tmp_path / "r.json"), "--commit", "abc"]) == 2
+    assert name in capsys.readouterr().err
+    assert not (tmp_path / "r.json").exists()

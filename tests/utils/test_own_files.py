@@ -1,13 +1,19 @@
 """Programs replace and remove the files that they wrote, and no others."""
 
 import os
+import runpy
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.predict.image_sources import Video, VideoWriter
 from seesaw_d2.report.rendering import check_page, render
+from seesaw_d2.utils.own_files import DRAWN, claim_folder, is_drawn
 
 
 def page() -> str:
@@ -38,3 +44,54 @@ def test_a_report_replaces_only_reports(tmp_path, make):
     make(path)
     with pytest.raises(ConfigError, match=r"report\.html"):
         check_page(str(path))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
+def test_drawn_pictures_are_recognised_and_whole(tmp_path, ending):
+    image = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3).astype(np.uint8)
+    path = tmp_path / f"drawn{ending}"
+    cv2.imwrite(str(path), image)
+    before = cv2.imread(str(path))
+    assert not is_drawn(path)
+    with path.open("ab") as file:
+        file.write(DRAWN)
+    assert is_drawn(path)
+    assert (cv2.imread(str(path)) == before).all()
+    Image.open(path).load()
+
+
+def test_drawn_videos_are_recognised_and_whole(tmp_path):
+    writer = VideoWriter(str(tmp_path / "a.mp4"), 25.0)
+    for value in range(5):
+        writer.write(np.full((48, 64, 3), 40 * value, np.uint8))
+    writer.close()
+    assert is_drawn(tmp_path / "a.mp4")
+    assert len(list(Video(str(tmp_path / "a.mp4")))) == 5
+
+
+def test_folders_of_others_are_not_taken(tmp_path):
+    claim_folder(tmp_path / "new", "mark.txt")
+    (tmp_path / "new/mine.txt").touch()
+    claim_folder(tmp_path / "new", "mark.txt")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/mark.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/thesis.txt").touch()
+    for name, found in (("link", "a link"), ("linked", "a link"), ("others", "thesis.txt"), ("new/mine.txt", "a file")):
+        with pytest.raises(ConfigError, match=name) as error:
+            claim_folder(tmp_path / name, "mark.txt")
+        assert found in str(error.value)
+
+
+@pytest.mark.parametrize("program", ["examples/detectron2_project/train_shapes.py", "benchmarks/report_page.py"])
+def test_programs_that_make_data_take_no_folder_of_others(tmp_path, program, monkeypatch):
+    (tmp_path / "thesis.txt").touch()
+    (tmp_path / "photo.jpg").touch()
+    monkeypatch.setattr(sys, "argv", [program, "--output", str(tmp_path)])
+    if program.startswith("benchmarks"):
+        sys.argv += ["--photos", str(tmp_path)]
+    monkeypatch.syspath_prepend(os.path.dirname(program))
+    with pytest.raises(ConfigError, match=r"--output.*(thesis\.txt|photo\.jpg)"):
+        runpy.run_path(program, run_name="__main__")
+    assert len(os.listdir(tmp_path)) == 2

@@ -4,13 +4,11 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Callable
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
-from seesaw_d2.utils.own_files import is_plain_file
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
 # Files that mean that a folder holds a run.
 RESULTS = (
@@ -112,18 +110,12 @@ def check_links(folder: str) -> None:
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):
-        _refuse_unless(is_plain_file, os.path.join(folder, name), "a file")
+        check_no_link(os.path.join(folder, name), "OUTPUT_DIR")
     for name in set(names) & set(_FOLDERS):
-        _refuse_unless(os.path.isdir, os.path.join(folder, name), "a folder")
+        check_no_link(os.path.join(folder, name), "OUTPUT_DIR", "a folder")
         for root, inner, files in os.walk(os.path.join(folder, name)):
             for each in (*inner, *files):
-                _refuse_unless(os.path.exists, os.path.join(root, each), "a file")
-
-
-def _refuse_unless(right: Callable[[str], bool], path: str, expected: str) -> None:
-    found = "a link" if os.path.islink(path) else irregular(path)
-    if found == "a link" or not right(path):
-        raise ConfigError(f"OUTPUT_DIR: {path}: expected {expected}, found {found}, into which nothing is written")
+                check_no_link(os.path.join(root, each), "OUTPUT_DIR", "a file or folder")
 
 
 def remove_run(folder: str) -> None:

@@ -1,0 +1,111 @@
+"""Read and check the rows of a comparison, for ``compare.py``."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+TOOLS = Path(__file__).resolve().parent
+# What the program itself sets in each run.
+_OWN_KEYS = ("OUTPUT_DIR", "SEED")
+
+
+def fail(message: str) -> NoReturn:
+    """Raise ConfigError. The package is imported here, because ``--help`` would otherwise import PyTorch."""
+    from seesaw_d2.errors import ConfigError
+
+    raise ConfigError(message)
+
+
+def read_rows(path: Path, comparison: str) -> list[dict]:
+    """Return the rows of a comparison, each with name, config and overrides (words of a command line).
+
+    Raises:
+        ConfigError: the file cannot be read, it has no such comparison, or a row is wrong.
+    """
+    from seesaw_d2.utils.messages import first_few, shown
+    from seesaw_d2.utils.yaml_reading import read_yaml_file
+
+    _, comparisons = read_yaml_file(str(path))
+    if not isinstance(comparisons, dict) or comparison not in comparisons:
+        known = first_few(comparisons, 20) if isinstance(comparisons, dict) else "a mapping of comparisons"
+        fail(f"{path}: expected one of {known}, found {shown(comparison)}")
+    rows, above = [], set()
+    for row in _checked_rows(f"{path}: {comparison}", comparisons[comparison]):
+        overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
+        if "after" in row and row["after"] not in above:
+            fail(f"{path}: {row['name']}: after: expected a row above it, found {row['after']!r}")
+        extra = {key: row[key] for key in ("after", "convert") if key in row}
+        rows.append({"name": row["name"], "config": row["config"], "overrides": overrides, **extra})
+        above.add(row["name"])
+    return rows
+
+
+def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
+    """Return the rows with these names and the rows they start from, in the order of the file. None: all rows."""
+    if not names:
+        return rows
+    known = {row["name"]: row for row in rows}
+    for name in names:
+        if name not in known:
+            fail(f"--rows: expected some of {', '.join(map(repr, known))}, found {name!r}")
+    wanted = set(names) | {known[name]["after"] for name in names if "after" in known[name]}
+    return [row for row in rows if row["name"] in wanted]
+
+
+def words_of(convert: str, fields: dict[str, str]) -> list[str]:
+    """Return the words of a command of tools/ with paths in place of ``{weights}``, ``{output}`` and ``{config}``."""
+    program, *words = convert.split()
+    return [f"tools/{program}", *(fields.get(word, word) for word in words)]
+
+
+def _checked_rows(place: str, rows: Any) -> list[dict]:
+    """Return the rows of a comparison if they have the right types and different names."""
+    from seesaw_d2.utils.messages import shown
+
+    if not isinstance(rows, list) or not rows:
+        fail(f"{place}: expected a list of rows, found {shown(rows)}")
+    seen = set()
+    for number, row in enumerate(rows, 1):
+        problem = _row_problem(row) if isinstance(row, dict) else f"expected a mapping, found {shown(row)}"
+        if problem:
+            fail(f"{place}: row {number}: {problem}")
+        if row["name"] in seen:
+            fail(f"{place}: expected different names, found {row['name']!r} twice")
+        seen.add(row["name"])
+    return rows
+
+
+def _row_problem(row: dict) -> str:
+    """Return what is wrong with a row; "" if nothing is."""
+    from seesaw_d2.utils.messages import shown
+
+    for key in ("name", "config", *({"after", "convert"} & row.keys())):
+        value = row.get(key)
+        if not isinstance(value, str) or not re.search(r"\w", value) or not value.isprintable() or len(value) > 150:
+            return f"{key}: expected printable text of at most 150 characters, found {shown(value)}"
+    overrides = row.get("overrides") or {}
+    if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
+        return f"overrides: expected config keys with values, found {shown(overrides)}"
+    if own := [key for key in _OWN_KEYS if key in overrides]:
+        return f"overrides: expected no {own[0]}, which this program sets, found {shown(overrides[own[0]])}"
+    if "convert" not in row:
+        return ""
+    if "after" not in row:
+        return "convert: expected also after, the row whose weights are converted, found none"
+    return _convert_problem(row["convert"])
+
+
+def _convert_problem(convert: str) -> str:
+    """Return what is wrong with a command: it runs a program of tools/, and names no other paths than its fields."""
+    program, *words = convert.split()
+    if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
+        return f"convert: expected a program of tools/ first, found {program!r}"
+    missing = {"{weights}", "{output}"}.difference(words)
+    wrong = [word for word in words if word not in _FIELDS and not re.fullmatch(r"[\w.,=+-]+", word)]
+    if wrong or missing:
+        return f"convert: expected {', '.join(_FIELDS)}, options and values without paths, found {convert!r}"
+    return ""
+
+
+_FIELDS = ("{weights}", "{output}", "{config}")
