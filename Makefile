@@ -39,6 +39,7 @@ test: setup
 	@$(RUN) -m pytest
 
 test-all: setup
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[timm,transformers]"
 	@$(RUN) -m pytest -m ""
 
 lint: setup

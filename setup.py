@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "seesaw_d2/version.py").read_text()).group(1)
 
 DIGITS = ["scikit-learn"]  # the handwritten digits of configs/digits
-TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME
+TIMM = ["timm"]  # MODEL.CLASSIFIER.BACKBONE timm/NAME; examples/timm_classifier.py
+# seesaw_d2.integrations.transformers; scipy: the matching of its criteria, which transformers does not require.
+TRANSFORMERS = ["transformers>=5", "scipy"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime"]  # tools/export.py --format onnx
 RELEASE = ["build", "twine"]  # make dist
 NOTEBOOK = ["ipykernel", "nbclient", "nbformat"]  # runs notebooks/tutorial.ipynb in a test
@@ -81,6 +83,7 @@ setup(
         "classification": DIGITS + TIMM,
         "digits": DIGITS,
         "timm": TIMM,
+        "transformers": TRANSFORMERS,
         "export": EXPORT,
         "docs": DOCS,
         "release": RELEASE,

@@ -4,7 +4,7 @@ Shapes: N proposals, C foreground categories. torchvision's label 0 is backgroun
 ``ClassificationLoss``, the labels 0 to C - 1 are the categories and C is background.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -85,8 +85,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     Raises:
         ValueError: the model has no such heads, or the loss does not fit.
     """
-    heads = getattr(model, "roi_heads", None)
-    predictor = getattr(heads, "box_predictor", None)
+    heads: Any = getattr(model, "roi_heads", None)
+    predictor: Any = getattr(heads, "box_predictor", None)
     if type(heads) is not RoIHeads or not hasattr(predictor, "cls_score") or not hasattr(predictor, "bbox_pred"):
         expected = "one of torchvision's R-CNNs with RoIHeads and a FastRCNNPredictor; for other models call the loss"
         raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)

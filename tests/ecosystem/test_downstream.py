@@ -6,12 +6,16 @@ import types
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
+from torch import nn
 
+from seesaw_d2.losses import ClassificationLoss
 from seesaw_d2.modeling import SeesawPredictors
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 from seesaw_d2.train.preflight.config_checks import check_names
+from tests.integrations.set_criteria import DeformableDetrCriterion, Mask2FormerCriterion
 from tests.modeling.test_other_heads import CustomCascadeROIHeads
 
 PAGE = (Path(__file__).parents[2] / "docs/downstream.md").read_text()
@@ -25,7 +29,16 @@ class TridentRes5ROIHeads(Res5ROIHeads):
     """Stands for TridentNet's."""
 
 
+class Trainer:
+    """Stands for Mask2Former's."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        return nn.ModuleDict({"criterion": Mask2FormerCriterion(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, None)})
+
+
 MODULES = {
+    "train_net": {"Trainer": Trainer},
     "tridentnet.trident_rcnn": {"TridentRes5ROIHeads": TridentRes5ROIHeads},
     "centernet.modeling.roi_heads.custom_roi_heads": {"CustomCascadeROIHeads": CustomCascadeROIHeads},
 }
@@ -53,16 +66,29 @@ def uses_our_loss(cfg) -> bool:
     return any(each.__module__.startswith("seesaw_d2.") for each in parts)
 
 
+def names_of(title) -> dict:
+    """Return the variables that the lines of a section use without defining them."""
+    if "transformers" in title:
+        pytest.importorskip("transformers", reason='needs the extra "transformers"')
+        from tests.integrations.transformers_models import make
+
+        return {"config": make("mask2former").config}
+    return {"criterion": DeformableDetrCriterion(5, None)} if "DINO" in title else {}
+
+
 @pytest.mark.parametrize("title", [title for title, programs in PROGRAMS.items() if programs])
 def test_the_lines_of_a_section(title, projects):
     if "PointRend" in title:
         pytest.importorskip("detectron2.projects.point_rend", reason="this Detectron2 has no PointRend")
     for program in PROGRAMS[title]:
         assert len([line for line in program.splitlines() if line.strip() and not line.startswith("#")]) <= 10
-        found: dict = {}
+        found = names_of(title)
         exec(program, found)
-        if "model" in found:
-            assert isinstance(found["model"].roi_heads.box_predictor.cls_loss, found["SeesawLoss"])
+        model = found.get("model", found.get("criterion"))
+        if "SeesawTrainer" in found:
+            model = found["SeesawTrainer"].build_model(get_cfg())
+        if model is not None:
+            assert any(isinstance(each, ClassificationLoss) for each in model.modules())
         elif "cfg" in found:
             check_names(found["cfg"])
             assert uses_our_loss(found["cfg"])
