@@ -27,7 +27,7 @@ def parse(arguments):
     parser.add_argument("--config-file", default="", help="config with DATASETS.REGISTER and DATASETS.TRAIN")
     parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official (lvis-api or pycocotools)")
     parser.add_argument("--checkpoint", help="the model's checkpoint, to compare categories")
-    parser.add_argument("--metrics", nargs="*", default=[], help="optional metrics: fixed, minival, coco")
+    parser.add_argument("--metrics", nargs="*", default=[], help="optional metrics: fixed, minival, coco, errors")
     parser.add_argument("--max-dets", type=int, default=300, help="number of detections of an image that count")
     parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")
     return parser.parse_args(arguments)
@@ -100,7 +100,7 @@ def main(arguments=None) -> None:
     for task, values in evaluation.metrics.items():
         print("\n" + {"bbox": "boxes (AP^b)", "segm": "masks"}[task])
         for name, value in values.items():
-            print(f"  {name:<14}{value:7.2f}")
+            print(f"  {name:<18}{value:7.2f}")
 
 
 if __name__ == "__main__":

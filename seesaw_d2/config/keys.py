@@ -225,7 +225,8 @@ def _add_evaluation(cfg: CN) -> None:
     cfg.TEST.LVIS_ENGINE = "hotcoco"
     # Additional metrics, any of: "fixed" (AP_fixed: 10,000 detections per category and no limit per image, Dave et al.
     # 2021; set TEST.DETECTIONS_PER_IMAGE high), "minival" (AP on the images of LVIS v1 val that are in COCO val2017),
-    # "coco" (AP over the categories that COCO has, too).
+    # "coco" (AP over the categories that COCO has, too), "errors" (AP if categories, background or the order of the
+    # detections were right; see docs/results.md).
     cfg.TEST.LVIS_METRICS = []
     # Whether to evaluate the classification of ground-truth boxes used as proposals: accuracy of rare, common and
     # frequent categories, and the share classified as background (paper, Figure 1). It needs a second pass over the

@@ -4,6 +4,7 @@ from seesaw_d2.evaluation.build import build_evaluator
 from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator
 from seesaw_d2.evaluation.detection_metrics import METRICS
 from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.error_metrics import relabelled, without_background, without_confusions
 from seesaw_d2.evaluation.evaluate import average_precision, check_options, evaluate_detections
 from seesaw_d2.evaluation.ground_truth_rules import lvis_ground_truth
 from seesaw_d2.evaluation.lvis_evaluator import LongTailEvaluator
@@ -23,4 +24,7 @@ __all__ = [
     "lvis_ground_truth",
     "read_results",
     "register_metric",
+    "relabelled",
+    "without_background",
+    "without_confusions",
 ]

@@ -89,7 +89,7 @@ def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
     """Return AP_fixed: AP of 10,000 detections per category without a limit per image (Dave et al. 2021)."""
     best = np.sort(results.detections.best_per_category(FIXED_DETECTIONS_PER_CATEGORY))
     curves = results.engine(results.ground_truth, results.detections[best], results.iou_type)
-    return _group_metrics(curves, results.groups, "fixed")
+    return group_metrics(curves, results.groups, "fixed")
 
 
 def minival_image_ids(ground_truth: LVIS) -> list[int]:
@@ -110,7 +110,7 @@ def average_precision_minival(results: DetectionResults) -> dict[str, float]:
     ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
     detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
     counted = detections[detections.best_per_image(results.max_dets_per_image)]
-    return _group_metrics(results.engine(ground_truth, counted, results.iou_type), results.groups, "minival")
+    return group_metrics(results.engine(ground_truth, counted, results.iou_type), results.groups, "minival")
 
 
 def coco_category_ids(ground_truth: LVIS) -> set[int]:
@@ -160,7 +160,8 @@ def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
     return _mean(curves.precision[:, :, chosen, 0])
 
 
-def _group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
+def group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
+    """Return AP, APr, APc and APf in percent, with the ending ``_suffix``."""
     found = summarize(curves, groups)
     return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
 

@@ -185,7 +185,8 @@ def evaluate_detections(
         iou_type: "bbox" or "segm".
         max_dets_per_image: number of detections of an image that count, by score.
         engine: a name in ``ENGINES``.
-        extra: names of optional metrics in the registry, see ``detection_metrics``: "fixed", "minival", "coco".
+        extra: names of optional metrics in the registry, see ``detection_metrics`` and ``error_metrics``: "fixed",
+            "minival", "coco", "errors".
         groups_known: False: APr, APc and APf are NaN.
 
     Returns:

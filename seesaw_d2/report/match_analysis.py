@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from lvis import LVIS
-from pycocotools import mask as mask_utils
 
 from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.evaluation.overlaps import overlaps
 
 # A detection is a prediction for an object if its IoU and its score are at least these.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
@@ -70,22 +70,17 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
     Detections with a score below 0.05 are ignored. Unlike in AP, a detection may be the prediction for several
     objects, and ranks do not matter: this shows the categories that a model confuses, not how well it ranks them.
     """
-    boxes, order = _boxes(detections), np.argsort(detections.image_ids, kind="stable")
-    ordered = detections.image_ids[order]
+    kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]
-    for image_id in sorted(ground_truth.imgs):
-        objects = [a for a in ground_truth.img_ann_map.get(image_id, ()) if not a.get("ignore", 0)]
-        low, high = (np.searchsorted(ordered, image_id, side) for side in ("left", "right"))
-        mine = order[low:high]
-        mine = mine[detections.scores[mine] >= MIN_SCORE]
+    for image_id, all_objects, mine, iou in overlaps(ground_truth, kept):
+        counted = [index for index, item in enumerate(all_objects) if not item.get("ignore", 0)]
+        objects = [all_objects[index] for index in counted]
         answers, scores = np.full(len(objects), -1), np.full(len(objects), -1.0)
         if len(objects) and len(mine):
-            truth = np.array([a["bbox"] for a in objects], dtype=np.float64)
-            overlap = mask_utils.iou(boxes[mine], truth, [0] * len(objects)) >= MIN_IOU
-            ranked = np.where(overlap, detections.scores[mine][:, None], -1)
-            best = ranked.argmax(axis=0)
-            scores = ranked[best, np.arange(len(objects))]
-            answers = np.where(scores >= 0, detections.category_ids[mine][best], -1)
+            candidates = np.where(iou[:, counted] >= MIN_IOU, kept.scores[mine][:, None], -1)
+            best = candidates.argmax(axis=0)
+            scores = candidates[best, np.arange(len(objects))]
+            answers = np.where(scores >= 0, kept.category_ids[mine][best], -1)
         columns[0] += [image_id] * len(objects)
         columns[1] += [a["category_id"] for a in objects]
         columns[2] += answers.tolist()
@@ -94,9 +89,3 @@ def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
         columns[5] += [a["bbox"] for a in objects]
     types = (np.int64, np.int64, np.int64, np.float64, bool, np.float64)
     return Outcome(*(np.array(values, dtype=kind) for values, kind in zip(columns, types, strict=True)))
-
-
-def _boxes(detections: Detections) -> np.ndarray:
-    if detections.boxes is not None:
-        return detections.boxes
-    return np.asarray(mask_utils.toBbox(detections.rles()), dtype=np.float64).reshape(-1, 4)
