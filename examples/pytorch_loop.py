@@ -7,6 +7,7 @@ python pytorch_loop.py
 import torch
 from torch import nn
 
+from seesaw_d2.integrations.classification import Criterion
 from seesaw_d2.losses import SeesawLoss
 
 NUM_CLASSES, FEATURES = 20, 16
@@ -51,11 +52,7 @@ def main() -> None:
     training, test = points(centers, COUNTS, generator), points(centers, [100] * NUM_CLASSES, generator)
     # The loss is a module with state: move it to the model's device and save it. It does not count in evaluation mode.
     seesaw = SeesawLoss(NUM_CLASSES, background="none")
-    losses = {
-        "cross-entropy": nn.functional.cross_entropy,
-        "Seesaw Loss": lambda logits, labels: sum(seesaw(logits, labels).values()),
-    }
-    for name, loss in losses.items():
+    for name, loss in {"cross-entropy": nn.CrossEntropyLoss(), "Seesaw Loss": Criterion(seesaw)}.items():
         overall, rare = accuracy(train(loss, training), test)
         print(f"{name}: accuracy {overall:.1f}, rare classes {rare:.1f}")
     print(f"class counts of Seesaw Loss: {seesaw.class_counts.tolist()}")

@@ -142,8 +142,8 @@ class ClassificationLoss(nn.Module):
             avg_factor: > 0, divisor of the weighted sums: a number, or a tensor of shape (), which is not synchronized
                 with the host. A tensor is clamped from below to 1.2e-7, the float32 epsilon, so that an empty batch
                 gives 0, not NaN. Default: ``default_avg_factor``, the number of this process's proposals with a weight
-                > 0, background included, at least 1. In distributed training the box predictor passes the mean of this
-                number over all processes.
+                > 0, background included, at least 1. The box predictor passes its mean over all processes.
+                ``F.cross_entropy(weight=...)`` divides by the sum of the weights: pass ``weights.sum()``.
             ignore_index: samples with this label have no loss and are not counted. It has the same requirements as
                 maps.
 

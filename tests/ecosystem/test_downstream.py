@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
@@ -73,6 +74,8 @@ def names_of(title) -> dict:
         from tests.integrations.transformers_models import make
 
         return {"config": make("mask2former").config}
+    if "timm" in title:
+        return {"logits": torch.zeros(2, 1000), "targets": torch.tensor([3, 999])}
     return {"criterion": DeformableDetrCriterion(5, None)} if "DINO" in title else {}
 
 

@@ -48,3 +48,14 @@ def test_transformers_mask2former_trains(monkeypatch, capsys):
     counts = [int(count) for count in re.search(r"counted \[(.+)\]", capsys.readouterr().out).group(1).split(",")]
     assert sum(counts[:-1]) == 2 * 4 * 3  # one object in each of 4 images, 3 decoder layers
     assert counts[-1] == 9 * sum(counts[:-1])
+
+
+def test_timms_classifier_trains(monkeypatch, capsys):
+    pytest.importorskip("timm", reason='needs the extra "timm"')
+    monkeypatch.setattr("sys.argv", ["timm_classifier.py", "--epochs", "1"])
+    runpy.run_path(str(EXAMPLES / "timm_classifier.py"), run_name="__main__")
+    output = capsys.readouterr().out
+    assert re.search(r"^Seesaw Loss: accuracy [\d.]+, rare classes [\d.]+$", output, re.MULTILINE)
+    counts = [int(count) for count in re.search(r"counted \[(.+)\]", output).group(1).split(",")]
+    assert sum(counts) == 18 * 32
+    assert counts[0] > counts[2] > counts[-1]
