@@ -3,13 +3,15 @@
 
     python tools/run_results.py collect output/compare benchmarks/muscima_crops.json --commit d47aaa3
     python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
+    python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
 "collect" adds the finished runs of a folder to the file; runs of the same row and seed that are in it are replaced.
 Two columns are made here: "classes" is the accuracy's mean over all classes, "few precision" the share of images that
 are called a class of few shots and are of that class.
 
 "table" prints mean ± standard deviation over the seeds in Markdown and, with --against, of the differences to a row of
-the same seeds.
+the same seeds. "order" prints Kendall's τ_b between published values of some rows and their means, and of each seed
+that all of them have: 1 is the same order, -1 the reverse.
 """
 
 import csv
@@ -23,6 +25,7 @@ from pathlib import Path
 import command_line
 import compare
 from comparison_rows import fail
+from published_order import order, parse_published
 
 # What is kept of each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
@@ -175,6 +178,11 @@ def main(arguments=None) -> None:
     add("file", type=Path)
     add("--rows", nargs="+", help="only these, in this order")
     add("--against", help="tabulate differences to this row")
+    add = commands.add_parser("order").add_argument
+    add("file", type=Path)
+    add("task", help="classification, bbox or segm")
+    add("metric", help="few, AP, ...")
+    add("published", nargs="+", help="ROW=VALUE")
     args = parser.parse_args(arguments)
     from seesaw_d2.utils.atomic_files import write_text
 
@@ -187,6 +195,10 @@ def main(arguments=None) -> None:
         return
     if not runs:
         fail(f"{args.file}: expected runs that collect has put there, found none")
+    if args.what == "order":
+        published = parse_published(args.published)
+        print(order(by_row(runs, list(published)), args.task, args.metric, list(published.values())))
+        return
     names = [*(args.rows or []), *([args.against] if args.against else [])]
     print(table(by_row(runs, list(dict.fromkeys(names)) if args.rows else None), args.against))
 

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 PER_CLASS_FILE = "per_class.csv"
 CONFUSION_FILE = "confusion.csv"
 CALIBRATION_FILE = "calibration.csv"
+PREDICTIONS_FILE = "predictions.csv"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
@@ -39,7 +40,7 @@ class ClassificationEvaluator(DatasetEvaluator):
     100 medium, fewer few (Kang et al., ICLR 2020).
 
     Files in ``output_dir``: ``per_class.csv``; ``confusion.csv``, the confused pairs of classes; ``calibration.csv``,
-    confidence and accuracy in 15 intervals of confidence.
+    confidence and accuracy in 15 intervals of confidence; ``predictions.csv``, the answer for each image.
 
     Args:
         dataset_name: name of a registered data set of labelled images.
@@ -78,19 +79,21 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         self._rows: list[tuple[int, int, float]] = []
+        self._images: list[Any] = []
 
     def process(self, inputs, outputs) -> None:
-        """Store predictions. Inputs have "label", outputs "probabilities" (C,)."""
+        """Store predictions. Inputs have "label" and "image_id", outputs "probabilities" (C,)."""
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
         self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
+        self._images += [item.get("image_id", "") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Return the metrics in the main process, None in the others."""
-        rows = self._rows
+        rows, images = self._rows, self._images
         if self._distributed:
             comm.synchronize()
-            rows = list(itertools.chain(*comm.gather(rows, dst=0)))
+            rows, images = (list(itertools.chain(*comm.gather(mine, dst=0))) for mine in (rows, images))
             if not comm.is_main_process():
                 return None
         if not rows:
@@ -104,6 +107,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._output_dir:
             self._write(names, counts, results)
+            self._write_predictions(names, images, results)
         return {"classification": metrics}
 
     def _write(self, names: list[str], counts: np.ndarray | None, results: ClassificationResults) -> None:
@@ -134,3 +138,11 @@ class ClassificationEvaluator(DatasetEvaluator):
             for i, (n, c, a) in enumerate(bins.tolist())
         ]
         write_csv(os.path.join(self._output_dir, CALIBRATION_FILE), rows)
+
+    def _write_predictions(self, names: list[str], images: list[Any], results: ClassificationResults) -> None:
+        columns = (images, results.labels.tolist(), results.predicted.tolist(), results.confidence.tolist())
+        rows = [
+            {"image": image, "class": names[label], "called": names[predicted], "confidence": round(confidence, 4)}
+            for image, label, predicted, confidence in zip(*columns, strict=True)
+        ]
+        write_csv(os.path.join(self._output_dir, PREDICTIONS_FILE), rows)

@@ -50,9 +50,16 @@ def test_evaluator_writes_its_tables(tmp_path):
     evaluator = ClassificationEvaluator("labelled_toy", train_count=lambda: counts, output_dir=str(tmp_path))
     logits = torch.tensor([[3.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
     outputs = [{"probabilities": row} for row in logits.softmax(dim=1)]
-    evaluator.process([{"label": label} for label in (0, 2, 2)], outputs)
+    evaluator.process([{"label": label, "image_id": f"{i}.png"} for i, label in enumerate((0, 2, 2))], outputs)
     metrics = evaluator.evaluate()["classification"]
     assert metrics["overall"] == pytest.approx(100 * 2 / 3)
+    answers = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert [tuple(row.values())[:3] for row in answers] == [
+        ("0.png", "a", "a"),
+        ("1.png", "c", "c"),
+        ("2.png", "c", "b"),
+    ]
+    assert float(answers[0]["confidence"]) == pytest.approx(logits[0].softmax(0)[0].item(), abs=1e-4)
     assert metrics["few"] == pytest.approx(50.0)
     rows = list(csv.DictReader((tmp_path / "per_class.csv").open()))
     assert [row["shots"] for row in rows] == ["many", "medium", "few", "few"]

@@ -1,8 +1,10 @@
 """Results of tools/compare.py's runs in one file, and their table."""
 
 import json
+import math
 import re
 
+import published_order
 import pytest
 import run_results
 
@@ -104,3 +106,42 @@ def test_damaged_runs_are_named(tmp_path, name, text, capsys):
     assert run_results.main(["collect", str(tmp_path), str(tmp_path / "r.json"), "--commit", "abc"]) == 2
     assert name in capsys.readouterr().err
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tau"),
+    [
+        ([1, 2, 3, 4], [10, 20, 30, 40], 1),
+        ([1, 2, 3, 4], [4, 3, 2, 1], -1),
+        ([1, 2, 3, 4], [1, 3, 2, 4], 4 / 6),
+        ([12, 2, 1, 12, 2], [1, 4, 7, 1, 0], -0.4714045207910316),  # scipy.stats.kendalltau's example
+    ],
+)
+def test_kendall(first, second, tau):
+    assert published_order.kendall(first, second) == pytest.approx(tau, abs=1e-12)
+    assert published_order.kendall(second, first) == pytest.approx(tau, abs=1e-12)
+
+
+def test_kendall_is_undefined_without_differences():
+    assert math.isnan(published_order.kendall([1, 1], [1, 2]))
+
+
+def test_order_of_means_and_of_seeds(tmp_path, capsys):
+    for row, *values in (("A", 70, 90), ("B=1", 71, 80), ("C", 75, 70)):
+        for seed, value in enumerate(values, 1):
+            write_run(tmp_path, row, seed, float(value))
+    write_run(tmp_path, "C", 3, 98.0)  # a seed that the others lack counts for the mean only
+    collect(tmp_path, "abc")
+    capsys.readouterr()
+    file = str(tmp_path / "r.json")
+    assert run_results.main(["order", file, "classification", "overall", "A=1", "B=1=2.5", "C=3"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["means", "τ", "=", "0.33"], ["seed", "1", "τ", "=", "1.00"], ["seed", "2", "τ", "=", "-1.00"]]
+    for arguments, named in (
+        (["classification", "overall", "A=1", "C"], "'C'"),
+        (["classification", "overall", "A=1", "A=2"], "found 1"),
+        (["bbox", "AP", "A=1", "C=2"], "bbox AP"),
+        (["classification", "AP", "A=1", "C=2"], "classification AP"),
+    ):
+        assert run_results.main(["order", file, *arguments]) == 2
+        assert named in capsys.readouterr().err

@@ -92,6 +92,12 @@ class BlankingClassificationMapper(BlankingMapper):
         return self.mapper.blank(record)
 
 
+def record_pixels(record: dict[str, Any]) -> np.ndarray:
+    """Return the image of a record, (H, W, 3) uint8, RGB. Errors as in ``ClassificationMapper``."""
+    array = record.get("array")
+    return np.asarray(read_rgb(record["file_name"])) if array is None else array
+
+
 def read_rgb(path: str) -> Image.Image:
     """Read an image file as RGB, see ``ClassificationMapper``."""
     with PathManager.open(path, "rb") as file:

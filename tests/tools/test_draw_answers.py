@@ -1,0 +1,92 @@
+"""The figure of images that two classifiers answer."""
+
+import csv
+from types import SimpleNamespace
+
+import draw_answers
+import numpy as np
+import pytest
+from PIL import Image
+
+from seesaw_d2.drawing.answers import by_outcome, proportional
+
+LABELS = ["ant", "ant", "ant", "bee", "bee", "cow"]
+FIRST = ["ant", "bee", "cow", "bee", "bee", "ant"]
+LAST = ["ant", "ant", "ant", "bee", "ant", "cow"]
+
+
+def write_run(folder, called, images=None):
+    """A run on six images; ant and cow have few training images."""
+    test = folder / "inference/answers_test"
+    test.mkdir(parents=True)
+    data = folder.parent / "data.npz"
+    names = np.array(["ant", "bee", "cow"])
+    labels = np.array([names.tolist().index(label) for label in LABELS])
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8) * 40
+    np.savez(data, images=pixels, labels=labels, names=names)
+    register = [{"NAME": "answers_test", "NPZ": str(data)}]
+    (folder / "config.yaml").write_text(f"DATASETS:\n  REGISTER: {register}\n  TEST: ['answers_test']\n")
+    with open(test / "per_class.csv", "w", newline="") as file:
+        rows = [("ant", 3, "few"), ("bee", 200, "many"), ("cow", 7, "few")]
+        csv.writer(file).writerows([("class", "train_images", "shots"), *rows])
+    with open(test / "predictions.csv", "w", newline="") as file:
+        rows = zip(images or range(6), LABELS, called, [0.5] * 6, strict=True)
+        csv.writer(file).writerows([("image", "class", "called", "confidence"), *rows])
+    return str(folder)
+
+
+def test_figure_of_few_shot_classes(tmp_path, capsys, monkeypatch):
+    runs = [write_run(tmp_path / "ce", FIRST), write_run(tmp_path / "seesaw", LAST)]
+    drawn = SimpleNamespace()
+    from seesaw_d2.drawing import answers
+
+    original = answers.draw_answers
+    monkeypatch.setattr(
+        answers,
+        "draw_answers",
+        lambda sections, *rest: (setattr(drawn, "sections", sections), original(sections, *rest)),
+    )
+    output = tmp_path / "new/figure.jpg"
+    assert draw_answers.main([*runs, "--names", "CE", "Seesaw", "--output", str(output)]) == 0
+    assert Image.open(output).size > (500, 100)
+    text = capsys.readouterr().out
+    assert "only Seesaw is right: 3 of 4 images" in text
+    assert "only CE is right: 0 of 4 images" in text
+    shown = {title.split(":")[0]: images for title, images in drawn.sections.items()}
+    last = shown["only Seesaw is right"]
+    assert [(image.label, image.training_images, *image.answers) for image in last] == [
+        ("ant", 3, "bee", "ant"),
+        ("ant", 3, "cow", "ant"),
+        ("cow", 7, "ant", "cow"),
+    ]
+    assert [int(image.pixels.max()) for image in last] == [40, 80, 200]
+    assert shown["only CE is right"] == []
+
+
+def test_outcomes_in_their_proportion():
+    found = by_outcome(LABELS, FIRST, LAST)
+    assert found == {"last": [1, 2, 5], "first": [4], "both": [0, 3], "neither": []}
+    chosen = proportional({"last": list(range(60)), "first": list(range(100, 130)), "both": [200], "neither": []}, 9)
+    assert {name: len(positions) for name, positions in chosen.items()} == {
+        "last": 6,
+        "first": 3,
+        "both": 1,
+        "neither": 0,
+    }
+    assert chosen["last"] == [0, 10, 20, 30, 40, 50]
+
+
+def test_runs_without_or_with_other_predictions_are_named(tmp_path, capsys):
+    first, second = write_run(tmp_path / "a", FIRST), write_run(tmp_path / "b", LAST, images=range(10, 16))
+    assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 2
+    assert second in capsys.readouterr().err
+    (tmp_path / "b/inference/answers_test/predictions.csv").unlink()
+    assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 2
+    assert "predictions.csv" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("value", ["0", "-3"])
+def test_number_of_images(tmp_path, capsys, value):
+    assert draw_answers.main(["a", "b", "--output", str(tmp_path / "x.png"), "--images", value]) == 2
+    assert "--images" in capsys.readouterr().err

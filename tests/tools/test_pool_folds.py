@@ -1,0 +1,92 @@
+"""Pooled folds give the metrics of one evaluation of all images."""
+
+import copy
+import json
+
+import evaluate_results
+import pool_folds
+import pytest
+
+from tests.data.toy import write
+from tests.evaluation.generated import generate
+
+
+def split_in_two(folder, change=lambda data: None):
+    """Two folds of a generated set, whose image ids overlap, and the files of the whole."""
+    ground_truth, results = generate(3)
+    for index, item in enumerate(results):
+        item["score"] += index * 1e-6  # equal scores are ranked by image id
+    whole = copy.deepcopy(ground_truth.dataset)
+    for category in whole["categories"]:
+        category |= {"image_count": 5, "instance_count": 7, "synset": f"{category['name']}.n.01"}
+    for image in whole["images"]:
+        image["coco_url"] = f"http://x/{image['id']}.png"
+    folds = []
+    for index in (0, 1):
+        old = [image["id"] for image in whole["images"][index::2]]
+        ids = {key: number for number, key in enumerate(old, 1)}
+        data = copy.deepcopy(whole)
+        data["images"] = [image | {"id": ids[image["id"]]} for image in data["images"] if image["id"] in ids]
+        items = [item | {"image_id": ids[item["image_id"]]} for item in data["annotations"] if item["image_id"] in ids]
+        data["annotations"] = items
+        if index:
+            change(data)
+        mine = [item | {"image_id": ids[item["image_id"]]} for item in results if item["image_id"] in ids]
+        folds += ["--fold", write(folder, data, f"test{index}.json"), write(folder, mine, f"results{index}.json")]
+    return folds, write(folder, whole, "whole.json"), write(folder, results, "results.json")
+
+
+def metrics(folder, annotations, results):
+    assert evaluate_results.main(["--annotations", str(annotations), str(results), "--output", str(folder)]) == 0
+    return json.loads((folder / "evaluation.json").read_text())["metrics"]
+
+
+def test_pooled_is_the_whole(tmp_path):
+    folds, whole, results = split_in_two(tmp_path)
+    out = tmp_path / "pooled"
+    assert pool_folds.main([str(out), *folds]) == 0
+    pooled = metrics(tmp_path / "a", out / "annotations.json", out / "results.json")
+    for task, expected in metrics(tmp_path / "b", whole, results).items():
+        assert 0 < expected["APr"] < 100
+        assert pooled[task] == pytest.approx(expected, abs=1e-9)
+
+
+def test_groups_are_those_of_the_mean_number_of_images(tmp_path):
+    def change(data):
+        data["categories"][0] |= {"image_count": 40, "frequency": "c"}
+        data["categories"][1] |= {"image_count": 13, "frequency": "c"}
+
+    folds, *_ = split_in_two(tmp_path, change)
+    first = json.loads((tmp_path / "test0.json").read_text())
+    first["categories"][0]["frequency"] = first["categories"][1]["frequency"] = "r"
+    write(tmp_path, first, "test0.json")
+    assert pool_folds.main([str(tmp_path / "out"), *folds]) == 0
+    found = json.loads((tmp_path / "out/annotations.json").read_text())["categories"]
+    assert [(c["frequency"], c["image_count"]) for c in found[:2]] == [("c", 22.5), ("r", 9)]
+
+
+def same_image(data):
+    data["images"][0]["coco_url"] = "http://x/1000.png"
+
+
+def other_categories(data):
+    data["categories"][0]["name"] = "other"
+
+
+def no_counts(data):
+    data["categories"][0] |= {"frequency": "r"}
+    del data["categories"][0]["image_count"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [(same_image, "1000.png"), (other_categories, "test1.json"), (no_counts, "image_count")]
+)
+def test_folds_that_do_not_fit_are_named(tmp_path, capsys, change, named):
+    folds, *_ = split_in_two(tmp_path, change)
+    assert pool_folds.main([str(tmp_path / "out"), *folds]) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "out/results.json").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/results.json").write_text("kept")
+    assert pool_folds.main([str(tmp_path / "mine"), *folds]) == 2
+    assert (tmp_path / "mine/results.json").read_text() == "kept"

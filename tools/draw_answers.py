@@ -1,0 +1,92 @@
+#!/usr/bin/env python
+r"""Draw images of classes with few training images, with the answers of two image classifiers.
+
+    python tools/draw_answers.py output/crops/CE_NLA/seed1 output/crops/Seesaw_q_0_NLA/seed1 --names CE Seesaw \
+        --output output/answers.jpg
+
+The images are grouped: those that only the second run answers right, only the first, both and neither, in their true
+proportion. The title of each group has the number of all such images.
+
+A run is the OUTPUT_DIR of a training with its evaluation, which has written predictions.csv. The images are those of
+the data set in the first run's config.yaml.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+from command_line import command, parser_of
+
+
+def read_csv(folder: Path, dataset: str, name: str) -> list[dict]:
+    from seesaw_d2.errors import DataError
+    from seesaw_d2.utils.regular_files import open_regular
+
+    path = folder / "inference" / dataset / name
+    if not path.exists():
+        raise DataError(f"{path}: expected a file of the evaluation, found none; evaluate the run again")
+    with open_regular(str(path), "r", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
+    """Return the rows of the first run's predictions, and of each run image -> answer."""
+    from seesaw_d2.errors import DataError
+
+    tables = [read_csv(folder, dataset, "predictions.csv") for folder in folders]
+    answers = [{row["image"]: row["called"] for row in table} for table in tables]
+    if answers[0].keys() != answers[1].keys():
+        raise DataError(f"{folders[1]}: expected predictions of the images of {folders[0]}, found other images")
+    return tables[0], answers
+
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("runs", nargs=2, type=Path, help="two run folders")
+    parser.add_argument("--names", nargs=2, help="names of the runs; default: their folders")
+    parser.add_argument("--output", type=Path, required=True, help="figure to write, .jpg or .png")
+    parser.add_argument("--shots", choices=("few", "medium", "many"), default="few", help="which classes")
+    parser.add_argument("--images", type=int, default=40, help="number of images, about")
+    args = parser.parse_args(arguments)
+    from detectron2.data import DatasetCatalog
+
+    from seesaw_d2.config.loading import load_config
+    from seesaw_d2.data import register_datasets
+    from seesaw_d2.data.classification.mapper import record_pixels
+    from seesaw_d2.drawing.answers import AnsweredImage, by_outcome, draw_answers, proportional
+    from seesaw_d2.errors import ConfigError
+
+    if args.images < 1:
+        raise ConfigError(f"--images: expected at least 1, found {args.images}")
+    names = args.names or [str(run) for run in args.runs]
+    cfg = load_config(str(args.runs[0] / "config.yaml"))
+    dataset = cfg.DATASETS.TEST[0]
+    classes = {row["class"]: row for row in read_csv(args.runs[0], dataset, "per_class.csv")}
+    rows, answers = read_answers(args.runs, dataset)
+    rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
+    found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
+    register_datasets(cfg)
+    records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}
+    titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}
+    sections = {}
+    for outcome, positions in proportional(found, args.images).items():
+        title = f"{titles.get(outcome, f'{outcome} right')}: {len(found[outcome])} of {len(rows)} images"
+        sections[title] = [
+            AnsweredImage(
+                record_pixels(records[row["image"]]),
+                row["class"],
+                int(classes[row["class"]]["train_images"]),
+                [called[row["image"]] for called in answers],
+            )
+            for row in (rows[position] for position in positions)
+        ]
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    draw_answers(sections, names, args.output)
+    for title in sections:
+        print(title)
+    print(f"figure     {args.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

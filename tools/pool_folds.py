@@ -1,0 +1,122 @@
+#!/usr/bin/env python
+r"""Pool the detections of several folds, so that AP of rare categories has enough objects.
+
+    python tools/pool_folds.py output/pooled \
+        --fold datasets/folds/test0.json output/fold0/inference/fold0_test/lvis_instances_results.json \
+        --fold datasets/folds/test1.json output/fold1/inference/fold1_test/lvis_instances_results.json
+    python tools/evaluate_results.py --annotations output/pooled/annotations.json output/pooled/results.json
+
+The first command writes both files. Images and objects get new ids. The folds must have the same categories and no
+image in common. A category that is rare in one fold and common in another gets the group of its mean number of training
+images: rare up to 10, common up to 100, as in LVIS.
+"""
+
+import dataclasses
+import statistics
+import sys
+from pathlib import Path
+
+from command_line import command, parser_of
+
+ANNOTATIONS, RESULTS = "annotations.json", "results.json"
+_MARK = "pooled_folds.txt"  # in the folders of this program
+
+
+def pooled_categories(files) -> list[dict]:
+    """Return the categories of the first file, with mean training counts and the group that follows from them.
+
+    Raises:
+        DataError: the categories differ, or groups differ and the numbers of training images are not known.
+    """
+    from seesaw_d2.errors import DataError
+    from seesaw_d2.frequency_groups import GROUP_LETTERS
+
+    first = files[0]
+    for file in files[1:]:
+        if (file.category_ids, file.category_names) != (first.category_ids, first.category_names):
+            raise DataError(f"{file.path}: expected the categories of {first.path}, found others")
+    pooled = []
+    for same in zip(*(file.categories for file in files), strict=True):
+        category = dict(same[0])
+        for count in ("image_count", "instance_count"):
+            if all(count in each for each in same):
+                category[count] = statistics.mean(each[count] for each in same)
+            else:
+                category.pop(count, None)
+        if len({each.get("frequency") for each in same}) > 1:
+            if "image_count" not in category:
+                raise DataError(
+                    f'{first.path}: category {category["name"]!r}: expected "image_count", because its "frequency" is '
+                    "another in another fold; found none"
+                )
+            images = category["image_count"]
+            category["frequency"] = GROUP_LETTERS[(images > 10) + (images > 100)]
+        pooled.append(category)
+    return pooled
+
+
+def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
+    """Return old image id -> new id, the images and the objects; new ids start from the given ones."""
+    ids = {image["id"]: start + index for index, image in enumerate(file.images)}
+    images = [{**image, "id": ids[image["id"]]} for image in file.images]
+    objects = [
+        {**item, "id": first_object + index, "image_id": ids[item["image_id"]]}
+        for index, item in enumerate(file.ground_truth)
+    ]
+    return ids, images, objects
+
+
+def pool(folds: list[tuple[str, str]]):
+    """Return the pooled annotation file's content and the pooled detections."""
+    import numpy as np
+
+    from seesaw_d2.data.records.annotation_files import read_annotations
+    from seesaw_d2.errors import DataError
+    from seesaw_d2.evaluation import Detections, read_results
+    from seesaw_d2.evaluation.ground_truth_rules import file_frequency, ground_truth_with_groups
+
+    files = [read_annotations(annotations) for annotations, _ in folds]
+    content = {"info": {"pooled from": [file.path for file in files]}, "categories": pooled_categories(files)}
+    content |= {"images": [], "annotations": []}
+    parts, owner = [], {}
+    for file, (_, results) in zip(files, folds, strict=True):
+        if not file.ground_truth:
+            raise DataError(f"{file.path}: expected annotations, found none")
+        for name in file.image_files:
+            if owner.setdefault(name, file.path) != file.path:
+                raise DataError(f"{file.path}: expected other images than {owner[name]}, found {name} in both")
+        detections = read_results(results, ground_truth_with_groups(file, file_frequency(file)))
+        ids, images, objects = renumbered(file, len(content["images"]) + 1, len(content["annotations"]) + 1)
+        content["images"] += images
+        content["annotations"] += objects
+        new = np.array([ids[key] for key in detections.image_ids.tolist()], dtype=np.int64)
+        parts.append(dataclasses.replace(detections, image_ids=new))
+    return content, Detections.concatenate(parts)
+
+
+@command
+def main(arguments=None) -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("output", type=Path, help=f"folder for {ANNOTATIONS} and {RESULTS}")
+    parser.add_argument(
+        "--fold",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("ANNOTATIONS", "RESULTS"),
+        help="annotation file and results file of a fold; repeat it for each fold",
+    )
+    args = parser.parse_args(arguments)
+    from seesaw_d2.evaluation.results_files import write_json, write_results
+    from seesaw_d2.utils.own_files import claim_folder
+
+    claim_folder(args.output, _MARK, "output")
+    content, detections = pool(args.fold)
+    write_json(str(args.output / ANNOTATIONS), content)
+    write_results(str(args.output / RESULTS), detections)
+    counts = f"{len(content['images'])} images, {len(content['annotations'])} objects, {len(detections)} detections"
+    print(f"{args.output}: {counts}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Agreement of the order of some rows with published values."""
+
+import itertools
+import math
+import statistics
+
+from comparison_rows import fail
+
+
+def kendall(first: list[float], second: list[float]) -> float:
+    """Return Kendall's τ_b (Kendall, 1945) of two lists of the same length; NaN if all values of one are equal."""
+    pairs = list(itertools.combinations(zip(first, second, strict=True), 2))
+    signs = [(_sign(a[0] - b[0]), _sign(a[1] - b[1])) for a, b in pairs]
+    untied = [sum(pair[side] != 0 for pair in signs) for side in (0, 1)]
+    return sum(x * y for x, y in signs) / math.sqrt(math.prod(untied)) if all(untied) else math.nan
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def parse_published(texts: list[str]) -> dict[str, float]:
+    """Return row -> value of arguments ROW=VALUE; a row may contain "=".
+
+    Raises:
+        SeesawError: an argument is another one, or there are fewer than two rows.
+    """
+    found = {}
+    for text in texts:
+        row, _, value = text.rpartition("=")
+        try:
+            found[row] = float(value)
+        except ValueError:
+            found[row] = math.nan
+        if not row or not math.isfinite(found[row]):
+            fail(f"published: expected ROW=NUMBER, found {text!r}")
+    if len(found) < 2:
+        fail(f"published: expected at least two different rows, found {len(found)}")
+    return found
+
+
+def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
+    """Return a line with Kendall's τ_b of the rows' means and ``published``, and one for each seed that all rows have.
+
+    Args:
+        rows: row -> seed -> metrics, in the order of ``published``.
+
+    Raises:
+        SeesawError: a run lacks the metric.
+    """
+    values = []
+    for row, runs in rows.items():
+        values.append({seed: run.get(task, {}).get(metric) for seed, run in runs.items()})
+        if None in values[-1].values():
+            fail(f"{task} {metric}: expected a metric that all rows have, found none of {row!r}")
+    columns = {"means": [statistics.mean(found.values()) for found in values]}
+    for seed in sorted(set.intersection(*(set(found) for found in values))):
+        columns[f"seed {seed}"] = [found[seed] for found in values]
+    return "\n".join(f"{name:<8}τ = {kendall(published, column):5.2f}" for name, column in columns.items())
