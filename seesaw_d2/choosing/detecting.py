@@ -11,7 +11,7 @@ import torch
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.structures import Instances
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesaw_d2.choosing.stored_proposals import ImageProposals
 from seesaw_d2.evaluation.detections import Detections
@@ -47,14 +47,15 @@ def select(
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Losses, and calibrations or None, of the stages whose probabilities are averaged."""
+    """Losses, calibrations (or None) and classifiers of the stages whose probabilities are averaged."""
 
     losses: Sequence[ClassificationLoss]
     calibrations: Sequence[Calibration | None]
+    classifiers: Sequence[nn.Linear]
 
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
         """Return scores (R, C + 1) for the logits (R, L) of each stage."""
-        stages = zip(self.losses, self.calibrations, logits, strict=True)
+        stages = zip(logits, self.losses, self.calibrations, self.classifiers, strict=True)
         return mean_of_stages([class_probabilities(*stage) for stage in stages])
 
 

@@ -49,7 +49,8 @@ def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
     if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor gets the mean of the logits
         predictors = predictors[-1:]
     calibrations = [each.calibration if calibrated else None for each in predictors]
-    return Scoring([each.cls_loss for each in predictors], calibrations)
+    losses, classifiers = [each.cls_loss for each in predictors], [each.cls_score for each in predictors]
+    return Scoring(losses, calibrations, classifiers)
 
 
 def digest_of_model(model: nn.Module) -> str:

@@ -4,13 +4,14 @@ from detectron2.config import CfgNode as CN
 
 
 def add_calibration(cfg: CN) -> None:
-    # Calibration of the class scores of a trained model at test time: "" (none), "NorCal", "FRACAL" or
-    # "LogitAdjustment". It does not change the training.
+    # Calibration of the class scores of a trained model at test time: "" (none), "NorCal", "FRACAL",
+    # "LogitAdjustment" or "TauNormalization". It does not change the training.
     cfg.MODEL.ROI_HEADS.CALIBRATION = CN()
     cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
     # NorCal: gamma >= 0, exponent of the image counts that the scores are divided by. 0 changes nothing.
     cfg.MODEL.ROI_HEADS.CALIBRATION.GAMMA = 0.6
-    # LogitAdjustment: tau >= 0, factor of the log priors that are subtracted from the logits. 0 changes nothing.
+    # tau >= 0. LogitAdjustment: factor of the log priors that are subtracted from the logits. TauNormalization: power
+    # of the norms by which the weights of a linear classifier are divided. 0 changes nothing.
     cfg.MODEL.ROI_HEADS.CALIBRATION.TAU = 1.0
     # FRACAL: lambda >= 0, exponent of the fractal dimensions that the scores are divided by.
     cfg.MODEL.ROI_HEADS.CALIBRATION.LAMBDA = 2.0

@@ -54,12 +54,12 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         frequency_groups: called once, without arguments, at the first log. Returns a (C,) int array, 0 rare, 1
             common, 2 frequent, for logging accuracies by group, or None if the groups are unknown. Groups of another
             number of categories are ignored with a warning. It must be picklable to pickle the model.
-        calibration: changes the scores of inference by class frequency; None: nothing.
+        calibration: changes the scores of inference, mostly by class frequency; None: nothing.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
-        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss with another number of classes, or one of
-            ``OTHER_OPTIONS`` is True.
+        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss with another number of classes, a calibration
+            that does not fit to loss or classifier, or one of ``OTHER_OPTIONS`` is True.
     """
 
     @configurable
@@ -80,6 +80,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         super().__init__(input_shape, **kwargs)
         if cls_loss.num_classes != self.num_classes:
             raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
+        if calibration is not None:
+            calibration.check(cls_loss, cls_predictor)
         self.cls_loss = cls_loss
         self.calibration = calibration
         in_features = self.cls_score.in_features  # type: ignore[has-type]
@@ -161,7 +163,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     def predict_probs(self, predictions, proposals):
         """Return the probabilities (R_i, C + 1) of each image, background last, after calibration, if any."""
         logits, _ = predictions
-        probs = class_probabilities(self.cls_loss, self.calibration, logits)
+        probs = class_probabilities(logits, self.cls_loss, self.calibration, self.cls_score)
         return probs.split([len(p) for p in proposals], dim=0)
 
     def _weight_of(self, name: str) -> float:

@@ -16,7 +16,9 @@ from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
+from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
 from seesaw_d2.modeling.fewer_waits.foreground import foreground, on_host, select
 from seesaw_d2.modeling.fewer_waits.heads import FewerCascadeWaits
@@ -90,6 +92,10 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if average not in AVERAGES:
             raise ValueError(f"average: expected one of {', '.join(AVERAGES)}, found {average!r}")
         self.average = average
+        if average == "logits" and any(
+            isinstance(getattr(each, "calibration", None), TauNormalization) for each in self.box_predictor
+        ):
+            raise InvalidArgument("average", "probabilities with TauNormalization, which changes each stage", average)
 
     @classmethod
     def from_config(cls, cfg, input_shape):

@@ -24,6 +24,12 @@ def check_cascade_config(cfg) -> None:
     if node.AVERAGE not in AVERAGES:
         choices = " or ".join(f'"{name}"' for name in AVERAGES)
         raise ConfigError(f"MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: expected {choices}, found {node.AVERAGE!r}")
+    calibration = cfg.MODEL.ROI_HEADS.CALIBRATION.NAME
+    if node.AVERAGE == "logits" and calibration == "TauNormalization":
+        raise ConfigError(
+            'MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: expected "probabilities" with MODEL.ROI_HEADS.CALIBRATION.NAME '
+            f"{calibration}, which changes the logits of each stage, found {node.AVERAGE!r}"
+        )
     if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
         raise ConfigError(
             "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that does its own pooling "

@@ -6,6 +6,7 @@ from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY, MaskRCNNConvUp
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import check_loss_keys
+from seesaw_d2.modeling.calibration.build import check_calibration_config
 
 # Proposal generators, anchor generators and poolers that need other heads -> what to do.
 _ROTATED = (
@@ -23,6 +24,7 @@ _OTHER_HEADS = {
 def check_heads_config(cfg: CfgNode) -> None:
     """Raise ConfigError unless this project's ROI heads can be built from the config."""
     check_loss_keys(cfg)
+    check_calibration_config(cfg)
     check_box_head(cfg)
     heads, model = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL
     found = {

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError, WeightsError
+from seesaw_d2.modeling.calibration.tau_normalization import row_scales
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.category_names import kept_entry
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
@@ -37,8 +38,7 @@ def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     Returns:
         (L, D). A row of zeros stays zero.
     """
-    norm = torch.linalg.vector_norm(weight[:num_classes].double(), dim=1, keepdim=True)
-    scale = torch.where(norm > 0, norm.pow(-tau), 1.0)
+    scale = row_scales(weight, num_classes, tau)
     return torch.cat([(weight[:num_classes] * scale).to(weight.dtype), weight[num_classes:]])
 
 

@@ -5,6 +5,7 @@ from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, build_cal
 from seesaw_d2.modeling.calibration.fracal import FRACAL
 from seesaw_d2.modeling.calibration.logit_adjustment import LogitAdjustment
 from seesaw_d2.modeling.calibration.norcal import NorCal
+from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 
 __all__ = [
     "CALIBRATION_REGISTRY",
@@ -12,6 +13,7 @@ __all__ = [
     "Calibration",
     "LogitAdjustment",
     "NorCal",
+    "TauNormalization",
     "build_calibration",
     "scale_categories",
     "scale_odds",

@@ -3,12 +3,14 @@
 Shapes: N proposals, C foreground categories. The last of C + 1 columns is background.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
 def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: bool) -> Tensor:
@@ -62,6 +64,9 @@ class Calibration(nn.Module):
     keeps_background: ClassVar[bool] = False
     # Argument -> config key below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}
+    # Values of that argument that tools/calibrate.py tries.
+    grid: ClassVar[tuple[float, ...]] = ()
+    needs_counts: ClassVar[bool] = True
 
     def __init__(self, log_factors: Tensor):
         super().__init__()
@@ -79,12 +84,43 @@ class Calibration(nn.Module):
         scores = self.calibrate_sigmoids(probs[:, :-1])
         return torch.cat([scores, 1 - scores.amax(dim=1, keepdim=True)], dim=1)
 
+    @classmethod
+    def from_statistics(cls, statistics: Any, **arguments: float) -> "Calibration":
+        """Build the calibration from ``CalibrationStatistics`` and the arguments in ``config_keys``."""
+        raise NotImplementedError
+
+    @classmethod
+    def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
+        """Raise InvalidArgument unless the scores of a loss are one softmax or independent sigmoids.
+
+        Args:
+            cls_predictor: kind of the classifier, see ``SeesawBoxPredictor``.
+        """
+        inner = getattr(loss, "loss", loss)
+        softmax = isinstance(inner, CrossEntropyLoss) and loss.background in ("objectness", "class")
+        sigmoids = isinstance(inner, SigmoidLoss) and loss.background == "implicit"
+        if not softmax and not sigmoids:
+            expected = "a loss whose scores are one softmax, or sigmoids with background implicit"
+            found = f"{cls.__name__} with {type(inner).__name__}, background {loss.background}"
+            raise InvalidArgument("calibration", expected, found)
+
+    def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
+        """Return the logits (N, L) from which the loss computes the scores, for those of the classifier."""
+        return logits
+
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
         """Return calibrated scores (N, C) for independent probabilities (N, C)."""
         return scale_odds(probs, self.log_factors)
 
 
-def class_probabilities(loss: ClassificationLoss, calibration: Calibration | None, logits: Tensor) -> Tensor:
-    """Return the probabilities (N, C + 1), background last, of logits (N, L), after the calibration, if any."""
-    probs = loss.probabilities(logits)
-    return probs if calibration is None else calibration(probs, loss.background)
+def class_probabilities(
+    logits: Tensor, loss: ClassificationLoss, calibration: Calibration | None, classifier: nn.Linear
+) -> Tensor:
+    """Return the probabilities (N, C + 1), background last, of logits (N, L), after the calibration, if any.
+
+    Args:
+        classifier: the layer that computed the logits.
+    """
+    if calibration is None:
+        return loss.probabilities(logits)
+    return calibration(loss.probabilities(calibration.adjust_logits(logits, classifier)), loss.background)

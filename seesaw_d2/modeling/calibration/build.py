@@ -10,19 +10,19 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
-from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.build import build_loss
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
-from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.modeling.calibration.base import Calibration
 from seesaw_d2.modeling.calibration.fracal import FRACAL
 from seesaw_d2.modeling.calibration.logit_adjustment import LogitAdjustment
 from seesaw_d2.modeling.calibration.norcal import NorCal
+from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, training_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
 
 CALIBRATION_REGISTRY = Registry("CALIBRATION")
 CALIBRATION_REGISTRY.__doc__ = "Calibrations by class name: subclasses of Calibration."
-for _each in (NorCal, FRACAL, LogitAdjustment):
+for _each in (NorCal, FRACAL, LogitAdjustment, TauNormalization):
     CALIBRATION_REGISTRY.register(_each)
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
@@ -30,10 +30,11 @@ _NODE = "MODEL.ROI_HEADS.CALIBRATION"
 
 @dataclass(frozen=True)
 class CalibrationStatistics:
-    """Statistics of the training set, (C,) each."""
+    """Statistics of the training set, (C,) each. None: the calibration needs no counts."""
 
-    image_count: Tensor
-    instance_count: Tensor
+    num_classes: int
+    image_count: Tensor | None
+    instance_count: Tensor | None
     num_images: int
     fractal_dimensions: Callable[[], Tensor]
 
@@ -52,12 +53,7 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     node = cfg.MODEL.ROI_HEADS.CALIBRATION
     if not node.NAME:
         return None
-    if node.NAME not in CALIBRATION_REGISTRY:
-        names = sorted(name for name, _ in CALIBRATION_REGISTRY)
-        hint = did_you_mean(near_names(str(node.NAME), names))
-        raise ConfigError(f'{_NODE}.NAME: expected "" or one of {", ".join(names)}, found {node.NAME!r}{hint}')
-    _check_loss(loss, node.NAME)
-    calibration = CALIBRATION_REGISTRY.get(node.NAME)
+    calibration = _checked_class(cfg, loss)
     statistics = _statistics(cfg, loss.num_classes, stage, num_stages)
     arguments = {argument: lookup(node, key) for argument, key in calibration.config_keys.items()}
     try:
@@ -67,16 +63,24 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
         raise ConfigError(f"{_NODE}.{key}: expected {error.expected}, found {error.found!r}") from error
 
 
-def _check_loss(loss: ClassificationLoss, name: str) -> None:
-    """Refuse losses whose scores are neither one softmax nor independent sigmoids."""
-    inner = getattr(loss, "loss", loss)
-    softmax = isinstance(inner, CrossEntropyLoss) and loss.background in ("objectness", "class")
-    sigmoids = isinstance(inner, SigmoidLoss) and loss.background == "implicit"
-    if not softmax and not sigmoids:
-        raise ConfigError(
-            f"{_NODE}.NAME: expected a loss whose scores are one softmax, or sigmoids with background implicit, "
-            f"found {name} with {type(inner).__name__}, background {loss.background}"
-        )
+def check_calibration_config(cfg: Any) -> None:
+    """Raise ConfigError if the model's loss, classifier or cascade does not allow MODEL.ROI_HEADS.CALIBRATION.NAME."""
+    if cfg.MODEL.ROI_HEADS.CALIBRATION.NAME:
+        _checked_class(cfg, build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
+
+
+def _checked_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
+    name = cfg.MODEL.ROI_HEADS.CALIBRATION.NAME
+    if name not in CALIBRATION_REGISTRY:
+        names = sorted(name for name, _ in CALIBRATION_REGISTRY)
+        hint = did_you_mean(near_names(str(name), names))
+        raise ConfigError(f'{_NODE}.NAME: expected "" or one of {", ".join(names)}, found {name!r}{hint}')
+    calibration = CALIBRATION_REGISTRY.get(name)
+    try:
+        calibration.check(loss, cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME)
+    except InvalidArgument as error:
+        raise ConfigError(f"{_NODE}.NAME: expected {error.expected}, found {error.found}") from error
+    return calibration
 
 
 def _statistics(cfg: Any, num_classes: int, stage: int, num_stages: int) -> CalibrationStatistics:
@@ -84,9 +88,11 @@ def _statistics(cfg: Any, num_classes: int, stage: int, num_stages: int) -> Cali
         return torch.as_tensor(training_fractal_dimensions(cfg, num_classes))
 
     source = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
+    if not CALIBRATION_REGISTRY.get(cfg.MODEL.ROI_HEADS.CALIBRATION.NAME).needs_counts:
+        return CalibrationStatistics(num_classes, None, None, 0, dimensions)
     if source != "dataset" and cfg.MODEL.ROI_HEADS.CALIBRATION.NAME != "FRACAL":
         counts = torch.tensor(read_recorded_counts(source).of_stage(stage, num_stages, num_classes)[:num_classes])
-        return CalibrationStatistics(counts, counts, 0, dimensions)
+        return CalibrationStatistics(num_classes, counts, counts, 0, dimensions)
     try:
         found = training_statistics(cfg)
     except SeesawError as error:
@@ -98,4 +104,4 @@ def _statistics(cfg: Any, num_classes: int, stage: int, num_stages: int) -> Cali
             " in DATASETS.TRAIN"
         )
     images, instances = torch.tensor(found.image_count), torch.tensor(found.instance_count)
-    return CalibrationStatistics(images, instances, found.num_images, dimensions)
+    return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)

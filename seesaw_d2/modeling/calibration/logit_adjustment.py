@@ -32,6 +32,7 @@ class LogitAdjustment(Calibration):
 
     keeps_background: ClassVar[bool] = True
     config_keys: ClassVar[dict[str, str]] = {"tau": "TAU"}
+    grid: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5)
 
     def __init__(self, instance_count: Tensor | Sequence[int], tau: float):
         tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)

@@ -32,6 +32,7 @@ class NorCal(Calibration):
     """
 
     config_keys: ClassVar[dict[str, str]] = {"gamma": "GAMMA"}
+    grid: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
     def __init__(self, image_count: Tensor | Sequence[int], gamma: float):
         gamma = check_number("gamma", gamma, "a number >= 0", lambda value: value >= 0)

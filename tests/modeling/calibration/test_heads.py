@@ -60,11 +60,13 @@ def test_sigmoids(counts):
     torch.testing.assert_close(scores(model, logits)[:, :-1], (logits - 0.6 * COUNTS.log()).sigmoid())
 
 
-@pytest.mark.parametrize("average", ["", "probabilities", "logits"])
+@pytest.mark.parametrize("average", ["", "probabilities", "logits", "iterative"])
 @pytest.mark.parametrize("rarest", [0, NUM_CLASSES - 1])
 def test_a_strong_calibration_detects_the_rarest_category(tmp_path, average, rarest):
     (tmp_path / "counts.json").write_text(json.dumps({"class_counts": COUNTS.long().roll(rarest).tolist()}))
     head = (*CASCADE, "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", average) if average else ()
+    if average == "iterative":
+        head = ("MODEL.ROI_HEADS.NAME", "IterativeROIHeads")
     head = (*head, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, "TEST.DETECTIONS_PER_IMAGE", 1)
     torch.manual_seed(0)
     _, model = both(tmp_path / "counts.json", "NorCal", *head, gamma=30.0)

@@ -29,7 +29,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
     (("MODEL.DOWNLOAD_TIMEOUT",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
     ((f"{_CALIBRATION}.GAMMA",), (_is(f"{_CALIBRATION}.NAME", "NorCal"),)),
-    ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment"),)),
+    ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
     ((f"{_CALIBRATION}.LAMBDA",), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
     ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment"),)),
     (("MODEL.RPN.*",), (_is("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "RRPN"),)),

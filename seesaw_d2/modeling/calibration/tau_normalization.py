@@ -1,0 +1,74 @@
+"""τ-normalization (Kang et al., Decoupling Representation and Classifier for Long-tailed Recognition, ICLR 2020).
+
+Shapes: N proposals, D features, C categories, L >= C logits, the last L - C for background.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
+from seesaw_d2.modeling.calibration.base import Calibration
+
+
+def row_scales(weight: Tensor, num_classes: int, tau: float) -> Tensor:
+    """Return ‖w_i‖^-τ for the rows of the categories, (C, 1) float64; 1 for a row of zeros.
+
+    Args:
+        weight: (L, D), the first C rows belong to the categories.
+        num_classes: C.
+        tau: τ >= 0.
+    """
+    norm = torch.linalg.vector_norm(weight[:num_classes].double(), dim=1, keepdim=True)
+    return torch.where(norm > 0, norm.pow(-tau), 1.0)
+
+
+class TauNormalization(Calibration):
+    """Divide the weights w_i of a linear classifier by ‖w_i‖^τ, at inference (section 4.2).
+
+    Categories with more examples have larger norms, and so larger logits. Background and the biases are kept, as in
+    BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py). Kang et al. classify images without background
+    and drop the bias. ``tools/tau_normalize.py`` writes such a classifier to a file. In ``IterativeROIHeads`` that
+    changes each iteration, and this only the scores of the last.
+
+    Args:
+        num_classes: C.
+        tau: τ >= 0, usually in [0, 1]; 0 changes nothing, with 1 all norms are 1.
+    """
+
+    config_keys: ClassVar[dict[str, str]] = {"tau": "TAU"}
+    grid: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    needs_counts: ClassVar[bool] = False
+
+    def __init__(self, num_classes: int, tau: float):
+        super().__init__(torch.zeros(num_classes, dtype=torch.float64))
+        self.num_classes = num_classes
+        self.tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
+
+    @classmethod
+    def from_statistics(cls, statistics: Any, **arguments: float) -> "TauNormalization":
+        return cls(statistics.num_classes, **arguments)
+
+    @classmethod
+    def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
+        """Raise InvalidArgument unless the classifier is linear and has one row for each category."""
+        if cls_predictor != "Linear":
+            expected = (
+                "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME Linear (NormedLinear normalizes its weights itself, LWSLinear "
+                "has a learned scale)"
+            )
+            raise InvalidArgument("calibration", expected, f"{cls.__name__} with {cls_predictor}")
+        if loss.num_logits > loss.num_classes + 2:
+            found = f"{cls.__name__} with {type(loss).__name__}, {loss.num_logits} logits"
+            raise InvalidArgument("calibration", "a loss with one logit for each category", found)
+
+    def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
+        scale = row_scales(classifier.weight.detach(), self.num_classes, self.tau).flatten().to(logits.dtype)
+        bias = classifier.bias[: self.num_classes].to(logits.dtype) if classifier.bias is not None else 0
+        categories = (logits[:, : self.num_classes] - bias) * scale + bias
+        return torch.cat([categories, logits[:, self.num_classes :]], dim=1)
+
+    def forward(self, probs: Tensor, background: str) -> Tensor:
+        """Return the scores of the adjusted logits unchanged."""
+        return probs
