@@ -4,6 +4,7 @@ Shapes: R proposals of an image, L logits, D features of the box head.
 """
 
 import contextlib
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -44,13 +45,19 @@ def limits_of(model: nn.Module) -> Limits:
 
 
 def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
-    """Return the model's own losses and, if ``calibrated``, calibrations, for ``detections_of``."""
+    """Return copies on the CPU of the model's losses, classifiers and, if ``calibrated``, calibrations."""
     predictors = box_predictors(model)
     if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor gets the mean of the logits
         predictors = predictors[-1:]
-    calibrations = [each.calibration if calibrated else None for each in predictors]
-    losses, classifiers = [each.cls_loss for each in predictors], [each.cls_score for each in predictors]
-    return Scoring(losses, calibrations, classifiers)
+    return Scoring(
+        [_on_cpu(each.cls_loss) for each in predictors],
+        [_on_cpu(each.calibration) if calibrated else None for each in predictors],
+        [_on_cpu(each.cls_score) for each in predictors],
+    )
+
+
+def _on_cpu(module):
+    return None if module is None else copy.deepcopy(module).cpu()
 
 
 def digest_of_model(model: nn.Module) -> str:

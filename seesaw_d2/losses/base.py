@@ -71,16 +71,16 @@ class ClassificationLoss(nn.Module):
 
     # Supported ways to model background. The first one is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # Whether the statistics are updated with the current batch before its loss is computed (Seesaw Loss: True, EQL v2:
-    # False).
+    # Whether the statistics are updated with the batch before its loss is computed; EQL v2 updates them afterwards.
     updates_first: ClassVar[bool] = True
-    # How this loss handles soft labels over the C categories, which PairwiseClassBalance computes. "softmax":
-    # categories compete, and each row of soft labels sums to 1. "sigmoid": categories are independent. None: soft
-    # labels are not supported. With "softmax" or "sigmoid", ``compute`` and ``update_statistics`` take another
-    # argument, ``targets``: (N, C), 0 in the rows of background proposals. None stands for one-hot labels.
+    # Soft labels over the C categories, which PairwiseClassBalance computes. "softmax": categories compete, each row of
+    # soft labels sums to 1. "sigmoid": categories are independent. None: not supported. ``compute`` and
+    # ``update_statistics`` take another argument, ``targets``: (N, C), 0 in background rows; None: one-hot labels.
     soft_labels: ClassVar[str | None] = None
     # Whether ``forward`` takes maps: the loss is a sum over samples, and its statistics do not depend on the logits.
     takes_maps: ClassVar[bool] = False
+    # Scores of the categories: "softmax", "sigmoids" (independent of each other) or "" (neither).
+    scores: ClassVar[str] = ""
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64, or

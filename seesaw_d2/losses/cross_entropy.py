@@ -34,6 +34,7 @@ class CrossEntropyLoss(ClassificationLoss):
     backgrounds: ClassVar[tuple[str, ...]] = ("class", "objectness", "none")
     soft_labels: ClassVar[str | None] = "softmax"
     takes_maps: ClassVar[bool] = True
+    scores: ClassVar[str] = "softmax"
 
     def __init__(self, num_classes: int, *, background: str = "class"):
         super().__init__(num_classes, background=background)

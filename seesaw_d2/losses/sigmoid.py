@@ -30,6 +30,7 @@ class SigmoidLoss(ClassificationLoss):
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
+    scores: ClassVar[str] = "sigmoids"
 
     def __init__(self, num_classes: int, *, background: str, prior: float):
         super().__init__(num_classes, background=background)

@@ -16,10 +16,8 @@ from detectron2.structures import Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
-from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
-from seesaw_d2.modeling.cascade_checks import AVERAGES, check_cascade_config
+from seesaw_d2.modeling.cascade_checks import check_average, check_cascade_config
 from seesaw_d2.modeling.fewer_waits.foreground import foreground, on_host, select
 from seesaw_d2.modeling.fewer_waits.heads import FewerCascadeWaits
 from seesaw_d2.modeling.fewer_waits.indices import read, true_indices
@@ -89,13 +87,8 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         self.per_stage_masks = per_stage
         self.scale_gradients = scale_gradients
         self.resample = resample
-        if average not in AVERAGES:
-            raise ValueError(f"average: expected one of {', '.join(AVERAGES)}, found {average!r}")
+        check_average(average, self.box_predictor)
         self.average = average
-        if average == "logits" and any(
-            isinstance(getattr(each, "calibration", None), TauNormalization) for each in self.box_predictor
-        ):
-            raise InvalidArgument("average", "probabilities with TauNormalization, which changes each stage", average)
 
     @classmethod
     def from_config(cls, cfg, input_shape):

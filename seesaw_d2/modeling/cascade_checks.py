@@ -1,11 +1,24 @@
 """Checks of the config of Cascade R-CNN."""
 
 import math
+from collections.abc import Iterable
+
+from torch import nn
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 
 # Values that can be averaged over the stages at test time.
 AVERAGES = ("probabilities", "logits")
+
+
+def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
+    """Raise InvalidArgument if an average is unknown, or a calibration changes the logits of each stage."""
+    if average not in AVERAGES:
+        raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
+    if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):
+        raise InvalidArgument("average", '"probabilities" with TauNormalization, which changes each stage', average)
 
 
 def check_cascade_config(cfg) -> None:

@@ -27,16 +27,25 @@ def count_workers(workers: int | None) -> int:
 
 
 @contextmanager
-def worker_map(workers: int):
-    """Return a ``map`` over processes, or the built-in ``map`` for a single worker. Results are in order."""
+def worker_map(workers: int, *, fork: bool = True):
+    """Return a ``map`` over processes, or the built-in ``map`` for a single worker. Results are in order.
+
+    Args:
+        fork: False for work with PyTorch or another library that has threads, which a forked process lacks.
+    """
     if workers == 1:
         yield map
         return
     # Forked workers start at once. Other start methods import the package and torch again.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    method = "fork" if fork and sys.platform == "linux" else None if fork else "spawn"
+    context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
     try:
         yield pool.map
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():  # their tasks may take minutes
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,6 +1,7 @@
 """Data loaders of detection data sets."""
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import CfgNode
@@ -15,7 +16,7 @@ from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, Mapper, 
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.proposals import load_proposals
-from seesaw_d2.data.records.records import Records
+from seesaw_d2.data.records.records import Records, image_column, take
 from seesaw_d2.data.records.statistics import training_frequency_groups
 from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.analysis import analyze_sampling
@@ -127,11 +128,14 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
     logger.info(f"Training data: {analysis.summary(*samplings)}")
 
 
-def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
+def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
     """Build Detectron2's test loader of one data set: every image once over all processes, one in a batch.
 
     With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that cannot be decoded are black. The
     evaluator still has their annotations, so that their objects count as missed.
+
+    Args:
+        image_ids: the images, in this order. None: all.
 
     Raises:
         DataError: as in ``build_train_loader``.
@@ -141,6 +145,9 @@ def build_test_loader(cfg: CfgNode, name: str, *, mapper=None):
     if cfg.MODEL.LOAD_PROPOSALS:
         index = list(cfg.DATASETS.TEST).index(name)
         records = load_proposals(list(records), cfg.DATASETS.PROPOSAL_FILES_TEST[index])
+    if image_ids is not None:
+        positions = {key: index for index, key in enumerate(image_column(records, "image_id").tolist())}
+        records = take(records, [positions[key] for key in image_ids])
     records = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
     mapper = build_mapper(cfg, is_train=False) if mapper is None else mapper
     mapper = (BlankingMapper if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper)(mapper)

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
-from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
-from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
 def scale_categories(probs: Tensor, log_factors: Tensor, *, keep_background: bool) -> Tensor:
@@ -97,9 +95,8 @@ class Calibration(nn.Module):
             cls_predictor: kind of the classifier, see ``SeesawBoxPredictor``.
         """
         inner = getattr(loss, "loss", loss)
-        softmax = isinstance(inner, CrossEntropyLoss) and loss.background in ("objectness", "class")
-        sigmoids = isinstance(inner, SigmoidLoss) and loss.background == "implicit"
-        if not softmax and not sigmoids:
+        backgrounds = {"softmax": ("objectness", "class"), "sigmoids": ("implicit",)}.get(inner.scores, ())
+        if loss.background not in backgrounds:
             expected = "a loss whose scores are one softmax, or sigmoids with background implicit"
             found = f"{cls.__name__} with {type(inner).__name__}, background {loss.background}"
             raise InvalidArgument("calibration", expected, found)

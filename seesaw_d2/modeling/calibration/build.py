@@ -1,5 +1,6 @@
 """The registry of calibrations, and ``build_calibration``, which builds one from a config."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,8 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     node = cfg.MODEL.ROI_HEADS.CALIBRATION
     if not node.NAME:
         return None
-    calibration = _checked_class(cfg, loss)
-    statistics = _statistics(cfg, loss.num_classes, stage, num_stages)
+    calibration = calibration_class(cfg, loss)
+    statistics = calibration_statistics(cfg, loss.num_classes, stage, num_stages)
     arguments = {argument: lookup(node, key) for argument, key in calibration.config_keys.items()}
     try:
         return calibration.from_statistics(statistics, **arguments)
@@ -66,10 +67,15 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
 def check_calibration_config(cfg: Any) -> None:
     """Raise ConfigError if the model's loss, classifier or cascade does not allow MODEL.ROI_HEADS.CALIBRATION.NAME."""
     if cfg.MODEL.ROI_HEADS.CALIBRATION.NAME:
-        _checked_class(cfg, build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
+        calibration_class(cfg, build_loss(cfg, cfg.MODEL.ROI_HEADS.NUM_CLASSES))
 
 
-def _checked_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
+def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
+    """Return the class of MODEL.ROI_HEADS.CALIBRATION.NAME, which is not empty.
+
+    Raises:
+        ConfigError: there is none, or loss and classifier do not allow it.
+    """
     name = cfg.MODEL.ROI_HEADS.CALIBRATION.NAME
     if name not in CALIBRATION_REGISTRY:
         names = sorted(name for name, _ in CALIBRATION_REGISTRY)
@@ -83,7 +89,10 @@ def _checked_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
     return calibration
 
 
-def _statistics(cfg: Any, num_classes: int, stage: int, num_stages: int) -> CalibrationStatistics:
+def calibration_statistics(cfg: Any, num_classes: int, stage: int = 0, num_stages: int = 1) -> CalibrationStatistics:
+    """Return what MODEL.ROI_HEADS.CALIBRATION.NAME needs to know about the training set; see ``build_calibration``."""
+
+    @functools.cache
     def dimensions() -> Tensor:
         return torch.as_tensor(training_fractal_dimensions(cfg, num_classes))
 

@@ -5,6 +5,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
+from detectron2.modeling.box_regression import Box2BoxTransform
 
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses import SeesawLoss
@@ -83,6 +84,6 @@ def test_found_before_data_are_read(overrides, value):
 
 def test_a_predictor_from_arguments():
     """LazyConfigs pass the calibration to the constructor."""
-    options = {"num_classes": 3, "box2box_transform": None, "cls_loss": SeesawLoss(3)}
+    options = {"num_classes": 3, "box2box_transform": Box2BoxTransform((1, 1, 1, 1)), "cls_loss": SeesawLoss(3)}
     with pytest.raises(SeesawError, match="NormedLinear"):
         SeesawBoxPredictor(ShapeSpec(channels=8), **options, calibration=TauNormalization(3, 0.5))

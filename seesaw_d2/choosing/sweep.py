@@ -1,0 +1,113 @@
+"""Metrics of several scorings of stored proposals, in parallel."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from tqdm import tqdm
+
+from seesaw_d2.choosing.candidates import Candidate
+from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
+from seesaw_d2.choosing.evaluated_images import EvaluatedImages
+from seesaw_d2.choosing.stored_proposals import StoredProposals
+from seesaw_d2.data.records.registration import register_datasets
+from seesaw_d2.evaluation.detections import Detections
+from seesaw_d2.utils.worker_processes import worker_map
+
+# Metrics that are kept, in the order of tables.
+METRICS = ("AP", "APr", "APc", "APf", "AP_fixed", "APr_fixed", "APc_fixed", "APf_fixed")
+Metrics = dict[str, float]
+ImageIds = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Stored proposals and how their detections are evaluated."""
+
+    cfg: CfgNode
+    dataset: str
+    folder: str
+    limits: Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What one process computes: metrics of each result.
+
+    Attributes:
+        scorings: S scorings of the proposals.
+        results: for each result, its parts: index of a scoring, and the images that get its detections. The images of
+            all parts are evaluated together.
+    """
+
+    scorings: Sequence[Scoring]
+    results: Sequence[Sequence[tuple[int, ImageIds]]]
+
+
+def compute(stored: Stored, work: Work) -> list[Metrics]:
+    """Return the metrics of each result of ``work``, in percent; NaN where a group has no objects."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the processes share the cores
+    try:
+        register_datasets(stored.cfg)
+        images = StoredProposals(stored.folder)
+        found = [all_detections(images, scoring, stored.limits) for scoring in work.scorings]
+        return [_metrics(stored, found, parts) for parts in work.results]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _metrics(stored: Stored, found: Sequence[Detections], parts: Sequence[tuple[int, ImageIds]]) -> Metrics:
+    chosen = [found[index][np.isin(found[index].image_ids, ids)] for index, ids in parts]
+    metrics = _evaluated(stored, tuple(key for _, ids in parts for key in ids)).metrics(Detections.concatenate(chosen))
+    return {name: metrics[name] for name in METRICS}
+
+
+_read_once: dict[tuple, EvaluatedImages] = {}
+
+
+def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
+    """Return the images with their ground truth, which a process reads once for all works of a run."""
+    key = (stored.folder, stored.dataset, image_ids)
+    if key not in _read_once:
+        _read_once.clear()
+        _read_once[key] = EvaluatedImages(stored.cfg, stored.dataset, image_ids)
+    return _read_once[key]
+
+
+def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> Iterator[list[Metrics]]:
+    """Yield the result of ``compute`` for each work, in order, with a progress bar."""
+    workers = min(workers, max(len(works), 1))
+    with worker_map(workers, fork=False) as parallel:
+        results = parallel(compute, [stored] * len(works), works)
+        yield from tqdm(results, total=len(works), desc=title, unit="setting", disable=None)
+
+
+def sweep(
+    stored: Stored, candidates: Sequence[Candidate], subsets: Sequence[ImageIds], path: str | Path, workers: int
+) -> dict[str, list[Metrics]]:
+    """Return the metrics of each candidate, by label, on each subset of the images.
+
+    Args:
+        path: file of finished candidates. Those in it are not computed again.
+    """
+    finished = _read(path)
+    missing = [each for each in candidates if each.label not in finished]
+    works = [Work([each.scoring], [[(0, ids)] for ids in subsets]) for each in missing]
+    for candidate, metrics in zip(missing, run_all(stored, works, workers, "calibrations"), strict=True):
+        finished[candidate.label] = metrics
+        with open(path, "a") as file:
+            file.write(json.dumps({"label": candidate.label, "metrics": metrics}) + "\n")
+    return {each.label: finished[each.label] for each in candidates}
+
+
+def _read(path: str | Path) -> dict[str, list[Metrics]]:
+    if not Path(path).is_file():
+        return {}
+    lines = [line for line in Path(path).read_text().splitlines(keepends=True) if line.endswith("\n")]
+    Path(path).write_text("".join(lines))  # without the incomplete line of a killed process
+    return {row["label"]: row["metrics"] for row in map(json.loads, lines)}

@@ -1,0 +1,66 @@
+"""The report of a calibration: metrics before and after, and AP over each parameter, as one HTML page."""
+
+from typing import Any
+
+from seesaw_d2.report.charts import lines
+from seesaw_d2.report.rendering import check_page, render
+from seesaw_d2.utils.atomic_files import write_text
+
+_SHOWN = ("AP", "APr", "APc", "APf")
+PARAMETERS = {"NorCal": "γ", "FRACAL": "λ", "LogitAdjustment": "τ", "TauNormalization": "τ"}  # noqa: RUF001
+
+
+def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for no calibration and for each calibration: "name", "value" as text, "metrics"."""
+    rows = [{"name": "none", "value": "", "metrics": result["before"]}]
+    for name, metrics in result["after"].items():
+        chosen = result["chosen"][name]
+        values = ", ".join(dict.fromkeys(f"{value:g}" for value in chosen))
+        rows.append({"name": name, "value": f"{PARAMETERS.get(name, '')} {values}".strip(), "metrics": metrics})
+    return rows
+
+
+def calibration_table(result: dict[str, Any]) -> str:
+    """Return box AP on the test set before and after as text, with AP_fixed behind each value."""
+    rows = calibration_rows(result)
+    names = [f"{row['name']} {row['value']}".strip() for row in rows]
+    width = max(map(len, names)) + 2
+    text = [" " * width + "".join(f"{name + ' / fixed':>16}" for name in _SHOWN)]
+    for name, row in zip(names, rows, strict=True):
+        pairs = [f"{_cell(row['metrics'][key])} / {_cell(row['metrics'][key + '_fixed'])}" for key in _SHOWN]
+        text.append(f"{name:<{width}}" + "".join(f"{pair:>16}" for pair in pairs))
+    return "\n".join(text)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.1f}"
+
+
+def write_calibration_report(result: dict[str, Any], path: str) -> None:
+    """Write the page of a result of ``calibrate``."""
+    check_page(path)
+    figures = {
+        name: lines(
+            f"{result['metric']} over the parameter of {name}",
+            [_points(curve, key) for key in (result["metric"], "APr", "AP_fixed")],
+            PARAMETERS.get(name, "parameter"),
+            "AP",
+            runs=[result["metric"], "APr", "AP_fixed"],
+        )
+        for name, curve in result["curves"].items()
+        if name in result["after"]
+    }
+    page = render(
+        "calibration.html",
+        title="Calibration without training",
+        result=result,
+        rows=calibration_rows(result),
+        columns=[name + suffix for suffix in ("", "_fixed") for name in _SHOWN],
+        figures=figures,
+        drawn=[result["metric"], "APr", "AP_fixed"],
+    )
+    write_text(path, page)
+
+
+def _points(curve: list, key: str) -> list[tuple[float, float]]:
+    return [(value, metrics[key]) for value, metrics in curve if metrics[key] == metrics[key]]
