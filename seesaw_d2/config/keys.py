@@ -153,9 +153,11 @@ def _add_decoupled(cfg: CN) -> None:
 
 
 def _add_downloads(cfg: CN) -> None:
-    # Seconds in which a server must answer and then send 1 KiB, when MODEL.WEIGHTS is an address. _BASE_s with an
-    # address, which are read before this key, have 60 seconds.
+    # Seconds in which a server must answer and then send each 1 KiB, when MODEL.WEIGHTS or a _BASE_ is an address. For
+    # _BASE_s, the keys count on the command line and in the files that name them.
     cfg.MODEL.DOWNLOAD_TIMEOUT = 60.0
+    # Seconds for the whole download.
+    cfg.MODEL.DOWNLOAD_TIME_LIMIT = 7200.0
 
 
 def _add_data(cfg: CN) -> None:

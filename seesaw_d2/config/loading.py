@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -30,10 +31,10 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has a wrong type.
     """
     cfg = default_config()
+    overrides = list(overrides or [])
     if config_file:
         path = find_config_file(config_file)
-        merge_file(cfg, _read(path), path)
-    overrides = list(overrides or [])
+        merge_file(cfg, _read(path, overrides), path)
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
         raise ConfigError(f"command line: expected valid UTF-8, found {ascii(unreadable[0])[:80]}")
     if len(overrides) % 2:
@@ -89,8 +90,13 @@ def _refuse_infinite(solver: CfgNode) -> None:
             raise ConfigError(f"SOLVER.{key}: expected a finite number, found {value}")
 
 
-def _read(path: str) -> dict[str, Any]:
-    """Return the values of a YAML file and its bases. Detectron2's reader would run Python code in the file."""
+def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
+    """Return the values of a YAML file and its bases. Detectron2's reader would run Python code in the file.
+
+    Args:
+        overrides: KEY, VALUE, ... that may have the limits of downloads.
+    """
+    PlainConfig.given = dict(zip(map(str, overrides[::2]), overrides[1::2], strict=False))
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:

@@ -4,14 +4,18 @@ YAML files can construct Python objects, and a few lines of aliases can stand fo
 allowed, because the configs that Detectron2 saves contain some.
 """
 
+import contextlib
+import math
 import os
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.downloads import Limits, cached_download
 from seesaw_d2.utils.regular_files import irregular
 from seesaw_d2.utils.yaml_reading import NamedText, yaml_values
 
@@ -27,6 +31,9 @@ class PlainConfig(CfgNode):
     # Chain of files that led to the current one, and the number of files opened so far.
     _derived: ClassVar[list[str]] = []
     _opened: ClassVar[int] = 0
+    # Limits of downloads: the overrides of the command line, and what they or the files so far set. The first counts.
+    given: ClassVar[Mapping[str, Any]] = {}
+    _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
     def load_yaml_with_base(cls, filename, allow_unsafe=False):
@@ -43,6 +50,8 @@ class PlainConfig(CfgNode):
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
             raise ConfigError(f"{filename}: expected at most {MAX_FILES} files of _BASE_s, found more")
+        if not PlainConfig._derived:
+            PlainConfig._limits = _limits_in(PlainConfig.given)
         PlainConfig._derived.append(where)
         try:
             return super().load_yaml_with_base(filename, allow_unsafe=False)
@@ -51,11 +60,27 @@ class PlainConfig(CfgNode):
 
     @classmethod
     def _open_cfg(cls, filename):
-        return _checked_text(filename)
+        text = _checked_text(filename, Limits(**PlainConfig._limits, size=MAX_BYTES))
+        values = yaml.safe_load(NamedText(text.getvalue(), filename))
+        model = values.get("MODEL") if isinstance(values, dict) and "://" not in filename else None
+        if isinstance(model, dict):
+            set_here = _limits_in({f"MODEL.{key}": value for key, value in model.items()})
+            PlainConfig._limits = set_here | PlainConfig._limits
+        return text
 
 
-def _checked_text(path: str) -> NamedText:
-    """Return the text of one file after checking it.
+def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits of downloads among config keys, as arguments of ``Limits``. Wrong values are refused later."""
+    found = {}
+    for name, key in (("silence", "MODEL.DOWNLOAD_TIMEOUT"), ("total", "MODEL.DOWNLOAD_TIME_LIMIT")):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            if 0 < (value := float(values.get(key, 0))) < math.inf:
+                found[name] = value
+    return found
+
+
+def _checked_text(path: str, limits: Limits) -> NamedText:
+    """Return the text of one file after checking it. An address is downloaded within ``limits``.
 
     Raises:
         ConfigError: the file contains Python, is not a regular file, is too large or is nested too deeply; a key occurs
@@ -67,7 +92,8 @@ def _checked_text(path: str) -> NamedText:
         raise ConfigError(f"{path}: expected a YAML file; a Python config (LazyConfig) would have to be run")
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")
-    with PathManager.open(path, "rb") as file:
+    local = cached_download(path, limits=limits) if path.startswith(("http://", "https://")) else path
+    with PathManager.open(local, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: expected a config file, found one of more than {MAX_BYTES} bytes")

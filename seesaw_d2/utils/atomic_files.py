@@ -4,7 +4,10 @@ import errno
 import os
 import re
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -23,8 +26,8 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
     """Open a temporary binary file in the same folder, and rename it to ``path`` when it is complete and synced.
 
     The file can be read and written. The folder is created if needed. If writing fails, ``path`` is unchanged and the
-    temporary file is removed. If the process or the machine dies, a file ``path.unfinished-*.tmp`` can remain, which
-    ``remove_leftovers`` removes.
+    temporary file is removed, also at SIGTERM. If the process is killed or the machine dies, a file
+    ``path.unfinished-*.tmp`` can remain, which ``remove_leftovers`` removes.
 
     Args:
         path: the file.
@@ -36,29 +39,44 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
     path = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(path))
     temporary = None
+    with _exit_at_sigterm():
+        try:
+            os.makedirs(folder, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(
+                dir=folder, prefix=os.path.basename(path) + _UNFINISHED, suffix=_SUFFIX
+            )
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp allows only the owner to read
+            os.replace(temporary, path)
+            temporary = None
+            _sync_folder(folder)
+        except BaseException as error:
+            free = _free(folder)
+            if temporary is not None:
+                os.unlink(temporary)
+            cause = _os_error(error)
+            if cause is not None:
+                raise OutputError(_message(path, cause, needed, free)) from error
+            raise
+
+
+@contextmanager
+def _exit_at_sigterm() -> Iterator[None]:
+    """Raise SystemExit at SIGTERM in a block, so that the temporary file is removed, unless the program handles it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            dir=folder, prefix=os.path.basename(path) + _UNFINISHED, suffix=_SUFFIX
-        )
-        with os.fdopen(descriptor, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp allows only the owner to read
-        os.replace(temporary, path)
-        temporary = None
-        _sync_folder(folder)
-    except BaseException as error:
-        free = _free(folder)
-        if temporary is not None:
-            os.unlink(temporary)
-        cause = _os_error(error)
-        if cause is not None:
-            raise OutputError(_message(path, cause, needed, free)) from error
-        raise
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sync_folder(folder: str) -> None:

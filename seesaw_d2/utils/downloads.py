@@ -4,45 +4,51 @@ Detectron2's downloads keep a file under the path of its address alone, so that 
 and ``..`` leads anywhere.
 """
 
+import contextlib
 import hashlib
-import http.client
 import os
 import re
-import time
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from typing import IO, Any
 
+from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathHandler, PathManager
 from iopath.common.file_io import OneDrivePathHandler, get_cache_dir
 
 from seesaw_d2.errors import OutputError
-from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.utils.atomic_files import atomic_file, make_folder, remove_leftovers
+from seesaw_d2.utils.file_locks import folder_lock
+from seesaw_d2.utils.server_answers import Limits, contents
 from seesaw_d2.utils.untrusted_paths import below
 
-# Default of MODEL.DOWNLOAD_TIMEOUT, and of files that are read before the config is known.
-TIMEOUT = 60.0
-_MIN_BYTES = 1024  # in TIMEOUT seconds; fewer count as silence
-_CHUNK = 1 << 18
-_HTML = (b"<!doctype html", b"<html")
+_HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")
 
 
-def cached_download(url: str, *, force: bool = False, timeout: float = TIMEOUT, cache_dir: str | None = None) -> str:
+def limits_of(cfg: CfgNode) -> Limits:
+    """Return the limits that a config sets."""
+    return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
+
+
+def cached_download(
+    url: str, *, force: bool = False, limits: Limits | None = None, cache_dir: str | None = None
+) -> str:
     """Return the local copy of an address, and download it if there is none.
+
+    Processes that want the same file wait for the one that downloads it.
 
     Args:
         url: of http, https or ftp.
         force: download it again.
-        timeout: seconds without data after which the server is given up.
+        limits: default: ``Limits()``.
         cache_dir: default: the folder of Detectron2's downloads.
 
     Raises:
         OSError: see ``fetch``.
     """
-    path = cached_path(url, cache_dir)
+    path, limits = cached_path(url, cache_dir), limits or Limits()
     if force or not os.path.isfile(path):
-        fetch(url, path, timeout=timeout)
+        fetch(url, path, limits, force=force)
     return path
 
 
@@ -58,49 +64,49 @@ def cached_path(url: str, cache_dir: str | None = None) -> str:
     return below(folder, name or "file")
 
 
-def fetch(url: str, path: str, *, timeout: float = TIMEOUT, digest: str = "") -> None:
+def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool = False) -> None:
     """Download ``url`` to ``path``, which exists only if the file is complete.
 
     Args:
         url: an address that urllib opens.
         path: of the new file; its folder is created.
-        timeout: seconds in which the server must answer, and then send 1 KiB.
+        limits: of time and size.
         digest: first hexadecimal digits of the SHA-256; "": unknown.
+        force: replace a file that another process has downloaded meanwhile.
 
     Raises:
-        OSError: the server cannot be reached, is silent, refuses, or sends nothing, a page of HTML, another length than
-            it says, or another file than ``digest`` says. OutputError: the file cannot be written.
+        OSError: the server cannot be reached, is silent or slow, refuses, redirects to another scheme, or sends
+            nothing, too much, a page of HTML, another length than it says, or another file than ``digest`` says.
+        OutputError: the file cannot be written.
     """
-    try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
-            _check_answer(response, url)
-            _save(response, url, path, timeout, digest)
-    except TimeoutError:
-        raise _silent(url, timeout) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise _silent(url, timeout) from None
-        raise OSError(f"{url}: {error}") from error
-    except (http.client.HTTPException, ValueError) as error:
-        if isinstance(error, OutputError):
+    folder, name = os.path.split(os.path.abspath(path))
+    make_folder(folder)
+    with _removed_if_empty(folder), folder_lock(folder, limits.total):
+        remove_leftovers(folder, re.compile(re.escape(name)))  # of processes that were killed
+        if not force and os.path.isfile(path):
+            return
+        try:
+            _save(contents(url, limits), url, path, digest)
+        except (OSError, OutputError):
             raise
-        raise OSError(f"{url}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # whatever urllib raises
+            raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
-def _check_answer(response: Any, url: str) -> None:
-    if getattr(response, "status", None) not in (None, 200):
-        raise OSError(f"{url}: expected the file, found the answer {response.status}")
-    kind = response.headers.get("Content-Type", "")
-    if kind.startswith(("text/html", "application/xhtml")):
-        raise OSError(f"{url}: expected a file, found a page of HTML ({kind})")
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise OSError(f"{url}: expected the file, found it compressed by the server")
+@contextlib.contextmanager
+def _removed_if_empty(folder: str) -> Iterator[None]:
+    """Remove a folder after a block if nothing is in it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
-def _save(response: Any, url: str, path: str, timeout: float, digest: str) -> None:
-    chunks, sha, size = _chunks(response, url, timeout), hashlib.sha256(), 0
-    first = next(chunks, b"")
-    if not first or first.lstrip()[:20].lower().startswith(_HTML):
+def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
+    sha = hashlib.sha256()
+    first = next(pieces, b"")
+    if not first or first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower().startswith(_HTML):
         raise OSError(f"{url}: expected a file, found {'a page of HTML' if first else 'nothing'}")
     problem: Exception | None = None
     try:
@@ -108,46 +114,21 @@ def _save(response: Any, url: str, path: str, timeout: float, digest: str) -> No
             while first:
                 file.write(first)
                 sha.update(first)
-                size += len(first)
                 try:
-                    first = next(chunks, b"")
-                    problem = None if first else _wrong(response, url, size, sha.hexdigest(), digest)
+                    first = next(pieces, b"")
                 except Exception as error:  # a failure of the network is none of the disk
                     problem = error
-                if problem:
-                    raise _Incomplete
+                    raise _Incomplete from None
+            if not sha.hexdigest().startswith(digest):
+                found = sha.hexdigest()[:16]
+                problem = OSError(f'{url}: invalid hash value (expected "{digest}", found "{found}")')
+                raise _Incomplete
     except _Incomplete:
         raise problem or OSError(url) from None
 
 
 class _Incomplete(Exception):
     """Ends ``atomic_file`` without the file."""
-
-
-def _chunks(response: Any, url: str, timeout: float) -> Iterator[bytes]:
-    """Yield the content. Raise OSError if fewer than 1 KiB come within ``timeout`` seconds."""
-    begin, size = time.monotonic(), 0
-    while content := response.read1(_CHUNK) if hasattr(response, "read1") else response.read(_CHUNK):
-        size += len(content)
-        now = time.monotonic()
-        if size >= _MIN_BYTES:
-            begin, size = now, 0
-        elif now - begin > timeout:
-            raise _silent(url, timeout)
-        yield content
-
-
-def _wrong(response: Any, url: str, size: int, sha: str, digest: str) -> OSError | None:
-    length = response.headers.get("Content-Length")
-    if length is not None and int(length) != size:
-        return OSError(f"{url}: expected {length} bytes, found {size}")
-    if not sha.startswith(digest):
-        return OSError(f'{url}: invalid hash value (expected "{digest}", found "{sha[:16]}")')
-    return None
-
-
-def _silent(url: str, timeout: float) -> OSError:
-    return OSError(f"{url}: the server sent nothing for {timeout:g} s (MODEL.DOWNLOAD_TIMEOUT)")
 
 
 class Downloads(PathHandler):

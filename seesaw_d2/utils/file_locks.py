@@ -3,9 +3,13 @@
 Without the module ``fcntl`` (Windows), files are not locked, and a warning is logged once.
 """
 
+import contextlib
 import errno
 import functools
 import logging
+import os
+import time
+from collections.abc import Iterator
 from types import ModuleType
 from typing import IO
 
@@ -17,6 +21,31 @@ def lock_or_wait(file: IO[str]) -> None:
     fcntl = _fcntl()
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: str, seconds: float) -> Iterator[None]:
+    """Lock a folder for this process in a block. Wait at most ``seconds`` for another process, then go on without it.
+
+    No file is needed. Where folders cannot be locked (Windows, some network file systems), nothing is locked.
+    """
+    fcntl, begin = _fcntl(), time.monotonic()
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        while time.monotonic() - begin < seconds:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    break
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def try_record_lock(file: IO[str]) -> bool:

@@ -18,6 +18,7 @@ from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.utils.downloads import limits_of
 from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.file_checks import check_weights_file
 
@@ -42,7 +43,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME
         raise ConfigError(f"{key}: class means are compared by cosine, expected NormedLinear, found {found!r}")
-    check_weights_file(cfg.MODEL.WEIGHTS, cfg.MODEL.DOWNLOAD_TIMEOUT)
+    check_weights_file(cfg.MODEL.WEIGHTS, limits_of(cfg))
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)

@@ -26,7 +26,7 @@ class TorchvisionHandler(PathHandler):
         return [SCHEME]
 
     def _get_local_path(self, path, force=False, **kwargs):
-        original = torchvision_file(path)
+        original = torchvision_file(path, kwargs.get("limits"))
         stem, _ = os.path.splitext(os.path.basename(original))
         converted = os.path.join(get_cache_dir(), "seesaw_d2", f"{stem}.pkl")
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
@@ -53,7 +53,7 @@ class MmdetHandler(PathHandler):
         name = path.removeprefix(MMDET)
         if name not in FILES.values():
             raise WeightsError(f"MODEL.WEIGHTS: {path}: expected one of {', '.join(FILES.values())}, found {name!r}")
-        original = download(published_url(name))
+        original = download(published_url(name), kwargs.get("limits"))
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:

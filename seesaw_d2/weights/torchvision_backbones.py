@@ -8,7 +8,7 @@ import torchvision
 from detectron2.config import CfgNode
 
 from seesaw_d2.errors import ConfigError, WeightsError
-from seesaw_d2.utils.downloads import TIMEOUT, fetch
+from seesaw_d2.utils.downloads import Limits, fetch
 
 SCHEME = "torchvision://"
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -23,7 +23,7 @@ _RENAMES = (
 )
 
 
-def torchvision_file(uri: str, timeout: float = TIMEOUT) -> str:
+def torchvision_file(uri: str, limits: Limits | None = None) -> str:
     """Return the local file of ``torchvision://<name>``. Download it into torch.hub's cache if it is not there.
 
     The weights are torchvision's IMAGENET1K_V1, as for MMDetection's ``torchvision://``.
@@ -38,7 +38,7 @@ def torchvision_file(uri: str, timeout: float = TIMEOUT) -> str:
     path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
     if not os.path.isfile(path):
         try:
-            _download(url, path, timeout)
+            _download(url, path, limits or Limits())
         except OSError as error:
             raise WeightsError(
                 f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download it elsewhere and save it as {path}, "
@@ -51,9 +51,9 @@ def _url(name: str) -> str:
     return torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
 
 
-def _download(url: str, path: str, timeout: float) -> None:
+def _download(url: str, path: str, limits: Limits) -> None:
     (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))  # first digits of the SHA-256
-    fetch(url, path, timeout=timeout, digest=digest)
+    fetch(url, path, limits, digest=digest)
 
 
 def is_torchvision_resnet(state) -> bool:

@@ -117,6 +117,7 @@ def test_the_list_of_keys():
             "TEST.LVIS_METRICS",
             "MODEL.WEIGHTS_EXCEPT",
             "MODEL.DOWNLOAD_TIMEOUT",
+            "MODEL.DOWNLOAD_TIME_LIMIT",
             "DATALOADER.PIN_MEMORY",
             "MODEL.CHANNELS_LAST",
             "MODEL.COMPILE",

@@ -20,7 +20,7 @@ _TRAIN += ("log_period", "device")
 # Options of Detectron2 that this project does not support; they are off in Detectron2's configs.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 # Optional keys.
-_TIMEOUTS = ("collective_timeout", "download_timeout")
+_TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
 # The checks are those of YAML configs. In their messages, these keys are replaced by those of LazyConfigs.
 _NAMES = {
@@ -29,6 +29,7 @@ _NAMES = {
     "MODEL.WEIGHTS path": "train.init_checkpoint=path",
     "with SOLVER.CLIP_GRADIENTS, ": "",
     "MODEL.DOWNLOAD_TIMEOUT": "train.download_timeout",
+    "MODEL.DOWNLOAD_TIME_LIMIT": "train.download_time_limit",
     "MODEL.DEVICE": "train.device",
     "MODEL.WEIGHTS": "train.init_checkpoint",
     "OUTPUT_DIR": "train.output_dir",

@@ -104,6 +104,7 @@ def common_settings(lazy: Any) -> CfgNode:
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
     cfg.MODEL.DOWNLOAD_TIMEOUT = train.get("download_timeout", cfg.MODEL.DOWNLOAD_TIMEOUT)
+    cfg.MODEL.DOWNLOAD_TIME_LIMIT = train.get("download_time_limit", cfg.MODEL.DOWNLOAD_TIME_LIMIT)
     cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE = train.amp.enabled, amp_of(lazy)
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = train.max_iter, train.checkpointer.period
     cfg.SOLVER.COLLECTIVE_TIMEOUT = train.get("collective_timeout", cfg.SOLVER.COLLECTIVE_TIMEOUT)

@@ -10,6 +10,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.utils.category_names import Categories
+from seesaw_d2.utils.downloads import limits_of
 from seesaw_d2.weights.file_checks import check_weights_file
 from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_config
 
@@ -27,13 +28,14 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
             "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
-    if not 0 < cfg.MODEL.DOWNLOAD_TIMEOUT < math.inf:
-        found = cfg.MODEL.DOWNLOAD_TIMEOUT
-        raise ConfigError(f"MODEL.DOWNLOAD_TIMEOUT: expected a number of seconds > 0, found {found}")
+    limits = limits_of(cfg)
+    for key, seconds in (("DOWNLOAD_TIMEOUT", limits.silence), ("DOWNLOAD_TIME_LIMIT", limits.total)):
+        if not 0 < seconds < math.inf:
+            raise ConfigError(f"MODEL.{key}: expected a number of seconds > 0, found {seconds}")
     if cfg.MODEL.WEIGHTS.startswith(SCHEME):
         check_torchvision_config(cfg)
     if cfg.MODEL.WEIGHTS:
-        check_weights_file(cfg.MODEL.WEIGHTS, cfg.MODEL.DOWNLOAD_TIMEOUT)
+        check_weights_file(cfg.MODEL.WEIGHTS, limits)
 
 
 def check_trained(cfg: CfgNode, hint: str) -> None:

@@ -95,6 +95,8 @@ def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
     """Return an unmet need of a key in layer ``index``; None if the key is read or may be unread."""
     layer = layers[index]
+    if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
+        return None  # a _BASE_ is an address
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
         return None

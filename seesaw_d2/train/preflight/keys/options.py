@@ -27,7 +27,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.TEMPERATURE",), (_is(f"{_BOX_HEAD}.CLS_PREDICTOR.NAME", "NormedLinear"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
-    (("MODEL.DOWNLOAD_TIMEOUT",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
+    (("MODEL.DOWNLOAD_*",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
     ((f"{_CALIBRATION}.GAMMA",), (_is(f"{_CALIBRATION}.NAME", "NorCal"),)),
     ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
     ((f"{_CALIBRATION}.LAMBDA",), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),

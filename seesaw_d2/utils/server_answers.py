@@ -1,0 +1,153 @@
+"""Talk to servers within limits: whatever they send, or not, ends in an error."""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_MIN_BYTES = 1024  # in Limits.silence seconds; fewer count as silence
+_MAX_BYTES = 1 << 36
+_MAX_REDIRECTS = 10
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a download may take, and how large its file may be.
+
+    Attributes:
+        silence: seconds in which a connection, an answer and then each 1 KiB must come (MODEL.DOWNLOAD_TIMEOUT).
+        total: seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
+        size: bytes.
+    """
+
+    silence: float = 60.0
+    total: float = 7200.0
+    size: int = _MAX_BYTES
+
+
+def contents(url: str, limits: Limits) -> Iterator[bytes]:
+    """Yield the content of an address. Raise OSError, see ``downloads.fetch``.
+
+    A thread talks to the server, because no option of urllib bounds the time of a name's look-up, of a handshake, or of
+    headers that come byte by byte. It is left alone when its time is up.
+    """
+    pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
+    given_up = threading.Event()
+
+    def put(piece: bytes | Exception) -> None:
+        while not given_up.is_set():
+            with contextlib.suppress(queue.Full):
+                return pieces.put(piece, timeout=1)
+        raise _GivenUp
+
+    def talk() -> None:
+        try:
+            with contextlib.suppress(_GivenUp):
+                try:
+                    for piece in _answer(url, limits):
+                        put(piece)
+                    put(b"")
+                except Exception as error:
+                    put(error)
+        except Exception:  # of an answer that nobody waits for
+            logger.debug("given up", exc_info=True)
+
+    threading.Thread(target=talk, name="download", daemon=True).start()
+    try:
+        yield from _in_time(pieces, url, limits)
+    finally:
+        given_up.set()
+
+
+class _GivenUp(Exception):
+    """Ends the thread of a download that nobody waits for."""
+
+
+def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
+    begin = last = time.monotonic()
+    size = recent = 0
+    while True:
+        end = min(last + limits.silence, begin + limits.total)
+        try:
+            piece = pieces.get(timeout=max(end - time.monotonic(), 0.01))
+        except queue.Empty:
+            piece = None
+        now = time.monotonic()
+        if piece is None or (now >= end and recent < _MIN_BYTES):
+            if now >= begin + limits.total:
+                raise OSError(f"{url}: not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT)")
+            raise OSError(f"{url}: the server sent nothing for {limits.silence:g} s (MODEL.DOWNLOAD_TIMEOUT)")
+        if isinstance(piece, Exception):
+            raise piece
+        if not piece:
+            return
+        size, recent = size + len(piece), recent + len(piece)
+        if size > limits.size:
+            raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found more")
+        if recent >= _MIN_BYTES:
+            last, recent = now, 0
+        yield piece
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves redirections to ``_open``: urllib reads their whole content, of any length."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _open(url: str, timeout: float) -> Any:
+    """Open an address and those that it leads to. An address of https leads to no other scheme."""
+    opener, given = urllib.request.build_opener(_NoRedirect), url
+    for _ in range(_MAX_REDIRECTS):
+        try:
+            return opener.open(url, timeout=timeout)
+        except urllib.error.HTTPError as error:
+            target = error.headers.get("Location") if error.code in (301, 302, 303, 307, 308) else None
+            error.close()
+            if target is None:
+                raise OSError(f"{given}: {error}") from None
+        before, url = url, urllib.parse.urljoin(url, target)
+        schemes = ("https",) if before.startswith("https:") else ("http", "https", "ftp")
+        if urllib.parse.urlsplit(url).scheme not in schemes:
+            raise OSError(f"{given}: expected the file, found a redirection to {url}")
+    raise OSError(f"{given}: expected the file, found more than {_MAX_REDIRECTS} redirections")
+
+
+def _answer(url: str, limits: Limits) -> Iterator[bytes]:
+    """Yield the content of an address after checking its headers, and check its length at the end."""
+    try:
+        response = _open(url, 2 * limits.silence)  # for the thread that is left alone
+    except urllib.error.URLError as error:
+        raise OSError(f"{url}: {error.reason}") from error
+    with response:
+        _check_answer(response, url, limits)
+        size = 0
+        while content := response.read1(_CHUNK) if hasattr(response, "read1") else response.read(_CHUNK):
+            size += len(content)
+            yield content
+        length = response.headers.get("Content-Length")
+        if length is not None and int(length) != size:
+            raise OSError(f"{url}: expected {length} bytes, found {size}")
+
+
+def _check_answer(response: Any, url: str, limits: Limits) -> None:
+    if getattr(response, "status", None) not in (None, 200):
+        raise OSError(f"{url}: expected the file, found the answer {response.status}")
+    kind = response.headers.get("Content-Type", "")
+    if kind.startswith(("text/html", "application/xhtml")):
+        raise OSError(f"{url}: expected a file, found a page of HTML ({kind})")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise OSError(f"{url}: expected the file, found it compressed by the server")
+    if int(response.headers.get("Content-Length") or 0) > limits.size:
+        raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger one")
