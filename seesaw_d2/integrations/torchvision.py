@@ -1,4 +1,4 @@
-"""Classification losses in torchvision's Faster, Mask and Keypoint R-CNN. Detectron2 is not needed.
+"""Classification losses in torchvision's R-CNNs, RetinaNet and FCOS. Detectron2 is not needed.
 
 Shapes: N proposals, C foreground categories. torchvision's label 0 is background and 1 to C are the categories; in a
 ``ClassificationLoss``, the labels 0 to C - 1 are the categories and C is background.
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 
+from seesaw_d2.integrations.torchvision_one_stage import ONE_STAGE, use_one_stage_loss
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -72,23 +73,29 @@ class LossRoIHeads(RoIHeads):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Train one of torchvision's R-CNNs with a classification loss. Change the model in place, and return it.
+    """Train one of torchvision's detectors with a classification loss. Change the model in place, and return it.
 
-    The classifier of the model is replaced by a new one, with random weights. Call this before the optimizer is made.
+    The classifier of an R-CNN is replaced by a new one, with random weights. Call this before the optimizer is made.
+    RetinaNet and FCOS keep their classifier, and with ``FocalLoss`` their losses.
 
     Args:
         model: of ``torchvision.models.detection``, with ``roi_heads.box_predictor`` a ``FastRCNNPredictor`` of C + 1
-            classes.
-        loss: of C classes, with background: not ``background="none"``. Its losses have its own names in the losses of
-            the model, such as "loss_cls_classes" and "loss_cls_objectness", in place of "loss_classifier".
+            classes; or a RetinaNet or FCOS.
+        loss: R-CNN: of C classes, with background: not ``background="none"``. The losses have their own names in the
+            model, such as "loss_cls_classes" and "loss_cls_objectness", in place of "loss_classifier". RetinaNet and
+            FCOS: of as many classes as the model, which include torchvision's unused label 0, and with
+            ``background="implicit"``. The name stays "classification".
 
     Raises:
         ValueError: the model has no such heads, or the loss does not fit.
     """
+    if isinstance(model, ONE_STAGE):
+        use_one_stage_loss(model, loss)
+        return model
     heads: Any = getattr(model, "roi_heads", None)
     predictor: Any = getattr(heads, "box_predictor", None)
     if type(heads) is not RoIHeads or not hasattr(predictor, "cls_score") or not hasattr(predictor, "bbox_pred"):
-        expected = "one of torchvision's R-CNNs with RoIHeads and a FastRCNNPredictor; for other models call the loss"
+        expected = "torchvision's RetinaNet, FCOS or R-CNN with a FastRCNNPredictor; for others call the loss"
         raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)
     if loss.background == "none":
         raise InvalidArgument("loss", 'background "objectness", "class" or "implicit"', loss.background)

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fvcore.common.registry import Registry
-
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
 from seesaw_d2.losses.category_statistics import statistics_arguments
 from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.registry import Registry
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."

@@ -102,6 +102,16 @@ def test_the_lines_of_a_section(title, projects):
             assert all(issubclass(each, (GlobalMaskLosses, SeesawPredictors)) for each in made)
 
 
+def test_the_first_lines_of_the_library_page():
+    page = (Path(__file__).parents[2] / "docs/library.md").read_text()
+    lines = re.search(r"^# As a library\n\n```python\n(.+?)^```", page, re.DOTALL | re.MULTILINE).group(1)
+    found = {"torch": torch, "features": torch.ones(3, 1024), "labels": torch.tensor([0, 1202, 1203])}
+    exec(lines, found)
+    assert len([line for line in lines.splitlines() if line]) == 6
+    assert found["scores"].shape == (3, 1204)
+    assert found["classifier"].weight.grad.abs().sum() > 0
+
+
 def test_every_section_of_the_table_exists():
     linked = set(re.findall(r"\]\(#([^)]+)\)", PAGE))
     anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in SECTIONS}

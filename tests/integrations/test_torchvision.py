@@ -4,10 +4,17 @@ import copy
 
 import pytest
 import torch
-from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, retinanet_resnet50_fpn
+from torch import nn
+from torchvision.models.detection import (
+    FCOS,
+    RetinaNet,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    ssdlite320_mobilenet_v3_large,
+)
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from seesaw_d2.integrations.torchvision import use_loss
-from seesaw_d2.losses import CrossEntropyLoss, EqualizationLossV2, SeesawLoss
+from seesaw_d2.losses import CrossEntropyLoss, EqualizationLoss, EqualizationLossV2, FocalLoss, SeesawLoss
 
 CLASSES = 3
 
@@ -69,13 +76,49 @@ def test_scores_are_those_of_the_loss():
     torch.testing.assert_close(scores, expected.roll(1, dims=1))
 
 
+def one_stage(detector_class):
+    torch.manual_seed(0)
+    backbone = nn.Conv2d(3, 32, 8, stride=8)
+    backbone.out_channels = 32
+    shapes = ((0.5, 1.0, 2.0),) if detector_class is RetinaNet else ((1.0,),)
+    anchors = AnchorGenerator(sizes=((24,),), aspect_ratios=shapes)
+    return detector_class(backbone, CLASSES + 1, anchor_generator=anchors, min_size=64, max_size=64).train()
+
+
+@pytest.mark.parametrize("detector_class", [RetinaNet, FCOS])
+def test_focal_loss_gives_the_numbers_of_a_one_stage_detector(detector_class):
+    plain = one_stage(detector_class)
+    ours = use_loss(copy.deepcopy(plain), FocalLoss(CLASSES + 1))
+    expected, found = losses_of(plain), losses_of(ours)
+    torch.testing.assert_close(found, expected)
+    for each in (expected, found):
+        sum(each.values()).backward()
+    for one, other in zip(plain.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad)
+    images, targets = batch()
+    targets[0] = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    torch.testing.assert_close(ours(images, targets), plain(images, targets))
+    ours, images = ours.eval(), batch()[0]
+    torch.testing.assert_close(ours(images), plain.eval()(images))
+
+
+@pytest.mark.parametrize("detector_class", [RetinaNet, FCOS])
+def test_another_loss_changes_the_classification_of_a_one_stage_detector(detector_class):
+    tail = EqualizationLoss(CLASSES + 1, image_frequency=[0, 0.5, 0.0001, 0.5])
+    expected, found = losses_of(one_stage(detector_class)), losses_of(use_loss(one_stage(detector_class), tail))
+    assert found.pop("classification") != expected.pop("classification")
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     ("make", "loss", "named"),
     [
         (detector, lambda: SeesawLoss(CLASSES, background="none"), "background"),
         (detector, lambda: SeesawLoss(CLASSES + 1), str(CLASSES)),
         (lambda: torch.nn.Linear(1, 1), lambda: SeesawLoss(CLASSES), "Linear"),
-        (lambda: retinanet_resnet50_fpn(weights=None, weights_backbone=None), lambda: SeesawLoss(90), "RetinaNet"),
+        (lambda: one_stage(RetinaNet), lambda: SeesawLoss(CLASSES + 1), 'background="implicit"'),
+        (lambda: one_stage(FCOS), lambda: FocalLoss(CLASSES), f"num_classes={CLASSES + 1}"),
+        (lambda: ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None), lambda: FocalLoss(91), "SSD"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, loss, named):

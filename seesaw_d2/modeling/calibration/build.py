@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from fvcore.common.registry import Registry
 from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, SeesawError
@@ -20,6 +19,7 @@ from seesaw_d2.modeling.calibration.norcal import NorCal
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
 from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, training_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.registry import Registry
 
 CALIBRATION_REGISTRY = Registry("CALIBRATION")
 CALIBRATION_REGISTRY.__doc__ = "Calibrations by class name: subclasses of Calibration."

@@ -1,0 +1,65 @@
+"""Classification losses in torchvision's RetinaNet and FCOS. ``integrations.torchvision.use_loss`` uses this module.
+
+Shapes: B images, A anchors of an image, C classes. torchvision's label 0 is a class without objects, and background is
+C, where all sigmoids are 0.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.retinanet import RetinaNet, RetinaNetClassificationHead
+
+from seesaw_d2.integrations.set_criterion import check_fits, query_labels, query_loss
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
+
+ONE_STAGE = (RetinaNet, FCOS)
+
+
+class RetinaNetHead(RetinaNetClassificationHead):
+    """torchvision's head with the loss ``cls_loss``. As there, the sum of an image is divided by its foreground."""
+
+    cls_loss: ClassificationLoss
+
+    def compute_loss(self, targets, head_outputs, matched_idxs):
+        labels = _anchor_labels(targets, matched_idxs, self.num_classes)
+        foreground = (labels < self.num_classes).sum(dim=1, keepdim=True).clamp(min=1)
+        between = torch.stack(matched_idxs) == self.BETWEEN_THRESHOLDS
+        weights = (1 / foreground).expand(labels.shape).masked_fill(between, 0) / len(labels)
+        logits = head_outputs["cls_logits"].flatten(0, 1)
+        kept = ~between.flatten()
+        losses = self.cls_loss(logits[kept], labels.flatten()[kept], weights.flatten()[kept], 1.0)
+        return torch.stack(list(losses.values())).sum()
+
+
+class FCOSLossHead(FCOSHead):
+    """torchvision's head with the loss ``cls_loss``, divided by the foreground of all images."""
+
+    cls_loss: ClassificationLoss
+
+    def compute_loss(self, targets, head_outputs, anchors, matched_idxs):
+        logits: Tensor = head_outputs["cls_logits"]
+        losses = super().compute_loss(targets, {**head_outputs, "cls_logits": logits.detach()}, anchors, matched_idxs)
+        labels = _anchor_labels(targets, matched_idxs, self.cls_loss.num_classes)
+        foreground = (labels < self.cls_loss.num_classes).sum().clamp(min=1)
+        return {**losses, "classification": query_loss(self.cls_loss, logits, labels, num_objects=foreground)}
+
+
+def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
+    """Give a RetinaNet or FCOS a loss, in place; see ``integrations.torchvision.use_loss``."""
+    head, changed = (model.head, FCOSLossHead)
+    if isinstance(model, RetinaNet):
+        head, changed = model.head.classification_head, RetinaNetHead
+    if type(head) not in (changed, changed.__base__):
+        raise InvalidArgument("model", f"a head of the class {changed.__base__.__name__}", type(head).__name__)
+    check_fits(loss, model.head.classification_head.num_classes, softmax=False)
+    head.__class__ = changed
+    head.cls_loss = loss
+
+
+def _anchor_labels(targets, matched_idxs: list[Tensor], num_classes: int) -> Tensor:
+    """Return the labels of anchors, (B, A), C where none is matched."""
+    rows = [(matched >= 0).nonzero().squeeze(1) for matched in matched_idxs]
+    matches = [(row, matched[row]) for row, matched in zip(rows, matched_idxs, strict=True)]
+    return query_labels([each["labels"] for each in targets], matches, len(matched_idxs[0]), num_classes)
