@@ -5,7 +5,7 @@
     python benchmarks/iteration.py --model quickstart --options
     python benchmarks/iteration.py --device cuda --images 16 --size 800 --proposals 512 --options
 
-"lvis" is R-50-FPN with 1203 categories and class-specific masks; "quickstart" the glyphs' model, 40 categories, masks
+"lvis" is R-50-FPN with 1203 categories and class-specific masks; "quickstart" the glyphs' model, 108 categories, masks
 and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
 MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
 and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has

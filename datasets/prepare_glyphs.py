@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Make the glyph data set: 40 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
+"""Make the glyph data set: 108 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
 
 Run from the repository's root: ``python datasets/prepare_glyphs.py``. A second run finds the data set and
-does nothing. With label maps for semantic segmentation: ``--semantic --root datasets/glyphs_semantic``. For a
-benchmark of annotation loading at the size of LVIS:
-``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``.
+does nothing. The easy data set, 40 characters that are not confused with each other, which has other defaults:
+``--alphabet plain --root datasets/glyphs_plain``. With label maps for semantic segmentation:
+``--alphabet plain --semantic --root datasets/glyphs_semantic``. For a benchmark of annotation loading at the size of
+LVIS: ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``.
 """
 
 import argparse
@@ -18,17 +19,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from command_line import command
 
 
-def parse_arguments(arguments, default) -> argparse.Namespace:
+def parse_arguments(arguments, defaults) -> argparse.Namespace:
+    """Parse the command line. ``defaults`` maps each alphabet to the settings of its data set."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
+    default = next(iter(defaults.values()))
+    alphabet_help = "similar: 108 characters, many of them alike, many small objects; plain: the easy data set"
+    add("--alphabet", choices=tuple(defaults), default=default.alphabet, help=alphabet_help)
+    chosen, _ = parser.parse_known_args([word for word in arguments if word not in ("-h", "--help")])
+    default = defaults[chosen.alphabet]
     add("--root", default="datasets/glyphs", help="folder of the data set")
-    add("--categories", type=int, default=default.num_categories, help="categories, 1 to 1640")
+    add("--categories", type=int, default=default.num_categories, help="categories")
     add("--train-images", type=int, default=default.num_train_images, help="training images")
     add("--val-images", type=int, default=default.num_val_images, help="validation images")
     add("--image-size", type=int, default=default.image_size, help="side of the pictures, pixels")
     add("--max-objects", type=int, default=default.max_objects, help="most objects on a picture")
+    add("--background", choices=("textured", "plain"), default=default.background, help="behind the objects")
     add(
         "--max-category-images",
         type=int,
@@ -67,11 +75,13 @@ def describe(summary) -> str:
 def main(arguments=None) -> int | None:
     # SIGTERM cleans up like Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+    from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs
     from seesaw_d2.errors import OutputError
 
-    args = parse_arguments(arguments, GlyphConfig())
-    config = GlyphConfig(
+    settings = {"similar": GlyphConfig, "plain": plain_glyphs}
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = parse_arguments(arguments, {name: default() for name, default in settings.items()})
+    config = settings[args.alphabet](
         num_categories=args.categories,
         num_train_images=args.train_images,
         num_val_images=args.val_images,
@@ -79,6 +89,7 @@ def main(arguments=None) -> int | None:
         max_objects=args.max_objects,
         max_category_images=args.max_category_images,
         seed=args.seed,
+        background=args.background,
     )
     try:
         summary = make_glyphs(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from detectron2.utils.logger import setup_logger
 
-from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.data.synthetic import make_glyphs, plain_glyphs
 from seesaw_d2.utils.messages import _already_logged
 
 # The scripts of tools/ are run from their folder, and import each other from there.
@@ -45,7 +45,7 @@ def glyphs(tmp_path_factory):
         "max_category_images": 20,
         "val_instances_per_category": 3,
     }
-    make_glyphs(root, GlyphConfig(**settings), workers=1)
+    make_glyphs(root, plain_glyphs(**settings), workers=1)
     return root
 
 

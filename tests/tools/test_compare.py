@@ -56,7 +56,7 @@ def test_unknown_comparison_is_named():
 
 
 def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
-    rows = compare.read_rows(FILE, "main")
+    rows = compare.read_rows(FILE, "plain")
     for seed, value in ((1, 10.0), (2, 20.0)):
         for name in ("CE", "CE_objectness_NLA", "Seesaw_NLA"):
             row = next(row for row in rows if compare.folder_of(row["name"], seed, tmp_path).parent.name == name)
@@ -66,9 +66,9 @@ def test_finished_runs_are_tabulated_without_training(tmp_path, capsys):
             (folder / "model_final.pth").write_bytes(b"")
             metrics = dict.fromkeys(("AP", "APr", "APc", "APf"), value)
             (folder / "inference/glyphs_val/results.json").write_text(json.dumps({"bbox": metrics, "segm": metrics}))
-    assert compare.main([str(FILE), "main", "--seeds", "1", "2", "--output", str(tmp_path)]) == 0
+    assert compare.main([str(FILE), "plain", "--seeds", "1", "2", "--output", str(tmp_path)]) == 0
     assert "| Seesaw, NLA | 15.0 ± 7.1 |" in capsys.readouterr().out
-    assert (tmp_path / "main.md").is_file()
+    assert (tmp_path / "plain.md").is_file()
 
 
 def test_a_row_starts_from_the_row_above_with_the_same_seed(tmp_path):
@@ -117,7 +117,8 @@ def test_ctrl_c_starts_no_other_run(tmp_path, monkeypatch, capsys):
         ended.append(seed)
 
     monkeypatch.setattr(compare, "train", train)
-    assert compare.main([str(FILE), "main", "--rows", "CE", "--seeds", "1", "2", "3", "--output", str(tmp_path)]) == 130
+    arguments = ["--rows", "CE", "--seeds", "1", "2", "3", "--output", str(tmp_path)]
+    assert compare.main([str(FILE), "plain", *arguments]) == 130
     assert started == ended == [1]
     assert "run the same command" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import yaml
 from detectron2.data import MetadataCatalog
 from PIL import Image
 
-from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.data.synthetic import make_glyphs, plain_glyphs
 from seesaw_d2.data.synthetic.semantic import CLASSES_FILE, IGNORED
 from seesaw_d2.errors import DataError
 from seesaw_d2.report.page import write_report
@@ -38,7 +38,7 @@ PANOPTIC = {
 def semantic(tmp_path_factory):
     """Root of a data set of 6 categories with label maps."""
     root = tmp_path_factory.mktemp("semantic") / "glyphs"
-    config = GlyphConfig(
+    config = plain_glyphs(
         num_categories=NUM_CLASSES, num_train_images=12, num_val_images=6, max_category_images=11,
         val_instances_per_category=3,
     )  # fmt: skip

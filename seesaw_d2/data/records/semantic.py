@@ -68,7 +68,9 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
     if len(given) < len(SEMANTIC_KEYS):
         raise ConfigError(f"{where}: expected {' and '.join(SEMANTIC_KEYS)} or neither, found {given[0]} alone")
     folder, classes_file = (absolute_path(value[key]) for key in SEMANTIC_KEYS)
-    demo = "; python datasets/prepare_glyphs.py --semantic makes it" if "glyphs" in classes_file else ""
+    demo = (
+        "; python datasets/prepare_glyphs.py --alphabet plain --semantic makes it" if "glyphs" in classes_file else ""
+    )
     if not os.path.isdir(folder):
         raise ConfigError(f"{where}.SEM_SEG: expected a folder of label maps, found {folder}: no such folder{demo}")
     if not os.path.isfile(classes_file):

@@ -1,35 +1,80 @@
-"""The categories: 40 capital letters, digits and signs that are easy to distinguish, then pairs of them.
+# ruff: noqa: RUF001 - the alphabets have look-alikes on purpose
+"""The categories: single characters of an alphabet, then pairs of them.
 
-Categories 1 to 40 are single characters; the next 1600 are all ordered pairs, drawn as one object. Pairs
-rather than one character in several styles: a style is lost at 30 pixels, a second character is not.
+An alphabet of N characters has N categories of one character; the next N² are all ordered pairs, drawn as one object.
+Pairs rather than one character in several styles: a style is lost at 30 pixels, a second character is not.
 """
 
-CHARACTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789&?#$ΣΩΔΨ"  # without I and O, which look like 1 and 0
-MAX_CATEGORIES = len(CHARACTERS) * (1 + len(CHARACTERS))
+from dataclasses import dataclass
 
 # Names are plain words: "$$" in a figure's label would be a formula, "&" in HTML an entity.
-_WORDS = {
-    "&": "ampersand",
-    "?": "question",
-    "#": "hash",
-    "$": "dollar",
-    "Σ": "Sigma",
-    "Ω": "Omega",
-    "Δ": "Delta",
-    "Ψ": "Psi",
+_SIGNS = {
+    "&": "ampersand", "?": "question", "#": "hash", "$": "dollar", "!": "exclamation", "%": "percent", "@": "at",
+    "+": "plus", "=": "equals", "/": "slash", "(": "open_round", ")": "close_round", "[": "open_square",
+    "]": "close_square", "<": "less", ">": "greater",
+}  # fmt: skip
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi",
+    "χ": "chi", "ψ": "psi", "ω": "omega",
+}  # fmt: skip
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# Groups of characters that are confused with each other, so that a part of the alphabet is as difficult as all of it.
+_SIMILAR = (
+    "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
+    "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
+)  # fmt: skip
+_BOLD = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf", "STIXGeneralBol.ttf")
+_REGULAR = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "STIXGeneral.ttf")
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The characters of the categories and the fonts of Matplotlib that draw them.
+
+    Attributes:
+        characters: all different.
+        fonts: file names below Matplotlib's ``fonts/ttf``.
+        digit_words: digits are named "zero" to "nine". Otherwise they are their own names.
+    """
+
+    characters: str
+    fonts: tuple[str, ...]
+    digit_words: bool
+
+    @property
+    def max_categories(self) -> int:
+        return len(self.characters) * (1 + len(self.characters))
+
+    def text(self, index: int) -> str:
+        """Return the one or two characters of a category, with an index from 0 to ``max_categories`` - 1."""
+        count = len(self.characters)
+        if index < count:
+            return self.characters[index]
+        shift, first = divmod(index - count, count)
+        # Pairs of neighbours, then of next neighbours: any number of categories uses all characters evenly.
+        return self.characters[first] + self.characters[(first + shift + 1) % count]
+
+    def name(self, text: str) -> str:
+        """Return a name like those of LVIS: ASCII words joined by an underscore, such as "A" and "small_a"."""
+        return "_".join(map(self._word, text))
+
+    def _word(self, character: str) -> str:
+        if character.isdigit():
+            return _DIGITS[int(character)] if self.digit_words else character
+        if not character.isalpha():
+            return _SIGNS[character]
+        name = _GREEK.get(character.lower(), character.lower())
+        return f"small_{name}" if character.islower() else name.capitalize()
+
+
+ALPHABETS = {
+    # Letters of both cases, numerals, signs, and Greek letters but those that equal Latin ones.
+    "similar": Alphabet(
+        "".join(_SIMILAR),
+        _BOLD + _REGULAR,
+        digit_words=True,
+    ),
+    # 40 bold capital letters, digits and signs that are easy to distinguish: without I and O, which look like 1 and 0.
+    "plain": Alphabet("ABCDEFGHJKLMNPQRSTUVWXYZ23456789&?#$ΣΩΔΨ", _BOLD, digit_words=False),
 }
-
-
-def category_text(index: int) -> str:
-    """Return the one or two characters of a category, with an index from 0 to MAX_CATEGORIES - 1."""
-    count = len(CHARACTERS)
-    if index < count:
-        return CHARACTERS[index]
-    shift, first = divmod(index - count, count)
-    # Pairs of neighbours, then of next neighbours: any number of categories uses all characters evenly.
-    return CHARACTERS[first] + CHARACTERS[(first + shift + 1) % count]
-
-
-def category_name(text: str) -> str:
-    """Return a name like those of LVIS: ASCII words joined by an underscore."""
-    return "_".join(_WORDS.get(character, character) for character in text)

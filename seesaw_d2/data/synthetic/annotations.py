@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from seesaw_d2.data.synthetic.alphabet import category_name, category_text
+from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.plan import SPLITS, SplitPlan, frequency, train_image_counts
@@ -30,9 +30,10 @@ LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.or
 def category_records(config: GlyphConfig) -> list[dict]:
     """Return the categories, ids 1 to C. As in LVIS, both splits have the counts of the training split."""
     records = []
+    alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):
-        text = category_text(index)
-        name = category_name(text)
+        text = alphabet.text(index)
+        name = alphabet.name(text)
         records.append(
             {
                 "id": index + 1,

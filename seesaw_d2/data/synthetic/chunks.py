@@ -62,7 +62,7 @@ def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
             texts.append(to_json(annotation))
         if chunk.image_root is not None:
             rng = generator(config, "picture", split_index, image)
-            picture = draw_picture(objects, config.image_size, rng)
+            picture = draw_picture(objects, config.image_size, rng, config.background)
             path = chunk.image_root / image_file(config, chunk.split, image)
             Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
         if chunk.semantic_root is not None:

@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from seesaw_d2.data.synthetic.alphabet import MAX_CATEGORIES
+from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
 # The rarest category would have 600·exp(-0.14·40) = 2.2 images without the floor of min_category_images.
-# This number is fixed, so that the shares of rare, common and frequent categories are the same for any size.
+# This number is fixed, so that the shares of rare, common and frequent categories are the same for any number of them.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
+BACKGROUNDS = ("textured", "plain")
 # One image is a square grid of cells when random places run out; this is what a cell needs over an object.
 CELL_MARGIN = 1.1
 
@@ -23,32 +25,37 @@ class GlyphConfig:
     max_category_images·exp(-decay·r))`` training images, one instance on each.
 
     Attributes:
-        num_categories: 1 to ``MAX_CATEGORIES``.
+        num_categories: 1 to the alphabet's ``max_categories``.
         num_train_images, num_val_images: at least as many as the frequencies need.
         image_size: side of the square images in pixels, at least 64; objects scale with it.
         max_objects: most objects on one image, 1 to 25.
         seed: 0 to 2^32 - 1.
         val_instances_per_category: validation instances of every category, each on another image.
         max_category_images, min_category_images: training images of the most and least frequent category.
-        decay: per rank; None for ``log(max_category_images / 2.2) / num_categories``, which is 0.14 for
-            the defaults and leaves about 28 % of the categories rare at any number of them.
+        decay: per rank; None for ``log(max_category_images / 2.2) / num_categories``, which leaves
+            about 28 % of the categories rare at any number of them, if the most frequent one has 600 images.
         object_size: smallest and largest long side of an object, as fractions of ``image_size``.
         max_neg_categories: ``neg_category_ids`` are all absent categories up to this many, else a random
             sample: all of 1203 on 100,000 images would be 600 MB of JSON.
+        alphabet: "similar" (many characters that are confused with each other, bold and regular fonts) or "plain" (40
+            characters that are easy to distinguish, bold fonts).
+        background: "textured" (colour noise and lines) or "plain" (one colour).
     """
 
-    num_categories: int = 40
+    num_categories: int = 108
     num_train_images: int = 1200
     num_val_images: int = 300
     image_size: int = 128
-    max_objects: int = 6
+    max_objects: int = 16
     seed: int = 0
     val_instances_per_category: int = 25
     max_category_images: int = 600
     min_category_images: int = 3
     decay: float | None = None
-    object_size: tuple[float, float] = (22 / 128, 42 / 128)
-    max_neg_categories: int = 100
+    object_size: tuple[float, float] = (18 / 128, 36 / 128)
+    max_neg_categories: int = 108
+    alphabet: str = "similar"
+    background: str = "textured"
 
     def __post_init__(self):
         if isinstance(self.object_size, list):  # as JSON gives it
@@ -60,7 +67,9 @@ class GlyphConfig:
         check_capacity("num_val_images", self.num_val_images, val_counts, self.max_objects)
 
     def _check_ranges(self):
-        _check_int("num_categories", self.num_categories, 1, MAX_CATEGORIES)
+        _check_choice("alphabet", self.alphabet, tuple(ALPHABETS))
+        _check_choice("background", self.background, BACKGROUNDS)
+        _check_int("num_categories", self.num_categories, 1, ALPHABETS[self.alphabet].max_categories)
         _check_int("num_train_images", self.num_train_images, 1)
         _check_int("num_val_images", self.num_val_images, 1)
         _check_int("image_size", self.image_size, 64, 8192)
@@ -92,6 +101,21 @@ class GlyphConfig:
         return np.maximum(images, self.min_category_images).astype(np.int64)
 
 
+def plain_glyphs(**changes) -> GlyphConfig:
+    """Return the settings of the easy data set, with changes: 40 plain characters, at most 6 large ones in an image.
+
+    The data set has 11 rare, 16 common and 13 frequent categories.
+    """
+    plain: dict[str, Any] = {
+        "alphabet": "plain",
+        "num_categories": 40,
+        "max_objects": 6,
+        "object_size": (22 / 128, 42 / 128),
+        "max_neg_categories": 100,
+    }
+    return GlyphConfig(**(plain | changes))
+
+
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -101,6 +125,11 @@ def _check_int(name: str, value, low: int, high: int | None = None) -> None:
     if wrong_type or value < low or (high is not None and value > high):
         expected = f"from {low} to {high}" if high is not None else f">= {low}"
         raise ConfigError(f"{name}: expected an integer {expected}, found {value!r}")
+
+
+def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seesaw_d2.data.synthetic.alphabet import category_text
+from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.data.synthetic.config import GlyphConfig
-from seesaw_d2.data.synthetic.silhouette import FONTS, SUPERSAMPLE, Bend, Silhouette, draw_silhouette
+from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, draw_silhouette
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
@@ -33,8 +33,9 @@ class PlacedGlyph:
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
     """Draw and place the objects of one image, in the order of ``categories`` (category indices)."""
-    texts = [category_text(int(category)) for category in categories]
-    bends = [_random_bend(rng) for _ in texts]
+    alphabet = ALPHABETS[config.alphabet]
+    texts = [alphabet.text(int(category)) for category in categories]
+    bends = [_random_bend(alphabet.fonts, rng) for _ in texts]
     low, high = (fraction * config.image_size for fraction in config.object_size)
     for _ in range(RESIZES):
         # Two characters need the upper half of the sizes to be legible.
@@ -52,8 +53,8 @@ def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generato
     ]
 
 
-def _random_bend(rng: np.random.Generator) -> Bend:
-    font = FONTS[rng.integers(len(FONTS))]
+def _random_bend(fonts: tuple[str, ...], rng: np.random.Generator) -> Bend:
+    font = fonts[rng.integers(len(fonts))]
     return Bend(font, *(rng.uniform(-1, 1, size=3) * [MAX_ANGLE, MAX_ASPECT, MAX_SHEAR]))
 
 

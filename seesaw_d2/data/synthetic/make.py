@@ -84,7 +84,9 @@ def make_glyphs(
         settings["semantic"] = True
     found = read_record(root)
     if found is not None:
-        differences = _differences(found["settings"], settings) + _missing(root, images, semantic)
+        # folders of earlier versions do not name these
+        before = {"alphabet": "plain", "background": "textured", **found["settings"]}
+        differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:
             return _summary(root, False, found["contents"], start)
         if not overwrite:

@@ -17,9 +17,9 @@ MAX_BLUR = 0.8  # standard deviation, in pixels of a picture 128 wide
 MAX_NOISE = 10.0
 
 
-def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator) -> np.ndarray:
-    """(size, size, 3) uint8: a new picture with the objects on it."""
-    picture = draw_background(size, rng)
+def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
+    """(size, size, 3) uint8: a new picture with the objects on it. ``background`` is that of ``GlyphConfig``."""
+    picture = draw_background(size, rng, background == "textured")
     for placed in objects:
         paint(picture, placed, *contrasting_colours(rng))
     sigma = rng.uniform(0.01, MAX_BLUR) * size / 128
@@ -28,10 +28,12 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a random colour with colour noise at several scales, and lines in any direction."""
+def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
+    """Return a random colour. If textured, it has colour noise at several scales, and lines in any direction."""
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
+    if not textured:
+        return picture
     for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):
         noise = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(0, std))
         picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)

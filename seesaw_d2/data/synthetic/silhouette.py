@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLE = 4
-FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf", "STIXGeneralBol.ttf")
 BORDER = 1 / 64  # of the image's side: 2 pixels of 128
 POLYGON_TOLERANCE = 1.0  # subpixels by which a polygon may cut a corner
 

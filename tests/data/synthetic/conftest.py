@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.data.synthetic import make_glyphs, plain_glyphs
 
 
 @pytest.fixture(scope="session")
 def small_config():
-    return GlyphConfig(
+    return plain_glyphs(
         num_categories=44,  # four of them are pairs of characters
         num_train_images=130,
         num_val_images=40,

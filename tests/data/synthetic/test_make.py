@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
+from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs
 from seesaw_d2.errors import ConfigError, DataError
 
 SCRIPT = Path(__file__).parents[3] / "datasets/prepare_glyphs.py"
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[3] / "datasets/prepare_glyphs.py"
 
 @pytest.fixture
 def tiny_config():
-    return GlyphConfig(
+    return plain_glyphs(
         num_categories=6, num_train_images=80, num_val_images=8, max_category_images=20,
         val_instances_per_category=2,
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_progress_reaches_the_total(tiny_config, tmp_path):
 
 
 def test_as_many_categories_as_lvis_without_pictures(tmp_path):
-    config = GlyphConfig(
+    config = plain_glyphs(
         num_categories=1203, num_train_images=1500, num_val_images=250, max_category_images=4,
         val_instances_per_category=1, decay=0.0015, max_neg_categories=20,
     )  # fmt: skip

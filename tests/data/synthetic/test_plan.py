@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from seesaw_d2.data.synthetic import GlyphConfig
-from seesaw_d2.data.synthetic.alphabet import CHARACTERS, MAX_CATEGORIES, category_name, category_text
+from seesaw_d2.data.synthetic import GlyphConfig, plain_glyphs
+from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.data.synthetic.plan import frequency, plan_split, train_image_counts
 from seesaw_d2.errors import ConfigError
 
@@ -19,13 +19,20 @@ def image_index(plan):
 
 
 def test_default_frequencies_are_those_of_the_recipe():
-    config = GlyphConfig()
+    images = GlyphConfig().category_images()
+    assert len(images) == 108
+    assert images[[0, -1]].tolist() == [600, 3]
+    assert images.sum() == 11835
+    assert groups(GlyphConfig()) == {"r": 29, "c": 44, "f": 35}
+
+
+def test_frequencies_of_the_plain_glyphs():
+    config = plain_glyphs()
     expected = [max(3, round(600 * np.exp(-0.14 * rank))) for rank in range(40)]
     assert config.category_images().tolist() == expected
     assert sum(expected) == 4577
     assert groups(config) == {"r": 11, "c": 16, "f": 13}
-    assert config == GlyphConfig(decay=None)
-    assert GlyphConfig(decay=0.14).category_images().tolist() == expected
+    assert plain_glyphs(decay=0.14).category_images().tolist() == expected
 
 
 def test_thresholds_are_those_of_lvis():
@@ -33,11 +40,12 @@ def test_thresholds_are_those_of_lvis():
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_default_plan_has_every_category_as_often_as_wanted(seed):
-    config = GlyphConfig(seed=seed)
+@pytest.mark.parametrize("settings", [GlyphConfig, plain_glyphs])
+def test_default_plan_has_every_category_as_often_as_wanted(settings, seed):
+    config = settings(seed=seed)
     train, val = plan_split(config, "train"), plan_split(config, "val")
-    assert (np.bincount(train.categories, minlength=40) == train_image_counts(config)).all()
-    assert (np.bincount(val.categories, minlength=40) == 25).all()
+    assert (np.bincount(train.categories, minlength=1) == train_image_counts(config)).all()
+    assert np.bincount(val.categories).tolist() == [25] * config.num_categories
     for plan in (train, val):
         objects = np.diff(plan.offsets)
         assert objects.min() >= 1
@@ -69,11 +77,14 @@ def test_as_many_categories_as_lvis():
     assert (np.bincount(plan.categories, minlength=1203) == 25).all()
 
 
-def test_alphabet():
-    texts = [category_text(index) for index in range(MAX_CATEGORIES)]
-    names = [category_name(text) for text in texts]
-    assert len(CHARACTERS) == 40
-    assert len(set(texts)) == len(set(names)) == MAX_CATEGORIES == 1640
+@pytest.mark.parametrize(("alphabet", "count"), [("similar", 108), ("plain", 40)])
+def test_alphabet(alphabet, count):
+    letters = ALPHABETS[alphabet]
+    texts = [letters.text(index) for index in range(letters.max_categories)]
+    names = [letters.name(text) for text in texts]
+    assert "".join(texts[:count]) == letters.characters
+    assert all(len(text) == 2 for text in texts[count:])
+    assert len(set(texts)) == len(set(names)) == letters.max_categories == count * (count + 1)
     assert all(name.isascii() and name.replace("_", "").isalnum() for name in names)
 
 
@@ -81,7 +92,7 @@ def test_alphabet():
     ("name", "value"),
     [
         ("num_categories", 0),
-        ("num_categories", MAX_CATEGORIES + 1),
+        ("num_categories", 1641),
         ("num_categories", 40.0),
         ("num_train_images", 599),
         ("num_train_images", 762),  # 4577 instances, 6 an image
@@ -101,10 +112,13 @@ def test_alphabet():
         ("object_size", (0.4, 0.5)),  # six of them do not fit
         ("object_size", 0.3),
         ("max_neg_categories", -1),
+        ("alphabet", "runes"),
+        ("alphabet", None),
+        ("background", "white"),
     ],
 )
 def test_bad_setting_is_named(name, value):
     with pytest.raises(ConfigError, match=rf"^{name}: expected .*found") as error:
-        GlyphConfig(**{name: value})
+        plain_glyphs(**{name: value})
     if not name.startswith("num_"):
         assert repr(value) in str(error.value)
