@@ -1,8 +1,21 @@
 """Errors the user can fix. Each message names the key or file, what was expected and what was found."""
 
+# Characters of a line of a message.
+_LONGEST = 1800
+
 
 class SeesawError(ValueError):
-    """Base class of all errors of this package: a config, an argument or a file is wrong."""
+    """Base class of all errors of this package: a config, an argument or a file is wrong.
+
+    The middle of very long lines of a message is left out, because messages have names and values of files.
+    """
+
+    def __init__(self, message: object = ""):
+        super().__init__("\n".join(map(_bounded, str(message).split("\n"))))
+
+
+def _bounded(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 403]} … {line[-400:]}"
 
 
 class ConfigError(SeesawError):

@@ -94,8 +94,8 @@ def check_numbers(place: str, results: dict) -> None:
     """Raise ConfigError unless each task that is tabulated has metrics with numbers or None."""
     for task in METRICS.keys() & results.keys():
         values = results[task].values() if isinstance(results[task], dict) else ["no mapping"]
-        if not all(value is None or type(value) in (int, float) for value in values):
-            fail(f"{place}: {task}: expected metrics with numbers, found others")
+        if not all(value is None or (type(value) in (int, float) and -1e9 < value < 1e9) for value in values):
+            fail(f"{place}: {task}: expected metrics with finite numbers, found others")
 
 
 def claim(row: dict, seed: int, output: Path) -> None:

@@ -14,7 +14,6 @@ the same seeds. "order" prints Kendall's τ_b between published values of some r
 that all of them have: 1 is the same order, -1 the reverse.
 """
 
-import csv
 import json
 import os
 import re
@@ -80,27 +79,22 @@ def read_run(folder: Path) -> dict | None:
     run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
     per_class = results[0].parent / "per_class.csv"
     if per_class.exists():
-        try:
-            _add_classes(run, per_class)
-        except (ValueError, KeyError, TypeError, csv.Error, OSError) as error:
-            fail(f"{per_class}: expected the table of a classifier's evaluation: {type(error).__name__}: {error}")
+        _add_classes(run, per_class)
     return run
 
 
 def _add_classes(run: dict, path: Path) -> None:
     """Add the counts of each class to a run, and the metrics that are made of them."""
-    from seesaw_d2.utils.regular_files import open_regular
+    from seesaw_d2.utils.text_tables import read_results_table
 
-    with open_regular(path, encoding="utf-8", newline="") as file:
-        classes = list(csv.DictReader(file))
-    run["classes"] = {line["class"]: [int(line[name]) for name in COUNTS] for line in classes}
-    tested = [line for line in classes if int(line["test_images"])]
-    accuracies = [100 * int(line["correct"]) / int(line["test_images"]) for line in tested]
+    classes = read_results_table(str(path), ("class", "shots"), COUNTS)
+    run["classes"] = {line["class"]: [line[name] for name in COUNTS] for line in classes}
+    accuracies = [100 * line["correct"] / line["test_images"] for line in classes if line["test_images"]]
     few = [line for line in classes if line["shots"] == "few"]
-    called = sum(int(line["predicted"]) for line in few)
-    right = sum(int(line["correct"]) for line in few)
-    run["metrics"]["classification"] |= {
-        "classes": statistics.mean(accuracies),
+    called, right = (sum(line[name] for line in few) for name in ("predicted", "correct"))
+    run["metrics"]["classification"] = {
+        **run["metrics"].get("classification", {}),
+        "classes": statistics.mean(accuracies) if accuracies else None,
         "few precision": 100 * right / called if called else None,
     }
 

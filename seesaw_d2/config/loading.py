@@ -14,6 +14,7 @@ from seesaw_d2.config.renamed_keys import new_key, rename_keys
 from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
+from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_values import encodable, plain_problem
 
 
@@ -77,7 +78,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     try:
         loaded = CfgNode(values)
     except AssertionError as error:  # raised for a value that is neither a mapping nor a valid config value
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {reason(error)}") from error
     _merge(cfg, lambda: cfg.merge_from_other_cfg(_with_floats(loaded, cfg)), path)
     return cfg
 
@@ -100,13 +101,15 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read this file or its _BASE_: {error}") from error
+        raise ConfigError(f"{path}: cannot read this file or its _BASE_: {reason(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not a YAML file of plain values: {error}") from error
+        raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
     except ConfigError:
         raise
     except ValueError as error:  # an integer has more digits than Python can parse
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {reason(error)}") from error
+    except AssertionError as error:  # raised by fvcore for a key with a mapping here and a value in a _BASE_
+        raise ConfigError(f"{path}: expected a value where its _BASE_ has one: {reason(error)}") from None
     except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
@@ -160,7 +163,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        message = str(error.args[0]) if error.args else str(error)
+        message = reason(error.args[0] if error.args else error)
         unknown = re.search(r"Non-existent (?:config )?key: (\S+)", message)
         if unknown:
             message = f"unknown config key {unknown.group(1)}{key_suggestion(unknown.group(1), config_keys(cfg))}"

@@ -17,7 +17,7 @@ from lvis import LVIS
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
-from seesaw_d2.utils.messages import first_few, json_type
+from seesaw_d2.utils.messages import first_few, json_type, one_line
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.utils.shown_text import cell
 
@@ -180,7 +180,7 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
         if mask.get("size") != shape[image]:
             raise DataError(
                 f'{source}: "segmentation" of detection {index}: expected the size {shape[image]} of image {image}, '
-                f"found {mask.get('size')}"
+                f"found {one_line(mask.get('size'))}"
             )
         counts.append(mask["counts"].encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)

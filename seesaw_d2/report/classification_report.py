@@ -1,19 +1,21 @@
 """The report of image classifiers: accuracy by shots, confusions and calibration of several runs, as one HTML page."""
 
-import csv
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.classification_evaluator import CALIBRATION_FILE, CONFUSION_FILE, PER_CLASS_FILE
 from seesaw_d2.report.charts import scatter
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.regular_files import open_regular
+from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.messages import shown
+from seesaw_d2.utils.text_tables import read_results_table
 
 COLUMNS = ("overall", "many", "medium", "few", "ECE")
 _MAX_CONFUSIONS = 20
+_EXPECTED = "expected the results of an evaluation of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
@@ -36,6 +38,9 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     Args:
         folders: title -> output folder of an evaluation, ``OUTPUT_DIR/inference/<data set>``.
         path: path of the HTML file, which needs no other file.
+
+    Raises:
+        DataError: a file of an evaluation is missing or wrong. ConfigError: ``path`` is another file.
     """
     check_page(path)
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
@@ -74,35 +79,49 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    with open_regular(os.path.join(folder, "results.json")) as file:
-        found: dict[str, Any] = {"metrics": json.load(file)["classification"]}
-    for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE):
-        with open_regular(os.path.join(folder, name), "r", newline="") as file:
-            found[name] = list(csv.DictReader(file))
+    """Return the files of an evaluation.
+
+    Raises:
+        DataError: one is missing, or is not what the evaluation writes.
+    """
+    paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
+    return {
+        "metrics": _metrics(os.path.join(folder, "results.json")),
+        PER_CLASS_FILE: read_results_table(paths[PER_CLASS_FILE], ("class", "shots"), (), ("train_images", "accuracy")),
+        CONFUSION_FILE: read_results_table(paths[CONFUSION_FILE], ("class", "called"), ("images",)),
+        CALIBRATION_FILE: read_results_table(paths[CALIBRATION_FILE], (), ("images",), ("confidence", "accuracy")),
+    }
+
+
+def _metrics(path: str) -> dict[str, float | None]:
+    found = load_json_object(path, _EXPECTED).get("classification")
+    values = [found.get(name, "") for name in COLUMNS] if isinstance(found, dict) else [""]
+    if not all(value is None or (type(value) in (int, float) and 0 <= value <= 100) for value in values):
+        raise DataError(f'{path}: "classification": expected {", ".join(COLUMNS)} from 0 to 100, found {shown(found)}')
     return found
 
 
 def _class_points(run: dict[str, Any]) -> list[tuple[float, float, str]]:
     points = []
     for row in run[PER_CLASS_FILE]:
-        if row["accuracy"]:
+        if row["accuracy"] is not None:
             images, accuracy = float(row["train_images"] or 0), float(row["accuracy"])
             points.append((images, accuracy, f"{row['class']}, {images:.0f} training images: {accuracy:.1f} %"))
     return points
 
 
 def _calibration_points(run: dict[str, Any]) -> list[tuple[float, float, str, float]]:
-    rows = [{key: float(value) for key, value in row.items()} for row in run[CALIBRATION_FILE]]
+    rows = run[CALIBRATION_FILE]
     total = sum(row["images"] for row in rows)
     return [
         (row["confidence"], row["accuracy"], f"{row['images']:.0f} images", 2 + 12 * (row["images"] / total) ** 0.5)
         for row in rows
-        if row["images"]
+        if row["images"] and None not in row.values()
     ]
 
 
 def _confusions(run: dict[str, Any]) -> list[dict[str, str]]:
     """Return the confused pairs of few-shot classes, the most frequent first."""
     per_class = {row["class"]: row for row in run[PER_CLASS_FILE]}
-    rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE]]
-    return sorted((row for row in rows if row["shots"] == "few"), key=lambda row: -int(row["images"]))
+    rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE] if row["class"] in per_class]
+    return sorted((row for row in rows if row["shots"] == "few"), key=lambda row: -row["images"])

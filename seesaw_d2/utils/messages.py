@@ -9,16 +9,27 @@ _already_logged: set[str] = set()
 _collectors: list[list[str]] = []
 
 
+def one_line(value: Any) -> str:
+    """Return text, such as a file's name, in one line of at most 500 characters, with escapes for what has no glyph."""
+    text = str(value)[:501]
+    return shortened(text if text.isprintable() else repr(text)[1:-1], 500)
+
+
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
     """Return the first ``limit`` values and the number of all of them: ``3, 5, 8, 9, 12, … (17 in all)``."""
     values = list(values)
-    text = ", ".join(str(value) for value in values[:limit])
+    text = ", ".join(map(one_line, values[:limit]))
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
 def shortened(text: str, limit: int = 200) -> str:
     """Return the start of a text, with "…" if there is more."""
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def reason(error: object) -> str:
+    """Return the message of another library's error in one line of at most 500 characters."""
+    return shortened(" ".join(str(error).split()), 500)
 
 
 def shown(value: Any) -> str:

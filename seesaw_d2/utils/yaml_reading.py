@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_values import plain_problem
 from seesaw_d2.utils.regular_files import irregular
 
@@ -58,14 +59,14 @@ def yaml_values(
         values = yaml.load(NamedText(text, path), loader)
         problem = plain_problem(values)
     except yaml.YAMLError as found:
-        raise error(f"{path}: not a YAML file of plain values: {found}") from found
+        raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
     except RecursionError:
         raise error(f"{path}: nested too deeply; expected a YAML file of plain values") from None
     except (ValueError, OverflowError) as found:  # an integer of more digits than Python reads
-        raise error(f"{path}: {str(found)[:200]}") from None
+        raise error(f"{path}: {reason(found)}") from None
     except (TypeError, AttributeError, KeyError, IndexError) as found:
         # PyYAML's constructors, for a value that does not fit its tag.
-        raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {str(found)[:200]}") from None
+        raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {reason(found)}") from None
     if problem:
         raise error(f"{path}: {problem}")
     return values

@@ -3,7 +3,6 @@
 N images, C classes.
 """
 
-import csv
 import logging
 import os
 import reprlib
@@ -18,7 +17,7 @@ from seesaw_d2.data.classification.labels import LabelReader, index_of_label
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.messages import first_few, warn_once
-from seesaw_d2.utils.regular_files import irregular, open_regular
+from seesaw_d2.utils.text_tables import read_lines, read_rows
 from seesaw_d2.utils.untrusted_paths import leads_outside
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
             path leads outside of ``images``.
     """
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             parts = line.rsplit(None, 1)
             where = f"{path}, line {number}"
@@ -55,23 +54,9 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
     Raises:
         DataError: as ``read_list`` and ``LabelReader``, or a line has another number of fields than the header.
     """
-    reader, rows, read_label = csv.DictReader(_lines(path)), [], LabelReader(names)
-    try:
-        columns = reader.fieldnames or ()
-        if any(list(columns).count(name) != 1 for name in ("path", "label")):
-            raise DataError(f"{path}: expected a header with the columns path and label, once each, found {columns}")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise DataError(f"{where}: expected {len(columns)} fields, as in the header, found {_fields(row)}")
-            rows.append((where, row["path"], read_label(row["label"], where)))
-    except csv.Error as error:
-        raise DataError(f"{path}: expected a CSV file: {error}") from None
+    read_label = LabelReader(names)
+    rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]
     return _labelled(path, images, names, rows)
-
-
-def _fields(row: dict) -> int:
-    return sum(1 for value in row.values() if value is not None) + len(row.get(None, [None])) - 1
 
 
 def read_inaturalist(path: str, images: str) -> LabelledSet:
@@ -135,25 +120,13 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 
-def _lines(path: str) -> list[str]:
-    if irregular(path):
-        raise DataError(f"{path}: expected a text file, found {irregular(path)}")
-    try:
-        with open_regular(path, "r", encoding="utf-8-sig") as file:
-            return list(file)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
 def read_names(path: str) -> tuple[str, ...]:
     """Read class names, one in each line, in the order of their indices.
 
     Raises:
         DataError: the file cannot be read, is empty, or has an empty line between names or a name twice.
     """
-    names = [line.strip() for line in _lines(path)]
+    names = [line.strip() for line in read_lines(path)]
     while names and not names[-1]:
         names.pop()
     if not names:

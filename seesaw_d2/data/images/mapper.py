@@ -16,7 +16,7 @@ from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.messages import warn_once
+from seesaw_d2.utils.messages import one_line, reason, warn_once
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +91,13 @@ class CheckedMapper:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
         except Exception as error:
             raise UnreadableImageError(
-                f"{path}: the image cannot be read: {type(error).__name__}: {error}. "
+                f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}. "
                 "DATALOADER.SKIP_BAD_IMAGES True does without such images"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
             raise DataError(
-                f"{path}: the annotation file says width x height {expected[0]} x {expected[1]}, the image "
+                f"{one_line(path)}: the annotation file says width x height {expected[0]} x {expected[1]}, the image "
                 f"is {found[0]} x {found[1]} (after the rotation that its EXIF data ask for)"
             )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seesaw_d2.data.muscima.pages import Page, parse_page
 from seesaw_d2.errors import ConfigError, DataError
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, reason
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
@@ -33,7 +33,7 @@ def read_files(source: Path) -> dict[str, bytes]:
     try:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
-        raise DataError(f"{source}: expected a folder, a zip or a tar archive: {error}") from None
+        raise DataError(f"{source}: expected a folder, a zip or a tar archive: {reason(error)}") from None
     if not any(_ANNOTATION.search(name) for name in files):
         raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found none")
     return dict(sorted(files.items()))

@@ -1,0 +1,91 @@
+"""Read text and CSV files with errors that name the file, the line and the column."""
+
+import csv
+import math
+from collections.abc import Collection
+from typing import Any
+
+from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import reason, shown
+from seesaw_d2.utils.regular_files import irregular, open_regular
+
+_LARGEST = 2**53  # of numbers; integers up to it are exact
+
+
+def read_lines(path: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Raises:
+        DataError: the file is missing, no regular file, unreadable or not UTF-8.
+    """
+    if irregular(path):
+        raise DataError(f"{path}: expected a text file, found {irregular(path)}")
+    try:
+        with open_regular(path, "r", encoding="utf-8-sig") as file:
+            return list(file)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return the place and the fields of each row of a CSV file.
+
+    Args:
+        columns: required columns. There may be others.
+
+    Raises:
+        DataError: the file is no CSV file (see also ``read_lines``), its header does not have each of the columns once,
+            or a row has another number of fields than the header.
+    """
+    reader, rows = csv.DictReader(read_lines(path)), []
+    try:
+        header = list(reader.fieldnames or ())
+        if any(header.count(name) != 1 for name in columns):
+            expected = f"expected a header with the columns {' and '.join(columns)}, once each"
+            raise DataError(f"{path}: {expected}, found {header}")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise DataError(f"{where}: expected {len(header)} fields, as in the header, found {_fields(row)}")
+            rows.append((where, row))
+    except csv.Error as error:
+        raise DataError(f"{path}: expected a CSV file: {reason(error)}") from None
+    return rows
+
+
+def read_results_table(
+    path: str, texts: Collection[str], numbers: Collection[str], maybe: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file of an evaluation, with numbers in the columns of numbers.
+
+    Args:
+        texts: columns of text.
+        numbers: columns of numbers.
+        maybe: columns of numbers in which an empty field is None.
+
+    Raises:
+        DataError: see ``read_rows``; a number is none, or not in [0, 2^53].
+    """
+    found: list[dict[str, Any]] = []
+    for where, row in read_rows(path, [*texts, *numbers, *maybe]):
+        values: dict[str, Any] = {name: row[name] for name in texts}
+        values |= {name: _number(row[name], f"{where}: {name}") for name in numbers}
+        values |= {name: _number(row[name], f"{where}: {name}") if row[name] else None for name in maybe}
+        found.append(values)
+    return found
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _LARGEST:
+        raise DataError(f"{where}: expected a number from 0 to 2^53, found {shown(text)}")
+    return int(value) if value == int(value) and text.isdigit() else value
+
+
+def _fields(row: dict) -> int:
+    return sum(1 for value in row.values() if value is not None) + len(row.get(None, [None])) - 1
