@@ -9,7 +9,7 @@
 
 The model runs once over the images. Its proposals are stored, and each setting is evaluated from them. Parameters are
 chosen on training images, on another data set or, with --folds, on the other folds of the test set, never on the images
-of which AP is reported. AP is of boxes. After an interruption the same command goes on.
+of which AP is reported. AP is of boxes; --masks adds masks. After an interruption the same command goes on.
 """
 
 import argparse
@@ -29,6 +29,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--images", type=int, default=1000, help="images of the choice, drawn at random (default: %(default)s)")
     add("--folds", type=int, default=0, help="choose on the other folds of the test set; number of folds")
     add("--metric", default="AP", help="metric to maximize: AP, APr, AP_fixed, ... (default: %(default)s)")
+    add("--masks", action="store_true", help="evaluate masks, too: the model runs once more over the test set")
     add("--workers", type=int, help="processes of the sweep; default: one per core")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config, with MODEL.WEIGHTS")
     return parser.parse_args(arguments)
@@ -37,7 +38,8 @@ def parse(arguments) -> argparse.Namespace:
 @command
 def main(arguments=None) -> None:
     args = parse(arguments)
-    from seesaw_d2.choosing.calibrate import Options, calibrate, numbers
+    from seesaw_d2.choosing.calibrate import calibrate
+    from seesaw_d2.choosing.calibration_folder import Options, numbers
     from seesaw_d2.report.calibration_report import calibration_table
 
     options = Options(
@@ -49,9 +51,12 @@ def main(arguments=None) -> None:
         fold_count=args.folds,
         metric=args.metric,
         workers=args.workers,
+        masks=args.masks,
     )
     result = calibrate(args.config_file, args.opts, options)
     print(calibration_table(result))
+    if result["masks"]:
+        print(f"masks\n{calibration_table(result, 'masks')}")
     for name, why in result["refused"].items():
         print(f"left out   {name}: {why}")
     if result["choice"]["seen"]:

@@ -1,11 +1,8 @@
 """Choose the calibration of a trained detector and its parameter, and report metrics on other images."""
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,20 @@ from detectron2.config import CfgNode
 from torch import nn
 from tqdm import tqdm
 
-from seesaw_d2.choosing.candidates import NONE, Candidate, candidates_of, check_names
+from seesaw_d2.choosing.calibration_folder import (
+    FIXED_DETECTIONS_PER_IMAGE,
+    Options,
+    check_options,
+    digest_of,
+    settings_of,
+    take_folder,
+)
+from seesaw_d2.choosing.candidates import NONE, Candidate, candidates_of
+from seesaw_d2.choosing.evaluated_images import EvaluatedImages
 from seesaw_d2.choosing.image_sets import ImageSet, check_disjoint, chosen_set, folds, sampled_set, whole_set
-from seesaw_d2.choosing.recording import digest_of_model, limits_of, record, scoring_of
+from seesaw_d2.choosing.masks import mask_metrics
+from seesaw_d2.choosing.recording import limits_of, record, scoring_of
+from seesaw_d2.choosing.stored_proposals import StoredProposals
 from seesaw_d2.choosing.sweep import METRICS, ImageIds, Metrics, Stored, Work, run_all, sweep
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.errors import ConfigError
@@ -25,39 +33,9 @@ from seesaw_d2.predict.predictor import load_predictor
 from seesaw_d2.report.calibration_report import write_calibration_report
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
-from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
-from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.worker_processes import count_workers
 
-SETTINGS, RESULT, PAGE = "settings.json", "calibration.json", "calibration.html"
-_KIND = "seesaw_d2 calibration"
-# AP_fixed has no limit of detections for an image. This one bounds the memory. AP counts TEST.DETECTIONS_PER_IMAGE.
-FIXED_DETECTIONS_PER_IMAGE = 2000
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to choose.
-
-    Attributes:
-        output: folder of all files. None: OUTPUT_DIR/calibration.
-        calibrations: names in the registry. None: all that the model allows.
-        values: of the parameter of each calibration. None: the grid of each.
-        choose_on: data set of the images to choose on. None: DATASETS.TRAIN.
-        images: maximum number of these images.
-        fold_count: 0, or number of folds of the test set: each fold gets the parameters chosen on the others.
-        metric: the metric to maximize, one of ``METRICS``.
-        workers: processes of the sweep. None: one per core.
-    """
-
-    output: str | None = None
-    calibrations: Sequence[str] | None = None
-    values: Sequence[float] | None = None
-    choose_on: str | None = None
-    images: int = 1000
-    fold_count: int = 0
-    metric: str = "AP"
-    workers: int | None = None
+RESULT, PAGE = "calibration.json", "calibration.html"
 
 
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
@@ -66,14 +44,17 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     An interrupted call goes on where it ended. The chosen images are never those that are reported.
 
     Returns:
-        The content of ``calibration.json``: "before" and "after" (metrics on the test set), "curves" (metrics of each
-        value on the images of the choice), "chosen" (values), "best" (the calibration), "config" (its keys).
+        The content of ``calibration.json``: "before" and "after" (metrics of boxes on the test set), "masks" (those of
+        masks, by calibration), "curves" (metrics of each value on the images of the choice), "chosen" (values), "best"
+        (the calibration), "config" (its keys).
 
     Raises:
         ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is wrong.
     """
-    _check_options(options)
+    check_options(options)
     cfg = load_config(config_file, overrides)
+    if options.masks and not cfg.MODEL.MASK_ON:
+        raise ConfigError("--masks: expected MODEL.MASK_ON True, found False")
     preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
     preflight.run()
     tested = whole_set(_test_set(cfg))
@@ -81,7 +62,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     model = preflight.take_model() or load_predictor(cfg)[0]
     output = Path(options.output or os.path.join(cfg.OUTPUT_DIR, "calibration"))
     candidates, refused = _candidates(cfg, model, options)
-    _take_folder(output, _settings(cfg, model, chosen, tested))
+    take_folder(output, settings_of(cfg, model, chosen, tested))
     stored_test = _store(cfg, model, tested, output / "test")
     stored = stored_test if options.fold_count else _store(cfg, model, chosen, output / "choice")
     parts = folds(tested.image_ids, options.fold_count) if options.fold_count else []
@@ -90,33 +71,12 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     found = sweep(stored, candidates, [*subsets, chosen.image_ids][: len(parts) + 1], output / "sweep.jsonl", workers)
     choices = _choices(candidates, found, options.metric)
     reported = _report(stored_test, choices, parts or [tested.image_ids], workers)
+    masks = _masks(stored_test, model, tested, choices, parts or [tested.image_ids]) if options.masks else {}
     result = _result(config_file, cfg, options, chosen, tested, candidates, found, choices, reported, refused)
+    result["masks"] = masks
     write_json(str(output / RESULT), result)
     write_calibration_report(result, str(output / PAGE))
     return {**result, "output": str(output)}
-
-
-def numbers(text: str, name: str) -> list[float]:
-    """Return the numbers of an argument that separates them by commas."""
-    try:
-        return [float(each) for each in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"{name}: expected numbers, separated by commas, found {text!r}") from None
-
-
-def _check_options(options: Options) -> None:
-    check_names(options.calibrations or ())
-    count_workers(options.workers)
-    if options.metric not in METRICS:
-        raise ConfigError(f"--metric: expected one of {', '.join(METRICS)}, found {options.metric!r}")
-    if options.images < 1:
-        raise ConfigError(f"--images: expected at least 1, found {options.images}")
-    if options.fold_count and options.choose_on:
-        raise ConfigError(f"--folds: expected no --choose-on beside it, found {options.choose_on}")
-    if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
-        raise ConfigError(
-            f"--values: expected different numbers, found {', '.join(map(str, options.values)) or 'none'}"
-        )
 
 
 def _test_set(cfg: CfgNode) -> str:
@@ -148,48 +108,10 @@ def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[
     return found, refused
 
 
-def _settings(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
-    """Return what all files of a folder depend on."""
-    own = cfg.clone()
-    own.defrost()
-    own.MODEL.WEIGHTS, own.MODEL.ROI_HEADS.CALIBRATION.NAME = "", ""
-    text = "".join(own[node].dump() for node in ("MODEL", "INPUT", "TEST", "DATASETS"))
-    return {
-        "config": hashlib.sha256(text.encode()).hexdigest(),
-        "model": digest_of_model(model),
-        "images of the choice": _digest(chosen),
-        "images of the test": _digest(tested),
-    }
-
-
-def _digest(images: ImageSet) -> str:
-    text = f"{images.dataset} {images.image_ids}"
-    return f"{images.dataset}, {len(images.image_ids)} images, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _take_folder(output: Path, settings: dict[str, Any]) -> None:
-    """Create the folder, or check that it belongs to an earlier call with these settings."""
-    path = output / SETTINGS
-    check_writable(str(output), "--output")
-    if output.is_dir() and any(output.iterdir()):
-        found = load_json_object(str(path), "expected an empty folder or that of an earlier calibration")
-        if found.get("kind") != _KIND:
-            raise ConfigError(f"--output: {output}: expected an empty folder or that of an earlier calibration")
-        for key, value in settings.items():
-            if found.get(key) != value:
-                raise ConfigError(
-                    f"--output: {output}: expected a calibration with the same {key}, {value}, found {found.get(key)}; "
-                    "give another folder"
-                )
-        return
-    make_folder(output)
-    write_text(path, json.dumps({"kind": _KIND, **settings}, indent=1))
-
-
 def _store(cfg: CfgNode, model: nn.Module, images: ImageSet, folder: Path) -> Stored:
     inputs = images.inputs(cfg)
     shown = tqdm(inputs, total=len(images.image_ids), desc=f"proposals of {images.dataset}", unit="image", disable=None)
-    record(model, shown, folder, {"images": _digest(images)})
+    record(model, shown, folder, {"images": digest_of(images)})
     limits = limits_of(model)
     topk = limits.topk if limits.topk < 0 else max(limits.topk, FIXED_DETECTIONS_PER_IMAGE)
     return Stored(cfg, images.dataset, str(folder), dataclasses.replace(limits, topk=topk))
@@ -224,6 +146,18 @@ def _report(
     ]
     results = run_all(stored, works, workers, f"metrics of {stored.dataset}")
     return {name: metrics for name, (metrics,) in zip(choices, results, strict=True)}
+
+
+def _masks(
+    stored: Stored, model: nn.Module, tested: ImageSet, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds]
+) -> dict[str, Metrics]:
+    """Return the metrics of masks of each calibration, for the detections that TEST.DETECTIONS_PER_IMAGE allows."""
+    fold_of = {key: index for index, ids in enumerate(parts) for key in ids}
+    scorings = {name: lambda key, chosen=chosen: chosen[fold_of[key]].scoring for name, chosen in choices.items()}
+    images, inputs = EvaluatedImages(stored.cfg, stored.dataset), tested.inputs(stored.cfg)
+    shown = tqdm(inputs, total=len(tested.image_ids), desc=f"masks of {stored.dataset}", unit="image", disable=None)
+    found = mask_metrics(model, shown, StoredProposals(stored.folder), scorings, limits_of(model), images)
+    return {name: {key: metrics[key] for key in METRICS} for name, metrics in found.items()}
 
 
 def _result(config_file, cfg, options, chosen, tested, candidates, found, choices, reported, refused) -> dict[str, Any]:

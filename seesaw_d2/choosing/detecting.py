@@ -29,22 +29,6 @@ class Limits:
     topk: int
 
 
-def select(
-    scores: Tensor, boxes: Tensor, size: tuple[int, int], output_size: tuple[int, int], limits: Limits
-) -> Instances:
-    """Return the detections of an image in pixels of the image file, as the model's inference does.
-
-    Args:
-        scores: (R, C + 1), background last.
-        boxes: (R, 4 K), XYXY in pixels of the resized image.
-        size: (h, w) of the resized image.
-        output_size: (H, W) of the image file.
-    """
-    thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
-    (found,), _ = fast_rcnn_inference([boxes], [scores], [size], *thresholds)
-    return detector_postprocess(found, *output_size)
-
-
 @dataclass(frozen=True, eq=False)
 class Scoring:
     """Losses, calibrations (or None) and classifiers of the stages whose probabilities are averaged."""
@@ -59,14 +43,21 @@ class Scoring:
         return mean_of_stages([class_probabilities(*stage) for stage in stages])
 
 
-def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Return the detections of a stored image.
+def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
+    """Return the detections of a stored image, in pixels of the resized image, as the heads do.
 
     Args:
         scoring: a ``Scoring``, or another function from the logits of the stages to scores (R, C + 1).
     """
     scores = scoring([_tensor(each) for each in image.logits])
-    return select(scores, _tensor(image.columns["boxes"]), image.size, image.output_size, limits)
+    thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
+    (found,), _ = fast_rcnn_inference([_tensor(image.columns["boxes"])], [scores], [image.size], *thresholds)
+    return found
+
+
+def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
+    """Return the detections of a stored image, in pixels of the image file, as the model does; see ``selected``."""
+    return detector_postprocess(selected(image, scoring, limits), *image.output_size)
 
 
 def all_detections(

@@ -11,23 +11,27 @@ PARAMETERS = {"NorCal": "γ", "FRACAL": "λ", "LogitAdjustment": "τ", "TauNorma
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for no calibration and for each calibration: "name", "value" as text, "metrics"."""
+    """Return a row for no calibration and for each calibration: "name", "value" as text, "metrics", "masks"."""
     rows = [{"name": "none", "value": "", "metrics": result["before"]}]
     for name, metrics in result["after"].items():
         chosen = result["chosen"][name]
         values = ", ".join(dict.fromkeys(f"{value:g}" for value in chosen))
         rows.append({"name": name, "value": f"{PARAMETERS.get(name, '')} {values}".strip(), "metrics": metrics})
-    return rows
+    return [{**row, "masks": result["masks"].get(row["name"])} for row in rows]
 
 
-def calibration_table(result: dict[str, Any]) -> str:
-    """Return box AP on the test set before and after as text, with AP_fixed behind each value."""
+def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
+    """Return AP on the test set before and after as text, with AP_fixed behind each value.
+
+    Args:
+        task: "metrics" (of boxes) or "masks".
+    """
     rows = calibration_rows(result)
     names = [f"{row['name']} {row['value']}".strip() for row in rows]
     width = max(map(len, names)) + 2
     text = [" " * width + "".join(f"{name + ' / fixed':>16}" for name in _SHOWN)]
     for name, row in zip(names, rows, strict=True):
-        pairs = [f"{_cell(row['metrics'][key])} / {_cell(row['metrics'][key + '_fixed'])}" for key in _SHOWN]
+        pairs = [f"{_cell(row[task][key])} / {_cell(row[task][key + '_fixed'])}" for key in _SHOWN]
         text.append(f"{name:<{width}}" + "".join(f"{pair:>16}" for pair in pairs))
     return "\n".join(text)
 

@@ -17,7 +17,7 @@ from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train import load_config
 
 NODE, LOSS = "MODEL.ROI_HEADS.CALIBRATION", "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-MODEL = ("MODEL.MASK_ON", "False", f"{LOSS}.NAME", "CrossEntropyLoss", f"{LOSS}.BACKGROUND", "class")
+MODEL = (f"{LOSS}.NAME", "CrossEntropyLoss", f"{LOSS}.BACKGROUND", "class")
 LINEAR = ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear")
 
 
@@ -29,6 +29,7 @@ def weights(config_file, tmp_path):
     torch.manual_seed(0)
     model = build_model(cfg)
     torch.nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.3)
+    torch.nn.init.constant_(model.roi_heads.mask_head.predictor.bias, 10)  # masks fill their boxes
     path = tmp_path / "model.pth"
     torch.save({"model": model.state_dict()}, path)
     return path
@@ -52,7 +53,7 @@ def metrics_of(results):
     return {key: None if results[key] != results[key] else results[key] for key in METRICS}
 
 
-def evaluated(config_file, weights, *overrides):
+def evaluated(config_file, weights, *overrides, task="bbox"):
     cfg = load_config(
         str(config_file), [*MODEL, *LINEAR, "MODEL.WEIGHTS", str(weights), "TEST.LVIS_METRICS", "['fixed']", *overrides]
     )
@@ -60,7 +61,7 @@ def evaluated(config_file, weights, *overrides):
     model = build_model(cfg).eval()
     model.load_state_dict(torch.load(weights)["model"])
     name = cfg.DATASETS.TEST[0]
-    return inference_on_dataset(model, build_test_loader(cfg, name), build_evaluator(cfg, name))["bbox"]
+    return inference_on_dataset(model, build_test_loader(cfg, name), build_evaluator(cfg, name))[task]
 
 
 def test_evaluations_give_the_same_metrics(run, config_file, weights, tmp_path):
@@ -80,6 +81,16 @@ def test_evaluations_give_the_same_metrics(run, config_file, weights, tmp_path):
     page = (tmp_path / "calibration/calibration.html").read_text()
     assert page.count("<svg") == 4
     assert "NorCal" in page
+
+
+def test_masks(run, config_file, weights, tmp_path):
+    assert run("--images", "4", "--calibrations", "NorCal", "--values", "0.7", "--masks") == 0
+    result = read(tmp_path)
+    for name, overrides in {"none": [], "NorCal": [f"{NODE}.NAME", "NorCal", f"{NODE}.GAMMA", "0.7"]}.items():
+        expected = evaluated(config_file, weights, *overrides, task="segm")
+        assert result["masks"][name] == pytest.approx(metrics_of(expected), abs=0)
+    assert result["masks"]["none"]["AP"] > 0
+    assert run("--masks", output="other", opts=(*LINEAR, "MODEL.MASK_ON", "False")) == 2
 
 
 def test_folds(run, tmp_path):

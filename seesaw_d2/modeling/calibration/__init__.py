@@ -1,7 +1,7 @@
 """Post-hoc calibration: rescale the class probabilities of a trained detector by class frequency."""
 
 from seesaw_d2.modeling.calibration.base import Calibration, scale_categories, scale_odds
-from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, build_calibration
+from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, build_calibration, calibration_for
 from seesaw_d2.modeling.calibration.fracal import FRACAL
 from seesaw_d2.modeling.calibration.logit_adjustment import LogitAdjustment
 from seesaw_d2.modeling.calibration.norcal import NorCal
@@ -15,6 +15,7 @@ __all__ = [
     "NorCal",
     "TauNormalization",
     "build_calibration",
+    "calibration_for",
     "scale_categories",
     "scale_odds",
 ]

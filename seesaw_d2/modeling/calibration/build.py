@@ -1,13 +1,14 @@
 """The registry of calibrations, and ``build_calibration``, which builds one from a config."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seesaw_d2.config.loading import default_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
 from seesaw_d2.losses.build import build_loss
@@ -77,16 +78,41 @@ def calibration_class(cfg: Any, loss: ClassificationLoss) -> type[Calibration]:
         ConfigError: there is none, or loss and classifier do not allow it.
     """
     name = cfg.MODEL.ROI_HEADS.CALIBRATION.NAME
-    if name not in CALIBRATION_REGISTRY:
-        names = sorted(name for name, _ in CALIBRATION_REGISTRY)
-        hint = did_you_mean(near_names(str(name), names))
-        raise ConfigError(f'{_NODE}.NAME: expected "" or one of {", ".join(names)}, found {name!r}{hint}')
-    calibration = CALIBRATION_REGISTRY.get(name)
+    calibration = _registered(name)
     try:
         calibration.check(loss, cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME)
     except InvalidArgument as error:
         raise ConfigError(f"{_NODE}.NAME: expected {error.expected}, found {error.found}") from error
     return calibration
+
+
+def _registered(name: str) -> type[Calibration]:
+    if name not in CALIBRATION_REGISTRY:
+        names = sorted(name for name, _ in CALIBRATION_REGISTRY)
+        hint = did_you_mean(near_names(str(name), names))
+        raise ConfigError(f'{_NODE}.NAME: expected "" or one of {", ".join(names)}, found {name!r}{hint}')
+    return CALIBRATION_REGISTRY.get(name)
+
+
+def calibration_for(
+    name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: float
+) -> Calibration:
+    """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
+
+    Args:
+        name: in the registry.
+        num_classes: C.
+        datasets: registered training sets, whose classes are counted; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+        counts: "dataset" or a file of recorded class counts.
+        parameters: of the class: gamma, tau or lambda_.
+
+    Raises:
+        ConfigError: an unknown name, or class counts are unknown. InvalidArgument: a parameter is out of range.
+    """
+    cfg = default_config()
+    cfg.DATASETS.TRAIN = tuple(datasets)
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NAME, cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = name, counts
+    return _registered(name).from_statistics(calibration_statistics(cfg, num_classes), **parameters)
 
 
 def calibration_statistics(cfg: Any, num_classes: int, stage: int = 0, num_stages: int = 1) -> CalibrationStatistics:

@@ -1,0 +1,116 @@
+"""Options of a calibration, and the folder of its files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.choosing.candidates import check_names
+from seesaw_d2.choosing.image_sets import ImageSet
+from seesaw_d2.choosing.recording import digest_of_model
+from seesaw_d2.choosing.sweep import METRICS
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
+from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.worker_processes import count_workers
+
+SETTINGS = "settings.json"
+_KIND = "seesaw_d2 calibration"
+# AP_fixed has no limit of detections for an image. This one bounds the memory. AP counts TEST.DETECTIONS_PER_IMAGE.
+FIXED_DETECTIONS_PER_IMAGE = 2000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to choose.
+
+    Attributes:
+        output: folder of all files. None: OUTPUT_DIR/calibration.
+        calibrations: names in the registry. None: all that the model allows.
+        values: of the parameter of each calibration. None: the grid of each.
+        choose_on: data set of the images to choose on. None: DATASETS.TRAIN.
+        images: maximum number of these images.
+        fold_count: 0, or number of folds of the test set: each fold gets the parameters chosen on the others.
+        metric: the metric to maximize, one of ``METRICS``.
+        workers: processes of the sweep. None: one per core.
+        masks: evaluate masks, too, by another pass of the model over the test set.
+    """
+
+    output: str | None = None
+    calibrations: Sequence[str] | None = None
+    values: Sequence[float] | None = None
+    choose_on: str | None = None
+    images: int = 1000
+    fold_count: int = 0
+    metric: str = "AP"
+    workers: int | None = None
+    masks: bool = False
+
+
+def numbers(text: str, name: str) -> list[float]:
+    """Return the numbers of an argument that separates them by commas."""
+    try:
+        return [float(each) for each in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{name}: expected numbers, separated by commas, found {text!r}") from None
+
+
+def check_options(options: Options) -> None:
+    """Raise ConfigError if an option is wrong."""
+    check_names(options.calibrations or ())
+    count_workers(options.workers)
+    if options.metric not in METRICS:
+        raise ConfigError(f"--metric: expected one of {', '.join(METRICS)}, found {options.metric!r}")
+    if options.images < 1:
+        raise ConfigError(f"--images: expected at least 1, found {options.images}")
+    if options.fold_count and options.choose_on:
+        raise ConfigError(f"--folds: expected no --choose-on beside it, found {options.choose_on}")
+    if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
+        raise ConfigError(
+            f"--values: expected different numbers, found {', '.join(map(str, options.values)) or 'none'}"
+        )
+
+
+def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
+    """Return what all files of a folder depend on."""
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.WEIGHTS, own.MODEL.ROI_HEADS.CALIBRATION.NAME = "", ""
+    text = "".join(own[node].dump() for node in ("MODEL", "INPUT", "TEST", "DATASETS"))
+    return {
+        "config": hashlib.sha256(text.encode()).hexdigest(),
+        "model": digest_of_model(model),
+        "detections of an image": FIXED_DETECTIONS_PER_IMAGE,
+        "images of the choice": digest_of(chosen),
+        "images of the test": digest_of(tested),
+    }
+
+
+def digest_of(images: ImageSet) -> str:
+    """Return a text that identifies the images."""
+    text = f"{images.dataset} {images.image_ids}"
+    return f"{images.dataset}, {len(images.image_ids)} images, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def take_folder(output: Path, settings: dict[str, Any]) -> None:
+    """Create the folder, or check that it belongs to an earlier call with these settings."""
+    path = output / SETTINGS
+    check_writable(str(output), "--output")
+    if output.is_dir() and any(output.iterdir()):
+        found = load_json_object(str(path), "expected an empty folder or that of an earlier calibration")
+        if found.get("kind") != _KIND:
+            raise ConfigError(f"--output: {output}: expected an empty folder or that of an earlier calibration")
+        for key, value in settings.items():
+            if found.get(key) != value:
+                raise ConfigError(
+                    f"--output: {output}: expected a calibration with the same {key}, {value}, found {found.get(key)}; "
+                    "give another folder"
+                )
+        return
+    make_folder(output)
+    write_text(path, json.dumps({"kind": _KIND, **settings}, indent=1))
