@@ -2,7 +2,8 @@
 """Train and evaluate a small Mask R-CNN with Seesaw Loss on generated data. ``make demo`` runs this program.
 
 The program generates the glyph data set, trains and evaluates the quickstart config, prints the results and draws
-predictions. An interrupted run continues from its last checkpoint. A finished run is only evaluated again.
+predictions, beside those of the cross-entropy config if that was trained, too. An interrupted run continues from its
+last checkpoint. A finished run is only evaluated again.
 """
 
 import json
@@ -15,7 +16,16 @@ from command_line import command, parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
+RIVAL = "configs/quickstart/mask_rcnn_glyphs_ce.yaml"
 DATASET = "glyphs_val"
+DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
+
+
+def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
+    """Return name -> file of detections of the run folders that have one that is newer than the data set."""
+    files = {name: folder / DETECTIONS for name, folder in runs.items()}
+    made = (data / "glyphs.json").stat().st_mtime
+    return {name: file for name, file in files.items() if file.is_file() and file.stat().st_mtime > made}
 
 
 @command
@@ -45,14 +55,14 @@ def main(arguments=None) -> int | None:
         print("make demo continues from there", file=sys.stderr)
     if status:
         return status
-    inference = folder / "inference" / DATASET
-    detections = inference / "lvis_instances_results.json"
-    draw_predictions(DATASET, {"Seesaw": detections}, picture, groups=training_frequency_groups(cfg))
+    runs = {"cross-entropy": Path(load_config(RIVAL).OUTPUT_DIR), "Seesaw Loss": folder}
+    found = detections_of(runs, Path("datasets/glyphs"))
+    draw_predictions(DATASET, found, picture, groups=training_frequency_groups(cfg))
     print(f"\nSeesaw Mask R-CNN on the glyph data set (seed {cfg.SEED}, {time.perf_counter() - start:.0f} s):\n")
-    print(results_table(json.loads((inference / "results.json").read_text())))
+    print(results_table(json.loads((folder / DETECTIONS).with_name("results.json").read_text())))
     print(f"\ncheckpoint   {folder / 'model_final.pth'}\nmetrics      {folder / 'metrics.json'}")
     write_report([str(folder)], str(page), names=["Seesaw Loss"], title="Seesaw Mask R-CNN on the glyph data set")
-    print(f"detections   {detections}\npicture      {picture}\nreport       {page} (open it in a browser)")
+    print(f"detections   {folder / DETECTIONS}\npicture      {picture}\nreport       {page} (open it in a browser)")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Figure of detections beside ground truth."""
+"""Figure of detections beside ground truth, with right and wrong ones marked."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import torch
@@ -10,101 +10,152 @@ from detectron2.data.detection_utils import read_image
 from detectron2.structures import BoxMode
 from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torchvision.ops import nms
 
 from seesaw_d2.drawing.plain_text import plain_text, save_figure
+from seesaw_d2.drawing.verdicts import MISSED, RIGHT, TRUTH, UNJUDGED, WRONG, Shown, judge
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # makes labels legible on small images
+SCALE = 3.0  # makes masks and boxes smooth on small images
+PANEL = 3.4  # inches of an image's side
 # Colours of the frequency groups, legible on most backgrounds. Last: groups are not known.
-COLORS = ("#ff5500", "#00c8ff", "#ffffff", "#ffee00")
+COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
+MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
     """Draw each image with its ground truth, then with the detections of each results file.
 
-    Of detections with an IoU above 0.7 only the best is drawn.
+    Detections are marked as right or wrong, and objects that no detection finds as missed. The images are spread evenly
+    over the data set, so that successes and failures have about their proportion in it. Of detections with an IoU above
+    0.7 only the best is drawn.
 
     Args:
         dataset_name: name of a registered data set with annotations.
         results: title -> file in LVIS's results format.
         path: path of the figure; its extension gives the format.
-        num_images: number of images. Those with the most objects of rare categories come first.
+        num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
-        groups: (C,) ints, 0 rare, 1 common, 2 frequent. None: the first images are drawn.
+        groups: (C,) ints, 0 rare, 1 common, 2 frequent. The labels of the ground truth have the colours of the groups.
     """
     metadata = MetadataCatalog.get(dataset_name)
-    records = _choose(DatasetCatalog.get(dataset_name), num_images, groups)
-    columns = {"ground truth": {r["image_id"]: _truths(r) for r in records}}
+    records = _choose(DatasetCatalog.get(dataset_name), num_images)
+    index_of = metadata.thing_dataset_id_to_contiguous_id
+    truths = {record["image_id"]: _truths(record) for record in records}
+    columns = {"ground truth": truths}
     for title, file in results.items():
-        columns[title] = _detections(file, min_score, metadata.thing_dataset_id_to_contiguous_id)
-    per_row = 2 if len(records) > 1 else 1  # images side by side
+        found = _detections(file, min_score, index_of)
+        judged = {
+            record["image_id"]: judge(
+                found.get(record["image_id"], []), truths[record["image_id"]], _judged_categories(record, index_of)
+            )
+            for record in records
+        }
+        columns[f"{title}\n{_count(judged)}"] = judged
+    per_row = 2 if len(records) > 1 and len(columns) < 3 else 1  # images side by side
     rows = -(-len(records) // per_row)
-    figure = Figure(figsize=(3.0 * per_row * len(columns), 3.1 * rows + 0.4))
+    figure = Figure(figsize=(PANEL * per_row * len(columns), (PANEL + 0.05) * rows + 0.8))
     axes = figure.subplots(rows, per_row * len(columns), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for index, record in enumerate(records):
         row = axes[index // per_row][(index % per_row) * len(columns) :]
-        for ax, (title, objects) in zip(row, columns.items(), strict=False):
-            ax.imshow(_draw(record, objects.get(record["image_id"], []), metadata, groups))
+        for ax, (title, shown) in zip(row, columns.items(), strict=False):
+            _draw(ax, record, shown[record["image_id"]], metadata, groups)
             if index < per_row:
-                ax.set_title(title)
-    if groups is not None:
-        legend = ", ".join(
-            f"{name} {color}" for name, color in zip(GROUP_NAMES, ("orange", "blue", "white"), strict=True)
-        )
-        figure.suptitle(f"categories by training images: {legend}", fontsize=10, y=0.995)
+                ax.set_title(title, fontsize=9)
+    figure.suptitle(_legend(groups, min_score), fontsize=9, y=0.995)
     figure.tight_layout()
-    save_figure(figure, path, dpi=72)
+    save_figure(figure, path, dpi=100)
 
 
-def _draw(record, objects, metadata, groups):
-    """Draw objects, (box XYXY, segmentation or None, category, score or None), on the image."""
-    names = metadata.thing_classes
-    labels = [names[c] if score is None else f"{names[c]} {score:.0%}" for _, _, c, score in objects]
-    colors = [COLORS[-1 if groups is None else groups[c]] for _, _, c, _ in objects]
-    masks = [segmentation for _, segmentation, _, _ in objects]
+def _legend(groups, min_score: float) -> str:
+    text = f"detections above {min_score:.0%}: right green ✓, wrong red ✗; missed objects yellow, dashed"
+    if groups is None:
+        return text
+    colors = zip(GROUP_NAMES, ("orange", "blue", "white"), strict=True)
+    return f"{text}\nlabels of the ground truth: {', '.join(f'{name} {color}' for name, color in colors)}"
+
+
+def _count(judged: dict[int, list[Shown]]) -> str:
+    counts = Counter(each.verdict for shown in judged.values() for each in shown)
+    return f"{counts[RIGHT]} right, {counts[WRONG]} wrong, {counts[MISSED]} missed"
+
+
+def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
+    """Draw objects on the image, and their labels as text of the figure, which stays sharp."""
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
-    if objects:
+    colors = [_color(each, groups) for each in shown]
+    solid = [each.verdict != MISSED for each in shown]
+    drawn = [each for each, is_solid in zip(shown, solid, strict=True) if is_solid]
+    if drawn:
+        masks = [each.segmentation for each in drawn]
         visualizer.overlay_instances(
-            boxes=np.array([box for box, _, _, _ in objects]),
+            boxes=np.array([each.box for each in drawn]),
             masks=None if any(mask is None for mask in masks) else masks,
-            labels=labels,
-            assigned_colors=colors,
-            alpha=0.35,
+            assigned_colors=[color for color, is_solid in zip(colors, solid, strict=True) if is_solid],
+            alpha=0.25,
         )
-    return visualizer.output.get_image()
+    image = visualizer.output.get_image()
+    scale = image.shape[1] / record["width"]
+    ax.imshow(image)
+    for each, color in zip(shown, colors, strict=True):
+        x0, y0, x1, y1 = (scale * float(value) for value in each.box)
+        if each.verdict == MISSED:
+            ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle="--"))
+            continue
+        mark = "" if each.verdict == TRUTH else MARKS[each.verdict][0]
+        style = {"facecolor": "black", "alpha": 0.65, "pad": 0.6, "edgecolor": "none"}
+        text = mark + metadata.thing_classes[each.category]
+        right = x0 > 0.7 * image.shape[1]  # there the label ends at the object, so that it stays on the image
+        place = {"x": x1 if right else x0, "y": max(y0, 14), "ha": "right" if right else "left", "va": "bottom"}
+        ax.text(**place, s=text, color=color, fontsize=7.5, bbox=style, clip_on=True)
 
 
-def _truths(record):
+def _color(shown: Shown, groups) -> str:
+    if shown.verdict != TRUTH:
+        return MARKS[shown.verdict][1]
+    return COLORS[-1 if groups is None else groups[shown.category]]
+
+
+def _truths(record) -> list[Shown]:
     return [
-        (BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS), a.get("segmentation"), a["category_id"], None)
+        Shown(BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS), a.get("segmentation"), a["category_id"])
         for a in record["annotations"]
+        if not a.get("iscrowd", 0)
     ]
 
 
-def _detections(file, min_score: float, index_of) -> dict:
-    """Return image id -> objects to draw."""
+def _judged_categories(record, index_of) -> set[int] | None:
+    """Return the categories of which all objects of the image are annotated; None if all are."""
+    if record.get("neg_category_ids") is None:
+        return None
+    partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
+    present = {a["category_id"] for a in record["annotations"]}
+    return (present | {index_of[i] for i in record["neg_category_ids"]}) - partial
+
+
+def _detections(file, min_score: float, index_of) -> dict[int, list[Shown]]:
+    """Return image id -> detections to draw, best score first."""
     with open(file) as stream:
         results = json.load(stream)
     found = defaultdict(list)
     for r in results:
         if r["score"] >= min_score:
             box = BoxMode.convert(r["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS)
-            found[r["image_id"]].append((box, r.get("segmentation"), index_of[r["category_id"]], r["score"]))
+            found[r["image_id"]].append((Shown(box, r.get("segmentation"), index_of[r["category_id"]]), r["score"]))
     return {image: _best(objects) for image, objects in found.items()}
 
 
-def _best(objects):
-    boxes = torch.tensor([box for box, _, _, _ in objects])
-    scores = torch.tensor([score for _, _, _, score in objects])
-    return [objects[i] for i in nms(boxes, scores, 0.7).tolist()]
+def _best(objects: list[tuple[Shown, float]]) -> list[Shown]:
+    boxes = torch.tensor([shown.box for shown, _ in objects])
+    scores = torch.tensor([score for _, score in objects])
+    return [objects[i][0] for i in nms(boxes, scores, 0.7).tolist()]
 
 
-def _choose(records, num_images: int, groups):
-    if groups is not None:
-        rare = [sum(groups[a["category_id"]] == 0 for a in r["annotations"]) for r in records]
-        records = [records[i] for i in np.argsort(-np.asarray(rare), kind="stable")]
-    return records[:num_images]
+def _choose(records, num_images: int) -> list:
+    """Return images at equal distances in the data set, from the first on."""
+    count = min(num_images, len(records))
+    return [records[i * len(records) // count] for i in range(count)]

@@ -1,11 +1,17 @@
 """Figures of detections and the table of results."""
 
+import importlib.util
 import json
+import os
+from pathlib import Path
 
+import compare
 import numpy as np
 from detectron2.data.detection_utils import read_image
+from matplotlib.axes import Axes
 
 from seesaw_d2.data import load_dataset, register_datasets, training_frequency_groups
+from seesaw_d2.drawing.verdicts import MISSED, RIGHT, UNJUDGED, WRONG, Shown, judge
 from seesaw_d2.report import draw_predictions, results_table
 from seesaw_d2.train import load_config
 
@@ -26,6 +32,63 @@ def test_picture(config_file, tmp_path):
         pictures.append(read_image(str(picture), "RGB"))
     assert pictures[0].shape == pictures[1].shape
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50
+
+
+def verdicts(detections, truths, judged=None):
+    shown = judge([Shown(*each) for each in detections], [Shown(*each) for each in truths], judged)
+    return [(each.category, each.verdict) for each in shown]
+
+
+def test_right_wrong_and_missed():
+    first, second, third = (0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)
+    truths = [(first, None, 1), (second, None, 2), (third, None, 3)]
+    found = [((0, 0, 10, 9), None, 1), ((0, 0, 10, 8), None, 1), (second, None, 3), ((60, 0, 70, 10), None, 4)]
+    # a second detection of an object is wrong; the second object has another's name and is not missed
+    assert verdicts(found, truths) == [(1, RIGHT), (1, WRONG), (3, WRONG), (4, WRONG), (3, MISSED)]
+    assert verdicts(found, truths, {1, 2, 3})[3] == (4, UNJUDGED)
+    assert verdicts([((0, 0, 10, 4), None, 1)], truths[:1]) == [(1, WRONG), (1, MISSED)]  # IoU 0.4
+    assert verdicts([], truths) == [(1, MISSED), (2, MISSED), (3, MISSED)]
+    assert verdicts(found[:1], []) == [(1, WRONG)]
+
+
+def test_two_objects_in_one_place_need_two_detections():
+    pair = [((0, 0, 10, 10), None, 1), ((0, 0, 10, 9), None, 1)]
+    assert verdicts(pair, pair) == [(1, RIGHT), (1, RIGHT)]
+    assert verdicts(pair, pair[:1]) == [(1, RIGHT), (1, WRONG)]
+
+
+def test_images_are_spread_over_the_data_set_and_counted(config_file, tmp_path, monkeypatch):
+    cfg = load_config(str(config_file))
+    register_datasets(cfg)
+    name = cfg.DATASETS.TEST[0]
+    records = load_dataset(name)
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, text, **kwargs: titles.append(text))
+    found = [
+        {"image_id": records[3]["image_id"], "category_id": a["category_id"] + 1, "bbox": a["bbox"], "score": 0.9}
+        for a in records[3]["annotations"]
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    draw_predictions(name, {"model": tmp_path / "results.json"}, tmp_path / "p.png", num_images=2)
+    assert len(records) == 6  # of which the first and the fourth are drawn
+    assert titles[1].split("\n")[1] == f"{len(found)} right, 0 wrong, {len(records[0]['annotations'])} missed"
+
+
+def test_the_demo_draws_the_runs_on_its_data_set(tmp_path):
+    path = Path(compare.__file__).with_name("demo.py")  # the module demo is the program in the root
+    spec = importlib.util.spec_from_file_location("make_demo", path)
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    data, runs = tmp_path / "data", {name: tmp_path / name for name in ("older", "newer", "absent")}
+    data.mkdir()
+    (data / "glyphs.json").write_text("{}")
+    made = (data / "glyphs.json").stat().st_mtime
+    for name, seconds in (("older", -5), ("newer", 5)):
+        file = runs[name] / demo.DETECTIONS
+        file.parent.mkdir(parents=True)
+        file.write_text("[]")
+        os.utime(file, (made + seconds, made + seconds))
+    assert demo.detections_of(runs, data) == {"newer": runs["newer"] / demo.DETECTIONS}
 
 
 def test_table():

@@ -1,0 +1,63 @@
+"""Which detections of an image are right, which are wrong, and which objects have no detection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torchvision.ops import box_iou
+
+MIN_IOU = 0.5
+RIGHT, WRONG, UNJUDGED, MISSED, TRUTH = "right", "wrong", "unjudged", "missed", "truth"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An object of the ground truth or a detection.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels.
+        segmentation: polygons or a run-length mask, or None.
+        category: contiguous index.
+        verdict: of a detection RIGHT, WRONG or UNJUDGED, of an object TRUTH or MISSED.
+    """
+
+    box: Sequence[float]
+    segmentation: Any
+    category: int
+    verdict: str = TRUTH
+
+
+def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
+    """Return the detections with their verdicts, then the missed objects.
+
+    A detection is right if it has an IoU of at least 0.5 with an object of its category that no detection before it
+    has. An object is missed if no detection of any category has this IoU with it.
+
+    Args:
+        detections: best score first.
+        truths: the annotated objects of the image.
+        judged: the categories of which all objects of the image are annotated. A detection of another category that
+            fits no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
+    """
+    if not truths or not detections:
+        verdicts = [_of_no_object(each, judged) for each in detections]
+        return verdicts + [_with(each, MISSED) for each in truths]
+    boxes = [torch.tensor([list(each.box) for each in group], dtype=torch.float64) for group in (detections, truths)]
+    fits = box_iou(*boxes) >= MIN_IOU
+    free = set(range(len(truths)))
+    shown = []
+    for each, row in zip(detections, fits.tolist(), strict=True):
+        same = [i for i in sorted(free) if row[i] and truths[i].category == each.category]
+        free -= set(same[:1])
+        shown.append(_with(each, RIGHT) if same else _of_no_object(each, judged))
+    covered = fits.any(dim=0).tolist()
+    return shown + [_with(each, MISSED) for each, found in zip(truths, covered, strict=True) if not found]
+
+
+def _of_no_object(detection: Shown, judged: set[int] | None) -> Shown:
+    return _with(detection, WRONG if judged is None or detection.category in judged else UNJUDGED)
+
+
+def _with(shown: Shown, verdict: str) -> Shown:
+    return Shown(shown.box, shown.segmentation, shown.category, verdict)
