@@ -59,3 +59,14 @@ def test_timms_classifier_trains(monkeypatch, capsys):
     counts = [int(count) for count in re.search(r"counted \[(.+)\]", output).group(1).split(",")]
     assert sum(counts) == 18 * 32
     assert counts[0] > counts[2] > counts[-1]
+
+
+def test_deformable_detr_trains(monkeypatch, capsys):
+    pytest.importorskip("transformers", reason='needs the extra "transformers"')
+    monkeypatch.setattr("sys.argv", ["deformable_detr.py", "--iterations", "2"])
+    runpy.run_path(str(EXAMPLES / "deformable_detr.py"), run_name="__main__")
+    output = capsys.readouterr().out
+    losses = [float(value) for value in re.findall(r"loss_ce ([\d.]+)", output)]
+    assert len(losses) == 2
+    assert all(0 < value < 10 for value in losses)  # 32 if each sigmoid starts from 1/2
+    assert "EqualizationLoss" in output
