@@ -77,6 +77,11 @@ class StoredProposals(Sequence[ImageProposals]):
         """The id of each image."""
         return [image["image_id"] for image in self._images]
 
+    @property
+    def counts(self) -> np.ndarray:
+        """The number of proposals of each image."""
+        return np.diff(self._starts)
+
     def column(self, name: str) -> np.ndarray:
         """Return a column of the proposals of all images, (P, width), memory-mapped."""
         if name not in self._columns:

@@ -4,7 +4,7 @@ Shapes: N proposals, C foreground categories, G groups of categories, L = C + 2 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from seesaw_d2.losses.base import (
 )
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sampling import BatchRandom
 
 
@@ -81,6 +82,10 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
             group = torch.bucketize(counts, counts.new_tensor(self.bins), right=True)
         self.register_buffer("group", group)
         self.random = BatchRandom(seed)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"bins": (list(data.thresholds),)}
 
     @property
     def num_groups(self) -> int:

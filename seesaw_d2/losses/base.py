@@ -5,7 +5,7 @@ Shapes: N proposals, C foreground categories, L classifier logits. Label C is ba
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.argument_checks import check_inputs
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
+from seesaw_d2.utils.declared_keys import lookup
 
 # Number of logits in addition to those of the C categories, for each way to model background.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
@@ -122,6 +124,11 @@ class ClassificationLoss(nn.Module):
                 needed. None: there are no statistics. Most losses set ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        """Return argument -> values that ``tools/choose_loss.py`` combines. Others keep the config's values."""
+        return {}
 
     def forward(
         self,
@@ -241,10 +248,3 @@ class ClassificationLoss(nn.Module):
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Return Σ_n weights_n losses_n, for losses (N,)."""
     return (losses if weights is None else losses * weights).sum()
-
-
-def lookup(node: Any, key: str) -> Any:
-    """Return the value at a dotted key such as "A.B" below ``node``."""
-    for part in key.split("."):
-        node = getattr(node, part)
-    return node

@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
+from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 from seesaw_d2.losses.category_statistics import statistics_arguments
 from seesaw_d2.losses.recorded_counts import RecordedCounts
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.declared_keys import lookup
 from seesaw_d2.utils.registry import Registry
 
 LOSS_REGISTRY = Registry("CLASSIFICATION_LOSS")
 LOSS_REGISTRY.__doc__ = "Classification losses by class name: subclasses of ClassificationLoss."
 
-_NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
+_NODE, _DETECTOR = "MODEL.ROI_BOX_HEAD.CLS_LOSS", "a detector"
 
 
 def build_loss(
@@ -49,14 +50,14 @@ def build_loss(
         counts = {name: value.of_stage(stage, num_stages, num_classes) for name, value in recorded.items()}
         return {**arguments, **counts}
 
-    kind = "a detector" if has_background else "an image classifier"
-    names = [name for name, loss in LOSS_REGISTRY if _backgrounds(loss, kind)]
+    kind = _DETECTOR if has_background else "an image classifier"
+    names = [name for name, loss in LOSS_REGISTRY if backgrounds_for(loss, has_background)]
     return _build(node, "NAME", names, num_classes, arguments_of, kind)
 
 
-def _backgrounds(loss_class: type[ClassificationLoss], kind: str) -> list[str]:
-    """Return the ways to model background that a loss supports for this kind of model."""
-    return [name for name in loss_class.backgrounds if (name != "none") == (kind == "a detector")]
+def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:
+    """Return the ways to model background that a loss supports in a detector or in an image classifier."""
+    return [name for name in loss_class.backgrounds if (name != "none") == detector]
 
 
 def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
@@ -65,7 +66,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
     loss_class = LOSS_REGISTRY.get(name)
-    backgrounds = _backgrounds(loss_class, kind)
+    backgrounds = backgrounds_for(loss_class, kind == _DETECTOR)
     background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
     if background not in backgrounds:
         problem = _unknown(background, ["auto", *backgrounds])
@@ -73,7 +74,8 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
     try:
         arguments = arguments_of(loss_class)
         if "loss" in loss_class.config_keys:  # a wrapper; the same config node describes the wrapped loss
-            inner = [name for name, other in LOSS_REGISTRY if other.soft_labels and _backgrounds(other, kind)]
+            soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
+            inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)
             background = arguments["loss"].background
         return loss_class(num_classes, background=background, **arguments)

@@ -5,7 +5,7 @@ Shapes: N proposals, C foreground categories, L = C logits. Label C is backgroun
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.focal import FocalLoss
 
 
@@ -67,6 +68,10 @@ class ClassBalancedFocalLoss(FocalLoss):
             None if counts is None else effective_number_weights(counts.clamp(min=1), self.beta, by_class=by_class)
         )
         self.register_buffer("class_weights", weights, persistent=False)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"beta": (0.9, 0.99, 0.999)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return v_i (1 - p_j)^γ, (N, C)."""

@@ -4,7 +4,7 @@ Shapes: N proposals, C foreground categories, L = C + 1 logits, background last.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
@@ -63,6 +64,10 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         weights, margins = (None, None) if counts is None else self._effective_margins(counts.clamp(min=1))
         self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("margins", margins, persistent=False)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"prior": (data.prior,)}
 
     def compute(self, logits, labels, weights, avg_factor):
         if self.margins is None:

@@ -4,13 +4,14 @@ Shapes: N proposals, C foreground categories, L = C logits.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
@@ -57,6 +58,10 @@ class EqualizationLoss(SigmoidLoss):
         frequency = category_values("image_frequency", image_frequency, num_classes)
         tail = None if frequency is None else frequency.float() < frequency.new_tensor(self.lambda_).float()
         self.register_buffer("tail", tail, persistent=False)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return w_j, (N, C)."""

@@ -3,13 +3,15 @@
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
@@ -79,6 +81,10 @@ class EqualizationLossV2(SigmoidLoss):
         self.sync = sync
         self.register_buffer("positive_gradients", torch.zeros(num_classes, dtype=torch.float64))
         self.register_buffer("negative_gradients", torch.zeros(num_classes, dtype=torch.float64))
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"prior": (data.prior,)}
 
     def gradient_ratio(self) -> Tensor:
         """Return g, (C,) float64. It is 100 for categories without gradients so far."""

@@ -4,7 +4,7 @@ Shapes: N proposals, C foreground categories, L classifier logits. Label C is ba
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import check_integer, check_number, weighted_sum
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.precision import widen
 from seesaw_d2.losses.sampling import BatchRandom
 from seesaw_d2.losses.sigmoid import SigmoidLoss
@@ -76,6 +77,10 @@ class FederatedLoss(SigmoidLoss):
         weights = None if counts is None else torch.where(counts > 0, counts**self.power, 0.0)
         self.register_buffer("sampling_weights", weights, persistent=False)
         self.random = BatchRandom(seed)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"num_sampled": (max(1, min(50, data.num_classes // 2)),), "prior": (data.prior,)}
 
     def initial_bias(self) -> Tensor | None:
         return super().initial_bias() if self.background == "implicit" else None

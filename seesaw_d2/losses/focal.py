@@ -3,13 +3,15 @@
 Shapes: N proposals, C foreground categories, L = C logits.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 
@@ -50,6 +52,10 @@ class FocalLoss(SigmoidLoss):
         if alpha is not None:
             alpha = check_number("alpha", alpha, "a number in (0, 1)", lambda value: 0 < value < 1)
         self.alpha = alpha
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"alpha": (0.25, 0.5), "gamma": (0.0, 2.0)}
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> Tensor:
         """Return the number of foreground proposals with a positive weight."""

@@ -5,7 +5,7 @@ Shapes: N proposals, C foreground categories, L classifier logits. Label C is ba
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import InvalidArgument, check_number, widen
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sampling import BatchRandom
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
@@ -94,6 +95,10 @@ class GumbelOptimizedLoss(SigmoidLoss):
             rare = torch.cat([rare, rare.new_zeros(1)])
         self.register_buffer("rare", rare, persistent=False)
         self.random = BatchRandom(seed)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def initial_bias(self) -> Tensor:
         if not self.gumbel:

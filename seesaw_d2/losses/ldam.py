@@ -5,7 +5,7 @@ a background class).
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from seesaw_d2.losses.base import check_integer, check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.class_balanced import effective_number_weights
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 
@@ -88,6 +89,10 @@ class LDAMLoss(CrossEntropyLoss):
         self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._is_first_call = True
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"start_iter": (round(0.7 * data.iterations),)}
 
     def set_iteration(self, index: int, count: int) -> None:
         self._is_first_call = index == 0

@@ -4,13 +4,14 @@ Shapes: R proposals that the softmax is trained on, C foreground categories.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from seesaw_d2.losses.balanced_softmax import BalancedSoftmaxLoss
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
 
 
 @LOSS_REGISTRY.register()
@@ -43,6 +44,10 @@ class LogitAdjustedLoss(BalancedSoftmaxLoss):
     ):
         super().__init__(num_classes, instance_counts=instance_counts, background=background)
         self.tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"tau": (0.5, 1.5)}
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return z_j + τ log π_j, (R, C)."""

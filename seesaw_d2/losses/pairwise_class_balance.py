@@ -4,13 +4,15 @@ Shapes: N proposals, C foreground categories. Label C is background.
 """
 
 import logging
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
 # Training steps between two checks for missing categories. Each check synchronizes with the device.
@@ -110,6 +112,10 @@ class PairwiseClassBalance(ClassificationLoss):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.set_iteration(0, 1)
         self._calls, self._next_report = 0, _REPORT_PERIOD
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"start_iter": (round(2 / 3 * data.iterations),)}
 
     @property
     def num_logits(self) -> int:

@@ -7,7 +7,7 @@ objectness branch, else all), K entries of the softmax (C, or C + 1 with a backg
 import math
 import os
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.losses.seesaw_rows import SeesawRows, fits
@@ -88,6 +89,10 @@ class SeesawLoss(CrossEntropyLoss):
         else:
             counts = self._given_counts(class_counts)
         self.register_buffer("class_counts", counts)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"p": (0.4, 0.8, 1.2), "q": (0.0, 2.0)}
 
     @classmethod
     def config_arguments(cls, node, statistics):

@@ -4,7 +4,7 @@ Shapes: N images, C classes.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.sampling import BatchRandom
 
@@ -64,6 +65,10 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         frequency = category_values("image_frequency", image_frequency, num_classes)
         self.register_buffer("tail", None if frequency is None else frequency < self.lambda_, persistent=False)
         self.random = BatchRandom(seed)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"lambda_": (data.rare_share,)}
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
         """Draw new values of β for the next batch."""

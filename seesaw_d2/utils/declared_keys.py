@@ -34,3 +34,10 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 def covered(patterns: Iterable[str], key: str) -> bool:
     """Return whether one of the patterns is the key or a node above it."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
+
+
+def lookup(node: Any, key: str) -> Any:
+    """Return the value at a dotted key such as "A.B" below ``node``."""
+    for part in key.split("."):
+        node = getattr(node, part)
+    return node

@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 # Nodes of losses whose START_EPOCH becomes START_ITER.
-_WITH_START = ("PCB", "LDAM")
+WITH_START = ("PCB", "LDAM")
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
     cfg.SOLVER.BASE_LR = schedule.base_lr
     if cfg.SOLVER.REFERENCE_BATCH_SIZE:
         cfg.SOLVER.REFERENCE_BATCH_SIZE = schedule.batch_size
-    for name in _WITH_START:
+    for name in WITH_START:
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS[name]
         if node.START_EPOCH > 0:
             node.START_ITER = round(node.START_EPOCH * schedule.iterations_per_epoch)
@@ -204,7 +204,7 @@ def check_schedule(cfg: CfgNode) -> None:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH: expected at least 1, found {solver.IMS_PER_BATCH}")
     if solver.REFERENCE_BATCH_SIZE < 0:
         raise ConfigError(f"SOLVER.REFERENCE_BATCH_SIZE: expected at least 0, found {solver.REFERENCE_BATCH_SIZE}")
-    for name in _WITH_START:
+    for name in WITH_START:
         start = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS[name].START_EPOCH
         if start == 0 or 0 < start < solver.EPOCHS:
             continue

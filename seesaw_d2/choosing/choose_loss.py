@@ -1,0 +1,243 @@
+"""Choose the classification loss of a trained model by trainings of the classifier alone."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.choosing.detection_data import check_detector
+from seesaw_d2.choosing.feature_store import annotations_of, data_digest, store_features
+from seesaw_d2.choosing.loss_candidates import Candidate, candidates_of
+from seesaw_d2.choosing.loss_comparison import Comparison, Metrics, Trial, build_losses, by_candidate, run_trials
+from seesaw_d2.choosing.ranking import Ranked, difference, rank
+from seesaw_d2.choosing.recording import digest_of_model, limits_of
+from seesaw_d2.config.loading import load_config
+from seesaw_d2.data.records.statistics import training_statistics
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.predict.predictor import load_predictor
+from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.train.preflight.job_checks import Preflight
+from seesaw_d2.train.preflight.keys.written import written_layers
+from seesaw_d2.train.preflight.schedule import apply_schedule
+from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
+from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
+from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.worker_processes import count_workers
+
+RESULT, TRIALS, FEATURES = "choose_loss.json", "trainings.jsonl", "features"
+_KIND = "seesaw_d2 comparison of losses"
+_FEWEST_FOLDS, _MOST_ITERATIONS = 3, 2000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare.
+
+    Attributes:
+        output: folder of all files. None: OUTPUT_DIR/choose_loss.
+        losses: names in the registry. None: all that fit.
+        seeds: trainings of each candidate, >= 1. Each holds out another part of the training images.
+        iterations: of each training. None: SOLVER.MAX_ITER, at most 2000.
+        metric: the ranking is by this metric. None: AP, or for image classifiers the mean accuracy over classes.
+        workers: processes. None: one per core, one on a GPU.
+        report: number of methods, the best ones, that are evaluated on the test images.
+    """
+
+    output: str | None = None
+    losses: Sequence[str] | None = None
+    seeds: int = 3
+    iterations: int | None = None
+    metric: str | None = None
+    workers: int | None = None
+    report: int = 1
+
+
+def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
+    """Store features, train classifiers, rank them, and write ``choose_loss.json``.
+
+    An interrupted call goes on where it ended. The ranking is by held-out parts of the training images. The test images
+    are used for the best methods only, after the choice.
+
+    Returns:
+        The content of the file: "ranking" (a row for each method, with its best parameters), "candidates" (all),
+        "config" (keys of the best one), "difference" (to the second), "test" (metrics of the best ones).
+
+    Raises:
+        ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is wrong.
+    """
+    _check_options(options)
+    cfg = load_config(config_file, overrides)
+    preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
+    preflight.run()
+    model = preflight.take_model() or load_predictor(cfg)[0]
+    output = Path(options.output or os.path.join(cfg.OUTPUT_DIR, "choose_loss"))
+    _check_task(cfg, model)
+    comparison = _comparison(cfg, model, output / FEATURES, options)
+    primary = _metric(comparison, options)
+    candidates, refused = _candidates(comparison, options)
+    _take_folder(output)
+    store_features(cfg, model, output / FEATURES)
+    run = _Run(comparison, output / TRIALS, _digest(cfg, model, comparison), _workers(cfg, options))
+    results = run.trials([Trial(each, seed, seed) for each in candidates for seed in range(options.seeds)])
+    ranking = rank(by_candidate(results, primary))
+    best = [entry.candidate for entry in ranking[: options.report]]
+    reported = run.trials([Trial(each, seed, None) for each in best for seed in range(options.seeds)])
+    result = {
+        "kind": _KIND,
+        "config file": config_file,
+        "weights": cfg.MODEL.WEIGHTS,
+        "options": dataclasses.asdict(options),
+        "metric": primary,
+        "iterations": comparison.iterations,
+        "batch": comparison.batch,
+        **_ranked(ranking, results, comparison.kind.shown),
+        "test": _rows(best, reported, None),
+        "refused": refused,
+    }
+    write_text(output / RESULT, json.dumps(result, indent=1))
+    return {**result, "output": str(output)}
+
+
+@dataclass(frozen=True)
+class _Run:
+    comparison: Comparison
+    path: Path
+    settings: str
+    workers: int
+
+    def trials(self, trials: list[Trial]) -> dict[Trial, Metrics]:
+        return run_trials(self.comparison, trials, self.path, self.settings, self.workers)
+
+
+def _check_options(options: Options) -> None:
+    known = sorted(name for name, _ in LOSS_REGISTRY)
+    for name in options.losses or ():
+        if name not in known:
+            hint = did_you_mean(near_names(name, known))
+            raise ConfigError(f"--losses: expected some of {', '.join(known)}, found {name!r}{hint}")
+    for name in ("seeds", "iterations", "report"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name}: expected at least 1, found {value}")
+    count_workers(options.workers)
+
+
+def _check_task(cfg: CfgNode, model: nn.Module) -> None:
+    if task_of(cfg) is DETECTION:
+        check_detector(cfg, model)
+    elif task_of(cfg) is not CLASSIFICATION:
+        raise ConfigError(
+            "MODEL.META_ARCHITECTURE: expected a two-stage detector or an image classifier, found "
+            f"{cfg.MODEL.META_ARCHITECTURE!r}"
+        )
+    task_of(cfg).validate_datasets(cfg, training=True)
+
+
+def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) -> Comparison:
+    apply_schedule(cfg, task_of(cfg).load_training_records(cfg) if cfg.SOLVER.EPOCHS > 0 else None)
+    detector = task_of(cfg) is DETECTION
+    per_image = cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE if detector else 1
+    return Comparison(
+        cfg=cfg,
+        folder=folder,
+        folds=max(options.seeds, _FEWEST_FOLDS),
+        iterations=options.iterations or min(cfg.SOLVER.MAX_ITER, _MOST_ITERATIONS),
+        batch=cfg.SOLVER.IMS_PER_BATCH * per_image,
+        limits=limits_of(model) if detector else None,
+        average_logits=detector and getattr(model.roi_heads, "average", "") == "logits",
+    )
+
+
+def _metric(comparison: Comparison, options: Options) -> str:
+    shown = comparison.kind.shown
+    if options.metric not in (None, *shown):
+        raise ConfigError(f"--metric: expected one of {', '.join(shown)}, found {options.metric!r}")
+    return options.metric or shown[0]
+
+
+def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidate], dict[str, str]]:
+    cfg, detector = comparison.cfg, comparison.limits is not None
+    num_classes = task_of(cfg).num_classes(cfg)
+    images = training_statistics(cfg).num_annotated_images
+    data = TrainingData(num_classes, images, tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS), cfg.SOLVER.MAX_ITER)
+
+    def build(candidate: Candidate):
+        return build_losses(candidate.config(cfg), num_classes, 1, detector)
+
+    found, refused = candidates_of(data, detector, build, options.losses)
+    if not found:
+        raise ConfigError(f"--losses: expected a loss that fits the model, found {', '.join(options.losses or ())}")
+    return found, refused
+
+
+def _take_folder(output: Path) -> None:
+    """Create the folder, or check that it belongs to an earlier call."""
+    check_writable(str(output), "--output")
+    path = output / "kind.json"
+    if output.is_dir() and any(output.iterdir()):
+        wanted = "expected an empty folder or that of an earlier comparison"
+        if load_json_object(str(path), wanted).get("kind") != _KIND:
+            raise ConfigError(f"--output: {output}: {wanted}, found other files")
+        return
+    make_folder(output)
+    write_text(path, json.dumps({"kind": _KIND}))
+
+
+def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
+    """Return a hash of what the results depend on beside the trial."""
+    numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
+    text = f"{numbers}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _workers(cfg: CfgNode, options: Options) -> int:
+    return count_workers(options.workers) if cfg.MODEL.DEVICE == "cpu" else 1
+
+
+def _ranked(ranking: list[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str]) -> dict[str, Any]:
+    found = {
+        "ranking": _rows([entry.candidate for entry in ranking], results, shown),
+        "candidates": _rows(list(dict.fromkeys(trial.candidate for trial in results)), results, shown),
+        "config": ranking[0].candidate.overrides(),
+        "difference": None,
+    }
+    if len(ranking) > 1:
+        compared = difference(ranking[0].values, ranking[1].values)
+        found["difference"] = {**_plain(dataclasses.asdict(compared)), "clear": compared.clear}
+    return found
+
+
+def _rows(candidates: Sequence[Candidate], results: Mapping[Trial, Metrics], shown: Sequence[str] | None) -> list[dict]:
+    rows = []
+    for candidate in candidates:
+        found = [metrics for trial, metrics in results.items() if trial.candidate is candidate]
+        names = shown or list(found[0])
+        metrics = {name: [_number(each[name]) for each in found] for name in names}
+        rows.append(
+            {
+                "name": candidate.name,
+                "loss": candidate.loss,
+                "classifier": candidate.classifier,
+                "config": candidate.overrides(),
+                "metrics": metrics,
+            }
+        )
+    return rows
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _number(value) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

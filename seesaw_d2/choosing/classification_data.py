@@ -1,0 +1,105 @@
+"""Stored features of an image classifier's training and test images, and the accuracy of new classifiers on them.
+
+Shapes: N images, D features, C classes.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.choosing.classifier_training import Samples, logits_of
+from seesaw_d2.data.classification.loading import build_classification_test_loader
+from seesaw_d2.data.records.category_counts import frequency_groups
+from seesaw_d2.data.records.statistics import training_statistics
+from seesaw_d2.evaluation.classification_metrics import ClassificationResults, shot_accuracy
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.utils.atomic_files import atomic_file, make_folder
+
+
+def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progress) -> None:
+    """Store the inputs of the last layer for DATASETS.TRAIN and DATASETS.TEST, prepared as in evaluation.
+
+    Args:
+        folder: gets a folder for each part with features.npy, (N, D) float16, and labels.npy, (N,).
+        progress: ``(iterable, total, text)`` -> the iterable, with a progress bar.
+    """
+    model.eval()
+    for part, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST)):
+        features, labels = [], []
+        for name in names:
+            loader = build_classification_test_loader(cfg, name)
+            for batch in progress(loader, len(loader), f"features of {name}"):
+                with torch.no_grad():
+                    features.append(model.features(batch).cpu().numpy().astype(np.float16))
+                labels += [each["label"] for each in batch]
+        make_folder(folder / part)
+        for file, array in (("features", np.concatenate(features)), ("labels", np.array(labels, np.int64))):
+            with atomic_file(folder / part / f"{file}.npy") as output:
+                np.save(output, array)
+
+
+class ClassificationData:
+    """What ``record_classification`` stored, and the accuracy of new classifiers on it; see ``DetectionData``.
+
+    The folds are stratified: each has its share of the images of every class.
+    """
+
+    shown = ("classes", "overall", "many", "medium", "few")
+    has_background, num_stages = False, 1
+
+    def __init__(self, cfg: CfgNode, folder: Path, folds: int):
+        self._cfg, self._folder, self._folds = cfg, folder, folds
+        self.num_classes, self.batch = cfg.MODEL.CLASSIFIER.NUM_CLASSES, cfg.SOLVER.IMS_PER_BATCH
+
+    def samples(self, stage: int, fold: int | None) -> Samples:
+        """Return the training images without those of a fold. None: all."""
+        features, labels = self._part("train")
+        return Samples(features, labels, np.flatnonzero(self._fold_of != (-1 if fold is None else fold)))
+
+    def metrics(
+        self,
+        classifiers: Sequence[nn.Linear],
+        losses: Sequence[ClassificationLoss],
+        fold: int | None,
+        calibrations: Sequence[None] | None = None,
+        extra: Sequence[str] = (),
+    ) -> dict[str, float]:
+        """Return accuracies in percent on the images of a fold. None: on the test images.
+
+        "classes" is the mean over classes with images; the others are those of ``shot_accuracy``.
+        """
+        features, labels = self._part("test" if fold is None else "train")
+        if fold is not None:
+            chosen = np.flatnonzero(self._fold_of == fold)
+            features, labels = features[chosen], labels[chosen]
+        logits = torch.from_numpy(logits_of(classifiers[0], features))
+        with torch.no_grad():
+            confidence, predicted = losses[0].cpu().eval().probabilities(logits).max(dim=1)
+        confusion = ClassificationResults(labels, predicted.numpy(), confidence.numpy(), self.num_classes).confusion
+        tested = confusion.sum(axis=1) > 0
+        of_class = confusion.diagonal()[tested] / confusion.sum(axis=1)[tested]
+        return {"classes": 100 * float(of_class.mean()), **shot_accuracy(confusion, self._groups)}
+
+    @functools.cached_property
+    def _fold_of(self) -> np.ndarray:
+        """(N,) fold of each training image."""
+        labels, generator = self._part("train")[1], np.random.default_rng(0)
+        order = generator.permutation(len(labels))
+        order = order[np.argsort(labels[order], kind="stable")]
+        folds = np.zeros(len(labels), np.int64)
+        folds[order] = np.arange(len(labels)) % self._folds
+        return folds
+
+    @functools.cached_property
+    def _groups(self) -> np.ndarray | None:
+        found = training_statistics(self._cfg)
+        return None if found is None else frequency_groups(found.image_count, self._cfg.DATASETS.FREQUENCY_THRESHOLDS)
+
+    @functools.cache  # noqa: B019
+    def _part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        return np.load(self._folder / name / "features.npy", mmap_mode="r"), np.load(self._folder / name / "labels.npy")

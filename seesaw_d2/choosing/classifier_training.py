@@ -1,0 +1,88 @@
+"""Training of classifiers alone, on stored features, with the config's optimizer.
+
+Shapes: N stored samples, D features.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import build_lr_scheduler, build_optimizer
+from torch import nn
+
+from seesaw_d2.data.sampling.seeding import mixed_seed, seeded
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.modeling.box_predictor import build_classifier
+from seesaw_d2.train.preflight.schedule import WITH_START
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Stored samples and which of them are trained on.
+
+    Attributes:
+        features: (N, D), float16, perhaps memory-mapped.
+        labels: (N,) integers.
+        chosen: indices of the samples that are trained on.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    chosen: np.ndarray
+
+    def batches(self, size: int, seed: int):
+        """Yield batches of ``size`` samples without end: features, float32, and labels. Each epoch has a new order."""
+        generator, waiting = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
+        while True:
+            while len(waiting) < size:
+                waiting = np.concatenate([waiting, generator.permutation(self.chosen)])
+            rows, waiting = np.sort(waiting[:size]), waiting[size:]
+            yield torch.from_numpy(self.features[rows].astype(np.float32)), torch.from_numpy(self.labels[rows])
+
+
+def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
+    """Return a copy of a config whose schedule, with the start of deferred losses, has another length."""
+    scale = iterations / cfg.SOLVER.MAX_ITER
+    found = cfg.clone()
+    found.defrost()
+    solver = found.SOLVER
+    solver.MAX_ITER = iterations
+    solver.STEPS = tuple(max(1, round(step * scale)) for step in solver.STEPS)
+    solver.WARMUP_ITERS = round(solver.WARMUP_ITERS * scale)
+    for name in WITH_START:
+        node = found.MODEL.ROI_BOX_HEAD.CLS_LOSS[name]
+        node.START_ITER = round(node.START_ITER * scale)
+    return found
+
+
+def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, batch: int, seed: int) -> nn.Linear:
+    """Train a new classifier with a loss, for SOLVER.MAX_ITER iterations of ``batch`` samples.
+
+    Args:
+        cfg: its keys CLS_PREDICTOR and SOLVER are used, and MODEL.DEVICE.
+        loss: its statistics are updated.
+    """
+    node, device = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, torch.device(cfg.MODEL.DEVICE)
+    with seeded(mixed_seed(seed)):
+        classifier = build_classifier(node.NAME, samples.features.shape[1], loss, node.TEMPERATURE).to(device)
+    loss.to(device).train()
+    optimizer = build_optimizer(cfg, classifier)
+    scheduler = build_lr_scheduler(cfg, optimizer)
+    stream = samples.batches(batch, seed)
+    for _ in range(cfg.SOLVER.MAX_ITER):
+        features, labels = (each.to(device, non_blocking=True) for each in next(stream))
+        optimizer.zero_grad()
+        sum(loss(classifier(features), labels).values()).backward()
+        optimizer.step()
+        scheduler.step()
+    return classifier.eval()
+
+
+@torch.no_grad()
+def logits_of(classifier: nn.Linear, features: np.ndarray, rows: int = 16384) -> np.ndarray:
+    """Return the logits (N, L), float32, of stored features (N, D)."""
+    device = classifier.weight.device
+    parts = np.array_split(np.arange(len(features)), max(1, -(-len(features) // rows)))
+    found = [classifier(torch.from_numpy(features[part].astype(np.float32)).to(device)).cpu().numpy() for part in parts]
+    return np.concatenate(found)

@@ -1,0 +1,167 @@
+"""Stored proposals of a detector's training and test images, and AP that new classifiers reach on them.
+
+Shapes: P proposals, L logits, C categories.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from torch import nn
+
+from seesaw_d2.choosing.classifier_training import Samples, logits_of
+from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
+from seesaw_d2.choosing.evaluated_images import EvaluatedImages
+from seesaw_d2.choosing.recording import box_predictors, record
+from seesaw_d2.choosing.stored_proposals import ImageProposals, StoredProposals
+from seesaw_d2.choosing.training_proposals import record_training
+from seesaw_d2.data.records.training_records import load_training_dicts
+from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
+from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import ClassificationLoss
+from seesaw_d2.modeling.calibration.base import Calibration
+from seesaw_d2.modeling.iterative import IterativeROIHeads
+
+
+def check_detector(cfg: CfgNode, model: nn.Module) -> None:
+    """Raise ConfigError unless new classifiers can be trained on the model's stored features."""
+    box_predictors(model)
+    if isinstance(model.roi_heads, IterativeROIHeads):
+        raise ConfigError(
+            "MODEL.ROI_HEADS.NAME: expected heads whose features do not depend on the logits, found IterativeROIHeads"
+        )
+    if cfg.MODEL.LOAD_PROPOSALS:
+        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, because new proposals are computed, found True")
+    for key in ("TRAIN", "TEST"):
+        if len(cfg.DATASETS[key]) != 1:
+            raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
+
+
+def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: dict[str, Any], progress) -> None:
+    """Store the proposals of DATASETS.TRAIN, as in training and as in inference, and of DATASETS.TEST.
+
+    Args:
+        folder: gets the folders train, held_out and test.
+        made_from: see ``ProposalWriter``.
+        progress: ``(iterable, total, text)`` -> the iterable, with a progress bar.
+    """
+    batches = _Epoch(cfg)
+    seed = max(cfg.SEED, 0)
+    shown = progress(batches, len(batches), "training proposals")
+    record_training(model, box_predictors(model), shown, folder / "train", made_from, seed)
+    for name, part in ((cfg.DATASETS.TRAIN[0], "held_out"), (cfg.DATASETS.TEST[0], "test")):
+        loader = build_test_loader(cfg, name)
+        inputs = (each for batch in progress(loader, len(loader), f"proposals of {name}") for each in batch)
+        record(model, inputs, folder / part, {**made_from, "images": name}, features=True)
+
+
+class _Epoch:
+    """The batches of one epoch of the training loader, the last incomplete one left out."""
+
+    def __init__(self, cfg: CfgNode):
+        self._cfg = cfg.clone()
+        self._cfg.defrost()
+        self._cfg.SEED = max(cfg.SEED, 0)
+        self._records = load_training_dicts(cfg)
+
+    def __len__(self) -> int:
+        return max(1, len(self._records) // self._cfg.SOLVER.IMS_PER_BATCH)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        yield from itertools.islice(build_train_loader(self._cfg, records=self._records), len(self))
+
+
+class DetectionData:
+    """What ``record_detection`` stored, and the AP of new classifiers on it.
+
+    Args:
+        cfg: of the detector.
+        limits: its thresholds.
+        average_logits: whether it is a cascade that averages logits.
+        folder: of ``record_detection``.
+        folds: number of parts of the training images, of which one is held out.
+
+    Attributes:
+        batch: number of samples in a batch of the config's training.
+        num_classes: C.
+        num_stages: number of classifiers.
+    """
+
+    shown = ("AP", "APr", "APc", "APf")  # the default of the ranking first
+    has_background = True
+
+    def __init__(self, cfg: CfgNode, limits: Limits, average_logits: bool, folder: Path, folds: int):
+        self._cfg, self._folder, self._limits, self._folds = cfg, folder, limits, folds
+        self._average_logits = average_logits
+        self.num_stages = len(list((folder / "train").iterdir()))
+        self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        self.batch = cfg.SOLVER.IMS_PER_BATCH * cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
+
+    def samples(self, stage: int, fold: int | None) -> Samples:
+        """Return the training samples of a stage, without those of a fold's images. None: all."""
+        stored = self._stage(stage)
+        of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
+        kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
+        return Samples(stored.column("features"), stored.column("labels")[:, 0], np.flatnonzero(kept))
+
+    def metrics(
+        self,
+        classifiers: Sequence[nn.Linear],
+        losses: Sequence[ClassificationLoss],
+        fold: int | None,
+        calibrations: Sequence[Calibration | None] | None = None,
+        extra: Sequence[str] = (),
+    ) -> dict[str, float]:
+        """Return AP, APr, APc, APf of classifiers, one per stage, on the images of a fold. None: on the test images."""
+        images, evaluated = self._evaluated(fold)
+        images = self._with_logits(images, classifiers)
+        if self._average_logits:  # the last stage's scores of the mean
+            losses, classifiers = losses[-1:], classifiers[-1:]
+        own = [each.cpu() for each in classifiers]
+        scoring = Scoring([loss.cpu().eval() for loss in losses], calibrations or [None] * len(losses), own)
+        found = evaluated.metrics(all_detections(images, scoring, self._limits), extra=extra)
+        return {name: value for name, value in found.items() if name in self.shown or "fixed" in name}
+
+    def _with_logits(self, images: list[ImageProposals], classifiers: Sequence[nn.Linear]) -> list[ImageProposals]:
+        cuts = np.cumsum([len(image.columns["boxes"]) for image in images])[:-1]
+        stages = []
+        for stage, classifier in enumerate(classifiers):
+            features = np.concatenate([image.columns[f"features{stage}"] for image in images])
+            stages.append(logits_of(classifier, features))
+        if self._average_logits:
+            stages = [np.mean(stages, axis=0)]
+        parts = zip(images, *(np.split(each, cuts) for each in stages), strict=True)
+        return [_with_columns(image, logits) for image, *logits in parts]
+
+    @functools.cached_property
+    def _fold_of(self) -> dict[int, int]:
+        """Image id -> fold."""
+        ids = np.sort(self._part("held_out").image_ids)
+        order = np.random.default_rng(0).permutation(len(ids))
+        return {int(ids[place]): number % self._folds for number, place in enumerate(order)}
+
+    @functools.cache  # noqa: B019
+    def _stage(self, stage: int) -> StoredProposals:
+        return StoredProposals(self._folder / "train" / f"stage{stage}")
+
+    @functools.cache  # noqa: B019
+    def _part(self, name: str) -> StoredProposals:
+        return StoredProposals(self._folder / name)
+
+    @functools.cache  # noqa: B019
+    def _evaluated(self, fold: int | None) -> tuple[list[ImageProposals], EvaluatedImages]:
+        if fold is None:
+            return list(self._part("test")), EvaluatedImages(self._cfg, self._cfg.DATASETS.TEST[0])
+        images = [image for image in self._part("held_out") if self._fold_of[image.image_id] == fold]
+        ids = [image.image_id for image in images]
+        return images, EvaluatedImages(self._cfg, self._cfg.DATASETS.TRAIN[0], ids)
+
+
+def _with_columns(image: ImageProposals, logits: Sequence[np.ndarray]) -> ImageProposals:
+    columns = {"boxes": image.columns["boxes"], **{f"logits{stage}": each for stage, each in enumerate(logits)}}
+    return replace(image, columns=columns)
