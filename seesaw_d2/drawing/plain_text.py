@@ -1,4 +1,4 @@
-"""Draw text as it is: matplotlib would typeset what is between dollar signs, and fails where it cannot."""
+"""Draw text literally. By default matplotlib typesets text between dollar signs, and fails if this is not possible."""
 
 from contextlib import AbstractContextManager
 
@@ -10,7 +10,7 @@ PICTURE_MARK = "drawn by seesaw_d2"
 
 
 def plain_text() -> AbstractContextManager[None]:
-    """Return a context, or decorator, in which the texts of new figures are drawn literally."""
+    """Return a context manager (or decorator) in which new figures draw text literally."""
     return matplotlib.rc_context({"text.parse_math": False})
 
 

@@ -1,6 +1,6 @@
-"""Accuracy of the classifier on ground-truth boxes given as proposals (Seesaw Loss paper, Figure 1).
+"""Accuracy of the classifier on ground-truth boxes used as proposals (Seesaw Loss paper, Figure 1).
 
-G objects, C categories.
+Shapes: G objects, C categories.
 """
 
 import logging
@@ -34,7 +34,7 @@ class Classification:
     Attributes:
         labels: (G,) true category index.
         predicted: (G,) category index with the highest score.
-        lost: (G,) bool, background has a higher score than all categories.
+        lost: (G,) bool, True if background has a higher score than all categories.
         scores: (G,) score of the true category.
     """
 
@@ -48,15 +48,15 @@ class Classification:
 
         Args:
             names: C category names.
-            groups: (C,) 0 rare, 1 common, 2 frequent. None: not known.
+            groups: (C,) 0 rare, 1 common, 2 frequent. None: unknown.
             pairs: number of confused pairs to return, the most frequent first.
 
         Returns:
-            ``groups``: for "all" and each group ``objects``, their number; ``accuracy``, the percentage whose best
-            foreground category is the true one; ``background``, the percentage where background scores highest;
-            ``histogram``, objects by the score of the true category in 20 bins of width 0.05. ``categories``: the
-            first three for each category with objects. ``confusions``: [true, predicted, count] among foreground
-            categories.
+            a dict with three entries. ``groups`` has, for "all" and each group: ``objects``, their number;
+            ``accuracy``, the percentage whose best foreground category is the true one; ``background``, the percentage
+            where background scores highest; ``histogram``, the numbers of objects by score of the true category in 20
+            bins of width 0.05. ``categories`` has the first three of these for each category with objects.
+            ``confusions`` is a list of [true, predicted, count] among foreground categories.
         """
         right = self.predicted == self.labels
         masks = {"all": np.ones(len(self.labels), dtype=bool)}
@@ -92,14 +92,14 @@ def _percent(values: np.ndarray) -> float:
 
 @torch.no_grad()
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
-    """Classify all objects with their ground-truth boxes as proposals. Crowds are left out.
+    """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
-    Works with a GeneralizedRCNN whose heads are, or derive from, Detectron2's StandardROIHeads, CascadeROIHeads (each
-    stage gets the ground-truth box; probabilities or logits of the stages are averaged, see
-    MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE) or Res5ROIHeads.
+    The model must be a GeneralizedRCNN whose heads are, or derive from, Detectron2's StandardROIHeads, CascadeROIHeads
+    or Res5ROIHeads. Each stage of a cascade gets the ground-truth boxes, and MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects
+    whether probabilities or logits of the stages are averaged.
 
     Args:
-        model: the detector; it is in evaluation mode during the call.
+        model: the detector. It is set to evaluation mode during the call.
         loader: test loader of the data set.
         records: its dataset dicts, with "annotations".
 
@@ -125,7 +125,7 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
 
 def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """Return the objects of an image, in pixels of the resized image."""
+    """Return the objects of an image, with coordinates in the resized image."""
     height, width = item["image"].shape[-2:]
     kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
     boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
@@ -179,7 +179,7 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError if ROI heads, or their class, do not derive from those of Detectron2."""
+    """Raise ConfigError unless ROI heads, or a class of ROI heads, derive from those of Detectron2."""
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)

@@ -27,7 +27,8 @@ def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
     return DatasetEvaluators([COCOEvaluator(name, output_dir=folder), COCOPanopticEvaluator(name, folder)])
 
 
-# evaluator_type of the data set's metadata -> evaluator of (cfg, data set name, output folder).
+# evaluator_type in the data set's metadata -> function of (cfg, data set name, output folder) that builds the
+# evaluator.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -36,7 +37,7 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-SEMANTIC = "sem_seg"  # Detectron2's type of its data sets with label maps only
+SEMANTIC = "sem_seg"  # Detectron2's evaluator_type of data sets that have only label maps
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
@@ -45,14 +46,14 @@ def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> 
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
-    """Build the evaluator of a registered data set, by ``evaluator_type`` of its metadata.
+    """Build the evaluator of a registered data set. ``evaluator_type`` in its metadata selects the class.
 
     Args:
         cfg: MODEL.MASK_ON (evaluate masks), TEST.DETECTIONS_PER_IMAGE, DATASETS.FREQUENCY_THRESHOLDS and, for the
-            groups of data without ``frequency``, DATASETS.TRAIN. A model with a semantic segmentation head is evaluated
-            by ``SemanticEvaluator``, too.
-        dataset_name: LVIS and the data sets of DATASETS.REGISTER get LVIS's metrics, labelled images get accuracy by
-            shots. The other built-in data sets get Detectron2's evaluators.
+            groups of data without ``frequency``, DATASETS.TRAIN. For a model with a semantic segmentation head,
+            ``SemanticEvaluator`` is added.
+        dataset_name: LVIS and the data sets of DATASETS.REGISTER are evaluated with LVIS's metrics, labelled images
+            with accuracy by shots, and the other built-in data sets with Detectron2's evaluators.
         output_folder: folder of the result files. Default: OUTPUT_DIR/inference/dataset_name.
 
     Raises:

@@ -1,6 +1,6 @@
 """Evaluator of image classifiers.
 
-N images, C classes.
+Shapes: N images, C classes.
 """
 
 import itertools
@@ -33,19 +33,19 @@ PREDICTIONS_FILE = "predictions.csv"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Computes top-1 accuracy, overall and by shots, and calibration error.
+    """Evaluator that computes top-1 accuracy, overall and by shots, and calibration error.
 
     ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are the
-    number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100]: more than 100 are many, 20 to
-    100 medium, fewer few (Kang et al., ICLR 2020).
+    number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], a class with more than 100
+    images is "many", one with 20 to 100 "medium" and one with fewer "few" (Kang et al., ICLR 2020).
 
     Files in ``output_dir``: ``per_class.csv``; ``confusion.csv``, the confused pairs of classes; ``calibration.csv``,
     confidence and accuracy in 15 intervals of confidence; ``predictions.csv``, the answer for each image.
 
     Args:
         dataset_name: name of a registered data set of labelled images.
-        train_count: function without arguments that returns (C,) training images of each class, or None if they are
-            not known.
+        train_count: function without arguments that returns the number of training images of each class, (C,), or None
+            if they are unknown.
         thresholds: see ``frequency_groups``.
         output_dir: folder of the files. None: write no files.
         distributed: gather the predictions of all processes.

@@ -1,6 +1,6 @@
 """Metrics of image classifiers: accuracy by shots and calibration.
 
-N images, C classes, K bins.
+Shapes: N images, C classes, K bins.
 """
 
 import functools
@@ -14,13 +14,13 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 
 @dataclass(frozen=True, eq=False)
 class ClassificationResults:
-    """The predicted class of N images, from which metrics are computed.
+    """Predicted classes of N images, the input of the metrics.
 
     Attributes:
         labels, predicted: (N,) int64, true and predicted class.
         confidence: (N,) in [0, 1], probability of the predicted class.
         num_classes: C.
-        groups: (C,) 0 few, 1 medium, 2 many. None: not known.
+        groups: (C,) 0 few, 1 medium, 2 many. None: unknown.
     """
 
     labels: np.ndarray
@@ -31,13 +31,13 @@ class ClassificationResults:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """The (C, C) int64 confusion matrix: images of class i (row) predicted as j."""
+        """Return the int64 confusion matrix (C, C): number of images of class i (row) predicted as j."""
         size = self.num_classes
         return np.bincount(self.labels * size + self.predicted, minlength=size**2).reshape(size, size)
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """``calibration_bins`` of the predictions."""
+        """Return the ``calibration_bins`` of the predictions."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
@@ -56,12 +56,12 @@ def calibration_error(results: ClassificationResults) -> dict[str, float]:
 def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute top-1 accuracy in percent: "overall" over images, "many", "medium", "few" as means over classes.
 
-    Classes without test images are left out. NaN where there is no image. Source: Kang et al., ICLR 2020
+    Means exclude classes without test images. A value is NaN if it has no image. Source: Kang et al., ICLR 2020
     (``shot_acc`` in classifier-balancing).
 
     Args:
         confusion: (C, C), rows are true classes.
-        groups: (C,) 0 few, 1 medium, 2 many. None: not known.
+        groups: (C,) 0 few, 1 medium, 2 many. None: unknown.
     """
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
@@ -73,7 +73,7 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> np.ndarray:
-    """Return (K, 3): number of images, mean confidence and accuracy in K equal intervals (low, high] of confidence.
+    """Return (K, 3): number of images, mean confidence and accuracy of K equal intervals (low, high] of confidence.
 
     Mean and accuracy of an interval without images are 0. Source: Guo et al., ICML 2017, equations 2 and 3.
 

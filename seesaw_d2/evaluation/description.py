@@ -1,4 +1,4 @@
-"""Description of an evaluation, and the tasks that its data allow."""
+"""Description of an evaluation, and selection of the tasks that its data support."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def describe(
     """Describe the evaluated data, on which AP depends: data set, release, numbers of images and detections.
 
     Args:
-        name, json_file: of the data set.
+        name, json_file: name and annotation file of the data set.
         ground_truth, detections: see ``evaluate_tasks``.
         num_images: number of images that the model was run on. None: the images with detections.
     """
@@ -44,7 +44,7 @@ def describe(
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Return the LVIS release, by the number of categories: the files do not name it reliably."""
+    """Return the LVIS release, inferred from the number of categories, because the files do not name it reliably."""
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
 
@@ -52,7 +52,7 @@ def _version(ground_truth: LVIS) -> str:
 def evaluable_tasks(
     name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the tasks that ground truth and detections allow; warn of those left out. See ``evaluate_tasks``."""
+    """Return the tasks that ground truth and detections support. Log a warning for each omitted task."""
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
         found.remove("segm")
@@ -70,6 +70,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations without a segmentation, crowds excluded; mask evaluation needs all."""
+    """Return the ids of annotations, except crowds, without a segmentation. Mask evaluation needs all of them."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

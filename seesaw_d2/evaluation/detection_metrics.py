@@ -1,7 +1,6 @@
 """Metrics of detections.
 
-T IoU thresholds, R recall levels, C categories, A object sizes; see ``Curves``.
-"""
+Shapes: T IoU thresholds, R recall levels, C categories, A object sizes; see ``Curves``."""
 
 import functools
 from collections.abc import Callable, Collection
@@ -19,10 +18,10 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS counts this many detections of an image, those with the highest scores.
+# LVIS counts at most this many detections per image, those with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
-# AP_fixed counts this many detections of a category in the whole data set (Dave et al., "Evaluating Large-Vocabulary
-# Object Detectors: The Devil is in the Details", 2021).
+# AP_fixed counts at most this many detections per category in the whole data set (Dave et al., "Evaluating
+# Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
 FIXED_DETECTIONS_PER_CATEGORY = 10_000
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -45,15 +44,15 @@ COCO_SYNSETS = frozenset(_COCO_NAMES.split())
 
 @dataclass(frozen=True, eq=False)
 class DetectionResults:
-    """Detections and their ground truth, from which metrics are computed.
+    """Detections and their ground truth, the input of the metrics.
 
     Attributes:
         ground_truth: see ``lvis_ground_truth``.
         detections: all detections.
         iou_type: "bbox" or "segm".
         engine: one of ``ENGINES``.
-        max_dets_per_image: number of detections of an image that count, by score.
-        groups: "r", "c", "f" -> category ids. None: not known.
+        max_dets_per_image: number of detections per image that count, those with the highest scores.
+        groups: "r", "c", "f" -> category ids. None: unknown.
     """
 
     ground_truth: LVIS
@@ -65,7 +64,7 @@ class DetectionResults:
 
     @functools.cached_property
     def curves(self) -> Curves:
-        """Precision and recall of the detections that count."""
+        """Return precision and recall of the detections that count."""
         counted = self.detections[self.detections.best_per_image(self.max_dets_per_image)]
         return self.engine(self.ground_truth, counted, self.iou_type)
 
@@ -96,7 +95,7 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
     """Return the images of LVIS v1 val that are in COCO's val2017.
 
     Raises:
-        ConfigError: there are none, so the data set is not LVIS v1 val.
+        ConfigError: there are no such images, so the data set is not LVIS v1 val.
     """
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
@@ -117,7 +116,7 @@ def coco_category_ids(ground_truth: LVIS) -> set[int]:
     """Return the categories whose synset is that of a COCO category.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are no such categories.
     """
     ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
     if not ids:
@@ -132,7 +131,7 @@ def average_precision_coco(results: DetectionResults) -> dict[str, float]:
 
 
 def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict[str, float]:
-    """Return LVIS's thirteen metrics in percent; NaN where there are no objects, or no ``groups`` are given."""
+    """Return LVIS's thirteen metrics in percent, NaN if a metric has no objects or ``groups`` is None."""
     precision, recall = curves.precision, curves.recall
     metrics = {"AP": _mean(precision[..., 0])}
     for name, value in (("AP50", 0.5), ("AP75", 0.75)):

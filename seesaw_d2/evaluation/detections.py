@@ -1,6 +1,6 @@
-"""Detections of many images as columns, in a tenth of the memory of one dict per detection.
+"""Detections of many images as arrays, in a tenth of the memory of one dict per detection.
 
-N detections in the order in which the model returned them.
+Shapes: N detections, in the order in which the model returned them.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Detections:
     Attributes:
         image_ids, category_ids: (N,) int64.
         scores: (N,) float64.
-        boxes: (N, 4) float64, XYWH in pixels. None: there are only masks.
+        boxes: (N, 4) float64, XYWH in pixels. None: no boxes.
         sizes: (N, 2) int32, height and width of each mask. None: no masks.
         counts: N masks as compressed run lengths in bytes (COCO's RLE). None: no masks.
     """
@@ -56,7 +56,7 @@ class Detections:
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
         sizes = counts = None
         if instances.has("pred_masks"):
-            # One mask at a time: a copy of all in Fortran order would double the memory of 300 masks.
+            # Encode one mask at a time. A copy of all masks in Fortran order would double the memory of 300 masks.
             planes = (np.asfortranarray(mask, dtype=np.uint8) for mask in instances.pred_masks)
             counts = [mask_utils.encode(plane)["counts"] for plane in planes]
             sizes = np.tile(np.array(instances.image_size, dtype=np.int32), (count, 1))
@@ -71,7 +71,7 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate. Masks and boxes are kept only if all parts that are not empty have them."""
+        """Concatenate detections. Keep masks and boxes only if all non-empty parts have them."""
         filled = [part for part in parts if len(part)]
         if not filled:
             return cls.empty(masks=all(part.has_masks for part in parts))
@@ -87,7 +87,7 @@ class Detections:
         )
 
     def __getitem__(self, index: np.ndarray) -> "Detections":
-        """Select by positions, in that order, or by a mask of N bools."""
+        """Select detections by positions, in their order, or by a mask of N bools."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         masks = self.has_masks
         return Detections(
@@ -103,7 +103,7 @@ class Detections:
         return dataclasses.replace(self, category_ids=category_ids)
 
     def best_per_image(self, limit: int) -> np.ndarray:
-        """Return positions of the ``limit`` highest scores of each image, by image and score; ties keep order."""
+        """Return positions of each image's ``limit`` highest scores, by image and score. Ties keep their order."""
         return _best_of_each(self.image_ids, self.scores, limit)
 
     def best_per_category(self, limit: int) -> np.ndarray:
@@ -115,7 +115,7 @@ class Detections:
         return [{"size": size, "counts": counts} for size, counts in zip(self.sizes.tolist(), self.counts, strict=True)]
 
     def to_json(self) -> bytes:
-        """Return LVIS's results format as JSON; like ``orjson.dumps(self.to_results())``, four times as fast.
+        """Return LVIS's results format as JSON, like ``orjson.dumps(self.to_results())`` but four times as fast.
 
         Scores and boxes must be finite. The only character of run lengths that JSON escapes is the backslash.
         """
@@ -155,7 +155,7 @@ def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
 
 
 def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
-    order = np.lexsort((-scores, groups))  # stable; the last key is the primary one
+    order = np.lexsort((-scores, groups))  # a stable sort whose primary key is the last one
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
     lengths = np.diff(np.r_[starts, len(ordered)])
@@ -164,10 +164,10 @@ def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndar
 
 
 def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
-    """Return (N,) pixels of compressed masks.
+    """Return the areas (N,) of compressed masks, in pixels.
 
     Raises:
-        DataError: run lengths are malformed: one is negative, or they have more pixels than the image.
+        DataError: run lengths are malformed: one is negative, or their sum exceeds the number of pixels of the image.
     """
     try:
         return np.asarray(hotcoco.mask.area(rles), dtype=np.float64).reshape(-1) if rles else np.zeros(0)

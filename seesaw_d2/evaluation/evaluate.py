@@ -30,16 +30,16 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# The files of ``Evaluation.write``, each with text that it contains.
+# Names of the files that ``Evaluation.write`` writes -> text that each file contains.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of an evaluation.
+    """Result of an evaluation.
 
     Attributes:
-        description: what was evaluated, and the settings that the metrics depend on.
+        description: the evaluated data and model, and the settings that the metrics depend on.
         metrics: task ("bbox", "segm") -> metric -> percent.
         categories: task -> rows of ``evaluate_detections``.
     """
@@ -49,7 +49,7 @@ class Evaluation:
     categories: dict[str, list[dict[str, Any]]]
 
     def reported(self, task: str) -> dict[str, float]:
-        """Return the metrics that an evaluator returns: all but the recalls."""
+        """Return the metrics of a task that an evaluator returns, which are all except the recalls."""
         return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
 
     def write(self, folder: str) -> None:
@@ -137,10 +137,10 @@ def evaluate_tasks(
 
     Args:
         name: name of the data set.
-        file, ground_truth: annotation file, and what ``ground_truth_with_groups`` makes of it.
-        detections: with the ids of the annotation file.
-        tasks: of "bbox" and "segm". Default: those that the detections have. A task that the ground truth does not
-            allow is left out with a warning.
+        file, ground_truth: annotation file, and the result of ``ground_truth_with_groups`` for it.
+        detections: detections with the ids of the annotation file.
+        tasks: some of "bbox" and "segm". Default: those that the detections have. A task that the ground truth does not
+            support is omitted with a warning.
         engine, extra, max_dets_per_image: see ``evaluate_detections``.
         num_images: number of images that the model was run on. Default: the images with detections.
         settings: settings of the model, for the description.
@@ -181,17 +181,17 @@ def evaluate_detections(
 
     Args:
         ground_truth: see ``lvis_ground_truth``.
-        detections: not changed.
+        detections: the detections, which are not modified.
         iou_type: "bbox" or "segm".
-        max_dets_per_image: number of detections of an image that count, by score.
+        max_dets_per_image: number of detections per image that count, those with the highest scores.
         engine: a name in ``ENGINES``.
         extra: names of optional metrics in the registry, see ``detection_metrics`` and ``error_metrics``: "fixed",
             "minival", "coco", "errors".
         groups_known: False: APr, APc and APf are NaN.
 
     Returns:
-        Metric -> percent, and a row for each category: id, name, frequency, image_count, instance_count (of the
-        training set, if the annotation file has them), val_instances, AP, AP50, AP75.
+        a dict from metrics to percent, and a row for each category: id, name, frequency, image_count, instance_count
+            (of the training set, if the annotation file has them), val_instances, AP, AP50, AP75.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
@@ -209,15 +209,15 @@ def average_precision(
     """Compute LVIS's thirteen metrics.
 
     Args:
-        ground_truth: see ``lvis_ground_truth``; ``frequency`` of its categories is their group.
-        detections: not changed.
-        iou_type: "bbox" or "segm". The size of a detection is that of its box or of its mask.
-        max_dets_per_image: number of detections of an image that count, by score.
+        ground_truth: see ``lvis_ground_truth``. ``frequency`` of each category is its group.
+        detections: the detections, which are not modified.
+        iou_type: "bbox" or "segm". It also selects whether the size of a detection is that of its box or of its mask.
+        max_dets_per_image: number of detections per image that count, those with the highest scores.
         engine: a name in ``ENGINES``.
 
     Returns:
-        Percent for each of METRICS and RECALLS. NaN if there is no object of that size or group. 0 if there are
-        objects and none was found, as without any detection.
+        Percent for each of METRICS and RECALLS. A metric is NaN if there is no object of its size or group, and 0 if
+        there are objects but no correct detections.
     """
     options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]

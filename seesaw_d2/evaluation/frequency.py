@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
     """Return the group of each category for APr, APc and APf: category id -> "r", "c" or "f".
 
-    With LVIS's thresholds in DATASETS.FREQUENCY_THRESHOLDS, the ``frequency`` of the annotation file is used if all
-    categories have it: it was counted on all training images of LVIS. Otherwise the groups are computed from the
+    If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
+    return these groups, which were computed from all training images of LVIS. Otherwise compute the groups from the
     images of DATASETS.TRAIN.
 
     Returns:
-        None, after a warning, if DATASETS.TRAIN is empty, cannot be read or has other categories.
+        the groups. If DATASETS.TRAIN is empty, cannot be read or has other categories, log a warning and return None.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)
@@ -33,11 +33,11 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
     try:
         statistics = training_statistics(cfg)
     except SeesawError as error:
-        logger.warning("APr, APc and APf of %s are nan: %s", dataset_name, error)
+        logger.warning("APr, APc and APf of %s are NaN: %s", dataset_name, error)
         return None
     if list(statistics.names) != list(class_names(dataset_name)):
         train = first_few(cfg.DATASETS.TRAIN)
-        logger.warning("APr, APc and APf of %s are nan: DATASETS.TRAIN %s has other categories", dataset_name, train)
+        logger.warning("APr, APc and APf of %s are NaN: DATASETS.TRAIN %s has other categories", dataset_name, train)
         return None
     groups = frequency_groups(statistics.image_count, thresholds).tolist()
     return {key: GROUP_LETTERS[group] for key, group in zip(category_ids(dataset_name, file), groups, strict=True)}

@@ -1,6 +1,6 @@
 """Ground truth as an lvis-api object, and as the input of an evaluation engine.
 
-I images, C categories, T IoU thresholds, R recall levels, A object sizes (all, small, medium, large).
+Shapes: I images, C categories, T IoU thresholds, R recall levels, A object sizes (all, small, medium, large).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# Field of annotations whose mask cannot be read. Mask evaluation ignores them.
+# Field that marks annotations with an unreadable mask. Mask evaluation ignores them.
 NO_MASK = "mask_unknown"
 
 
 class GroundTruth(LVIS):
-    """An lvis-api object made from parsed data in either format.
+    """An lvis-api object made from parsed data in LVIS or COCO format.
 
     Attributes:
-        coco: follow COCO's rules for crowds and objects without an area instead of LVIS's.
-        groups_known: ``frequency`` of the categories is the group of each. False: it is a placeholder.
+        coco: True: follow COCO's rules for crowds and for objects without an area. False: follow LVIS's rules.
+        groups_known: True: ``frequency`` of each category is its group. False: it is a placeholder.
     """
 
     coco = False
@@ -38,7 +38,7 @@ class GroundTruth(LVIS):
 
     @classmethod
     def from_data(cls, dataset: dict[str, Any], *, coco: bool = False) -> GroundTruth:
-        """Make an object from parsed data. The constructor of ``LVIS`` accepts files only."""
+        """Create an object from parsed data. The constructor of ``LVIS`` accepts only files."""
         result = cls.__new__(cls)
         result.coco = coco
         result.logger = logging.getLogger("lvis.lvis")
@@ -48,7 +48,7 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return ``GroundTruth.coco``; False for a plain lvis-api object."""
+    """Return ``GroundTruth.coco``, or False for a plain lvis-api object."""
     return getattr(ground_truth, "coco", False)
 
 
@@ -64,7 +64,7 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall found by an engine; -1 where a category has no object of a size.
+    """Precision and recall computed by an engine. They are -1 if a category has no object of a size.
 
     ``precision``: (T, R, C, A) float64. ``recall``: (T, C, A) float64. ``category_ids``: C ids, ascending.
     """
@@ -113,7 +113,7 @@ class RankedGroundTruth:
         return found
 
     def objects(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the objects of some images; ``ignore`` is 1 for those that need not be found."""
+        """Return the objects of some images. ``ignore`` is 1 for objects that detections need not match."""
         masks, found = self._iou_type == "segm", []
         for rank in ranks:
             for annotation in self._ground_truth.img_ann_map.get(int(self.image_ids[rank]), ()):
@@ -144,18 +144,18 @@ class RankedGroundTruth:
         )
 
     def _ranks_of(self, category_ids: Iterable[int]) -> list[int]:
-        """Return the ranks of the known ids. The complete list, which many images share, is made once."""
+        """Return the ranks of the known ids. The result is cached, because many images share one complete list."""
         key = id(category_ids)
         if key not in self._lists:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            self._lists[key] = (category_ids, ranks)  # the reference keeps the id() valid
+            self._lists[key] = (category_ids, ranks)  # storing the list keeps its id() valid
         return self._lists[key][1]
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in ``known``, which is ascending."""
+    """Return the position of each id in the ascending array ``known``."""
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():

@@ -1,4 +1,4 @@
-"""Conversion of an annotation file in LVIS or COCO format to ground truth that both engines evaluate alike."""
+"""Conversion of annotation files in LVIS or COCO format to ground truth that both engines evaluate equally."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ logger = logging.getLogger(__name__)
 def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
     """Convert an annotation file to an lvis-api object.
 
-    Unless the file says otherwise, annotation is exhaustive, as in COCO: an image has no object of a category that is
-    not annotated in it. Crowds are ignored: they need not be found, and a detection that matches one is not a false
-    positive. Corrected and ignored annotations are logged.
+    Unless the file lists exceptions, annotation is assumed to be exhaustive, as in COCO: a category that is not
+    annotated in an image does not occur in it. Crowds are ignored: a missed crowd is not a false negative, and a
+    detection that matches one is not a false positive. Corrected and ignored annotations are logged.
 
     Args:
-        file: the annotation file. Without annotations the result has none.
-        frequency: category id -> "r", "c" or "f". None: the letters of the file, which must be complete.
+        file: the annotation file. It may have no annotations.
+        frequency: category id -> "r", "c" or "f". None: use ``frequency`` of the file, which all categories must have.
     """
     everything = frozenset(file.category_ids)
     images = []
     for image in file.images:
-        # lvis-api only tests membership, and does so often. All images share one set: C ids for each image would
-        # take gigabytes at LVIS's size.
+        # A set, because lvis-api often tests membership. All images share one set: C ids per image would need gigabytes
+        # for LVIS.
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
@@ -49,26 +49,26 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Like ``lvis_ground_truth``, but None means that the groups are not known: APr, APc and APf are NaN."""
+    """Like ``lvis_ground_truth``, but with ``frequency`` None the groups are unknown, and APr, APc and APf are NaN."""
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
     return result
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
-    """Return category id -> ``frequency`` of the file, or None unless all categories have one."""
+    """Return a dict from category id to ``frequency`` of the file, or None if a category has none."""
     letters = {category["id"]: category.get("frequency") for category in file.categories}
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Reason for which annotations are corrected, left out or ignored -> text of the warning.
+# Reason why annotations are corrected, omitted or ignored -> text of the warning.
 _WARNINGS = {
-    "area_computed": '"area" is missing or not positive: it is computed from the mask or the box',
-    "left_out": '"area" is not positive: evaluation leaves these objects out, as lvis-api does',
-    "odd_area": '"area" does not fit the box (is it in pixels?); APs, APm and APl use it as it is',
+    "area_computed": '"area" is missing or not positive: computed from the mask or the box',
+    "left_out": '"area" is not positive: evaluation omits these objects, as lvis-api does',
+    "odd_area": '"area" does not agree with the box (is it in pixels?); APs, APm and APl use it unchanged',
     "without_mask": "no polygon has 3 points: mask evaluation ignores detections in these boxes",
-    "ignore_unread": '"ignore" is not read in COCO\'s format, as in pycocotools: these objects count',
-    "lvis_crowds": '"iscrowd" is 1: evaluation ignores these objects; lvis-api alone does not',
+    "ignore_unread": '"ignore" has no effect in COCO\'s format, as in pycocotools: these objects count',
+    "lvis_crowds": '"iscrowd" is 1: evaluation ignores these objects, unlike lvis-api',
 }
 
 
@@ -78,7 +78,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     ids: dict[str, list[int]] = {reason: [] for reason in _WARNINGS}
     annotations = []
     for found in file.ground_truth or ():
-        annotation = dict(found)  # lvis-api writes to it
+        annotation = dict(found)  # a copy, because lvis-api modifies annotations
         size = sizes[annotation["image_id"]]
         for reason in (
             _correct_mask(annotation, size),
@@ -94,7 +94,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
             warn_once(logger, f"{file.path}: {text}")
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         warn_once(logger, f"{file.path}: every AP is NaN: all {len(annotations)} objects are crowds or ignored")
-    # lvis-api marks an unmatched detection with the id 0, so it never finds an object that has this id.
+    # lvis-api marks an unmatched detection with the id 0, so an object with this id would never be matched.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -102,7 +102,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 
 
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
-    """Replace a mask that cannot be read by the box: of a crowd, or of an object that mask evaluation ignores."""
+    """Replace an unreadable mask by the box. Mask evaluation ignores the object."""
     segmentation = annotation.get("segmentation")
     reason = None
     if has_unusable_polygons(segmentation):
@@ -116,7 +116,7 @@ def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | No
 
 
 def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
-    """Set ``ignore`` of crowds. COCO's evaluation ignores nothing else and does not read ``ignore``."""
+    """Set ``ignore`` of crowds. COCO's evaluation ignores only crowds and does not read ``ignore``."""
     crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
     if coco:
         annotation["ignore"] = int(crowd)
@@ -127,11 +127,11 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 
 
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
-    """Compute a missing area and, in COCO's format, one that is not positive. lvis-api leaves such objects out."""
+    """Compute a missing area and, in COCO's format, an area that is not positive. lvis-api omits such objects."""
     area = annotation.get("area")
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)
         return "area_computed"
-    if not area > 0:  # NaN included
+    if not area > 0:  # also true for NaN
         return "left_out"
     return "odd_area" if is_odd_area(area, annotation["bbox"]) else None

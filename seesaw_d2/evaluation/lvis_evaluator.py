@@ -37,15 +37,15 @@ RESULTS_FILE = "lvis_instances_results.json"
 class LongTailEvaluator(LVISEvaluator):
     """Detectron2's LVISEvaluator for LVIS and for any data set in LVIS or COCO format.
 
-    Computes AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in percent,
-    of boxes and, if requested, of masks. Differences from Detectron2's evaluator:
+    It computes AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
+    percent, for boxes and, if requested, for masks. Differences from Detectron2's evaluator:
 
-    - Any data set, any category ids, groups from any source; COCO's rules for data in COCO's format.
+    - It supports any data set, any category ids, groups from any source, and COCO's rules for data in COCO's format.
     - Groups without categories give NaN instead of -100. No detections give 0 instead of NaN if there are objects.
-    - It writes ``lvis_instances_results.json``, ``evaluation.json`` (what was evaluated, all metrics), and AP by
-      category as ``categories.json`` and ``categories.csv``, all atomically, but not ``instances_predictions.pth``.
+    - It atomically writes ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics), and AP by
+      category as ``categories.json`` and ``categories.csv``. It does not write ``instances_predictions.pth``.
     - For data without annotations (LVIS's test sets) it writes ``lvis_submission.json`` for LVIS's evaluation server.
-    - It stores detections as columns and evaluates with hotcoco: the numbers of lvis-api, faster.
+    - It stores detections as arrays and evaluates with hotcoco, which gives the numbers of lvis-api in less time.
     - It reads the ground truth on first use, in the process that needs it.
     """
 
@@ -66,18 +66,19 @@ class LongTailEvaluator(LVISEvaluator):
         """
         Args:
             dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
-            tasks: of "bbox" and "segm". Default: those that the predictions have.
+            tasks: some of "bbox" and "segm". Default: those that the predictions have.
             distributed: gather the predictions of all processes.
             output_dir: folder of the output files. None: write no files.
-            max_dets_per_image: number of detections of an image that count, by score. A warning is logged if it is
-                not LVIS's 300.
-            frequency: category id -> "r", "c", "f", or a function that maps the AnnotationFile to that, or to None if
-                the groups are not known (APr, APc and APf are then NaN). Default: the file's own.
+            max_dets_per_image: number of detections per image that count, those with the highest scores. A warning is
+                logged if it is not LVIS's 300.
+            frequency: dict from category id to "r", "c" or "f", or a function that returns such a dict for the
+                AnnotationFile. None as its result: the groups are unknown, and APr, APc and APf are NaN. Default:
+                ``frequency`` in the file.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: see ``evaluate_detections``.
             settings: settings of the model, for ``evaluation.json``.
         """
-        # The base class's constructor is not called: it reads the file in each process, and only LVIS's files.
+        # Do not call the base class's constructor: it supports only LVIS's files and reads them in each process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -106,7 +107,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training: the initial weights
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # the initial weights during training
             },
         }
 
@@ -121,7 +122,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations: the evaluation server takes the submission.
+        # LVIS's test sets have no annotations. Results are submitted to the evaluation server.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -130,7 +131,7 @@ class LongTailEvaluator(LVISEvaluator):
         self._image_count = 0
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Store the detections as columns. Masks are encoded here, once."""
+        """Store the detections as arrays, with encoded masks."""
         for record, output in zip(inputs, outputs, strict=True):
             self._image_count += 1
             if "instances" in output:
@@ -197,7 +198,7 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports: a missing one must not end a long training."""
+        """Return the optional metrics that the data set supports, so that no other one can stop a long training."""
         found = []
         for name in self._extra:
             try:

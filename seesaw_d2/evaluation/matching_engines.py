@@ -1,4 +1,4 @@
-"""The two engines that match detections with objects: hotcoco, in Rust, and the official Python programs."""
+"""Two engines that match detections with objects: hotcoco (Rust), and lvis-api and pycocotools (Python)."""
 
 import contextlib
 import io
@@ -16,9 +16,9 @@ from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.evaluation.ground_truth import NO_MASK, Curves, GroundTruth, RankedGroundTruth, follows_coco
 
-# Images given to hotcoco at a time: enough for speed, few enough that their dicts take little memory.
+# Number of images per call of hotcoco: a compromise between speed and the memory of their dicts.
 _CHUNK = 500
-# An area larger than all size ranges (those of lvis-api end at 1e10 pixels).
+# An area outside of all size ranges, which end at 1e10 pixels in lvis-api.
 _OUTSIDE_EVERY_RANGE = 1e11
 # Limit of detections per image that hotcoco's StreamingEval always applies.
 _STREAMING_LIMIT = 300
@@ -26,18 +26,18 @@ _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 
 
 def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
-    """Evaluate with hotcoco: the numbers of lvis-api or pycocotools in a fraction of their time and memory.
+    """Evaluate with hotcoco, which gives the numbers of lvis-api or pycocotools in a fraction of their time and memory.
 
-    hotcoco 1.3 differs from lvis-api in these points, which are compensated here:
+    This function compensates for these differences between hotcoco 1.3 and lvis-api:
 
-    - It stores ids of detections as float64. It is given ranks.
-    - It does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules an ignored object gets an
-      area outside all size ranges, which is how lvis-api itself excludes objects of other sizes.
-    - Given images in chunks, it counts at most 300 detections per image, too few for AP_fixed. If an image has more,
-      it is given all images at once, which takes more memory.
-    - lvis-api drops objects and detections without an area. With LVIS's rules they are dropped here.
-    - It takes the size of a detection from the box if detections are given as an array. Masks are given with a box
-      that has the area of the mask; hotcoco compares masks by their pixels alone.
+    - hotcoco stores ids of detections as float64. Ranks replace the ids here.
+    - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules an ignored object gets an
+      area outside of all size ranges here, because lvis-api excludes objects of other sizes in the same way.
+    - With images in chunks, hotcoco counts at most 300 detections per image, too few for AP_fixed. If an image has
+      more, all images are evaluated in one call, which needs more memory.
+    - lvis-api drops objects and detections without an area. With LVIS's rules this function drops them.
+    - If detections are an array, hotcoco computes the size of a detection from its box. So masks get a box with the
+      area of the mask. hotcoco compares masks only by their pixels.
 
     See ``official_curves`` for arguments and result.
     """
@@ -92,7 +92,7 @@ def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
 
 
 def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarray, dict[str, list]]:
-    """Return the array of detections, (N, 7): image, box, score, category; and a dict with their masks."""
+    """Return the detections as an array (N, 7) of image, box, score and category, and a dict with their masks."""
     if iou_type == "bbox":
         boxes, masks = detections.boxes, []
         area = boxes[:, 2] * boxes[:, 3]
@@ -108,13 +108,13 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 
 
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
-    """Evaluate with lvis-api, or with pycocotools under COCO's rules, to check hotcoco.
+    """Evaluate with lvis-api, or with pycocotools under COCO's rules. It is the reference for hotcoco.
 
-    About 20 times slower than hotcoco; takes gigabytes at LVIS's size.
+    It is about 20 times slower than hotcoco and needs gigabytes of memory for LVIS.
 
     Args:
         ground_truth: see ``lvis_ground_truth``.
-        detections: the detections that count; limits per image or category have been applied.
+        detections: the detections that count, after limits per image or category.
         iou_type: "bbox" or "segm".
 
     Raises:
@@ -132,7 +132,7 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
 
 def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
-    """Return LVIS's results format without boxes for masks: both programs take the size from a box if there is one."""
+    """Return LVIS's results format, without boxes for masks, because both programs prefer a box for the size."""
     fields = ("image_id", "category_id", "score", _FIELDS[iou_type])
     return [{key: result[key] for key in fields} for result in detections.to_results()]
 
@@ -159,7 +159,7 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
 
 
 def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
-    """For masks, return the ground truth with objects without a readable mask ignored; otherwise return it as is."""
+    """Return the ground truth. For masks, mark objects without a readable mask as ignored."""
     data = ground_truth.dataset
     if iou_type != "segm" or not any(item.get(NO_MASK, 0) for item in data["annotations"]):
         return ground_truth
@@ -168,12 +168,12 @@ def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
 
 
 def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResults:
-    # LVISResults copies the ground truth with all annotations only to replace them by the results.
+    # LVISResults would copy all annotations of the ground truth and then replace them by the results.
     frame = LVIS.__new__(LVIS)
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:
         return LVISResults(frame, results, max_dets=-1)
-    # LVISResults does not accept an empty list: it reads the first result.
+    # LVISResults reads the first result, so it fails for an empty list.
     empty = LVISResults.__new__(LVISResults)
     empty.logger = ground_truth.logger
     empty.dataset = frame.dataset
@@ -181,7 +181,7 @@ def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResu
     return empty
 
 
-# By the name in TEST.LVIS_ENGINE.
+# Name in TEST.LVIS_ENGINE -> engine.
 ENGINES: dict[str, Callable[[LVIS, Detections, str], Curves]] = {
     "hotcoco": hotcoco_curves,
     "official": official_curves,

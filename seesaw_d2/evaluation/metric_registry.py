@@ -12,10 +12,11 @@ class Metric:
     """A registered metric.
 
     Attributes:
-        compute: maps the results of an evaluation to metric name -> percent, NaN where undefined.
-        check: called with the ground truth before the metric is computed; raises ConfigError if the data set does not
-            support the metric.
-        optional: compute the metric only if TEST.LVIS_METRICS names it.
+        compute: function that returns a dict from metric names to percent for the results of an evaluation. Undefined
+            metrics are NaN.
+        check: function that is called with the ground truth before the metric is computed. It raises ConfigError if the
+            data set does not support the metric.
+        optional: True: compute the metric only if TEST.LVIS_METRICS names it. False: always compute it.
     """
 
     compute: Callable[[Any], dict[str, float]]
@@ -34,7 +35,8 @@ def register_metric(
 
     Args:
         name: key of the registry and, for an optional metric, its name in TEST.LVIS_METRICS.
-        task: "detection": the function is given ``DetectionResults``. "classification": ``ClassificationResults``.
+        task: "detection": the function takes ``DetectionResults``. "classification": it takes
+            ``ClassificationResults``.
         check, optional: see ``Metric``.
     """
 
@@ -48,7 +50,7 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Return all metrics of a task that are not optional, and the optional ones that are named."""
+    """Compute the metrics of a task: those that are not optional, and those named in ``optional``."""
     found: dict[str, float] = {}
     for name, metric in METRIC_REGISTRY[task].items():
         if not metric.optional or name in optional:

@@ -24,7 +24,7 @@ from seesaw_d2.utils.shown_text import cell
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# Number of detections written at a time, to limit memory.
+# Number of detections per write, which limits the memory.
 CHUNK = 100_000
 
 
@@ -60,22 +60,22 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    Boxes are left out if there are masks: lvis-api takes the size of an object, and with it APs, APm and APl, from the
-    box of a result that has both.
+    If there are masks, boxes are omitted, because lvis-api would compute the size of a detection (for APs, APm and APl)
+    from its box.
 
     Args:
-        folder: None writes nothing.
+        folder: output folder. None: write no file.
         name: name of the data set, for the log.
     """
     if not folder:
-        logger.info("%s has no annotations: nothing is evaluated or written, as no output folder is given", name)
+        logger.info("%s has no annotations and no output folder is given: nothing is evaluated or written", name)
         return
     path = os.path.join(folder, SUBMISSION_FILE)
     masks = detections.has_masks
     write_results(path, dataclasses.replace(detections, boxes=None) if masks else detections)
     logger.info(
-        "%s has no annotations: nothing is evaluated. Submit %s, which holds %d detections (%s), to LVIS's evaluation "
-        "server",
+        "%s has no annotations: nothing is evaluated. Submit %s, which contains %d detections (%s), to LVIS's "
+        "evaluation server",
         *(name, path, len(detections), "masks" if masks else "boxes"),
     )
 
@@ -106,7 +106,7 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
 
 
 def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, source: str) -> Detections:
-    """Check detections in LVIS's results format and convert them to columns; see ``read_results``."""
+    """Check detections in LVIS's results format and convert them to arrays; see ``read_results``."""
     if not results:
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
@@ -150,7 +150,7 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
     expected = "a number" if width is None else f"{width} numbers"
     try:
-        array = np.array(values, dtype=np.float64)  # accepts numbers given as text too
+        array = np.array(values, dtype=np.float64)  # also accepts numbers given as text
         types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
         wrong = not types <= {int, float}
         wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)

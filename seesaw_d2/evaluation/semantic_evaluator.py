@@ -27,7 +27,7 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 
 
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
-    """Return the frequency group of each class by its images in DATASETS.TRAIN, (C,), None if they are unknown."""
+    """Return the frequency group (C,) of each class by its images in DATASETS.TRAIN, or None if they are unknown."""
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
     counts = [each.image_count for each in found if each is not None and each.image_count is not None]
     if not counts or len(counts) < len(found):
@@ -36,12 +36,12 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
 
 
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Return mIoU, also by frequency group, mean accuracy of the classes and pixel accuracy, in percent.
+    """Return mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
 
-    Classes without a pixel in the ground truth are left out. A mean of no class is NaN.
+    Means exclude classes without a pixel in the ground truth. A mean over no class is NaN.
 
     Args:
-        confusion: (C, C) pixels by true and predicted class.
+        confusion: (C, C) numbers of pixels by true class (row) and predicted class.
         groups: (C,) 0 rare, 1 common, 2 frequent, or None.
     """
     right, true = confusion.diagonal(), confusion.sum(axis=1)
@@ -61,7 +61,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 class SemanticEvaluator(DatasetEvaluator):
-    """Computes ``segmentation_metrics`` of all pixels of a data set, except ignored ones.
+    """Evaluator that computes ``segmentation_metrics`` over all pixels of a data set, except ignored ones.
 
     ``evaluate()`` returns {"sem_seg": metrics} in the main process. It writes ``semantic_per_class.csv``.
 
@@ -70,7 +70,7 @@ class SemanticEvaluator(DatasetEvaluator):
         num_classes: C.
         ignored: value of pixels without a label.
         groups: see ``segmentation_metrics``.
-        output_dir: folder of the file. None: write none.
+        output_dir: folder of the file. None: write no file.
     """
 
     @configurable

@@ -18,10 +18,10 @@ from seesaw_d2.utils.regular_files import open_regular
 
 
 class ExportedModel:
-    """A TorchScript or ONNX file written by ``tools/export.py``. Takes an image and returns arrays.
+    """A TorchScript or ONNX file written by ``tools/export.py``, as a callable that maps an image to arrays.
 
     Args:
-        source: the file's path or its content.
+        source: path or content of the file.
         threads: number of threads of onnxruntime. None: its default. TorchScript uses PyTorch's threads.
 
     Attributes:

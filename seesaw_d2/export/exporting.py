@@ -28,11 +28,11 @@ SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # Compared with the model under the same autocast. PyTorch fuses layers, which changes the order of rounding.
+    # The reference is the model under the same autocast. PyTorch fuses layers, which changes the rounding.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # Compared with the model in float32. Half precision adds or removes detections near a threshold. For sensitive
-    # models the tolerance is the model's own change under autocast in bfloat16, which has 3 bits less.
+    # The reference is the model in float32. Half precision adds or removes detections near a threshold. For sensitive
+    # models the tolerance is the change of the model under autocast in bfloat16, which has 3 bits less.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
@@ -46,7 +46,7 @@ class Exported:
     images: list[tuple[int, int]]  # height and width of each compared image
     detections: list[int]  # number of the model's detections in each image
     differences: dict[str, float]  # output -> largest difference over all images
-    unknown_data: str  # why the classes have no names, or ""
+    unknown_data: str  # reason why the class names are unknown, or ""
 
 
 def export_model(
@@ -66,8 +66,8 @@ def export_model(
         file_format: "torchscript" or "onnx".
         dtype: "float32", "float16" or, for TorchScript, "bfloat16". TorchScript uses autocast and keeps float32
             weights; ONNX stores the layers' weights in float16.
-        picture: (H, W, 3) uint8 BGR, an image for the comparison, preferably with objects. None: noise. A crop and the
-            flipped negative of the image are compared, too.
+        picture: (H, W, 3) uint8 BGR, an image for the comparison, preferably with objects. None: noise. The comparison
+            also uses a crop and the flipped negative of the image.
         overwrite: replace an existing file.
 
     Raises:
@@ -123,7 +123,7 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
 
 
 def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
-    """Return the image, a crop (for a classifier, with its fixed size, a mirror image) and its negative: (3, H, W)."""
+    """Return the image, a crop and the negative, (3, H, W). For a classifier, a mirror image replaces the crop."""
     if picture is None:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = prepare(cfg, picture)

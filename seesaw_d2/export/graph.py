@@ -28,21 +28,21 @@ OUTPUTS = {
 
 
 def outputs_of(model: nn.Module) -> dict[str, str]:
-    """Return name -> description of the exported model's outputs."""
+    """Return a dict from name to description of the exported model's outputs."""
     task = getattr(model, "task", "detection")
     masks = task != "detection" or model.roi_heads.mask_on
     return {name: text for name, text in OUTPUTS[task].items() if masks or name != "masks"}
 
 
 def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Return the model's outputs, with the names of ``OUTPUTS``.
+    """Return the model's outputs with the names in ``OUTPUTS``.
 
     Args:
         model: the model in evaluation mode.
         image: (3, H, W) uint8, channels in the order of INPUT.FORMAT.
         dtype: for float16 and bfloat16, layers run under autocast. Outputs are float32 in any case.
     """
-    # Without the cache, which would make cast weights constants of the trace.
+    # Disable autocast's cache, with which cast weights would become constants of the trace.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":
@@ -67,7 +67,7 @@ def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
     """Apply ``traceable`` in the block, and ignore PyTorch's warnings about tracing.
 
     Raises:
-        ConfigError: the block fails. The message has the exporter's reason.
+        ConfigError: an exporter raised an error in the block. The message contains its reason.
     """
     try:
         with warnings.catch_warnings(), traceable():

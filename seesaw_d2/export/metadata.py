@@ -14,7 +14,11 @@ FORMAT_VERSION = 1
 
 
 def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
-    """Return the metadata as plain values for JSON, see ``docs/deployment.md``. ``names`` are the class names."""
+    """Return the metadata of an exported file as JSON values; see ``docs/deployment.md``.
+
+    Args:
+        names: the C class names.
+    """
     classification = task_of(cfg) is CLASSIFICATION
     common = {
         "version": FORMAT_VERSION,

@@ -21,7 +21,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
         min_score: keep detections with larger scores.
         max_iou: remove detections that overlap a better one by more than this IoU.
     """
-    if torch.compiler.is_exporting():  # ONNX's operator, with a batch of K
+    if torch.compiler.is_exporting():  # one batch entry for each of the K boxes per region
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(

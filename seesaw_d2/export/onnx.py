@@ -20,7 +20,7 @@ OPSET = 18
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
-    """Return the model as ONNX with its weights inside. The format is limited to 2 GB.
+    """Return the model as ONNX, including its weights. The format is limited to 2 GB.
 
     An exported detector accepts images of any size, a classifier images of the size of ``image``.
 
@@ -41,7 +41,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
             Adapter(model, image),
             (image,),
             dynamo=True,
-            dynamic_shapes=None if classifier else ((free,),),  # nested for the adapter's *args
+            dynamic_shapes=None if classifier else ((free,),),  # nested because of the adapter's *args
             input_names=[INPUT],
             output_names=list(outputs_of(model)),
             opset_version=OPSET,
@@ -58,7 +58,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def _translations() -> dict:
-    """Return translations of operators that the exporter lacks: NMS by category, and stable sort."""
+    """Return translations of operators that the exporter does not support: NMS by category and stable sort."""
     from onnxscript import opset18 as op
 
     def nms(boxes, scores, max_iou: float, min_score: float):

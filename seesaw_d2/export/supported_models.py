@@ -14,7 +14,7 @@ from seesaw_d2.modeling import ImageClassifier
 from seesaw_d2.predict.predictor import DTYPES
 
 FORMATS = ("torchscript", "onnx")
-MAX_ONNX_BYTES = 2**31  # limit of protobuf
+MAX_ONNX_BYTES = 2**31  # protobuf's limit
 
 
 def check_options(file_format: str, dtype: str) -> None:

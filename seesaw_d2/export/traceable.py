@@ -69,12 +69,14 @@ def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=N
 def select_proposals(
     proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
 ) -> list[Instances]:
-    """Replace ``find_top_rpn_proposals``: L times (1, A, 4), (1, A) -> one image's proposals."""
+    """Replace ``find_top_rpn_proposals`` for one image: lists of L boxes (1, A, 4) and logits (1, A) -> proposals."""
     (size,) = image_sizes
     boxes, scores = [], []
     for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
-        ordered, index = logits[0].sort(descending=True)  # Detectron2 prefers the first of equals, topk any
+        ordered, index = logits[0].sort(
+            descending=True
+        )  # Detectron2 takes the first of equal scores; topk may take any
         level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
         finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
         found.clip(size)
@@ -91,7 +93,7 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """Replace ``fast_rcnn_inference``: one image's (R, 4 K) boxes, (R, C + 1) scores -> detections, their regions."""
+    """Replace ``fast_rcnn_inference`` for one image: boxes (R, 4 K), scores (R, C + 1) -> detections, their regions."""
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
     scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
@@ -111,7 +113,7 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """Replace ``Boxes.__init__`` for (R, 4); converts to float32, too."""
+    """Replace ``Boxes.__init__`` for (R, 4). Also convert to float32."""
     self.tensor = tensor.to(torch.float32)
 
 

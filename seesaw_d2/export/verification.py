@@ -22,7 +22,8 @@ class Tolerance:
     # Compare the mean over a mask's pixels instead of the maximum. A normalized predictor uses the direction of
     # features even if they are almost zero, where half precision is inaccurate.
     mean_masks: bool = False
-    # Also allow this multiple of the model's own difference when computed in another order, see ``compare``.
+    # Also allow this multiple of the change of the model's outputs when sums are computed in another order; see
+    # ``compare``.
     own: float = 3.0
 
 
@@ -72,11 +73,11 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
     """Compare an exported model with the model, and return the largest ``difference`` over all images.
 
     Args:
-        exported: callable, image -> outputs.
+        exported: callable that maps an image to outputs.
         images: (3, H, W) uint8 each.
         expected: the model's outputs for each image.
-        again: the model's outputs when sums are computed in another order. Deep models and large weights amplify
-            rounding errors: up to ``tolerance.own`` times the difference to ``expected`` is allowed, too.
+        again: the model's outputs when sums are computed in another order. Because deep models and large weights
+            amplify rounding errors, ``tolerance.own`` times the difference to ``expected`` is also allowed.
         tolerance: allowed differences.
 
     Raises:

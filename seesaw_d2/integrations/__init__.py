@@ -1,1 +1,1 @@
-"""This package in other frameworks."""
+"""Use of this package in other frameworks."""

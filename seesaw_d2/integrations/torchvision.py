@@ -17,15 +17,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class LossPredictor(nn.Module):
-    """Replaces ``FastRCNNPredictor``: its classifier has the logits of a loss.
+    """Replacement for ``FastRCNNPredictor`` with a classifier for any ``ClassificationLoss``.
 
     In training, the first output (N, C + 1) is 0 and the logits of the loss are kept for ``losses``. In evaluation, the
     first output is the logarithm of the scores, background first, because torchvision applies a softmax to it.
 
     Args:
         in_features: number of input features.
-        loss: models background.
-        bbox_pred: torchvision's layer of the box deltas, which stays.
+        loss: a loss that models background.
+        bbox_pred: torchvision's layer for box deltas, which is kept.
     """
 
     def __init__(self, in_features: int, loss: ClassificationLoss, bbox_pred: nn.Module):
@@ -56,7 +56,7 @@ class LossPredictor(nn.Module):
 
 
 class LossRoIHeads(RoIHeads):
-    """torchvision's heads with the loss of a ``LossPredictor`` in place of "loss_classifier"."""
+    """torchvision's ``RoIHeads`` with the loss of a ``LossPredictor`` in place of "loss_classifier"."""
 
     def select_training_samples(self, proposals, targets):
         samples = super().select_training_samples(proposals, targets)
@@ -87,7 +87,7 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
             ``background="implicit"``. The name stays "classification".
 
     Raises:
-        ValueError: the model has no such heads, or the loss does not fit.
+        ValueError: the model has other heads, or the loss does not match the model.
     """
     if isinstance(model, ONE_STAGE):
         use_one_stage_loss(model, loss)

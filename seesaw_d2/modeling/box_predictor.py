@@ -31,8 +31,8 @@ PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDI
 # Config keys that ROI heads with this predictor read.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2 main and CenterNet2 that change the loss or the scores. Their config keys are in upper case,
-# below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2 main and CenterNet2 that change the loss or the scores. Their config keys are the names in upper
+# case below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
@@ -161,7 +161,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Return the probabilities (R_i, C + 1) of each image, background last, after calibration, if any."""
+        """Return the (calibrated) probabilities (R_i, C + 1) of each image, background last."""
         logits, _ = predictions
         probs = class_probabilities(logits, self.cls_loss, self.calibration, self.cls_score)
         return probs.split([len(p) for p in proposals], dim=0)
@@ -202,9 +202,9 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError if one of Detectron2's own options of losses or scores is on, or MODEL.DEVICE is auto.
+    """Raise ConfigError if an option in ``OTHER_OPTIONS`` is True, or if MODEL.DEVICE is auto.
 
-    The keys of ``OTHER_OPTIONS`` exist only on Detectron2's main branch or in CenterNet2.
+    The keys of these options exist only on Detectron2's main branch or in CenterNet2.
     """
     check_program(cfg)
     for name in map(str.upper, OTHER_OPTIONS):

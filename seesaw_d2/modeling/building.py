@@ -1,4 +1,4 @@
-"""Building models, and a warning if another program builds one from a config with keys that it does not read."""
+"""Build models. Warn if another program builds a model from a config with keys that this program does not read."""
 
 import functools
 import logging
@@ -47,8 +47,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def check_program(cfg: CfgNode) -> None:
     """Warn if another program builds a model from a config with keys that only ``train_net.py`` reads.
 
-    Model components call it when they are built. The warning lists the keys and is logged once. In such a program it
-    also makes the class names of DATASETS.REGISTER known, for Detectron2's DefaultPredictor and Visualizer.
+    Model components call this function when they are built. The warning lists the keys and is logged once. In such a
+    program this function also sets the class names of DATASETS.REGISTER in the metadata, for Detectron2's
+    DefaultPredictor and Visualizer.
 
     Raises:
         ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
@@ -74,7 +75,7 @@ def _warn(keys: tuple[str, ...]) -> None:
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """Return the keys with other values than the default that ``train_net.py`` reads and the model does not."""
+    """Return the keys with non-default values that only ``train_net.py`` reads, not the model."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
@@ -102,5 +103,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the keys in full that this project adds to Detectron2's, without inner nodes."""
+    """Return the full keys that this project adds to Detectron2's, without inner nodes."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

@@ -30,12 +30,12 @@ from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads):
     """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor` in every stage. Each stage has its own loss and counts.
 
-    The defaults are Detectron2's Cascade R-CNN. That of the paper and of MMDetection ("cascade-mask-rcnn", mmdet 3.3.0,
+    The defaults are Detectron2's Cascade R-CNN. The paper's and MMDetection's ("cascade-mask-rcnn", mmdet 3.3.0,
     models/roi_heads/cascade_roi_head.py) is trained differently:
 
     - The losses of each stage are weighted by 1, 0.5, 0.25, and gradients to the features are not scaled. Detectron2
-      sums the losses and divides the gradients from the heads to the features by S. So in Detectron2 heads have the
-      full learning rate and the backbone a third of it. In MMDetection both have the stage's weight.
+      sums the losses and divides the gradients from the heads to the features by S. So in Detectron2 the gradients of
+      the heads have factor 1 and those of the backbone 1 / S. In MMDetection both have the stage's weight.
     - Each stage has a mask head, which is trained on the stage's foreground. At test time the mask heads of all stages
       get the final boxes, and their probabilities are averaged. Detectron2 has one mask head, trained on the foreground
       of the first stage.
@@ -46,15 +46,15 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
     Args:
         kwargs: arguments of ``CascadeROIHeads``. ``mask_head`` may be a list of S mask heads, one per stage.
         stage_loss_weights: S numbers >= 0. Default: all 1.
-        scale_gradients: whether to divide by S the gradients from the stages' heads to the features. A single mask head
-            is not scaled.
-        resample: whether stages after the first sample proposals as the first does: from the boxes refined by the
-            previous stage (except those that were ground truth, as in the reference) and, with ``proposal_append_gt``,
-            the ground truth.
+        scale_gradients: whether to divide the gradients from the stages' heads to the features by S. Gradients of a
+            single mask head are not scaled.
+        resample: whether stages after the first sample proposals as the first does. They sample from the boxes refined
+            by the previous stage (except those that were ground truth, as in the reference) and, with
+            ``proposal_append_gt``, from the ground truth.
         average: "probabilities" or "logits", see above.
 
     Raises:
-        ValueError: not one weight or one mask head per stage, or an unknown ``average``.
+        ValueError: the number of weights or of mask heads does not equal S, or ``average`` is unknown.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (
@@ -126,7 +126,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """Run ``CascadeROIHeads._forward_box``. In training add the losses of the stages' mask heads, if any."""
+        """Run ``CascadeROIHeads._forward_box``. In training, add the losses of the mask heads if each stage has one."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
@@ -162,8 +162,8 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         """Return the probabilities (R_i, C + 1) of each image, averaged over the stages, background last.
 
         Args:
-            predictions: logits and deltas of each of the S stages.
-            proposals: the proposals, which give the number of predictions per image.
+            predictions: (logits, deltas) of each of the S stages.
+            proposals: the proposals of each image, which define how many rows belong to the image.
         """
         if self.average == "logits":
             mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
@@ -173,7 +173,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """Return the labelled proposals of a stage, from the boxes of each image that the previous stage predicted."""
+        """Return the labelled proposals of a stage, made from the boxes that the previous stage predicted."""
         if self.resample:
             kept = [~_is_ground_truth(each) for each in proposals]
             counts = read([each.sum() for each in kept])
@@ -240,7 +240,7 @@ def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return (R,) bool: whether a proposal is a ground-truth box added by ``label_and_sample_proposals``."""
+    """Return a bool tensor (R,), True for ground-truth boxes that ``label_and_sample_proposals`` added."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -53,7 +53,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Return the groups that ``find_groups`` returns as int64 (C,) on ``device``, or None if they are unknown.
+    """Call ``find_groups`` and return the groups as int64 (C,) on ``device``, or None if they are unknown.
 
     If their number differs from the model's number of categories, log a warning and return None.
     """
@@ -72,14 +72,14 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
 
 
 class GroupsWhenNeeded:
-    """Mixin of a module with ``cls_loss`` that looks up the frequency groups when they are first needed."""
+    """Mixin for modules with a ``cls_loss``. It looks up the frequency groups when they are first needed."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss
     _find_groups: Callable[[], Any] | None
 
     def frequency_groups(self, device: torch.device) -> Tensor | None:
-        """Return ``group_tensor`` of the training data, which is also the buffer ``groups`` from then on."""
+        """Return ``group_tensor`` of the training data. The first call stores it in the buffer ``groups``."""
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
             self._find_groups = None

@@ -68,7 +68,7 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """Yield modules to keep in evaluation mode: frozen by name or by all parameters, and none is trainable."""
+    """Yield the modules to keep in evaluation mode: those frozen by name, or with only frozen parameters."""
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())

@@ -1,4 +1,4 @@
-"""Checks of the config of this project's ROI heads, made before Detectron2 builds a part of them."""
+"""Checks of the config of this project's ROI heads. They run before Detectron2 builds any part of the heads."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY
@@ -8,7 +8,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import check_loss_keys
 from seesaw_d2.modeling.calibration.build import check_calibration_config
 
-# Proposal generators, anchor generators and poolers that need other heads -> what to do.
+# Proposal generators, anchor generators and poolers that these heads do not support -> alternative for the message.
 _ROTATED = (
     "boxes without rotation, because seesaw_d2 has no heads for rotated ones; use RROIHeads in Detectron2's programs"
 )
@@ -46,7 +46,7 @@ def check_heads_config(cfg: CfgNode) -> None:
 
 
 def check_box_head(cfg: CfgNode) -> None:
-    """Raise ConfigError for a C4 config with heads for FPN or DC5, and the reverse.
+    """Raise ConfigError for a C4 config with heads for FPN or DC5, or for heads for C4 with another config.
 
     C4 configs have no box head, because the heads use the backbone's res5.
     """
@@ -65,7 +65,7 @@ def check_box_head(cfg: CfgNode) -> None:
 
 
 def check_mask_pooling(cfg: CfgNode) -> None:
-    """Raise ConfigError for a mask head that needs pooled features in a config that pools none (PointRend)."""
+    """Raise ConfigError if the mask head needs pooled features and the config has no mask pooler (PointRend)."""
     node = cfg.MODEL.ROI_MASK_HEAD
     head = ROI_MASK_HEAD_REGISTRY.get(node.NAME) if node.NAME in ROI_MASK_HEAD_REGISTRY else None
     needs_pooling = isinstance(head, type) and issubclass(head, MaskRCNNConvUpsampleHead)
@@ -77,7 +77,7 @@ def check_mask_pooling(cfg: CfgNode) -> None:
 
 
 def is_c4(heads: str) -> bool:
-    """Return whether MODEL.ROI_HEADS.NAME is for C4 backbones: the heads have no box head but res5."""
+    """Return whether MODEL.ROI_HEADS.NAME is for C4 backbones, where res5 replaces the box head."""
     found = ROI_HEADS_REGISTRY.get(heads) if heads in ROI_HEADS_REGISTRY else None
     return isinstance(found, type) and issubclass(found, Res5ROIHeads)
 

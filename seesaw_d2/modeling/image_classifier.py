@@ -111,14 +111,14 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))
             return [{"probabilities": probs} for probs in self.cls_loss.probabilities(logits)]
-        labels = self.labels(batched_inputs)  # before the backbone, which the copy overlaps with
+        labels = self.labels(batched_inputs)  # before the backbone, so that the copy overlaps with it
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)
         return losses
 
     def labels(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the labels (B,) on the device, without waiting for it."""
+        """Return the labels (B,) on the device, copied asynchronously."""
         labels = torch.tensor([item["label"] for item in batched_inputs])
         if self.device.type == "cuda":
             labels = labels.pin_memory()

@@ -56,7 +56,7 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         """Return the index of each region's filter, (R,), for x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # without a branch on the number of regions, which tracing would record
+        if not self.training:  # no branch on the number of regions, because tracing would record it
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)

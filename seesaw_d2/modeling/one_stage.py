@@ -29,11 +29,11 @@ _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}
 
 
 class SigmoidDetector(DenseDetector):
-    """Mixin for Detectron2's one-stage detectors, before them, with the argument ``cls_loss``.
+    """Mixin that adds the argument ``cls_loss`` to a one-stage detector of Detectron2. It must be the first base class.
 
-    The loss is divided by Detectron2's moving average of the number of foreground anchors, here of all processes and
-    saved in checkpoints. With ``FocalLoss`` the detectors equal Detectron2's. Scores are those of the loss: with EQL v2
-    σ(z_j) (1 - σ(z_background)), for which the head has one logit more.
+    The loss is divided by Detectron2's moving average of the number of foreground anchors, which here includes all
+    processes and is saved in checkpoints. With ``FocalLoss`` the detectors equal Detectron2's. The loss defines the
+    scores, for EQL v2 σ(z_j) (1 - σ(z_background)), for which the head has one more logit.
     """
 
     task: ClassVar[str] = "one-stage detection"  # selects the checks of the trainer
@@ -41,7 +41,7 @@ class SigmoidDetector(DenseDetector):
     loss_normalizer: Tensor
 
     def set_loss(self, cls_loss: ClassificationLoss) -> None:
-        """Use ``cls_loss``, and replace the head's last classification layer by one with its logits."""
+        """Set ``cls_loss``, and replace the last classification layer by one with ``cls_loss.num_logits`` outputs."""
         if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
             expected = 'a loss of sigmoids with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
@@ -56,12 +56,12 @@ class SigmoidDetector(DenseDetector):
         bias = torch.zeros(cls_loss.num_logits) if bias is None else bias
         layer.bias = nn.Parameter(bias.repeat(anchors))
         self.head.cls_score = layer
-        # 0: no step so far.
+        # 0 before the first step.
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
-        """Return Detectron2's losses with that of ``cls_loss`` in place of its focal loss."""
-        # Detectron2 computes its focal loss of one class, which costs little and is dropped.
+        """Return Detectron2's losses, with ``cls_loss`` in place of the focal loss."""
+        # Detectron2 computes its focal loss for one class only, which is cheap. The result is discarded.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:
@@ -90,7 +90,7 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Return logits (N, R, C), whose sigmoids are the scores of the loss, for logits (N, R, L)."""
+        """Convert logits (N, R, L) to (N, R, C), so that their sigmoids are the scores of the loss."""
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
 
@@ -119,8 +119,8 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
 class LongTailFCOS(SigmoidDetector, FCOS):
     """Detectron2's ``FCOS`` with the sigmoid loss of MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
 
-    Detectron2 has no YAML config of it. Here it reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM, SCORE_THRESH_TEST,
-    TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
+    Detectron2 has no YAML config of FCOS. This class reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM,
+    SCORE_THRESH_TEST, TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
 
     Args:
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
@@ -157,7 +157,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
         }
 
     def label_anchors(self, anchors, gt_instances):
-        """Run ``FCOS.label_anchors``, which in v0.6 raises an error for images without objects."""
+        """Run ``FCOS.label_anchors`` with support for images without objects, for which v0.6 raises an error."""
         return super().label_anchors(anchors, [each if len(each) else _outside(each) for each in gt_instances])
 
 
@@ -173,7 +173,7 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
     """Build the loss of a one-stage detector.
 
     Raises:
-        ConfigError: it is no loss of sigmoids, or a key of Detectron2's focal loss is set.
+        ConfigError: the loss has no sigmoids, or a key of Detectron2's focal loss is set.
     """
     check_program(cfg)
     name = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME

@@ -1,4 +1,4 @@
-"""A mixin that puts this project's box predictors into ROI heads of another project, such as CenterNet2 or Detic."""
+"""A mixin that installs this project's box predictors in ROI heads of other projects, such as CenterNet2 or Detic."""
 
 from typing import Any, ClassVar
 
@@ -9,16 +9,17 @@ from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check
 
 
 class SeesawPredictors:
-    """Mixin before the ROI heads of another project, which replaces their box predictors.
+    """Mixin that replaces the box predictors of another project's ROI heads. It must be the first base class.
 
     ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass`` works with heads that derive from ``StandardROIHeads``
-    or ``CascadeROIHeads`` and make their predictors in ``_init_box_head``. Sampling, stages and inference stay theirs.
-    So cascade heads that multiply the scores by those of the proposals, √(P(j) score), as CenterNet2's and Detic's do
-    (MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE), go on doing it. Each stage has its own loss and counts.
+    or ``CascadeROIHeads`` and build their predictors in ``_init_box_head``. It does not change sampling, stages and
+    inference of the heads. For example, the cascade heads of CenterNet2 and Detic still combine class and proposal
+    scores, √(P(j) score) (MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE). Each stage has its own loss and counts.
 
     Raises:
-        ConfigError: heads with one predictor and MULT_PROPOSAL_SCORE, because their own predictor multiplies;
-            USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces; WITH_IMAGE_LABELS, Detic's losses of image labels.
+        ConfigError: one of these options is on: MULT_PROPOSAL_SCORE with heads that have one predictor, because the
+            replaced predictor would multiply the scores; USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces;
+            WITH_IMAGE_LABELS, Detic's losses of image labels.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -32,7 +33,7 @@ class SeesawPredictors:
         own = cfg.clone()
         own.defrost()
         own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # the heads multiply
-        check_loss_keys(own)  # before the predictors that are replaced are built
+        check_loss_keys(own)  # before the heads build the predictors that are replaced
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:
             ret["box_predictor"] = _replaced(cfg, ret["box_head"], ret["box_predictor"])
@@ -44,7 +45,7 @@ class SeesawPredictors:
 
 
 class _BoxPredictor(SeesawBoxPredictor):
-    """A box predictor that Detic's heads can call. It has no open vocabulary."""
+    """Box predictor with the call signature of Detic's heads. It does not support an open vocabulary."""
 
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):

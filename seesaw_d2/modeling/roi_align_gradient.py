@@ -20,8 +20,8 @@ class ProductROIAlign(ROIAlign):
 
     Bilinear interpolation is a product: output[r, c] = Y[r] features[c] X[r]ᵀ, where Y (P, H) and X (Q, W) depend only
     on the region. So the gradient of an image's features is the sum over its regions of Y[r]ᵀ gradient X[r], which is
-    one matrix product for all regions and channels. torchvision adds single values. The results are equal up to
-    rounding. On other devices, for larger maps and in half precision this is ROIAlign.
+    one matrix product for all regions and channels. torchvision adds the values one by one. The results are equal up to
+    rounding. On other devices, for larger maps and in half precision it is the same as ROIAlign.
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class _ROIAlign(torch.autograd.Function):
 def features_gradient(
     grad: Tensor, rois: Tensor, shape: torch.Size, scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """Return the gradient of the features, (N, C, H, W), for that of the output, (R, C, P, Q)."""
+    """Return the gradient of the features, (N, C, H, W), given the gradient of the output, (R, C, P, Q)."""
     height, width = shape[2:]
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -86,8 +86,8 @@ def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, s
     """Return the weight of each position of an axis in each bin, (R, bins, length).
 
     A bin is the mean of equidistant samples: ``sampling_ratio`` samples or, with 0, one per position that the bin
-    covers (none if it is empty). A sample interpolates between two positions. It is 0 if it is beyond the edge by more
-    than 1, else it is clamped to the edge.
+    covers (none if it is empty). A sample interpolates between two positions. A sample outside of the map is 0 if its
+    distance is more than 1. Otherwise it is clamped to the edge.
 
     Args:
         start, size: (R,), in positions.

@@ -25,8 +25,8 @@ def global_mask_losses(
 ) -> dict[str, torch.Tensor]:
     """Scale a process's mask losses so that their mean over processes is the mean over the foreground of all processes.
 
-    Detectron2's mask losses are means over the foreground proposals of a process, in which proposals of processes with
-    few of them have larger weights. Collective: every process must call it.
+    Detectron2 averages mask losses over the foreground proposals of each process, so that a proposal weighs more in a
+    process with few of them. Collective: every process must call it.
 
     Args:
         losses: losses of a mask head.
@@ -39,8 +39,8 @@ def global_mask_losses(
 class GlobalMaskLosses:
     """Mixin for Detectron2's ROI heads with one mask head, which applies ``global_mask_losses``.
 
-    It also raises an error if CenterNet2's attribute ``mult_proposal_score`` is True, because the loss defines the
-    scores, and if there is not one list of proposals for each image, as with the branches of TridentNet.
+    It also raises an error in two cases. CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss
+    defines the scores. There must be one list of proposals for each image, unlike with the branches of TridentNet.
     """
 
     def forward(self, images, features, proposals, targets=None):
@@ -48,7 +48,7 @@ class GlobalMaskLosses:
         return super().forward(images, features, proposals, targets)
 
     def check_call(self, proposals, targets) -> None:
-        """Raise ValueError for the two mistakes above. ``targets`` is None at inference."""
+        """Raise ValueError in the two cases of ``GlobalMaskLosses``. ``targets`` is None at inference."""
         if getattr(self, "mult_proposal_score", False):
             raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
         if targets is not None and len(targets) != len(proposals):
@@ -70,11 +70,11 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     """``StandardROIHeads`` (Mask R-CNN) with a :class:`SeesawBoxPredictor`.
 
     It can be constructed from a config, or from explicit arguments like ``StandardROIHeads``, with
-    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss is an average over the foreground
-    of all processes, too (``global_mask_losses``). Keypoint heads are Detectron2's.
+    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss, too, is averaged over the
+    foreground of all processes (``global_mask_losses``). Keypoint heads are Detectron2's.
     """
 
-    # Config keys that it reads in addition to those of ``StandardROIHeads``. ".*" stands for all keys below a node.
+    # Config keys that this class reads in addition to those of ``StandardROIHeads``. ".*" means all keys below a node.
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
 
     @classmethod

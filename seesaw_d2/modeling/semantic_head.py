@@ -29,8 +29,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
     """Detectron2's ``SemSegFPNHead`` with Seesaw Loss or cross-entropy over the labelled pixels.
 
     With cross-entropy and a linear classifier it equals ``SemSegFPNHead`` in one process. In distributed training the
-    loss is an average over the labelled pixels of all processes. Seesaw Loss counts pixels: int64, of all processes,
-    without those of ``ignore_value``.
+    loss is an average over the labelled pixels of all processes. Seesaw Loss counts the pixels of all processes
+    (int64), except those with ``ignore_value``.
 
     Args:
         input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
@@ -39,7 +39,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: > 0, tau of NormedLinear.
 
     Raises:
-        ValueError: a loss of another kind or number of classes, or an unknown classifier.
+        ValueError: the loss models background, does not take maps or has another number of classes, or the classifier
+            is unknown.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS

@@ -1,6 +1,6 @@
 """Access to the category statistics of the training data, for models built from a config.
 
-The modeling package does not import the data package. ``seesaw_d2/__init__.py`` sets the functions below.
+The modeling package must not import the data package. Instead, ``seesaw_d2/__init__.py`` sets the functions below.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ def provide_statistics(
     names: Callable[..., Any],
     fractal_dimensions: Callable[..., Any],
 ) -> None:
-    """Set the functions that the functions below call."""
+    """Set the functions of the data package that this module calls."""
     _provided.update(statistics=training_statistics, groups=training_frequency_groups, names=names)
     _provided.update(fractal_dimensions=fractal_dimensions)
 
 
 def provide_names(cfg) -> None:
-    """Make the class names of DATASETS.REGISTER known; see ``seesaw_d2.data.provide_names``."""
+    """Set the class names of DATASETS.REGISTER in the metadata; see ``seesaw_d2.data.provide_names``."""
     _provided["names"](cfg)
 
 

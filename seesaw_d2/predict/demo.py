@@ -26,12 +26,12 @@ from seesaw_d2.utils.shown_text import printable
 
 
 def main(arguments=None) -> int:
-    """Run the demo. Return the exit status: 0, or 2 after printing an error of the user's input."""
+    """Run the demo. Return the exit status: 0, or 2 after printing an error in the user's input."""
     return start(demo_parser().parse_args(arguments))
 
 
 def start(args) -> int:
-    """``main`` with parsed arguments."""
+    """Run ``main`` with parsed arguments."""
     try:
         check_batch_options(args.batch_size, args.dtype)
         if not 0 <= args.confidence_threshold <= 1:
@@ -63,7 +63,9 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
     """Return a function that draws detections on a stream of images, each (H, W, 3) uint8 BGR."""
     names = predictor.class_names
     if predictor.unknown_data:
-        print(f"numbers are drawn instead of class names, as the data sets cannot be read: {predictor.unknown_data}")
+        print(
+            f"numbers are drawn instead of class names, because the data sets cannot be read: {predictor.unknown_data}"
+        )
     groups = training_frequency_groups(cfg)
 
     def draw(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -101,7 +103,7 @@ def image_targets(paths: list[str], output: str) -> list[str]:
                 f"--output {target}: expected the extension of a writable image format, such as .jpg or .png"
             )
         if os.path.realpath(target) in inputs:
-            raise ConfigError(f"--output {output}: expected another location, as it would overwrite the input {path}")
+            raise ConfigError(f"--output {output}: expected a path that does not overwrite the input {path}")
         if target in taken:
             raise ConfigError(f"--input: expected images with different names, found {taken[target]} and {path}")
         taken[target] = path
@@ -125,7 +127,7 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
 
 
 def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
-    """Draw each image to its output file. The folder, which all share, is created if it is missing."""
+    """Draw each image to its output file. Create their common folder if it is missing."""
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
     for target, drawn in tqdm(

@@ -56,7 +56,7 @@ def _images_in(folder: str) -> list[str]:
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Check the headers of all images before the first is drawn; warn of images that are not drawn as they are.
+    """Check the headers of all images before drawing any. Warn of images that are drawn with changes.
 
     Raises:
         DataError: the header of an image cannot be read.
@@ -64,7 +64,7 @@ def check_images(paths: Sequence[str]) -> None:
     headers = {path: read_header(path, (None, None)) for path in paths}
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
-        raise DataError(f"{len(bad)} of {len(paths)} images cannot be read, so none is drawn: {first_few(bad)}")
+        raise DataError(f"{len(bad)} of {len(paths)} images cannot be read, so no image is drawn: {first_few(bad)}")
     for path, error in bad.items():
         raise _unreadable(path, error)
     deep = [path for path, header in headers.items() if header.mode.startswith(DEEP_MODES)]
@@ -112,7 +112,7 @@ class Video:
         if not os.path.isfile(path) or not self._capture.isOpened():
             raise DataError(f"--input {path}: cannot be opened as a video")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # From the file header, which may be wrong. Used by the progress bar only.
+        # From the file header, which may be wrong. Used only for the progress bar.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -125,10 +125,10 @@ class Video:
 
 
 class VideoWriter:
-    """Writes frames, (H, W, 3) uint8 BGR of equal size, to a temporary file, which ``close`` renames.
+    """Writer of a video file. Frames are (H, W, 3) uint8 BGR of equal size. ``close`` renames the temporary file.
 
     Raises:
-        OutputError: the file cannot be written; raised with the first frame.
+        OutputError: the file cannot be written. It is raised for the first frame.
     """
 
     def __init__(self, path: str, rate: float):

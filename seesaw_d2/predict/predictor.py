@@ -1,6 +1,6 @@
 """Inference with a trained model in batches, in full or half precision.
 
-H x W: size of a given image. h x w: size of the resized image.
+Shapes: H x W is the size of a given image, h x w the size of the resized image.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,11 +27,11 @@ _LOOKAHEAD = 4  # maximum number of batches that are read ahead to find images o
 
 
 class BatchPredictor:
-    """Detects objects in images. The detections do not depend on the batch size.
+    """Detector of objects in images, in batches. The detections do not depend on the batch size.
 
     Only images that are padded to the same size share a batch. Detectron2 pads the images of a batch to the largest,
     and the padding changes the features at the border of smaller images and thus their detections. Batches therefore
-    help if most images have the same size, as those of a video or a camera. Other images are processed one at a time.
+    only help if most images have the same size, such as frames of a video. Other images are processed one at a time.
 
     Args:
         cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model are an error; Detectron2's
@@ -41,8 +41,8 @@ class BatchPredictor:
             pasting stay in float32: bfloat16 is too coarse for coordinates.
 
     Attributes:
-        class_names: C names, from the checkpoint or else from the data sets of the config; otherwise numbered names.
-        unknown_data: reason why the names are numbered, or "".
+        class_names: C names from the checkpoint, or else from the config's data sets, or else numbers.
+        unknown_data: reason why the names are numbers, or "".
 
     Raises:
         ConfigError: a value is out of range, or the config is of an image classifier.
@@ -119,7 +119,7 @@ def check_batch_options(batch_size: int, dtype: str) -> None:
 
 
 def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None) -> nn.Module:
-    """Build the model of a config in evaluation mode with MODEL.WEIGHTS; see ``load_predictor``."""
+    """Build the model of a config in evaluation mode and load MODEL.WEIGHTS; see ``load_predictor``."""
     return load_predictor(cfg, check)[0]
 
 
@@ -133,7 +133,7 @@ def load_predictor(
         check: called with config and model before the weights are loaded.
 
     Returns:
-        The model, its C class names, and the reason why these are numbers, or "".
+        the model, its C class names, and the reason why these are numbers, or "".
 
     Raises:
         ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order, or

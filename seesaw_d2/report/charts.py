@@ -1,4 +1,4 @@
-"""Charts as SVG, coloured by the style sheet of the page. Titles are readable by screen readers."""
+"""SVG charts. The style sheet of the page defines their colours. Screen readers can read the titles."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
-# The style sheet has this many colours of runs.
+# Number of colours for runs in the style sheet.
 COLORS = 8
 
 
@@ -19,7 +19,7 @@ def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Mark
 
 
 class _Scale:
-    """Maps data to pixels on a linear or logarithmic axis (values below 0.5 are drawn at 0.5)."""
+    """Mapping of data to pixels on a linear or logarithmic axis. On the latter, values below 0.5 are drawn at 0.5."""
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
         self.log, self.start, self.end = log, start, end
@@ -80,9 +80,9 @@ def scatter(
     Args:
         series: for each run, points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
         runs: names of the runs, for the tooltips.
-        guides: values of x with a vertical line.
+        guides: values of x at which to draw a vertical line.
         log_x, log_y: use logarithmic axes.
-        diagonal: draw the line from (0, 0) to (1, 1), which are then on the axes.
+        diagonal: draw the line from (0, 0) to (1, 1), and include these points in the axes.
     """
     points = [point for one in series for point in one]
     if not points:
@@ -136,7 +136,7 @@ def bars(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Draw a group of bars for each name, with one bar for each series. None draws no bar.
+    """Draw a group of bars for each name, with one bar for each series. A value of None has no bar.
 
     Args:
         runs: names of the runs, for the tooltips.

@@ -19,10 +19,10 @@ _EXPECTED = "expected the results of an evaluation of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
-    """Return accuracy by shots as text.
+    """Return a text table of accuracy by shots.
 
     Args:
-        runs: title -> results of an evaluation, with "classification".
+        runs: title -> results of an evaluation, which contain "classification".
     """
     width = max(map(len, runs)) + 2
     lines = [" " * width + "".join(f"{column:>9}" for column in COLUMNS)]
@@ -71,7 +71,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
 
 
 def _headline(runs: list[dict[str, Any]]) -> str:
-    """Return the accuracy of few-shot classes of the first and last run; "" if it is undefined."""
+    """Return the accuracy of few-shot classes of the first and last run, or "" if it is undefined."""
     values = [run["metrics"]["few"] for run in ([runs[0], runs[-1]] if len(runs) > 1 else runs)]
     if any(value is None or value != value for value in values):
         return ""

@@ -13,16 +13,16 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.match_analysis import Outcome
 
-# Pixels of the longer side, and JPEG quality: 1,000 images take about 12 MB.
+# Length of the longer side in pixels, and JPEG quality. 1,000 images take about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
-# Crops beside a confusion: how many, pixels of a side, and side over the object's longer side.
+# Crops beside a confusion: their number, side length in pixels, and ratio of the side to the object's longer side.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
 
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
-    """Return image ids: first those with missed objects of rare categories, then of common ones, then the others."""
+    """Return image ids: first images with missed objects of rare categories, then of common ones, then other images."""
     weight: dict[int, float] = {}
     for outcome in outcomes:
         failed = ~outcome.right
@@ -41,7 +41,7 @@ def gallery_entry(
     """Return an image with its boxes, or None if the image file cannot be read."""
     try:
         pixels = read_image(file_name, "RGB")
-    except Exception:  # decoders raise errors of many types; the image is left out
+    except Exception:  # decoders raise errors of many types; omit the image
         return None
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels)
@@ -89,7 +89,7 @@ def confusion_crops(
     for image_id, indices in by_image.items():
         try:
             image = Image.fromarray(read_image(files[image_id], "RGB"))
-        except Exception:  # decoders raise errors of many types; the crops are left out
+        except Exception:  # decoders raise errors of many types; omit the crops
             continue
         crops |= {index: _crop(image, outcome.boxes[index].tolist()) for index in indices}
     return {pair: [crops[index] for index in indices if index in crops] for pair, indices in chosen.items()}

@@ -5,7 +5,7 @@ from typing import Any
 
 from seesaw_d2.report.run_folders import Run
 
-# Runs that differ in these keys differ in schedule, data or evaluation, not only in the method.
+# Keys of schedule, data and evaluation. If these differ, the runs differ not only in the method.
 _COMPARED = (
     "DATASETS.TRAIN",
     "DATASETS.TEST",
@@ -30,9 +30,9 @@ _COMPARED = (
 
 
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the main result: ``text``, such as "rare 41.9 → 52.0 AP", and ``note``, which says of what it is.
+    """Return the main result: ``text``, such as "rare 41.9 → 52.0 AP", and its description, ``note``.
 
-    AP of masks if all runs have it, otherwise of boxes; of rare categories if it is defined, otherwise of all.
+    The result is mask AP if all runs have it, else box AP, of rare categories if defined, else of all.
     """
     task = "segm" if all("segm" in entry["metrics"] for entry in evaluated) else "bbox"
     found = [entry["metrics"].get(task, {}) for entry in (evaluated[0], evaluated[-1])][: len(evaluated)]

@@ -9,7 +9,7 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.overlaps import overlaps
 
-# A detection is a prediction for an object if its IoU and its score are at least these.
+# Minimum IoU and score of a detection that is a prediction for an object.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 
@@ -19,9 +19,9 @@ class Outcome:
 
     Attributes:
         image_ids, labels: (G,) image and true category of the object.
-        answers: (G,) predicted category; -1 without a prediction.
-        scores: (G,) score of the prediction; 0 without one.
-        answered: (G,) bool, there is a prediction.
+        answers: (G,) predicted category, or -1 without a prediction.
+        scores: (G,) score of the prediction, or 0 without one.
+        answered: (G,) bool, True if there is a prediction.
         boxes: (G, 4) xywh box of the object in pixels.
     """
 
@@ -34,11 +34,11 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """Return (G,) bool: the predicted category is the true one."""
+        """Return a bool array (G,), True where the predicted category is the true one."""
         return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
-        """Return the number of objects and the percentages right, wrong and not found of each group of category ids."""
+        """Return the number of objects of each group, and the percentages right, wrong and not found."""
         found = {}
         for name, ids in members.items():
             mask = np.isin(self.labels, list(ids))
@@ -65,10 +65,10 @@ class Outcome:
 
 
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
-    """Find the prediction for each object: the detection with the highest score of any category with an IoU >= 0.5.
+    """Find the prediction for each object: the detection of any category with IoU >= 0.5 and the highest score.
 
-    Detections with a score below 0.05 are ignored. Unlike in AP, a detection may be the prediction for several
-    objects, and ranks do not matter: this shows the categories that a model confuses, not how well it ranks them.
+    Detections with a score below 0.05 are ignored. Unlike in AP, a detection may be the prediction for several objects,
+    and ranks do not matter. The result shows which categories a model confuses, not how well it ranks detections.
     """
     kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]

@@ -33,7 +33,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
-# The groups first, then the others.
+# Group metrics first, then the others.
 _METRICS = ("APr", "APc", "APf", *(metric for metric in METRICS if metric not in ("APr", "APc", "APf")))
 
 
@@ -53,17 +53,17 @@ def write_report(
         folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The others are compared to the first.
         path: path of the HTML file.
         dataset: data set of the results. Default: the first of DATASETS.TEST of the first run.
-        config_file: config whose DATASETS.REGISTER has the data set, for plain Detectron2 runs on data that their own
-            code registered.
+        config_file: config whose DATASETS.REGISTER contains the data set. Needed for runs of plain Detectron2 on data
+            that was registered in code.
         names: names of the runs. Default: names of the folders.
         num_images: number of images in the gallery.
         title: title of the page.
 
     Returns:
-        "run: section" -> reason why the section has no data of the run.
+        a dict from "run: section" to the reason why the section has no data of the run.
 
     Raises:
-        ConfigError, DataError: a folder has no results, the results are of other images or categories, etc. Nothing is
+        ConfigError, DataError: a folder has no results, the results have other images or categories, etc. Nothing is
             written.
     """
     check_page(path)
@@ -100,7 +100,7 @@ def write_report(
 
 
 def run_config(folder: str, config_file: str = "") -> CfgNode:
-    """Return a config, or the defaults, with the data sets of a run. Other keys of the run may be unknown."""
+    """Return a config (or the defaults) with the data sets of a run, whose other keys may be unknown."""
     cfg = load_config(config_file)
     for key, value in run_datasets(folder).items():
         cfg.DATASETS[key] = tuple(value) if key in ("TRAIN", "TEST") else value
@@ -119,7 +119,7 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return the given names, or the shortest ends of the paths that differ."""
+    """Return the given names or, by default, the shortest distinct ends of the paths."""
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found none")
     if names:
@@ -156,7 +156,7 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 
 
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
-    """Return (C,) training images and instances of each category, in the order of the indices; None if unknown."""
+    """Return lists of C training images and instances, in the order of the indices, or None if unknown."""
     categories = [ground_truth.cats[key] for key in ids]
     if all("image_count" in c and "instance_count" in c for c in categories):
         return {name: [c[f"{name[:-1]}_count"] for c in categories] for name in ("images", "instances")}
@@ -170,7 +170,7 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 
 
 def _image_files(dataset: str) -> dict[int, str]:
-    """Return image id -> image file of a data set."""
+    """Return a dict from image id to image file of a data set."""
     records = load_dataset(dataset)
     return dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
 

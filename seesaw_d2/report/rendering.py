@@ -7,17 +7,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from seesaw_d2.utils.own_files import check_replaceable
 from seesaw_d2.utils.shown_text import printable
 
-# In the pages of every version, so that a report replaces only reports.
+# Text in the pages of all versions, so that a report replaces only reports.
 _MARK = "Made by seesaw_d2. This page needs no network."
 
 
 def check_page(path: str) -> None:
-    """Raise ConfigError if ``path`` exists and is no page of this project."""
+    """Raise ConfigError if ``path`` exists and is not a page of this project."""
     check_replaceable(path, _MARK, "a report")
 
 
 def render(name: str, **context: Any) -> str:
-    """Render a template of templates/."""
+    """Render a template in templates/."""
     loader = PackageLoader("seesaw_d2.report")
     environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
     return printable(environment.get_template(name).render(context))

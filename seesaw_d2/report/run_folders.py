@@ -20,7 +20,7 @@ _RESULTS = "lvis_instances_results.json"
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """Loads configs written by Detectron2 without constructing Python objects.
+    """YAML loader of configs written by Detectron2 that constructs no Python objects.
 
     Detectron2 writes tuples and, in LazyConfigs, classes, functions and objects with Python's YAML tags. Tuples are
     loaded as lists, the others as their names.
@@ -29,7 +29,7 @@ class _NamesAsText(yaml.SafeLoader):
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# A date is no value of a config.
+# Config values are never dates.
 _NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
@@ -49,7 +49,7 @@ class Run:
     # (C,) norms of the classifier's rows, (C,) class counts accumulated by the loss
     weight_norms: list[float] | None = None
     class_counts: list[int] | None = None
-    # of model_final.pth
+    # in model_final.pth
     categories: Categories | None = None
     environment: str = ""
     command: str = ""
@@ -66,7 +66,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
         name: name of the run. Default: name of the folder.
 
     Raises:
-        DataError: the folder is missing, has no results file, or is of semantic segmentation.
+        DataError: the folder is missing, has no results file, or belongs to semantic segmentation.
     """
     folder = os.path.normpath(folder)
     config_text, config = read_config(folder)
@@ -87,7 +87,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
 
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """Return text and content of config.yaml of a run; both are empty if there is none.
+    """Return text and content of a run's config.yaml. Both are empty if there is no such file.
 
     Raises:
         DataError: the folder is missing, or the file is not YAML of plain values.
@@ -186,7 +186,7 @@ def _read_weights(run: Run, num_classes: int) -> None:
         run.missing["norms"] = run.missing["counts"] = reason
         return
     weights, run.categories = content["model"], entry_of(content, path)
-    # Cascade: those of the last stage.
+    # For a cascade: norms and counts of the last stage.
     classifiers = [key for key in weights if re.search(r"box_predictor(\.\d+)?\.cls_score\.weight$", key)]
     counts = [key for key in weights if key.endswith("cls_loss.class_counts")]
     if classifiers and len(weights[classifiers[-1]]) >= num_classes:

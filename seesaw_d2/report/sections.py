@@ -1,6 +1,6 @@
 """Charts and tables of the detection report.
 
-C categories in the order of the model's indices.
+Shapes: C categories, in the order of the model's indices.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def build_sections(
     """Return the template variables of the charts and tables.
 
     Args:
-        files: image id -> image file, for the crops beside confusions; empty for none.
+        files: image id -> image file, for the crops beside confusions. Empty: no crops.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
@@ -82,7 +82,7 @@ def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
 
 
 def _shares(answer: dict[str, Any]) -> list[float]:
-    """Return the right predictions of a group in each interval of scores, in percent of its objects."""
+    """Return the histogram of a group's right predictions by score, in percent of its objects."""
     return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 

@@ -1,4 +1,4 @@
-"""Look at the sizes in an archive before it is unpacked."""
+"""Check the sizes in an archive before it is unpacked."""
 
 import zipfile
 
@@ -7,9 +7,10 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Compressed photos and numbers stay far below this. Deflate reaches 1030 for zeros, bzip2 and LZMA a million.
+# Maximum compression ratio. Photos and numbers have much lower ratios. For zeros deflate reaches 1030, bzip2 and LZMA a
+# million.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # bytes that may be unpacked from any file
+_ALWAYS = 64 << 20  # number of bytes that any file may unpack to
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -17,8 +18,8 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
     """Check the sizes in a file of ``numpy.savez`` or ``numpy.savez_compressed``.
 
     Raises:
-        DataError: it unpacks to more than 64 MiB and to more than 200 times its packed size, NumPy does not write its
-            compression, or an array has another size than its header says.
+        DataError: the file unpacks to more than 64 MiB and to more than 200 times its packed size, has a compression
+            that NumPy does not write, or has an array whose size does not match its header.
         Exception: any type, for a damaged archive.
     """
     entries = archive.infolist()

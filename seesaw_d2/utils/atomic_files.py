@@ -16,7 +16,8 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
-# After the file's name, so that no user's "model_final.pth.my_notes.tmp" is taken for one; then 8 random characters.
+# Suffix of temporary files, followed by 8 random characters. It must not match files of a user, such as
+# "model_final.pth.my_notes.tmp".
 _UNFINISHED = ".unfinished-"
 _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
 
@@ -31,7 +32,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
     Args:
         path: the file.
-        needed: number of bytes that will be written, for the message. None: unknown.
+        needed: number of bytes that will be written, for error messages. None: unknown.
 
     Raises:
         OutputError: the file cannot be written, for example because the disk is full.
@@ -94,7 +95,7 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the OSError that caused an exception: ``torch.save`` wraps it in a RuntimeError."""
+    """Return the OSError that caused an exception, which ``torch.save`` wraps in a RuntimeError."""
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None
     return error
@@ -129,7 +130,7 @@ def check_writable(folder: str, key: str) -> None:
 
     Args:
         folder: the folder; it and its parents need not exist.
-        key: config key or argument that names it, for the message.
+        key: config key or argument with the folder's name, for the message.
     """
     existing = os.path.abspath(folder)
     while not os.path.lexists(existing):
@@ -150,11 +151,11 @@ def make_folder(path: str | os.PathLike) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: expected a folder, which cannot be created: {error.strerror}") from error
+        raise OutputError(f"{os.fspath(path)}: cannot create the folder: {error.strerror}") from error
 
 
 def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
-    """Remove the temporary files of ``atomic_file`` that earlier processes left for files with these whole names."""
+    """Remove temporary files that ``atomic_file`` left in earlier processes for files with these exact names."""
     if not os.path.isdir(folder):
         return
     for entry in os.listdir(folder):

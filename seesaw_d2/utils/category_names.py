@@ -1,4 +1,4 @@
-"""Class names in the order of their indices, and the comparison of two such lists. C is the number of classes."""
+"""Lists of class names in the order of their indices, and the comparison of two such lists. C: number of classes."""
 
 import logging
 import unicodedata
@@ -17,7 +17,7 @@ ENTRY = "categories"
 
 @dataclass(frozen=True)
 class Categories:
-    """C class names in the order of their indices, and their source for messages."""
+    """Class names in the order of their indices (C), and their source for messages."""
 
     names: tuple[str, ...]
     source: str
@@ -29,13 +29,13 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        logger.warning(f'{source}: "{ENTRY}": expected a list of class names, found something else; not compared')
+        logger.warning(f'{source}: "{ENTRY}": expected a list of class names; the names are not compared')
         return None
     return Categories(tuple(names), source)
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict of the class names alone, to copy them into another file."""
+    """Return a dict with only the class names, to copy them to another file."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
@@ -44,14 +44,14 @@ def check_order(
 ) -> str:
     """Check that two lists of class names have the same order.
 
-    Names are equal if they differ only in case, Unicode form or surrounding spaces, unless one list contains two names
-    that differ only so.
+    Names that differ only in case, Unicode form or surrounding spaces are equal, unless one list contains two such
+    names.
 
     Args:
         first, second: the class names. Lists of different lengths are not compared.
         error: the exception type to raise.
-        other_data: ``second`` may have other classes, for example when training starts from other weights. Then only a
-            permutation of the same names is an error.
+        other_data: True: ``second`` may have other classes, for example when training starts from other weights. Only a
+            permutation of the same names is an error. False: see "Raises".
 
     Returns:
         a warning if some names differ without being reordered, else "".
@@ -85,7 +85,7 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     Args:
         found: the checkpoint's categories.
         expected: the data set's categories.
-        must_fit: the model is used unchanged, so a different number of categories is an error, too.
+        must_fit: True: the model is used unchanged, so that a different number of categories is also an error.
 
     Returns:
         a warning, or "".

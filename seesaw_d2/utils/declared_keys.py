@@ -1,6 +1,6 @@
-"""Config keys that classes and functions declare to read, in their attribute ``config_keys``.
+"""Declarations of the config keys that classes and functions read, in their attribute ``config_keys``.
 
-A key is given in full. A pattern that ends in ``*`` stands for all keys below a node.
+A declaration is a full key, or a pattern that ends in ``*`` and means all keys below a node.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
     """Return the keys that a class (with its bases) or a function declares.
 
     Args:
-        others: name -> keys, for classes and functions without the attribute.
+        others: name -> keys, for classes and functions without this attribute.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):

@@ -1,4 +1,4 @@
-"""Scalars for Detectron2's event storage whose transfer from the device can be deferred."""
+"""Put scalars into Detectron2's event storage, with an optional deferred transfer from the device."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-# K names, and a tensor of K values.
+# K names and a tensor of K values.
 Scalars = tuple[Sequence[str], Tensor]
 
 _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=None)
@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Return a list to which ``put_scalars`` appends in the block, instead of waiting for the device."""
+    """Return a list to which ``put_scalars`` appends in the block, instead of synchronizing with the device."""
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
     try:
@@ -30,12 +30,12 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device
     else:
-        prefix = get_event_storage()._current_prefix  # of name_scope, which is over when they are stored
+        prefix = get_event_storage()._current_prefix  # name_scope has ended when the scalars are stored
         kept.append(([prefix + name for name in names], values.detach()))
 
 
 def store_scalars(names: Sequence[str], values: Sequence[float]) -> None:
-    """Put numbers into the current event storage. Skip NaN, which means that there was nothing to measure."""
+    """Put numbers into the current event storage. Skip NaN, which marks undefined values."""
     storage = get_event_storage()
     for name, value in zip(names, values, strict=True):
         if value == value:

@@ -47,10 +47,10 @@ def broadcast(tensor: Tensor) -> Tensor:
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Broadcast the buffers that all processes have from rank 0, in place: one collective for each data type.
+    """Broadcast the buffers that all processes have from rank 0, in place, with one collective per data type.
 
-    A buffer that a process lacks (frequency groups, on a machine without the training data) keeps its values in the
-    others. All processes call this.
+    If a process lacks a buffer (frequency groups, on a machine without the training data), the others keep their
+    values. Every process must call it.
     """
     if world_size() == 1:
         return

@@ -1,7 +1,7 @@
-"""Download files into a cache in which each belongs to its whole address. Importing this module registers the handler.
+"""Download files to a cache whose key is the whole address. Importing this module registers a path handler.
 
-Detectron2's downloads keep a file under the path of its address alone, so that one server can plant another's files,
-and ``..`` leads anywhere.
+Detectron2's cache key is only the path in the address. So one server can provide files in the name of another, and
+``..`` can lead to any folder.
 """
 
 import contextlib
@@ -53,9 +53,9 @@ def cached_download(
 
 
 def cached_path(url: str, cache_dir: str | None = None) -> str:
-    """Return the path of an address in the cache. The key is the whole address: scheme, host, port, path and query.
+    """Return the path of a file in the cache. The key is the whole address: scheme, host, port, path and query.
 
-    The path ends like the address's, because readers of weights depend on the ending.
+    The path has the address's extension, on which readers of weights depend.
     """
     parts = urllib.parse.urlsplit(url)
     key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -128,11 +128,11 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
 
 
 class _Incomplete(Exception):
-    """Ends ``atomic_file`` without the file."""
+    """Raised to leave ``atomic_file`` without creating the file."""
 
 
 class Downloads(PathHandler):
-    """Provides files of http, https, ftp and OneDrive through ``cached_download``."""
+    """Path handler that opens files of http, https, ftp and OneDrive with ``cached_download``."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["http://", "https://", "ftp://", OneDrivePathHandler.ONE_DRIVE_PREFIX]

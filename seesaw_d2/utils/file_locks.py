@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def lock_or_wait(file: IO[str]) -> None:
-    """Lock a file for this process and those it starts. Wait while another process has the lock."""
+    """Lock a file for this process and its child processes. Wait while another process holds the lock."""
     fcntl = _fcntl()
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def folder_lock(folder: str, seconds: float) -> Iterator[None]:
 
 
 def try_record_lock(file: IO[str]) -> bool:
-    """Lock a file for this process alone, and return False if another process has the lock.
+    """Lock a file for this process. Return False if another process holds the lock.
 
     Child processes do not inherit a record lock, and network file systems support it. If the file system does not
     support locks, return True without locking.

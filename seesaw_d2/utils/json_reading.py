@@ -1,4 +1,4 @@
-"""Reading JSON files with error messages that name the problem and its place."""
+"""Read JSON files. Error messages name the problem and its position in the file."""
 
 import contextlib
 import gc
@@ -35,8 +35,8 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
     Args:
         path: the file.
         expected: description of the file, for messages.
-        count_nan: returns how many NaN the parsed object has in places where they are allowed. NaN is not JSON, but
-            Python's json writes it. None: not allowed.
+        count_nan: function that returns the number of allowed NaN values in the parsed object. NaN is not valid JSON,
+            but Python's json writes it. None: NaN is not allowed.
 
     Raises:
         DataError: the file is missing, a directory, unreadable or not JSON (with line and column).
@@ -66,11 +66,11 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         return float("nan")
 
     def refuse(name: str) -> None:
-        raise DataError(f"{path}: holds {name}, which is not JSON; expected finite numbers")
+        raise DataError(f"{path}: expected finite numbers, found {name}, which is not JSON")
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    # json also reads integers beyond 64 bits, and names the place of an error.
+    # Unlike orjson, json reads integers of more than 64 bits and reports the position of an error.
     try:
         value = json.loads(text, parse_constant=constant)
         if seen and (count_nan is None or not isinstance(value, dict) or count_nan(value) != seen):
@@ -81,15 +81,15 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         raise DataError(f"{path}: not JSON: {error.msg} at {where}; {expected}") from None
     except DataError:
         raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"{path}: holds a number that cannot be read: {error}") from None
+    except ValueError as error:  # an integer has thousands of digits
+        raise DataError(f"{path}: cannot read a number: {error}") from None
     except RecursionError:
         raise DataError(f"{path}: nested too deeply; {expected}") from None
 
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection in this block: millions of new containers without cycles would only cost time."""
+    """Disable garbage collection in this block, where millions of containers without cycles are created."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -100,7 +100,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def fingerprint(path: str | None) -> tuple[int, int] | None:
-    """Return (modification time in ns, size in bytes) of a file, None if there is no file."""
+    """Return (modification time in ns, size in bytes) of a file, or None if it does not exist."""
     try:
         status = os.stat(path) if path else None
     except OSError:

@@ -1,4 +1,4 @@
-"""Detectron2's PathManager opens regular files only. Importing this module registers the handler of local files."""
+"""Make Detectron2's PathManager open only regular files. Importing this module registers the path handler."""
 
 from typing import IO, Any
 
@@ -9,10 +9,10 @@ from seesaw_d2.utils.regular_files import open_regular
 
 
 class RegularFiles(NativePathHandler):
-    """Opens local files only if they are regular files."""
+    """Path handler of local files that opens only regular files."""
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
-        options.pop("opener", None)  # of ``open``, which Detectron2 does not use
+        options.pop("opener", None)  # an option of ``open`` that Detectron2 does not use
         return open_regular(self._get_path_with_cwd(path), mode, buffering=buffering, **options)
 
 

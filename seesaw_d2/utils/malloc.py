@@ -1,4 +1,4 @@
-"""Control what glibc does with freed memory."""
+"""Control how glibc handles freed memory."""
 
 import ctypes
 import os
@@ -15,10 +15,10 @@ def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for later tensors, and return whether it does.
 
     By default glibc returns large blocks to the kernel. Each iteration's tensors then use new pages, which the kernel
-    fills with zeros: a tenth of the training time of a small model on a CPU (benchmarks/README.md). With this setting,
-    the process's memory stays at its peak.
+    fills with zeros. This takes a tenth of the training time of a small model on a CPU (benchmarks/README.md). With
+    this setting, the memory of the process stays at its peak.
 
-    Nothing is changed with another C library, or if environment variables configure malloc.
+    It changes nothing with another C library, or if environment variables configure malloc.
     """
     if platform.libc_ver()[0] != "glibc" or any(map(_is_about_malloc, os.environ)):
         return False

@@ -16,14 +16,14 @@ def one_line(value: Any) -> str:
 
 
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
-    """Return the first ``limit`` values and the number of all of them: ``3, 5, 8, 9, 12, … (17 in all)``."""
+    """Return the first ``limit`` values and the total number as text, such as ``3, 5, 8, 9, 12, … (17 in all)``."""
     values = list(values)
     text = ", ".join(map(one_line, values[:limit]))
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Return the start of a text, with "…" if there is more."""
+    """Return the first ``limit`` characters of a text, followed by "…" if it is longer."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
@@ -33,7 +33,7 @@ def reason(error: object) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a short ``repr`` of a value from a file: whatever it is, this takes little time and space."""
+    """Return a short ``repr`` of a value from a file. It takes little time and memory for any value."""
     if isinstance(value, (str, bytes)):
         return repr(value[:200]) + "…" * (len(value) > 200)
     if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to print larger ones
@@ -62,10 +62,10 @@ def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING
 
 @contextlib.contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Collect the messages that ``warn_once`` gets in this block, including those that were logged before."""
+    """Collect all messages passed to ``warn_once`` in this block, including those that were logged before."""
     messages: list[str] = []
     _collectors.append(messages)
     try:
         yield messages
     finally:
-        _collectors.pop()  # blocks are nested: the last collector is this one
+        _collectors.pop()  # blocks are nested, so this collector is the last one

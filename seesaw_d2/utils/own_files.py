@@ -1,4 +1,4 @@
-"""Recognise files that this project wrote, so that programs replace and remove no others."""
+"""Recognize files that this project wrote, so that programs do not replace or remove other files."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def is_drawn(path: str | os.PathLike) -> bool:
 
 
 def is_plain_file(path: str | os.PathLike) -> bool:
-    """Return whether the path itself is a regular file: no link, folder, pipe or device."""
+    """Return whether the path is a regular file, and not a link, folder, pipe or device."""
     return os.path.isfile(path) and not os.path.islink(path)
 
 
@@ -50,7 +50,7 @@ def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
     Args:
         path: the file.
         mark: text that only files of this kind contain.
-        kind: description of them, for the message.
+        kind: description of this kind of file, for the message.
     """
     if not os.path.lexists(path):
         return
@@ -87,10 +87,10 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
 
 
 def holds_other(path: Path, text: str) -> bool:
-    """Return whether there is a file with another text.
+    """Return whether the file exists with a different text.
 
     Raises:
-        ConfigError: there is a folder, a link or the like.
+        ConfigError: the path is a folder, a link or another kind of file.
     """
     check_no_link(path, "--output")
     return path.exists() and path.read_bytes() != text.encode()

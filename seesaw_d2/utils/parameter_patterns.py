@@ -23,10 +23,10 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
     Args:
         names: names of a model's parameters or of its state.
         patterns: see ``matches``.
-        key: the patterns' config key, for the message.
+        key: config key of the patterns, for the message.
 
     Raises:
-        ConfigError: a pattern is not a string, or matches nothing. The message lists the nearest names.
+        ConfigError: a pattern is not a string, or matches nothing. The message lists the most similar names.
     """
     names = list(names)
     for index, pattern in enumerate(patterns):
@@ -42,7 +42,7 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
 
 
 def _prefixes(name: str) -> Iterable[str]:
-    """Return the dotted prefixes of a name: "a", "a.b", "a.b.c" for "a.b.c"."""
+    """Return the dotted prefixes of a name, such as "a", "a.b", "a.b.c" for "a.b.c"."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 

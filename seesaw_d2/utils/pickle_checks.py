@@ -1,7 +1,7 @@
-"""Check a pickle before it is read: the operations are followed, and nothing is built, called or hashed.
+"""Check a pickle before it is read, by simulating its operations without constructing, calling or hashing anything.
 
-Python's unpicklers hash whatever a pickle uses as a key. A few bytes can nest tuples so that this takes forever and
-cannot be interrupted.
+Python's unpicklers hash the keys in a pickle. A few bytes can define tuples nested so deeply that hashing them takes
+forever and cannot be interrupted.
 """
 
 import pickle
@@ -12,14 +12,14 @@ from typing import IO, Any
 from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys
 
 _MAX_OPERATIONS = 10_000_000
-_MAX_BITS = 1024  # of an integer: Python refuses to print larger ones
+_MAX_BITS = 1024  # largest size of an integer; Python refuses to print larger ones
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _REFUSED = ("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "PERSID")
 _MARK = object()
 
 
 class _Machine:
-    """The stack and the memory cells of an unpickler."""
+    """Stack and memo of an unpickler."""
 
     def __init__(self) -> None:
         self.stack: list = []
@@ -41,12 +41,12 @@ class _Machine:
     def node(self, kind: str) -> Node:
         found = self.stack[-1]
         if not isinstance(found, Node) or (kind and found.kind != kind):
-            raise pickle.UnpicklingError(f"adds values to something that is no {kind or 'object'}")
+            raise pickle.UnpicklingError(f"adds values to something that is not a {kind or 'object'}")
         return found
 
     def set_items(self, items: list) -> None:
         check_keys(items[::2])
-        # An object of a known class may be an OrderedDict, which the function that created it returned.
+        # An object of a known class may be an OrderedDict, returned by the function that created it.
         self.node("dict" if isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict" else "object").count(
             items
         )
@@ -62,7 +62,7 @@ class _Machine:
 
     def call(self, arguments: Any, function: Any) -> None:
         if not isinstance(function, Node) or function.kind != "global":
-            raise pickle.UnpicklingError("calls something that is no function or class")
+            raise pickle.UnpicklingError("calls something that is not a function or class")
         if not isinstance(arguments, Node) or arguments.kind != "tuple":
             raise pickle.UnpicklingError("calls a function without a tuple of arguments")
         module, name = function.items
@@ -77,7 +77,7 @@ class _Machine:
 
     def load_storage(self, identity: Any) -> None:
         if not isinstance(identity, Node) or identity.kind != "tuple":
-            raise pickle.UnpicklingError("names a storage by something that is no tuple")
+            raise pickle.UnpicklingError("names a storage by something that is not a tuple")
         check_keys(identity.items[2:5])
         self.storages.append(identity.items)
         self.stack.append(Node("storage", []))
@@ -114,7 +114,7 @@ def _class(machine: _Machine, arg: str) -> None:
 def _class_of_names(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise pickle.UnpicklingError("names a class by something that is no text")
+        raise pickle.UnpicklingError("names a class by something that is not text")
     machine.stack.append(Node("global", [module, name]))
 
 
@@ -159,17 +159,18 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 
 def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
-    """Check one pickle, and leave the file behind it.
+    """Check one pickle. Afterwards the file is positioned at its end.
 
     Returns:
-        what the pickle stands for, a plain value or a ``Node``; and the names of the storages in a file of PyTorch.
+        the value that the pickle describes, a plain value or a ``Node``, and the ids of the storages in a file of
+        PyTorch.
 
     Raises:
         pickle.UnpicklingError: a key or an element of a set is not text, bytes or a number; the values are nested more
-            than 100 levels deep; there are more than 10 million; an integer has more than 1024 bits; a call
-            would allocate memory that is not in the file; a memory cell's number is larger than the number of
-            operations before it (Python's unpickler allocates all cells up to the largest); an operation is of
-            protocol 0's instances, of extensions or of buffers.
+            than 100 levels deep; there are more than 10 million values; an integer has more than 1024 bits; a call
+            would allocate more memory than the file has; a memo index is larger than the number of operations before it
+            (Python's unpickler allocates all entries up to the largest index); an operation belongs to protocol 0's
+            instances, to extensions or to buffers.
         Exception: any type, for a corrupt file.
     """
     machine = _Machine()
@@ -179,7 +180,7 @@ def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
             raise pickle.UnpicklingError(f"has more than {_MAX_OPERATIONS} operations")
         if action := _ACTIONS.get(name):
             if name in _STORES and isinstance(argument, int) and argument > number:
-                raise pickle.UnpicklingError(f"stores a value in memory cell {argument} after {number} operations")
+                raise pickle.UnpicklingError(f"stores a value at memo index {argument} after {number} operations")
             action(machine, argument)
         elif name not in _REFUSED and not opcode.stack_before and opcode.stack_after:
             if isinstance(argument, int) and argument.bit_length() > _MAX_BITS:

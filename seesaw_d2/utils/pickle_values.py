@@ -1,24 +1,24 @@
-"""Values that a pickle would build, and rules for its keys and calls (see ``pickle_checks``)."""
+"""Values that a pickle would construct, and rules for its keys and calls (see ``pickle_checks``)."""
 
 import pickle
 
 MAX_VALUES = 10_000_000
 MAX_DEPTH = 100
 _PLAIN = (str, bytes, int, float, bool, type(None))
-# Functions that hash the elements, or the first of each pair, of their argument.
+# Functions that hash the elements of their argument, or the first element of each pair.
 _SETS = ("set", "frozenset", "Counter")
 _MAPPINGS = ("OrderedDict", "dict", "defaultdict")
-# Functions whose result can be a key: a number of NumPy, and bytes in protocol 2.
+# Functions whose result can be a key: a NumPy number, and bytes in protocol 2.
 SCALARS = ("scalar", "encode")
 
 
 class Node:
-    """Stands for a value that the pickle builds.
+    """A value that the pickle would construct.
 
     Attributes:
         kind: "list", "tuple", "dict", "set", "global", "scalar", "storage" or "object".
-        items: the elements of a list or tuple; of a "global", its module and name.
-        depth, size: levels of values inside it, and the number of values that it stands for.
+        items: the elements of a list or tuple, or the module and name of a "global".
+        depth, size: nesting depth, and number of values after expansion.
     """
 
     __slots__ = ("depth", "items", "kind", "size")
@@ -28,10 +28,10 @@ class Node:
         self.count(items)
 
     def count(self, items: list) -> None:
-        """Count values that are put inside this one.
+        """Add nested values to ``depth`` and ``size``.
 
         Raises:
-            pickle.UnpicklingError: it is nested too deeply, or stands for too many values.
+            pickle.UnpicklingError: the value is nested too deeply, or expands to too many values.
         """
         for item in items:
             if isinstance(item, Node):
@@ -40,7 +40,7 @@ class Node:
         if self.depth > MAX_DEPTH:
             raise pickle.UnpicklingError("nested too deeply")
         if self.size > MAX_VALUES:
-            raise pickle.UnpicklingError(f"stands for more than {MAX_VALUES} values")
+            raise pickle.UnpicklingError(f"expands to more than {MAX_VALUES} values")
 
 
 def check_keys(keys: list) -> None:
@@ -51,7 +51,7 @@ def check_keys(keys: list) -> None:
 
 
 def check_call(module: str, name: str, arguments: list) -> None:
-    """Check the arguments of functions that hash them, or that allocate as much memory as a number says."""
+    """Check the arguments of functions that hash them, or that allocate memory of a given size."""
     first = arguments[0] if arguments else None
     if name in ("bytes", "bytearray") and isinstance(first, int):
         raise pickle.UnpicklingError(f"calls {name} with a number")
@@ -60,11 +60,11 @@ def check_call(module: str, name: str, arguments: list) -> None:
     if name not in (*_SETS, *_MAPPINGS) or isinstance(first, _PLAIN):
         return
     if not isinstance(first, Node) or first.kind not in ("list", "tuple", "dict", "set"):
-        raise pickle.UnpicklingError(f"calls {name} with something that is no list")
+        raise pickle.UnpicklingError(f"calls {name} with something that is not a list")
     if name in _SETS:
         check_keys(first.items)
     elif first.kind != "dict":
         pairs = [item.items for item in first.items if isinstance(item, Node) and item.kind in ("list", "tuple")]
         if len(pairs) != len(first.items) or not all(pairs):
-            raise pickle.UnpicklingError(f"calls {name} with something that is no list of pairs")
+            raise pickle.UnpicklingError(f"calls {name} with something that is not a list of pairs")
         check_keys([pair[0] for pair in pairs])

@@ -1,7 +1,8 @@
 """Read pickles of arrays, numbers, text and plain containers without running code.
 
-Nothing that a pickle names is imported or called. A function or class of this module replaces each allowed name and
-checks its arguments. NumPy's own functions are not used, because they trust the sizes and types in the file.
+It never imports or calls the functions and classes named in a pickle. Each allowed name is replaced by a function or
+class of this module, which checks its arguments. NumPy's own functions are not used, because they trust the sizes and
+types in the file.
 """
 
 import math
@@ -21,7 +22,7 @@ _KINDS = "biufcSU"  # bool, integers, floats, complex numbers, text
 
 
 class _Type:
-    """Replaces ``numpy.dtype``."""
+    """Replacement for ``numpy.dtype``."""
 
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
@@ -30,13 +31,13 @@ class _Type:
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
-        # (version, byte order, ...); the code gives the rest
+        # (version, byte order, ...); the type code defines the rest
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "="):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
-    """Replaces ``numpy.ndarray``, which pickle creates empty and then fills."""
+    """Replacement for ``numpy.ndarray``, which pickle creates empty and then fills."""
 
     value: np.ndarray | None = None
 
@@ -76,11 +77,11 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Python 2 writes text. bytes(n) is not called: it would allocate n bytes.
+    # Python 2 writes text. Do not call bytes(n), which would allocate n bytes.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
-# "module.name", as NumPy 1 and 2 pickle arrays and numbers -> replacement.
+# "module.name" in pickles of arrays and numbers of NumPy 1 and 2 -> replacement.
 STAND_INS: dict[str, Any] = {
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
@@ -113,7 +114,8 @@ class _PlainUnpickler(pickle.Unpickler):
         if path not in self.known:
             raise pickle.UnpicklingError(f"holds {shortened(path)}")
         found = self.known[path]
-        # A pickle can set attributes, such as a function's defaults. A new function keeps this from others.
+        # A pickle can set attributes, such as a function's defaults. With a new function for each pickle, this affects
+        # no other pickle.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
 
 
@@ -125,8 +127,8 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
         extra: further allowed names, "module.name" -> replacement.
 
     Raises:
-        pickle.UnpicklingError: it contains another class or function; the message is ``holds module.name``. Or it is
-            refused by ``check_pickle``.
+        pickle.UnpicklingError: the pickle contains another class or function (the message is ``holds module.name``), or
+            ``check_pickle`` rejects it.
         Exception: any type that pickle raises for a corrupt file.
     """
     start = file.tell()
@@ -136,10 +138,10 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def finish(content: Any) -> Any:
-    """Replace the stand-ins in unpickled ``content`` by arrays. Containers are changed in place.
+    """Replace the placeholders in unpickled ``content`` by arrays. Containers are changed in place.
 
     Raises:
-        pickle.UnpicklingError: it is nested more than 100 levels deep.
+        pickle.UnpicklingError: ``content`` is nested more than 100 levels deep.
     """
     return _finish(content, {}, 0)
 

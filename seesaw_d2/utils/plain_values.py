@@ -1,20 +1,20 @@
-"""Checks of values of configs and data files that are written and shown later."""
+"""Checks that values of configs and data files can be written to files and displayed."""
 
 import itertools
 import math
 from typing import Any
 
-# Integers that a tensor or a JSON reader holds: from -_BOUND to _BOUND - 1.
+# Tensors and JSON readers support integers from -_BOUND to _BOUND - 1.
 _BOUND = 2**63
 
 
 def plain_problem(value: Any, seen: set[int] | None = None) -> str:
-    """Return what is wrong with a value and those in it; "" if nothing is.
+    """Return a description of the first problem in a value or its elements, or "" if there is none.
 
-    Integers have at most 64 bits, and text has no half characters.
+    Integers must have at most 64 bits, and text must not contain unpaired surrogates.
     """
     if isinstance(value, str):
-        return "" if encodable(value) else f"expected text, found half a character in {ascii(value)[:80]}"
+        return "" if encodable(value) else f"expected text, found an unpaired surrogate in {ascii(value)[:80]}"
     if isinstance(value, int) and not -_BOUND <= value < _BOUND:
         digits = round(value.bit_length() * math.log10(2))
         return f"expected integers of at most 64 bits, found one of about {digits} digits"
@@ -27,7 +27,7 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Return whether text can be written as UTF-8: it has no half of a surrogate pair."""
+    """Return whether text can be encoded as UTF-8: it has no unpaired surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

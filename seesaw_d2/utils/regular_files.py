@@ -1,4 +1,4 @@
-"""Open regular files only: reading a pipe can block forever, and a device can be endless."""
+"""Open only regular files. Reading a pipe can block forever, and a device can be endless."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _KINDS = (
 
 
 def irregular(path: str | os.PathLike) -> str | None:
-    """Return "a pipe", "a directory", ... for such a path, or None if it is a regular file or does not exist."""
+    """Return the kind of an irregular file, such as "a pipe". Return None for a regular or missing file."""
     try:
         return _kind(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -23,14 +23,14 @@ def irregular(path: str | os.PathLike) -> str | None:
 
 
 def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
-    """Open a file like ``open``, if it is a regular file.
+    """Open a file like ``open``, and raise OSError unless it is a regular file.
 
-    The open file is looked at, so that no other can take its place. Opening a pipe does not wait.
+    The check uses the open file, so that the file cannot be replaced in between. Opening a pipe does not block.
 
     Args:
         path: the file.
-        mode: of ``open``. A new file is created as by ``open``.
-        options: of ``open``.
+        mode: as in ``open``. A new file is created as by ``open``.
+        options: as in ``open``.
 
     Raises:
         OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.

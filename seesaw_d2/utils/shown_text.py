@@ -1,19 +1,19 @@
-"""Text of data and files, such as category names, made safe for where it is shown.
+"""Escape text from data and files, such as category names, for display.
 
-A terminal obeys control codes, a spreadsheet computes cells that begin with "=", matplotlib typesets what is between
-dollar signs (see ``drawing.plain_text``), and HTML and UTF-8 files have no half characters.
+Terminals execute control codes, spreadsheets evaluate cells that begin with "=", matplotlib typesets text between
+dollar signs (see ``drawing.plain_text``), and HTML and UTF-8 cannot encode unpaired surrogates.
 """
 
 import re
 from typing import Any
 
-# C0 and C1 controls except tab and line feed, marks that change the direction of text, halves of surrogate pairs.
+# C0 and C1 controls except tab and line feed, marks that change the direction of text, unpaired surrogates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
 
 def printable(text: str) -> str:
-    r"""Return text with control codes and half characters as escapes: ``\x1b``, ``\u202e``, ``\ud800``."""
+    r"""Return text with control codes and unpaired surrogates as escapes: ``\x1b``, ``\u202e``, ``\ud800``."""
     return _CONTROLS.sub(lambda found: _escape(found.group()), text)
 
 
@@ -22,7 +22,7 @@ def _escape(character: str) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return a value for a CSV file. Text that a spreadsheet would compute gets an apostrophe in front."""
+    """Return a value for a CSV file. Text that a spreadsheet would evaluate gets a leading apostrophe."""
     if not isinstance(value, str):
         return value
     text = printable(value)

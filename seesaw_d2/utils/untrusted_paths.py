@@ -1,16 +1,16 @@
-"""Make paths from names in files, configs and addresses: they stay below their folder."""
+"""Build paths from names in files, configs and addresses that cannot leave their folder."""
 
 import os
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # of a part of a path; file systems allow 255
+_MAX_BYTES = 200  # longest part of a path; file systems allow 255
 
 
 def leads_outside(name: str) -> bool:
     """Return whether a name relative to a folder is absolute or leads out of that folder."""
-    # Backslashes are separators on Windows, where the name may come from.
+    # Backslashes are separators on Windows, and the name may come from there.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
@@ -19,21 +19,21 @@ def below(folder: str, name: str, what: str = "name") -> str:
     """Return the path of a file or folder below ``folder``.
 
     Args:
-        folder: that the path is in.
-        name: of anyone, perhaps with subfolders.
-        what: the config key or the kind of the name, for the message.
+        folder: the folder that must contain the path.
+        name: untrusted name, possibly with subfolders.
+        what: config key or kind of the name, for the message.
 
     Raises:
-        ConfigError: the name is empty, absolute, too long for a file system, no text that can be encoded, or has a part
-            ``.`` or ``..``.
+        ConfigError: the name is empty, absolute, too long for a file system, not encodable, or has a part ``.`` or
+            ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
-        raise ConfigError(f"{what}: expected a name that can be a file's name, found {shown(name)}")
+        raise ConfigError(f"{what}: expected a valid file name, found {shown(name)}")
     return os.path.join(folder, name)
 
 
 def _is_part(text: str) -> bool:
     try:
         return text not in ("", ".") and len(text.encode()) <= _MAX_BYTES
-    except UnicodeError:  # half a character
+    except UnicodeError:  # an unpaired surrogate
         return False

@@ -19,7 +19,9 @@ def count_workers(workers: int | None) -> int:
         ConfigError: ``workers`` is neither None nor a positive integer.
     """
     if workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux: the cores available to a container
+        affinity = getattr(
+            os, "sched_getaffinity", None
+        )  # Linux only: the cores available to this process, also in a container
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers: expected a positive integer or None, found {workers!r}")
@@ -51,7 +53,7 @@ def worker_map(workers: int, *, fork: bool = True):
 
 
 def _start_worker(parent: int) -> None:
-    # Ctrl-C sends SIGINT to every process of the terminal. Only the parent handles it.
+    # Ctrl-C sends SIGINT to all processes of the terminal. Workers ignore it; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()

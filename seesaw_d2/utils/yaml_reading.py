@@ -1,4 +1,4 @@
-"""Read the values of YAML text with errors that name the file, whatever its tags and values are."""
+"""Read the values of YAML text. Errors name the file, for any tags and values."""
 
 import io
 from typing import Any
@@ -17,7 +17,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
     """Return (text, values) of a YAML file.
 
     Raises:
-        error: the file is missing, no regular file, too large or not UTF-8, or see ``yaml_values``.
+        error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises it.
     """
     if kind := irregular(path):
         raise error(f"{path}: expected a config file, found {kind}")
@@ -48,12 +48,12 @@ def yaml_values(
     """Return the values of YAML text.
 
     Args:
-        path: of the file, for messages.
+        path: path of the file, for messages.
         loader: a safe loader of PyYAML.
 
     Raises:
         error: the text is not YAML of plain values, a value does not fit its tag (``!!timestamp x``) or is nested too
-            deeply, an integer has more than 64 bits, or text has half a character ("\\ud800").
+            deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
     """
     try:
         values = yaml.load(NamedText(text, path), loader)

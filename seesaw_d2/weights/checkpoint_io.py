@@ -17,7 +17,7 @@ from seesaw_d2.weights.torch_files import seal
 def read_checkpoint(path: str) -> dict[str, Any]:
     """Load a checkpoint of Detectron2 or of this project on the CPU. Its weights are below the key "model".
 
-    Only tensors and plain values are loaded, and no code in the file is run (see ``read_weights_file``).
+    It loads only tensors and plain values, and runs no code in the file (see ``read_weights_file``).
 
     Raises:
         WeightsError: the file cannot be read, is corrupt or is not a checkpoint.
@@ -50,7 +50,7 @@ def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str,
 
 
 def _size(value: Any) -> int:
-    """Return the bytes of all tensors in a state."""
+    """Return the total size of the tensors in a state, in bytes."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     if isinstance(value, dict):
@@ -61,11 +61,11 @@ def _size(value: Any) -> int:
 
 
 def check_output(source: str, target: str, *, overwrite: bool) -> None:
-    """Check the input and output files of a conversion, the input first.
+    """Check the input file of a conversion, then its output file.
 
     Raises:
         WeightsError: ``source`` is not a file.
-        ConfigError: ``target`` is not a .pth file, is ``source``, or exists and ``overwrite`` is False.
+        ConfigError: ``target`` is not a .pth file, equals ``source``, or exists while ``overwrite`` is False.
     """
     check_regular_file(source)
     if not target.endswith(".pth"):
@@ -73,7 +73,7 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
     if os.path.realpath(source) == os.path.realpath(target):
         raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
-        raise ConfigError(f"{target}: expected the name of a new file, found one that exists (--overwrite)")
+        raise ConfigError(f"{target}: expected the name of a new file, found an existing one (--overwrite replaces it)")
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:

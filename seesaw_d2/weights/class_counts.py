@@ -11,7 +11,7 @@ from seesaw_d2.utils.category_names import entry_of, kept_entry
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 
 _BUFFER = re.compile(r"(?:^|.*\.)class_counts")
-# Cascade R-CNN has a list of box predictors. Mask R-CNN has one, image classifiers and semantic segmentation none.
+# Cascade R-CNN has a list of box predictors and Mask R-CNN has one. Other models have no box predictor.
 _STAGE = re.compile(r"(?:^|\.)box_predictor\.(\d+)\.")
 
 
@@ -23,18 +23,18 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         ConfigError: ``path`` exists.
     """
     if os.path.exists(path):
-        raise ConfigError(f"{path}: expected the name of a new file, found one that exists")
+        raise ConfigError(f"{path}: expected the name of a new file, found an existing one")
     state = read_checkpoint(checkpoint)
     names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
-    if of_boxes := [name for name in names if "box_predictor" in name]:  # not the pixels of Panoptic FPN
+    if of_boxes := [name for name in names if "box_predictor" in name]:  # ignore the pixel counts of Panoptic FPN
         names = of_boxes
     if not names:
-        raise WeightsError(f"{checkpoint}: holds no class counts; expected a model trained with Seesaw Loss")
+        raise WeightsError(f"{checkpoint}: expected a model trained with Seesaw Loss, found no class counts")
     if len({_stage(name) for name in names}) < len(names):
         raise WeightsError(f"{checkpoint}: expected class counts once for each stage, found {', '.join(names[:5])}")
     stages = [[int(count) for count in state["model"][name]] for name in names]
     if not all(map(any, stages)):
-        raise WeightsError(f"{checkpoint}: all of its class counts are 0; expected a model that was trained")
+        raise WeightsError(f"{checkpoint}: expected a trained model, found class counts that are all 0")
     content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")} | kept_entry(state)
     write_text(path, json.dumps(content))
     return RecordedCounts(path, stages, "box_predictor" in names[0], entry_of(state, path))

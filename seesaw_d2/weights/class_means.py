@@ -1,4 +1,4 @@
-"""Nearest class mean: a classifier made without training from the features of a trained one.
+"""Nearest class mean: replace a trained classifier by the mean features of each class, without training.
 
 Shapes: C classes, D features.
 """
@@ -27,8 +27,9 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     """Write a copy of the checkpoint MODEL.WEIGHTS whose last layer's weights are the class means.
 
     Source: Kang et al., ICLR 2020, section 4.2, with cosine similarity: logit_c = tau cos(x, mean of class c), as
-    ``NormedLinear`` computes. (Their alternative, the distance of normalized features, gives the same ranking.) The
-    means are over the training images, preprocessed as in evaluation. A class without images gets weight 0.
+    ``NormedLinear`` computes. (Their alternative, the Euclidean distance of normalized features, gives the same
+    ranking.) The means are over the training images, preprocessed as in evaluation. A class without images gets weight
+    0.
 
     Raises:
         ConfigError: the config does not describe an image classifier with a normalized classifier.
@@ -49,7 +50,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     make_folder(path.parent)
     model = build_model(cfg).eval()
-    # The checkpoint's categories are not compared: only the classifier depends on them, and it is replaced below.
+    # Do not compare the checkpoint's categories: only the classifier depends on them, and it is replaced below.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))

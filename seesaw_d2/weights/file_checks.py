@@ -1,4 +1,4 @@
-"""Check that a weights file exists and is complete before it is loaded; download it if it is remote."""
+"""Check that a weights file exists and is complete before it is loaded. Download it if it is remote."""
 
 import os
 
@@ -26,7 +26,7 @@ def download(url: str, limits: Limits | None = None) -> str:
     options = {"limits": limits} if url.startswith(_LIMITED) else {}
     try:
         return PathManager.get_local_path(url, **options)
-    except Exception as error:  # whatever its downloader raises
+    except Exception as error:  # downloaders raise many types
         raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be downloaded: {type(error).__name__}: {error}") from error
 
 
@@ -58,4 +58,6 @@ def _check_local(path: str) -> None:
         with open_regular(path, "rb") as file:
             magic = file.read(2)
         if magic != b"\x80\x02":  # PyTorch's format before 1.6
-            raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")
+            raise WeightsError(
+                f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a truncated file or another format"
+            )

@@ -15,7 +15,7 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Entries that belong to the weights: how names are matched, and the categories.
+# Entries that are converted with the weights: how names are matched, and the categories.
 _KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 
@@ -23,10 +23,10 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     """Write the weights of ``source`` to ``target``, a new .safetensors or .pth file.
 
     Returns:
-        the number of tensors written, and the names of the entries that were not.
+        the number of tensors written, and the names of the entries that were not converted.
 
     Raises:
-        ConfigError: ``target`` exists or has another ending.
+        ConfigError: ``target`` exists or has another extension.
         WeightsError: ``source`` cannot be read.
     """
     if not target.endswith((SAFETENSORS, ".pth")):
@@ -34,7 +34,7 @@ def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
     if "://" not in source:
         check_regular_file(source)
     if os.path.lexists(target):
-        raise ConfigError(f"{target}: expected the name of a new file, found one that exists")
+        raise ConfigError(f"{target}: expected the name of a new file, found an existing one")
     path = download(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")

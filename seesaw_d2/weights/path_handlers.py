@@ -16,7 +16,9 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torc
 
 
 class TorchvisionHandler(PathHandler):
-    """Provides ``torchvision://resnet50`` and the like in the format of Detectron2's model zoo.
+    """Path handler of ``torchvision://NAME``, such as ``torchvision://resnet50``.
+
+    Files have the format of Detectron2's model zoo.
 
     Detectron2's checkpointer matches the names in such a file to those of any model with a ResNet. The file is
     converted once and cached in the folder of Detectron2's downloads.
@@ -41,7 +43,7 @@ class TorchvisionHandler(PathHandler):
 
 
 class MmdetHandler(PathHandler):
-    """Provides ``mmdet://FILE``, a published file of MMDetection (``published.FILES``), in this project's format.
+    """Path handler of ``mmdet://FILE``, a published file of MMDetection (``published.FILES``).
 
     The file is downloaded and converted once and cached in the folder of Detectron2's downloads.
     """
@@ -57,7 +59,7 @@ class MmdetHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            from seesaw_d2.weights.converters import convert_mmdet_file  # not above: it imports the models
+            from seesaw_d2.weights.converters import convert_mmdet_file  # not at the top, because it imports the models
 
             os.makedirs(os.path.dirname(converted), exist_ok=True)
             convert_mmdet_file(original, converted, overwrite=True)

@@ -1,4 +1,4 @@
-"""The published Seesaw Loss models: MMDetection's files (its configs/seesaw_loss), which the converter reads."""
+"""Published Seesaw Loss models: files of MMDetection (configs/seesaw_loss) that the converter supports."""
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"

@@ -22,16 +22,16 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Files that are read with Python's own pickle, joined by ":" (";" on Windows). An environment variable rather than a
-# config key: a config that comes with weights must not be able to trust them.
+# Files to read with Python's own pickle, separated by ":" (";" on Windows). It is an environment variable and not a
+# config key, so that a config that is distributed with weights cannot declare them trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
-# Unknown classes in a checkpoint of another program. A training of MMDetection saves about ten.
+# Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
 _MAX_IGNORED = 100
 
 
 class _Ignored:
-    """Replaces an object of an unknown class: accepts any arguments and state, and does nothing."""
+    """Placeholder for an object of an unknown class. It accepts any arguments and state, and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any):
         return super().__new__(cls)
@@ -51,15 +51,15 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
 
     Args:
         path: the file. If ``SEESAW_TRUST_WEIGHTS`` names it, Python's own pickle reads it.
-        ignore_unknown: read the file as PyTorch's whatever its ending, and replace objects of unknown classes by
-            placeholders instead of raising. ``SEESAW_TRUST_WEIGHTS`` is then not read.
+        ignore_unknown: True: read the file as PyTorch's whatever its extension, replace objects of unknown classes by
+            placeholders instead of raising, and ignore ``SEESAW_TRUST_WEIGHTS``.
 
     Returns:
-        What was saved. For a safetensors file: ``{"model": tensors, **metadata}``, the metadata as text.
+        the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, with the metadata as text.
 
     Raises:
-        WeightsError: the file is missing, not a regular file, corrupt or of another format, or it contains something
-            that could run code.
+        WeightsError: the file is missing, not a regular file, corrupt or of another format, or it contains objects that
+            could run code.
     """
     check_regular_file(path)
     try:
@@ -77,18 +77,19 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
         raise
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # corrupt and other files: pickle and PyTorch raise many types
+    except Exception as error:  # for corrupt and other files, pickle and PyTorch raise many types
         raise WeightsError(_explain(path, error, may_trust=not ignore_unknown)) from error
 
 
 def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
-    """Return the content of a file of weights in the layout of Detectron2's checkpointer: the weights below "model".
+    """Convert the content of a file of weights to the layout of Detectron2's checkpointer, with weights below "model".
 
-    Follows ``DetectionCheckpointer._load_file``: a .pkl file is from Detectron2's model zoo or from Caffe2, whose names
-    are matched by heuristics; a .pyth file is from pycls.
+    As in ``DetectionCheckpointer._load_file``, a .pkl file comes from Detectron2's model zoo or from Caffe2, whose
+    names are matched by heuristics, and a .pyth file comes from pycls.
 
     Raises:
-        WeightsError: there is no mapping of names to tensors or arrays, or an array has a type that tensors lack.
+        WeightsError: there is no mapping of names to tensors or arrays, or an array has a type that tensors do not
+            support.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {type(content).__name__}")
@@ -107,7 +108,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     if not isinstance(content["model"], dict):
         found = type(content["model"]).__name__
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {found}")
-    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail on it
+    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics would fail
         raise WeightsError(f"{path}: expected a mapping of parameters, found an empty one")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
@@ -131,7 +132,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
 
 
 def check_regular_file(path: str) -> None:
-    """Raise WeightsError unless ``path`` is a regular file: reading a pipe may block forever."""
+    """Raise WeightsError unless ``path`` is a regular file. Reading a pipe may block forever."""
     found = irregular(path)
     if found:
         raise WeightsError(f"{path}: expected a file of weights, found {found}")
@@ -148,7 +149,7 @@ def is_trusted(path: str) -> bool:
 def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
     """Read a file of ``torch.save`` with PyTorch's restricted unpickler.
 
-    With ``ignore_unknown``, read again for each unknown class that PyTorch reports, with a placeholder for it.
+    With ``ignore_unknown``, add a placeholder for each unknown class that PyTorch reports and read again.
     (``get_unsafe_globals_in_checkpoint`` would list them at once, but not for files from before PyTorch 1.6.)
     """
     check_torch_file(path)
@@ -185,13 +186,13 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     if ENTRY in metadata:
-        with contextlib.suppress(ValueError, RecursionError):  # on failure it stays text, and is not used
+        with contextlib.suppress(ValueError, RecursionError):  # on failure the text is kept and not used
             metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
 
 
 def _full_name(name: str) -> str:
-    """Return a class's name with its module: PyTorch's messages omit ``builtins``."""
+    """Return a class's name with its module. PyTorch's messages omit ``builtins``."""
     return name if "." in name else f"builtins.{name}"
 
 
@@ -202,7 +203,7 @@ def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
         advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
         name = _full_name(found.group(1))
         return f"{path}: expected weights and plain values, found {name}, which may run code{advice}"
-    return f"{path}: expected a file of weights and plain values, found a corrupt or other file{_reason(text, error)}"
+    return f"{path}: expected weights and plain values, found a corrupt file or another format{_reason(text, error)}"
 
 
 def _reason(text: str, error: Exception) -> str:

@@ -19,16 +19,16 @@ from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.category_names import kept_entry
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
-# Mask R-CNN has one box predictor, Cascade R-CNN a list of them, ImageClassifier a classifier.
+# Mask R-CNN has one box predictor, Cascade R-CNN has a list of them, and ImageClassifier has a classifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     """Return w_i / ‖w_i‖^τ for the rows of the categories. The rows of background are not changed.
 
-    Weights of categories with more examples have larger norms, and so larger logits. τ = 1 gives all norm 1, τ = 0
-    changes nothing. Kang et al. classify images without background and drop the bias. For detection, this follows
-    BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): background and the bias are kept.
+    Weights of categories with more examples have larger norms and therefore larger logits. With τ = 1 all norms become
+    1. τ = 0 changes nothing. Kang et al. classify images without background and drop the bias. For detection, this
+    follows BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): background and the bias are kept.
 
     Args:
         weight: (L, D), the first C rows belong to the categories.
@@ -55,14 +55,14 @@ def normalize_checkpoint(
 
     Args:
         checkpoint: a .pth file of a model with a linear classifier.
-        output: the .pth file to write; with several τ, <output>_tau<τ>.pth.
+        output: the .pth file to write. With several τ the files are <output>_tau<τ>.pth.
         taus: τ >= 0, without repetitions.
-        config_file: the training's config; default: config.yaml beside the checkpoint.
-        drop_bias: set the categories' biases to 0, as Kang et al. do.
+        config_file: the training's config. Default: config.yaml in the checkpoint's folder.
+        drop_bias: True: set the categories' biases to 0, as Kang et al. do. False: keep them.
         overwrite: replace files that exist.
 
     Returns:
-        τ -> the file written. It contains the model only, so training cannot be resumed from it.
+        a dict from τ to the file written. The files contain only the model, so training cannot be resumed from them.
 
     Raises:
         ConfigError: a τ or the output is wrong, or the classifier is not linear.
@@ -86,7 +86,7 @@ def normalize_checkpoint(
 
 
 def find_config(checkpoint: str) -> str:
-    """Return the path of the config that training writes beside its checkpoints."""
+    """Return the path of the config that a training writes to the folder of its checkpoints."""
     path = os.path.join(os.path.dirname(checkpoint), "config.yaml")
     if not os.path.isfile(path):
         raise ConfigError(f"--config-file: expected the training's config, because there is no {path}; found none")

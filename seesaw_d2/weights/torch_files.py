@@ -1,7 +1,7 @@
-"""Check a file of ``torch.save`` before PyTorch reads it, and seal it with a checksum after PyTorch wrote it.
+"""Check files of ``torch.save`` before PyTorch reads them, and add a checksum after PyTorch wrote them.
 
-PyTorch writes a checksum for each record of its archive. The headers of the archive, which say where the records are,
-have none; and PyTorch believes the sizes in its pickle. With a wrong one, weights are whatever the memory holds.
+PyTorch writes a checksum for each record of its archive, but not for the headers, which contain the offsets of the
+records. It also does not check the sizes in its pickle. A wrong size gives weights from uninitialized memory.
 """
 
 import functools
@@ -23,7 +23,7 @@ from seesaw_d2.utils.regular_files import open_regular
 _SEAL = b"seesaw_d2 headers sha256 "
 _DIGITS = 64
 _CHUNK = 1 << 20
-# Before PyTorch 1.6: a magic number, a version, notes on the system, the content, the names of the storages.
+# Pickles in a file from before PyTorch 1.6: magic number, version, system information, content, names of the storages.
 _LEGACY_PICKLES = 5
 
 
@@ -32,12 +32,12 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
     Args:
         path: a regular file.
-        records: whether to read everything and compare it with the checksums, too.
+        records: whether to read all records and compare them with their checksums.
 
     Raises:
-        WeightsError: the archive is compressed, which PyTorch's never is and which could fill the memory; its headers
-            do not match their checksum; a record does not match its checksum; a tensor has no data in the file.
-        Exception: any type, for a corrupt file, or a pickle that ``check_pickle`` refuses.
+        WeightsError: the archive is compressed (PyTorch never does this, and unpacking could fill the memory); its
+            headers or a record do not match their checksum; a tensor has no data in the file.
+        Exception: any type, for a corrupt file or a pickle that ``check_pickle`` rejects.
     """
     with open_regular(path, "rb") as file:
         if not zipfile.is_zipfile(file):
@@ -54,7 +54,7 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
 
 def is_archive(path: str) -> bool:
-    """Return whether a file is a zip archive, perhaps a damaged one: Python raises an error for some of these."""
+    """Return whether a file is a zip archive, possibly a damaged one, for which Python may raise an error."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
@@ -62,10 +62,10 @@ def is_archive(path: str) -> bool:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Append a checksum of an archive's headers, as the archive's comment. PyTorch ignores it.
+    """Write a checksum of an archive's headers into the archive's comment, which PyTorch ignores.
 
     Args:
-        file: open for reading and writing; a complete archive of ``torch.save``.
+        file: a complete archive of ``torch.save``, open for reading and writing.
     """
     with zipfile.ZipFile(file) as archive:
         comment = _SEAL + bytes(_DIGITS)
@@ -87,7 +87,7 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Compare the headers with their checksum. Files of PyTorch alone and of earlier versions have none."""
+    """Compare the headers with their checksum. Files of other programs and of earlier versions have no checksum."""
     comment = archive.comment
     if not comment:
         return
@@ -98,7 +98,7 @@ def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of all that is not the content of a record, for a comment of this length."""
+    """Return the SHA-256 of all bytes outside of the records' contents, for a comment of this length."""
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -123,11 +123,11 @@ def _update(digest: Any, file: IO[bytes], start: int, stop: int) -> None:
 
 
 def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the pickle, and that each storage that it names has a record of its size."""
+    """Check the pickle, and check that each of its storages has a record of the right size."""
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        return  # PyTorch's error says more
+        return  # PyTorch's own error is more informative
     with archive.open(pickles[0]) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")
@@ -152,7 +152,7 @@ def _check_legacy(file: IO[bytes], path: str) -> None:
 
 
 def _storage(identity: list) -> tuple[str, int]:
-    """Return the key and the bytes of a storage, from its name in a pickle: ("storage", type, key, device, number)."""
+    """Return key and size in bytes of a storage, given its id in a pickle: ("storage", type, key, device, number)."""
     kind, key, number = identity[1], identity[2], identity[4]
     if not isinstance(kind, Node) or kind.kind != "global" or not isinstance(key, str) or type(number) is not int:
         raise pickle.UnpicklingError("holds a storage without type, name and number")
@@ -163,5 +163,5 @@ def _storage(identity: list) -> tuple[str, int]:
 
 @functools.lru_cache
 def _bytes_of(storage: str) -> int:
-    """Return the bytes of a value in a storage of PyTorch with this name, such as "FloatStorage"."""
+    """Return the size in bytes of a value in a storage type of PyTorch, such as "FloatStorage"."""
     return 1 if storage == "UntypedStorage" else torch.serialization.StorageType(storage).dtype.itemsize

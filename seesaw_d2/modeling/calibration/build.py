@@ -42,7 +42,7 @@ class CalibrationStatistics:
 
 
 def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_stages: int = 1) -> Calibration | None:
-    """Build the calibration that MODEL.ROI_HEADS.CALIBRATION describes; None if its NAME is empty.
+    """Build the calibration that MODEL.ROI_HEADS.CALIBRATION describes. Return None if its NAME is empty.
 
     Args:
         cfg: a config with this project's keys.

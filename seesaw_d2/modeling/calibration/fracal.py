@@ -25,7 +25,7 @@ _LINKS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def class_weights(shares: Tensor, variant: str = "base10") -> Tensor:
-    """Return g(p_c) - g(1 / C), (C,), for shares p in (0, 1), (C,); 0 for a category as frequent as all on average.
+    """Return g(p_c) - g(1 / C), (C,), for shares p in (0, 1), (C,). It is 0 for p_c = 1 / C.
 
     As in the reference, "base10" adds a decimal logarithm to natural logits, and the p_c of images do not sum to 1.
     """
@@ -35,23 +35,23 @@ def class_weights(shares: Tensor, variant: str = "base10") -> Tensor:
 
 
 def fracal(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
-    """Return the logarithm of the factor of a softmax's categories, g(p_c) - g(1 / C) - λ log D_c, (C,)."""
+    """Return the log factors for a softmax over the categories, g(p_c) - g(1 / C) - λ log D_c, (C,)."""
     return class_weights(shares, variant) - lambda_ * dimensions.double().log()
 
 
 def fracal_sigmoid(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
-    """Return what is added to the logits of sigmoids, (C,): the class weight and -log10(C D_c^λ / Σ_j D_j^λ)."""
+    """Return the offsets for the logits of sigmoids, (C,): class weight - log10(C D_c^λ / Σ_j D_j^λ)."""
     spread = dimensions.double() ** lambda_
     return class_weights(shares, variant) - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
 class FRACAL(Calibration):
-    """Multiply the categories' exp(z) by class weights and divide by D_c^λ; background has factor 1.
+    """Multiply exp(z_c) by the class weight and divide it by D_c^λ. Background has factor 1.
 
-    With sigmoids the score is σ(z) σ(z + w) with the w of ``fracal_sigmoid``.
+    With sigmoids the score is σ(z) σ(z + w), where w are the offsets of ``fracal_sigmoid``.
 
-    Deviation: categories without training images are treated as if they had one, and a category in all images as if it
-    were absent from half of one. The reference has infinite weights there.
+    Deviation: a category without training images counts as if it had one, and a category in all images as if it were
+    absent from half an image. The reference gives both an infinite weight.
 
     Args:
         image_count: (C,) training images with the category.

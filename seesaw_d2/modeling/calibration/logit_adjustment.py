@@ -22,8 +22,8 @@ def logit_adjustment(instance_counts: Tensor, tau: float) -> Tensor:
 class LogitAdjustment(Calibration):
     """Subtract τ log π_c from the logits (equation 9).
 
-    The paper classifies images, without background. For detection this is applied to the probabilities of the
-    categories, given that a proposal is foreground: P(background) does not change.
+    The paper classifies images, without background. For detection the adjustment applies to P(category | foreground),
+    so that P(background) does not change.
 
     Args:
         instance_count: (C,) training instances.

@@ -13,13 +13,13 @@ from seesaw_d2.modeling.calibration.base import Calibration
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
     """Return log(n_c^-γ), (C,), for image counts n (C,) and γ >= 0.
 
-    Deviation from the reference, where a category without images gets an infinite score: n is at least 1.
+    Deviation: n is clamped from below to 1. In the reference a category without images gets an infinite score.
     """
     return -gamma * image_counts.double().clamp(min=1).log()
 
 
 def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
-    """Return log((1 - β) / (1 - β^n_c)), (C,), the factor from effective numbers, for β in (0, 1). n is at least 1."""
+    """Return log((1 - β) / (1 - β^n_c)), (C,), from effective numbers of samples, for β in (0, 1). n is at least 1."""
     return ((1 - beta) / (1 - beta ** image_counts.double().clamp(min=1))).log()
 
 

@@ -1,5 +1,5 @@
-"""Steps of Detectron2's R-CNN training that wait for the device once for all images instead of several times for each.
+"""Steps of Detectron2's R-CNN training with one host-device synchronization per batch, not several per image.
 
-They compute the same numbers, random numbers included. Inference, tracing and heads of other projects use
-Detectron2's own code.
+The results equal Detectron2's, random numbers included. Inference, tracing and heads of other projects use Detectron2's
+code.
 """

@@ -1,4 +1,4 @@
-"""Sampling of proposals and selection of the foreground, with one wait for all images.
+"""Sampling of proposals and selection of the foreground, with one synchronization per batch.
 
 Shapes: R proposals of an image.
 """
@@ -19,7 +19,7 @@ from seesaw_d2.modeling.fewer_waits.matching import match, sample
 
 @torch.no_grad()
 def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
-    """Return what ``ROIHeads.label_and_sample_proposals`` returns, and log the same."""
+    """Compute and log the same as ``ROIHeads.label_and_sample_proposals``."""
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
     pairs = list(zip(proposals, targets, strict=True))
@@ -50,7 +50,7 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
 
 
 def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) -> Tensor:
-    """Return the class of each proposal, (R,): that of its object, ``background``, or -1 (ignored).
+    """Return the class of each proposal, (R,): the class of its object, ``background``, or -1 if it is ignored.
 
     Args:
         classes: classes of the image's objects.
@@ -65,7 +65,7 @@ def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) 
 
 
 def foreground(proposals: Sequence[Instances], background: int) -> list[Instances]:
-    """Return the first list of ``select_foreground_proposals``: the proposals of each image that have an object."""
+    """Return the foreground proposals of each image, as the first list of ``select_foreground_proposals``."""
     masks = [(each.gt_classes != -1) & (each.gt_classes != background) for each in proposals]
     flags = torch.cat(masks).cpu().split([len(each) for each in masks])
     found = []
@@ -78,7 +78,7 @@ def foreground(proposals: Sequence[Instances], background: int) -> list[Instance
 
 
 def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
-    """Return the indices of each image on the CPU if a field of ``targets`` needs them, with one wait, else as is."""
+    """Return the indices of each image, on the CPU (in one transfer) if a field of ``targets`` needs that."""
     fields = (value for each in targets for value in each.get_fields().values())
     if not any(isinstance(value, PolygonMasks) for value in fields):
         return indices
@@ -86,5 +86,5 @@ def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence
 
 
 def select(value, index: Tensor, host: Tensor):
-    """Return ``value[index]``. Polygons get ``host``, the index on the CPU, for which they would wait."""
+    """Return ``value[index]``. Polygons are indexed with ``host``, a copy of the index on the CPU."""
     return value[host if isinstance(value, PolygonMasks) else index]

@@ -1,4 +1,4 @@
-"""ROI heads that wait for the device once for all images."""
+"""ROI heads with one host-device synchronization per step for all images."""
 
 import torch
 from detectron2.modeling.poolers import ROIPooler
@@ -17,9 +17,9 @@ _FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHea
 
 
 class FewerWaits:
-    """Mixin for Detectron2's ROI heads: sampling, pooling and mask losses with one wait for all images in training.
+    """Mixin for Detectron2's ROI heads: in training, sampling, pooling and mask losses synchronize once per batch.
 
-    It replaces Detectron2's own methods, poolers and mask head alone. What another project overrides stays.
+    It replaces only Detectron2's own methods, poolers and mask head, never the overrides of another project.
     """
 
     def __init__(self, *args, **kwargs):
@@ -45,7 +45,7 @@ class FewerWaits:
 
 
 class FewerCascadeWaits(FewerWaits):
-    """The same for the stages of a cascade."""
+    """``FewerWaits`` for the stages of a cascade."""
 
     def _create_proposals_from_boxes(self, boxes, image_sizes):
         original = super()._create_proposals_from_boxes

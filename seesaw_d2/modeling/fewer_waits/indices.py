@@ -1,4 +1,4 @@
-"""Functions that do not wait for the device, and ``read``, which waits once."""
+"""Functions that do not synchronize with the device, and ``read``, which synchronizes once."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def read(values: Sequence[Tensor]) -> list[int]:
-    """Return scalar tensors of integers or bools as numbers, with one wait for all of them."""
+    """Return scalar tensors of integers or bools as numbers, with one synchronization for all of them."""
     return torch.stack([value.long() for value in values]).tolist() if values else []
 
 
@@ -22,7 +22,7 @@ def true_indices(mask: Tensor, count: int) -> Tensor:
 
 
 def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return (K, 4) boxes within an image of this height and width, as ``Boxes.clip``, which waits to check them."""
+    """Clip (K, 4) boxes to an image of this (height, width), like ``Boxes.clip`` without its synchronizing check."""
     height, width = size
     corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
     return torch.stack(corners, dim=2).flatten(1)

@@ -1,4 +1,4 @@
-"""The loss of a mask head, which waits only for polygons, and once for all images.
+"""The loss of a mask head. It synchronizes only for polygons, once per batch.
 
 Shapes: R regions of a batch, C categories, M x M mask pixels.
 """
@@ -24,7 +24,7 @@ class BatchedMaskHead(MaskRCNNConvUpsampleHead):
 
 
 def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Tensor:
-    """Return ``mask_rcnn_loss`` of logits (R, C or 1, M, M), and log the same without waiting."""
+    """Return ``mask_rcnn_loss`` of logits (R, C or 1, M, M), and log the same values without synchronizing."""
     instances = [each for each in instances if len(each)]
     period = vis_period > 0 and get_event_storage().iter % vis_period == 0
     if period or not instances:  # Detectron2 logs the masks

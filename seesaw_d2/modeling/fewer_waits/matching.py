@@ -16,9 +16,9 @@ Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
-    """Return what ``matcher(overlaps)`` returns for (M, N) overlaps, and whether all of them are >= 0.
+    """Return the result of ``matcher(overlaps)`` for (M, N) overlaps, and whether all overlaps are >= 0.
 
-    Detectron2 waits to assert this; ``sample`` asserts it for all images at once.
+    Detectron2 synchronizes to assert this. Here ``sample`` asserts it for all images at once.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
@@ -35,9 +35,9 @@ def match(matcher: Matcher, overlaps: Tensor) -> Match:
 def sample(
     labels: Sequence[Tensor], valid: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return what ``subsample_labels`` returns for each image: indices of positive and of negative samples.
+    """Run ``subsample_labels`` for each image. Return the indices of positive and of negative samples.
 
-    The random numbers are the same, too.
+    It draws the same random numbers.
 
     Args:
         labels: (N,) of each image; -1 is ignored.

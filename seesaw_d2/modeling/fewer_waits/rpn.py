@@ -1,4 +1,4 @@
-"""A region proposal network that waits for the device once in each step, not several times for each image.
+"""A region proposal network with fewer host-device synchronizations.
 
 Shapes: B images, R anchors of an image, K proposals of an image before non-maximum suppression.
 """
@@ -20,10 +20,11 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class BatchedRPN(RPN):
-    """Detectron2's ``RPN`` with the same parameters, numbers and errors, and fewer waits in training.
+    """Detectron2's ``RPN`` with the same parameters, results and errors, and fewer synchronizations in training.
 
-    For the samples of all images, their losses, and the check of the proposals, the host waits once each. Detectron2
-    waits about ten times for each image. Non-maximum suppression stays Detectron2's, once for each image.
+    The host synchronizes once for the samples of all images, once for their losses and once for the check of the
+    proposals. Detectron2 synchronizes about ten times per image. Non-maximum suppression is Detectron2's and
+    synchronizes once per image.
     """
 
     @torch.no_grad()
@@ -33,7 +34,7 @@ class BatchedRPN(RPN):
         for each in gt_instances:
             overlaps = retry_if_cuda_oom(pairwise_iou)(each.gt_boxes, anchors)
             index, label, is_valid = retry_if_cuda_oom(match)(self.anchor_matcher, overlaps)
-            label = label.to(anchors.device)  # on the CPU after "out of memory"
+            label = label.to(anchors.device)  # Detectron2 moves labels to the CPU after "out of memory"
             if self.anchor_boundary_thresh >= 0:
                 label[~anchors.inside_box(each.image_size, self.anchor_boundary_thresh)] = -1
             labels.append(label)
@@ -53,7 +54,7 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # As the anchors of a single image, whose index, 0, selects all of them.
+        # Treat the anchors of all images as those of a single image with index 0.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,
@@ -86,7 +87,7 @@ class BatchedRPN(RPN):
             return [self._suppress(*image, levels) for image in images]
 
     def _suppress(self, boxes, scores, large, count: int, size, levels) -> Instances:
-        """Return the proposals of an image, from the ``count`` boxes that are ``large`` enough."""
+        """Return the proposals of an image after NMS of the ``count`` boxes that are ``large`` enough."""
         if count != len(boxes):
             index = true_indices(large, count)
             boxes, scores, levels = boxes[index], scores[index], levels[index]
@@ -95,7 +96,7 @@ class BatchedRPN(RPN):
 
 
 def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the best boxes of each level (B, K, 4), their scores (B, K) and levels (K,), from lists by level."""
+    """Return the best boxes of all levels (B, K, 4), their scores (B, K) and levels (K,). Inputs are lists by level."""
     images = torch.arange(len(logits[0]), device=logits[0].device)[:, None]
     boxes, scores, levels = [], [], []
     for level, (each, score) in enumerate(zip(proposals, logits, strict=True)):

@@ -1,4 +1,4 @@
-"""Check before anything is written that converted weights fit a config's model."""
+"""Check that converted weights fit a config's model, before they are written."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Return name -> shape of the saved parameters and buffers of a config's model, built on the meta device."""
+    """Return a dict from name to shape of the saved parameters and buffers of a config's model."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
@@ -23,7 +23,7 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError, with the first names, if ``state`` contains NaN or infinity."""
+    """Raise WeightsError if ``state`` contains NaN or infinity. The message has the first names."""
     if names := not_finite(state):
         raise WeightsError(f"{source}: expected finite weights, found nan or infinity in {first_few(names)}")
 
@@ -35,12 +35,12 @@ def check_fit(
 
     Args:
         state: name -> converted tensor.
-        shapes: of ``model_shapes``.
+        shapes: result of ``model_shapes``.
         source, config: file names for the message.
         partly: allow missing parameters.
 
     Returns:
-        The names of missing parameters. Buffers of losses are not counted, as predictions do not depend on them.
+        the names of missing parameters, without buffers of losses, because predictions do not depend on them.
     """
     lacking = [name for name in shapes if name not in state and ".cls_loss." not in name]
     lines = [] if partly else [f"{name}: not in the checkpoint" for name in lacking]

@@ -1,4 +1,4 @@
-"""Read the weights and notes in other programs' checkpoints, which also hold logs, optimizers and unknown objects."""
+"""Read weights and metadata in checkpoints of other programs, which also contain optimizers and unknown objects."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,23 +9,23 @@ import torch
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.weights.safe_reading import read_weights_file
 
-# Levels of "meta" that are returned. The deepest text that a caller looks for is meta -> config.
+# Number of nesting levels of "meta" that are returned. The deepest text that a caller needs is meta -> config.
 _MAX_DEPTH = 3
 
 
 def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the weights and the notes in a checkpoint of MMDetection, mmengine, torchvision or other PyTorch programs.
+    """Return weights and metadata in a checkpoint of MMDetection, mmengine, torchvision or other PyTorch programs.
 
-    No code in the file is run; objects of unknown classes are ignored.
+    It runs no code in the file and ignores objects of unknown classes.
 
     Args:
         path: a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.
 
     Returns:
-        name -> tensor on the CPU, and the plain values (text, numbers, lists, mappings) below "meta".
+        a dict from name to tensor on the CPU, and the plain values (text, numbers, lists, mappings) below "meta".
 
     Raises:
-        WeightsError: the file is missing, corrupt or of another kind, or it names a function that PyTorch always
+        WeightsError: the file is missing, corrupt or not a checkpoint, or it contains a function that PyTorch always
             blocks (``os.system``).
     """
     content = read_weights_file(path, ignore_unknown=True)
@@ -45,7 +45,7 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Put ``path`` in front of the message of a WeightsError that the block raises."""
+    """Prepend ``path`` to the message of a WeightsError raised in the block."""
     try:
         yield
     except WeightsError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Blocks in a ResNet's third stage -> depth.
+# Number of blocks in a ResNet's third stage -> depth.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
@@ -43,22 +43,22 @@ class MmdetModel:
 
     @property
     def is_lvis(self) -> bool:
-        """Whether the model has as many categories as LVIS v1."""
+        """Return whether the model has as many categories as LVIS v1."""
         return self.num_classes == LVIS_CLASSES
 
     @property
     def is_lvis_v05(self) -> bool:
-        """Whether the model has as many categories as LVIS v0.5."""
+        """Return whether the model has as many categories as LVIS v0.5."""
         return self.num_classes == LVIS_V05_CLASSES
 
     @property
     def is_published(self) -> bool:
-        """Whether MMDetection has published such a model: LVIS v1, known sampler, and no Cascade with R-50."""
+        """Return whether MMDetection has published such a model: LVIS v1, known sampler, not Cascade with R-50."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Path of this project's config for the model."""
+        """Return the path of this project's config for the model."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -68,7 +68,7 @@ class MmdetModel:
 
     @property
     def overrides(self) -> list[str]:
-        """Overrides KEY VALUE ... that the config needs to evaluate the model as MMDetection does."""
+        """Return the overrides KEY VALUE ... with which the config evaluates the model as MMDetection does."""
         words = evaluation_keys(self.cascade)
         if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]
@@ -98,7 +98,7 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         the converted state, and the unknown names.
 
     Raises:
-        WeightsError: the state is of MMDetection 1 or of a one-stage model, or no name is known.
+        WeightsError: the state belongs to MMDetection 1 or to a one-stage model, or all names are unknown.
     """
     converted, unrecognised = {}, []
     for name, tensor in state.items():
@@ -142,7 +142,7 @@ def describe_mmdet(
 
     Args:
         state: the checkpoint's weights.
-        meta: the checkpoint's notes, with its config text at "config" (2.x) or "cfg" (3.x).
+        meta: the checkpoint's metadata, with its config text at "config" (2.x) or "cfg" (3.x).
         path: the file's name.
         normed_mask: whether mask prediction is normalized. None: unknown.
 
@@ -173,7 +173,7 @@ def describe_mmdet(
 
 
 def config_text(meta: Mapping[str, Any]) -> str:
-    """Return the config text in a checkpoint's notes, or "" if there is none."""
+    """Return the config text in a checkpoint's metadata, or "" if there is none."""
     return next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from seesaw_d2.errors import WeightsError
 
-# Maximum characters. A config has about 20,000, with class names 60,000.
+# Maximum number of characters. A config has about 20,000, or 60,000 with class names.
 MAX_TEXT = 1_000_000
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
@@ -22,7 +22,7 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class NotLiteral:
-    """Placeholder for a value that only running the text would give."""
+    """Placeholder for a value that could only be computed by running the text."""
 
     def __init__(self, line: int):
         self.line = line
@@ -35,7 +35,7 @@ def parse_config_text(text: str) -> dict[str, Any]:
     """Return the variables that a config text assigns, by name.
 
     Values are numbers, text, None, lists (also for tuples) and dicts. ``NotLiteral`` replaces any other value. Earlier
-    variables and ``**`` of dicts are resolved. ``_delete_``, which is for base configs, is dropped.
+    variables and ``**`` of dicts are resolved. ``_delete_``, which refers to base configs, is dropped.
 
     Raises:
         WeightsError: the text is too long, is not Python source, or has statements other than assignments.

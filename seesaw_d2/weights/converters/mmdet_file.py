@@ -1,4 +1,4 @@
-"""Convert a checkpoint file of MMDetection. Settings in its config text are compared, carried over or rejected."""
+"""Convert a checkpoint file of MMDetection, with the settings in its config text."""
 
 import functools
 import math
@@ -37,9 +37,9 @@ class Converted:
     """Result of a conversion.
 
     Attributes:
-        model: the detected model; None if a config was given.
+        model: the detected model. None if a config was given.
         config: path of the model's config.
-        overrides: KEY VALUE pairs that make the config give MMDetection's detections.
+        overrides: KEY VALUE pairs with which the config reproduces MMDetection's detections.
         carried: those of ``overrides`` that were read from the checkpoint's config text.
         notes: settings that could not be compared, one line each.
         device: the config's MODEL.DEVICE.
@@ -71,9 +71,9 @@ def convert_mmdet_file(
     Args:
         source: a .pth file of MMDetection 2 or 3.
         target: the .pth file to write.
-        config_file: this project's config of the model; default: detected from the checkpoint.
+        config_file: this project's config of the model. Default: detected from the checkpoint.
         overrides: KEY, VALUE, ... for the config.
-        normed_mask: whether mask prediction is normalized, for checkpoints that do not say so.
+        normed_mask: whether mask prediction is normalized, for checkpoints without this information.
         overwrite: replace ``target`` if it exists.
 
     Raises:
@@ -106,12 +106,12 @@ def convert_mmdet_file(
 
 
 def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:
-    """Return the settings in a checkpoint's config text that affect detections, and notes on missing ones.
+    """Return the settings in a checkpoint's config text that affect detections, and a note for each missing one.
 
     Args:
-        meta: the checkpoint's notes.
+        meta: the checkpoint's metadata.
         source: the checkpoint's file name.
-        must_read: raise if the text cannot be parsed. False: return a note.
+        must_read: True: raise if the text cannot be parsed. False: return a note.
 
     Raises:
         ConfigError: this project's models do not support a setting, or the text cannot be parsed.
@@ -119,7 +119,7 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     settings, text = Settings(), config_text(meta)
     if not text.strip():
         missing = "temperature, channels, sizes, thresholds and NMS"
-        return settings, [f"The checkpoint has no config text: {missing} are the config's and were not compared"]
+        return settings, [f"The checkpoint has no config text: {missing} were not compared with the config"]
     try:
         config = parse_config_text(text)
     except WeightsError as error:
@@ -136,7 +136,8 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
         return settings, []
     base = " (it does not contain its _base_ configs)" if "_base_" in config else ""
     return settings, [
-        f"The checkpoint's config does not set, and the config's are used: {first_few(settings.unsaid, 10)}{base}"
+        "The config's values are used for settings that the checkpoint's config does not contain: "
+        f"{first_few(settings.unsaid, 10)}{base}"
     ]
 
 
@@ -192,7 +193,7 @@ def _same(found: Any, value: Any) -> bool:
 
 
 def _categories(meta: Mapping[str, Any], num_classes: int) -> dict[str, list[str]]:
-    """Return the class names in a checkpoint's notes as an entry of this project's checkpoints."""
+    """Return the class names in a checkpoint's metadata as an entry of this project's checkpoints."""
     data = meta.get("dataset_meta")
     data = data if isinstance(data, dict) else {}
     for names in (meta.get("CLASSES"), data.get("classes"), data.get("CLASSES")):

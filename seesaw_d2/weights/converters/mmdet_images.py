@@ -1,4 +1,4 @@
-"""Read MMDetection's test pipeline and preprocessor into this project's config keys.
+"""Convert MMDetection's test pipeline and preprocessor to this project's config keys.
 
 MMDetection 2 normalizes, resizes and pads in the pipeline, inside MultiScaleFlipAug. MMDetection 3 normalizes and pads
 in the model's data_preprocessor.
@@ -10,7 +10,7 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Places of the test pipeline in a config, in the order in which they are tried.
+# Possible places of the test pipeline in a config, in the order in which they are tried.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -96,7 +96,7 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # inside MultiScaleFlipAug it does nothing
+    elif kind == "RandomFlip":  # it has no effect inside MultiScaleFlipAug
         if step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"]) not in (0, None):
             found.problems.append(f"{where}: RandomFlip: expected no augmentation in the test pipeline")
     elif kind == "Resize":
@@ -126,7 +126,7 @@ def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> Non
         if not isinstance(each, dict):
             found.reject(place, "a transform", each)
             continue
-        if each.get("type") == "Resize":  # MultiScaleFlipAug has its size
+        if each.get("type") == "Resize":  # MultiScaleFlipAug defines the size
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 

@@ -9,7 +9,7 @@ import re
 
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Dropped: batch counts, and the mean and standard deviation of images, which are config keys here.
+# Dropped buffers: batch counts, and the mean and standard deviation of images, which are config keys here.
 _DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
 _BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
 

@@ -1,8 +1,8 @@
 """Keys and values that a config of MMDetection may have in each part of Mask and Cascade Mask R-CNN.
 
-Each key either must have a value that this project's models have, or is carried over to a config key (see
-``mmdet_settings``), or does not affect detections. Other keys and values are rejected. Missing keys have MMDetection's
-defaults.
+There are three kinds of keys: those whose value this project's models must support, those that are carried over to a
+config key (see ``mmdet_settings``), and those that do not affect detections. Other keys and values are rejected.
+Missing keys have MMDetection's defaults.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class Part:
     """The known keys of one dict of the config.
 
     Attributes:
-        fixed: key -> the values that this project's models support.
+        fixed: key -> values that this project's models support.
         free: keys that do not affect detections or that the parameters' shapes determine.
         carried: keys that are read elsewhere.
     """

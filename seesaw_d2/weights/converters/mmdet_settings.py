@@ -1,4 +1,4 @@
-"""Read the settings in a config of MMDetection that affect detections into this project's config keys."""
+"""Convert the settings of MMDetection's configs that affect detections to this project's config keys."""
 
 import math
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ class Settings:
     """Settings collected from a config.
 
     Attributes:
-        keys: config key -> value with which this project's model gives MMDetection's detections.
+        keys: config key -> value with which this project's model reproduces MMDetection's detections.
         normed_mask: whether mask prediction is normalized. None: not set.
-        problems: unsupported settings, one line each, starting with the place in MMDetection's config.
+        problems: unsupported settings, one line each, starting with their place in MMDetection's config.
         unsaid: settings that the text does not contain.
     """
 
@@ -53,7 +53,7 @@ class Settings:
             self.problems.append(f"{where}: expected one value for {key}, found {self.keys[key]!r} and {value!r}")
 
     def reject(self, where: str, expected: str, found: Any) -> None:
-        """Note an unsupported setting."""
+        """Append an unsupported setting to ``problems``."""
         self.problems.append(f"{where}: expected {expected}, found {found!r}")
 
 
@@ -100,7 +100,7 @@ def _read_rpn(head: Mapping[str, Any], where: str, found: Settings) -> None:
         scales, ratios = anchors.get("scales"), anchors.get("ratios")
         if is_numbers(scales, 1):
             found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
-        else:  # Detectron2 orders several scales differently
+        else:  # Detectron2 has another order of anchors for several scales
             found.reject(f"{where}.anchor_generator.scales", "one number", scales)
         if isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
             found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
@@ -135,7 +135,7 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the list of a cascade's stages, also for a single part."""
+    """Return a list of the parts of all stages, also for a single part."""
     return value if isinstance(value, list) else [value]
 
 
@@ -175,7 +175,7 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return whether a predictor is normalized, and its settings. The key "tempearture" is MMDetection's spelling."""
+    """Return whether a predictor is normalized, and its settings. MMDetection spells a key "tempearture"."""
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 

@@ -23,7 +23,7 @@ from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
 # eps of Detectron2's batch normalization.
 _EPS = 1e-5
-# (torchvision's name, offset of the number, Detectron2's name). Before torchvision 0.13 there is no second number.
+# (torchvision's name, offset of the number, Detectron2's name). Names before torchvision 0.13 lack the second number.
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -50,14 +50,14 @@ def convert_torchvision_detector(
 
     Args:
         state: torchvision's state dict.
-        keep_classes: also convert the layers with rows for categories: classifier (background moves from the first row
-            to the last), boxes and masks (background is dropped). Of 91 categories, COCO's 80 are kept. False: drop
-            these layers.
+        keep_classes: True: also convert the layers with rows for categories: classifier (background moves from the
+            first row to the last), boxes and masks (background is dropped). If there are 91 categories, keep COCO's 80.
+            False: drop these layers.
         eps: eps of the model's batch normalization: 0 for published weights, 1e-5 for models trained from ImageNet
             weights. The difference to Detectron2's eps is subtracted from the variances.
 
     Raises:
-        WeightsError: torchvision's Mask R-CNN does not have one of the names.
+        WeightsError: a name does not belong to torchvision's Mask R-CNN.
         ConfigError: ``eps`` is negative or not a number.
     """
     if not 0 <= eps < math.inf:

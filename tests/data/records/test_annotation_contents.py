@@ -24,7 +24,7 @@ BROKEN = {
     "infinite": (polygon("1e400"), r'"segmentation" has numbers beyond .* 100'),
     "negative": (polygon(str(-FAR - 1)), r'"segmentation" has numbers beyond .* 100'),
     "400 digits": (polygon("1" * 400), r'"segmentation" has numbers beyond .* 100'),
-    "5000 digits": (polygon("1" * 5000), r"holds a number that cannot be read: .*4300 digits"),
+    "5000 digits": (polygon("1" * 5000), r".*4300 digits"),
     "null coordinate": (polygon("null"), r'"segmentation" is neither .* 100'),
     "far box": ({"bbox": "[5, 5, 1e300, 15]"}, r'"bbox" has numbers beyond .* 100; found \[5, 5, 1e\+300'),
     "box of 400 digits": ({"bbox": f"[5, {'1' * 400}, 5, 15]"}, r'"bbox" is not four finite .* 100; found .{,99}$'),

@@ -62,7 +62,7 @@ def test_files_that_stay(tiny, capsys):
     source, config, target = tiny
     target.write_text("kept")
     for arguments, message in (
-        ([source, target], "found one that exists"),
+        ([source, target], "--overwrite"),
         ([source, source, "--overwrite"], "another file than the checkpoint"),
         ([source, target.with_suffix(".pkl")], "expected the name of a .pth file"),
         ([source.with_name("none.pth"), target.with_name("new.pth")], "none.pth: no such file"),
