@@ -1,4 +1,4 @@
-"""Training and evaluation: what ``train_net.py`` runs."""
+"""Training and evaluation, the functions of ``train_net.py``."""
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer

@@ -14,19 +14,19 @@ from seesaw_d2.utils.malloc import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# (matrix products, convolutions) in TF32.
+# SOLVER.TF32 -> (matrix products, convolutions) use TF32.
 TF32 = {"convolutions": (False, True), "all": (True, True), "none": (False, False)}
-# PyTorch's own keywords; "auto" leaves Detectron2's optimizer as it is.
+# SOLVER.OPTIMIZER_IMPLEMENTATION -> PyTorch's keyword arguments. "auto" does not change Detectron2's optimizer.
 IMPLEMENTATIONS = {
     "for-loop": {"foreach": False, "fused": None},
     "foreach": {"foreach": True, "fused": None},
     "fused": {"foreach": None, "fused": True},
 }
-WRITERS_PERIOD = 20  # how often Detectron2's trainer writes metrics
+WRITERS_PERIOD = 20  # number of iterations between two writes of metrics by Detectron2's trainer
 
 
 def check_acceleration(cfg: CfgNode) -> None:
-    """Check the values of these options, and that they fit each other.
+    """Check the values of these options and their combination.
 
     Raises:
         ConfigError: a value is wrong.
@@ -38,7 +38,7 @@ def check_acceleration(cfg: CfgNode) -> None:
     period = cfg.SOLVER.METRICS_PERIOD
     if period < 1 or WRITERS_PERIOD % period:
         raise ConfigError(
-            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, as metrics are written every "
+            f"SOLVER.METRICS_PERIOD: expected a divisor of {WRITERS_PERIOD}, because metrics are written every "
             f"{WRITERS_PERIOD} iterations, found {period}"
         )
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
@@ -70,11 +70,11 @@ def try_compiler(device: torch.device) -> None:
     """Compile one line of code.
 
     Raises:
-        ConfigError: compiling fails; with the compiler's message.
+        ConfigError: compiling fails. The message contains the compiler's error.
     """
     try:
         torch.compile(lambda x: x.sin() + x)(torch.ones(8, device=device))
-    except Exception as error:  # of the compiler or of Triton
+    except Exception as error:  # raised by the compiler or by Triton
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
@@ -91,7 +91,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
         if cfg.MODEL.DEVICE.startswith("cuda"):
-            logger.info("MODEL.ROI_ALIGN_GRADIENT products: only for CPUs; nothing changes on the GPU")
+            logger.info("MODEL.ROI_ALIGN_GRADIENT products: only for CPUs; no effect on the GPU")
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)
@@ -104,13 +104,13 @@ def set_tf32(cfg: CfgNode) -> None:
     """Set PyTorch's TF32 switches for this process. They only affect CUDA."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
-            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32}: only GPUs have TF32; nothing changes on the CPU")
+            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32}: only GPUs have TF32; no effect on the CPU")
         return
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = TF32[cfg.SOLVER.TF32]
 
 
 def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """Return the data type of mixed precision; None without mixed precision."""
+    """Return the data type of mixed precision, or None without mixed precision."""
     return DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
 
 
@@ -129,15 +129,16 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])
-    # Not optimizer._step_supports_amp_scaling: gradients are unscaled before Detectron2's clipping, not in the kernel.
+    # Do not set optimizer._step_supports_amp_scaling: gradients are unscaled before Detectron2's clipping, not in the
+    # kernel.
     return optimizer
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
 
-    PyTorch initializes them with the first gradient, which gives the same values unless the kernel skips that step: it
-    would then continue from uninitialized memory.
+    PyTorch initializes them with the first gradient, which gives the same values. But if the kernel skips that step,
+    PyTorch continues from uninitialized memory.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):

@@ -20,32 +20,32 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.shown_text import printable
 
-# The function that runs in each process, how the processes communicate, and the function's arguments.
+# Function that runs in each process, communication of the processes, and the function's arguments.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
 def main(arguments=None) -> int:
-    """Parse the command line, check everything, then train or evaluate in the processes that it asks for.
+    """Parse the command line, check the job, and train or evaluate in the requested processes.
 
-    With torchrun or srun each process calls this function. A job that was restarted (torchrun's ``--max-restarts``,
-    Slurm's requeue) resumes the run that it began.
+    With torchrun or srun each process calls this function. A restarted job (torchrun's ``--max-restarts``, Slurm's
+    requeue) resumes its own run.
 
     Returns:
-        the exit status: 0; 1 if a spawned process failed; 2 for a mistake in the input; 143 after SIGTERM and 130 after
-        SIGINT (ctrl-C). Errors are printed.
+        the exit status: 0 for success, 1 if a spawned process failed, 2 for a mistake in the input, 143 after SIGTERM,
+            130 after SIGINT (ctrl-C). Errors are printed.
     """
     return start(argument_parser().parse_args(arguments))
 
 
 def start(args) -> int:
-    """``main`` with parsed arguments."""
+    """Run ``main`` with parsed arguments."""
     return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Return the program of ``train_net.py``: ``run`` with the config."""
+    """Return the program of ``train_net.py``, which calls ``run`` with the config."""
     if not args.config_file and not args.opts:
-        raise ConfigError("--config-file: expected a config file, found neither it nor KEY VALUE overrides")
+        raise ConfigError("--config-file: expected a config file or KEY VALUE overrides, found neither")
     cfg = load_config(args.config_file, args.opts)
     try:
         resolve_device(cfg, world)
@@ -57,11 +57,11 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]) -> Group:
-    """Return how the processes communicate. Check what they need to know before they start.
+    """Return the communication settings of the processes. Check the settings that are needed before they start.
 
     Args:
-        cfg: with the device resolved.
-        values: of the config, to compare between machines: key -> value.
+        cfg: a config with resolved device.
+        values: config key -> value, to compare between machines.
     """
     scaled = cfg.clone()  # each process scales its own config
     scale_to_processes(scaled, world.size)
@@ -71,7 +71,7 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
 
 def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
-    """Return the options that must be the same on each machine, with their values."""
+    """Return the options that must be equal on all machines, with their values."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
     given["--num-gpus or --num-processes"] = str(world.local_size)
@@ -79,23 +79,23 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 
 
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
-    """Set ``args`` to resume the run in ``folder`` if this job was restarted and began that run.
+    """Set ``args`` to resume the run in ``folder`` if this job started that run before a restart.
 
-    The run of another job stays refused, as at the first start. The first process decides for all of them.
+    Runs of other jobs are rejected as usual. The first process decides for all processes.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False
 
 
 def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
-    """Launch a program in the processes of a job, and print how it ended.
+    """Launch a program in the processes of a job. Print errors and signals that ended it.
 
     Args:
-        args: of ``argument_parser``.
-        prepare: makes the program.
+        args: parsed arguments of ``argument_parser``.
+        prepare: function that builds the program.
 
     Returns:
-        the exit status, as of ``main``.
+        the exit status; see ``main``.
     """
     world = ProcessLayout()
     try:
@@ -120,7 +120,7 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
 
 
 def _brief(error: Exception) -> str:
-    """Return the message without the traceback of a loader's worker that PyTorch puts around it."""
+    """Return the message without the traceback that PyTorch adds to errors of a loader's worker."""
     message = str(error)
     if "Original Traceback" in message:
         message = message.strip().splitlines()[-1].split(": ", 1)[-1]

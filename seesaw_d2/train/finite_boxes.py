@@ -1,7 +1,7 @@
-"""Let forward passes continue if predicted boxes are not finite; Detectron2 raises an error.
+"""Let forward passes continue if predicted boxes are not finite, for which Detectron2 raises an error.
 
-A process that leaves its forward pass would leave the others waiting in a collective. It continues with the finite
-boxes instead and records the error, and the step is then skipped in all processes.
+If one process left its forward pass, the others would wait for it in a collective. Instead, the process continues with
+the finite boxes and records the error. All processes then skip the step.
 """
 
 import functools
@@ -17,19 +17,19 @@ _CASCADE_ERROR = "Predicted boxes of a cascade's stage contain Inf/NaN."
 
 
 def box_predictors(model: nn.Module) -> list[nn.Module]:
-    """Return the parts of a model that check the boxes they predict: RPNs and cascades."""
+    """Return the modules of a model that check their predicted boxes: RPNs and cascades."""
     return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
 
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """In the block, replace boxes of ``parts`` that are not finite, so that the forward pass reaches its end.
+    """Replace non-finite boxes of ``parts`` in this block, so that the forward pass completes.
 
-    After an error of an RPN, the ROI heads get features of zeros, because features that are not finite could end their
-    forward pass, too.
+    After an error of an RPN, the ROI heads get features of zeros, because non-finite features could raise an error
+    there, too.
 
     Returns:
-        the errors so far; [] while all boxes are finite.
+        a list to which error messages are appended. It is empty while all boxes are finite.
     """
     errors: list[str] = []
     with ExitStack() as stack:
@@ -46,7 +46,7 @@ def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
 
 @contextmanager
 def _replaced(part: nn.Module, name: str, method) -> Iterator[None]:
-    """Replace a method of an object in the block."""
+    """Replace a method of an object during the block."""
     setattr(part, name, method)
     try:
         yield
@@ -60,7 +60,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
         return propose(rpn, *args, **kwargs)
     except FloatingPointError as error:
         errors.append(str(error))
-    rpn.training = False  # in evaluation, it leaves out boxes that are not finite
+    rpn.training = False  # in evaluation mode it drops non-finite boxes
     try:
         return propose(rpn, *args, **kwargs)
     finally:
@@ -70,7 +70,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
 def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
     if errors:
         features = inputs[1]
-        # Keep them in the graph: DistributedDataParallel needs a gradient of each parameter.
+        # Keep the values in the graph, because DistributedDataParallel needs a gradient for each parameter.
         features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
 
 
@@ -78,7 +78,7 @@ def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], 
     create = type(heads)._create_proposals_from_boxes
     try:
         return create(heads, boxes, image_sizes)
-    except AssertionError:  # Boxes.clip checks the boxes anyway: another check would wait for the device once more
+    except AssertionError:  # raised by the check in Boxes.clip; a separate check would need another synchronization
         if all(torch.isfinite(each).all() for each in boxes):
             raise
         errors.append(_CASCADE_ERROR)

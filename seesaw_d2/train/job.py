@@ -1,4 +1,4 @@
-"""A job: one training or evaluation, as its preflight has checked and resolved it."""
+"""Description of a job: one training or evaluation, checked and resolved by its preflight."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from seesaw_d2.utils.category_names import Categories
 
 @dataclass(frozen=True)
 class Job:
-    """What the processes of a job agree on before they build anything.
+    """Settings of a job, which are equal in all processes and known before anything is built.
 
     Attributes:
-        cfg: frozen. Device, batch, learning rate, iterations and steps are resolved. For a LazyConfig: the values that
-            YAML configs have too, under their keys.
+        cfg: frozen config with resolved device, batch, learning rate, iterations and steps. For a LazyConfig: its
+            values that YAML configs have too, under the YAML keys.
         eval_only: whether the job is an evaluation.
-        resume: whether it continues from the last checkpoint in OUTPUT_DIR.
-        schedule: length and learning rate of the training; None for an evaluation and for a LazyConfig.
-        categories: class names of the data that the model is used with; None if unknown.
+        resume: whether to continue from the last checkpoint in OUTPUT_DIR.
+        schedule: length and learning rate of the training. None for an evaluation and for a LazyConfig.
+        categories: class names of the model's data sets. None: unknown.
         notes: lines for the log of the training.
-        warnings: the same, as warnings.
+        warnings: lines for the log of the training, at warning level.
     """
 
     cfg: CfgNode

@@ -21,7 +21,7 @@ _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 class _Printable(logging.Formatter):
-    """Make the output of another formatter printable. Color codes are kept for terminals and otherwise removed."""
+    """Formatter that escapes control codes in another formatter's output. It keeps color codes only for terminals."""
 
     def __init__(self, formatter: logging.Formatter, *, colors: bool):
         super().__init__()
@@ -34,15 +34,15 @@ class _Printable(logging.Formatter):
 
 
 def log_to_console() -> None:
-    """Log to the console, in the first process only, and to no file."""
+    """Log to the console in the main process, and not to a file."""
     for name in _NAMES:
         setup_logger(distributed_rank=comm.get_rank(), name=name)
     _make_printable()
 
 
 def set_up_run(cfg: Any, args: Any, folder: str) -> None:
-    """Call Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), with this project's logger too."""
-    # Set up the loggers as default_setup does, and before it, so that color codes are removed from its messages.
+    """Call Detectron2's ``default_setup`` (log.txt, config.yaml, seeds), and set up this project's logger."""
+    # Set up the loggers before default_setup does, so that color codes are also removed from its messages.
     setup_logger(folder, distributed_rank=comm.get_rank(), name="fvcore")
     setup_logger(folder, distributed_rank=comm.get_rank())
     setup_logger(folder, distributed_rank=comm.get_rank(), name="seesaw_d2")
@@ -50,12 +50,12 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     default_setup(cfg, args)
     if find_spec("detectron2._C") is None:
         logging.getLogger(__name__).info(
-            "detectron2._C is not built, and not needed: only rotated boxes and deformable convolutions use it"
+            "detectron2._C is not built. It is not needed: only rotated boxes and deformable convolutions use it"
         )
 
 
 def _make_printable() -> None:
-    """Make messages printable, and remove color codes from those to files, such as log.txt, and to pipes."""
+    """Escape control codes in messages, and remove color codes from messages to files (log.txt) and pipes."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
         if handler.formatter is not None and not isinstance(handler.formatter, _Printable):
@@ -65,10 +65,10 @@ def _make_printable() -> None:
 
 @contextmanager
 def own_logs() -> Iterator[None]:
-    """Restore the loggers after the block, and suppress PyTorch's warning about the number of workers in it.
+    """Restore the loggers after the block. In the block, suppress PyTorch's warning about the number of workers.
 
-    Otherwise the next job in the same process prints each line twice and writes to the log.txt of the job before.
-    PyTorch warns for each loader with more workers than cores; ``TrainLoader`` warns once.
+    Otherwise the next job in the same process would print each line twice and write to the log.txt of the previous job.
+    PyTorch warns for each loader with more workers than cores. ``TrainLoader`` warns once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

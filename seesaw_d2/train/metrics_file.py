@@ -12,12 +12,12 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Detectron2's writers write medians of this many values.
+# Number of values in the medians of Detectron2's writers.
 _WINDOW = 20
 
 
 def file_size(writer: JSONWriter) -> int | None:
-    """Return the current size of the file in bytes; None if it is not a local file."""
+    """Return the current size of the file in bytes, or None if it is not a local file."""
     path = writer._file_handle.name
     return os.path.getsize(path) if os.path.isfile(path) else None
 
@@ -25,8 +25,8 @@ def file_size(writer: JSONWriter) -> int | None:
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     """Truncate the file to ``size`` bytes, and let the writer continue from there.
 
-    A file that is shorter, or has no line end there, belongs to another run and stays as it is. Removed lines of
-    iterations before ``start``, the first one to run, are not lost: the writer writes those values again.
+    A file that is shorter, or has no line end at this position, belongs to another run and is not changed. ``start`` is
+    the first iteration to run. The writer writes the values of removed lines for earlier iterations again.
     """
     path = writer._file_handle.name
     with open_regular(path, "rb+") as file:
@@ -44,7 +44,7 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
 
 
 def _iterations(lines: bytes) -> list[int]:
-    """Return the iteration of each complete line. The last line may be cut off by a kill."""
+    """Return the iteration of each complete line. The last line may be incomplete if the run was killed."""
     found = []
     for line in lines.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -53,7 +53,7 @@ def _iterations(lines: bytes) -> list[int]:
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:
-    """Return the values of each scalar that medians need: name -> {smoothed, values [value, iteration]}."""
+    """Return the values needed for medians: name -> {smoothed, values [value, iteration]}."""
     hints = storage.smoothing_hints()
     return {
         name: {
@@ -65,7 +65,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Put the result of ``recent_scalars`` into this storage. Its iteration does not change."""
+    """Put the result of ``recent_scalars`` into this storage, without changing the storage's iteration."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

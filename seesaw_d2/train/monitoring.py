@@ -36,8 +36,8 @@ def check_monitoring(cfg: CfgNode) -> None:
 class ClassCountHook(HookBase):
     """Log the class counts of losses every ``period`` iterations: total, smallest, largest, and each group's share.
 
-    Losses without a buffer ``class_counts`` are skipped; shares need known frequency groups. For several stages
-    (Cascade), Detectron2's storage averages the scalars.
+    Losses without a buffer ``class_counts`` are skipped. Shares are logged only if the frequency groups are known. With
+    several stages (Cascade), Detectron2's storage averages the scalars.
     """
 
     def __init__(self, model: nn.Module, period: int = 20):
@@ -71,8 +71,8 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 class PredictionImages(HookBase):
     """Draw the detections in the first images of DATASETS.TEST for TensorBoard, every VIS_PERIOD iterations.
 
-    Detectron2's own images show proposals. The model is in evaluation mode meanwhile, and no random number is drawn, so
-    the training does not change.
+    (Detectron2's own images show proposals.) The model is temporarily set to evaluation mode. No random numbers are
+    drawn, so that the training does not change.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even if it has none
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even without workers
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
         model = unwrapped(self._model)
-        # Without DistributedDataParallel, because the other processes do not take part.
+        # Without DistributedDataParallel, because only this process runs the model.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
                 instances = model([record])[0]["instances"].to("cpu")
@@ -110,7 +110,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config turns on. They must run before the writers."""
+    """Return the hooks of this module that the config enables. They must run before the writers."""
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
@@ -132,7 +132,7 @@ class WandbWriter(EventWriter):
         storage = get_event_storage()
         new = {key: value for key, (value, step) in storage.latest_with_smoothing_hint(20).items() if step > self._last}
         for name, image, _ in storage._vis_data:
-            # Detectron2's mask head stores tensors that are attached to the graph.
+            # Detectron2's mask head stores tensors without detaching them.
             pixels = torch.as_tensor(image).detach().cpu().numpy()
             new[name] = self._wandb.Image(pixels.transpose(1, 2, 0))
         if new:
@@ -144,7 +144,7 @@ class WandbWriter(EventWriter):
 
 
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
-    """Return a WandbWriter if LOGGING.WANDB_PROJECT is set. It runs before TensorBoard's, which clears images."""
+    """Return [WandbWriter] if LOGGING.WANDB_PROJECT is set. It must precede TensorBoard's, which clears images."""
     if not cfg.LOGGING.WANDB_PROJECT:
         return []
     return [WandbWriter(cfg.LOGGING.WANDB_PROJECT, cfg, name=os.path.basename(os.path.normpath(cfg.OUTPUT_DIR)))]

@@ -1,4 +1,4 @@
-"""Run one process's part of a training or an evaluation."""
+"""Run a training or an evaluation in one process of a job."""
 
 import logging
 import os
@@ -28,15 +28,15 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds after which a process says that it waits for the checks
+_PATIENCE = 60.0  # seconds after which a waiting process prints a line
 
 
 def run(cfg: CfgNode, args) -> None:
     """Check the job of a YAML config, then train or evaluate.
 
     Args:
-        cfg: not frozen.
-        args: of ``argument_parser``.
+        cfg: a config that is not frozen.
+        args: parsed arguments of ``argument_parser``.
     """
     preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
 
@@ -51,7 +51,7 @@ def run(cfg: CfgNode, args) -> None:
 
 
 def options_of(args) -> dict[str, Any]:
-    """Return the options of ``Preflight`` that follow from the command line and the processes."""
+    """Return the options of ``Preflight``, given the command line and the processes."""
     return {
         **{name: getattr(args, name) for name in ("eval_only", "resume", "overwrite")},
         "world_size": comm.get_world_size(),
@@ -73,10 +73,10 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 
 
 def agreed(find: Callable[[], Found]) -> Found:
-    """Return what ``find`` returns in the first process. One process of each machine calls it; the others wait.
+    """Call ``find`` in one process of each machine, and return the result of the first process in all processes.
 
     Raises:
-        SeesawError: in each process whose ``find`` raised it. ``Elsewhere``: in all other processes.
+        SeesawError: raised in each process whose ``find`` raised it. ``Elsewhere``: raised in all other processes.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)
@@ -113,7 +113,7 @@ def _checked(preflight: Preflight, lock: RunLock) -> Job:
 
 
 def train(job: Job, preflight: Preflight, args) -> None:
-    """Train, and evaluate as the config says."""
+    """Train the model, with the evaluations that the config describes."""
     set_up_run(job.cfg, args, job.cfg.OUTPUT_DIR)
     for note in job.notes:
         logger.info(note)
@@ -127,7 +127,7 @@ def train(job: Job, preflight: Preflight, args) -> None:
 def evaluate(job: Job, preflight: Preflight) -> None:
     """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
 
-    The config and the log of the run in OUTPUT_DIR stay as they are.
+    It does not change the config and the log of the run in OUTPUT_DIR.
     """
     cfg = job.cfg
     log_to_console()

@@ -35,26 +35,27 @@ logger = logging.getLogger(__name__)
 
 
 class Step(SimpleTrainer):
-    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main), with a check before the update.
+    """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main), with a check for non-finite values before the update.
 
-    If a loss of any process is nan or infinite, no process takes the step: parameters, optimizer and buffers (class
+    If a loss of any process is NaN or infinite, no process takes the step: parameters, optimizer and buffers (class
     counts, batch normalization) keep their values. The same holds for gradients, except with float16, where the
-    gradient scaler handles overflows. A run skips at most ``max_skipped`` steps; then it ends, and a file has the state
-    before the step.
+    gradient scaler handles overflow. After more than ``max_skipped`` skipped steps the run ends, and the state before
+    the last step is saved.
 
-    With ``metrics_period`` > 1 the host does not wait for the check. The optimizer's fused kernel decides on the device
+    With ``metrics_period`` > 1 the check does not synchronize. The optimizer's fused kernel decides on the device
     whether to take the step, and the host reads the result in the last iteration of each period and in ``settle``.
-    After a step that ends the run, no step is taken, so the state and the logged values are the same as with 1.
+    After a step that ends the run, no further step is taken, so that the state and the logged values are the same as
+    with 1.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
-        folder: where ``nonfinite_iter<k>.pth`` is written.
+        folder: folder of the file ``nonfinite_iter<k>.pth``.
         max_skipped: >= 0.
-        amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16); None: float32.
+        amp: torch.float16 or torch.bfloat16 for mixed precision (on a CPU only bfloat16). None: float32.
         metrics_period: >= 1.
 
     Raises:
-        ConfigError: ``metrics_period`` > 1 with float16, or an optimizer that is not fused.
+        ConfigError: ``metrics_period`` > 1 with float16 or with an optimizer that is not fused.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Step(SimpleTrainer):
         amp: torch.dtype | None = None,
         metrics_period: int = 1,
     ):
-        with signals_blocked():  # v0.6 starts the workers of the loader here
+        with signals_blocked():  # v0.6 starts the loader's workers here
             super().__init__(model, data_loader, optimizer)
         self.amp, self.metrics_period = amp, metrics_period
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
@@ -83,10 +84,11 @@ class Step(SimpleTrainer):
         self._buffers, self._box_predictors = _changing_buffers(model), box_predictors(model)
         self._before = [buffer.clone() for buffer in self._buffers]
         self._pending: list[StepReport] = []
-        # With metrics_period > 1: number of steps so far that were not finite, on the device. None before the first.
+        # With metrics_period > 1: number of non-finite steps so far, on the device. None before the first step.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether a signal has told a process to stop, as of the last iteration that was read. Equal in all processes.
+        # Whether any process has received a stop signal, up to the last iteration that was read. Equal in all
+        # processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -118,13 +120,13 @@ class Step(SimpleTrainer):
             self._update()
 
     def settle(self) -> bool:
-        """Read and log the deferred results of the last iterations. All processes call it.
+        """Read and log the deferred results of the last iterations. Every process must call it.
 
         Returns:
-            whether the last iteration is finite.
+            True if the last iteration is finite.
 
         Raises:
-            NonFiniteError: more than ``max_skipped`` iterations were not.
+            NonFiniteError: more than ``max_skipped`` iterations were not finite.
         """
         pending, self._pending = self._pending, []
         rows = read_reports(pending)
@@ -142,7 +144,7 @@ class Step(SimpleTrainer):
                 losses = self.model(data)
             except FloatingPointError as error:  # raised by a custom model
                 return self._without_losses(data, generators, error)
-            if isinstance(losses, Tensor):  # of a custom meta-architecture
+            if isinstance(losses, Tensor):  # returned by a custom meta-architecture
                 losses = {"total_loss": losses}
             total = sum(losses.values())
         self.optimizer.zero_grad()
@@ -150,9 +152,9 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """Return losses of nan for a forward pass that failed.
+        """Return NaN losses for a failed forward pass.
 
-        With several processes the run ends, because the others are still in their forward passes.
+        With several processes it raises an error, because the others are still in their forward passes.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
@@ -179,7 +181,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update, or undo the iteration where ``bad`` is true. The device decides; the host does not wait."""
+        """Update the model, or undo the iteration if ``bad`` is True. The device decides, without synchronization."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -191,7 +193,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Undo the step and skip it, or save the state and raise NonFiniteError. All processes call it."""
+        """Undo and skip the step, or save the state and raise NonFiniteError. Every process must call it."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()
@@ -210,7 +212,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state and raise NonFiniteError. The main process saves, or the only one that reports."""
+        """Save the state and raise NonFiniteError. The main process saves it, or the only process with an error."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
@@ -226,7 +228,8 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch also loads the optimizer's implementation from the checkpoint; this run's config decides it instead.
+        # PyTorch also loads the optimizer's implementation from the checkpoint. Replace it by that of this run's
+        # config.
         kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
         for group, own in zip(self._groups(), kept, strict=True):
@@ -240,7 +243,7 @@ class Step(SimpleTrainer):
 
 
 def _changing_buffers(model: nn.Module) -> list[Tensor]:
-    """Return the buffers that a step can change, without the hundreds of FrozenBatchNorm2d."""
+    """Return the buffers that a step can change. This excludes the hundreds of buffers of FrozenBatchNorm2d."""
     fixed = {
         id(buffer)
         for module in model.modules()

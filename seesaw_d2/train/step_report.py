@@ -1,4 +1,4 @@
-"""Reports on iterations: made on the device before the update, read and logged on the host.
+"""Reports on iterations, computed on the device before the update, then read and logged on the host.
 
 Shapes: K losses, W processes, P parameters with a gradient.
 """
@@ -22,20 +22,20 @@ _IMAGES_SHOWN = 8
 
 @dataclass
 class StepReport:
-    """What one process knows about an iteration before its update.
+    """Data of one process about an iteration before its update.
 
     Args:
-        iteration: its number.
-        names: of the losses.
-        values: (2 + K + W,) float64, equal in all processes: number of processes with a value that is not finite,
-            number of processes that a signal told to stop, each loss summed over the processes, and the seconds that
-            each process waited for data.
-        losses: (K,) of this process.
+        iteration: number of the iteration.
+        names: names of the losses.
+        values: (2 + K + W,) float64, equal in all processes: number of processes with a non-finite value, number of
+            processes that received a stop signal, each loss summed over the processes, and the seconds that each
+            process waited for data.
+        losses: (K,) losses of this process.
         norms: (P,) largest absolute value of each gradient; None if not computed.
         images: file names and ids of this process's batch.
         generators: states of the random number generators before the iteration.
         scalars: deferred scalars that the model logged.
-        errors: messages of Detectron2 about boxes that are not finite.
+        errors: messages of Detectron2 about non-finite boxes.
     """
 
     iteration: int
@@ -50,12 +50,12 @@ class StepReport:
 
 
 def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: bool = False) -> Tensor:
-    """Return ``StepReport.values``, by one collective and without waiting for the device.
+    """Return ``StepReport.values``, computed with one collective and without synchronization.
 
-    All processes must have losses of the same names.
+    All processes must have losses with the same names.
 
     Args:
-        signalled: whether a signal told this process to stop.
+        signalled: whether this process has received a stop signal.
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
     own[0] = ~finite
@@ -72,14 +72,14 @@ def images_of(batch: Any) -> list[dict[str, Any]]:
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
-    """Return (P,) float32: the largest absolute value of each gradient; nan if it contains nan."""
+    """Return the largest absolute value of each gradient, (P,) float32. It is NaN if the gradient contains NaN."""
     if not gradients:
         return torch.zeros(0)
     return torch.stack([norm.float() for norm in torch._foreach_norm(gradients, float("inf"))])
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Return ``values`` and the deferred scalars of each report as numbers, by one transfer from the device."""
+    """Return ``values`` and the deferred scalars of each report as numbers, with one transfer from the device."""
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
         return []
@@ -96,7 +96,7 @@ def store_report(report: StepReport, row: Sequence[float]) -> None:
     """Log an iteration as Detectron2's SimpleTrainer does: means over the processes, and the longest wait for data.
 
     Args:
-        row: of ``read_reports``.
+        row: the report's element in the result of ``read_reports``.
     """
     values, scalars = row[: len(report.values)], row[len(report.values) :]
     storage = get_event_storage()
@@ -112,10 +112,11 @@ def store_report(report: StepReport, row: Sequence[float]) -> None:
 
 
 def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """Return a process's report on an iteration that is not finite, as plain values and tensors.
+    """Return a process's report on a non-finite iteration as plain values and tensors.
 
     Args:
-        named: the parameters of ``report.norms``; if that is None, norms of their gradients are computed.
+        named: name -> parameter, in the order of ``report.norms``. If that is None, the norms of their gradients are
+            computed.
     """
     norms = report.norms
     if norms is None:

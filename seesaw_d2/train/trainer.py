@@ -34,14 +34,15 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixed into a trainer of Detectron2, before it: a training that stops early still writes its metrics."""
+    """Mixin for trainers of Detectron2 that writes the metrics of a training that stops early. It must come first."""
 
     def after_train(self):
-        """As in Detectron2 after the last iteration. Before it (after an error or a signal), only write the metrics:
-        an evaluation would wait for processes that may have ended."""
+        """Run Detectron2's hooks after the last iteration. After an error or a signal, only write the metrics.
+
+        An evaluation would wait for processes that may have ended."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
-            # Detectron2 counts one iteration too many if a run is resumed after its last one.
+            # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
             self.iter = self.max_iter
             super().after_train()
             return
@@ -52,17 +53,17 @@ class EndsEarly(TrainerBase):
 
 
 class Trainer(EndsEarly, DefaultTrainer):
-    """Train and evaluate a model as a config describes.
+    """Trainer that trains and evaluates a model according to a config.
 
     Args:
         cfg: a config with this project's keys.
-        model: built from ``cfg`` and frozen as it says. None: it is built here.
+        model: a model built from ``cfg`` and frozen according to MODEL.FREEZE. None: build the model.
     """
 
     def __init__(self, cfg, model: nn.Module | None = None):
-        # As DefaultTrainer, which supports several processes only on GPUs.
+        # Like DefaultTrainer, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
-        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # nobody has set it up
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the logger is not set up
             setup_logger()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg, model)
@@ -91,7 +92,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg, num_workers):
-        """Return the config scaled by ``scale_to_processes``; ``cfg`` itself if nothing changes."""
+        """Return the config scaled by ``scale_to_processes``, or ``cfg`` itself if nothing changes."""
         scaled = cfg.clone()
         scaled.defrost()
         if not scale_to_processes(scaled, num_workers):
@@ -102,10 +103,10 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg, model: nn.Module | None = None):
-        """Return the model, frozen and accelerated as the config says.
+        """Return the model, frozen and accelerated according to the config.
 
         Args:
-            model: already built and frozen. None: it is built here.
+            model: a built and frozen model. None: build the model.
         """
         if model is None:
             with own_program():
@@ -138,8 +139,8 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes evaluate the model of the main process, which is the one in checkpoints: otherwise each process
-        has its own statistics of batch normalization. Evaluators get the model without DistributedDataParallel.
+        All processes evaluate the model of the main process, which checkpoints contain, because the statistics of batch
+        normalization differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -157,7 +158,7 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test_with_TTA(cls, cfg, model):
         """Evaluate with test-time augmentation (TEST.AUG), as Detectron2's train_net.py does.
 
-        Files are written below ``inference_TTA``; names of metrics end in "_TTA".
+        Files are written below ``inference_TTA``. Names of metrics end in "_TTA".
         """
         augmented = GeneralizedRCNNWithTTA(cfg, unwrapped(model))
         folders = [results_folder(cfg, name, "inference_TTA") for name in cfg.DATASETS.TEST]
@@ -191,7 +192,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         extra = monitoring_hooks(self.cfg, self.model, lambda name: self.build_test_loader(self.cfg, name))
         if solver.CHECKPOINT_BEST:
             extra.insert(0, BestCheckpoint(self.checkpointer, self.cfg.TEST.EVAL_PERIOD, solver.CHECKPOINT_BEST))
-        # In the main process, the last hook of Detectron2 writes what the other hooks have logged.
+        # In the main process, the last hook of Detectron2 writes the values logged by the other hooks.
         place = len(hooks) - 1 if comm.is_main_process() else len(hooks)
         self._training_state = TrainingState(
             self._trainer.data_loader,
@@ -203,12 +204,12 @@ class Trainer(EndsEarly, DefaultTrainer):
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
 
     def settle(self):
-        """Read the deferred metrics of the iterations so far. All processes call it."""
+        """Read the deferred metrics of the iterations so far. Every process must call it."""
         self._trainer.settle()
 
     @property
     def signalled(self) -> bool:
-        """Return whether a signal has told a process to stop, as of the last iteration that was read."""
+        """Return whether any process has received a stop signal, up to the last iteration that was read."""
         return self._trainer.signalled
 
     def resume_or_load(self, resume=True):
@@ -228,7 +229,7 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     def state_dict(self):
         state = super().state_dict()
-        # Detectron2 v0.6 omits the optimizer, so that a resumed run loses its momentum; main includes it here.
+        # Detectron2 v0.6 does not save the optimizer, so that a resumed run would lose its momentum. main saves it.
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 

@@ -86,7 +86,7 @@ def test_crt_starts_the_classifier_anew(job, pretrained, config_file):
     assert (after[f"{CLASSIFIER}.bias"] == 0).all()
     assert (before[f"{CLASSIFIER}.bias"] != 0).any()
     log = (run / "log.txt").read_text()
-    assert f"left out (MODEL.WEIGHTS_EXCEPT), initial values: {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
+    assert f"(MODEL.WEIGHTS_EXCEPT), initial values: {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
     # Without the key the trained classifier is where the second training starts.
     assert job("MODEL.WEIGHTS", str(pretrained), *CE, *FREEZE, *still, folder="kept") == 0
     assert differences(before, weights(config_file.parent / "kept/model_final.pth")) == set()
@@ -108,7 +108,7 @@ def test_lws_learns_the_scale_alone(job, pretrained, config_file):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (FREEZE, "MODEL.WEIGHTS: expected the trained model to start from"),
+        (FREEZE, "MODEL.WEIGHTS: expected"),
         (["WEIGHTS", "MODEL.FREEZE.NAMES", "['*']"], "MODEL.FREEZE: expected"),
         (["WEIGHTS", "MODEL.FREEZE.NAMES", "['backbones']"], "backbone"),
         (["WEIGHTS", *FREEZE[2:]], "MODEL.FREEZE.EXCEPT: expected MODEL.FREEZE.NAMES"),

@@ -1,1 +1,1 @@
-"""Checkpoints of a training: writing, choosing and loading them."""
+"""Write, select and load the checkpoints of a training."""

@@ -1,4 +1,4 @@
-"""Load weights, and report what did not fit."""
+"""Load weights, and report parameters that do not match."""
 
 import os
 from typing import Any
@@ -25,26 +25,25 @@ from seesaw_d2.weights.torchvision_backbones import (
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer that reports all parameters that keep their initial values.
+    """Detectron2's checkpointer with a report on all parameters that keep their initial values.
 
-    A training may start from weights that do not fit everywhere (a COCO model for another data set, a softmax
-    classifier for a Seesaw head): those parameters keep their initial values, and a warning lists them. An evaluation
-    and a resumed training may not, and a frozen parameter must fit, as nothing would train it: these raise
-    ``WeightsError``.
+    A training may start from weights that match only a part of the model (a COCO model for another data set, a softmax
+    classifier for a Seesaw head). A warning lists the parameters that keep their initial values. In an evaluation, in a
+    resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    ``torchvision://resnet50`` (and others) and files of torchvision's ResNet weights are converted. They must fit all
-    layers of the backbone; the rest of the model stays as it is.
+    ``torchvision://resnet50`` (and others) and files of torchvision's ResNet weights are converted. They must match all
+    layers of the backbone. The rest of the model keeps its initial values.
 
     Args:
-        strict: whether ``load(path, checkpointables=[])`` raises too.
+        strict: whether ``load(path, checkpointables=[])`` also raises for a mismatch.
         left_out: patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their initial
             values in ``load(path, checkpointables=[])``, which starts a training.
-        categories: of the data set that the model is used with. They are saved in checkpoints, and compared with
-            those of a checkpoint that is loaded (``check_checkpoint``).
+        categories: class names of the model's data set. They are saved in checkpoints and compared with those of loaded
+            checkpoints (``check_checkpoint``).
 
     Attributes:
-        loaded_categories: those of the last checkpoint that was loaded; None if it has none.
-        incompatible: fvcore's report on it: missing, unexpected and wrongly shaped parameters.
+        loaded_categories: class names in the last loaded checkpoint, or None if it has none.
+        incompatible: fvcore's report on this checkpoint: missing, unexpected and wrongly shaped parameters.
     """
 
     def __init__(
@@ -58,7 +57,9 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        self._parsed_url_during_load = None  # Detectron2 main keeps it after a failed load, and then refuses all loads
+        self._parsed_url_during_load = (
+            None  # Detectron2 main keeps this value after a failed load and then rejects all loads
+        )
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
         elif path and "://" in path:
@@ -67,19 +68,19 @@ class SeesawCheckpointer(DetectionCheckpointer):
             raise WeightsError(f"{path}: no such file")
         if self._must_fit or not path:
             return super().load(path, checkpointables)
-        # Restore the initial values afterwards, which works for all checkpoint formats. load_state_dict would not:
-        # FrozenBatchNorm2d resets statistics that a state lacks.
+        # Load everything and restore the initial values afterwards, which works for all checkpoint formats. Removing
+        # entries from the state would not work, because FrozenBatchNorm2d resets missing statistics.
         state = self.model.state_dict()
         initial = {name: state[name].clone() for name in sorted(self.left_out)}
         extra = super().load(path, checkpointables)
         for name, value in initial.items():
             state[name].copy_(value)
         if initial:
-            self.logger.info(f"{path}: left out (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
+            self.logger.info(f"{path}: not loaded (MODEL.WEIGHTS_EXCEPT), initial values:  {', '.join(initial)}")
         return extra
 
     def save(self, name, **kwargs):
-        """Save a checkpoint atomically: ``last_checkpoint`` always names a complete file.
+        """Save a checkpoint atomically, so that ``last_checkpoint`` always names a complete file.
 
         Raises:
             OutputError: the file cannot be written. Earlier checkpoints are unchanged.
@@ -117,7 +118,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         return found.path if found else ""
 
     def _load_file(self, filename):
-        """Read a file with ``weights.reading``; Detectron2's method would run code in a pickle."""
+        """Read a file with ``weights.safe_reading``. Detectron2's method would run code in a pickle."""
         loaded = as_checkpoint(read_weights_file(filename), filename)
         if is_torchvision_resnet(loaded["model"]):
             self._backbone = resnet_prefix(self.model)
@@ -151,10 +152,12 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self._check_backbone(incompatible)
         problems = self._problems(incompatible)
         if not self._must_fit:
-            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "left out by MODEL.WEIGHTS_EXCEPT")})
+            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "excluded by MODEL.WEIGHTS_EXCEPT")})
             problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
             if self._backbone is not None:
-                self.logger.info(f"{self._path}: loaded into {self._backbone}*; all else keeps its initial values")
+                self.logger.info(
+                    f"{self._path}: loaded into {self._backbone}*; all other parameters keep their initial values"
+                )
                 return
         if problems:
             self._complain([f"{name}: {problem}" for name, problem in problems.items()])
@@ -163,9 +166,9 @@ class SeesawCheckpointer(DetectionCheckpointer):
             self.logger.warning(f"{self._path}: not used by this model: {names}")
 
     def _problems(self, incompatible) -> dict[str, str]:
-        """Return name -> problem of the parameters and buffers that are missing or have another shape in the file.
+        """Return a dict from name to problem for parameters and buffers that the file lacks or has in another shape.
 
-        Batch counters and buffers of losses are ignored: predictions do not depend on them.
+        Batch counters and buffers of losses are ignored, because predictions do not depend on them.
         """
         problems = {
             name: "not in the file"
@@ -179,7 +182,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
         if lines:
             raise WeightsError(
-                f"{self._path}: frozen parameters would never get trained values:\n  {_first(lines, 20)}"
+                f"{self._path}: frozen parameters would keep their initial values:\n  {_first(lines, 20)}"
             )
 
     def _check_backbone(self, incompatible) -> None:
@@ -193,13 +196,13 @@ class SeesawCheckpointer(DetectionCheckpointer):
             )
 
     def _in_backbone(self, name: str) -> bool:
-        # FrozenBatchNorm2d has no batch counter, and torchvision's is not converted.
+        # FrozenBatchNorm2d has no batch counter, so torchvision's batch counters are not converted.
         own = name.startswith((f"{self._backbone}stem.", f"{self._backbone}res"))
         return own and not name.endswith("num_batches_tracked")
 
     def _complain(self, lines) -> None:
         hint = (
-            "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND decide the classifier's shape "
+            "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND define the classifier's shape "
             f"(here: {self._classifier()})"
         )
         if self._must_fit:
@@ -220,6 +223,6 @@ class SeesawCheckpointer(DetectionCheckpointer):
 
 
 def _first(lines: list[str], count: int) -> str:
-    """Return the first lines for a message, and the number of the others."""
+    """Return the first lines and the number of omitted lines, for a message."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return "\n  ".join([*lines[:count], *more])

@@ -21,24 +21,26 @@ BEST = "model_best.pth"
 
 
 class CheckpointHook(HookBase):
-    """Save every ``period`` iterations and ``model_final.pth``, as Detectron2 does, and on SIGTERM and SIGINT.
+    """Save checkpoints every ``period`` iterations, at the end (``model_final.pth``), and on SIGTERM and SIGINT.
 
-    All processes have this hook and agree on the iteration after which they stop: a signal to any of them stops all.
-    The hook runs before evaluation and writers, so that a stop does not wait for an evaluation. A signal ends an
-    evaluation at once; a checkpoint is therefore saved before it, which the next checkpoint replaces.
+    All processes have this hook and stop after the same iteration. A signal to any process stops all of them. The hook
+    runs before evaluation and writers, so that a stop does not wait for an evaluation. A signal during an evaluation
+    ends the job immediately. Therefore a checkpoint is saved before each evaluation, and the next checkpoint replaces
+    it.
 
     Args:
-        keep: number of periodic checkpoints to keep; 0 keeps all.
-        eval_period: iterations between evaluations; 0: no evaluation before the end.
+        keep: number of periodic checkpoints to keep. 0: keep all.
+        eval_period: number of iterations between evaluations. 0: evaluate only at the end.
 
     Raises:
-        Stopped: after the checkpoint of a signal is written. OutputError: a checkpoint cannot be written.
+        Stopped: a signal was received. It is raised after the checkpoint is written. OutputError: a checkpoint cannot
+            be written.
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # The last checkpoint, if it was written only because of an evaluation.
+        # Last checkpoint, if it was written only because of an evaluation.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -46,20 +48,20 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        # Several processes stop together, when the values that they reduce in each iteration have been read.
+        # Several processes stop together. They learn of a signal from the values that they reduce in each iteration.
         stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
         if stops or last or due or evaluates:
-            self.trainer.settle()  # raises an error if one of the steps ends the run
+            self.trainer.settle()  # raises an error if a deferred step must end the run
         if due or ((stops or evaluates) and not last):
             self._save(checkpoint_name(iteration), iteration, for_evaluation=not (due or stops))
         if last:
             self._save("model_final", iteration)
         if stops:
-            # A process without a signal of its own stops with the number of another's signal.
+            # A process that received no signal stops with the signal number of another process.
             signum = max(each or 0 for each in comm.all_gather(STOP.signum))
-            comm.synchronize()  # the checkpoint is on the disk
+            comm.synchronize()  # wait until the checkpoint is on the disk
             raise Stopped(signum, iteration)
 
     def after_train(self) -> None:
@@ -78,14 +80,14 @@ class CheckpointHook(HookBase):
 
 
 class BestCheckpoint(hooks.BestCheckpointer):
-    """Save ``model_best.pth``, the weights with the highest value of a metric in the evaluations so far.
+    """Save ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
-    Unlike Detectron2's hook, it does not make this file the checkpoint to resume from, and a resumed run compares with
-    the file of the interrupted one.
+    Unlike with Detectron2's hook, this file does not become the checkpoint to resume from, and a resumed run compares
+    with the best value of the interrupted run.
 
     Args:
         period: TEST.EVAL_PERIOD. The hook runs after the evaluation.
-        metric: its logged name: "segm/APr", with several data sets "lvis_v1_val/segm/APr".
+        metric: logged name of the metric, such as "segm/APr" or, with several data sets, "lvis_v1_val/segm/APr".
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, metric: str):
@@ -114,7 +116,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
         if self._val_metric not in latest:
             known = sorted(name for name in latest if "/AP" in name or "accuracy" in name or "overall" in name)
             logger.warning(
-                f"SOLVER.CHECKPOINT_BEST: no metric {self._val_metric!r} was logged; {', '.join(known)} were"
+                f"SOLVER.CHECKPOINT_BEST: metric {self._val_metric!r} was not logged, only {', '.join(known)}"
             )
             return
         value, iteration = latest[self._val_metric]

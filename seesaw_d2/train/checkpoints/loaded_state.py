@@ -16,7 +16,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
     """Return whether a parameter or buffer with rows for C categories is loaded.
 
     Args:
-        state: of the model.
+        state: state dict of the model.
         left_out: names that are not loaded.
         num_classes: C.
     """
@@ -28,7 +28,7 @@ def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_c
 
 
 def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
-    """Raise WeightsError if a file has no dense floating point tensor for a floating point parameter."""
+    """Raise WeightsError unless the file has dense floating-point tensors for all floating-point parameters."""
     for name, value in loaded.items():
         if name in state and state[name].is_floating_point():
             plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
@@ -39,7 +39,7 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def wrong_shapes(incompatible) -> dict[str, str]:
-    """Return name -> problem of the wrong shapes in fvcore's report."""
+    """Return a dict from name to problem for the wrong shapes in fvcore's report."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

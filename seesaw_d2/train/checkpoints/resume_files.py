@@ -1,4 +1,4 @@
-"""Find the checkpoint of a folder to resume from; damaged files are skipped."""
+"""Find the checkpoint in a folder to resume from. Skip damaged files."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
 from seesaw_d2.weights.torch_files import check_torch_file
 
-# File with the name of the last checkpoint, as in Detectron2.
+# File that contains the name of the last checkpoint, as in Detectron2.
 POINTER = "last_checkpoint"
 FINAL = "model_final.pth"
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
@@ -26,7 +26,7 @@ class Found:
     problems: tuple[str, ...] = ()
 
 
-# Cache: folder -> (times and sizes of its checkpoints, result). Finding one reads whole files.
+# Cache: folder -> (times and sizes of its checkpoints, result), because a search reads whole files.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -43,13 +43,13 @@ def numbered(folder: str) -> list[tuple[int, str]]:
 
 
 def resume_file(folder: str) -> Found | None:
-    """Return the checkpoint that ``last_checkpoint`` names or, if one of the two is damaged, the newest good one.
+    """Return the checkpoint named by ``last_checkpoint``. If one of both files is damaged, return the newest good one.
 
-    A checkpoint is good if it can be read completely and has weights and their iteration.
+    A checkpoint is good if it can be read completely and has weights and an iteration.
 
     Returns:
-        None if the folder has neither a checkpoint nor ``last_checkpoint``, as before the first checkpoint of a
-        training. (A ``model_final.pth`` without an iteration may be the weights that it starts from.)
+        the checkpoint, or None if the folder has neither a checkpoint nor ``last_checkpoint``, as before the first
+        checkpoint of a training. (A ``model_final.pth`` without an iteration may be the training's initial weights.)
 
     Raises:
         WeightsError: all checkpoints are damaged.
@@ -95,7 +95,7 @@ def _look(folder: str) -> Found | None:
 
 
 def _iteration(path: str, must_know: bool = True) -> int:
-    """Return the iteration of a checkpoint, -1 if it has none. Raise WeightsError if it is damaged."""
+    """Return the iteration of a checkpoint, or -1 if it has none. Raise WeightsError if it is damaged."""
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
     try:
@@ -103,9 +103,11 @@ def _iteration(path: str, must_know: bool = True) -> int:
         iteration = read_checkpoint(path).get("iteration")
     except WeightsError:
         raise
-    except Exception as error:  # damage can raise anything
+    except Exception as error:  # damaged files raise many types
         found = shortened(f"{type(error).__name__}: {error}")
-        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found a torn or other file: {found}") from error
+        raise WeightsError(
+            f"{path}: expected a PyTorch checkpoint, found a damaged file or another format: {found}"
+        ) from error
     if must_know and type(iteration) is not int:
         raise WeightsError(f"{path}: expected the checkpoint of a training, found one without an iteration")
     return iteration if type(iteration) is int else -1
@@ -117,9 +119,9 @@ def write_pointer(folder: str, name: str) -> None:
 
 
 def keep_newest(folder: str, iteration: int, count: int) -> None:
-    """Remove all but the newest ``count`` numbered checkpoints up to ``iteration``; 0 keeps all.
+    """Remove all but the newest ``count`` numbered checkpoints up to ``iteration``. If ``count`` is 0, keep all.
 
-    Checkpoints of later iterations are kept: the user went back to an earlier one.
+    Checkpoints of later iterations are kept. They exist if the user resumed from an earlier one.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

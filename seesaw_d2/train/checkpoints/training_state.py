@@ -1,4 +1,4 @@
-"""The state of a training in a checkpoint, besides model, optimizer, scheduler and gradient scaler."""
+"""State of a training that checkpoints contain in addition to model, optimizer, scheduler and gradient scaler."""
 
 import logging
 from typing import Any
@@ -18,8 +18,8 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # mixed with the seed for the random numbers of a step
-# Types of the values in a checkpoint, and of those in a loader's position.
+_STEP = 3  # constant that is combined with the seed of a step's random numbers
+# Types of the values in the state, and of the values in a loader's position.
 _PLACE = {"seed": int, "images": int}
 _KINDS = {
     "seed": int,
@@ -30,30 +30,30 @@ _KINDS = {
     "metrics_size": (int, type(None)),
     "versions": dict,
 }
-# Hooks that run after the checkpoint of an iteration is written.
+# Hooks that run after the checkpoint of an iteration.
 _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, PredictionImages, hooks.PeriodicWriter)
 
 
 class TrainingState(HookBase):
-    """Hook that makes a resumed training equal to the uninterrupted one: bit for bit on the CPU.
+    """Hook with which a resumed training equals the uninterrupted one, bit for bit on the CPU.
 
-    - Each step starts with generators (Python, NumPy, PyTorch on all devices) seeded by SEED, the iteration and the
-      process. No state of a generator needs to be saved.
+    - Each step starts with generators (Python, NumPy, PyTorch on all devices) seeded by SEED, iteration and rank, so
+      that no generator state is saved.
     - ``state_dict``, which Detectron2 saves below "hooks", has the positions of the training loader and of
-      TEST.PRECISE_BN's loader; the seed (the drawn one if SEED is -1); the last values of logged scalars, for their
-      medians; the size of metrics.json; the config as YAML; and versions. All are plain values.
+      TEST.PRECISE_BN's loader; the seed (also if it was drawn for SEED -1); the last values of logged scalars, for
+      their medians; the size of metrics.json; the config as YAML; and versions. All are plain values.
     - A checkpoint is written before its iteration is evaluated and logged. A resumed run therefore truncates
       metrics.json to its size at the checkpoint, and first evaluates and logs that iteration.
 
-    A warning gives the reason if the resumed run cannot be bit for bit equal (another seed, batch, data set, number of
-    processes or PyTorch version; a checkpoint of Detectron2's trainer). Not detected: with three or more processes,
-    DistributedDataParallel arranges its sums after the first step, also in a resumed run, so that this step may round
-    differently. Samplers that only Detectron2's main branch has start from the beginning.
+    If the resumed run cannot be bit for bit equal, a warning gives the reason (another seed, batch, data set, number of
+    processes or PyTorch version; a checkpoint of Detectron2's trainer). One reason is not detected: with three or more
+    processes, DistributedDataParallel rebuilds its buckets after the first step, also in a resumed run, so that this
+    step may round differently. Samplers that only Detectron2's main branch has start from the beginning.
 
     Args:
-        loader: the training loader. The position of a loader that is no ``TrainLoader`` is not saved.
-        writers: of the run; [] in processes other than the main one.
-        seed: SEED; below 0: one is drawn.
+        loader: the training loader. Its position is saved only if it is a ``TrainLoader``.
+        writers: event writers of the run. [] except in the main process.
+        seed: SEED. If it is negative, a seed is drawn.
         config: the config as YAML, for the checkpoint.
         folder: OUTPUT_DIR, for messages.
     """
@@ -69,7 +69,7 @@ class TrainingState(HookBase):
             self._seed = seed if seed >= 0 else comm.shared_random_seed()
 
     def state_dict(self) -> dict[str, Any]:
-        storage = getattr(self.trainer, "storage", None)  # none before the training starts
+        storage = getattr(self.trainer, "storage", None)  # does not exist before the training starts
         return {
             "seed": self._seed,
             "loader": self._loader.state_dict() if self._loader else None,
@@ -82,7 +82,7 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the state for ``before_train``.
+        """Store the state for ``before_train``.
 
         Raises:
             WeightsError: ``state`` was not returned by ``state_dict``.
@@ -91,7 +91,7 @@ class TrainingState(HookBase):
         self._loaded = state
 
     def begin_again(self) -> None:
-        """Truncate metrics.json: a run without a checkpoint starts from the beginning."""
+        """Truncate metrics.json, because a run without a checkpoint starts from the beginning."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -125,8 +125,8 @@ class TrainingState(HookBase):
 
     def _begin_without_state(self) -> None:
         logger.warning(
-            "The checkpoint has no position in the training data (those of Detectron2 have none): the position is "
-            "computed from its iteration, and the order of the images is another one"
+            "The checkpoint has no position in the training data (Detectron2 saves none): the position is computed "
+            "from its iteration, and the order of the images differs"
         )
         if self._loader:
             images = self.trainer.start_iter * self._loader.batch_size
@@ -151,7 +151,7 @@ class TrainingState(HookBase):
             logger.warning(f"Resumed, but not bit for bit equal to the uninterrupted run: {'; '.join(found)}")
 
     def _finish_iteration(self) -> None:
-        """Run the hooks that follow the checkpoint, for the iteration of the checkpoint."""
+        """Run the hooks that follow the checkpoint hook, for the checkpoint's iteration."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:
@@ -161,9 +161,9 @@ class TrainingState(HookBase):
 
 
 def _check_state(state: Any, where: str) -> None:
-    """Raise WeightsError unless ``state`` has the values of ``TrainingState.state_dict`` that are used."""
+    """Raise WeightsError unless ``state`` has all values of ``TrainingState.state_dict`` that are needed."""
     if not (_has(state, _KINDS) and all(_has(place, _PLACE) for place in _places(state)) and state["seed"] >= 0):
-        raise WeightsError(f"{where}: expected the state that a training of this project saves, found something else")
+        raise WeightsError(f"{where}: expected the state of a training of this project, found other values")
 
 
 def _places(state: dict[str, Any]) -> list:

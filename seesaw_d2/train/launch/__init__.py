@@ -1,1 +1,1 @@
-"""Processes of a job: layout, launch, supervision and signals."""
+"""Launch the processes of a job: layout, rendezvous, supervision and signals."""

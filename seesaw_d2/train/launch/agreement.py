@@ -1,4 +1,4 @@
-"""Check that all machines, or all processes started by torchrun or srun, got the same options and config."""
+"""Check that all machines (or all processes started by torchrun or srun) have the same options and config."""
 
 import json
 import time
@@ -12,19 +12,19 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Seconds that part 0 waits for the others to read its decision, and then to end.
+# Timeout in seconds: part 0 waits until the others have read its decision; the others wait until part 0 ends.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """A machine, if its parent process starts the processes; else one process.
+    """Unit of the comparison: a machine if its parent process starts the processes, else a process.
 
     Args:
         number: in [0, count).
         name: "machine" or "process".
-        number_key, count_key: options or environment variables that give ``number`` and ``count``.
+        number_key, count_key: options or environment variables that define ``number`` and ``count``.
     """
 
     number: int
@@ -47,32 +47,33 @@ def part_of(world: ProcessLayout) -> Part:
 def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: float, *, said: bool = True) -> None:
     """Compare the options and configs of all parts of a job. One process of each part calls this function.
 
-    Part 0 waits for the others and decides. All parts read the decision.
+    Part 0 waits for the others and compares. All parts read its decision.
 
     Args:
         given: argument or config key -> value.
-        timeout: minutes.
-        said: whether to print what this process waits for.
+        timeout: timeout in minutes.
+        said: whether to print a line while this process waits.
 
     Raises:
         ConfigError: two parts have the same number or different values, or a part is missing.
     """
     store = dist.PrefixStore("given", store)
-    # Users number machines and can repeat a number. Launchers number processes; torchrun's store may be an old one.
+    # Only machines are checked, because users may repeat a number. Launchers number processes correctly, and torchrun
+    # may reuse a store after a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(f"{part.number_key}: expected another number on each machine, found {part.number} on two")
     store.set(f"{part.number}", json.dumps(dict(given)))
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Part 0 may have started to wait later.
+    # Part 0 may have started to wait later than this part.
     deadline = Deadline(timeout, f"{part.name} 0 and the others", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
         decision = store.get("decision").decode()
     except dist.DistError as error:
         raise ConfigError(f"{part.count_key}: {part.name} 0 has ended; see its output: {first_line(error)}") from error
-    # Part 0 compares only the parts that it expects.
+    # Part 0 ignores parts that it does not expect.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -99,7 +100,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
     store.set("decision", found)
     if not found:
         return
-    end = time.monotonic() + _READ  # the store closes with this process
+    end = time.monotonic() + _READ  # the store closes when this process ends
     while not all(store.check([f"read by {each}"]) for each in come) and time.monotonic() < end:
         time.sleep(INTERVAL)
     time.sleep(_END if come else 0)
@@ -107,7 +108,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
 
 
 def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) -> str:
-    """Return a line with the values that differ between part 0 and another part; "" if none does."""
+    """Return a line with the values that differ between part 0 and another part, or "" if all are equal."""
     keys = sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key))
     if not keys:
         return ""

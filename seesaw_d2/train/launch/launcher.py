@@ -31,7 +31,7 @@ _STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still run
 
 
 class Elsewhere(SystemExit):
-    """Ends this process with exit status 2 because of a mistake that another process reports."""
+    """Raised to end this process with exit status 2, because another process reports a mistake in the input."""
 
     def __init__(self):
         super().__init__(2)
@@ -39,14 +39,14 @@ class Elsewhere(SystemExit):
 
 @dataclass(frozen=True)
 class Group:
-    """How the processes communicate.
+    """Communication settings of the processes.
 
     Args:
         device: "cpu" (gloo) or "cuda..." (NCCL).
-        timeout: minutes that a process waits for the others in a collective.
-        folder: OUTPUT_DIR, where NCCL writes its record of collectives after a time-out.
-        given: options and config, which must be the same on each machine: key -> value.
-        port: of the store on this machine where spawned processes meet; None if the layout has an address.
+        timeout: timeout of collectives in minutes.
+        folder: OUTPUT_DIR, where NCCL writes its flight recorder's dump after a timeout.
+        given: option or config key -> value, which must be equal on all machines.
+        port: port of this machine's store for spawned processes. None if the layout has an address.
     """
 
     device: str
@@ -57,13 +57,13 @@ class Group:
 
 
 def launch(function: Callable[..., None], world: ProcessLayout, group: Group, args: tuple[Any, ...]) -> None:
-    """Run ``function(*args)`` in each process of the job that this machine starts.
+    """Run ``function(*args)`` in each process of the job on this machine.
 
     Detectron2's ``launch`` (v0.6) needs GPUs, and no version of it handles signals or names the process that failed.
 
     Raises:
-        SeesawError: a process raised it. Stopped: a signal ended the job.
-        RankFailed: a spawned process failed; the others were ended.
+        SeesawError: a process raised it. Stopped: a signal stopped the job.
+        RankFailed: a spawned process failed, and the others were terminated.
     """
     if not world.spawns:
         _started_by_others(function, world, group, args)
@@ -77,7 +77,7 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
 def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
     store = None
     if not world.address:
-        # This process keeps the store, at a port that the kernel chooses: several jobs on a machine do not collide.
+        # This process hosts the store at a free port, so that several jobs on a machine do not collide.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
         group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
@@ -86,11 +86,11 @@ def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _spawned(reports: connection.Connection, function, world: ProcessLayout, group: Group, args) -> None:
-    """Run one spawned process. It reports its outcome to its parent, and ends if the parent ends."""
+    """Run one spawned process. It reports its outcome to its parent, and exits if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # By default, spawned processes also spawn the workers of loaders. Each would import everything, which takes
-        # minutes for many workers, and have a copy of the records.
+        # Fork the workers of loaders. By default spawned processes also spawn their workers, and each worker would
+        # import everything, which takes minutes for many workers, and copy the records.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -115,7 +115,7 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     sys.stdout.flush()
     sys.stderr.flush()
     if status:
-        os._exit(status)  # the process group may wait for processes that have ended
+        os._exit(status)  # a normal exit may wait in the process group for processes that have ended
 
 
 def _end_with_parent() -> None:
@@ -124,13 +124,13 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Send this process SIGTERM if torchrun is killed. A torchrun that ends normally sends it itself."""
+    """Send SIGTERM to this process if torchrun is killed. A torchrun that exits normally sends it itself."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@record  # lets torchrun print which process failed first, and how
+@record  # lets torchrun print the first failed process and its error
 def _started_by_others(function, world: ProcessLayout, group: Group, args) -> None:
     with STOP.installed():
         if world.starter == "torchrun":
@@ -171,7 +171,7 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
 def _nccl(world: ProcessLayout, group: Group) -> str:
     # With srun --gpus-per-task, each process sees its own GPU as number 0.
     torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    # After a time-out, each process writes its last collectives, and NCCL's message names the last one.
+    # After a timeout, each process writes its last collectives, and NCCL's message names the last one.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
         ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # its name before PyTorch 2.7
@@ -187,7 +187,7 @@ def _is_timeout(error: BaseException) -> bool:
 
 
 def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
-    """Return a line that names the collective of a time-out and its caller; "" for other errors."""
+    """Return a line that names the collective that timed out and its caller, or "" for other errors."""
     if not _is_timeout(error):
         return ""
     frames = traceback.extract_tb(error.__traceback__)

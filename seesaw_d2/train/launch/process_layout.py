@@ -1,4 +1,4 @@
-"""Which processes a job has, and what starts them: this program, torchrun or Slurm's srun."""
+"""The processes of a job, and their launcher: this program, torchrun or Slurm's srun."""
 
 import math
 import re
@@ -21,10 +21,11 @@ class ProcessLayout:
 
     Args:
         size, local_size: number of processes of the job, and on each machine.
-        rank, local_rank: numbers of this process; before processes are spawned, those of the first one to spawn.
-        address: where the processes meet, as ``init_process_group`` takes it; "" if all are on this machine.
-        starter: what decides their number: "--num-gpus", "--num-processes", "torchrun" or "srun".
-        restarts: how often the starter has restarted the job.
+        rank, local_rank: ranks of this process. Before processes are spawned: ranks of the first one to spawn.
+        address: ``init_method`` of ``init_process_group``. "": all processes are on this machine.
+        starter: the option or launcher that defines their number: "--num-gpus", "--num-processes", "torchrun" or
+            "srun".
+        restarts: number of restarts of the job by the launcher.
     """
 
     size: int = 1
@@ -37,7 +38,7 @@ class ProcessLayout:
 
     @property
     def spawns(self) -> bool:
-        """Whether this program starts the processes."""
+        """Return whether this program starts the processes."""
         return self.starter.startswith("--")
 
     def local(self, local_rank: int) -> "ProcessLayout":
@@ -49,9 +50,10 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     """Return the layout that the command line or the environment of torchrun or srun describes.
 
     Args:
-        args: num_gpus, num_processes (None: not given), num_machines, machine_rank, dist_url ("": not given).
-        environ: empty variables count as missing. srun is used only if its step has more than one task and the command
-            line gives no number of processes.
+        args: parsed arguments num_gpus, num_processes (None: not given), num_machines, machine_rank, dist_url ("": not
+            given).
+        environ: environment variables. Empty ones count as missing. srun's variables are used only if its step has more
+            than one task and the command line has no number of processes.
 
     Raises:
         ConfigError: the arguments contradict each other or the environment; a variable is missing or has a wrong
@@ -77,7 +79,7 @@ def _number(
     """Return the value of a variable.
 
     Raises:
-        ConfigError: it is not in [low, high), or is missing and has no default.
+        ConfigError: the value is not in [low, high), or it is missing and has no default.
     """
     value = environ.get(name)
     if value is None and default is not None:
@@ -89,17 +91,17 @@ def _number(
 
 
 def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError if another launcher seems to have started several processes; each would train by itself."""
+    """Raise ConfigError if an unknown launcher has started several processes, which would train independently."""
     hint = "start it with torchrun or srun, or give the number of processes to start with --num-gpus or --num-processes"
     found = [name for name in _NUMBERS if name in environ]
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
         values = ", ".join(f"{name}={environ[name]}" for name in found)
-        raise ConfigError(f"environment variables {missing}: expected, as there is {values}; {hint}")
+        raise ConfigError(f"environment variables {missing}: expected values, because {values} is set; {hint}")
     for name in _MPI:
         if _number(environ, name, 1, default=1) > 1:
             raise ConfigError(
-                f"environment variable {name}: expected 1, as mpirun is not supported, found {environ[name]}; {hint}"
+                f"environment variable {name}: mpirun is not supported, expected 1, found {environ[name]}; {hint}"
             )
 
 
@@ -115,8 +117,8 @@ def _spawned(args, flag: str, local_size: int) -> ProcessLayout:
     address = args.dist_url
     if machines > 1 and (not address or address == "auto"):
         raise ConfigError(
-            f"--dist-url: expected tcp://HOST:PORT, the same on all {machines} machines, HOST being that of "
-            f"--machine-rank 0; found {address or 'none'}"
+            f"--dist-url: expected tcp://HOST:PORT, the same on all {machines} machines, where HOST is the machine "
+            f"with --machine-rank 0; found {address or 'none'}"
         )
     if address.startswith("tcp://"):
         _check_address(address)
@@ -162,7 +164,7 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) -> ProcessLayout:
-    """Return the layout of torchrun. Raise ConfigError if the command line says something else."""
+    """Return the layout of torchrun. Raise ConfigError if the command line contradicts it."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
             f"{flag}: torchrun has started {world.local_size} processes on this machine; expected that or no "
@@ -171,14 +173,14 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
     machines = (world.size // world.local_size, world.rank // world.local_size)
     if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
         raise ConfigError(
-            f"--num-machines, --machine-rank: torchrun says {machines[0]}, {machines[1]}; expected that or neither, "
-            f"found {args.num_machines}, {args.machine_rank}"
+            f"--num-machines, --machine-rank: torchrun has set {machines[0]}, {machines[1]}; expected these or "
+            f"neither, found {args.num_machines}, {args.machine_rank}"
         )
     return world
 
 
 def _srun(environ: Mapping[str, str]) -> ProcessLayout:
-    """Return the layout of srun. The processes meet at the first node, at MASTER_PORT or a port from the job id."""
+    """Return the layout of srun. Its address is the first node, with MASTER_PORT or a port derived from the job id."""
     size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
     rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)
@@ -212,7 +214,7 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def first_host(nodes: str) -> str:
-    """Return the first of Slurm's list of hosts: "gpu03" for "gpu[03-05,9],other"."""
+    """Return the first host in Slurm's node list, such as "gpu03" for "gpu[03-05,9],other"."""
     match = re.match(r"([^,\[]+)(?:\[([^\]]+)\]([^,]*))?", nodes)
     if match is None:
         raise ConfigError(f"environment variable SLURM_STEP_NODELIST: expected host names, found {nodes}")

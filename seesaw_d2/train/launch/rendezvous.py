@@ -1,4 +1,4 @@
-"""Connect the processes of a job. After a few seconds of waiting, a line says for which machine and until when."""
+"""Connect the processes of a job. After a few seconds, print a line with the awaited machine and the deadline."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Seconds until a line is printed; between two checks; to wait for an answer at the address.
+# Times in seconds: until a line is printed, between two checks, and to wait for an answer at the address.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
@@ -22,11 +22,11 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
     """Return the store of the job, for ``init_process_group``.
 
     Args:
-        port: of the store of this machine's parent process; None if the layout has an address.
-        timeout: minutes.
+        port: port of the store in this machine's parent process. None if the layout has an address.
+        timeout: timeout in minutes.
 
     Raises:
-        ConfigError: another program listens at the address, or machine 0 does not answer in time.
+        ConfigError: another program listens at the address, or machine 0 does not answer before the timeout.
     """
     limit = timedelta(minutes=timeout)
     if port is not None:
@@ -37,11 +37,11 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
     if world.starter != "torchrun":
         try:
             return next(torch_rendezvous(world.address, world.rank, world.size, timeout=limit))[0]
-        except (RuntimeError, ValueError) as error:  # unknown scheme, or the variables of env:// are missing
+        except (RuntimeError, ValueError) as error:  # the scheme is unknown, or the variables of env:// are missing
             raise ConfigError(
                 f"--dist-url: expected tcp://HOST:PORT, found {world.address}: {first_line(error)}"
             ) from error
-    # After a restart, torchrun's store (PyTorch 2.14) still has the addresses of the processes before it.
+    # After a restart, torchrun's store (PyTorch 2.14) still contains the addresses of the previous processes.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
     return dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)
 
@@ -50,7 +50,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
     limit = timedelta(minutes=timeout)
     key = "environment variable MASTER_PORT" if world.starter == "srun" else "--dist-url"
     if world.rank == 0:
-        try:  # listens at all addresses of this machine
+        try:  # the store listens at all addresses of this machine
             return dist.TCPStore("127.0.0.1", port, world.size, is_master=True, timeout=limit, wait_for_workers=False)
         except dist.DistNetworkError as error:
             raise ConfigError(f"{key}: cannot listen at port {port} of this machine: {first_line(error)}") from error
@@ -66,7 +66,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
         except Exception as error:  # another program answered
             found.append(error)
 
-    # In a thread, because PyTorch waits forever for another program that accepts and does not answer.
+    # In a thread, because PyTorch waits forever if another program accepts the connection and does not answer.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(min(_ANSWER, timeout * 60))
@@ -90,13 +90,13 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Wait for a condition until a time-out, and print a line after a few seconds.
+    """Wait for a condition until a timeout, and print a line after a few seconds.
 
     Args:
-        minutes: the time-out.
-        what: what to wait for, for the messages.
+        minutes: the timeout.
+        what: description of the awaited event, for the messages.
         said: whether to print the line.
-        grace: seconds to add to the time-out.
+        grace: seconds to add to the timeout.
     """
 
     def __init__(self, minutes: float, what: str, *, said: bool = True, grace: float = 0.0):
@@ -107,7 +107,7 @@ class Deadline:
         """Wait until the condition is true.
 
         Raises:
-            ConfigError: it is still false at the end. ``key`` is the option that may be wrong.
+            ConfigError: the condition is false at the timeout. The message names ``key``, the option that may be wrong.
         """
         while not condition():
             waited = time.monotonic() - self._start

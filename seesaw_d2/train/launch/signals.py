@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a training finishes its iteration, saves a checkpoint and exits with status 143 or 130."""
+"""Handle SIGTERM and SIGINT: finish the iteration, save a checkpoint and exit with status 143 or 130."""
 
 import atexit
 import logging
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Seconds. Launchers forward a signal to processes that already got it from the terminal or the cluster, so a signal
-# that comes so soon after the first one is the same signal.
+# Seconds within which a second signal counts as a copy of the first one. Launchers forward a signal to processes that
+# already got it from the terminal or the cluster.
 _SAME = 1.0
 
 
@@ -22,7 +22,7 @@ class Stopped(SystemExit):
 
     Args:
         signum: the signal.
-        iteration: the last iteration in the checkpoint that was saved; None if nothing was saved for the signal.
+        iteration: last iteration in the saved checkpoint. None: no checkpoint was saved for the signal.
     """
 
     def __init__(self, signum: int, iteration: int | None = None):
@@ -36,20 +36,20 @@ class Stopped(SystemExit):
         name = signal.Signals(self.signum).name
         if self.iteration is None:
             return (
-                f"interrupted ({name}): no checkpoint was saved for this signal; a training that has an earlier "
-                "checkpoint continues from it with --resume before the first KEY"
+                f"interrupted ({name}): no checkpoint was saved for this signal; --resume before the first KEY "
+                "continues from an earlier checkpoint if there is one"
             )
         return (
-            f"stopped by {name} after iteration {self.iteration}, which is saved: "
-            "the same command with --resume before the first KEY continues from there"
+            f"stopped by {name} after iteration {self.iteration}, which is saved; the same command with --resume "
+            "before the first KEY continues the training"
         )
 
 
 class StopSignals:
-    """Handlers of SIGTERM and SIGINT, and the signal that was received.
+    """Handlers of SIGTERM and SIGINT, with the received signal.
 
-    The first signal ends the job at once, or is only recorded while ``deferred`` is True. A second signal always ends
-    the process at once, without cleanup.
+    The first signal stops the job immediately or, while ``deferred`` is True, is only recorded. A second signal always
+    terminates the process immediately, without cleanup.
     """
 
     def __init__(self):
@@ -60,7 +60,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. In other threads than the main one, Python allows no handlers."""
+        """Handle the signals in the block. Outside of the main thread, where Python allows no handlers, do nothing."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -74,7 +74,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let signals in the block, and one received before it, end the job without waiting for the iteration."""
+        """In the block, let a signal (also an earlier one) stop the job immediately, not after the iteration."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -92,7 +92,9 @@ class StopSignals:
             if not self.deferred:
                 raise Stopped(signum)
             name = signal.Signals(signum).name
-            logging.getLogger(__name__).warning(f"{name}: saving after this iteration; a second signal ends at once")
+            logging.getLogger(__name__).warning(
+                f"{name}: saving after this iteration; a second signal terminates immediately"
+            )
         elif now - self._since > _SAME:
             os._exit(128 + signum)
 
@@ -101,9 +103,9 @@ class StopSignals:
 def signals_blocked() -> Iterator[None]:
     """Block the signals in the block, and permanently in processes that are started in it.
 
-    Used for workers of loaders: clusters and terminals signal all processes of a job, and a training needs its workers
-    to finish its iteration. The workers end with their loader, or are killed when this process exits: PyTorch and
-    multiprocessing would send them SIGTERM, which is blocked, and wait forever.
+    Used for workers of loaders, because clusters and terminals signal all processes of a job, and a training needs its
+    workers to finish its iteration. The workers end with their loader, or they are killed when this process exits.
+    PyTorch and multiprocessing would send them SIGTERM, which is blocked, and wait forever.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -116,12 +118,12 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # Registered last, so it runs before the handler of PyTorch, which waits five seconds for each worker.
+            # Registered last, so that it runs before PyTorch's handler, which waits five seconds for each worker.
             atexit.register(_end, os.getpid(), started)
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill the remaining processes, if this is the process that started them."""
+    """Kill the remaining child processes, unless this is a forked process."""
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():

@@ -1,7 +1,7 @@
-"""The parent of spawned processes forwards signals, ends all processes if one fails, and names that one.
+"""Supervise spawned processes: forward signals, and if one process fails, report it and terminate the others.
 
-``torch.distributed.launcher.elastic_launch`` is no replacement: 30 seconds after SIGTERM it kills processes that still
-save their checkpoint.
+``torch.distributed.launcher.elastic_launch`` cannot replace this module, because 30 seconds after SIGTERM it kills
+processes that still save their checkpoint.
 """
 
 import multiprocessing
@@ -18,17 +18,17 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Seconds to wait for reports of other processes, which tell the first failure from its consequences; for stacks.
+# Seconds to wait for reports of other processes, in order to find the first failure, and for stacks.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """A process of the job failed. The message has its number, and its traceback or the signal that killed it."""
+    """A process of the job failed. The message has its rank, and its traceback or the signal that killed it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The report of a failed process: its traceback, or the message of a ``mistake`` (a SeesawError)."""
+    """Report of a failed process: its traceback or, if ``mistake``, the message of a SeesawError."""
 
     rank: int
     text: str
@@ -60,7 +60,7 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Whether the process died without reporting an outcome: with an error status, or before it was ready."""
+        """Return whether the process died without reporting an outcome, with an error status or before it was ready."""
         return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
@@ -68,7 +68,8 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     """Run ``target(connection, *job)`` in one process per job, and wait for all processes.
 
     Raises:
-        SeesawError, Stopped: a process raised it. RankFailed: a process failed or was killed; the others were ended.
+        SeesawError, Stopped: a process raised it. RankFailed: a process failed or was killed, and the others were
+            terminated.
     """
     context = multiprocessing.get_context("spawn")
     ranks: list[_Rank] = []
@@ -81,7 +82,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # the signal was not forwarded to a process that was not in ranks yet
+                if received:  # the signal was not forwarded to processes that were not in ranks yet
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
@@ -89,28 +90,30 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     if isinstance(outcome, Stopped):
         raise outcome
     if outcome is not None and received:
-        raise Stopped(received[0])  # it came before the processes could handle it, or was a second one
+        raise Stopped(received[0])  # the signal came before the processes could handle it, or was a second one
     if outcome is not None and outcome.mistake:
         raise SeesawError(outcome.text)
     if outcome is not None:
-        raise RankFailed(f"rank {outcome.rank} of {size} failed; the other processes were ended.\n{outcome.text}")
+        raise RankFailed(f"rank {outcome.rank} of {size} failed; the other processes were terminated.\n{outcome.text}")
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until all processes end or one fails. Return the first failure or stop, or None."""
     while True:
         _wait(ranks, None)
-        running = any(rank.alive for rank in ranks)  # before the reports are read: a process may end at any moment
+        running = any(
+            rank.alive for rank in ranks
+        )  # checked before the reports are read, because a process may end at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # Wait for the others to save, too, if the first one has saved a checkpoint.
+        # If the first process has saved a checkpoint, wait until the others have done so.
         if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the cause of the failures: a process that was stopped or killed, else the first failure reported."""
+    """Return the cause of the failures: a process that was stopped or killed, else the first reported failure."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)
@@ -137,7 +140,7 @@ def _wait(ranks: list[_Rank], timeout: float | None) -> None:
 
 
 def _print_stacks(ranks: list[_Rank]) -> None:
-    """Let the processes that still run print their stacks, by ``faulthandler``."""
+    """Let the running processes print their stacks with ``faulthandler``."""
     for rank in ranks:
         if rank.alive and rank.outcome is None and rank.ready:
             print(f"rank {rank.rank} is here:", file=sys.stderr, flush=True)
@@ -152,7 +155,7 @@ def _how(exitcode: int) -> str:
 
 
 def _kill(ranks: list[_Rank]) -> None:
-    """Kill the remaining processes. In a collective they react to no other signal."""
+    """Kill the remaining processes. In a collective they ignore other signals."""
     for rank in ranks:
         if rank.alive:
             rank.process.kill()

@@ -1,1 +1,1 @@
-"""Training and evaluation of LazyConfigs."""
+"""Train and evaluate LazyConfigs."""

@@ -7,8 +7,8 @@ be off. Optional keys: ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0,
 
 Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. A resumed run is
 bit for bit the uninterrupted one on a CPU if ``dataloader.train`` is a ``TrainLoader``. With another loader, the order
-of the images starts anew and a warning is logged. Only ``train_net.py`` loads the weights before it writes anything,
-and has schedules in epochs, the best checkpoint, images and Weights & Biases.
+of the images starts from the beginning and a warning is logged. Only ``train_net.py`` checks the weights before it
+writes anything, and supports schedules in epochs, the best checkpoint, images and Weights & Biases.
 """
 
 import logging
@@ -46,11 +46,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """``Step`` as a trainer with hooks."""
+    """Trainer with hooks that runs ``Step``."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Also load Detectron2's ``PATH?matching_heuristics=True``, where names in the file are ends of the model's."""
+    """Checkpointer that also supports ``PATH?matching_heuristics=True``, Detectron2's matching of names by suffix."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -77,7 +77,7 @@ def start(args) -> int:
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Return the program: ``run``. Each process loads the config again, because lambdas cannot be pickled."""
+    """Return the program, which calls ``run``. Each process loads the config, because lambdas cannot be pickled."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         settings = common_settings(cfg)
@@ -113,7 +113,7 @@ def evaluate(cfg: Any, model) -> dict | None:
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():
-        broadcast_buffers(model)  # checkpoints hold the model of the main process
+        broadcast_buffers(model)  # checkpoints contain the model of the main process
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
         print_csv_format(results)
@@ -123,14 +123,16 @@ def evaluate(cfg: Any, model) -> dict | None:
 
 
 def train(cfg: Any, model, job: Job) -> None:
-    """Train as Detectron2's ``lazyconfig_train_net.py``, with the steps, checkpoints and resume of ``Trainer``."""
+    """Train like Detectron2's ``lazyconfig_train_net.py``, with the steps, checkpoints and resuming of ``Trainer``."""
     logger.info(f"Model:\n{model}")
     settings, folder = job.cfg, job.cfg.OUTPUT_DIR
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
-        logger.warning(f"{type(loader).__name__}: the order of the images starts anew in a resumed training")
+        logger.warning(
+            f"{type(loader).__name__}: the order of the images starts from the beginning in a resumed training"
+        )
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED
     if amp_dtype(settings) is not None and settings.SOLVER.AMP.DTYPE == "bfloat16":

@@ -14,15 +14,16 @@ from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.lazyconfig.overrides import apply_overrides
 
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
-# Keys of Detectron2's configs/common/train.py that are read here without a default.
+# Required keys of Detectron2's configs/common/train.py.
 _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpointer.period", "eval_period")
 _TRAIN += ("log_period", "device")
-# Options of Detectron2 that this project does not support; they are off in Detectron2's configs.
+# Options of Detectron2 that this project does not support. They are off in Detectron2's configs.
 _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compression", "model_ema.enabled")
 # Optional keys.
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# The checks are those of YAML configs. In their messages, these keys are replaced by those of LazyConfigs.
+# The checks are shared with YAML configs. In their messages, keys of YAML configs are replaced by these keys of
+# LazyConfigs.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "OUTPUT_DIR path": "train.output_dir=path",
@@ -50,12 +51,12 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     """Return a LazyConfig with overrides such as ``train.max_iter=10``.
 
     Args:
-        path: of a .py file, or else the name of one of ``seesaw_d2.model_zoo``.
+        path: path of a .py file, or the name of a LazyConfig in ``seesaw_d2.model_zoo``.
         overrides: KEY=VALUE, or +KEY=VALUE to add a key.
 
     Raises:
-        ConfigError: the file is missing, is no LazyConfig or lacks a part; an override does not apply; a key turns on
-            an option that this project does not support.
+        ConfigError: the file is missing, is not a LazyConfig or lacks a part; an override is invalid; a key turns on an
+            option that this project does not support.
     """
     if path.endswith(".py"):
         path = find_config_file(path)
@@ -72,7 +73,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
     for key in _OFF:
         if selected(cfg.train, key):
-            raise ConfigError(f"train.{key}: expected False, as this project does not support it, found True")
+            raise ConfigError(f"train.{key}: expected False, because this project does not support it, found True")
     return cfg
 
 
@@ -89,7 +90,7 @@ def selected(cfg: Any, key: str) -> Any:
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return every key of a LazyConfig in full with its value as text, which is the same in every process."""
+    """Return a dict from each full key of a LazyConfig to its value as text, which is equal in all processes."""
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
 
@@ -104,7 +105,7 @@ def _values(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def amp_of(cfg: Any) -> str:
-    """Return the data type of ``train.amp``; float16 if the config names none, as Detectron2's configs."""
+    """Return the data type of ``train.amp``. The default is float16, as in Detectron2."""
     return cfg.train.amp.get("dtype", "float16")
 
 
@@ -118,7 +119,7 @@ def lazy_names() -> Iterator[None]:
 
 
 def in_lazy_names(text: str) -> str:
-    """Return a text with the keys of LazyConfigs in place of those of YAML configs."""
+    """Replace the keys of YAML configs in a text by those of LazyConfigs."""
     for name, ours in _NAMES.items():
         text = text.replace(name, ours)
     return text

@@ -1,4 +1,4 @@
-"""Apply overrides such as ``train.max_iter=10`` to a LazyConfig. Unknown keys are refused."""
+"""Apply overrides such as ``train.max_iter=10`` to a LazyConfig. Reject unknown keys."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ def apply_overrides(
     """Return the config with the overrides, in Hydra's grammar. ``+key=value`` adds a key.
 
     A key without ``+`` must be in the config, be an argument of the function or class of its node, or be ``optional``.
-    (Detectron2 adds any key, and nothing reads it.)
+    (Detectron2 adds unknown keys without an error.)
 
     Args:
-        optional: keys that are read if they are given.
+        optional: keys that are read if they exist.
         yaml_names: keys of YAML configs -> keys of LazyConfigs.
 
     Raises:
-        ConfigError: an override does not apply, or its key is unknown; with the nearest known key.
+        ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.
     """
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -38,7 +38,7 @@ def apply_overrides(
         return LazyConfig.apply_overrides(cfg, list(overrides))
     except ConfigError:
         raise
-    except Exception as error:  # of Hydra's parser
+    except Exception as error:  # raised by Hydra's parser
         raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
 
 
@@ -58,9 +58,9 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
             hint = key_suggestion(key, [each for each in known if not key.startswith(f"{each}.")])
             if key in yaml_names:
                 hint = did_you_mean([yaml_names[key]])
-            raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a key that is not there)")
+            raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a new key)")
         else:
-            return  # Detectron2 reports that this is no node
+            return  # Detectron2 reports that this is not a node
         path += f"{part}."
 
 
@@ -79,12 +79,12 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the arguments of a node's ``_target_``; None if it takes any, or if they are unknown."""
+    """Return the arguments of a node's ``_target_``, or None if it takes any arguments or they are unknown."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()
     target, names = locate(target) if isinstance(target, str) else target, set()
-    # A class that takes any keyword passes it to its base class.
+    # A class with **kwargs is assumed to pass them to its base class.
     classes = target.__mro__ if inspect.isclass(target) else ()
     for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
         try:

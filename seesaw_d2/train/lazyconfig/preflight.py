@@ -1,4 +1,4 @@
-"""The preflight of a LazyConfig: the checks of YAML configs on the values that both have, and those of its own."""
+"""Preflight of a LazyConfig: the checks of YAML configs on common values, and additional checks."""
 
 import contextlib
 import logging
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyPreflight(Preflight):
-    """``Preflight`` of a LazyConfig. The weights are not loaded before the job.
+    """``Preflight`` for a LazyConfig. It does not load the weights.
 
     Args:
         lazy: the LazyConfig.
-        options: of ``Preflight``.
+        options: options of ``Preflight``.
     """
 
     def __init__(self, lazy: Any, **options: Any):
@@ -54,7 +54,7 @@ class LazyPreflight(Preflight):
     def model_checks(self) -> list[Callable[[], object]]:
         return [self._check_order, self._build_model]
 
-    # Every model is built on the CPU, and moved afterwards.
+    # Build the model on the CPU and move it afterwards.
     def _model_is_final(self) -> bool:
         return True
 
@@ -67,7 +67,7 @@ class LazyPreflight(Preflight):
         self._generators = generator_states()
 
     def _check_data(self) -> None:
-        """Check the annotation files of registered data sets; other data sets may have none."""
+        """Check the annotation files of registered data sets. Other data sets may have no files."""
         cfg = self.lazy
         parts = ([] if self.eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
         for name in [name for part in parts for name in _dataset_names(cfg, part)]:
@@ -85,7 +85,7 @@ class LazyPreflight(Preflight):
             return
         content = read_weights_file(path)
         if isinstance(content, dict) and (kept := entry_of(content, path)):
-            # The returned warning is not needed here: the job logs it.
+            # Ignore the returned warning, which the job will log.
             check_checkpoint(kept, self._categories(), must_fit=bool(self.eval_only or found))
 
     def _categories(self) -> Categories | None:
@@ -93,13 +93,13 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Return the model of a LazyConfig, on the CPU, initialized from ``seed`` (below 0: from a random one)."""
+    """Build the model of a LazyConfig on the CPU, initialized with ``seed``, or a random seed if it is negative."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return the values of a LazyConfig that YAML configs have too, under their keys."""
+    """Return the values of a LazyConfig that YAML configs have too, under the YAML keys."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]
@@ -116,13 +116,13 @@ def common_settings(lazy: Any) -> CfgNode:
 
 
 def lazy_categories(cfg: Any, part: str) -> Categories | None:
-    """Return the class names of ``dataloader.train`` or ``.test``; None if its data set is not registered or has none.
+    """Return the class names of ``dataloader.train`` or ``.test``, or None if they are unknown.
 
     Args:
         part: "train" or "test".
     """
     for name in _dataset_names(cfg, part):
-        with contextlib.suppress(SeesawError):  # the loader raises it if it needs the names
+        with contextlib.suppress(SeesawError):  # the loader raises the error again if it needs the names
             if (found := categories_of(name, f"dataloader.{part}")) is not None:
                 return found
     return None

@@ -1,4 +1,4 @@
-"""Refuse meta-architectures that cannot be trained here."""
+"""Reject meta-architectures that this project cannot train."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import (
@@ -24,7 +24,7 @@ except ImportError:  # before v0.6
     DenseDetector = RetinaNet
 
 _KEY = "MODEL.META_ARCHITECTURE"
-# Detectron2's name for no proposal generator. It is not registered.
+# Detectron2's name for the absence of a proposal generator, which is not registered.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
@@ -32,7 +32,7 @@ def check_architecture(cfg: CfgNode) -> None:
     """Raise ConfigError if the meta-architecture does not use the ROI heads.
 
     Args:
-        cfg: its META_ARCHITECTURE is registered.
+        cfg: a config whose META_ARCHITECTURE is registered.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     architecture = META_ARCH_REGISTRY.get(name)
@@ -55,8 +55,8 @@ def check_architecture(cfg: CfgNode) -> None:
         )
     if _is(found, RROIHeads):
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; this project loads and "
-            "evaluates no rotated boxes, use Detectron2's own programs for them"
+            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; this project does not "
+            "support rotated boxes; use Detectron2's own programs"
         )
     if ours:
         with own_program():
@@ -66,10 +66,10 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if precomputed proposals are loaded and not used, used and not loaded, or have no file.
+    """Raise ConfigError if precomputed proposals are loaded but not used, used but not loaded, or have no file.
 
     Args:
-        cfg: its META_ARCHITECTURE is registered.
+        cfg: a config whose META_ARCHITECTURE is registered.
     """
     if META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE) is not GeneralizedRCNN:
         return
@@ -77,7 +77,7 @@ def check_proposals(cfg: CfgNode) -> None:
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     if (found == name) != cfg.MODEL.LOAD_PROPOSALS:
         raise ConfigError(
-            f"MODEL.LOAD_PROPOSALS: expected True with {key} {name}, and False with another one, found "
+            f"MODEL.LOAD_PROPOSALS: expected True with {key} {name}, and False with other names, found "
             f"{cfg.MODEL.LOAD_PROPOSALS} with {found}"
         )
     for part in ("TRAIN", "TEST") if cfg.MODEL.LOAD_PROPOSALS else ():

@@ -1,4 +1,4 @@
-"""Class names of the data sets that a model is used with, compared with each other and with recorded counts."""
+"""Compare the class names of a model's data sets with each other and with recorded counts."""
 
 import logging
 
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 def used_categories(cfg: CfgNode, key: str) -> Categories | None:
-    """Return the class names of DATASETS.TRAIN or DATASETS.TEST; None if unknown.
+    """Return the class names of DATASETS.TRAIN or DATASETS.TEST, or None if they are unknown.
 
     Args:
-        cfg: after ``validate_datasets``, which checks that all data sets have the same names.
+        cfg: a config checked by ``validate_datasets``, so that all data sets have the same names.
         key: "TRAIN" or "TEST".
     """
     for name in cfg.DATASETS[key]:
@@ -42,9 +42,9 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets, and return C class names of the test or training set and "".
+    """Register the data sets. Return the C class names of the test or training set, and "".
 
-    Without names, return None and the reason.
+    If the names are unknown, return None and the reason.
 
     Args:
         count: C.
@@ -62,7 +62,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
         for name in cfg.DATASETS[key]:
             try:
                 each = categories_of(name, f"DATASETS.{key}")
-            except SeesawError as error:  # its annotation file is not on this machine
+            except SeesawError as error:  # the annotation file is not on this machine
                 reason = str(error)
                 continue
             if each is not None and len(each.names) == count:

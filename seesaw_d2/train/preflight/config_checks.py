@@ -1,4 +1,4 @@
-"""Checks of the config that need no data: device, processes, solver and names of registered classes."""
+"""Checks of the config that do not need data: device, processes, solver and names of registered classes."""
 
 import math
 
@@ -26,7 +26,7 @@ from seesaw_d2.train.tasks.base import task_name
 
 SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one: Detectron2 main
 
-# Task -> keys whose values are names in a registry.
+# Task -> keys whose values are registered names.
 REGISTRIES = {
     "detection": {
         "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -52,16 +52,17 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
 
     Args:
-        world: the processes of the job, which must fit the GPUs of this machine. None: not checked.
+        world: the processes of the job, which need enough GPUs on this machine. None: do not check the number of GPUs.
 
     Raises:
-        ConfigError: the GPUs do not exist; float16 on a CPU; the processes do not fit.
+        ConfigError: there are not enough GPUs, float16 is set on a CPU, or the option for the number of processes is
+            for another device.
     """
     replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
-            f"MODEL.DEVICE: expected a CUDA device, as {cfg.MODEL.DEVICE!r} says, and found none; "
-            "add MODEL.DEVICE cpu to run on the CPU"
+            f"MODEL.DEVICE: expected a CUDA device for {cfg.MODEL.DEVICE!r}, found none; add MODEL.DEVICE cpu to run "
+            "on the CPU"
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(
@@ -90,7 +91,7 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
             f"MODEL.DEVICE: expected cuda for {world.size} processes, which take a GPU each, found {cfg.MODEL.DEVICE!r}"
         )
     gpus = torch.cuda.device_count()
-    # srun --gpus-per-task shows each process only its own GPU.
+    # With srun --gpus-per-task, each process sees only its own GPU.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
         raise ConfigError(
             f"{world.starter}: expected at most one process per GPU of this machine, {gpus}, found {world.local_size}"
@@ -98,7 +99,7 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
-    """Check the numbers of SOLVER. Call it after ``scale_to_processes``.
+    """Check the numbers in SOLVER after ``scale_to_processes``.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -117,7 +118,7 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
             f"SOLVER.CHECKPOINT_BEST: {cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, expected data sets in "
             "DATASETS.TEST, found none"
         )
-    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # possible in a LazyConfig
+    if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig may have another type
         raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")
     for key, minimum in (("MAX_SKIPPED_STEPS", 0), ("CHECKPOINT_KEEP", 0), ("CHECKPOINT_PERIOD", 1), ("MAX_ITER", 1)):
         if (found := getattr(cfg.SOLVER, key)) < minimum:
@@ -129,10 +130,10 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Check that each NAME in the config is a registered class, and that the meta-architecture can be trained here.
+    """Check that each NAME in the config is registered, and that this project can train the meta-architecture.
 
     Raises:
-        ConfigError: the key and the nearest registered name.
+        ConfigError: a name is unknown. The message has the key and the most similar registered name.
     """
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)

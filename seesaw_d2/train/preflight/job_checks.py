@@ -1,4 +1,4 @@
-"""The one list of checks of a job. ``train_net.py`` raises the first error, ``tools/doctor.py`` lists all of them."""
+"""All checks of a job. ``train_net.py`` raises the first error, ``tools/doctor.py`` lists all errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,19 +32,20 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass
 class Preflight:
-    """Turns a config and the command line into a ``Job``. The checks resolve ``cfg`` in place.
+    """Checker that turns a config and command-line options into a ``Job``. The checks resolve ``cfg`` in place.
 
-    The model is built and its weights are loaded, on the CPU, because only that finds every mistake.
+    It builds the model and loads its weights on the CPU, because only this finds all mistakes.
 
     Args:
-        cfg: not frozen.
-        eval_only, resume, overwrite: options of the command line.
+        cfg: a config that is not frozen.
+        eval_only, resume, overwrite: command-line options.
         world_size: number of processes of the job.
-        main_machine: whether to check OUTPUT_DIR. On a shared disk, the run of the first machine is in it.
-        written: the keys that the user wrote, of ``written_layers``; () if the config was not read from files.
+        main_machine: whether to check OUTPUT_DIR. False for other machines, because on a shared disk OUTPUT_DIR already
+            contains the run of the first machine.
+        written: result of ``written_layers``, the keys that the user wrote. (): the config was not read from files.
 
     Attributes:
-        checkpointer: has loaded the start weights; None before the checks of the model.
+        checkpointer: the checkpointer that loaded the initial weights. None before the checks of the model.
     """
 
     cfg: CfgNode
@@ -99,7 +100,7 @@ class Preflight:
         """Run all checks.
 
         Raises:
-            ConfigError, DataError, WeightsError: the first mistake, by its key or file.
+            ConfigError, DataError, WeightsError: the first mistake. The message names its key or file.
         """
         for check in [*self.config_checks(), *self.file_checks(), *self.data_checks(), *self.model_checks()]:
             check()
@@ -118,9 +119,9 @@ class Preflight:
         )
 
     def take_model(self) -> nn.Module | None:
-        """Return the model if the job can use it, and forget it in any case: it then occupies no memory here.
+        """Return the model if the job can use it, and release this object's reference to it.
 
-        The random number generators get the states that they had after the model was built. None if the job runs on a
+        Restore the random number generators to their states after the model was built. Return None if the job runs on a
         GPU, or if another process ran the checks.
         """
         model, self._model, self.checkpointer = self._model, None, None
@@ -140,7 +141,7 @@ class Preflight:
         if self.main_machine:
             check_output_folder(
                 self.cfg.OUTPUT_DIR,
-                resume=self.resume or self.eval_only,  # an evaluation adds to the folder of its run
+                resume=self.resume or self.eval_only,  # an evaluation may write to the folder of an existing run
                 overwrite=self.overwrite and not self.eval_only,
                 weights=self.cfg.MODEL.WEIGHTS,
             )
@@ -151,7 +152,7 @@ class Preflight:
             self._schedule = apply_schedule(self.cfg, records, scaled_from=self._scaled_from)
 
     def _build_model(self) -> None:
-        """Build the model as the job does: from the same seed."""
+        """Build the model with the same seed as the job."""
         cfg, on_cpu = self.cfg, self.cfg.clone()
         on_cpu.defrost()
         on_cpu.MODEL.DEVICE = "cpu"
@@ -168,20 +169,24 @@ class Preflight:
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
 
     def notes(self) -> tuple[str, ...]:
-        """Return lines for the log: the schedule, and keys that were written and are not read."""
+        """Return lines for the log: the schedule, and written keys that are not read."""
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
-        unread = [f"Config keys of choices that were not made, which nothing reads: {first_few(keys)}"] if keys else []
+        unread = (
+            [f"Config keys that are not read, because they belong to options that are not selected:  {first_few(keys)}"]
+            if keys
+            else []
+        )
         return (*schedule, *unread)
 
 
 def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning if data sets of DATASETS.TEST are in DATASETS.TRAIN too, by name or annotation file.
+    """Return a warning if data sets in DATASETS.TEST are also in DATASETS.TRAIN, by name or annotation file.
 
-    No image is read: ``tools/doctor.py`` compares images.
+    It does not compare images. ``tools/doctor.py`` does.
     """
     files = {vars(MetadataCatalog.get(name)).get("json_file", name) for name in cfg.DATASETS.TRAIN}
     both = [name for name in cfg.DATASETS.TEST if vars(MetadataCatalog.get(name)).get("json_file", name) in files]
     if not both:
         return ()
-    return (f"DATASETS.TEST: {', '.join(both)} is in DATASETS.TRAIN too: its metrics say nothing about new images",)
+    return (f"DATASETS.TEST: {', '.join(both)} is also in DATASETS.TRAIN: its metrics do not apply to new images",)

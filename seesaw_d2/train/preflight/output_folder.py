@@ -1,4 +1,4 @@
-"""Check and take the folder of a run, so that no run is lost or mixed with another."""
+"""Check and lock the folder of a run, so that no run is lost or mixed with another."""
 
 import contextlib
 import glob
@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
-# Files that mean that a folder holds a run.
+# A folder with one of these files contains a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -20,7 +20,7 @@ RESULTS = (
     "inference",
     "inference_TTA",
 )
-# Files that a run replaces as a whole, those that it writes in place, and its folders of results with their files.
+# Files that a run replaces atomically, files that it writes in place, and its folders of results with their files.
 _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
@@ -30,21 +30,21 @@ _RESULT_FILES = re.compile(
     r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
     r"|sem_seg_predictions)\.json|instances_predictions\.pth|(categories|(semantic_)?per_class|confusion|calibration)\.csv"
 )
-# Keys of every config that Detectron2 writes, of its YAML trainings and of LazyConfigs.
+# Keys that are in all configs saved by Detectron2, for YAML configs and for LazyConfigs.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
-    """Refuse a folder that cannot be written, that another run uses, or that holds a run.
+    """Reject a folder that cannot be written, that another run uses, or that contains a run.
 
     Args:
         folder: OUTPUT_DIR.
-        resume, overwrite: options of the command line.
-        weights: MODEL.WEIGHTS, which ``overwrite`` must not remove.
-        own: whether this process has the lock on the folder.
+        resume, overwrite: command-line options.
+        weights: MODEL.WEIGHTS, a file that ``overwrite`` must not remove.
+        own: whether this process holds the lock on the folder.
 
     Raises:
-        ConfigError: the folder is refused. Nothing is removed here.
+        ConfigError: the folder is rejected. Nothing is removed.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite: expected one of them, found both")
@@ -65,8 +65,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         )
     if not is_run(folder):
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} has checkpoints or results and no config.yaml of a run, which each run writes: "
-            "--overwrite removes only runs; name another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {folder} has checkpoints or results, but no config.yaml of a run; --overwrite removes only "
+            "runs; name another folder with OUTPUT_DIR path"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
     if weights and "://" not in weights and inside:
@@ -74,12 +74,12 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Lock ``lock.folder`` for this job, and check it again: another job may have written to it in the meantime.
+    """Lock ``lock.folder`` for this job, and check it again, because another job may have written to it.
 
-    Remove the run in it with ``overwrite``, and in any case the unfinished files of a killed run.
+    With ``overwrite``, remove the run in the folder. Always remove unfinished files of a killed run.
 
     Raises:
-        ConfigError: another job uses or has used it. OutputError: it cannot be written.
+        ConfigError: another job uses or has used the folder. OutputError: the folder cannot be written.
     """
     lock.acquire()
     check_output_folder(lock.folder, resume=resume, overwrite=overwrite, weights=weights, own=True)
@@ -89,7 +89,7 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def is_run(folder: str) -> bool:
-    """Return whether a folder has what only runs have: a config and their lock, or their whole config.
+    """Return whether a folder contains a run: a config and the lock of a run, or the complete config of a run.
 
     Plain Detectron2 writes no lock.
     """
@@ -104,9 +104,9 @@ def is_run(folder: str) -> bool:
 
 
 def check_links(folder: str) -> None:
-    """Raise ConfigError if a file that a run writes in place is a link or no file, or a folder of results has a link.
+    """Raise ConfigError if a file that a run writes in place is not a regular file, or a folder of results has a link.
 
-    Writing would follow the link. Checkpoints are replaced as a whole, which replaces a link and not its target.
+    Writing would follow the link. Checkpoints are replaced atomically, which replaces a link and not its target.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):
@@ -119,7 +119,7 @@ def check_links(folder: str) -> None:
 
 
 def remove_run(folder: str) -> None:
-    """Remove the files that a run wrote from ``folder``, and nothing else. Links are removed, not followed."""
+    """Remove only the files that a run wrote to ``folder``. Remove links without following them."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if name in _FOLDERS and os.path.isdir(path) and not os.path.islink(path):
@@ -135,15 +135,15 @@ def _is_folder(path: str) -> bool:
 
 
 def _remove_results(folder: str) -> None:
-    """Remove the results in a folder of evaluations, and then the empty folders."""
+    """Remove the results in a folder of evaluations, then remove empty folders."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in filter(_RESULT_FILES.fullmatch, files):
             os.remove(os.path.join(root, name))
-        with contextlib.suppress(OSError):  # it has other files
+        with contextlib.suppress(OSError):  # the folder has other files
             os.rmdir(root)
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the existing paths, including broken links, without empty files."""
+    """Return the existing paths that match, including broken links, without empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

@@ -1,4 +1,4 @@
-"""A lock that allows one training at a time in a folder, and records which job began it."""
+"""A lock that allows one training at a time in a folder, and records the job that started the run."""
 
 import errno
 import multiprocessing
@@ -19,8 +19,8 @@ NAME = "run.lock"
 class RunLock:
     """A lock on a folder. The kernel releases it when the process ends, even if it is killed.
 
-    It is a record lock: workers of loaders, which outlive a killed process by seconds, do not inherit it, and network
-    file systems support it. On Windows and on file systems without it, there is no protection.
+    It is a record lock, which network file systems support. Workers of loaders, which outlive a killed process by
+    seconds, do not inherit it. On Windows and on file systems without locks, there is no protection.
     """
 
     def __init__(self, folder: str):
@@ -28,16 +28,19 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Take the lock and write its owner to the file. Create the folder if it does not exist.
+        """Acquire the lock and write its owner to the file. Create the folder if it does not exist.
 
         Raises:
-            ConfigError: another process has the lock. OutputError: the folder cannot be written.
+            ConfigError: another process holds the lock. OutputError: the folder cannot be written.
         """
         path = os.path.join(self.folder, NAME)
         try:
             os.makedirs(self.folder, exist_ok=True)
             if os.path.lexists(path) and not is_plain_file(path):
-                raise OSError(errno.ELOOP, "expected a file, found a link or something else, which is not written to")
+                raise OSError(
+                    errno.ELOOP,
+                    "expected a regular file, found a link or another kind, to which this program does not write",
+                )
             file = open_regular(path, "a+")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -50,7 +53,7 @@ class RunLock:
         self._file = file
 
     def check(self) -> None:
-        """Raise ConfigError if another process has the lock now. Write nothing."""
+        """Raise ConfigError if another process holds the lock. Write nothing."""
         path = os.path.join(self.folder, NAME)
         if self._file is None and is_plain_file(path) and os.access(path, os.W_OK):
             with open_regular(path, "r+") as file:  # closing the file releases the lock
@@ -58,7 +61,7 @@ class RunLock:
                     raise self._in_use(file)
 
     def release(self) -> None:
-        """Release the lock if this process has it."""
+        """Release the lock if this process holds it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -68,13 +71,13 @@ class RunLock:
         owner = file.readline(200).strip() or "another process"
         file.close()
         return ConfigError(
-            f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, end it, or name another folder with "
+            f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, terminate it, or name another folder with "
             "OUTPUT_DIR path"
         )
 
 
 def begun_by_a_run(folder: str) -> bool:
-    """Return whether the lock of a folder has the text that ``acquire`` writes."""
+    """Return whether the lock file of a folder has the text that ``acquire`` writes."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             return re.match(r"process \d+ on .", file.read(100)) is not None
@@ -83,7 +86,7 @@ def begun_by_a_run(folder: str) -> bool:
 
 
 def begun_by_this_job(folder: str) -> bool:
-    """Return whether this job began the run in a folder, before it was restarted."""
+    """Return whether this job started the run in a folder, before the job was restarted."""
     try:
         with open_regular(os.path.join(folder, NAME), "r", errors="replace") as file:
             lines = file.read(10_000).splitlines()
@@ -94,9 +97,9 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """Return an identifier of the job that stays the same when it is restarted; "" if nothing restarts it."""
+    """Return an identifier of the job that survives restarts, or "" if the job is never restarted."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
-        # attempt_<restarts>/<rank>/error.json, below a folder that each torchrun creates for itself.
+        # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
         folder = environ["TORCHELASTIC_ERROR_FILE"]
         for _ in range(3):
             folder = os.path.dirname(folder)

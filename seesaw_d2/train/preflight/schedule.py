@@ -20,23 +20,23 @@ WITH_START = ("PCB", "LDAM")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and learning rate of a training, computed from the config and the data."""
+    """Length and learning rates of a training, computed from the config and the data."""
 
-    # Images of the data set, and of an epoch (the sum of the repeat factors); None: not needed, so not counted.
+    # Number of images in the data set and in an epoch (the sum of the repeat factors). None: not needed.
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
     batch_size: int
-    # SOLVER.EPOCHS and STEP_EPOCHS; 0 and () for a schedule in iterations.
+    # SOLVER.EPOCHS and STEP_EPOCHS. 0 and () for a schedule in iterations.
     epochs: float
     step_epochs: tuple[float, ...]
     max_iter: int
     steps: tuple[int, ...]
     base_lr: float
-    # base_lr is computed from these by the linear scaling rule.
+    # The linear scaling rule computes base_lr from these two values.
     reference_lr: float
     reference_batch_size: int
-    # Number of processes that the config was written for, if SOLVER.REFERENCE_WORLD_SIZE scaled it; 0: not scaled.
+    # Number of processes that the config was written for (SOLVER.REFERENCE_WORLD_SIZE). 0: not scaled.
     scaled_from: int = 0
 
     def describe(self) -> str:
@@ -58,17 +58,17 @@ class Schedule:
 
 
 def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
-    """Scale the schedule in place, as SOLVER.REFERENCE_WORLD_SIZE says. A second call changes nothing.
+    """Scale the schedule in place according to SOLVER.REFERENCE_WORLD_SIZE. A second call changes nothing.
 
     As in Detectron2's ``auto_scale_workers``, the batch per process stays the same, BASE_LR is multiplied by the scale,
     and iterations (MAX_ITER, STEPS, WARMUP_ITERS, periods of evaluations and checkpoints) are divided by it. So is
     PCB's START_ITER. Periods and MAX_ITER stay at least 1.
 
     Returns:
-        the number of processes that the config was written for; 0 if nothing changed.
+        the number of processes that the config was written for, or 0 if nothing changed.
 
     Raises:
-        ConfigError: REFERENCE_WORLD_SIZE does not fit the other keys of SOLVER.
+        ConfigError: REFERENCE_WORLD_SIZE contradicts other keys of SOLVER.
     """
     solver = cfg.SOLVER
     _check_reference_world_size(solver)
@@ -107,15 +107,15 @@ def _check_reference_world_size(solver: CfgNode) -> None:
 
 
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
-    """Return the schedule that SOLVER describes. A pure function.
+    """Return the schedule that SOLVER describes. This is a pure function.
 
     An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection, where the last batch of an epoch
     may be smaller. (In Detectron2's stream all batches are full.) IMS_PER_BATCH counts the images of all processes, so
-    the number of GPUs makes no difference.
+    that the result does not depend on the number of GPUs.
 
     Args:
         solver: the node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: see ``Schedule``; needed only with EPOCHS > 0.
+        num_images, images_per_epoch: see ``Schedule``. Needed only with EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
     max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
@@ -142,11 +142,12 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
     """Resolve the schedule and write it into the config, in place: MAX_ITER, STEPS, BASE_LR, and START_ITER of losses.
 
-    A second call changes nothing: REFERENCE_BATCH_SIZE becomes IMS_PER_BATCH, the batch size of the new BASE_LR.
+    REFERENCE_BATCH_SIZE is set to IMS_PER_BATCH, the batch size of the new BASE_LR, so that a second call changes
+    nothing.
 
     Args:
-        records: of the training images; needed only if SOLVER.EPOCHS is set.
-        scaled_from: returned by ``scale_to_processes``.
+        records: dataset dicts of the training images. Needed only with SOLVER.EPOCHS > 0.
+        scaled_from: result of ``scale_to_processes``.
 
     Raises:
         ConfigError: the steps do not increase.
@@ -169,10 +170,10 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """Return the steps before the end. Detectron2 ignores later steps, and fails for a step at the end.
+    """Return the steps before the last iteration. Detectron2 ignores later steps, and fails for a step at the end.
 
     Raises:
-        ConfigError: the steps do not increase. In a short epoch, two fractions of it can be the same iteration.
+        ConfigError: the steps do not increase. In a short epoch, two different fractions can be the same iteration.
     """
     steps = schedule.steps
     if not (all(type(step) in (int, float) for step in steps) and all(a < b for a, b in pairwise([0, *steps]))):
@@ -185,17 +186,17 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
     within = tuple(step for step in steps if step < schedule.max_iter)
     if within != steps:
         logger.warning(
-            f"SOLVER.STEPS: {', '.join(map(str, steps[len(within) :]))} left out, as the training ends after "
+            f"SOLVER.STEPS: {', '.join(map(str, steps[len(within) :]))} omitted, because the training ends after "
             f"SOLVER.MAX_ITER {schedule.max_iter} iterations"
         )
     return within
 
 
 def check_schedule(cfg: CfgNode) -> None:
-    """Check the keys of SOLVER about epochs and batch sizes.
+    """Check the keys of SOLVER for epochs and batch sizes.
 
     Raises:
-        ConfigError: a value is wrong, or needs another key.
+        ConfigError: a value is out of range, or requires another key.
     """
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:
@@ -218,8 +219,8 @@ def check_schedule(cfg: CfgNode) -> None:
     sampler = cfg.DATALOADER.SAMPLER_TRAIN
     if sampler not in WITH_EPOCHS:
         raise ConfigError(
-            f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs to know how long an epoch is, expected "
-            f"one of {', '.join(WITH_EPOCHS)}, found {sampler!r}"
+            f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs the length of an epoch; expected one of "
+            f"{', '.join(WITH_EPOCHS)}, found {sampler!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The weights that a job starts from: check the file, then load it into a model on the CPU."""
+"""Check the initial weights of a job, and load them into a model on the CPU."""
 
 import logging
 import math
@@ -16,10 +16,10 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, check_torchvision_co
 
 
 def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
-    """Check that ``MODEL.WEIGHTS`` is given where it is needed, and that the file can be read.
+    """Check that ``MODEL.WEIGHTS`` is set if it is needed, and that the file can be read.
 
     Raises:
-        ConfigError: an evaluation has no weights. WeightsError: the file is missing or torn.
+        ConfigError: an evaluation has no weights. WeightsError: the file is missing or truncated.
     """
     if resume and resume_file(cfg.OUTPUT_DIR):
         return
@@ -39,10 +39,10 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
 
 
 def check_trained(cfg: CfgNode, hint: str) -> None:
-    """Check that ``MODEL.WEIGHTS`` can be read, and is a whole model rather than a pretrained backbone.
+    """Check that ``MODEL.WEIGHTS`` can be read, and is a complete model and not a pretrained backbone.
 
     Args:
-        hint: how to give the weights, for the message.
+        hint: advice on how to set the weights, for the message.
     """
     weights = cfg.MODEL.WEIGHTS
     if not weights or weights.startswith((SCHEME, "detectron2://ImageNetPretrained/")):
@@ -54,18 +54,18 @@ def check_trained(cfg: CfgNode, hint: str) -> None:
 def load_start_weights(
     cfg: CfgNode, model: nn.Module, categories: Categories | None, *, eval_only: bool, resume: bool
 ) -> SeesawCheckpointer:
-    """Load into ``model`` what the job will load, without log messages.
+    """Load the weights of the job into ``model``, without log messages.
 
     Args:
-        model: on the CPU, frozen as MODEL.FREEZE says.
-        categories: of the data set that the job uses; None if unknown.
+        model: a model on the CPU, frozen according to MODEL.FREEZE.
+        categories: class names of the job's data sets. None: unknown.
 
     Returns:
-        the checkpointer, which knows what did not fit.
+        the checkpointer, with a report on parameters that do not match.
 
     Raises:
-        ConfigError: a part of the model is to be trained and there are no weights for the rest.
-        WeightsError: the weights do not fit where they must.
+        ConfigError: only a part of the model is trained, and there are no weights for the rest.
+        WeightsError: the weights do not match parameters that must be loaded.
     """
     continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
     checkpointer = SeesawCheckpointer(
@@ -76,7 +76,7 @@ def load_start_weights(
         categories=categories,
     )
     if cfg.MODEL.WEIGHTS or continues:
-        checkpointer.logger = logging.Logger("silent")  # the job itself logs the same again
+        checkpointer.logger = logging.Logger("silent")  # the job will log the same messages
         checkpointer.logger.addHandler(logging.NullHandler())
         path = checkpointer.get_checkpoint_file() if continues else cfg.MODEL.WEIGHTS
         checkpointer.load(path, checkpointables=[])
@@ -89,6 +89,6 @@ def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
     parts = cfg.MODEL.FREEZE.NAMES or cfg.MODEL.FREEZE.EXCEPT or cfg.MODEL.WEIGHTS_EXCEPT
     if parts or cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear":
         raise ConfigError(
-            "MODEL.WEIGHTS: expected the trained model to start from, as MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the "
-            "classifier LWSLinear train only a part of it; found none"
+            "MODEL.WEIGHTS: expected a trained model, because MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the classifier "
+            "LWSLinear train only a part of it; found none"
         )

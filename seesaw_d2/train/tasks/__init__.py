@@ -1,4 +1,4 @@
-"""Detection, semantic segmentation and image classification. The meta-architecture decides which one it is."""
+"""Tasks: detection, semantic segmentation and image classification. The meta-architecture defines the task."""
 
 from detectron2.config import CfgNode
 

@@ -1,4 +1,4 @@
-"""Task: the functions that differ between detection, semantic segmentation and image classification."""
+"""Base of tasks: functions that differ between detection, semantic segmentation and image classification."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -12,16 +12,15 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Task:
-    """The functions of a job that the tasks do not share.
+    """Functions of a job that depend on its task.
 
-    Everything else in ``train`` is written once. The evaluator is chosen by the metadata of the data set, as in
-    Detectron2.
+    The rest of ``train`` does not depend on the task. The data set's metadata selects the evaluator, as in Detectron2.
 
     Attributes:
         num_classes_key: config key of C, the number of classes.
-        validate_datasets: ``(cfg, training=bool)``; raises ConfigError or DataError if the data sets are wrong.
-        check_model: ``(cfg, model)``; raises ConfigError if the model does not fit the rest of the config.
-        load_training_records: ``(cfg)`` -> the dataset dicts that are trained on, which make one epoch.
+        validate_datasets: ``(cfg, training=bool)``. Raises ConfigError or DataError if the data sets are invalid.
+        check_model: ``(cfg, model)``. Raises ConfigError if the model contradicts the rest of the config.
+        load_training_records: ``(cfg)`` -> dataset dicts of one epoch of the training.
         build_train_loader: ``(cfg)`` -> the training loader.
         build_test_loader: ``(cfg, dataset name)`` -> the loader of a test set.
     """
@@ -34,17 +33,18 @@ class Task:
     build_test_loader: Callable[[CfgNode, str], Iterable]
 
     def num_classes(self, cfg: CfgNode) -> int:
-        """Return C."""
+        """Return C, the number of classes."""
         return functools.reduce(getattr, self.num_classes_key.split("."), cfg)
 
 
 def task_name(cfg: CfgNode) -> str:
     """Return "detection", "one-stage detection", "segmentation" or "classification".
 
-    It is the attribute ``task`` of MODEL.META_ARCHITECTURE, or else "segmentation" for Detectron2's SemanticSegmentor.
+    The name is the attribute ``task`` of the class MODEL.META_ARCHITECTURE. Without it, it is "segmentation" for
+    Detectron2's SemanticSegmentor and "detection" for others.
 
     Args:
-        cfg: its META_ARCHITECTURE is registered.
+        cfg: a config whose META_ARCHITECTURE is registered.
     """
     found = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     is_semantic = isinstance(found, type) and issubclass(found, SemanticSegmentor)

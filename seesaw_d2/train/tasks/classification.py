@@ -14,15 +14,15 @@ from seesaw_d2.train.tasks.base import Task
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model can be evaluated as the config says.
+    """Check that the evaluation in the config supports the model.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: a key requests an evaluation of detectors.
     """
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         raise ConfigError(
-            "TEST.CLASSIFICATION_ACCURACY: it classifies the boxes of a detector; expected False for "
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, whose accuracy is its result anyway"
+            "TEST.CLASSIFICATION_ACCURACY: it evaluates the boxes of a detector; expected False for "
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, whose accuracy is always evaluated"
         )
     if cfg.TEST.AUG.ENABLED:
         raise ConfigError(

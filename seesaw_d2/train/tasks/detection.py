@@ -1,4 +1,4 @@
-"""Detection and instance segmentation: all meta-architectures that declare no other task."""
+"""Detection and instance segmentation, the default task of meta-architectures."""
 
 import functools
 from dataclasses import replace
@@ -21,10 +21,10 @@ from seesaw_d2.train.tasks.base import Task
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model has the config's classification loss, and can be evaluated as the config says.
+    """Check that the model uses the config's classification loss, and that the evaluation supports it.
 
     Raises:
-        ConfigError: it has not, or cannot.
+        ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.
     """
     check_options(cfg.TEST.LVIS_ENGINE, cfg.TEST.LVIS_METRICS)
     if cfg.TEST.CLASSIFICATION_ACCURACY:
@@ -35,7 +35,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets, those of PanopticFPN for label maps, too; see ``validate_datasets``."""
+    """Check the data sets, for PanopticFPN also their label maps; see ``validate_datasets``."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
@@ -44,7 +44,7 @@ def validate(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if the config chooses a classification loss or classifier and no head uses it."""
+    """Raise ConfigError if the config sets a classification loss or classifier that no head uses."""
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = default_config()
@@ -59,7 +59,7 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError where Detectron2's test-time augmentation, TEST.AUG, cannot evaluate the model."""
+    """Raise ConfigError if Detectron2's test-time augmentation (TEST.AUG) is on and does not support the model."""
     wrong = {
         f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}": not isinstance(model, GeneralizedRCNN),
         f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}": has_semantic_head(cfg),

@@ -1,4 +1,4 @@
-"""Semantic segmentation: Detectron2's SemanticSegmentor. PanopticFPN is a detector with label maps."""
+"""Semantic segmentation with Detectron2's SemanticSegmentor. (PanopticFPN is a detector with label maps.)"""
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -12,17 +12,17 @@ from seesaw_d2.train.tasks.detection import check_loss_is_used
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model has the config's classification loss, and can be evaluated as the config says.
+    """Check that the model uses the config's classification loss, and that the evaluation supports it.
 
     Raises:
-        ConfigError: it has not, or cannot.
+        ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.
     """
     for key, found in {
         "TEST.CLASSIFICATION_ACCURACY": cfg.TEST.CLASSIFICATION_ACCURACY,
         "TEST.AUG.ENABLED": cfg.TEST.AUG.ENABLED,
     }.items():
         if found:
-            raise ConfigError(f"{key}: it is for detectors; expected False, found True")
+            raise ConfigError(f"{key}: only for detectors; expected False, found True")
     check_loss_is_used(cfg, model)
 
 

@@ -211,7 +211,7 @@ def test_steps_at_the_end_and_behind_it_are_left_out(steps, within, caplog):
     assert schedule.steps == cfg.SOLVER.STEPS == within
     build_lr_scheduler(cfg, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02))
     left = ", ".join(map(str, steps[len(within) :]))
-    expected = [f"SOLVER.STEPS: {left} left out, as the training ends after SOLVER.MAX_ITER 3 iterations"]
+    expected = [f"SOLVER.STEPS: {left} omitted, because the training ends after SOLVER.MAX_ITER 3 iterations"]
     assert [record.getMessage() for record in caplog.records] == (expected if left else [])
 
 

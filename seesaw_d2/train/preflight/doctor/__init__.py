@@ -1,4 +1,4 @@
-"""What is wrong with a training before days are spent on it: ``tools/doctor.py``."""
+"""``tools/doctor.py``: find the problems of a training before it starts."""
 
 from seesaw_d2.train.preflight.doctor.examine import examine
 

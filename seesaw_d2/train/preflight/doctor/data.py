@@ -1,4 +1,4 @@
-"""Annotation files and all of their images."""
+"""Examine annotation files and all their images."""
 
 import os
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
 def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, workers: int) -> None:
-    """Examine each data set by itself, then all of them as a training checks them.
+    """Examine each data set separately, then run the checks of a training on all data sets.
 
     Args:
-        decode: decode all images. False: the headers of some images are read.
+        decode: True: decode all images. False: read only the headers of some images.
         workers: >= 1, number of processes that decode.
     """
     cfg, before = preflight.cfg, len(findings.to_fix)
@@ -31,15 +31,15 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # else the checks would find the same problems again
+    if len(findings.to_fix) == before:  # otherwise the checks would find the same problems again
         for check in checks:
             check()
-        findings.ok("data sets, categories and config fit each other")
+        findings.ok("data sets, categories and config are consistent")
         _examine_overlap(cfg, findings, contents=decode)
 
 
 def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> None:
-    """Report images of DATASETS.TEST that are in DATASETS.TRAIN too."""
+    """Report images of DATASETS.TEST that are also in DATASETS.TRAIN."""
     files = {}
     for key in ("TRAIN", "TEST"):
         paths = dict.fromkeys(path for name in cfg.DATASETS[key] for path in file_names(load_dataset(name)))
@@ -48,8 +48,8 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
     if shared:
         named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
         findings.note(
-            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are in DATASETS.TRAIN too, so that what is "
-            f"measured on them says nothing: {named}"
+            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN, so that "
+            f"metrics on them are meaningless: {named}"
         )
 
 
@@ -68,7 +68,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
             findings.note(f"{name}: categories without an image: {first_few(unused)}")
     missing = set(missing_files(records))
     report = findings.note if cfg.DATALOADER.SKIP_BAD_IMAGES else findings.fix
-    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True does without them"
+    hint = "" if cfg.DATALOADER.SKIP_BAD_IMAGES else ". DATALOADER.SKIP_BAD_IMAGES True skips them"
     if missing:
         listed = first_few(sorted(missing)) + describe_near(near_files(sorted(missing)))
         report(f"{name}: image files that are missing ({len(missing)} of {len(records)}): {listed}{hint}")
@@ -84,14 +84,14 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
     )
     wrong = [image for image in found if image.kind]
     _report(wrong, "unreadable", f"{name}: image files that cannot be read", report, hint)
-    _report(wrong, "size", f"{name}: image files of another width x height", findings.fix)
+    _report(wrong, "size", f"{name}: image files whose size differs from the annotated width x height", findings.fix)
     if task_of(cfg) is CLASSIFICATION:
-        _report(wrong, "deep", f"{name}: images of more than 8 bits, which are refused", findings.fix)
+        _report(wrong, "deep", f"{name}: images with more than 8 bits, which are rejected", findings.fix)
     else:
         _report(
-            wrong, "deep", f"{name}: images of more than 8 bits, whose values above 255 become white", findings.note
+            wrong, "deep", f"{name}: images with more than 8 bits, whose values above 255 become white", findings.note
         )
-    _report(wrong, "several", f"{name}: images of several frames or pages, of which the first is used", findings.note)
+    _report(wrong, "several", f"{name}: images with several frames or pages; only the first is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 

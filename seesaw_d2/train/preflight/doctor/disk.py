@@ -1,4 +1,4 @@
-"""Disk space for the checkpoints of a run."""
+"""Examine the disk space for the checkpoints of a run."""
 
 import os
 import shutil
@@ -10,17 +10,20 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 
 
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
-    """Compare the free space of OUTPUT_DIR with what a training will write.
+    """Compare the free space of OUTPUT_DIR with the size of the checkpoints of a training.
 
     Args:
-        cfg: with a resolved schedule.
-        checkpoint_size: bytes of one checkpoint.
+        cfg: a config with a resolved schedule.
+        checkpoint_size: size of one checkpoint in bytes.
     """
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     count = number_of_checkpoints(cfg)
-    needed, free = checkpoint_size * (count + 1), shutil.disk_usage(folder).free  # one more while it is written
+    needed, free = (
+        checkpoint_size * (count + 1),
+        shutil.disk_usage(folder).free,
+    )  # one more for the temporary file during a write
     text = (
         f"{count} checkpoints of about {checkpoint_size / GIB:.2f} GiB (SOLVER.CHECKPOINT_PERIOD "
         f"{cfg.SOLVER.CHECKPOINT_PERIOD}) need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free in {folder}"

@@ -1,4 +1,4 @@
-"""The parts of the examination, in their order."""
+"""Run the parts of the examination in order."""
 
 from collections.abc import Sequence
 
@@ -22,14 +22,14 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing anything. The checks are those of ``Preflight``.
+    """Examine a training without writing files. It runs the checks of ``Preflight`` and more.
 
     Args:
-        config_file, overrides: as of ``train_net.py``.
+        config_file, overrides: see ``train_net.py``.
         num_processes: number of processes of the training on all machines.
         quick: do not decode the images.
         workers: >= 1, number of processes that decode.
-        findings: prints the findings; by default to standard output.
+        findings: printer of the findings. Default: standard output.
 
     Returns:
         the problems to fix, one line each.
@@ -59,9 +59,9 @@ def _examine_config(preflight: Preflight, findings: Findings) -> None:
 
 
 def _examine_model(preflight: Preflight, findings: Findings) -> None:
-    """Build the model and train one step, unless the config or the data are wrong."""
+    """Build the model and train one step, unless there are problems in the config or the data."""
     if findings.to_fix:
-        findings.note("weights, memory and disk are examined once the problems above are fixed")
+        findings.note("weights, memory and disk will be examined when the problems above are fixed")
         return
     check_folder, check_weights = preflight.file_checks()
     with findings.section("weights"):

@@ -1,4 +1,4 @@
-"""The findings of an examination, printed one by one."""
+"""Print the findings of an examination."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,10 @@ from seesaw_d2.errors import SeesawError
 
 
 class Findings:
-    """Print lines ``ok``, ``note`` and ``FIX`` below the titles of sections.
+    """Printer of lines ``ok``, ``note`` and ``FIX`` below the titles of sections.
 
     Args:
-        stream: where they are printed; standard output by default.
+        stream: output stream. Default: standard output.
     """
 
     def __init__(self, stream: TextIO | None = None):
@@ -20,37 +20,37 @@ class Findings:
         self.to_fix: list[str] = []
 
     def ok(self, text: str) -> None:
-        """Report something that is right."""
+        """Report a passed check."""
         self._print("ok  ", text)
 
     def note(self, text: str) -> None:
-        """Report something that may be intended."""
+        """Report a finding that may be intended."""
         self._print("note", text)
 
     def fix(self, text: str) -> None:
-        """Report a problem that a training would fail at or suffer from."""
+        """Report a problem that would stop a training or make it worse."""
         self.to_fix.append(text)
         self._print("FIX ", text)
 
     @contextmanager
     def section(self, title: str) -> Iterator[None]:
-        """Print the title of a part of the examination. An error in the block becomes a problem to fix."""
+        """Print the title of a section. Report an error in the block as a problem to fix."""
         print(title, file=self.stream, flush=True)
         with self.attempt():
             yield
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Turn an error in the block into a problem to fix."""
+        """Report an error in the block as a problem to fix."""
         try:
             yield
         except SeesawError as error:
             self.fix(str(error))
-        except Exception as error:  # of a library; the other parts are still examined
+        except Exception as error:  # raised by a library; continue with the other parts
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:
-        """Run all checks; each error is a problem to fix."""
+        """Run all checks and report each error as a problem to fix."""
         for check in checks:
             with self.attempt():
                 check()

@@ -1,4 +1,4 @@
-"""Memory: an estimate, then one real step."""
+"""Examine the memory: print an estimate, then train one step."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from seesaw_d2.train.trainer import Trainer
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
-    """Return the bytes of parameters and buffers, of gradients, and of the optimizer's state."""
+    """Return the sizes of parameters and buffers, of gradients, and of the optimizer's state, in bytes."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
@@ -24,13 +24,13 @@ def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int,
 
 
 def examine_step(preflight: Preflight, findings: Findings) -> int:
-    """Train one step on one process's part of a batch.
+    """Train one step on the share of a batch that one process gets.
 
     Args:
-        preflight: after the checks of the model.
+        preflight: a preflight that has run the checks of the model.
 
     Returns:
-        bytes of a checkpoint: weights and optimizer.
+        the size of a checkpoint (weights and optimizer) in bytes.
     """
     cfg, model = preflight.cfg, preflight.checkpointer.model
     for note in preflight.notes():
@@ -63,10 +63,12 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
             total = sum(losses.values())
         total.backward()
         optimizer.step()
-        finite = bool(torch.isfinite(total))  # waits for the GPU
+        finite = bool(torch.isfinite(total))  # synchronizes with the GPU
     except torch.OutOfMemoryError as error:
         reason = str(error).splitlines()[0]
-        findings.fix(f"{len(batch)} images do not fit: {reason}. Lower SOLVER.IMS_PER_BATCH or INPUT.MIN_SIZE_TRAIN")
+        findings.fix(
+            f"{len(batch)} images do not fit into memory: {reason}. Lower SOLVER.IMS_PER_BATCH or INPUT.MIN_SIZE_TRAIN"
+        )
         return
     seconds, peak = time.perf_counter() - start, _peak(device)
     if not finite:

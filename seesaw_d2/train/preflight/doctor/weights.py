@@ -1,4 +1,4 @@
-"""Which parameters of the model come from MODEL.WEIGHTS."""
+"""Report which parameters of the model come from MODEL.WEIGHTS."""
 
 from seesaw_d2.train.preflight.doctor.findings import Findings
 from seesaw_d2.train.preflight.job_checks import Preflight
@@ -7,10 +7,10 @@ from seesaw_d2.utils.messages import first_few
 
 
 def report_weights(preflight: Preflight, findings: Findings) -> None:
-    """Report which parameters fit.
+    """Report which parameters are loaded from MODEL.WEIGHTS and why others are not.
 
     Args:
-        preflight: after the checks of the model, which have loaded MODEL.WEIGHTS.
+        preflight: a preflight that has run the checks of the model, which load MODEL.WEIGHTS.
     """
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:
@@ -20,7 +20,7 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
         findings.note(f"MODEL.WEIGHTS: {warning}")
     found = checkpointer.incompatible
     shapes = [name for name, *_ in found.incorrect_shapes]
-    missing = [name for name in found.missing_keys if name not in shapes]  # fvcore lists those twice
+    missing = [name for name in found.missing_keys if name not in shapes]  # fvcore lists wrong shapes twice
     left_out = sorted(checkpointer.left_out)
     total = len(checkpointer.model.state_dict())
     fitting = total - len({*missing, *shapes, *left_out})
@@ -28,7 +28,7 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
     for names, reason in (
         (missing, "not in the file"),
         (shapes, "of another shape in the file"),
-        (left_out, "left out by MODEL.WEIGHTS_EXCEPT"),
+        (left_out, "excluded by MODEL.WEIGHTS_EXCEPT"),
     ):
         if names:
             findings.note(f"keep their initial values, {reason}: {first_few(names, limit=12)}")

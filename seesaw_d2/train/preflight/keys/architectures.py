@@ -1,4 +1,4 @@
-"""Needs of the keys that only certain meta-architectures read."""
+"""Conditions of keys that only certain meta-architectures read."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,9 +26,9 @@ _CLASSIFIERS = (GeneralizedRCNN, SemanticSegmentor, ImageClassifier)
 _RETINANET = "MODEL.RETINANET"
 _OF_ANCHORS = ("IOU_*", "BBOX_REG_*", "SMOOTH_L1_*")  # FCOS has no anchors
 _DETECTORS = (*_BOXES, SemanticSegmentor)
-# Keys that turn something on; False or 0 needs nothing.
+# Keys that turn on an option. The values False and 0 have no condition.
 SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.CLASSIFICATION_ACCURACY", "VIS_PERIOD")
-# Keys -> meta-architectures that read them. The first entry that covers a key applies.
+# Keys -> meta-architectures that read them. The first entry that matches a key applies.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
@@ -48,7 +48,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
 
 
 def architecture_needs(key: str, *, strict: bool) -> Iterator[Need]:
-    """Yield the meta-architectures that a key needs; nothing if all of them read it."""
+    """Yield the meta-architectures that a key needs, or nothing if all of them read it."""
     classes = next((classes for patterns, classes in _KEYS if covered(patterns, key)), None)
     if classes:
         names = " or ".join(name for name, each in META_ARCH_REGISTRY if issubclass(each, classes))
@@ -61,7 +61,7 @@ def _is_one_of(classes: tuple[type, ...]) -> Callable[[CfgNode], bool]:
     def met(cfg: CfgNode) -> bool:
         name = cfg.MODEL.META_ARCHITECTURE
         if name not in META_ARCH_REGISTRY:
-            return True  # another check refuses the name
+            return True  # another check rejects the name
         architecture = META_ARCH_REGISTRY.get(name)
         return foreign(architecture) or issubclass(architecture, classes)
 

@@ -1,4 +1,4 @@
-"""Refuse keys that the user wrote and that nothing reads."""
+"""Reject written config keys that are not read."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # values that need no reader
+EMPTY: tuple = ("", [], (), None)  # values that need not be read
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A key in a layer that nothing reads, and what it would need to be read."""
+    """A key in a layer that is not read, and the condition for reading it."""
 
     key: str
     layer: Layer
@@ -30,24 +30,24 @@ class Unread:
 
 
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Refuse a config with written keys that nothing reads.
+    """Raise ConfigError if a written key is not read.
 
-    A written key counts even if it equals the default, but not if it is an empty list or text. All keys on the command
-    line must be read. A key in a file may be unread if
+    A key that equals the default is checked, too, but not an empty list or text. All keys on the command line must be
+    read. A key in a file may be unread in these cases:
 
-    - a later file or the command line replaced the choice that the key belongs to, and the file's own config, or one
-      derived from it, reads the key. Heads and meta-architectures cannot be replaced so (``Need.strict``);
-    - the file is a ``_BASE_``, and the key is Detectron2's or belongs to a choice that derived configs make
-      (``Need.preset``), unless the choice is strict;
-    - the key is an alternative form of the same schedule, for Detectron2's trainer (``Need.beside``);
-    - the file is a whole config that a run saved, unless the choice is strict.
+    - a later file or the command line replaced the choice that the key belongs to, and the config of the file, or of a
+      file derived from it, reads the key. This does not apply to heads and meta-architectures (``Need.strict``);
+    - the file is a ``_BASE_``, and the key is Detectron2's or presets a choice of derived configs (``Need.preset``),
+      unless the choice is strict;
+    - the key defines the same schedule for Detectron2's trainer (``Need.beside``);
+    - the file is the complete config saved by a run, unless the choice is strict.
 
     Args:
-        cfg: the config that the layers make. Components that are not registered are not judged.
-        layers: of ``written_layers``.
+        cfg: the merged config of the layers. Components that are not registered are not checked.
+        layers: result of ``written_layers``.
 
     Raises:
-        ConfigError: the keys, their files, and the choices that would read them.
+        ConfigError: a key is not read. The message lists the keys, their files, and the required choices.
     """
     _check_cascade(cfg, layers)
     found = list(unread_keys(cfg, layers))
@@ -59,7 +59,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
                 for each in found
             ]
         )
-        raise ConfigError(f"config keys that nothing reads: {listed}; set what they need or remove them")
+        raise ConfigError(f"config keys that are not read: {listed}; set the needed values or remove the keys")
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -72,13 +72,13 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return this project's keys that were written and may be unread, without those of a saved config."""
+    """Return this project's written keys that are allowed to be unread, except keys of a saved config."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 
 
 def needs_of(key: str, *, ours: bool) -> list[Need]:
-    """Return the needs of a key.
+    """Return the conditions of a key.
 
     Args:
         ours: whether the key, or the component that its value names, belongs to this project.
@@ -87,13 +87,13 @@ def needs_of(key: str, *, ours: bool) -> list[Need]:
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Return the needs that a config does not meet; [] if the key is read."""
+    """Return the conditions that a config does not meet, or [] if the key is read."""
     ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
 
 def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours: bool) -> Need | None:
-    """Return an unmet need of a key in layer ``index``; None if the key is read or may be unread."""
+    """Return an unmet condition of a key in layer ``index``, or None if the key is read or may be unread."""
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
         return None  # a _BASE_ is an address
@@ -115,13 +115,13 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
 
 
 def _read_before(key: str, layers: Sequence[Layer]) -> bool:
-    """Return whether the config of one of the files reads the key."""
+    """Return whether the config of any of the files reads the key."""
     configs = (layer.config for layer in layers if layer.merged is not None)
     return any(cfg is not None and not unmet_needs(cfg, key) for cfg in configs)
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if other heads would turn a Cascade R-CNN into a plain R-CNN."""
+    """Raise ConfigError if a Cascade R-CNN config is combined with heads of a plain R-CNN."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
         return
@@ -139,6 +139,6 @@ def _is_cascade(name: object) -> bool:
 
 
 def _names_ours(key: str, value: object) -> bool:
-    """Return whether a value is the name of a component of this project."""
+    """Return whether a value names a component of this project."""
     registry = registry_of(key)
     return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")

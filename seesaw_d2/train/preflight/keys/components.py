@@ -1,7 +1,7 @@
-"""Needs of the keys that components declare: losses, heads, mask heads, backbones and samplers.
+"""Conditions of keys that components declare: losses, heads, mask heads, backbones and samplers.
 
-Losses declare keys in ``config_keys``, relative to MODEL.ROI_BOX_HEAD.CLS_LOSS; other components declare full keys
-there; samplers in ``SAMPLER_KEYS``. A component of another package that declares nothing may read any key.
+Losses declare keys relative to MODEL.ROI_BOX_HEAD.CLS_LOSS in ``config_keys``. Other components declare full keys
+there, and samplers in ``SAMPLER_KEYS``. A component of another package without declarations may read any key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Keys of Detectron2's own components, without those that all components of the kind read.
+# Keys of Detectron2's components, without keys that all components of the same kind read.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -37,7 +37,7 @@ _DETECTRON2: dict[str, tuple[str, ...]] = {
     "build_retinanet_resnet_fpn_backbone": ("MODEL.RESNETS.*", "MODEL.FPN.*", "MODEL.BACKBONE.FREEZE_AT"),
     "MaskRCNNConvUpsampleHead": (),
 }
-# Key of the choice -> registry of its values, and whether the choice is strict (see ``Need``).
+# Key of a choice -> registry of its values, and whether the choice is strict (see ``Need``).
 _REGISTRIES: dict[str, tuple[Registry, bool]] = {
     HEADS: (ROI_HEADS_REGISTRY, True),
     "MODEL.ROI_MASK_HEAD.NAME": (ROI_MASK_HEAD_REGISTRY, False),
@@ -46,7 +46,7 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """Yield the choices that a key needs because only certain components declare it; nothing if none does."""
+    """Yield the choices that a key needs, because only certain components declare it."""
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
@@ -60,7 +60,7 @@ def component_needs(key: str) -> Iterator[Need]:
 
 
 def has_heads(cfg: CfgNode) -> bool:
-    """Return whether the meta-architecture has ROI heads; True for those of other packages."""
+    """Return whether the meta-architecture has ROI heads, which is assumed for those of other packages."""
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in META_ARCH_REGISTRY or foreign(META_ARCH_REGISTRY.get(name)):
         return True
@@ -68,7 +68,7 @@ def has_heads(cfg: CfgNode) -> bool:
 
 
 def registry_of(key: str) -> Registry | None:
-    """Return the registry of a key that names a component; None for other keys."""
+    """Return the registry of a key that names a component, or None for other keys."""
     return _REGISTRIES[key][0] if key in _REGISTRIES else None
 
 
@@ -92,9 +92,9 @@ def _reads(registry: Registry, choice: str, key: str):
     def met(cfg: CfgNode) -> bool:
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
-            return True  # another check refuses the name; what the architecture must be is another need
+            return True  # another check rejects the name; another condition covers the architecture
         if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
-            return True  # PanopticFPN: the semantic segmentation head reads it
+            return True  # PanopticFPN, whose semantic segmentation head reads it
         component = registry.get(name)
         return undeclared(component) or covered(declared(component, _DETECTRON2), key)
 
@@ -122,4 +122,4 @@ def _loss_reads(cfg: CfgNode, key: str) -> bool:
         if inner is None or choice == f"{_NODE}.{inner}":
             return False
         choice = f"{_NODE}.{inner}"
-    return True  # the check of this class refuses the name
+    return True  # the check of this class rejects the name

@@ -8,15 +8,15 @@ from detectron2.config import CfgNode
 
 @dataclass(frozen=True)
 class Need:
-    """A key is read only if another key, the choice, has certain values.
+    """Condition that a key is read only if another key, the choice, has certain values.
 
     Attributes:
         key: the choice, such as "MODEL.ROI_HEADS.NAME".
-        wanted: those values, for a message.
-        met: returns whether a config has one of them.
-        strict: the choice decides which kind of model is trained, so that keys of a ``_BASE_`` must be read too.
-        preset: a ``_BASE_`` may set the key for derived configs that make the choice.
-        beside: the same file may set both, because Detectron2's trainer reads the key there.
+        wanted: these values as text, for messages.
+        met: function that returns whether a config has one of these values.
+        strict: whether the choice selects the kind of model, so that keys in a ``_BASE_`` must be read, too.
+        preset: whether a ``_BASE_`` may set the key for derived configs that make the choice.
+        beside: whether the same file may set both keys, because Detectron2's trainer reads this key.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Needs of the keys that an option turns on or off: a switch, a name or an alternative key."""
+"""Conditions of keys that belong to an option: a switch, a name or an alternative key."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def _above(key: str, minimum: float) -> Need:
     return Need(key, f"above {minimum:g}", lambda cfg: read_value(cfg, key) > minimum)
 
 
-# Keys -> needs, in addition to the components that declare the keys.
+# Keys -> conditions, in addition to the components that declare the keys.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
@@ -56,7 +56,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield the options that a key needs. A switch does not need itself."""
+    """Yield the options that a key needs. A switch does not depend on itself."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

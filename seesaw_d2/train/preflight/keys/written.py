@@ -24,9 +24,9 @@ class Layer:
 
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
-        values: the keys that it sets, in full, with their values.
-        merged: the values of the file and its ``_BASE_``s; None for the command line.
-        is_base: whether it is a base for other configs: a ``_BASE_``, or a file whose name begins with "Base".
+        values: full key -> value, for the keys that it sets.
+        merged: the merged values of the file and its ``_BASE_``s. None for the command line.
+        is_base: whether it is a ``_BASE_`` of another file, or its name begins with "Base".
     """
 
     source: str
@@ -36,15 +36,15 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Whether the file is a whole config that a run saved, whose keys nobody chose.
+        """Return whether the file is the complete config saved by a run, whose keys no user selected.
 
-        A saved config has nearly all keys (versions differ by a few), a written one has a small part of them.
+        A saved config has nearly all keys (versions differ by a few). A written config has few of them.
         """
         return 2 * len(self.values) > _num_keys()
 
     @functools.cached_property
     def config(self) -> CfgNode | None:
-        """The config of the file and its ``_BASE_``s; None if they are no complete config."""
+        """Return the config of the file and its ``_BASE_``s, or None if they are not a complete config."""
         try:
             return merge_file(default_config(), copy.deepcopy(dict(self.merged or {})), self.source)
         except SeesawError:
@@ -84,7 +84,7 @@ def _files(path: str) -> list[Layer]:
 
 
 def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """Return full key -> value of nested mappings, without keys that ``known`` does not have."""
+    """Return a dict from full key to value of nested mappings, without keys that ``known`` does not have."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
