@@ -1,4 +1,4 @@
-"""Data sets: reading, checking, registering, counting and loading them."""
+"""Read, check, register, count and load data sets."""
 
 from seesaw_d2.data.classification.loading import (
     build_classification_test_loader,

@@ -203,7 +203,7 @@ def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
         advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
         name = _full_name(found.group(1))
         return f"{path}: expected weights and plain values, found {name}, which may run code{advice}"
-    return f"{path}: expected weights and plain values, found a corrupt file or another format{_reason(text, error)}"
+    return f"{path}: expected a file of weights, found a corrupt file or another format{_reason(text, error)}"
 
 
 def _reason(text: str, error: Exception) -> str:

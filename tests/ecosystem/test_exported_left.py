@@ -37,7 +37,7 @@ NO_PIXEL = {"segmentation": {"size": [20, 20], "counts": [400]}}
     ("changes", "counts"),
     [
         ([CROWD] * 4, ["4 are crowds"]),
-        ([BOX_AS_MASK] * 4, ["4 have no polygon", '4 have 4 numbers as "segmentation"']),
+        ([BOX_AS_MASK] * 4, ["4 have no polygon", '"segmentation" of 4 objects']),
         ([POINTS] * 4, ["4 have no polygon"]),
         ([FLAT] * 4, ["4 have a box"]),
         ([ONE_POINT, LINE, NO_PIXEL], ["3 have a mask without area", "ids 0, 1, 2"]),

@@ -23,7 +23,7 @@ def test_more_workers_than_cores_are_mentioned_once(command, config_file, monkey
     assert main([*command, "DATALOADER.NUM_WORKERS", "2"]) == 0
     assert not [each for each in recwarn if "worker processes" in str(each.message)]
     log = (config_file.parent / "run/log.txt").read_text()
-    assert log.count("2 worker processes load images, more than there are cores (1); fewer of them (DATALOADER") == 1
+    assert log.count("2 worker processes load images") == 1
 
 
 def test_colors_are_for_terminals(command, config_file, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""Findings that give a warning: unusable objects, and boxes that disagree with the masks of their objects.
+"""Findings that cause a warning: unusable objects, and boxes that disagree with the masks of their objects.
 
 Shapes: N objects. Extents are (N, 4) float64: x1, y1, x2, y2 of the masks in pixels.
 """
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Disagreement:
-    """The objects whose boxes disagree with their masks.
+    """Objects whose boxes disagree with their masks.
 
     Attributes:
-        ids: of their annotations.
+        ids: annotation ids of these objects.
         causes: possible cause -> number of objects whose box it explains.
         example: the first object's box and the box of its mask.
     """
@@ -35,9 +35,9 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     """Compare boxes with masks.
 
     Args:
-        ids: (N,) of the annotations.
-        boxes: (N, 4) x, y, width, height.
-        extents: (N, 4), NaN for objects that are not compared.
+        ids: (N,) ids of the annotations.
+        boxes: (N, 4) boxes x, y, width, height.
+        extents: (N, 4) extents, NaN for objects that are not compared.
         sizes: (N, 2), height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
@@ -54,7 +54,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Return a description of the disagreement in all parts of a file, "" without any.
+    """Return a description of the disagreement in all parts of a file, or "" if there is none.
 
     Args:
         total: number of annotations in the file.
@@ -74,14 +74,14 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings in some annotations of a file that give a warning.
+    """Findings in a part of a file that cause a warning.
 
     Attributes:
-        ids: (N,) of all annotations.
+        ids: (N,) ids of all annotations.
         without_area: ids of boxes without an area.
         without_polygons: ids of objects that lost polygons.
-        lost: how many of these lost all of their polygons.
-        disagreement: of boxes and masks.
+        lost: number of these objects that lost all of their polygons.
+        disagreement: disagreement of boxes and masks.
     """
 
     ids: np.ndarray
@@ -103,7 +103,7 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
         warn_once(
             logger,
             f"{path}: polygons with fewer than 3 points or an odd number of coordinates are not trained on: annotation "
-            f"ids {first_few(without_polygons)}; {lost} objects have no other and are not trained on either",
+            f"ids {first_few(without_polygons)}; {lost} objects have no other polygon and are not trained on either",
         )
     disagreement = describe_disagreement(
         [part.disagreement for part in findings], sum(len(part.ids) for part in findings)

@@ -14,7 +14,7 @@ def has_unusable_polygons(segmentation: Any) -> bool:
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Return a mask that has the same pixels in every program, for polygons of which some are unusable.
+    """Return a mask with the same pixels in every program, for a segmentation with unusable polygons.
 
     As in pycocotools, an odd last value is ignored and a polygon with fewer than three points has no pixels.
 
@@ -23,8 +23,8 @@ def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int
         size: height and width of the image, pixels.
 
     Returns:
-        The polygons with three points or more. If there are none: a run-length mask without pixels, or None if
-        pycocotools cannot read the segmentation because its first polygon has at most two points.
+        the polygons with three points or more. If there are none: a run-length mask without pixels, or None if
+            pycocotools cannot read the segmentation because its first polygon has at most two points.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -39,7 +39,7 @@ def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
     """Return the number of pixels in the mask, or in the box if the mask is empty or missing.
 
     Args:
-        annotation: with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
+        annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
         size: height and width of the image, pixels.
     """
     segmentation = annotation.get("segmentation")

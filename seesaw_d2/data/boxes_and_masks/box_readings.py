@@ -1,7 +1,7 @@
 """Detection of boxes that follow another convention than x, y, width, height in pixels, by comparison with masks.
 
-Shapes: all arrays are (N, 4) float64 with one object in a row, in pixels unless another unit is named. Corners are
-x1, y1, x2, y2.
+Shapes: all arrays are (N, 4) float64 with one row per object, in pixels unless another unit is given. Corners are x1,
+y1, x2, y2.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Tolerance of a side in pixels: rounding of corners and lengths, and whether the last pixel counts.
+# Tolerance for each side in pixels, for rounding and for conventions about the last pixel.
 PIXELS = 2.0
 # Additional tolerance as a fraction of the mask's width or height.
 SHARE = 0.05
@@ -55,7 +55,7 @@ class Objects:
         Both are clipped to the image first, because some tools clip only boxes and others only masks.
 
         Args:
-            corners: of the boxes. NaN never agrees.
+            corners: corners of the boxes. NaN never agrees.
         """
         return _near(np.clip(corners, 0, self.frames), np.clip(self.extents, 0, self.frames))
 
@@ -64,9 +64,9 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Return for each possible convention the number of objects whose box it explains.
+    """Return a dict from possible convention to the number of objects whose box it explains.
 
-    Masks of a few pixels are left out, because every convention explains them.
+    Masks of a few pixels are ignored, because every convention explains them.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN
@@ -107,12 +107,12 @@ _Reading = Callable[[Objects], np.ndarray]
 
 
 def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
-    """Return the reading of boxes in another form, in pixels or in fractions of which ``unit`` is the whole image."""
+    """Return the reading of boxes in another form and unit, where ``unit`` is the size of the whole image."""
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 
 
 def _after_turns(*quarters: int) -> _Reading:
-    """Return the reading of boxes in the image before quarter turns, in fractions or pixels of it."""
+    """Return the reading of boxes in the image before quarter turns, in fractions or pixels of that image."""
 
     def reading(objects: Objects) -> np.ndarray:
         found = [
@@ -138,7 +138,7 @@ def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Possible convention -> function that returns (N,) whether it explains the box.
+# Possible convention -> function that returns a bool array (N,), True where it explains the box.
 _READINGS: dict[str, _Reading] = {
     "right as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "right as the box's centre, width, height": _as(centred),

@@ -1,7 +1,7 @@
 """Checks of the boxes and segmentations of an annotation file.
 
-Training leaves out polygons with fewer than three points or an odd number of values, objects that lose all of their
-polygons, and boxes without an area, with a warning. Evaluation counts all objects, as the official evaluations do.
+Training omits, with a warning, polygons with fewer than three points or an odd number of values, objects that lose all
+of their polygons, and boxes without an area. Evaluation counts all objects, as the official evaluations do.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_arra
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Coordinates may be up to this many times the image's longer side. Larger ones are no drawing errors, and rasterizing
+# Maximum of coordinates as a multiple of the image's longer side. Larger values are not drawing errors, and rasterizing
 # such polygons crashes or takes hours.
 FAR = 10
 
@@ -26,10 +26,10 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
 
     Args:
         annotations: N entries.
-        sides: (N,) the longer side of each annotation's image, pixels.
+        sides: (N,) longer side of each annotation's image in pixels.
 
     Raises:
-        DataError: a box is missing, is not four finite numbers, or one of them is beyond ``FAR`` times the side.
+        DataError: a box is missing, is not four finite numbers, or has a number beyond ``FAR`` times the side.
     """
     boxes = column(annotations, "annotations", "bbox", path)
     bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
@@ -89,7 +89,7 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
                 continue
             if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
                 before[index] = segmentation
-                # Polygons with an odd number of values are still checked below: evaluation drops their last value.
+                # Also check polygons with an odd number of values, because evaluation only drops their last value.
                 annotation["segmentation"] = [polygon for polygon in segmentation if len(polygon) >= 6]
         elif not is_run_length_mask(segmentation, size):
             wrong.append(index)
@@ -116,7 +116,7 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
 
     def types(items) -> set[type]:
         polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
-        # A list is built in between: a chain of chains takes twice as long.
+        # Build an intermediate list, because a chain of chains takes twice as long.
         return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
 
     if types(annotations) <= NUMBERS:

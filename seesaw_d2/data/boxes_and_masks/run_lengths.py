@@ -9,8 +9,8 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
     """Return whether a parsed JSON value is a valid run-length mask of an image.
 
     Args:
-        value: valid is an object with ``size`` and ``counts``. The counts are a list of integers or COCO's compressed
-            string, and give runs >= 0 that add up to the number of pixels.
+        value: a parsed JSON value. A valid mask is an object with ``size`` and ``counts``. The counts are a list of
+            integers or COCO's compressed string, with runs >= 0 whose sum is the number of pixels.
         size: height and width of the image.
     """
     if type(value) is not dict or type(value.get("size")) is not list:
@@ -27,14 +27,14 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """Return the runs, int64, of COCO's compressed string (``rleFrString`` in maskApi.c), None if it is invalid.
+    """Return the runs (int64) in COCO's compressed string (``rleFrString`` in maskApi.c), or None if it is invalid.
 
-    A number is written in digits of 5 bits, lowest first, as the character with code 48 + digit, + 32 if another digit
-    follows. Bit 16 of the last digit is the sign. From the fourth number on, the difference to the number two before
-    is stored.
+    Numbers consist of digits of 5 bits, lowest first. A digit is the character with code 48 + digit, + 32 if another
+    digit follows. Bit 16 of the last digit is the sign. From the fourth number on, the string contains differences to
+    the second to last number.
     """
     codes = np.frombuffer(counts.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
-    # Other characters than ASCII become "?", which is a digit.
+    # Non-ASCII characters become "?", which is a digit.
     if not counts.isascii() or not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         return None
     ends = np.flatnonzero(codes & 32 == 0)

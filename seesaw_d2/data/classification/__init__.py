@@ -1,1 +1,1 @@
-"""Data sets of labelled images, one label each, for image classification."""
+"""Data sets for image classification: images with one label each."""

@@ -1,6 +1,6 @@
 """Labelled images in one file of NumPy arrays.
 
-N images, C classes.
+Shapes: N images, C classes.
 """
 
 import zipfile
@@ -25,7 +25,8 @@ def read_arrays(path: str) -> LabelledSet:
             ``names``, strings (C,).
 
     Raises:
-        DataError: the file cannot be read, or an array is missing or of another kind. Pickled objects are not read.
+        DataError: the file cannot be read, or an array is missing or has another type or shape. Pickled objects are
+            rejected.
     """
     arrays = _load(path)
     images, labels, names = (arrays[key] for key in KEYS)
@@ -44,7 +45,9 @@ def read_arrays(path: str) -> LabelledSet:
         found = f"{labels[wrong[0]]} at {first_few(wrong)}"
         raise DataError(f"{path}: labels: expected integers in [0, {len(names) - 1}], found {found}")
     if images.ndim == 3:
-        images = np.broadcast_to(images[..., None], (*images.shape, 3))  # a view: grey costs no memory
+        images = np.broadcast_to(
+            images[..., None], (*images.shape, 3)
+        )  # a view, so that grey images need no additional memory
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 
 
@@ -54,7 +57,9 @@ def _load(path: str) -> dict[str, Any]:
     try:
         with open_regular(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
-                raise DataError(f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another")
+                raise DataError(
+                    f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another format"
+                )
             with zipfile.ZipFile(opened) as archive:
                 check_unpacked_size(archive, path)
             opened.seek(0)

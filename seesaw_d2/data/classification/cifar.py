@@ -11,7 +11,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Key of the labels -> training files, test files, file of names, key of the names.
+# Key of the labels -> training files, test files, file of class names, key of the class names.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -22,11 +22,11 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
     """Read the images (N, 32, 32, 3) of a folder ``cifar-10-batches-py`` or ``cifar-100-python`` (fine labels).
 
     Args:
-        folder: unpacked from the published archive.
+        folder: folder unpacked from the published archive.
         split: "train" or "test".
 
     Raises:
-        DataError: a file is missing, damaged or of another layout, or the folder holds both data sets.
+        DataError: a file is missing, damaged or has another layout, or the folder contains both data sets.
     """
     label_key = _label_key(folder)
     train, test, meta, names_key = _LAYOUTS[label_key]
@@ -42,7 +42,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
 
 
 def _label_key(folder: str) -> str:
-    """Return the key of the labels in the files of a folder, which is different in CIFAR-10 and CIFAR-100."""
+    """Return the key of the labels in the files of a folder, which differs between CIFAR-10 and CIFAR-100."""
     found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
     if len(found) == 1:
         return found[0]

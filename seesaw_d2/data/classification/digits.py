@@ -17,7 +17,7 @@ def read_digits(split: str) -> LabelledSet:
     """Return digits as RGB images of 8 x 8 pixels.
 
     Args:
-        split: "test": 50 images of each digit; "train": the other 1,297.
+        split: "test": 50 images of each digit. "train": the other 1,297 images.
 
     Raises:
         ConfigError: scikit-learn is not installed.

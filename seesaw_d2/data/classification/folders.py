@@ -1,4 +1,4 @@
-"""Labelled images from a folder with a subfolder for each class."""
+"""Read labelled images from a folder with one subfolder per class."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
 
     Args:
         path: the folder.
-        names: C class names; None: the names of the subfolders, sorted.
+        names: C class names. None: use the sorted names of the subfolders.
 
     Raises:
         DataError: there is no subfolder, a subfolder is not a class, or a folder cannot be read.
@@ -60,7 +60,7 @@ def _scan(folder: str) -> FolderScan:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
     unreadable = scan.passed_over.get("folders that cannot be read")
     if unreadable:
-        raise DataError(f"{folder}: expected folders that can be read, found {first_few(unreadable)}, which cannot")
+        raise DataError(f"{folder}: expected readable folders, found unreadable {first_few(unreadable)}")
     return scan
 
 

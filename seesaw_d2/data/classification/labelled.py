@@ -1,6 +1,6 @@
 """Labelled images in memory, the result of every reader.
 
-N images, C classes.
+Shapes: N images, C classes.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """N images with one label each. Either ``files`` or ``arrays`` holds the images."""
+    """N images with one label each. Either ``files`` or ``arrays`` contains the images."""
 
     # (N,) int64 in [0, C)
     labels: np.ndarray
@@ -30,10 +30,10 @@ class LabelledSet:
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
 
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
-        """Return Detectron2's dataset dicts. An image has a single object without a box.
+        """Return Detectron2's dataset dicts. Each image has a single object without a box.
 
-        Therefore statistics, frequency groups and samplers are those of detection. A record has "image_id",
-        "annotations", and "file_name" or "array".
+        Therefore the code for statistics, frequency groups and sampling of detection data also works for them. A record
+        has "image_id", "annotations", and "file_name" or "array".
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -51,9 +51,9 @@ def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledS
     largest class. A class with fewer than N_i images keeps all of them, and every class keeps at least one.
 
     Args:
-        labelled: the whole set.
+        labelled: the complete set.
         imbalance: >= 1, N_max / N_min.
-        seed: of the random choice within each class.
+        seed: seed of the random choice within each class.
     """
     counts = np.bincount(labelled.labels, minlength=len(labelled.names))
     exponents = np.arange(len(counts)) / max(len(counts) - 1, 1)

@@ -1,6 +1,6 @@
-"""Labels in files: the index of a class or its name, depending on the file's format.
+"""Parse labels in files, which are indices or names of classes, depending on the file's format.
 
-C classes.
+Shapes: C classes.
 """
 
 import math
@@ -13,14 +13,14 @@ from seesaw_d2.utils.messages import first_few
 
 
 def index_of_label(text: str, num_classes: int, where: str) -> int:
-    """Return the index, in [0, C), that a label stands for. Class names are not considered.
+    """Parse a label as an index in [0, C). Class names are not considered.
 
     Args:
         text: the label.
-        where: its file and line, for the message.
+        where: file and line of the label, for the message.
 
     Raises:
-        DataError: it is not written in the digits 0 to 9, or is out of range.
+        DataError: the label does not consist of the digits 0 to 9, or is out of range.
     """
     index = _integer(text)
     if index is None or index >= num_classes:
@@ -29,7 +29,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Reads the labels of a file in which a label may be a class's name or its index.
+    """Parser of the labels in a file whose labels may be names or indices of classes.
 
     Args:
         names: C class names.
@@ -38,22 +38,22 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Spreadsheets write 1 for a class named 01 or 1.0, and 10 for a class named 1e1.
+        # Numeric names, because spreadsheets write 1 for a class named 01 or 1.0, and 10 for a class named 1e1.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
         # The first numeric label that can only be a name, and the first that can only be an index.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
-        """Return the index of a label's class.
+        """Return the class index of a label.
 
         Args:
             text: the label.
-            where: its file and line, for the message.
+            where: file and line of the label, for the message.
 
         Raises:
-            DataError: the label is neither a class's name nor an index in [0, C). The label is the index of one class
-                and the name of another. Some numeric labels so far can only be names and others only indices.
+            DataError: the label is neither a class's name nor an index in [0, C); it is the index of one class and the
+                name of another; or some numeric labels so far can only be names and others only indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -91,7 +91,7 @@ def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ())
 
 
 def plain(name: str) -> str:
-    """Return a class's name in lower case, without outer spaces and in one Unicode form, to find similar names."""
+    """Normalize a class's name (lower case, no outer spaces, one Unicode form) to find similar names."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
@@ -100,7 +100,7 @@ def _integer(text: str) -> int | None:
 
 
 def _number(name: str) -> float | None:
-    """Return the number that a name stands for in any notation, None if it is not a number."""
+    """Return the number that a name represents in any notation, or None if it is not a number."""
     try:
         value = float(unicodedata.normalize("NFKC", name))
     except ValueError:

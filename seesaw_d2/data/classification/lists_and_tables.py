@@ -1,6 +1,6 @@
 """Readers of labelled images: lists, tables, and iNaturalist's annotation files.
 
-N images, C classes.
+Shapes: N images, C classes.
 """
 
 import logging
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Return the images of a text file with ``path label`` in each line, ImageNet-LT's own format.
+    """Read a text file with ``path label`` in each line, the format of ImageNet-LT.
 
     Args:
-        path: the list. Its labels are always indices, even if classes are named like numbers.
+        path: path of the list. Its labels are always indices, even if class names are numbers.
         images: folder that the paths are relative to.
         names: C class names.
 
@@ -47,12 +47,13 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Return the images of a CSV file whose header names the columns ``path`` and ``label``.
+    """Read a CSV file with the columns ``path`` and ``label`` in its header.
 
-    A label is a class's name or its index, see ``LabelReader``. The arguments are those of ``read_list``.
+    A label is a class's name or index; see ``LabelReader``. For the arguments see ``read_list``.
 
     Raises:
-        DataError: as ``read_list`` and ``LabelReader``, or a line has another number of fields than the header.
+        DataError: ``read_list`` or ``LabelReader`` would raise it, or a line and the header have different numbers of
+            fields.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]
@@ -60,14 +61,14 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_inaturalist(path: str, images: str) -> LabelledSet:
-    """Return the images of an annotation file of iNaturalist 2018.
+    """Read an annotation file of iNaturalist 2018.
 
     It has COCO's layout: images, categories, and annotations with one category each. The classes are the categories in
-    the order of their ids. Images without an annotation are left out with a warning.
+    the order of their ids. Images without an annotation are omitted with a warning.
 
     Raises:
         DataError: the file is missing, not JSON or of another layout, an id occurs twice, or an id is neither an
-            integer nor a text.
+            integer nor a string.
     """
     content = load_json_object(path)
     try:
@@ -87,7 +88,7 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         ) from None
     if unlabelled:
         found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)
-        warn_once(logger, f"{path}: images without an annotation are left out: {len(unlabelled)} ({found})")
+        warn_once(logger, f"{path}: images without an annotation are omitted: {len(unlabelled)} ({found})")
     return _labelled(path, images, names, rows)
 
 
@@ -95,7 +96,7 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
     found = {item["id"]: item for item in items}
     wrong = [value for value in found if type(value) not in (int, str)]
     if wrong:
-        raise DataError(f'{path}: expected integers or texts as ids in "{key}", found {first_few(map(repr, wrong))}')
+        raise DataError(f'{path}: expected integers or strings as ids in "{key}", found {first_few(map(repr, wrong))}')
     if len(found) < len(items):
         counts = Counter(item["id"] for item in items)
         twice = first_few(repr(value) for value, count in counts.items() if count > 1)

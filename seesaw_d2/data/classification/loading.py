@@ -19,24 +19,24 @@ _TEST_BATCH = 64
 
 
 def build_classification_train_loader(cfg: CfgNode):
-    """Return the training loader of DATASETS.TRAIN, an endless iterable of batches.
+    """Build the training loader of DATASETS.TRAIN, an endless iterable of batches.
 
     A batch is a list of ``ClassificationMapper``'s results, SOLVER.IMS_PER_BATCH over all processes.
     DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
 
     Raises:
-        DataError: a list or an image file is missing or wrong. While iterating: an image cannot be decoded.
+        DataError: a list or an image file is missing or invalid. During iteration: an image cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # All images get the same aspect ratio, so there is nothing to group.
+    # All images get the same aspect ratio, so they need no grouping.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Return the test loader of one data set: every image once over all processes, 64 in a batch.
+    """Build the test loader of one data set: each image once over all processes, 64 images per batch.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that cannot be decoded are black.
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot be decoded are black.
 
     Raises:
         DataError: as in ``build_classification_train_loader``.
@@ -55,7 +55,7 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the records of all of DATASETS.TRAIN together."""
+    """Return the concatenated records of all data sets in DATASETS.TRAIN."""
     names = list(cfg.DATASETS.TRAIN)
     records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))
     return without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)

@@ -1,6 +1,6 @@
-"""Mapping of a record to the model's input: reading, cropping, flipping.
+"""Map a record to the model's input: read, crop and flip the image.
 
-S: side of the model's images in pixels.
+Shapes: S is the side length of the model's images in pixels.
 """
 
 from typing import Any
@@ -20,21 +20,21 @@ _CENTRE = 0.875  # fraction of the shorter side that is kept in evaluation: 224 
 
 
 class ClassificationMapper:
-    """Maps a record of labelled images to {"image": uint8 (3, S, S), "label": int, "image_id"}.
+    """Mapper of records of labelled images to {"image": uint8 (3, S, S), "label": int, "image_id"}.
 
-    Greyscale, palette, CMYK and transparent images become RGB (transparency is dropped), and are rotated according to
-    their EXIF data. Images of more than 8 bits per channel are refused, because Pillow would clip them.
+    Greyscale, palette, CMYK and transparent images are converted to RGB (transparency is dropped), and rotated
+    according to their EXIF data. Images with more than 8 bits per channel are rejected, because Pillow would clip them.
 
     Args:
-        is_train: True for random crop, flip and jitter, False for the centre.
+        is_train: True: random crop, flip and jitter. False: center crop.
         size: S.
-        crop: "resized": of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation the shorter side is
-            scaled to S / 0.875 and the centre taken (as in ImageNet training). "padded": zeros of S / 8 pixels on each
-            side, then a random window of S; in evaluation the image itself (as in CIFAR training). "whole": the image
-            itself in training too. Images of another size are scaled to S first.
-        flip: mirror half of the training images.
-        color_jitter: in [0, 1), brightness, contrast and saturation of training images vary by factors in
-            [1 - color_jitter, 1 + color_jitter].
+        crop: "resized": a crop of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation, the shorter
+            side is scaled to S / 0.875 before a center crop (as for ImageNet). "padded": a random crop of the image
+            padded with S / 8 zeros on each side; in evaluation, the image itself (as for CIFAR). "whole": the image
+            itself, also in training. With "padded" and "whole", images of another size are scaled to S first.
+        flip: whether to mirror half of the training images.
+        color_jitter: in [0, 1). Brightness, contrast and saturation of training images are multiplied by random factors
+            in [1 - color_jitter, 1 + color_jitter].
         image_format: "RGB" or "BGR", the order of the channels.
     """
 
@@ -73,7 +73,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of a black image in place of the record's."""
+        """Return the result for a black image in place of the record's image."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ClassificationMapper:
 
 
 class BlankingClassificationMapper(BlankingMapper):
-    """Replaces images that cannot be decoded by black ones, for evaluation."""
+    """Mapper for evaluation that replaces images that cannot be decoded by black images."""
 
     def _blank(self, record):
         return self.mapper.blank(record)
@@ -99,7 +99,7 @@ def record_pixels(record: dict[str, Any]) -> np.ndarray:
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read an image file as RGB, see ``ClassificationMapper``."""
+    """Read an image file as RGB; see ``ClassificationMapper``."""
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
         if image.mode.startswith(("I", "F")):
@@ -123,7 +123,7 @@ def check_input_config(cfg: CfgNode) -> None:
 
 
 class _ScaleTo:
-    """Scales an image to S x S unless it has this size."""
+    """Transform that scales an image to S x S unless it has this size."""
 
     def __init__(self, size: int):
         self.size = (size, size)

@@ -1,4 +1,4 @@
-"""Data sets of labelled images in DATASETS.REGISTER."""
+"""Entries of DATASETS.REGISTER with labelled images, and the registry of their sources."""
 
 import functools
 import os
@@ -20,7 +20,7 @@ from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
 from seesaw_d2.utils.plain_values import plain_problem
 
-# Larger numbers of classes are mistakes, and their names would fill the memory.
+# Maximum number of classes. Larger numbers are mistakes, and their names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -28,14 +28,14 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A checked entry with absolute paths. ``DATASETS.REGISTER`` describes the keys."""
+    """A checked entry with absolute paths. The comment of ``DATASETS.REGISTER`` describes the keys."""
 
     name: str
     source: str
-    # the file or folder; with DIGITS the split
+    # the file or folder, or the split for DIGITS
     path: str
     images: str = ""
-    # the number of classes, a file of their names, or None: the source has its own
+    # the number of classes or a file with their names; None: the source defines the names
     classes: int | str | None = None
     split: str = ""
     imbalance: float = 1.0
@@ -45,7 +45,7 @@ class LabelledImages:
         """Return Detectron2's dataset dicts (see ``LabelledSet``).
 
         Raises:
-            DataError: a file is missing or wrong.
+            DataError: a file is missing or invalid.
         """
         return self._read().to_dataset_dicts()
 
@@ -62,7 +62,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Detectron2's Metadata, which reads the class names at the first access."""
+    """Detectron2's Metadata that reads the class names at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -73,11 +73,11 @@ class _LazyClasses(Metadata):
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of labelled images.
+    """A source of labelled images.
 
     Attributes:
-        read: returns the images of an entry; the second argument is the class names of CLASSES, or None.
-        path: what the value of the source's own key is: "file", "folder", or "split" ("train" or "test").
+        read: function of an entry and the class names in CLASSES (or None) that returns the images.
+        path: kind of the value of the source's key: "file", "folder", or "split" ("train" or "test").
         needed: further required keys.
         optional: further optional keys.
     """
@@ -88,7 +88,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# The key in DATASETS.REGISTER that says where the images come from -> how they are read.
+# Key in DATASETS.REGISTER that selects the source -> source.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -116,7 +116,7 @@ def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
 
     Args:
         value: the entry.
-        where: its place, for messages.
+        where: config key of the entry, for messages.
 
     Raises:
         ConfigError: a key is missing, unknown or wrong, or a file or folder does not exist.

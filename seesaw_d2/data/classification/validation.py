@@ -1,4 +1,4 @@
-"""Checks of a job's labelled images before it computes or writes anything."""
+"""Check the labelled images of a job before it computes or writes anything."""
 
 import logging
 
@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, labels, classes.
 
-    Classes without training images give a warning. They count as few-shot classes.
+    Classes without training images cause a warning. They count as few-shot classes.
 
     Args:
-        cfg: after ``register_datasets(cfg)``.
-        training: False checks DATASETS.TEST only, for evaluation.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        training: True: check both. False: check only DATASETS.TEST, for an evaluation.
 
     Raises:
-        ConfigError: a list of data sets is empty, a name is unknown or that of a detection data set,
+        ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set,
             MODEL.CLASSIFIER.NUM_CLASSES is not the number of classes, or the data sets differ in their classes.
-        DataError: a file is missing or wrong, a label is out of range, a data set is empty, images are missing.
+        DataError: a file is missing or invalid, a label is out of range, a data set is empty, or images are missing.
     """
     check_input_config(cfg)
     used = used_datasets(cfg, training=training, classification=True)
@@ -39,5 +39,5 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def _check_headers(cfg: CfgNode, name: str, records: Records) -> None:
-    # The mapper refuses images of more than 8 bits per channel.
+    # The mapper rejects images with more than 8 bits per channel.
     check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse")

@@ -1,1 +1,1 @@
-"""Image files: headers, decoding, resizing and mapping to model inputs."""
+"""Read image headers, decode and resize images, and map them to model inputs."""

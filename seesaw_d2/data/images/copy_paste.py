@@ -1,6 +1,6 @@
 """Copy-Paste augmentation for rare categories (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
 
-Shapes: N objects of an image of H x W pixels.
+Shapes: N objects in an image of H x W pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,29 +17,29 @@ Record = dict[str, Any]
 
 
 class ObjectSource(Protocol):
-    """A source of objects to paste, such as ``RareObjects``."""
+    """Interface of sources of objects to paste, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
         """Return (record, index in its annotations) of each object for one image."""
 
 
 class CopyPasteMapper:
-    """Maps a record and pastes objects of other records into the result.
+    """Mapper that maps a record and pastes objects of other records into the result.
 
-    Both images are augmented by ``mapper``. An object is placed at random, entirely inside the image; of an object that
-    is larger than the image, the upper left part is used. The masks of covered objects lose the covered part, their
-    boxes shrink to the rest, and objects that are covered entirely are removed. Later objects cover earlier ones.
+    ``mapper`` augments both images. An object is placed at a random position inside the image. If it is larger than the
+    image, only its upper left part is used. Covered parts are removed from the masks of other objects, and their boxes
+    shrink accordingly. Fully covered objects are removed. Later objects cover earlier ones.
 
-    Deviations from the paper: single objects of chosen categories are pasted, not a random subset of an image, and at
-    random places; pixels are not blended (in the paper blending makes no difference).
+    Deviations from the paper: single objects of rare categories are pasted at random positions, not a random subset of
+    an image; pixels are not blended (in the paper blending makes no difference).
 
-    All random numbers come from the global generators, which ``TrainLoader`` seeds with the seed and the image's place
-    in the training. So the result depends on nothing else, and resumed trainings continue exactly.
+    All random numbers come from the global generators, which ``TrainLoader`` seeds with the seed and the image's
+    position in the stream. So the result depends only on these two, and resumed trainings continue exactly.
 
     Args:
-        mapper: maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
-        records: dataset dicts to take objects from, by index.
-        objects: chooses the objects.
+        mapper: function that maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
+        records: dataset dicts that contain the objects, by index.
+        objects: source of the objects to paste.
     """
 
     def __init__(self, mapper: Callable[[Record], Any], records: Sequence[Record], objects: ObjectSource):
@@ -48,7 +48,7 @@ class CopyPasteMapper:
     def __call__(self, record: Record) -> Any:
         """
         Raises:
-            DataError: the masks of a result are no bitmasks.
+            DataError: ``mapper`` does not return bitmasks.
         """
         result = self.mapper(record)
         if result is None:
@@ -70,7 +70,7 @@ class CopyPasteMapper:
 
 
 def paste(target: Record, source: Record) -> Record:
-    """Return ``target`` with the single object of ``source`` at a random place.
+    """Paste the single object of ``source`` into ``target`` at a random position, and return the result.
 
     Args:
         target, source: model inputs: "image", (channels, H, W), and "instances" with bitmasks.
@@ -91,7 +91,7 @@ def paste(target: Record, source: Record) -> Record:
 
 
 def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the pixels and the mask inside the box of the mask, of at most the given height and width."""
+    """Return the pixels and the mask inside the box of the mask, cropped to the given height and width."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return image[:, :0, :0], mask[:0, :0]
@@ -103,7 +103,7 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Return the instances without the pixels that ``cover`` (H, W) hides. Boxes of untouched instances stay."""
+    """Remove the pixels that ``cover`` (H, W) hides from the instances. Boxes of other instances do not change."""
     before = _masks(instances)
     masks = before & ~cover
     changed = (masks != before).flatten(1).any(dim=1)
@@ -118,7 +118,7 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return the instances in an image of another size, with other masks (N, H, W) and their boxes."""
+    """Return the instances with another image size, other masks (N, H, W) and the boxes of these masks."""
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)

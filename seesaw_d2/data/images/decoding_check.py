@@ -1,4 +1,4 @@
-"""Decoding every image of a data set in several processes, to find damaged files with valid headers."""
+"""Decode every image of a data set in several processes, to find damaged files with valid headers."""
 
 import itertools
 import os
@@ -15,10 +15,10 @@ from PIL import Image
 from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 
-# Images that a process gets at a time.
+# Number of images per task of a process.
 _CHUNK = 32
 
-# A file's path, and its annotated width and height.
+# Path of a file, and its annotated width and height.
 _Task = tuple[str, tuple[int | None, int | None]]
 
 
@@ -28,8 +28,8 @@ class Examined:
 
     Attributes:
         path: the file.
-        kind: "unreadable", "size" (not the annotated one), "deep" (more than 8 bits), "several" (frames or pages, of
-            which the first is used), or "" without a problem.
+        kind: "unreadable", "size" (not the annotated size), "deep" (more than 8 bits), "several" (frames or pages; only
+            the first is used), or "" without a problem.
         problem: description of the problem.
     """
 
@@ -52,7 +52,7 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Chunks are started in order, so the image that crashed a process is among the first unfinished ones.
+        # Chunks are started in order, so that the image that crashed a process is among the first unfinished ones.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -64,7 +64,7 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
     """Yield the results of the chunks, and append unfinished chunks to ``left``.
 
-    A crash of a decoder ends its process, and with it the pool.
+    A crash of a decoder terminates its process and the pool.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []
@@ -95,10 +95,10 @@ def _examine(task: _Task) -> Examined:
         return Examined(path, "size", describe_size(path, expected, found))
     try:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
-            image.verify()  # checksums, where the format has them
+            image.verify()  # checks the checksums if the format has them
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
-    except Exception as error:  # PIL raises whatever it likes
+    except Exception as error:  # PIL raises many types
         return Examined(path, "unreadable", f"{type(error).__name__}: {error}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")

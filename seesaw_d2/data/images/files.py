@@ -23,10 +23,10 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     """Check image files relative to the image folder.
 
     Args:
-        names: a file of each image.
-        ids: of the images.
-        fields: the fields that the names come from, for messages.
-        path: of the annotation file, for messages.
+        names: file name of each image.
+        ids: ids of the images.
+        fields: fields that contain the names, for messages.
+        path: path of the annotation file, for messages.
 
     Raises:
         DataError: an image has no file name, or one that leads outside of the image folder.
@@ -36,7 +36,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
         raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
-        raise DataError(f"{path}: these are no file names: {first_few(map(ascii, nothing))}")
+        raise DataError(f"{path}: invalid file names: {first_few(map(ascii, nothing))}")
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
@@ -57,7 +57,7 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
     """Raise DataError unless the names of the image files of dataset dicts lie below their folder.
 
     Args:
-        path: of the annotation file, for messages.
+        path: path of the annotation file, for messages.
     """
     folder = os.path.join(image_root, "")
     names = [record["file_name"] for record in dicts]
@@ -67,12 +67,13 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 
 
 def missing_files(records: Records) -> list[str]:
-    """Return the image files of records that do not exist, in the records' order. Images in memory have no file.
+    """Return the image files that do not exist, in the records' order. Images in memory have no file.
 
-    Folders and pipes count as missing. Links count as their targets, which may lie anywhere: the owner of the image
-    folder creates them, not the annotation file.
+    Folders and pipes count as missing. Links are followed. Their targets may lie anywhere, because the owner of the
+    image folder creates links, not the annotation file.
 
-    Each folder is listed once: on network file systems this takes seconds, while a query for each file takes minutes.
+    Each folder is listed once. On network file systems this takes seconds, while a query for each file would take
+    minutes.
     """
     listings: dict[str, set[str]] = {}
     suspects = []
@@ -85,7 +86,7 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # File systems that ignore case, normalize Unicode or are remote can open other names than they list.
+    # File systems that ignore case, normalize Unicode or are remote can open files under other names than they list.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
@@ -93,8 +94,8 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     """Return the records whose image file exists.
 
     Args:
-        names: of the data sets, for messages.
-        skip: leave missing images out with a warning.
+        names: names of the data sets, for messages.
+        skip: True: omit missing images with a warning. False: raise DataError.
 
     Raises:
         DataError: an image file is missing and ``skip`` is False, or all of them are missing.
@@ -106,10 +107,10 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
     found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
     if not skip:
-        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True leaves them out")
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True omits them")
     if len(missing) == len(records):
-        raise DataError(f"{found}. Nothing is left")
-    warn_once(logger, f"{found}. They are left out (DATALOADER.SKIP_BAD_IMAGES)")
+        raise DataError(f"{found}. No image is left")
+    warn_once(logger, f"{found}. They are omitted (DATALOADER.SKIP_BAD_IMAGES)")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 
@@ -137,10 +138,10 @@ def same_content(paths: Sequence[str]) -> list[list[int]]:
 
 
 def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
-    """Return the files of ``second`` that are also in ``first``: file in ``second`` -> file in ``first``.
+    """Return a dict from files of ``second`` that are also in ``first`` to these files in ``first``.
 
     Args:
-        contents: also compare the contents, not only the paths after resolving links.
+        contents: True: compare contents. False: compare only the paths after resolving links.
     """
     known = {os.path.realpath(path): path for path in first}
     shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
@@ -165,5 +166,5 @@ def _listing(folder: str) -> set[str]:
 def _is_file(item: os.DirEntry) -> bool:
     try:
         return item.is_file()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False

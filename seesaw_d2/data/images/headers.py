@@ -14,14 +14,15 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Files opened for one data set. They take about a second on a disk, and less than a minute on a network.
+# Maximum number of files opened per data set. Opening them takes about a second on a disk and less than a minute on a
+# network.
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
 DEEP_MODES = ("I", "F")
-# Formats that Pillow renders with other programs.
+# Formats that Pillow renders with external programs.
 _PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
-# Formats of photos with several pictures: the first is the photo, the others are previews or brightness maps.
+# Formats of photos with several pictures. The first is the photo, the others are previews or brightness maps.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -33,8 +34,8 @@ class Header(NamedTuple):
     """The header of an image file.
 
     Attributes:
-        size: width and height as Detectron2 sees them (after the EXIF rotation), or the error.
-        mode: Pillow's mode, "" after an error.
+        size: width and height after the EXIF rotation, as in Detectron2, or the error.
+        mode: Pillow's mode, or "" after an error.
         several: whether the file has several frames or pages, of which only the first is read.
     """
 
@@ -46,21 +47,21 @@ class Header(NamedTuple):
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
     """Check that the image files of a data set are images of the annotated size.
 
-    At most ``MAX_OPENED`` files are opened, evenly spread over the data set. Truncated files are not found, because
-    their headers are valid. Files with several frames or pages give a warning.
+    At most ``MAX_OPENED`` files are opened, evenly distributed over the data set. Truncated files are not detected,
+    because their headers are valid. Files with several frames or pages cause a warning.
 
     Args:
         records: Detectron2's dataset dicts whose files exist. Records without a file are skipped.
-        name: of the data set.
-        skip: DATALOADER.SKIP_BAD_IMAGES: accept files that are not images, which the loaders replace.
-        deep: "warn" about images of more than 8 bits (Pillow's modes I, I;16, F), which Detectron2's mapper clips at
-            255 so that they become nearly white, or "refuse" them.
+        name: name of the data set.
+        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, which the loaders replace.
+        deep: handling of images with more than 8 bits (Pillow's modes I, I;16, F), which Detectron2's mapper clips at
+            255 so that they become nearly white. "warn": log a warning. "refuse": raise DataError.
 
     Raises:
         DataError: a file is not an image (unless ``skip``), has another size than annotated, or has more than 8 bits
             and ``deep`` is "refuse".
     """
-    # Round the step up, so that at most MAX_OPENED are opened.
+    # Round the step up, so that at most MAX_OPENED files are opened.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
     opened = [(path, size) for path, size in files_with_sizes(chosen) if path is not None]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -78,13 +79,11 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         if not isinstance(header.size, Exception) and None not in expected and header.size != expected
     ]
     if other_size:
-        raise DataError(
-            f"image files of {name} have another width x height than the annotation file says: {first_few(other_size)}"
-        )
+        raise DataError(f"image files of {name} do not have the annotated width x height: {first_few(other_size)}")
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
-        text = f"image files of {name} have several frames or pages, of which only the first is used"
+        text = f"image files of {name} have several frames or pages; only the first is used"
         warn_once(logger, f"{text}: {first_few(several)}")
 
 
@@ -116,11 +115,12 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
         with PathManager.open(path, "rb") as file, _opened(file) as image:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
-                raise NotDecodedError(f"a program ({program}), which Pillow would start an interpreter for")
+                raise NotDecodedError(f"a program ({program}), for which Pillow would start an interpreter")
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"a file of the format {image.format}, which Pillow does not decode")
             width, height = image.size
-            # EXIF data of a PNG may follow the pixels, and reading them decodes the pixels: only if the size differs.
+            # Read EXIF data only if the size differs, because in a PNG they may follow the pixels, which are then
+            # decoded.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
@@ -147,11 +147,11 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
 
 
 def _opened(file: BinaryIO) -> Image.Image:
-    """Open an image with Pillow. Its message about unknown formats is replaced, as it contains an object's address."""
+    """Open an image with Pillow. Replace its message about unknown formats, which contains an object's address."""
     try:
         return Image.open(file)
     except UnidentifiedImageError:
-        reason = "of no format that Pillow knows" if file.seek(0, os.SEEK_END) else "it is empty"
+        reason = "a format that Pillow does not support" if file.seek(0, os.SEEK_END) else "it is empty"
         raise UnidentifiedImageError(f"cannot identify image file: {reason}") from None
 
 

@@ -1,4 +1,4 @@
-"""Listing files below a folder, and finding existing files with names similar to a missing one."""
+"""List files below a folder, and find existing files with names similar to a missing one."""
 
 import contextlib
 import functools
@@ -50,11 +50,11 @@ def is_hidden(name: str) -> bool:
 def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
     """List the files in a folder and its subfolders.
 
-    Links to folders are followed. A folder that several paths lead to is read once, under the first path.
+    Links to folders are followed. A folder that is reachable by several paths is read once, under the first path.
 
     Args:
         folder: the folder.
-        recursive: False: do not list subfolders.
+        recursive: True: list subfolders. False: do not list them.
 
     Raises:
         OSError: ``folder`` cannot be read. (Unreadable subfolders are in ``other``.)
@@ -106,7 +106,7 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
     """Find existing files whose paths differ from missing ones only in case, Unicode form or extension.
 
     Returns:
-        Missing file -> existing files, for missing files that have any.
+        a dict from missing file to similar existing files. Missing files without similar files are not in it.
     """
     listing = functools.cache(_folded_entries)
 
@@ -127,10 +127,10 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def describe_near(near: Mapping[str, Sequence[str]]) -> str:
-    """Return the part of a message about missing files that names similar ones, "" without any.
+    """Return a hint about similar files for a message about missing files, or "" if there are none.
 
     Args:
-        near: missing name -> existing files, see ``near_files``.
+        near: missing name -> existing files; see ``near_files``.
     """
     if not near:
         return ""
@@ -144,7 +144,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 def _difference(name: str, path: str) -> str:
     """Return how two names differ that are equal when folded: "case", "extension and Unicode form", ..."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # else only their folders differ
+    if folded(name) == folded(path):  # otherwise only their folders differ
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -167,7 +167,7 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Return folded name -> paths of the entries of a folder. Names of folders end with "/"."""
+    """Return a dict from folded name to the paths of a folder's entries. Names of folders end with "/"."""
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):
         entries = _read_folder(folder or ".")
@@ -185,5 +185,5 @@ def _read_folder(folder: str) -> list[os.DirEntry]:
 def _is(test) -> bool:
     try:
         return test()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False

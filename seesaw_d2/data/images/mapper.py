@@ -1,7 +1,7 @@
-"""Mappers that name an unreadable image or replace it.
+"""Mappers that report or replace unreadable images.
 
-They wrap Detectron2's DatasetMapper or any other. If it fails, the image is read again to find out whether the image is
-the reason.
+They wrap Detectron2's DatasetMapper or another mapper. If it fails, the image is read again, to find out whether the
+image is the reason.
 """
 
 import copy
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record]
 
-# Replacements that are tried before the data set counts as unreadable.
+# Number of replacements that are tried before the data set counts as unreadable.
 _MAX_REPLACEMENTS = 100
 
 
@@ -32,10 +32,10 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Copies read-only arrays that PyTorch would otherwise share."""
+    """Transform that copies read-only arrays, which PyTorch would otherwise share."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # The mapper copies images of several channels when it moves the channels to the front.
+        # Images with several channels are copied when the mapper moves the channels to the front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 
@@ -66,7 +66,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Calls ``mapper``, and names the image in the error if it is the reason for a failure."""
+    """Mapper that calls ``mapper``. If it fails because of the image, the error names the image."""
 
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
@@ -103,16 +103,16 @@ class CheckedMapper:
 
 
 class ReplacingMapper(CheckedMapper):
-    """Replaces records whose image cannot be decoded by others, for training.
+    """Mapper for training that replaces records whose image cannot be decoded by other records.
 
-    The replacement depends on the file's name only, so that a resumed run uses the same one. Returning None, which is
-    Detectron2's way, raises a TypeError in v0.6 from Python 3.11 on.
+    The replacement depends only on the file's name, so that a resumed run uses the same one. Detectron2's alternative,
+    returning None, raises a TypeError in v0.6 with Python 3.11 or newer.
     """
 
     def __init__(self, mapper: Mapper, records: Sequence[Record]):
         """
         Args:
-            mapper: maps one record.
+            mapper: mapper of one record.
             records: the replacements.
         """
         super().__init__(mapper)
@@ -130,7 +130,7 @@ class ReplacingMapper(CheckedMapper):
 
 
 class BlankingMapper(CheckedMapper):
-    """Replaces images that cannot be decoded by black ones, for evaluation: their objects count as missed."""
+    """Mapper for evaluation with black images in place of undecodable ones, whose objects count as missed."""
 
     def __call__(self, record: Record) -> Record:
         try:

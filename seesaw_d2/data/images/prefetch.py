@@ -1,4 +1,4 @@
-"""Copying a batch to the GPU while the model trains on the batch before."""
+"""Copy a batch to the GPU while the model trains on the previous batch."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
     """Yield the batches in order, and start sending each one before the previous one is yielded.
 
     Args:
-        send: starts moving a batch and returns a function that waits for it and returns the moved batch.
+        send: function that starts to move a batch and returns a function. The latter waits and returns the moved batch.
     """
     waiting = None
     for batch in batches:
@@ -25,9 +25,9 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """Moves the tensors of a batch (images, label maps) from pinned memory to a GPU on a separate CUDA stream.
+    """Copier of the tensors of a batch (images, label maps) from pinned memory to a GPU, on a separate CUDA stream.
 
-    The annotations, which are small, are moved by the models. See ``prefetched``.
+    Models move the annotations, which are small. See ``prefetched``.
     """
 
     def __init__(self, device: torch.device):

@@ -1,4 +1,4 @@
-"""Resizing of images (INPUT.RESIZE): like Detectron2 with Pillow or PyTorch, or like MMDetection with OpenCV."""
+"""Resize images (INPUT.RESIZE): like Detectron2 with Pillow or PyTorch, or like MMDetection with OpenCV."""
 
 from collections.abc import Sequence
 
@@ -100,7 +100,8 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Threads that OpenCV starts before the loader forks do not exist in its workers, which would wait for them.
+        # Disable OpenCV's threads. Threads started before the loader forks do not exist in its workers, which would
+        # wait for them.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 

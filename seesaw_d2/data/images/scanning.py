@@ -1,4 +1,4 @@
-"""Finding the images in a folder, and listing the skipped entries with the reason."""
+"""Find the images in a folder, and list the skipped entries with reasons."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images without opening them: reading the headers of ImageNet's 1.3 million files
-# would take minutes at every start. Wrong ones are reported by the check of headers or when they are decoded. Other
-# files are opened.
+# Files with these extensions count as images without being opened, because reading the headers of ImageNet's 1.3
+# million files would take minutes at every start. The check of headers or the decoding reports other content. Files
+# without such an extension are opened.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -35,7 +35,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
 
     Args:
         folder: the folder.
-        recursive: False: skip subfolders.
+        recursive: True: search subfolders. False: skip them.
 
     Raises:
         OSError: ``folder`` cannot be read.
@@ -62,5 +62,5 @@ def has_image_extension(path: str) -> bool:
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Return how many entries were skipped for each reason, with the first of them, "" without any."""
+    """Return the number and the first few of the entries skipped for each reason, or "" if none was skipped."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

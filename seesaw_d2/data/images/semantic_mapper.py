@@ -17,10 +17,10 @@ def has_semantic_head(cfg: CfgNode) -> bool:
 
 
 class SemanticMapper(DatasetMapper):
-    """Detectron2's DatasetMapper with a check of the label maps. In evaluation their path stays in the result.
+    """Detectron2's DatasetMapper with a check of the label maps. In evaluation the result contains their path.
 
     Attributes:
-        values: C, and the value of pixels that are ignored.
+        values: (C, value of ignored pixels).
     """
 
     values: ClassVar[tuple[int, int]] = (0, 255)
@@ -34,7 +34,7 @@ class SemanticMapper(DatasetMapper):
         path, labels = record["sem_seg_file_name"], result["sem_seg"]
         if self.is_train:
             check_values(labels.numpy(), path, *self.values)
-        else:  # the evaluator reads the map in its original size
+        else:  # the evaluator reads the map at its original size
             del result["sem_seg"]
             result["sem_seg_file_name"] = path
         return result

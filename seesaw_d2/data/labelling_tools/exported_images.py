@@ -1,4 +1,4 @@
-"""Finding and decoding the image files of an export, and listing the files that are skipped."""
+"""Find and decode the image files of an export, and list the files that are skipped."""
 
 import os
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Images for which another process is started.
+# Number of images per process.
 _PER_PROCESS = 64
 
 
@@ -31,13 +31,13 @@ def find_images(
 
     Args:
         data: the content of ``source``, in COCO's format.
-        files: the files of the export.
-        others: the other annotation files.
-        skip: leave images without a file, and their objects, out.
+        files: files of the export.
+        others: other annotation files.
+        skip: True: omit images without a file and their objects. False: raise DataError.
 
     Raises:
-        DataError: an image has no name, a file is missing (unless ``skip``), several may be meant, or two images have
-            the same one.
+        DataError: an image has no name, a file is missing (unless ``skip``), several files match, or two images have
+            the same file.
     """
     nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
     if nameless:
@@ -81,11 +81,11 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     """Decode every image.
 
     Args:
-        data: after ``find_images``.
-        skip: leave images that cannot be decoded, and their objects, out.
+        data: the content of the annotation file after ``find_images``.
+        skip: True: omit images that cannot be decoded and their objects. False: raise DataError.
 
     Raises:
-        DataError: some cannot be decoded (unless ``skip``), or have another size than annotated.
+        DataError: images cannot be decoded (unless ``skip``), or do not have the annotated size.
     """
     records = [{"file_name": str(root / image["file_name"]), **_size(image)} for image in data["images"]]
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
@@ -112,11 +112,11 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
-    """Note which files below the folder are not used.
+    """Add notes about files below the folder that are not used.
 
     Args:
-        named: paths of the images, relative to the folder.
-        known: files and folders that are not reported: the annotation files and the output.
+        named: paths of the used images, relative to the folder.
+        known: files and folders to ignore: the annotation files and the output.
     """
     images, skipped = set(named), [os.path.realpath(path) for path in known]
     others = [path for path in files.below.files if path not in images]
@@ -143,12 +143,12 @@ def _found(root: Path, problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return width and height if they are integers. Wrong values are reported by the checks of annotations."""
+    """Return width and height if they are integers. The checks of annotations report other values."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images with these names and their objects, and return the text about the number of objects."""
+    """Remove the images with these names and their objects. Return a text with the number of removed objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

@@ -1,4 +1,4 @@
-"""Checks and corrections of valid annotation files that would spoil a training."""
+"""Check and correct problems in valid annotation files that would make a training worse."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,19 +11,19 @@ from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Square pixels. A smaller area of a polygon is a rounding error.
+# Minimum area of a polygon in square pixels. Smaller values are rounding errors.
 _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Return the categories without roots: supercategories without objects, which Roboflow adds.
+    """Return the categories, except supercategories without objects, which Roboflow adds.
 
     Args:
-        files: the content of the export and optionally of its validation part, which may have fewer categories.
-        sources: their paths.
+        files: content of the export and, optionally, of its validation part, which may have fewer categories.
+        sources: paths of the files.
 
     Raises:
-        DataError: the second file has a category that the first has not, or two categories have the same name.
+        DataError: the second file has a category that the first lacks, or two categories have the same name.
     """
     categories = files[0]["categories"]
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
@@ -59,7 +59,7 @@ def _check_names(names: list[str], source: str, notes: list[str]) -> None:
         alike[" ".join(name.split()).casefold()].append(repr(name))
     similar = [" and ".join(group) for group in alike.values() if len(group) > 1]
     if similar:
-        notes.append(f"{source}: names of categories that differ by case or spaces alone: {first_few(similar)}")
+        notes.append(f"{source}: names of categories that differ only by case or spaces: {first_few(similar)}")
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
     odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
     for items, text in (
         (without, '"area" is missing or not positive, and computed from masks and boxes'),
-        (odd, '"area" does not fit the box (in pixels?); APs, APm and APl follow it all the same'),
+        (odd, '"area" does not agree with the box (in pixels?); APs, APm and APl use it unchanged'),
     ):
         if items:
             ids = first_few(item["id"] for item in items)
@@ -80,7 +80,7 @@ def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str,
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Note images without objects, which may not be labelled yet, followed by the text ``consequence``."""
+    """Add a note about images without objects, which may not be labelled yet. It ends with ``consequence``."""
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
     if empty:
@@ -90,7 +90,7 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Note how many objects are crowds, which are not trained on."""
+    """Add a note with the number of crowds, which training does not use."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
@@ -100,7 +100,7 @@ def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area: run lengths without pixels, or polygons whose points are on a line."""
+    """Return whether a valid mask has no area: run lengths without pixels, or polygons with collinear points."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -110,16 +110,16 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon, (P, 2) points, relative to its first point for precision."""
+    """Return the area of a polygon with points (P, 2), computed relative to its first point for precision."""
     x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Check that the boxes of a checked part can be x, y, width, height in pixels. Note boxes beyond their image.
+    """Check that boxes can be x, y, width, height in pixels. Add a note about boxes that exceed their image.
 
     Raises:
-        DataError: all numbers are at most 1.
+        DataError: all coordinates are at most 1.
     """
     objects = part["annotations"]
     if not objects:
@@ -150,5 +150,5 @@ def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[
         seen.add(key)
     if copies:
         ids = first_few(item.get("id") for item in copies)
-        notes.append(f"{source}: {len(copies)} objects are copies of another and left out: annotation ids {ids}")
+        notes.append(f"{source}: {len(copies)} objects are copies of other objects and omitted: annotation ids {ids}")
     return {**part, "annotations": kept}

@@ -1,4 +1,4 @@
-"""The training and validation parts of an export, and their usable objects."""
+"""Training and validation parts of an export, and their usable objects."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
-# The purposes of the training and the validation part, for messages.
+# Purposes of the training and the validation part, for messages.
 PURPOSES = ("train on", "measure")
 
 
@@ -27,8 +27,8 @@ class Part:
     """Annotations in COCO's format.
 
     Attributes:
-        data: the lists, by name.
-        usable: ids of the objects that can be trained on or measured: not crowds, with valid masks and boxes.
+        data: lists of the annotation file, by name.
+        usable: ids of the objects that training or evaluation can use: not crowds, with valid masks and boxes.
     """
 
     data: dict[str, Any]
@@ -38,7 +38,7 @@ class Part:
         return (item for item in self.data["annotations"] if item["id"] in self.usable)
 
     def images_by_category(self) -> dict[Any, set]:
-        """Return category id -> ids of the images with a usable object of it."""
+        """Return a dict from category id to the ids of images with a usable object of this category."""
         found = defaultdict(set)
         for item in self.usable_objects():
             found[item["category_id"]].add(item["image_id"])
@@ -46,14 +46,14 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Check the data as for a training, and return them without copies of objects and with areas.
+    """Check the data like for a training. Return them without duplicate objects and with areas.
 
     Raises:
-        DataError: the data are wrong.
+        DataError: the data are invalid.
     """
     data = without_copies(data, source, notes)
     with collected_warnings() as warnings:
-        # A copy: polygons are cleaned in place.
+        # Copy the data, because polygons are cleaned in place.
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)
     look_at_boxes(data, source, notes)
@@ -68,7 +68,7 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
 
 
 def check_any_usable(part: Part, source: str, purpose: str) -> None:
-    """Raise a DataError with the reasons if no object can be used for the purpose."""
+    """Raise DataError with the reasons if no object can be used for the purpose."""
     if not part.usable:
         raise DataError(f"{source}: no object is left to {purpose}: {_reasons(part.data['annotations'])}")
 
@@ -94,7 +94,7 @@ def _reasons(objects: list[dict[str, Any]]) -> str:
     texts = [f"{len(items)} {what} (annotation ids {_ids(items)})" for what, items in found.items() if items]
     text = f"of {len(objects)} objects {', '.join(texts)}"
     if four:
-        text += f'; {len(four)} have 4 numbers as "segmentation", as a box has: without them boxes are trained'
+        text += f'; "segmentation" of {len(four)} objects has 4 numbers, like a box: remove it to train boxes only'
     return text
 
 
@@ -109,8 +109,8 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
 
     Args:
         part: all images of the export ``source``.
-        share: of the images for validation, in (0, 1).
-        copies: groups of ids of images with the same picture. If one is for training, all are.
+        share: share of images for validation, in (0, 1).
+        copies: groups of ids of images with the same content. All images of a group stay in one part.
 
     Raises:
         DataError: no image with an object can be used for validation.

@@ -1,6 +1,6 @@
-"""Matching of the image names in an export with files below a folder.
+"""Match the image names in an export with files below a folder.
 
-Labelling tools name images by addresses on their server, with a prefix, or by paths on another machine.
+In exports, image names can be addresses on a server, have a prefix, or be paths on another machine.
 """
 
 import os
@@ -14,16 +14,16 @@ from seesaw_d2.data.images.lookup import files_below, folded
 
 # Label Studio's prefix of the names of uploaded files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")
-# The folder of uploads on Label Studio's server, which the export does not have.
+# Folder of uploads on Label Studio's server, which the export does not contain.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """The files below a folder, by name, without hidden files and folders.
+    """Files below a folder, by name, without hidden files and folders.
 
     Attributes:
         root: the folder.
-        below: its entries.
+        below: entries below the folder.
     """
 
     def __init__(self, root: Path):
@@ -37,11 +37,12 @@ class ExportedFiles:
             self._by_folded[folded(pure.name)].append(path)
 
     def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
-        """Return the files that match an image's name, relative to ``root``: one, none, or several.
+        """Return all files that match an image's name, relative to ``root``.
 
-        A file at exactly this path below ``root``, or else relative to the annotation file, is the only match.
-        Otherwise the matches are the files of this name that share the most folders with it, counted from the end.
-        The name may be percent-encoded or have backslashes. If nothing matches, Label Studio's prefix is removed.
+        If there is a file at exactly this path below ``root``, or else relative to the annotation file, it is the only
+        match. Otherwise the matches are the files with this file name whose path shares the most folders with the name,
+        counted from the end. The name may be percent-encoded or have backslashes. If nothing matches, Label Studio's
+        prefix is removed.
 
         Args:
             name: "file_name" in the export.
@@ -61,7 +62,7 @@ class ExportedFiles:
         return []
 
     def near(self, name: str) -> dict[str, list[str]]:
-        """Return {decoded name: files that differ only in case, Unicode form or extension}, {} without such files."""
+        """Return {decoded name: files that differ only in case, Unicode form or extension}, or {} if there are none."""
         names = _decoded(name)
         for text in (*names, *_without_prefix(names)):
             found = self._by_folded.get(folded(PurePosixPath(text).name))
@@ -70,7 +71,7 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether a name has folders and its file lies in other folders."""
+        """Return whether a name contains folders and its file is in other folders."""
         ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
         parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
         depth = len(PurePosixPath(path).parts)
@@ -83,7 +84,7 @@ class ExportedFiles:
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the paths without links to a file that is already among them."""
+        """Return the paths, except links to files that are already among them."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
@@ -104,7 +105,7 @@ class ExportedFiles:
 
 
 def _decoded(name: str) -> list[str]:
-    """Return the possible readings of a name: as it is, as a Windows path, as an address. None is empty."""
+    """Return the non-empty interpretations of a name: literally, as a Windows path, as an address."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
     texts += [

@@ -1,6 +1,6 @@
-"""Conversion of a labelling tool's COCO export to two annotation files and a config.
+"""Convert a labelling tool's COCO export to two annotation files and a config.
 
-docs/own-data.md lists the tools' deviations from COCO and how they are handled.
+docs/own-data.md lists the tools' deviations from COCO and their handling.
 """
 
 import json
@@ -28,7 +28,7 @@ from seesaw_d2.utils.plain_values import plain_problem
 SPLITS = ("train", "val")
 CONFIG = "dataset.yaml"
 _MARK = "# Written by datasets/prepare_export.py."
-_OF_EMPTY_IMAGES = ("They are not trained on", "Whatever is found in them counts as wrong")
+_OF_EMPTY_IMAGES = ("They are not trained on", "All detections in them count as false positives")
 
 
 @dataclass
@@ -37,7 +37,7 @@ class PreparedExport:
 
     config: Path
     num_images: dict[str, int]
-    # name -> images with it, in training and in validation
+    # category name -> numbers of images with it in training and in validation
     category_images: dict[str, tuple[int, int]]
     # corrections and possible mistakes, one line each
     notes: list[str] = field(default_factory=list)
@@ -55,24 +55,24 @@ def prepare_export(
     allow_overlap: bool = False,
     overwrite: bool = False,
 ) -> PreparedExport:
-    """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the data part of a config) into ``output``.
+    """Write ``train.json``, ``val.json`` and ``dataset.yaml`` (the data part of a config) to ``output``.
 
     Args:
         export: the annotation file in COCO's format.
-        output: folder. Its name becomes the name of the data set.
+        output: output folder. Its name becomes the name of the data set.
         images: folder with the images at any depth. None: the folder of ``export``.
         val: the annotation file of the validation images. None: ``export`` is split.
-        val_share: share of the images for validation, in (0, 1).
-        seed: of the split.
-        skip_bad_images: leave out images that are missing or cannot be decoded.
-        allow_overlap: accept validation images that are also training images.
-        overwrite: replace another data set in ``output``.
+        val_share: share of images for validation, in (0, 1).
+        seed: seed of the split.
+        skip_bad_images: whether to omit images that are missing or cannot be decoded.
+        allow_overlap: whether to accept validation images that are also training images.
+        overwrite: whether to replace another data set in ``output``.
 
     Raises:
-        ConfigError: ``val_share``, a file or a folder is wrong, or another data set is in ``output``.
-        DataError: an annotation file is wrong, an image file is missing, ambiguous, cannot be decoded or has not the
-            annotated size, ``val`` has training images, no object is left to train on or to measure, or the images
-            cannot be split. Nothing is written.
+        ConfigError: ``val_share``, a file or a folder is invalid, or ``output`` contains another data set.
+        DataError: an annotation file is invalid; an image file is missing, ambiguous, cannot be decoded or does not
+            have the annotated size; ``val`` has training images; no object is left for training or evaluation; or the
+            images cannot be split. Nothing is written.
         OutputError: ``output`` cannot be written.
     """
     paths = _checked_paths(export, val, val_share)
@@ -106,7 +106,7 @@ def prepare_export(
 
 
 def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Path]:
-    """Return the annotation files, which exist."""
+    """Return the annotation files after checking that they exist."""
     if not 0 < val_share < 1:
         raise ConfigError(f"--val-share: expected a number between 0 and 1, found {val_share}")
     paths = [Path(path) for path in ([export, val] if val else [export])]
@@ -118,7 +118,7 @@ def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Pat
 
 
 def _checked_root(root: Path) -> Path:
-    """Return the folder of the images, which exists."""
+    """Return the folder of the images after checking that it exists."""
     if not root.is_dir():
         raise ConfigError(
             f"--images: expected a folder, found {root}: {'it is a file' if root.exists() else 'no such folder'}"
@@ -148,11 +148,11 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
 
 
 def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
-    """Write the annotation files of the parts, and check first that they replace no other data set."""
+    """Check that no other data set would be replaced, and write the annotation files of the parts."""
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
-        raise ConfigError(f"--output: {first_few(other)} would become another; --overwrite replaces what is there")
+        raise ConfigError(f"--output: {first_few(other)} would change; --overwrite replaces the existing data set")
     if other and not (output / CONFIG).exists():
         raise ConfigError(f"--output: {first_few(other)}: --overwrite replaces only data sets with {CONFIG}")
     for path, text in texts.items():
@@ -164,7 +164,7 @@ def _check_output(output: Path, paths: list[Path]) -> None:
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
-            raise ConfigError(f"--output: expected another folder than the export's, as {path} would be replaced")
+            raise ConfigError(f"--output: expected another folder than the export's, because {path} would be replaced")
 
 
 def _check_lists(data: dict[str, Any], path: Path) -> None:
@@ -181,7 +181,7 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
 
 
 def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
-    """Raise DataError for LVIS's format: the result counts as exhaustively annotated, which LVIS's files are not."""
+    """Raise DataError for LVIS's format, because the result counts as exhaustively annotated and LVIS is not."""
     fields = ("neg_category_ids", "not_exhaustive_category_ids")
     count = sum(any(field in image for field in fields) for image in images)
     if count:
@@ -192,7 +192,7 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
 
 
 def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any]]:
-    """Return the ids of images with the same file content, which a split keeps together."""
+    """Return groups of ids of images with the same file content, which a split keeps together."""
     groups = same_content([str(root / image["file_name"]) for image in data["images"]])
     if groups:
         named = [" = ".join(data["images"][index]["file_name"] for index in group) for group in groups]
@@ -201,15 +201,15 @@ def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any
 
 
 def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if validation images are training images too, by file or by content."""
+    """Raise DataError if validation images are also training images, by file or by content."""
     train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
     pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
     if not pairs:
         return
     named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
-    text = f"{len(pairs)} of {len(val)} validation images are training images too: {named}"
+    text = f"{len(pairs)} of {len(val)} validation images are also training images: {named}"
     if not allowed:
-        raise DataError(f"--val: {text}; what is measured on them says nothing. --allow-overlap takes them")
+        raise DataError(f"--val: {text}; metrics on them are meaningless. --allow-overlap accepts them")
     notes.append(text)
 
 

@@ -1,6 +1,6 @@
 """Checks of the structure of an annotation file: fields, types, ids and references.
 
-All checks run over whole columns. Only a wrong column is searched for the wrong entries.
+All checks run over whole columns. Only if a column is invalid, its invalid entries are searched.
 """
 
 import itertools
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Pixels. Larger than any image, and small enough that no computation overflows.
+# Maximum side length in pixels: larger than any image, and small enough that no computation overflows.
 MAX_SIDE = 1_000_000
 
 
@@ -26,7 +26,7 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
     """Return ``data[key]``, a list of objects.
 
     Raises:
-        DataError: it is missing, not a list, or an entry is not an object.
+        DataError: the value is missing or not a list, or an entry is not an object.
     """
     if key not in data:
         found = first_few(sorted(data), limit=8) or "none"
@@ -41,11 +41,11 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
 
 
 def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
-    """Check the values of categories that are shown or written: names, supercategories and others.
+    """Check the values of categories that are displayed or written: names, supercategories and others.
 
     Raises:
-        DataError: text has half a character ("\\ud800"), which no file can have, a number has more than 64 bits, or
-            "name" or "supercategory" is no string.
+        DataError: text has an unpaired surrogate ("\\ud800"), which cannot be encoded, a number has more than 64 bits,
+            or "name" or "supercategory" is not a string.
     """
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
@@ -139,7 +139,7 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
     """Check that the field, LVIS's list of category ids, is a list of integers in every image that has it.
 
-    Unknown ids only give a warning: they remain when a file is reduced to some of its categories.
+    Unknown ids only cause a warning, because they remain when a file is reduced to some of its categories.
     """
     lists = [image.get(field, []) for image in images]
     bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
@@ -170,7 +170,7 @@ def check_areas(items: list[dict[str, Any]], path: str) -> None:
 
 
 def count_nan_areas(data: dict[str, Any]) -> int:
-    """Return how many annotations of a parsed file have NaN as their ``area``, which Python's json can write."""
+    """Return the number of annotations whose ``area`` is NaN, which Python's json can write."""
     items = data.get("annotations")
     areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
     return sum(type(area) is float and area != area for area in areas)

@@ -1,6 +1,6 @@
-"""Reading and checking annotation files, and converting them to Detectron2's dataset dicts.
+"""Read and check annotation files, and convert them to Detectron2's dataset dicts.
 
-Large files are read by ``cache/fast_path.py`` first, which leaves unusual objects to this module.
+Large files are read by ``cache/fast_path.py``, which passes unusual objects to this module.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
 @dataclass(frozen=True, eq=False)
 class AnnotationFile:
-    """A checked annotation file. The entries are the file's own objects, with all of their fields."""
+    """A checked annotation file. The entries are the parsed objects with all of their fields."""
 
     path: str
     # a key of ``FORMATS``
@@ -33,11 +33,11 @@ class AnnotationFile:
     images: list[dict[str, Any]]
     # of each image, relative to the image folder
     image_files: list[str]
-    # by ascending id: the position is Detectron2's contiguous index
+    # by ascending id, so that the position is Detectron2's contiguous index
     categories: list[dict[str, Any]]
-    # in the file's order, with usable polygons; None if the file has none (LVIS test sets)
+    # in the file's order, with usable polygons only; None if the file has no annotations (LVIS test sets)
     annotations: list[dict[str, Any]] | None
-    # (number of annotations,) bool, whether the box has a positive width and height
+    # bool, one entry per annotation: whether the box has a positive width and height
     has_area: np.ndarray
     # for evaluation: all annotations in the file's order, with all of their polygons
     ground_truth: list[dict[str, Any]] | None = None
@@ -57,8 +57,8 @@ class AnnotationFile:
             image_root: folder that the image files are relative to.
             contiguous_ids: category id -> index in [0, C). None: the rank of the id.
 
-        Objects whose box has no area are left out. Crowds (``iscrowd`` 1) are included, and Detectron2's mapper leaves
-        them out. If the file has no annotations, the dicts have no key "annotations".
+        Objects whose box has no area are omitted. Crowds (``iscrowd`` 1) are included, and Detectron2's mapper omits
+        them. If the file has no annotations, the dicts have no key "annotations".
         """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         records = {}
@@ -85,7 +85,7 @@ def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any
     segmentation = annotation.get("segmentation")
     if segmentation:
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            # Detectron2 decodes compressed masks only.
+            # Detectron2 only decodes compressed masks.
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
         result["segmentation"] = segmentation
     return result
@@ -100,13 +100,13 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
         dataset_format: a key of ``FORMATS``, or "auto": the first format that matches the file.
 
     Raises:
-        DataError: the file does not follow its format, see ``annotation_checks`` and ``boxes_and_masks.checks``.
+        DataError: the file violates its format; see ``annotation_checks`` and ``boxes_and_masks.checks``.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """Return the content of an annotation file. An ``area`` may be NaN, see ``load_json_object``."""
+    """Return the content of an annotation file. An ``area`` may be NaN; see ``load_json_object``."""
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
@@ -123,7 +123,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not in the format {found.name!r}: {type(error).__name__}: {error}") from error
     header = read_header(data, path, found)
-    # LVIS's test sets have no annotations. For a training set this is an error, which is raised later.
+    # LVIS's test sets have no annotations. For a training set, an error is raised later.
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -159,7 +159,7 @@ def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFo
 class CheckedAnnotations:
     """The result of ``AnnotationChecker.check``."""
 
-    # N of them that can be trained on
+    # the N annotations that can be used for training
     annotations: list[dict[str, Any]]
     # (N,) bool, whether the box has an area
     has_area: np.ndarray
@@ -169,14 +169,14 @@ class CheckedAnnotations:
 
 
 class AnnotationChecker:
-    """Checks the annotations of a file, all at once or in parts, which may be checked in any order and process.
+    """Checker of the annotations of a file, as a whole or in parts, in any order and process.
 
     Args:
-        header: of the file; see ``read_header``.
+        header: result of ``read_header`` for the file.
 
     Attributes:
-        image_ids, sizes: (I,), ascending, and (I, 2), height and width.
-        category_ids: (K,), ascending.
+        image_ids, sizes: (I,) ascending ids, and (I, 2) heights and widths.
+        category_ids: (K,) ascending ids.
     """
 
     def __init__(self, header: AnnotationFile):
@@ -189,7 +189,7 @@ class AnnotationChecker:
         """Check the annotations, or a part of them.
 
         Raises:
-            DataError: one of them is invalid.
+            DataError: an annotation is invalid.
         """
         path = self.path
         ids = checks.id_column(annotations, "annotations", path)

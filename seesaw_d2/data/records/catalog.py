@@ -20,7 +20,7 @@ from seesaw_d2.utils.category_names import Categories
 
 
 class LazyMetadata(Metadata):
-    """Detectron2's Metadata, which reads the categories from the annotation file at the first access."""
+    """Detectron2's Metadata that reads the categories from the annotation file at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -31,7 +31,7 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Not through __setattr__, which would access the old values and so read the file.
+        # Do not use __setattr__, which would access the old values and thereby read the file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
@@ -45,10 +45,10 @@ def check_registered(name: str, key: str) -> None:
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
-    """Return Detectron2's dataset dicts of a registered data set. Image files are not checked.
+    """Return Detectron2's dataset dicts of a registered data set without checking image files.
 
     Returns:
-        A list, or a ``CompiledRecords`` for a large annotation file, which makes each dict when it is indexed.
+        a list or, for a large annotation file, a ``CompiledRecords``, which creates each dict when it is indexed.
 
     Raises:
         DataError: the annotation file is missing or wrong, or has no image.
@@ -67,7 +67,7 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """Return the annotation file of a registered data set. Its entries are shared: do not change them.
+    """Return the annotation file of a registered data set. Callers share its entries, so do not modify them.
 
     Raises:
         ConfigError: the data set is not registered, or its metadata names no annotation file.
@@ -87,7 +87,7 @@ def _annotation_file(name: str, read: Callable):
     if metadata.get("json_file") is None:
         raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
     path = PathManager.get_local_path(metadata.json_file)
-    # Detectron2's own registrations name the evaluator and no format.
+    # Detectron2's own registrations set the evaluator type but not the format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -104,20 +104,20 @@ def category_ids(name: str, file: AnnotationFile) -> list[int]:
 
 
 def class_names(name: str) -> list[str] | None:
-    """Return the category names of a registered data set in the order of their indices, None without names."""
+    """Return the category names of a registered data set in the order of their indices, or None if unknown."""
     return MetadataCatalog.get(name).get("thing_classes")
 
 
 def categories_of(name: str, key: str) -> Categories | None:
-    """Return the class names of a data set in the order of their indices, None if it is not registered or has none.
+    """Return the class names of a data set in the order of their indices, or None if they are unknown.
 
-    They are read from the annotation file if Detectron2 would have to load the data set to know them.
+    They are read from the annotation file if Detectron2 would only know them after loading the data set.
 
     Args:
-        key: the config key that names the data set, for messages.
+        key: config key that contains the data set's name, for messages.
 
     Raises:
-        DataError: its annotation file is missing or wrong.
+        DataError: the annotation file is missing or invalid.
     """
     if name not in DatasetCatalog:
         return None
@@ -129,7 +129,7 @@ def categories_of(name: str, key: str) -> Categories | None:
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
-    """Return category id -> index. For LVIS's built-in metadata, which has no map, it is id - 1 as in Detectron2."""
+    """Return a dict from category id to index. For LVIS's built-in metadata the index is id - 1, as in Detectron2."""
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
     if contiguous is None:

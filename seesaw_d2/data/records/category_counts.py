@@ -12,14 +12,14 @@ import numpy as np
 from seesaw_d2.data.records.records import ObjectColumns, different_pairs, object_columns
 from seesaw_d2.errors import ConfigError, DataError
 
-# LVIS's (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
+# LVIS's thresholds (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
 LVIS_THRESHOLDS = (10, 100)
 RARE, COMMON, FREQUENT = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
 class CategoryStatistics:
-    """Occurrences of C categories, without crowds, which are not trained on."""
+    """Numbers of images and instances of C categories, without crowds."""
 
     # category names, in the order of the indices
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class CategoryStatistics:
         Args:
             dicts: the images. Without the key "annotations", an image has no instances.
             num_classes: C.
-            names: C category names; None: the indices.
+            names: C category names. None: use the indices as names.
 
         Raises:
             DataError: a category index is not in [0, C).
@@ -64,7 +64,7 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the statistics of both sets of images together. They have no image in common."""
+        """Return the statistics of the union of two disjoint sets of images."""
         if self.names != other.names:
             raise ConfigError("DATASETS.TRAIN: expected data sets with the same categories in the same order")
         return CategoryStatistics(
@@ -78,7 +78,7 @@ class CategoryStatistics:
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
-    array.flags.writeable = False  # cached arrays are shared
+    array.flags.writeable = False  # because cached arrays are shared
     return array
 
 
@@ -94,7 +94,7 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
         (C,) int64.
 
     Raises:
-        ConfigError: the thresholds are not two such integers.
+        ConfigError: the thresholds are not two integers with 1 <= a < b.
     """
     valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
     if not valid or not 1 <= thresholds[0] < thresholds[1]:

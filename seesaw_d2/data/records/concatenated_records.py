@@ -25,7 +25,7 @@ class Joined(Sequence):
 
     def __init__(self, parts: Sequence[Records]):
         self._parts = list(parts)
-        # of each part, then the total length
+        # offset of each part, then the total length
         self._starts = np.cumsum([0, *map(len, self._parts)])
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Joined(Sequence):
         return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
 
     def _part(self, position):
-        """Return the index of the part that holds a position."""
+        """Return the index of the part that contains a position."""
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:

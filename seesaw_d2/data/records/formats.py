@@ -1,11 +1,11 @@
-"""Formats of annotation files. Each entry of ``FORMATS`` describes one; nothing else depends on a format's name."""
+"""Formats of annotation files. Each entry of ``FORMATS`` describes one. No other code depends on a format's name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 AUTO = "auto"
-# LVIS's lists of category ids of an image.
+# Fields with lists of category ids of an image in LVIS's format.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
@@ -25,15 +25,16 @@ def _is_lvis(data: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """The differences of a format from COCO's.
+    """Differences of a format from COCO's.
 
     Attributes:
         name: the value of FORMAT in DATASETS.REGISTER.
-        file_name: returns an image's file relative to the image folder.
+        file_name: function that returns an image's file relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
         federated: whether dataset dicts keep ``ID_LISTS``.
-        matches: returns whether FORMAT "auto" means this format. It gets the parsed file, perhaps without annotations.
-        convert: returns the parsed file in COCO's layout; None: it has this layout.
+        matches: function that returns whether FORMAT "auto" selects this format for a parsed file, which may lack
+            annotations.
+        convert: function that converts the parsed file to COCO's layout. None: it already has this layout.
     """
 
     name: str
@@ -45,12 +46,12 @@ class AnnotationFormat:
 
 
 LVIS = AnnotationFormat("lvis", _lvis_file, '"coco_url" or "file_name"', federated=True, matches=_is_lvis)
-COCO = AnnotationFormat("coco")  # "auto" means it where no other format matches
+COCO = AnnotationFormat("coco")  # "auto" selects it if no other format matches
 FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
 def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
-    """Return the format of this name; with "auto" the first one that matches a parsed file, else COCO's."""
+    """Return the format of this name. For "auto" return the first one that matches the parsed file, else COCO's."""
     if name != AUTO:
         return FORMATS[name]
     return next((each for each in FORMATS.values() if each.matches(data)), COCO)

@@ -24,7 +24,9 @@ def occupied_cells(centres: np.ndarray, grid: int) -> int:
         centres: (M, 2) x and y, divided by the image's width and height. Centres outside [0, 1) are in no cell.
         grid: >= 1. Cells are half-open: [i / grid, (i + 1) / grid).
     """
-    starts = np.arange(grid + 1) * (1 / grid)  # multiples, as in the reference: the same rounding at the borders
+    starts = np.arange(grid + 1) * (
+        1 / grid
+    )  # multiples as in the reference, so that rounding at the borders is the same
     cells = np.searchsorted(starts, centres, side="right") - 1
     inside = ((cells >= 0) & (cells < grid) & (centres < 1)).all(axis=1)
     return len(np.unique(cells[inside] @ np.array([grid, 1])))
@@ -43,7 +45,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
         return 1.0
     grids = [grid for grid in range(1, _LARGEST_GRID + 1) if grid * grid <= len(centres)]
     counts = np.array([occupied_cells(centres, grid) for grid in grids])
-    if not counts.all():  # the reference fails: every centre is outside
+    if not counts.all():  # all centres are outside, for which the reference fails
         return 1.0
     x, y = np.log(grids), np.log(counts)
     x = x - x.mean()

@@ -1,4 +1,4 @@
-"""Precomputed proposals (MODEL.LOAD_PROPOSALS): a pickle, read without running code and rewritten for Detectron2."""
+"""Precomputed proposals (MODEL.LOAD_PROPOSALS): read a pickle without running code, and rewrite it for Detectron2."""
 
 import pickle
 import tempfile
@@ -15,22 +15,22 @@ _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Return the records with the proposals of their images, see Detectron2's ``load_proposals_into_dataset``.
+    """Add proposals to the records, like Detectron2's ``load_proposals_into_dataset``.
 
     Raises:
-        DataError: the file cannot be read, holds other objects than arrays and plain values, or has no proposals.
+        DataError: the file cannot be read, contains objects other than arrays and plain values, or has no proposals.
     """
     if "://" not in path and not PathManager.isfile(path):
         raise DataError(f"{path}: no such file of proposals")
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Detectron2 gets a copy: NumPy's own unpickling trusts a file's statements about types and memory.
+        # Give Detectron2 a rewritten copy, because NumPy's unpickling trusts types and sizes in the file.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()
             return load_proposals_into_dataset(records, copy.name)
-    except Exception as error:  # pickle raises many types, and so does a file of another layout
+    except Exception as error:  # pickles and files with another layout raise many types
         raise DataError(
             f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), which are arrays and plain "
             f"values: {type(error).__name__}: {error}"

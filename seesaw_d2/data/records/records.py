@@ -1,6 +1,6 @@
-"""Dataset dicts as a sequence of records, and functions over the images and objects of all of them.
+"""Sequences of records (dataset dicts), and functions over all their images and objects.
 
-``RecordColumns`` is the interface of sequences that know these columns without making the dicts. Other sequences, such
+``RecordColumns`` is the interface of sequences that provide columns without creating the dicts. Other sequences, such
 as lists, are read dict by dict.
 
 Shapes: I records, M objects, P pairs.
@@ -14,14 +14,14 @@ import numpy as np
 
 Records = Sequence[dict[str, Any]]
 
-# The kinds of masks in ``ObjectColumns``.
+# Kinds of masks in ``ObjectColumns``.
 NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
-# Images whose objects are in memory at a time.
+# Number of images whose objects are in memory at a time.
 STRETCH = 50_000
 
 
 class ObjectColumns(NamedTuple):
-    """M objects, in the order of their images."""
+    """Columns of M objects, in the order of their images."""
 
     # (M,) int64, the image's position in the records
     image: np.ndarray
@@ -33,7 +33,7 @@ class ObjectColumns(NamedTuple):
     mask: np.ndarray
 
     def without_crowds(self) -> "ObjectColumns":
-        """Return the objects that are trained on."""
+        """Return the objects without crowds, which training does not use."""
         return ObjectColumns(*(column[~self.crowd] for column in self))
 
 
@@ -48,14 +48,15 @@ class RecordColumns(Protocol):
         """Return the objects of all records."""
 
     def file_names(self) -> Iterator[str | None]:
-        """Yield each record's image file, None where it has none."""
+        """Yield each record's image file, or None if it has no file."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return "image_id", "height" or "width" of each record, (I,), int64, or object with None for missing ones."""
+        """Return "image_id", "height" or "width" of each record, (I,) int64, or object with None if some are
+        missing."""
 
 
 class _Dicts:
-    """``RecordColumns`` of any sequence of dicts."""
+    """Implementation of ``RecordColumns`` for any sequence of dicts."""
 
     def __init__(self, records: Records):
         self._records = records
@@ -100,19 +101,19 @@ def objects_of(records: Records) -> ObjectColumns:
 
 
 def object_columns(records: Records) -> Iterator[ObjectColumns]:
-    """Yield the objects of all records, of at most ``STRETCH`` images at a time."""
+    """Yield the objects of all records, for at most ``STRETCH`` images at a time."""
     for start in range(0, len(records), STRETCH):
         objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
         yield objects._replace(image=objects.image + start)
 
 
 def file_names(records: Records) -> Iterator[str | None]:
-    """Yield each record's image file, None where it has none."""
+    """Yield each record's image file, or None if it has no file."""
     return _columns(records).file_names()
 
 
 def image_column(records: Records, name: str) -> np.ndarray:
-    """Return each record's "image_id", "height" or "width", see ``RecordColumns``."""
+    """Return each record's "image_id", "height" or "width"; see ``RecordColumns``."""
     return _columns(records).image_column(name)
 
 
@@ -123,9 +124,10 @@ def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int |
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pairs of image and category, sorted by image and category: (P,) images, (P,) categories.
+    """Return the distinct pairs of image and category, sorted: (P,) images and (P,) categories.
 
-    The objects are sorted by image, which makes a stable sort fast: ``np.unique`` takes 50 times as long for LVIS.
+    The objects are already sorted by image, so that a stable sort is fast. ``np.unique`` takes 50 times as long for
+    LVIS.
     """
     width = int(objects.category.max()) + 1 if len(objects.category) else 1
     keys = np.sort(objects.image * width + objects.category, kind="stable")
@@ -133,9 +135,9 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pairs of category and image, sorted by category and image: (P,) categories, (P,) images.
+    """Return the distinct pairs of category and image, sorted: (P,) categories and (P,) images.
 
-    There are millions of pairs, so both arrays have small integer types.
+    Both arrays have small integer types, because there are millions of pairs.
 
     Args:
         crowds: whether crowds count as objects.

@@ -68,7 +68,7 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    Checks that the files exist, but does not read them. Registering the same entry again has no effect.
+    It checks that the files exist without reading them. Registering the same entry again has no effect.
 
     Raises:
         ConfigError: an entry is not a mapping, lacks a key or has an unknown one, a file or folder does not exist, or
@@ -76,7 +76,7 @@ def register_datasets(cfg: CfgNode) -> None:
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
     for index, entry in enumerate(entries):
-        below("", entry.name, f"{_KEY}[{index}].NAME")  # a folder of results has this name
+        below("", entry.name, f"{_KEY}[{index}].NAME")  # the name is also used for a folder of results
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
             raise ConfigError(f"{_KEY}[{index}].NAME: {entry.name!r} is also the name of {_KEY}[{same[0]}]")
@@ -86,7 +86,7 @@ def register_datasets(cfg: CfgNode) -> None:
 
 
 def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
-    """Register one data set. Has no effect if the same entry is already registered."""
+    """Register one data set. Do nothing if the same entry is already registered."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
     DatasetCatalog.register(entry.name, entry.load)
@@ -95,10 +95,10 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 
 
 def provide_names(cfg: CfgNode) -> None:
-    """Put metadata of the data sets of DATASETS.REGISTER that have none into Detectron2's MetadataCatalog.
+    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog if they are not in it.
 
-    Detectron2's DefaultPredictor then has the class names of a run's config. The data sets themselves are not
-    registered. An entry whose files are not here gives a warning.
+    Detectron2's DefaultPredictor can then use the class names of a run's config. The data sets are not registered in
+    DatasetCatalog. A warning is logged for an entry whose files are missing.
     """
     for index, value in enumerate(cfg.DATASETS.REGISTER):
         try:
@@ -121,7 +121,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
             raise ConfigError(f"{where}.{key}: unknown key; expected {', '.join(_KNOWN)}{hint}")
     for key in _REQUIRED:
         if key not in value:
-            raise ConfigError(f"{where}.{key}: missing; expected {', '.join(_REQUIRED)} and perhaps FORMAT")
+            raise ConfigError(f"{where}.{key}: missing; expected {', '.join(_REQUIRED)} and optionally FORMAT")
     for key, text in value.items():
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"{where}.{key}: expected a non-empty string, found {text!r}")
@@ -131,7 +131,7 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
         found = "it is a directory" if os.path.isdir(json_file) else "no such file"
-        demo = "; python datasets/prepare_glyphs.py makes it" if "glyphs" in os.path.basename(json_file) else ""
+        demo = "; python datasets/prepare_glyphs.py creates it" if "glyphs" in os.path.basename(json_file) else ""
         near = describe_near(near_files([json_file]))
         raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}{near}")
     if not os.path.isdir(image_root):

@@ -24,8 +24,8 @@ class SemanticClasses:
     """C semantic classes.
 
     Attributes:
-        names: C names. The value of a pixel in a label map is an index of this tuple.
-        image_count: C numbers of training images with the class, None if unknown.
+        names: C names. Pixel values in label maps are indices of this tuple.
+        image_count: numbers of training images with each class (C). None: unknown.
     """
 
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class SemanticLabels:
     """Label maps of a data set.
 
     Attributes:
-        folder: has a label map for each image: a PNG file of 8 bits in gray, with the image's path below IMAGES.
+        folder: folder with a label map for each image, an 8-bit gray PNG file with the image's path below IMAGES.
         classes_file: JSON file with the classes.
     """
 
@@ -53,11 +53,11 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Return the label maps of an entry of DATASETS.REGISTER, None if it has none.
+    """Return the label maps of an entry of DATASETS.REGISTER, or None if it has none.
 
     Args:
-        value: the entry, whose values are texts.
-        where: its key, for messages.
+        value: the entry, whose values are strings.
+        where: config key of the entry, for messages.
 
     Raises:
         ConfigError: one of the two keys is missing, or the folder or file does not exist.
@@ -83,7 +83,7 @@ def read_classes(path: str) -> SemanticClasses:
     """Read a file of SEM_SEG_CLASSES.
 
     Raises:
-        DataError: it is no JSON of this form.
+        DataError: the file is not JSON of the expected form.
     """
     listed = load_json_object(path, _EXPECTED).get("classes")
     rows = listed if isinstance(listed, list) else []
@@ -95,12 +95,12 @@ def read_classes(path: str) -> SemanticClasses:
         return SemanticClasses(tuple(names))
     wrong = [name for name, count in zip(names, counts, strict=True) if type(count) is not int or count < 0]
     if wrong:
-        raise DataError(f"{path}: image_count: {_EXPECTED}, integers >= 0; not so in {first_few(wrong)}")
+        raise DataError(f"{path}: image_count: {_EXPECTED}, integers >= 0; found others in {first_few(wrong)}")
     return SemanticClasses(tuple(names), tuple(counts))
 
 
 def semantic_classes(name: str) -> SemanticClasses | None:
-    """Return the semantic classes of a registered data set, None if it has none."""
+    """Return the semantic classes of a registered data set, or None if it has none."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("sem_seg_classes"):
         return read_classes(metadata.sem_seg_classes)
@@ -112,7 +112,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
     """Check that each record has a label map of the image's size, without decoding it.
 
     Raises:
-        DataError: a data set without label maps, or files that are missing, no images, of another size or not gray.
+        DataError: the data set has no label maps, or files are missing, not images, of another size or not gray.
     """
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:

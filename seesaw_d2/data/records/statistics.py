@@ -27,8 +27,8 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
     """Return the statistics of one registered data set. They are cached until its annotation file changes.
 
     Args:
-        name: of the data set.
-        dicts: all of its dataset dicts; None: they are loaded.
+        name: name of the data set.
+        dicts: all dataset dicts of the data set. None: load them.
     """
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
@@ -42,7 +42,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the statistics of all of DATASETS.TRAIN together, before any image is filtered out.
+    """Return the combined statistics of all data sets in DATASETS.TRAIN, before images are filtered.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a name in it is not registered, or the categories differ.
@@ -63,10 +63,10 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
     """Return the frequency groups of DATASETS.TRAIN's categories, (num_classes,).
 
     Args:
-        num_classes: None: MODEL.ROI_HEADS.NUM_CLASSES.
+        num_classes: number of categories of the model. None: MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        The groups, or None if DATASETS.TRAIN is empty, cannot be read (a custom loader may replace it) or has another
+        the groups, or None if DATASETS.TRAIN is empty, cannot be read (a custom loader may replace it) or has another
         number of categories. The reason is logged.
     """
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes

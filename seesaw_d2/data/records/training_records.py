@@ -1,4 +1,4 @@
-"""The records that are trained on, and checks of whether they can be."""
+"""Load and check the records for training."""
 
 import logging
 
@@ -30,11 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_training_dicts(cfg: CfgNode) -> Records:
-    """Return the dataset dicts of all of DATASETS.TRAIN together, ready for training.
+    """Return the concatenated dataset dicts of all data sets in DATASETS.TRAIN, checked for training.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty or names an unknown data set; INPUT.MASK_FORMAT does not fit.
-        DataError: an annotation file is missing or wrong, images are missing, or there is nothing left to train on.
+        ConfigError: DATASETS.TRAIN is empty or contains an unknown data set, or INPUT.MASK_FORMAT does not match the
+            masks.
+        DataError: an annotation file is missing or invalid, images are missing, or no image with an object is left.
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
@@ -86,7 +87,7 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Log Detectron2's table of instances. Other sequences than lists are passed to it as one image per class."""
+    """Log Detectron2's table of instances. Sequences that are not lists are passed to it as one image per class."""
     if not isinstance(records, list):
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
@@ -98,19 +99,19 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise a DataError if there is nothing left to train on."""
+    """Raise DataError if no image is left for training."""
     if not records:
         raise DataError(
             f"no image of {', '.join(names)} has an object to train on; "
-            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without"
+            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without objects"
         )
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Check that a data set has the annotations that this model is trained on.
+    """Check that a data set has the annotations that the training of this model needs.
 
     Raises:
-        DataError: it has no annotations, or MODEL.MASK_ON is True and an object has no mask.
+        DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
         ConfigError: an object's mask is run-length encoded and INPUT.MASK_FORMAT is "polygon".
     """
     if "annotations" not in records[0]:
@@ -131,7 +132,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return for each kind of mask the image id of each object with it, except crowds."""
+    """Return, for each kind of mask, the image ids of the objects with such a mask, except crowds."""
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):
         for positions, kind in zip(found, kinds, strict=True):

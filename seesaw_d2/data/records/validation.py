@@ -1,4 +1,4 @@
-"""Checks of a job's data sets before it computes or writes anything."""
+"""Check the data sets of a job before it computes or writes anything."""
 
 import functools
 import itertools
@@ -29,17 +29,17 @@ def validate_datasets(
 ) -> None:
     """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
 
-    Annotation files and image headers are read (see ``check_headers``), but no pixels are decoded. The category counts
-    are cached for ``training_statistics``.
+    It reads annotation files and image headers (see ``check_headers``) without decoding pixels. The category counts are
+    cached for ``training_statistics``.
 
     Args:
-        cfg: after ``register_datasets(cfg)``.
-        training: False checks DATASETS.TEST only, for evaluation.
-        num_classes_key: the key of the model's number of categories.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        training: True: check both. False: check only DATASETS.TEST, for an evaluation.
+        num_classes_key: config key of the model's number of categories.
 
     Raises:
         ConfigError: a list is empty, a name is unknown, the model has another number of categories than the data,
-            the data sets differ in their categories, or another key does not fit the data.
+            the data sets differ in their categories, or another key contradicts the data.
         DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
             no object to train on.
     """
@@ -51,7 +51,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # A data set without this file has a custom loader, and perhaps a mapper that reads other files.
+        # A data set without this file has a custom loader, and possibly a mapper that reads other files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -63,7 +63,7 @@ def validate_datasets(
 
 
 def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets of a model of semantic segmentation: as ``validate_datasets``, but label maps, not objects.
+    """Check the data sets of semantic segmentation, like ``validate_datasets`` but for label maps.
 
     Raises:
         ConfigError, DataError: see ``validate_datasets`` and ``validate_label_maps``.
@@ -80,7 +80,8 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     """Check that every image has a label map, and that the model has the classes of the data sets.
 
     Raises:
-        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is another number, or the data sets differ in their classes.
+        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is not the number of classes, or the data sets differ in their
+            classes.
         DataError: see ``check_label_maps``.
     """
     known: dict[str, tuple[str, ...]] = {}
@@ -100,8 +101,8 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
     """Return (config key, name) of each data set that a job uses.
 
     Raises:
-        ConfigError: there is none, a name is unknown, or a data set is for detection where classification is expected
-            or the reverse.
+        ConfigError: there is no data set, a name is unknown, or a data set is for detection and the model for
+            classification, or vice versa.
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
@@ -122,7 +123,7 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Read a data set, check that its image files exist, and return its category statistics if it has categories.
+    """Read a data set and check that its image files exist. Return its category statistics, or None.
 
     Args:
         check: called with cfg, the name, and the records whose image file exists.
@@ -135,9 +136,9 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError unless all data sets have the same categories, and the model's key is their number.
+    """Raise ConfigError unless all data sets have the same categories and the model has their number.
 
-    An evaluation does not need DATASETS.TRAIN. Its categories are compared too if it can be read.
+    An evaluation does not need DATASETS.TRAIN, but its categories are compared, too, if it can be read.
     """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
@@ -162,13 +163,13 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
     """Raise ConfigError if DATASETS.TRAIN has the evaluated categories in another order.
 
-    Different names at the same indices give a warning. A training set that cannot be read, or has another number of
-    categories, is not compared.
+    Different names at the same indices only cause a warning. A training set that cannot be read, or has another number
+    of categories, is not compared.
 
     Args:
         tested: the evaluated categories.
-        ids: the category ids of ``tested`` if results name categories by id. Then data sets with different numbers of
-            categories are compared by their common ids.
+        ids: category ids of ``tested`` if results contain category ids, else None. With ids, data sets with different
+            numbers of categories are compared by their common ids.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
@@ -186,7 +187,7 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Return both, reduced to the categories whose ids the training set ``name`` and the tested set have in common."""
+    """Return the categories of both sets, reduced to the ids that the sets have in common."""
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())

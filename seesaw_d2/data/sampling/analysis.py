@@ -1,4 +1,4 @@
-"""How often a model sees each category: counts, repeat factors, and shares of the training instances.
+"""Analysis of how often a model sees each category: counts, repeat factors, shares of training instances.
 
 Shapes: C categories, I images.
 """
@@ -13,7 +13,7 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-# Ways to sample images: each once, or by repeat factors with one of the roundings.
+# Ways to sample images: each image once, or by repeat factors with one of the roundings.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
@@ -24,13 +24,13 @@ class SamplingAnalysis:
     statistics: CategoryStatistics
     # (C,) 0 rare, 1 common, 2 frequent
     groups: np.ndarray
-    # t of the repeat factors; None: images are not repeated
+    # t of the repeat factors. None: images are not repeated
     repeat_threshold: float | None
     # (C,) r(c)
     category_factors: np.ndarray
-    # sampling -> images in an epoch, with "stochastic" the mean; only "uniform" without t
+    # sampling -> number of images in an epoch (the mean for "stochastic"); only "uniform" without t
     epoch_images: dict[str, float]
-    # sampling -> (C,) instances in an epoch
+    # sampling -> (C,) numbers of instances in an epoch
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
@@ -71,15 +71,15 @@ def analyze_sampling(
     groups: np.ndarray | None = None,
     **options,
 ) -> SamplingAnalysis:
-    """Analyze images as they are sampled for training.
+    """Analyze the sampling of images for training.
 
     Args:
         records: I Detectron2 dataset dicts with "annotations", after filtering.
         num_classes: C.
-        repeat_threshold: t >= 0; None: images are not repeated.
+        repeat_threshold: t >= 0. None: images are not repeated.
         names: C category names.
-        groups: (C,) the frequency groups; default: by the records' image counts and LVIS's thresholds.
-        options: further ones of ``image_repeat_factors``.
+        groups: (C,) frequency groups. Default: groups by the records' image counts and LVIS's thresholds.
+        options: further options of ``image_repeat_factors``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)
     weights = {"uniform": np.ones(len(records))}

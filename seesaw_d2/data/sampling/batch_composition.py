@@ -1,4 +1,4 @@
-"""The composition of batches from a stream of image indices, computed without loading images.
+"""Composition of batches from a stream of image indices, without loading images.
 
 Shapes: I images, B images in a batch of all processes together.
 """
@@ -16,21 +16,22 @@ from seesaw_d2.errors import DataError
 class BatchPlan:
     """Batches of B images from a stream, as Detectron2 forms them in one process.
 
-    With groups, a batch is complete when B images of one group have come (Detectron2's aspect ratio grouping). Without
-    groups, B consecutive images make a batch. In Detectron2 every process forms its own batches. Here all processes use
-    the same plan and take contiguous parts of every batch, so that the batches do not depend on their number.
+    With groups, a batch consists of B successive images of one group (Detectron2's aspect ratio grouping). Without
+    groups, a batch consists of B consecutive images. In Detectron2 every process forms its own batches. Here all
+    processes use the same plan and take contiguous parts of every batch, so that the batches do not depend on their
+    number.
 
     Args:
-        stream: of indices.
+        stream: stream of image indices.
         batch_size: B >= 1.
-        groups: (I,) integers, the group of each image; None: one group.
+        groups: (I,) integers, the group of each image. None: one group.
     """
 
     def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (B,) indices of images and (B,) their places in the stream, from batch ``start`` on without end.
+        """Yield image indices (B,) and their positions in the stream (B,), endlessly from batch ``start`` on.
 
         Earlier batches are counted epoch by epoch, which takes a second for 180,000 batches of 16 of LVIS.
         """
@@ -46,7 +47,7 @@ class BatchPlan:
             formed += len(complete)
 
     def _form(self, images: np.ndarray, waiting: dict[int, np.ndarray]) -> np.ndarray:
-        """Return (K, 2, B) complete batches in the order of completion, and put the other images in ``waiting``."""
+        """Return the complete batches (K, 2, B) in order of completion, and add the other images to ``waiting``."""
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
         for group in np.unique(groups).tolist():

@@ -16,23 +16,23 @@ from seesaw_d2.data.records.records import images_of_categories
 from seesaw_d2.data.sampling.epoch_samplers import EpochStream
 from seesaw_d2.errors import DataError
 
-_BLOCK = 1024  # images drawn at a time
+_BLOCK = 1024  # number of images per draw
 
 
 class ClassAwareSampler(EpochStream, Sampler):
-    """An endless stream of images: a category is chosen uniformly, then one of the images with it.
+    """An endless stream of images: draw a category uniformly, then draw one of its images uniformly.
 
     Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with several objects like
     eqlv2's ``CASDataset``: an image can be drawn for each of its categories. Deviation: the reference iterates over
     shuffled lists of categories and of each category's images. Here all draws are independent, which has the same
     expectation and no state.
 
-    As with Detectron2's samplers, every process draws the same stream and takes each world-size-th image. Images
+    As with Detectron2's samplers, all processes draw the same stream, and each takes every world_size-th image. Images
     without objects are never drawn. Crowds do not count as objects.
 
     Args:
         records: dataset dicts.
-        seed: of the stream, the same in every process; None draws one that they share.
+        seed: seed of the stream, the same in all processes. None: draw a seed and share it.
 
     Raises:
         DataError: no image has an object.
@@ -45,7 +45,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         count = np.bincount(category)
         start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # sorted by category
-        # (K,) ranges in it
+        # (K,) ranges of images of each category
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -54,14 +54,14 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return 1024 images, from place 1024 ``number`` of the stream on."""
+        """Return 1024 images, starting at position 1024 ``number`` of the stream."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
-        """Return (_BLOCK,) indices among the K categories, for the images of the stream from ``position`` on."""
+        """Return indices of categories, (_BLOCK,) in [0, K), for the images of the stream from ``position`` on."""
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
 
@@ -79,12 +79,12 @@ class ProgressivelyBalancedSampler(ClassAwareSampler):
     """Sampling that changes gradually from instance-balanced to class-balanced during the training.
 
     Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p^IB is proportional to a
-    category's images and p^CB is uniform. t/T is an image's place in the stream of ``length`` images, in steps of 1,024
-    images (epochs in the paper). After ``length`` images, sampling is class-balanced.
+    category's images and p^CB is uniform. t/T is an image's position in the stream divided by ``length``, in steps of
+    1,024 images (epochs in the paper). After ``length`` images, sampling is class-balanced.
 
     Args:
         records, seed: as in ``ClassAwareSampler``.
-        length: images in the whole training, >= 1.
+        length: number of images in the whole training, >= 1.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):

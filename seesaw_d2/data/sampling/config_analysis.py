@@ -13,16 +13,16 @@ from seesaw_d2.errors import DataError
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze the annotation files of DATASETS.TRAIN. Image files are not checked.
+    """Analyze the annotation files of DATASETS.TRAIN without checking image files.
 
-    DATALOADER.FILTER_EMPTY_ANNOTATIONS leaves out images without objects, as in training.
+    As in training, DATALOADER.FILTER_EMPTY_ANNOTATIONS omits images without objects.
 
     Args:
         cfg: after ``register_datasets(cfg)``.
-        repeat_threshold: t; default: DATALOADER.REPEAT_THRESHOLD.
+        repeat_threshold: t. Default: DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
-        ConfigError, DataError: as ``training_statistics``; a data set has no annotations.
+        ConfigError, DataError: a data set has no annotations, or ``training_statistics`` raises the error.
     """
     statistics = training_statistics(cfg)
     parts = []

@@ -1,7 +1,7 @@
-"""Detectron2's samplers as streams that can start at any epoch.
+"""Versions of Detectron2's samplers whose streams can start at any epoch.
 
 Detectron2's samplers draw all epochs from one generator, so that a resumed training starts with the first epoch again.
-Here the order of an epoch depends on the seed and the epoch's number only.
+Here the order of an epoch depends only on the seed and the epoch's number.
 """
 
 import itertools
@@ -12,18 +12,18 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 
 from seesaw_d2.data.sampling.seeding import mixed_seed
 
-_SUBSET = 1  # mixed into the seed of the subset
+_SUBSET = 1  # constant that is combined with the seed for the subset
 
 
 class EpochStream:
-    """Mixin for Detectron2's samplers: an endless stream of indices made of epochs.
+    """Mixin that turns Detectron2's samplers into endless streams of indices that consist of epochs.
 
-    Iterating yields each world-size-th index, as in Detectron2. ``TrainLoader`` reads whole epochs.
+    Iteration yields every world_size-th index, as in Detectron2. ``TrainLoader`` reads whole epochs.
     """
 
     @property
     def seed(self) -> int:
-        """The seed of the stream, equal in all processes. It can be set before the first index is drawn."""
+        """Return the seed of the stream, equal in all processes. It can be set before the first index is drawn."""
         return self._seed
 
     @seed.setter
@@ -31,7 +31,7 @@ class EpochStream:
         self._seed = int(value)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the indices of epoch ``number`` >= 0 in order, int64, at least one."""
+        """Return the indices of epoch ``number`` >= 0 in order (int64, at least one)."""
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
@@ -44,14 +44,14 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """``TrainingSampler``: each image once in an epoch, in random order."""
+    """Stream of ``TrainingSampler``: an epoch has each image once, in random order."""
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """``RandomSubsetTrainingSampler``: each image of a random subset once in an epoch."""
+    """Stream of ``RandomSubsetTrainingSampler``: an epoch has each image of a random subset once."""
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -60,7 +60,7 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """``RepeatFactorTrainingSampler``: each image as often as its repeat factor, randomly rounded in each epoch."""
+    """Stream of ``RepeatFactorTrainingSampler``: repeat factors are randomly rounded in each epoch."""
 
     def epoch(self, number: int) -> torch.Tensor:
         generator = self.generator(number)

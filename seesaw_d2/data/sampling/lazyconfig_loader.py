@@ -33,26 +33,26 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """Build a resumable training loader with repeat factor sampling around checked data.
+    """Build a resumable training loader with repeat factor sampling and checked data.
 
     The data are loaded once. (In Detectron2's own LazyConfigs, the sampler loads the data set a second time.)
 
     Args:
-        names: of registered data sets. Images without objects are left out.
-        mapper: of a record to the model's input, such as Detectron2's ``DatasetMapper``.
-        repeat_threshold: t >= 0; 0: images are not repeated.
-        rounding: "stochastic" or "ceil", as DATALOADER.REPEAT_ROUNDING.
-        frequency: "images" or "instances", as DATALOADER.REPEAT_FREQUENCY.
+        names: names of registered data sets. Images without objects are omitted.
+        mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
+        repeat_threshold: t >= 0. 0: images are not repeated.
+        rounding: "stochastic" or "ceil"; see DATALOADER.REPEAT_ROUNDING.
+        frequency: "images" or "instances"; see DATALOADER.REPEAT_FREQUENCY.
         copy_paste_threshold: t of INPUT.COPY_PASTE. ``mapper`` must return bitmasks. None: nothing is pasted.
-        total_batch_size: images in a batch of all processes together, a multiple of their number.
-        num_workers: worker processes; 0 loads in this one.
-        seed: >= 0, of the order and the augmentation. None: a random one, equal in all processes. In a training
+        total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
+        num_workers: number of worker processes. 0: load in this process.
+        seed: >= 0, seed of order and augmentation. None: a random seed, equal in all processes. In a training,
             ``train.seed`` replaces it.
-        aspect_ratio_grouping: put only wide or only high images in a batch.
+        aspect_ratio_grouping: whether each batch has only wide or only high images.
         options: further options of PyTorch's ``DataLoader``.
 
     Raises:
-        DataError: an annotation file or image files are missing or wrong, or there is nothing to train on.
+        DataError: an annotation file or image files are missing or invalid, or there are no objects to train on.
     """
     loaded = join([load_dataset(name) for name in names])
     records = with_objects(without_missing_images(loaded, list(names), skip=False))

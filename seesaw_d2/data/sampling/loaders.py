@@ -43,22 +43,23 @@ def build_train_loader(
 
     Args:
         cfg: SEED determines order and augmentation. With -1 a random seed, equal in all processes, is drawn from
-            NumPy's global generator. With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that
-            cannot be decoded are replaced. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
+            NumPy's global generator. With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot
+            be decoded are replaced. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
         mapper: None: Detectron2's DatasetMapper.
-        sampler: None: the sampler of DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING. If it is not an ``EpochStream``,
-            like the samplers that only Detectron2's main branch has, Detectron2's own loader is built.
+        sampler: None: build the sampler described by DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING. If it is not an
+            ``EpochStream``, like the samplers that only Detectron2's main branch has, build Detectron2's loader.
         records: None: ``load_training_dicts(cfg)``.
         aspect_ratio_grouping: None: DATALOADER.ASPECT_RATIO_GROUPING.
         options: further options of PyTorch's ``DataLoader``.
 
     Returns:
-        A ``TrainLoader``, an endless iterable of batches: lists of Detectron2's model inputs, SOLVER.IMS_PER_BATCH over
-        all processes. For other samplers than ``EpochStream``, Detectron2's own loader.
+        a ``TrainLoader``, an endless iterable of batches, which are lists of Detectron2's model inputs with
+        SOLVER.IMS_PER_BATCH entries over all processes. For samplers that are not an ``EpochStream``, Detectron2's
+        loader.
 
     Raises:
-        DataError: see ``load_training_dicts``, or an image has no width or height to group it by. While iterating: an
-            image cannot be decoded or has another size than annotated.
+        DataError: ``load_training_dicts`` raises it, or grouping needs the width and height of an image that has none.
+            During iteration: an image cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -69,14 +70,14 @@ def build_train_loader(
     groups = aspect_groups(dataset) if grouping else None
     digest = digest_of(dataset)
     if isinstance(dataset, list):
-        # One serialized copy for the loader and for the replacements.
+        # The loader and the replacements share one serialized copy.
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
-        logger.warning(f"{name}: the order of the images starts anew in a resumed training")
+        logger.warning(f"{name}: the order of the images starts from the beginning in a resumed training")
         if cfg.DATALOADER.PIN_MEMORY:
-            logger.warning(f"DATALOADER.PIN_MEMORY: Detectron2's loader, which {name} needs, has nothing for it")
+            logger.warning(f"DATALOADER.PIN_MEMORY: no effect with {name}, which needs Detectron2's loader")
         return build_detection_train_loader(
             cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
         )
@@ -105,14 +106,14 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):
-        warn_once(logger, "DATALOADER.PIN_MEMORY: there is no GPU to copy images to, so nothing changes")
+        warn_once(logger, "DATALOADER.PIN_MEMORY: no effect without a GPU")
         return None
     device = torch.device(cfg.MODEL.DEVICE)
     return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
-    """Log the class counts and, with repeat factors, what they do to them."""
+    """Log the class counts and, with repeat factors, their effect on the counts."""
     names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
     if names is None or not comm.is_main_process():
         return
@@ -131,7 +132,7 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
     """Build Detectron2's test loader of one data set: every image once over all processes, one in a batch.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are left out and images that cannot be decoded are black. The
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot be decoded are black. The
     evaluator still has their annotations, so that their objects count as missed.
 
     Args:

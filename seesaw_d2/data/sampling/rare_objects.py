@@ -1,4 +1,4 @@
-"""The objects of rare categories that Copy-Paste adds to training images."""
+"""Select the objects of rare categories that Copy-Paste adds to training images."""
 
 import logging
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Draws objects such that each of category c occurs r(c) times in an epoch, the original included.
+    """Sampler of objects. Each object of category c occurs r(c) times per epoch on average, including the original.
 
     r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (``category_repeat_factors``). An object with a
     mask has the weight r(c) - 1, the expected number of its copies in an epoch of I images.
@@ -24,9 +24,10 @@ class RareObjects:
         threshold: t >= 0.
 
     Attributes:
-        image, position: (M,) int64, objects with a weight above 0: index of the record, index in its annotations.
+        image, position: (M,) int64, index of the record and index in its annotations, for objects with a weight above
+            0.
         weight: (M,) float64.
-        mean: expected number of objects for each image.
+        mean: expected number of pasted objects per image.
     """
 
     def __init__(self, records: Records, threshold: float):
@@ -45,7 +46,7 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Return (record, index in its annotations) of each object for one image, drawn by NumPy's global generator."""
+        """Draw the objects for one image with NumPy's global generator: (record, index in its annotations) of each."""
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
         chosen = np.searchsorted(self._cumulative, places, side="right")
@@ -53,10 +54,10 @@ class RareObjects:
 
 
 def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
-    """Return the objects that INPUT.COPY_PASTE adds, and log how many.
+    """Return the objects that INPUT.COPY_PASTE adds, and log their number.
 
     Raises:
-        ConfigError: no category with objects is below the threshold, so that nothing would be pasted.
+        ConfigError: no category with objects is below the threshold, so that no object would be pasted.
     """
     threshold = cfg.INPUT.COPY_PASTE.THRESHOLD
     found = RareObjects(records, threshold)
@@ -73,7 +74,7 @@ def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
 
 
 def validate_copy_paste(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.COPY_PASTE has an invalid value, or does not work with another key."""
+    """Raise ConfigError if INPUT.COPY_PASTE has an invalid value or is incompatible with another key."""
     node = cfg.INPUT.COPY_PASTE
     if not node.ENABLED:
         return

@@ -16,13 +16,13 @@ from seesaw_d2.errors import ConfigError
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
-# Samplers with a defined epoch, see ``epoch_length``.
+# Samplers with a defined epoch; see ``epoch_length``.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# Values of DATALOADER.SAMPLER_TRAIN. The two weighted samplers exist in Detectron2's main branch only, and their order
-# starts again in a resumed training.
+# Values of DATALOADER.SAMPLER_TRAIN. The two weighted samplers exist only in Detectron2's main branch. Their order
+# starts from the beginning in a resumed training.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# The config keys that each reads, those of Detectron2's main branch included.
+# Sampler -> config keys that it reads, including keys of Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
@@ -40,18 +40,18 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """r(c) = max(1, sqrt(t / f(c))), f(c) = images with category c / images (Gupta et al., CVPR 2019, appendix B.2).
+    """Return r(c) = max(1, sqrt(t / f(c))), where f(c) = images with c / images (Gupta et al., CVPR 2019, B.2).
 
     With "instances" f(c) is the geometric mean of this and of the category's share in all instances: instance-aware
     repeat factors (IRFS; Yaman, Mahmud and Liu, 2023, arXiv 2305.08069).
 
     Args:
-        image_count: (C,) images with the category. A category without any has r = 1: there is nothing to repeat.
-        num_images: images in all, >= 1.
+        image_count: (C,) images with the category. A category without images has r = 1.
+        num_images: total number of images, >= 1.
         threshold: t >= 0.
-        sqrt: False for t / f(c), an option of Detectron2 main.
+        sqrt: False: use t / f(c) without the square root, an option of Detectron2 main.
         frequency: "images" or "instances".
-        instance_count: (C,) instances of the category; needed with "instances".
+        instance_count: (C,) instances of the category. Needed only with "instances".
 
     Returns:
         (C,) float64.
@@ -67,18 +67,18 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the mean number of draws of each image in an epoch, (I,) float32: the maximum of r(c) over its categories.
+    """Return each image's mean number of draws per epoch, (I,) float32: the maximum of r(c) over its categories.
 
     The factors are those of Detectron2's ``repeat_factors_from_category_frequency``. "ceil" rounds them up like
-    MMDetection's ``ClassBalancedDataset``, so that Detectron2's sampler has nothing left to round. Images without
-    annotations have 1. Releases of the reference skipped them, which shifted the factors of all later images (mmengine
+    MMDetection's ``ClassBalancedDataset``, so that Detectron2's sampler does not round. Images without annotations have
+    factor 1. Earlier releases of the reference skipped them, which shifted the factors of all later images (mmengine
     pull request 1048).
 
     Args:
-        records: I Detectron2 dataset dicts with "annotations"; crowds count too, as in Detectron2.
+        records: I Detectron2 dataset dicts with "annotations". Crowds count, as in Detectron2.
         threshold: t >= 0.
         rounding: "stochastic" or "ceil".
-        options: of ``category_repeat_factors``.
+        options: options of ``category_repeat_factors``.
     """
     category, image = images_of_categories(records, crowds=True)
     factors = np.ones(len(records))
@@ -97,12 +97,12 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
     """Build the sampler of DATALOADER.SAMPLER_TRAIN.
 
     Args:
-        cfg: also DATALOADER.REPEAT_* and RANDOM_SUBSET_RATIO are read.
+        cfg: a config. DATALOADER.REPEAT_* and RANDOM_SUBSET_RATIO are also read.
         records: dataset dicts.
-        seed: of the stream, equal in all processes.
+        seed: seed of the stream, equal in all processes.
 
     Returns:
-        The sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's own loader supports.
+        the sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's loader supports.
     """
     node = cfg.DATALOADER
     builders = {
@@ -120,10 +120,10 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
 
 
 def epoch_length(cfg: CfgNode, records) -> float:
-    """Images in one epoch of the configured sampler: the sum of the repeat factors, or else I.
+    """Return the number of images in an epoch of the configured sampler: the sum of the repeat factors, or I.
 
-    The samplers by category have no epochs of their own: I images are called one (eqlv2's configs draw 12 times I).
-    With "stochastic" rounding that is the mean: an epoch is a little longer or shorter.
+    Samplers by category have no epochs. For them an epoch is defined as I images (eqlv2's configs draw 12 times I).
+    With "stochastic" rounding the result is a mean, and an actual epoch is a little longer or shorter.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))
@@ -136,7 +136,7 @@ def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
 
 
 def validate_sampling(cfg: CfgNode) -> None:
-    """Raise ConfigError for a sampler, a rounding or a frequency that does not exist, or a negative threshold."""
+    """Raise ConfigError for an unknown sampler, rounding or frequency, or a negative threshold."""
     node = cfg.DATALOADER
     if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Seeds from numbers such as an image's place in the stream, independent of earlier random numbers."""
+"""Compute seeds from numbers such as an image's position in the stream, independent of earlier random numbers."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 
 def mixed_seed(*numbers: int) -> int:
     """Return a seed in [0, 2^63) from integers >= 0. Other numbers or another order give an unrelated seed."""
-    # The length is included, because SeedSequence ignores zeros at the end.
+    # Include the length, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """At the end of the block, restore the previous states of the generators that ``seed_cpu`` seeds."""
+    """Restore the states of the generators that ``seed_cpu`` seeds at the end of the block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield

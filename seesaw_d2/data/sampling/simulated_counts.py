@@ -14,15 +14,16 @@ from seesaw_d2.utils.regular_files import open_regular
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
     """Return random dataset dicts with exactly these counts.
 
-    Every annotated image gets one category. The remaining images of a category, and its instances beyond one per image,
-    are chosen at random. Unlike in real images, categories occur independently of each other.
+    Every annotated image gets one category. The remaining images of a category, and its additional instances, are drawn
+    at random. Unlike in real images, categories occur independently of each other.
 
     Args:
-        image_count: (C,) images with the category, each at most ``num_annotated``.
-        instance_count: (C,) instances of the category, at least as many.
+        image_count: (C,) images with the category, at most ``num_annotated`` each.
+        instance_count: (C,) instances of the category, at least ``image_count``.
         num_images: I.
-        num_annotated: images with an object, at most I and at most the sum of ``image_count``. These come first.
-        seed: of the random choices.
+        num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. These come
+            first.
+        seed: seed of the random choices.
 
     Returns:
         I dicts with "image_id" and "annotations", which have only a "category_id".
@@ -52,7 +53,7 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
 
 
 def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the names and (C,) images and (C,) instances of the categories of a JSON list or an LVIS file.
+    """Return names, images (C,) and instances (C,) of the categories in a JSON list or an LVIS file.
 
     Raises:
         DataError: the file is missing, or is not a list of objects with "name", "image_count" and "instance_count".

@@ -1,4 +1,4 @@
-"""The training loader. Batches depend only on the seed and on their number."""
+"""The training loader. A batch depends only on the seed and on its number."""
 
 import hashlib
 import logging
@@ -22,7 +22,7 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Mixed into the seed: numbers for augmentation, and for replacements where a mapper returns None.
+# Constants that are combined with the seed, for augmentation and for replacements if a mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
@@ -48,14 +48,14 @@ class TrainLoader:
 
     Args:
         records: dataset dicts, by index.
-        mapper: maps one record. Its augmentation may draw from Python's, NumPy's and PyTorch's global generators. If
-            it returns None, a random other record is mapped.
+        mapper: function of one record. Its augmentation may use Python's, NumPy's and PyTorch's global generators. If
+            it returns None, another random record is mapped.
         sampler: the stream of images. Its seed is the loader's seed.
-        batch_size: B, images in a batch of all processes together, a multiple of their number.
-        groups: (I,) integers. A batch has images of one group only. None: no groups.
-        num_workers: worker processes; 0: load in this process.
-        digest: identifies the records, see ``digest_of``.
-        device: a GPU to which images are copied from pinned memory during the step before. None: they stay on the CPU.
+        batch_size: B, number of images in a batch over all processes, a multiple of the number of processes.
+        groups: (I,) integers. Each batch has images of one group. None: no groups.
+        num_workers: number of worker processes. 0: load in this process.
+        digest: identifier of the records; see ``digest_of``.
+        device: GPU to which images are copied from pinned memory during the previous step. None: do not copy them.
         options: further options of PyTorch's ``DataLoader``.
     """
 
@@ -78,7 +78,7 @@ class TrainLoader:
         if device is not None:
             self._options["pin_memory"] = True
         self.digest, self._device = digest, device
-        # Images in the batches so far, of all processes.
+        # Number of images in the batches so far, over all processes.
         self.num_images = 0
 
     @property
@@ -93,7 +93,7 @@ class TrainLoader:
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # Else the workers' unused seeds would be drawn from the global generator.
+            # Without this generator, the workers' unused seeds would be drawn from the global generator.
             generator=torch.Generator(),
             **self._options,
         )
@@ -116,7 +116,7 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue after the images of ``state``, with its seed unless another is given. Call it before iterating."""
+        """Continue after the images of ``state``, with its seed unless ``seed`` is given. Call it before iterating."""
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]
 
@@ -135,7 +135,7 @@ def _mention_cores(num_workers: int) -> None:
     if num_workers > cores:
         warn_once(
             logger,
-            f"{num_workers} worker processes load images, more than there are cores ({cores}); fewer of them "
+            f"{num_workers} worker processes load images, but there are only {cores} cores; fewer workers "
             "(DATALOADER.NUM_WORKERS, num_workers) give the same images and take less memory",
             logging.INFO,
         )
@@ -150,7 +150,7 @@ def digest_of(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """Mapped records, by (index, place in the stream)."""
+    """Data set of mapped records. Its keys are pairs (index, position in the stream)."""
 
     def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
         self._records, self._mapper, self._seed = records, mapper, seed
@@ -159,7 +159,7 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return a batch. Saving the generators' states once per batch is faster than once per small image."""
+        """Return a batch. The generators' states are saved once per batch, which is faster than once per image."""
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 
@@ -176,7 +176,7 @@ class _Samples(Dataset):
 
 
 class _Shares:
-    """Yields this process's part of each batch as a list of (index, place in the stream)."""
+    """Iterable over this process's part of each batch, a list of (index, position in the stream)."""
 
     def __init__(self, plan: BatchPlan, start: int):
         self._plan, self._start = plan, start

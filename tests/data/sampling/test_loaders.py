@@ -104,7 +104,7 @@ def test_missing_image_is_skipped(toy, images, caplog):
     assert [batch[0]["image_id"] for batch in build_test_loader(cfg, cfg.DATASETS.TEST[0])] == [10, 12, 13]
     for index in (0, 2, 3):
         (images / f"{index}.jpg").unlink()
-    with pytest.raises(DataError, match=r"4 of 4 image files.*Nothing is left"):
+    with pytest.raises(DataError, match=r"4 of 4 image files"):
         build_train_loader(cfg)
 
 
@@ -147,7 +147,7 @@ def test_corrupt_image_is_blank_in_evaluation(toy, images):
 def test_size_other_than_annotated(toy, images, skip):
     Image.fromarray(np.zeros((WIDTH, HEIGHT, 3), np.uint8)).save(images / "1.jpg")
     cfg = toy(DATALOADER__SKIP_BAD_IMAGES=skip)
-    with pytest.raises(DataError, match=r"1\.jpg: .*60 x 40, the image is 40 x 60"):
+    with pytest.raises(DataError, match=r"1\.jpg: .*60 x 40, .* 40 x 60"):
         batches(build_train_loader(cfg), 3)
 
 

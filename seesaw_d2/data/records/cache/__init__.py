@@ -1,1 +1,1 @@
-"""Large annotation files: parsed once, stored as arrays, and mapped into memory by every process."""
+"""Cache of large annotation files, which are parsed once, stored as arrays and memory-mapped by every process."""

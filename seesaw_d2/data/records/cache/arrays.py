@@ -40,14 +40,14 @@ ARRAYS = {
     "kind": "i1",
     "part_end": "i8",
     "runs_end": "i8",
-    # of the polygons: the ends of their coordinates, and x, y, x, y, ...; then the characters of run lengths
+    # polygons: the ends of their coordinates, and the coordinates x, y, x, y, ...; then the characters of run lengths
     "polygon_end": "i8",
     "coordinates": "f8",
     "runs": "u1",
 }
 
 Tables = dict[str, np.ndarray]
-# The arrays of ``object_tables`` that have a row for each object.
+# Arrays of ``object_tables`` with one row per object.
 _FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
@@ -76,8 +76,8 @@ class Objects:
     Attributes:
         image_id, category_id: (N,) int64.
         bbox: (N, 4) float64.
-        crowd: (N,) int8, 0 or 1 or ``ABSENT``.
-        segmentations: N of them, as in the file.
+        crowd: (N,) int8, 0, 1 or ``ABSENT``.
+        segmentations: N segmentations, as in the file.
     """
 
     image_id: np.ndarray
@@ -102,11 +102,11 @@ class Objects:
 def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
     """Return the arrays of the objects, with the fields of ``AnnotationFile.to_dataset_dicts``.
 
-    In place of "object_end" there is "owner", (N,): the position of each object's image.
+    The array "object_end" is replaced by "owner", (N,), the position of each object's image.
 
     Args:
-        objects: with known images and categories.
-        image_ids, category_ids: (I,), (K,), ascending.
+        objects: objects of known images and categories.
+        image_ids, category_ids: (I,) and (K,) ascending ids.
     """
     owner = np.searchsorted(image_ids, objects.image_id)
     order = np.argsort(owner, kind="stable")
@@ -159,7 +159,7 @@ def _characters(strings: list[bytes]) -> np.ndarray:
 
 
 def join_tables(parts: list[Tables], num_images: int) -> Tables:
-    """Join the arrays of all parts and sort the objects by image. The parts are emptied to free memory."""
+    """Concatenate the arrays of all parts and sort the objects by image. Clear the parts to free memory."""
     joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
     for key in ("part_end", "polygon_end", "runs_end"):
         joined[key] = np.cumsum(np.concatenate([_lengths(part.pop(key)) for part in parts]))

@@ -1,7 +1,7 @@
-"""Checks of a compiled annotation file before it is used: its owner, its permissions and the checksums of its files.
+"""Check the owner, permissions and checksums of a compiled annotation file before it is used.
 
-The checksums find damage and entries that belong to other annotation files. They do not stop someone who can write to
-the folder, so folders that other users can write to are not used.
+Checksums detect damage and entries of other annotation files. They do not protect against users who can write to the
+folder. Therefore folders that other users can write to are not used.
 """
 
 import json
@@ -18,13 +18,13 @@ _MAX_DESCRIPTION = 1 << 26  # bytes
 
 
 class UnfitEntryError(Exception):
-    """The entry is damaged, or belongs to something else. The message says what was found."""
+    """The entry is damaged, or belongs to another file. The message describes the problem."""
 
 
 def foreign_folder(folder: str) -> str:
-    """Return why other users may have written to a folder; "" if it is private or does not exist.
+    """Return the reason why other users may have written to a folder, or "" if it is private or does not exist.
 
-    It must belong to this user or to root, and no other user may write to it. On Windows it is not checked.
+    A private folder belongs to this user or to root, and no other user can write to it. On Windows this is not checked.
     """
     if not hasattr(os, "geteuid") or not os.path.lexists(folder):
         return ""
@@ -40,7 +40,7 @@ def file_checksum(path: str) -> int:
     """Return the CRC-32 of a file's content.
 
     Raises:
-        UnfitEntryError: it is no regular file. OSError: it cannot be read.
+        UnfitEntryError: the path is not a regular file. OSError: the file cannot be read.
     """
     if kind := irregular(path):
         raise UnfitEntryError(f"{os.path.basename(path)} is {kind}")
@@ -48,15 +48,15 @@ def file_checksum(path: str) -> int:
 
 
 def checked_description(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of an entry with its own checksum."""
+    """Return the description of an entry, with a checksum of the description."""
     return {**description, "checksum": _checksum(description)}
 
 
 def read_description(path: str) -> dict[str, Any]:
-    """Return what ``checked_description`` wrote.
+    """Return a description that ``checked_description`` created.
 
     Raises:
-        UnfitEntryError: it has changed since. OSError: it cannot be read.
+        UnfitEntryError: the description was modified. OSError: the file cannot be read.
     """
     name = os.path.basename(path)
     if kind := irregular(path):
@@ -68,9 +68,9 @@ def read_description(path: str) -> dict[str, Any]:
             description = json.load(file)
         checksum = description.pop("checksum")
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        raise UnfitEntryError(f"{name} is no description of an entry") from None
+        raise UnfitEntryError(f"{name} is not a description of an entry") from None
     if checksum != _checksum(description):
-        raise UnfitEntryError(f"{name} does not have its checksum")
+        raise UnfitEntryError(f"{name} does not match its checksum")
     return description
 
 

@@ -1,7 +1,7 @@
 """A fast conversion to arrays for annotations that are valid and have polygons or no mask.
 
-All other annotations go through ``AnnotationChecker``, which works on dicts, takes twice the time, and raises the
-errors and warnings.
+All other annotations are passed to ``AnnotationChecker``, which works on dicts, takes twice as long, and raises errors
+and warnings.
 """
 
 import msgspec
@@ -15,7 +15,7 @@ from seesaw_d2.data.records.cache.arrays import ABSENT, Objects, Tables, object_
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """An annotation with exactly these types: msgspec accepts neither true nor 1.0 as an id."""
+    """An annotation with exactly these types. msgspec rejects true and 1.0 as ids."""
 
     id: int
     image_id: int
@@ -32,11 +32,11 @@ _decode = msgspec.json.Decoder(list[_Annotation]).decode
 def simple_tables(
     text: bytes, image_ids: np.ndarray, sizes: np.ndarray, category_ids: np.ndarray
 ) -> tuple[Tables, Findings] | None:
-    """Return ``object_tables`` of a JSON list of annotations and the findings in them, None unless all are simple.
+    """Return ``object_tables`` and findings of a JSON list of annotations, or None unless all are simple.
 
     Args:
         text: the list as JSON.
-        image_ids, sizes, category_ids: (I,), (I, 2) height and width, and (K,); ids ascending.
+        image_ids, sizes, category_ids: (I,) ascending ids, (I, 2) heights and widths, and (K,) ascending ids.
     """
     try:
         found = _decode(text)

@@ -1,4 +1,4 @@
-"""Folders of compiled annotation files: written, checked when they are loaded, and removed when they are unused."""
+"""Write, load, check and remove the folders of compiled annotation files."""
 
 import contextlib
 import errno
@@ -24,25 +24,25 @@ from seesaw_d2.data.records.cache.entry_checks import (
 from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.regular_files import irregular
 
-VERSION = 2  # of the format
+VERSION = 2  # version of the format
 # Prefix of folders that are not complete yet.
 UNFINISHED = "tmp-"
-# Seconds after which a folder counts as unused, and an incomplete one as left behind by a killed process.
+# Seconds after which a folder counts as unused, and after which an incomplete folder counts as abandoned.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
 _META = "meta.json"
-# The names that this module makes: hashes, and those of ``tempfile``.
+# Names of folders that this module creates: hashes, and names from ``tempfile``.
 _ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
 
 
 def cache_folder() -> str | None:
-    """Return the folder of compiled files, None if compiling is disabled."""
+    """Return the folder of compiled files, or None if compiling is disabled."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
     return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
 class MappedTables(dict):
-    """The arrays of a folder, mapped into memory. Pickling it stores the folder's name only."""
+    """Memory-mapped arrays of a folder. Pickling stores only the folder's name."""
 
     def __init__(self, folder: str):
         self._folder = folder
@@ -55,7 +55,7 @@ class MappedTables(dict):
 
 
 def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
-    """Write the arrays and their description, under a temporary name first. Only this user can read the folder.
+    """Atomically write the arrays and their description to a folder that only this user can read.
 
     Raises:
         OSError: the folder cannot be written.
@@ -76,10 +76,10 @@ def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
 
 
 def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
-    """Return the description and the arrays of a folder, None if it is missing.
+    """Return the description and the arrays of a folder, or None if it is missing.
 
     Raises:
-        UnfitEntryError: it is not what ``write_folder`` wrote under this name.
+        UnfitEntryError: the content differs from the content that ``write_folder`` wrote under this name.
     """
     if not os.path.lexists(folder):
         return None
@@ -90,7 +90,7 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
     try:
         meta = read_description(os.path.join(folder, _META))
         if differing := [key for key, value in _identity(folder, folder).items() if meta.get(key) != value]:
-            raise UnfitEntryError(f"another {' and '.join(differing)} than {_META} says")
+            raise UnfitEntryError(f"another {' and '.join(differing)} than in {_META}")
         tables = MappedTables(folder)
     except OSError as error:
         raise UnfitEntryError(f"{error.strerror} ({os.path.basename(error.filename or '')})") from None
@@ -100,10 +100,10 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
 
 
 def make_private(cache: str) -> None:
-    """Create the folder for this user alone.
+    """Create a folder that only this user can access.
 
     Raises:
-        OSError: it cannot be created, or other users can write to it.
+        OSError: the folder cannot be created, or other users can write to it.
     """
     os.makedirs(os.path.dirname(cache), exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -116,7 +116,7 @@ def make_private(cache: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Hold the lock of a folder. The lock of a dead process is free."""
+    """Hold the lock of a folder in this block. The system releases the lock of a dead process."""
     if kind := irregular(f"{folder}.lock"):
         raise OSError(errno.EINVAL, f"expected a lock file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
@@ -139,7 +139,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether a folder has a name and files of this module."""
+    """Return whether the name and the files of a folder show that this module created it."""
     if not _ENTRY.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
         return False
     return {_META, *(f"{key}.npy" for key in ARRAYS)}.issuperset(os.listdir(entry.path))
@@ -147,9 +147,9 @@ def _is_entry(entry: os.DirEntry) -> bool:
 
 @contextlib.contextmanager
 def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
-    """Open a new file and flush it to the disk at the end.
+    """Open a new file and sync it to the disk at the end.
 
-    Without the flush, a crash of the machine could leave a renamed folder with files of zeros.
+    Without the sync, a crash of the machine could leave a renamed folder with files of zeros.
     """
     with open(os.path.join(folder, name), "wb") as file:
         yield file
@@ -158,13 +158,13 @@ def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
 
 
 def _identity(folder: str, written: str) -> dict[str, Any]:
-    """Return the values that tell an entry from others: version, name, and checksums of its arrays in ``written``."""
+    """Return the values that identify an entry: version, name, and checksums of its arrays in ``written``."""
     sums = {key: file_checksum(os.path.join(written, f"{key}.npy")) for key in ARRAYS}
     return {"version": VERSION, "name": os.path.basename(folder), "checksums": sums}
 
 
 def _remove(folder: str) -> None:
-    """Remove an entry that cannot be used, if it exists. Ignore errors: it may be another user's."""
+    """Remove an unusable entry if it exists. Ignore errors, because it may belong to another user."""
     if os.path.isdir(folder) and not os.path.islink(folder):
         shutil.rmtree(folder, ignore_errors=True)
     else:

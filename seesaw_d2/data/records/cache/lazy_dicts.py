@@ -1,4 +1,4 @@
-"""Dataset dicts that are made from arrays when they are indexed.
+"""Dataset dicts that are created from arrays when they are indexed.
 
 Shapes: I records, K categories.
 """
@@ -23,17 +23,17 @@ _MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, colum
 
 
 class CompiledRecords(Sequence):
-    """Detectron2's dataset dicts of an annotation file, each made from arrays when it is indexed.
+    """Detectron2's dataset dicts of an annotation file. Each dict is created from arrays when it is indexed.
 
-    The entries equal those of ``AnnotationFile.to_dataset_dicts``. The arrays are mapped from a file, so that a data
-    set of any size needs no memory of its own.
+    The entries equal those of ``AnnotationFile.to_dataset_dicts``. The arrays are memory-mapped, so that processes
+    share them.
 
     Args:
         tables: see ``arrays.ARRAYS``.
         image_root: folder that the image files are relative to.
-        categories: (K,) the contiguous index of each of the file's categories, by ascending id.
+        categories: (K,) contiguous indices of the file's categories, by ascending id.
         has_annotations: False: the records have no key "annotations".
-        indices: (I,) the images; None: all.
+        indices: (I,) indices of the images. None: all images.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class CompiledRecords(Sequence):
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """A checked annotation file as arrays. The attributes are those of ``AnnotationFile``."""
+    """A checked annotation file as arrays, with the attributes of ``AnnotationFile``."""
 
     path: str
     format: str
@@ -156,7 +156,7 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Like ``AnnotationFile.to_dataset_dicts``, but each dict is made when it is indexed."""
+        """Like ``AnnotationFile.to_dataset_dicts``, but each dict is created when it is indexed."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         category = self.tables["category"]
         stretches = np.array_split(category, len(category) // 1_000_000 + 1)

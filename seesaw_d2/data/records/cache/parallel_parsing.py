@@ -1,6 +1,6 @@
-"""An annotation file cut into parts that worker processes parse.
+"""Cut an annotation file into parts and parse them in worker processes.
 
-Millions of annotations as Python objects take gigabytes. Here each process holds the objects of one part at a time.
+Millions of annotations as Python objects need gigabytes. Here each process has the objects of one part at a time.
 """
 
 import multiprocessing
@@ -17,9 +17,9 @@ from seesaw_d2.errors import SeesawError
 from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-# Annotations in a part, about 10 MB of objects.
+# Number of annotations in a part, about 10 MB of objects.
 PART = 10_000
-# More processes are not faster: one process joins their results.
+# More processes are not faster, because one process concatenates their results.
 MAX_WORKERS = 8
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class UnusualFileError(Exception):
 
 
 class _File(msgspec.Struct, gc=False):
-    """The texts of an annotation file's lists, and of each annotation."""
+    """Raw JSON text of the lists of an annotation file, and of each annotation."""
 
     images: msgspec.Raw | UnsetType = UNSET
     categories: msgspec.Raw | UnsetType = UNSET
@@ -49,21 +49,21 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         lists = {"images": texts.images, "categories": texts.categories}
         data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # both libraries' errors are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # the errors of both libraries are ValueErrors
         raise UnusualFileError from error
 
 
-# The texts and the function of ``read_parts``: worker processes inherit them, because sending gigabytes is slow.
+# Texts and function of ``read_parts``. Forked workers inherit them, because sending gigabytes is slow.
 _inherited: list[tuple[list[msgspec.Raw], Callable[[bytes], Any]]] = []
 
 
 def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) -> Iterator[T]:
-    """Yield ``read(part)`` for each part in order, computed by worker processes where there are several parts.
+    """Yield ``read(part)`` for each part in order. If there are several parts, worker processes compute it.
 
     Args:
-        texts: the annotations' texts. Without any there is one empty part.
-        read: takes a JSON list of at most ``PART`` annotations.
-        path: of the file, for messages.
+        texts: JSON texts of the annotations. If there are none, there is one empty part.
+        read: function of a JSON list of at most ``PART`` annotations.
+        path: path of the file, for messages.
 
     Raises:
         SeesawError: a worker process died.

@@ -1,8 +1,8 @@
-"""Annotation files opened once: small ones stay in memory, large ones are compiled to arrays and mapped.
+"""Open annotation files. Small files are kept in memory. Large files are compiled to arrays and memory-mapped.
 
 The folder of compiled files is ``annotations`` below ``$SEESAW_D2_CACHE``, by default ``$XDG_CACHE_HOME/seesaw_d2`` or
-``~/.cache/seesaw_d2``. An empty ``SEESAW_D2_CACHE`` disables compiling. A compiled file is named after a hash of the
-annotation file's content and of the code that reads and checks it, so a change of either compiles anew.
+``~/.cache/seesaw_d2``. An empty ``SEESAW_D2_CACHE`` disables compiling. The name of a compiled file is a hash of the
+annotation file's content and of the code that reads and checks it, so that a change of either causes a new compilation.
 """
 
 import contextlib
@@ -37,9 +37,10 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Bytes. Larger annotation files are compiled, smaller ones parse in a second and are kept in memory up to this sum.
+# Size in bytes. Larger annotation files are compiled. Smaller ones are parsed in a second and kept in memory up to this
+# total size.
 MIN_SIZE = 50_000_000
-# Seconds. A file that changed less than this ago may change again without a new modification time: it is not kept.
+# Seconds. A file that was modified more recently may change again without a new modification time, so it is not kept.
 _SETTLED = 1.0
 _RECORDS = Path(__file__).parents[1]
 
@@ -54,7 +55,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
         path, dataset_format: as in ``read_annotations``.
 
     Raises:
-        DataError: as ``read_annotations``.
+        DataError: see ``read_annotations``.
     """
     cache, state = cache_folder(), fingerprint(path)
     if state is None or state[1] < MIN_SIZE or cache is None or not os.path.isfile(path):
@@ -72,9 +73,9 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Like ``read_annotations``, but a small file is kept in memory and read again only when it has changed.
+    """Like ``read_annotations``, but keep a small file in memory and read it again only if it has changed.
 
-    The entries are shared between all callers: do not change them.
+    All callers share the entries, so do not modify them.
     """
     state = fingerprint(path)
     if state is None or state[1] >= MIN_SIZE or time.time() - state[0] / 1e9 < _SETTLED or not os.path.isfile(path):
@@ -89,7 +90,7 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file and repeat its warnings for whoever collects them."""
+    """Return an opened file and repeat its warnings for ``collected_warnings``."""
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -97,14 +98,14 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Forget the files that were opened first until ``size`` bytes more are at most ``MIN_SIZE``."""
+    """Drop the oldest files until ``size`` additional bytes fit into ``MIN_SIZE``."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
 
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
-    """Load a compiled file, or compile it. ``state`` is the fingerprint from before the content was hashed."""
+    """Load or create a compiled file. ``state`` is the fingerprint from before the content was hashed."""
     try:
         make_private(os.path.dirname(folder))
         if found := _load(folder, path):
@@ -127,7 +128,7 @@ def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
 
 @functools.cache
 def _code_digest() -> str:
-    """Return a hash of the code that reads and checks annotation files, of nothing in a zipped package."""
+    """Return a hash of the code that reads and checks annotation files (of no code in a zipped package)."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "files.py"]
@@ -148,9 +149,9 @@ def _digest(path: str, dataset_format: str) -> str:
 
 
 def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -> CompiledFile:
-    """Parse a file and store its arrays in the folder, or keep them in memory without a folder.
+    """Parse a file and store its arrays in the folder. Without a folder, keep them in memory.
 
-    A file that no longer has the fingerprint ``state`` has changed since it was hashed, and is not stored.
+    If the fingerprint differs from ``state``, the file has changed since it was hashed, and it is not stored.
     """
     logger.info(f"{path}: parsing and checking. Later starts load the result from {folder}")
     with no_garbage_collection(), collected_warnings() as warnings:
@@ -202,15 +203,15 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     """Read and check an annotation file.
 
     Returns:
-        The file, whose annotations may be an empty list in place of the real ones, and its arrays.
+        the file, whose list of annotations may be replaced by an empty one, and its arrays.
 
     Raises:
-        DataError: as ``read_annotations``.
+        DataError: see ``read_annotations``.
     """
     try:
         return _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read it whole: error messages name the entries of all parts.
+        # Read the whole file, so that error messages name the entries of all parts.
         file = read_annotations(path, dataset_format)
         tables, category_ids = header_tables(file), np.array(file.category_ids, np.int64)
         objects = Objects.of(itertools.compress(file.annotations or [], file.has_area))
@@ -234,7 +235,7 @@ def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, Tabl
 
 
 def read_part(checker: AnnotationChecker, text: bytes) -> tuple[Tables, Findings]:
-    """Return the arrays of a JSON list of annotations, see ``object_tables``, and what is to be warned about."""
+    """Return the arrays (see ``object_tables``) and the findings of a JSON list of annotations."""
     simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
     if simple is not None:
         return simple
