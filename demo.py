@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Read first, without importing PyTorch and Detectron2, which takes seconds.
+    # Parse the arguments before importing PyTorch and Detectron2, which takes seconds.
     ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
     args = ARGUMENTS["demo_parser"]().parse_args()
-    # Set before PyTorch starts its threads: spinning threads slow down small models.
+    # Set before PyTorch starts its threads, because spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from seesaw_d2.predict.demo import start

@@ -1,7 +1,7 @@
-"""Installs seesaw_d2 into an environment that has Detectron2 (v0.6 or main); see README.md.
+"""Install seesaw_d2 into an environment that has Detectron2 (v0.6 or main); see README.md.
 
-Detectron2 is not on the package index under its own name, so it cannot be required here:
-``tools/install_detectron2.py`` installs v0.6 where there is none.
+Detectron2 is not on the package index under its own name, so it cannot be a requirement.
+``tools/install_detectron2.py`` installs v0.6 if there is none.
 """
 
 import re
@@ -25,7 +25,7 @@ DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 
 
 class BuildWithConfigs(build_py):
-    """Puts ``configs/`` into the wheel's package for ``seesaw_d2.model_zoo``; a checkout has them beside it."""
+    """Build command that copies ``configs/`` into the wheel's package, for ``seesaw_d2.model_zoo``."""
 
     def run(self):
         super().run()
@@ -64,16 +64,17 @@ setup(
     cmdclass={"build_py": BuildWithConfigs},
     python_requires=">=3.10",
     install_requires=[
-        "torch>=2.6",  # torch.load(weights_only=True) is unsafe before
+        "torch>=2.6",  # torch.load(weights_only=True) is unsafe in older versions
         "torchvision",
         "fvcore",
         "lvis",
-        # LVIS's metrics in Rust: those of lvis-api to 1e-12 and some 20 times faster, which faster-coco-eval is not (3
-        # times, and without LVIS's limit of 300 detections an image). TEST.LVIS_ENGINE "official" checks it.
+        # LVIS's metrics in Rust. They equal lvis-api's to 1e-12 and are about 20 times faster. (faster-coco-eval is 3
+        # times faster and lacks LVIS's limit of 300 detections per image.) TEST.LVIS_ENGINE "official" is the
+        # reference.
         "hotcoco>=1.3,<2",
-        "safetensors",  # weights in files that cannot hold code, read and written
-        "orjson",  # results of gigabytes, ten times faster than json
-        "msgspec",  # cuts annotation files of gigabytes into entries without making objects of them
+        "safetensors",  # reads and writes weights in files that cannot contain code
+        "orjson",  # writes results of gigabytes ten times faster than json
+        "msgspec",  # splits annotation files of gigabytes into entries without creating objects
         "pycocotools",
         "opencv-python",
         "matplotlib",  # figures, and the fonts of the glyph data set

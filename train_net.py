@@ -12,16 +12,16 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Read first, without importing PyTorch and Detectron2, which takes seconds.
+    # Parse the arguments before importing PyTorch and Detectron2, which takes seconds.
     ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
     args = ARGUMENTS["argument_parser"]().parse_args()
-    # Set before PyTorch starts its threads: spinning threads slow down small models.
+    # Set before PyTorch starts its threads, because spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from seesaw_d2.train.command_line import start
 
         status = start(args)
     except KeyboardInterrupt:  # during imports, which take seconds
-        print("interrupted: nothing was begun", file=sys.stderr)
+        print("interrupted before the job started", file=sys.stderr)
         status = 130
     sys.exit(status)

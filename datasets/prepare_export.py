@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-r"""Make a data set from the COCO export of a labelling tool (Label Studio, CVAT, Roboflow); see docs/own-data.md.
+r"""Create a data set from the COCO export of a labelling tool (Label Studio, CVAT, Roboflow); see docs/own-data.md.
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
@@ -29,16 +29,16 @@ def main(arguments=None) -> None:
         "--val-share",
         type=float,
         default=0.2,
-        help="without --val: least share of images for validation; small sets with many rare categories get more",
+        help="without --val: minimum share of images for validation; small sets with many rare categories get more",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
-    parser.add_argument("--skip-bad-images", action="store_true", help="leave missing and unreadable images out")
+    parser.add_argument("--skip-bad-images", action="store_true", help="omit missing and unreadable images")
     parser.add_argument(
         "--allow-overlap", action="store_true", help="accept validation images that are also training images"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
     args = parser.parse_args(arguments)
-    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are among the notes
+    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are included in the notes
     from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
     done = prepare_export(

@@ -41,11 +41,11 @@ def parse_arguments(arguments, defaults) -> argparse.Namespace:
         "--max-category-images",
         type=int,
         default=default.max_category_images,
-        help="training images of the most frequent category",
+        help="number of training images of the most frequent category",
     )
-    add("--seed", type=int, default=default.seed, help="other seeds give other data")
-    add("--workers", type=int, help="processes; one for each core if not given")
-    add("--semantic", action="store_true", help="also semantic label maps, in the folder semantic")
+    add("--seed", type=int, default=default.seed, help="random seed of the data set")
+    add("--workers", type=int, help="number of processes; default: one per core")
+    add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
     add("--annotations-only", action="store_true", help="no pictures")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
@@ -104,7 +104,7 @@ def main(arguments=None) -> int | None:
     except OSError as error:
         raise OutputError(f"--root {args.root}: {error}") from error
     except KeyboardInterrupt:
-        print("interrupted: nothing was left behind", file=sys.stderr)
+        print("interrupted; no files were left", file=sys.stderr)
         return 130
     print(describe(summary))
     return None

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make tiles for detection, or symbol crops for classification, of MUSCIMA++ v2.0; see docs/muscima.md.
+"""Create tiles for detection, or symbol crops for classification, from MUSCIMA++ v2.0; see docs/muscima.md.
 
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops --fold 3
@@ -19,38 +19,42 @@ def parse_arguments(arguments):
 
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("source", type=Path, help="the archive (zip, tar) of MUSCIMA++ v2.0, or the folder it was unpacked in")
-    add("--crops", action="store_true", help="symbol crops for classification; without it tiles for detection")
+    add("source", type=Path, help="archive (zip, tar) of MUSCIMA++ v2.0, or the folder with its unpacked content")
+    add("--crops", action="store_true", help="create symbol crops for classification, not tiles for detection")
     add("--output", type=Path, help="default: datasets/muscima/tiles_fold0, crops_fold0, and so on")
-    add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: pages are drawn from the masks)")
+    add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: draw pages from the masks)")
     add(
         "--folds",
         type=int,
         default=Split.folds,
         help="number of folds; a writer's fold is the writer's number modulo FOLDS (5)",
     )
-    add("--fold", type=int, default=Split.fold, help="the fold for testing (0)")
+    add("--fold", type=int, default=Split.fold, help="test fold (0)")
     add("--official", action="store_true", help="test on the published testset-independent instead of a fold")
     add(
         "--leave-out",
         nargs="*",
         default=list(LEFT_OUT),
         metavar="CLASS",
-        help=f"classes that are drawn, but are no objects ({' '.join(LEFT_OUT)})",
+        help=f"classes that are drawn but are not objects ({' '.join(LEFT_OUT)})",
     )
     tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
-    tiles.add_argument("--scale", type=float, help=f"of the pages ({TileSettings.scale})")
-    tiles.add_argument("--tile", type=int, help=f"side of a tile in pixels ({TileSettings.tile})")
-    tiles.add_argument("--overlap", type=int, help=f"of training tiles in pixels ({TileSettings.overlap})")
-    tiles.add_argument("--visible", type=float, help=f"least share of a symbol in a tile ({TileSettings.visible})")
-    crops.add_argument("--crop-size", type=int, help=f"side of a crop in pixels ({CropSettings.size})")
-    crops.add_argument("--context", type=float, help=f"side / longer side of the symbol ({CropSettings.context})")
-    add("--workers", type=int, help="processes; one for each core if not given")
+    tiles.add_argument("--scale", type=float, help=f"scale factor of the pages ({TileSettings.scale})")
+    tiles.add_argument("--tile", type=int, help=f"side length of a tile in pixels ({TileSettings.tile})")
+    tiles.add_argument("--overlap", type=int, help=f"overlap of training tiles in pixels ({TileSettings.overlap})")
+    tiles.add_argument(
+        "--visible", type=float, help=f"minimum visible share of an annotated symbol ({TileSettings.visible})"
+    )
+    crops.add_argument("--crop-size", type=int, help=f"side length of a crop in pixels ({CropSettings.size})")
+    crops.add_argument(
+        "--context", type=float, help=f"ratio of the crop's side to the symbol's longer side ({CropSettings.context})"
+    )
+    add("--workers", type=int, help="number of processes; default: one per core")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
 
 
-# Option -> field of the settings; each kind of data set refuses the other's.
+# Option -> field of the settings. Each kind of data set rejects the options of the other.
 TILE_OPTIONS = {"scale": "scale", "tile": "tile", "overlap": "overlap", "visible": "visible"}
 CROP_OPTIONS = {"crop_size": "size", "context": "context"}
 

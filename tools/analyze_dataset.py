@@ -45,7 +45,7 @@ def parse(arguments) -> argparse.Namespace:
 
 
 def analyze(args):
-    """Return name and analysis of the data that the arguments describe."""
+    """Return the name and the analysis of the data described by the arguments."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config

@@ -1,4 +1,4 @@
-"""Functions that the programs of this folder share."""
+"""Functions shared by the programs in this folder."""
 
 import argparse
 import contextlib
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Set before PyTorch starts its threads: spinning threads slow down small models.
+# Set before PyTorch starts its threads, because spinning threads slow down small models.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
@@ -18,7 +18,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentParser:
-    """Return a parser of ``checkpoint``, which is described by the text, ``output`` and ``--overwrite``."""
+    """Return a parser with the arguments ``checkpoint`` (with this help text), ``output`` and ``--overwrite``."""
     parser = parser_of(description)
     parser.add_argument("checkpoint", help=checkpoint)
     parser.add_argument("output", help="the .pth file to write")
@@ -27,9 +27,9 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Make ``main`` return the exit status: its own (None: 0), 2 after a SeesawError, or 130 after ctrl-C.
+    """Wrap ``main`` to return an exit status: its result (0 for None), 2 for a SeesawError, or 130 for ctrl-C.
 
-    Errors are printed in one line. 141 is returned if the output is a pipe that was closed (``| head``).
+    Errors are printed in one line. The status is 141 if the output is a closed pipe (``| head``).
     """
 
     @functools.wraps(main)
@@ -41,10 +41,12 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             print("interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the rest of the buffer at exit
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # so that flushing the rest of the buffer at exit does not fail
             return 141  # 128 + SIGPIPE
         except ValueError as error:
-            from seesaw_d2.errors import SeesawError  # not above: --help would import PyTorch
+            from seesaw_d2.errors import SeesawError  # not at the top, because --help would import PyTorch
 
             if not isinstance(error, SeesawError):
                 raise
@@ -57,7 +59,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 class _Printable:
-    """Standard output for text that may have names of data in it. Control codes are written as escapes."""
+    """Standard output that escapes control codes, which names in data may contain."""
 
     def __init__(self, stream):
         self._stream = stream

@@ -79,7 +79,7 @@ def train(row: dict, seed: int, output: Path) -> dict:
 
 
 def read_results(folder: Path) -> dict:
-    """Return task -> metrics of the evaluation in a run folder."""
+    """Return a dict from task to metrics of the evaluation in a run folder."""
     from seesaw_d2.utils.json_reading import load_json_object
 
     paths = sorted(folder.glob("inference/*/results.json"))
@@ -114,7 +114,7 @@ def claim(row: dict, seed: int, output: Path) -> None:
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
-    """Return row name -> results of each seed. A row waits for the row it starts from, which is submitted earlier."""
+    """Return a dict from row name to results of each seed. A row waits for the earlier row that it starts from."""
     running = {}
 
     def job(row, seed):
@@ -128,7 +128,7 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
                 for row in rows:
                     running[row["name"], seed] = pool.submit(job, row, seed)
             wait(running.values())
-        except KeyboardInterrupt:  # the running trainings receive it, too, and save checkpoints
+        except KeyboardInterrupt:  # running trainings receive the signal, too, and save checkpoints
             pool.shutdown(wait=False, cancel_futures=True)
             print("no further run is started; run the same command to resume", file=sys.stderr, flush=True)
             raise
@@ -145,7 +145,7 @@ def cell(values: list[float | None]) -> str:
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Return row name -> results of each seed as a Markdown table."""
+    """Format a dict from row name to results of each seed as a Markdown table."""
     from seesaw_d2.utils.shown_text import markdown
 
     (first, *_), *_ = results.values()

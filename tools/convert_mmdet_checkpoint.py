@@ -21,7 +21,9 @@ from command_line import command, conversion_parser, train_net
 def main(arguments=None) -> None:
     parser = conversion_parser(__doc__, "MMDetection's .pth file")
     parser.add_argument("--config-file", help="this project's config of the model; default: detected from the file")
-    parser.add_argument("--mask", choices=("normed", "plain"), help="mask prediction, for files that do not say")
+    parser.add_argument(
+        "--mask", choices=("normed", "plain"), help="mask prediction, for files without this information"
+    )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ..., overrides of the config")
     args = parser.parse_args(arguments)
     from seesaw_d2.utils.messages import first_few
@@ -47,7 +49,7 @@ def main(arguments=None) -> None:
 
 def print_evaluation(done, output: str) -> None:
     """Print the command that evaluates the converted model, and its published AP."""
-    import torch  # not above: --help would import it
+    import torch  # not at the top, because --help would import it
 
     if done.device.startswith("cuda") and not torch.cuda.is_available():
         print("PyTorch finds no GPU here. To evaluate on the CPU, add MODEL.DEVICE cpu to this command:")

@@ -1,4 +1,4 @@
-"""Change docstrings for ``make docs``: in Markdown, a description that starts with ">" would be a quotation."""
+"""Escape docstrings for ``make docs``, because in Markdown a description that starts with ">" is a quotation."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Hooks of ``make docs``: links that leave ``docs/`` become plain text, as the site lacks their targets."""
+"""Hooks of ``make docs`` that replace links out of ``docs/`` by plain text, because the site lacks their targets."""
 
 import re
 from pathlib import Path

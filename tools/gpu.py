@@ -4,16 +4,16 @@
     python tools/gpu.py
     python tools/gpu.py --parts training "training, compiled" --again
 
-It runs the tests with the marker ``cuda``, measures losses, mask heads, training and inference against Detectron2's
-own, trains the quickstart model, and writes OUTPUT/table.md: one table with the card, the versions and the commit. Each
-part has its own log in OUTPUT. When the time is up, the same command continues with the parts that are missing; a
-finished part is repeated with --again, and after a change of the commit, the card or PyTorch.
+It runs the tests with the marker ``cuda``, compares losses, mask heads, training and inference with Detectron2, trains
+the quickstart model, and writes OUTPUT/table.md, a table with card, versions and commit. Each part has its own log in
+OUTPUT. If the time limit is reached, the same command continues with the missing parts. Finished parts are repeated
+with --again, or after a change of the commit, the card or PyTorch.
 
 It needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements, and
 downloads nothing. Packages in the folder ``carried`` of the project are found, too.
 
-Exit status: 0, all parts passed; 1, a part failed; 2, something is missing; 3, the time was up before the last part
-had finished: run the same command again.
+Exit status: 0: all parts passed. 1: a part failed. 2: a requirement is missing. 3: the time limit was reached before
+the last part finished; run the same command again.
 """
 
 import os
@@ -33,7 +33,7 @@ def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     names = [part.name for part in PARTS]
     parser.add_argument("--output", default="output/gpu", help="folder of logs and results (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=9, help="limit of this call (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=9, help="time limit of this call (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names))
     parser.add_argument("--again", action="store_true", help="repeat finished parts")
     args = parser.parse_args(arguments)

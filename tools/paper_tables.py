@@ -30,11 +30,11 @@ class Row:
     name: str
     config: str
     overrides: tuple[str, ...]
-    # output folder; rows with the same training share one
+    # output folder, shared by rows with the same training
     output: str
     # command to run first, or ""
     before: str
-    # only evaluate the weights in output
+    # whether to only evaluate the weights in output
     eval_only: bool
     published: tuple[float, ...]
 
@@ -46,7 +46,7 @@ class Row:
 
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
-    """Return table ("1" to "8", "zoo") -> rows."""
+    """Return a dict from table ("1" to "8", "zoo") to rows."""
     folders = {}  # training -> folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():

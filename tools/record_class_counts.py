@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the class counts that Seesaw Loss accumulated in training to a file, as initial counts of another training.
+"""Write the class counts accumulated by Seesaw Loss in a training to a file, as fixed counts for another training.
 
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write one HTML page about runs: results, confusions, categories, images, curves and configs.
+"""Write an HTML page about runs: results, confusions, categories, images, curves and configs.
 
     python tools/report.py output/quickstart
     python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60

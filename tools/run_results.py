@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Keep the results of tools/compare.py's runs in one small file, and tabulate them.
+"""Store the results of runs of tools/compare.py in a small file, and tabulate them.
 
     python tools/run_results.py collect output/compare benchmarks/muscima_crops.json --commit d47aaa3
     python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
     python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
-"collect" adds the finished runs of a folder to the file; runs of the same row and seed that are in it are replaced.
-Two columns are made here: "classes" is the accuracy's mean over all classes, "few precision" the share of images that
-are called a class of few shots and are of that class.
+"collect" adds the finished runs of a folder to the file, and replaces runs with the same row and seed. It computes two
+columns: "classes" is the mean accuracy over all classes, "few precision" is the precision of predictions of few-shot
+classes.
 
 "table" prints mean ± standard deviation over the seeds in Markdown and, with --against, of the differences to a row of
 the same seeds. "order" prints Kendall's τ_b between published values of some rows and their means, and of each seed
@@ -26,7 +26,7 @@ import compare
 from comparison_rows import fail
 from published_order import order, parse_published
 
-# What is kept of each class.
+# Stored columns of each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
 COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
@@ -55,7 +55,7 @@ def read_runs(path: Path) -> list[dict]:
 
 
 def read_run(folder: Path) -> dict | None:
-    """What one run has left, None if it is not finished: row, seed, command, metrics and, of a classifier, classes.
+    """Return row, seed, command, metrics and (for a classifier) classes of a run, or None if it is not finished.
 
     Raises:
         SeesawError: a file of the run is damaged.
@@ -100,7 +100,7 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """The runs of a file and of a folder together, sorted by row and seed."""
+    """Return the runs of a file and of a folder, sorted by row and seed."""
     found = {(run["row"], run["seed"]): run for run in kept}
     for path in sorted(folder.glob("*/seed*")):
         run = read_run(path)
@@ -116,7 +116,7 @@ def machine() -> str:
 
 
 def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
-    """Row name -> seed -> metrics, in the order of ``names``.
+    """Return a nested dict from row name and seed to metrics, in the order of ``names``.
 
     Raises:
         ConfigError: there is no run of a row.
@@ -131,7 +131,7 @@ def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dic
 
 
 def columns_of(metrics: dict) -> list[tuple[str, str]]:
-    """(task, metric) of what is tabulated."""
+    """Return (task, metric) of each column."""
     columns = [(task, name) for task, (_, names) in compare.METRICS.items() if task in metrics for name in names]
     if "classification" in metrics:
         columns += [("classification", name) for name in ("classes", "few precision")]
@@ -139,7 +139,7 @@ def columns_of(metrics: dict) -> list[tuple[str, str]]:
 
 
 def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
-    """Mean ± standard deviation over seeds, or of the differences to the row ``against`` of the same seeds."""
+    """Return mean ± standard deviation over seeds, of the values or of the differences to the row ``against``."""
     from seesaw_d2.utils.shown_text import markdown
 
     (first, *_) = next(iter(rows.values())).values()
@@ -165,9 +165,9 @@ def main(arguments=None) -> None:
     parser = command_line.parser_of(__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
     add = commands.add_parser("collect").add_argument
-    add("folder", type=Path, help="what tools/compare.py had as --output")
-    add("file", type=Path, help="JSON file, made if it is not there")
-    add("--commit", required=True, help="that the runs were made at")
+    add("folder", type=Path, help="output folder of tools/compare.py")
+    add("file", type=Path, help="JSON file, created if it is missing")
+    add("--commit", required=True, help="commit of the runs")
     add = commands.add_parser("table").add_argument
     add("file", type=Path)
     add("--rows", nargs="+", help="only these, in this order")

@@ -1,1 +1,1 @@
-"""The parts of tools/gpu.py: what it needs, what it runs, how it records results, and its table."""
+"""Modules of tools/gpu.py: requirements, parts, results and table."""

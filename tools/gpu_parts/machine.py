@@ -1,4 +1,4 @@
-"""What tools/gpu.py needs, and the description of card, versions and commit."""
+"""Check the requirements of tools/gpu.py, and describe card, versions and commit."""
 
 import importlib
 import platform
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-# What the package, its tests and its benchmarks import; setup.py has the names of the packages.
+# Modules that the package, its tests and its benchmarks import. setup.py has the names of the packages.
 MODULES = [
     *("torch", "torchvision", "detectron2", "fvcore", "lvis", "hotcoco", "safetensors", "orjson", "msgspec"),
     *("pycocotools", "cv2", "matplotlib", "sklearn", "yaml", "pytest"),
@@ -22,7 +22,7 @@ def paths(root: Path) -> list[str]:
 
 
 def missing() -> str | None:
-    """Return what this machine lacks, in one line. None: nothing."""
+    """Return the missing requirements of this machine in one line, or None if there are none."""
     absent = [name for name in MODULES if find_spec(name) is None]
     if absent:
         return f"the Python modules {', '.join(MODULES)}; {sys.executable} does not find {', '.join(absent)}"
@@ -35,7 +35,7 @@ def missing() -> str | None:
 
 
 def key(root: Path) -> str:
-    """Return what a result depends on. After a change of it, a part runs again."""
+    """Return a key of the versions and hardware that a result depends on. A part is repeated if the key changes."""
     return " · ".join(description(root))
 
 
@@ -55,12 +55,12 @@ def description(root: Path) -> list[str]:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # sources alone
+    except PackageNotFoundError:  # not installed, only sources
         return str(getattr(importlib.import_module(name), "__version__", "unknown"))
 
 
 def _commit(root: Path) -> str:
-    """Return the short commit, with "changed" if the work tree differs from it, or "unknown" without git."""
+    """Return the short commit, followed by "changed" if the work tree differs, or "unknown" without git."""
     try:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)

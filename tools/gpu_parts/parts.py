@@ -1,4 +1,4 @@
-"""The parts: name, commands, limit in seconds, and the reader of the result."""
+"""Definition of the parts: name, commands, time limit and reader of the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Part:
     """A part of ``make gpu``.
 
     Args:
-        name: unique; also the name of its log and of its result.
-        what: its description in the table.
-        commands: returns arguments of Python, for the output folder. After "out of memory" the next one is tried. The
-            part may write files to the folder of its name in the output folder.
-        limit: seconds, for each command.
-        read: returns the rows of the table from the output of the command and the output folder.
+        name: unique name, also used for its log and its result.
+        what: description in the table.
+        commands: function of the output folder that returns lists of arguments for Python. After "out of memory" the
+            next list is tried. The part may write files to the folder with its name in the output folder.
+        limit: time limit of each command in seconds.
+        read: function of the command's output and the output folder that returns the rows of the table.
     """
 
     name: str
@@ -48,7 +48,7 @@ def benchmark(name: str, what: str, program: str, *arguments: str, limit: float,
 
 
 def iteration(name: str, limit: float, *arguments: str) -> Part:
-    """Detectron2's trainers and this project's; fewer images if the memory is short."""
+    """Return the part that compares Detectron2's trainers with this project's, with fewer images if memory is short."""
 
     def commands(folder: Path) -> list[Command]:
         common = ["benchmarks/iteration.py", "--device", "cuda", "--size", "800", "--proposals", "512"]
@@ -58,14 +58,14 @@ def iteration(name: str, limit: float, *arguments: str) -> Part:
 
 
 def mask_heads() -> Part:
-    """With fewer regions if the memory is short: Detectron2's masks of 256 regions and 13,204 categories take 11 GB."""
+    """Return the part for mask heads. If memory is short, it uses fewer regions (Detectron2 needs 11 GB)."""
     command = ["benchmarks/mask_head.py", "--device", "cuda", "--categories", "80", "1203", "13204", "--regions"]
     commands = [[*command, regions] for regions in ("256", "64")]
     return Part("mask heads", "256 channels", lambda folder: commands, 90, readers.mask_heads)
 
 
 def quickstart() -> Part:
-    """Whose training continues where the time was up."""
+    """Return the part that trains the quickstart config. An interrupted training continues."""
 
     def commands(folder: Path) -> list[Command]:
         return [["tools/gpu_parts/quickstart.py", "--output", str(folder / "quickstart")]]

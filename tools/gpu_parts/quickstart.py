@@ -1,4 +1,4 @@
-"""Make the glyph data set if it is missing, and train and evaluate the quickstart config on the GPU.
+"""Generate the glyph data set if it is missing, and train and evaluate the quickstart config on the GPU.
 
 An interrupted training continues.
 """

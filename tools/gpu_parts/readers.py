@@ -1,4 +1,4 @@
-"""Read the output of tests and benchmarks: rows (case, result) of the table."""
+"""Convert the output of tests and benchmarks to rows (case, result) of the table."""
 
 import json
 import re
@@ -15,7 +15,7 @@ class Unreadable(ValueError):
 
 
 def tests(output: str, folder: Path) -> Rows:
-    """Return pytest's summary, and a row for each failed test and each reason of skipped ones."""
+    """Return pytest's summary, a row for each failed test, and a row for each reason of skipped tests."""
     summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
     if not summary:
         raise Unreadable("no summary of pytest")
@@ -49,7 +49,7 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return images a second and peak memory, beside Detectron2's with its own mixed precision (float32: its own)."""
+    """Return images per second and peak memory, relative to Detectron2's trainer."""
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}
@@ -70,7 +70,7 @@ def iteration(output: str, folder: Path) -> Rows:
 
 
 def quickstart(output: str, folder: Path) -> Rows:
-    """Return the box AP beside that of CPUs."""
+    """Return the box AP, with the expected value from CPUs."""
     path = folder / "quickstart/inference/glyphs_val/results.json"
     try:
         found = json.loads(path.read_text())["bbox"]

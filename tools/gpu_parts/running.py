@@ -1,4 +1,4 @@
-"""Run a part in a process of its own, with a limit, and keep its log and result."""
+"""Run a part in a separate process with a time limit, and store its log and result."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from gpu_parts.machine import paths
 from gpu_parts.parts import Part
 from gpu_parts.readers import Unreadable
 
-SHORT = 20  # seconds that are too few for a part
+SHORT = 20  # seconds; no part is started if less time is left
 PASSED, FAILED, UNFINISHED, NOT_RUN = "passed", "failed", "not finished", "not run"
 OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 
@@ -29,16 +29,16 @@ def known(folder: Path, part: Part, key: str) -> dict:
 
 
 def finished(folder: Path, part: Part, key: str) -> dict | None:
-    """Return the result of a part that passed."""
+    """Return the stored result of a part if it passed, else None."""
     result = known(folder, part, key)
     return result if result["status"] == PASSED else None
 
 
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
-    """Run a part for at most ``seconds`` and its own limit, write its log and its result, and return the result.
+    """Run a part for at most ``seconds`` and its own time limit, write its log and result, and return the result.
 
-    A part that ``seconds`` or an interruption ended is run again by the next call, and finds the files in its folder as
-    it left them.
+    A part that was stopped by ``seconds`` or by an interruption is run again by the next call, with its files
+    unchanged.
     """
     start, status, rows = time.monotonic(), UNFINISHED, []
     if known(folder, part, key)["status"] != UNFINISHED:
@@ -60,7 +60,7 @@ def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
 
 
 def exit_status(results: list[dict]) -> int:
-    """Return 0 if all parts passed, 1 if one failed, 3 if one is not finished."""
+    """Return 0 if all parts passed, 1 if a part failed, 3 if a part is not finished."""
     found = {result["status"] for result in results}
     if FAILED in found:
         return 1
@@ -86,11 +86,11 @@ def _read(part: Part, code: int | None, output: str, folder: Path) -> tuple[str,
 
 
 def _logged(command: list[str], log: Path, seconds: float, root: Path) -> int | None:
-    """Return the exit status of a Python command whose output goes to a file; None: it was ended after ``seconds``."""
+    """Run a Python command with its output in a file. Return its exit status, or None if it was terminated."""
     folders = [*paths(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
-        # A group of its own, so that its workers end with it.
+        # A separate process group, so that its workers are terminated with it.
         process = subprocess.Popen(
             [sys.executable, *command], stdout=file, stderr=file, cwd=root, env=environment, start_new_session=True
         )

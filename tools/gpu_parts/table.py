@@ -4,7 +4,7 @@ from gpu_parts.parts import Part
 
 
 def markdown(parts: list[Part], results: list[dict], machine: list[str]) -> str:
-    """Return a line about the machine and a table with the rows of all parts, also of those that were not run."""
+    """Return a line about the machine and a table with the rows of all parts, including those that were not run."""
     lines = [". ".join(machine) + ".", "", "| part | case | result |", "|---|---|---|"]
     for part, result in zip(parts, results, strict=True):
         title = f"{part.name}: {part.what}"

@@ -1,4 +1,4 @@
-"""The files of MUSCIMA++ v2.0, from its folder or its archive."""
+"""Read the files of MUSCIMA++ v2.0 from its folder or its archive."""
 
 import lzma
 import re
@@ -14,19 +14,19 @@ from seesaw_d2.utils.messages import first_few, reason
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# The largest annotation file has 2 MB.
+# Maximum size of an annotation file. The largest one has 2 MB.
 _MAX_BYTES = 100_000_000
 
 
 def read_files(source: Path) -> dict[str, bytes]:
-    """Return name -> content of the annotation files and of the official test set's list, sorted by name.
+    """Return a dict, sorted by name, of the annotation files and the list of the official test set: name -> content.
 
     Args:
         source: the published archive (zip, tar, tar.gz, tar.xz), or a folder in which it was unpacked.
 
     Raises:
         ConfigError: there is no such file or folder.
-        DataError: it cannot be read, or has no annotation file.
+        DataError: the source cannot be read, or has no annotation file.
     """
     if not source.exists():
         raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {source}: no such file or folder")
@@ -40,7 +40,7 @@ def read_files(source: Path) -> dict[str, bytes]:
 
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Nothing is unpacked on the disk: a member's name is only a name."""
+    """Yield the name and content of each file. Nothing is unpacked to the disk, so unsafe names are harmless."""
     if source.is_dir():
         for path in source.rglob("*"):
             if _wanted(path.name) and path.is_file():
@@ -72,7 +72,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
     """Yield the pages of ``read_files``, in the order of their files' names.
 
     Raises:
-        DataError: a file is wrong (see ``parse_page``), or two files are of one page.
+        DataError: a file is invalid (see ``parse_page``), or two files describe the same page.
     """
     found: dict[tuple[int, int], str] = {}
     for name, content in files.items():
@@ -81,15 +81,15 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         page = parse_page(content, name)
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
-            raise DataError(f"{name}: expected one file of each page, found {other} of the same one")
+            raise DataError(f"{name}: expected one file per page, found also {other}")
         yield page
 
 
 def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
-    """Return the names of the pages of ``testset-independent.txt``, whose writers are in no other page.
+    """Return the names of the pages in ``testset-independent.txt``. Their writers wrote no other pages.
 
     Raises:
-        DataError: the list is not in the source, or names a page that is not.
+        DataError: the list is missing in the source, or contains the name of a missing page.
     """
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:

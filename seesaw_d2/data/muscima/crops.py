@@ -1,6 +1,6 @@
-"""Symbol crops of a page.
+"""Crop the symbols of a page.
 
-N crops, S their side in pixels.
+Shapes: N crops, S is their side length in pixels.
 """
 
 import math
@@ -15,10 +15,10 @@ from seesaw_d2.data.muscima.settings import CropSettings
 
 
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
-    """Return a crop of each symbol of a page, (N, S, S) uint8, and its category.
+    """Return crops of the symbols of a page, (N, S, S) uint8, and their categories.
 
-    A crop is the square around the symbol's box, ``settings.context`` times its longer side, scaled to S, with all
-    that is drawn in it.
+    A crop is a square centred on the symbol's box whose side is ``settings.context`` times the box's longer side,
+    scaled to S. It contains all ink in this square.
 
     Args:
         image: see ``draw_page``.
@@ -34,7 +34,7 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
 
 
 def _side(symbol: Symbol, settings: CropSettings) -> float:
-    """Of the square, in pixels of the page."""
+    """Return the side length of the square in pixels of the page."""
     return settings.context * max(symbol.height, symbol.width)
 
 

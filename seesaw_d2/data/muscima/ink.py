@@ -1,6 +1,6 @@
-"""The picture of a page: CVC-MUSCIMA's image, or the union of the annotated masks.
+"""Create the image of a page from CVC-MUSCIMA's image, or from the union of the annotated masks.
 
-H, W: height and width of a page in pixels.
+Shapes: H x W is the size of a page in pixels.
 """
 
 import math
@@ -17,7 +17,7 @@ from seesaw_d2.utils.messages import first_few
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# Its mask is the paper between two staff lines.
+# Class whose mask is the paper between two staff lines.
 _NOT_INK = ("staffSpace",)
 # In CVC-MUSCIMA's archives: .../ideal/w-05/image/p011.png (staff removal set), .../w-05/p011.png (writers' set).
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
@@ -25,13 +25,13 @@ _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
 
 def find_images(folder: Path) -> dict[tuple[int, int], Path]:
-    """Return (writer, number) -> page image of CVC-MUSCIMA below a folder.
+    """Return a dict from (writer, number) to the page image of CVC-MUSCIMA below a folder.
 
-    Where the distorted versions lie beside the ideal one, the ideal one is taken.
+    If there are distorted versions beside the ideal one, the result has the ideal one.
 
     Raises:
-        ConfigError: there is no such folder, or no page image in it.
-        DataError: there are several images of a page.
+        ConfigError: the folder does not exist, or contains no page image.
+        DataError: a page has several images.
     """
     if not folder.is_dir():
         raise ConfigError(f"--images: expected a folder, found {folder}: no such folder")
@@ -49,15 +49,15 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
 def _best(paths: list[Path]) -> Path:
     ideal = [path for path in paths if "ideal" in path.parts] or paths
     if len(ideal) > 1:
-        raise DataError(f"--images: expected one image of each page, found {first_few(ideal)}")
+        raise DataError(f"--images: expected one image per page, found {first_few(ideal)}")
     return ideal[0]
 
 
 def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
-    """Return the page, (H, W) uint8, 255 where it is paper.
+    """Return the image of a page, (H, W) uint8, where paper is 255.
 
     Args:
-        image: CVC-MUSCIMA's image, dark on light or light on dark; None: the union of the masks.
+        image: CVC-MUSCIMA's image, dark on light or light on dark. None: use the union of the masks.
 
     Raises:
         DataError: the image cannot be read, or is smaller than the annotated page.
@@ -85,22 +85,22 @@ def _scan(page: Page, image: Path) -> np.ndarray:
     height, width = page.size
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(
-            f"{image}: expected at least {height} x {width} pixels, as {page.name} has symbols there, found "
+            f"{image}: expected at least {height} x {width} pixels for the symbols of {page.name}, found "
             f"{picture.shape[0]} x {picture.shape[1]}"
         )
     return picture if picture.mean() > PAPER / 2 else PAPER - picture
 
 
 def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tuple[np.ndarray, int, int]:
-    """Shrink a part of a page to the pixel grid of the whole page shrunk: each pixel is the mean of what it covers.
+    """Downscale a part of a page by area averaging, on the pixel grid of the downscaled page.
 
     Args:
-        picture: (H, W) uint8, its surroundings are 0.
-        scale: in (0, 1].
-        top, left: where the part lies on the page, in pixels.
+        picture: (H, W) uint8. Pixels outside are 0.
+        scale: scale factor in (0, 1].
+        top, left: position of the part on the page, in pixels.
 
     Returns:
-        the part, uint8, and its top and left on the shrunk page.
+        the downscaled part, uint8, and its top and left on the downscaled page.
     """
     if scale == 1:
         return picture, top, left
@@ -110,5 +110,5 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
     padded = Image.fromarray(np.pad(picture, margin))
     box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
-    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # rounding
+    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # because of rounding
     return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

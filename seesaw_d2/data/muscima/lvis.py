@@ -1,4 +1,4 @@
-"""The annotation file of a part of the tiles, in LVIS v1's format."""
+"""Create the annotation file of the training or test tiles in LVIS v1's format."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# constant: the same settings give the same bytes on any day
+# constant, so that the same settings always give the same bytes
 _DATE = "2017-11-09 00:00:00"
 
 
 def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Return category id -> tiles with it, objects of it."""
+    """Return a dict from category id to (number of tiles with the category, number of its objects)."""
     images: dict[int, int] = defaultdict(int)
     objects: dict[int, int] = defaultdict(int)
     for tile in tiles:
@@ -32,7 +32,7 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """LVIS's categories; as in LVIS, both parts carry the training part's ``counts`` (see ``count_categories``)."""
+    """Return LVIS's category entries. As in LVIS, both parts have the training ``counts`` (``count_categories``)."""
     return [
         {
             "id": identity,
@@ -53,13 +53,13 @@ def annotation_file(
 ) -> dict[str, Any]:
     """Return the content of a part's annotation file.
 
-    Tiles are annotated exhaustively, so that all categories that a tile does not show are negative ones.
+    Tiles are annotated exhaustively, so that all categories that are not in a tile are in its ``neg_category_ids``.
 
     Args:
-        part: "train" or "test": the folder of the images, below the image root.
-        side: of a tile in pixels.
-        pictures: what the pages were drawn from, in words.
-        first_image: id of the first image: no id is in both parts.
+        part: "train" or "test", which is also the folder of the images below the image root.
+        side: side length of a tile in pixels.
+        pictures: description of the source of the page images.
+        first_image: id of the first image. Ids of both parts must differ.
     """
     ids = {category["id"] for category in categories}
     images, annotations = [], []

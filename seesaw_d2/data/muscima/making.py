@@ -1,4 +1,4 @@
-"""The folder of a data set made from MUSCIMA++, written atomically and with a record of its settings."""
+"""Write the folder of a data set made from MUSCIMA++ atomically, with a record of its settings."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,13 +19,13 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """The content of the folder.
+    """Description of the created or existing data set.
 
     Attributes:
         root: the folder.
-        made: False where it was there already.
-        counts: of each split, by what is counted.
-        notes: what was left out, a line each.
+        made: True: created now. False: it existed already.
+        counts: split -> name of a count -> value.
+        notes: descriptions of omitted items, one line each.
     """
 
     root: Path
@@ -37,16 +37,16 @@ class Prepared:
 def make_once(
     root: Path, settings: dict, fill: Callable[[Path], tuple[Contents, list[str]]], overwrite: bool
 ) -> Prepared:
-    """Make a data set, or find that it is there.
+    """Create a data set unless it exists.
 
     Args:
         root: the folder.
-        settings: all that decides what is in it, as JSON gives it back.
-        fill: writes into the folder that it gets; returns counts and notes.
-        overwrite: replace a data set made with other settings.
+        settings: all settings that define the content, after a round trip through JSON.
+        fill: function that writes to the folder in its argument and returns counts and notes.
+        overwrite: whether to replace a data set made with other settings.
 
     Raises:
-        DataError: something else is there, or a data set made with other settings and not ``overwrite``.
+        DataError: the folder has other content, or a data set with other settings and ``overwrite`` is False.
     """
     found = read_record(root, RECORD, _KIND)
     if found is not None and found["settings"] == settings:

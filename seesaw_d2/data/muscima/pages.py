@@ -1,6 +1,6 @@
-"""An annotation file of MUSCIMA++ v2.0: one page, its symbols, their boxes and masks.
+"""Parse an annotation file of MUSCIMA++ v2.0: the symbols of one page with boxes and masks.
 
-H, W: height and width of a symbol's box in pixels.
+Shapes: H x W is the size of a symbol's box in pixels.
 """
 
 import re
@@ -12,7 +12,8 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Far above a page of CVC-MUSCIMA (3,500 pixels): a larger number is a mistake that would only fill the memory.
+# Maximum side length, far above a page of CVC-MUSCIMA (3,500 pixels). Larger numbers are mistakes that would fill the
+# memory.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -20,20 +21,20 @@ _RUN = re.compile(r"[01]:\d{1,9}")
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """One annotated object."""
+    """An annotated object."""
 
     category: str
-    # of the box, in pixels of the page
+    # position and size of the box, in pixels of the page
     top: int
     left: int
     height: int
     width: int
-    # lengths of runs of 0 and 1 by turns, row by row, 0 first
+    # lengths of alternating runs of 0 and 1, row by row, starting with 0
     runs: tuple[int, ...]
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) bool."""
+        """Return the mask, bool (H, W)."""
         values = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(values, self.runs).reshape(self.height, self.width)
 
@@ -43,13 +44,13 @@ class Symbol:
 
     @property
     def key(self) -> tuple:
-        """Equal for copies of one object."""
+        """Return a key that is equal for duplicates of an object."""
         return (self.category, self.top, self.left, self.height, self.width, self.runs)
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """Return the symbols of one page: piece ``number`` as written by ``writer``."""
+    """The symbols of one page: piece ``number`` as written by ``writer``."""
 
     name: str
     writer: int
@@ -58,29 +59,29 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the part of the page that has symbols, from its top left corner."""
+        """Return the height and width of the part of the page that contains symbols, from the top left corner."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
 
 def parse_page(content: bytes, where: str) -> Page:
-    """Return the page that an annotation file describes.
+    """Parse an annotation file.
 
     Args:
         content: the file's bytes.
-        where: the file's name, for messages; the page's name where the file has no ``document`` attribute.
+        where: the file's name, for messages. It is also the page's name if the file has no ``document`` attribute.
 
     Raises:
-        DataError: it is not XML, declares a document type (no published file does, and entities could be defined in
-            it), or is no annotation of MUSCIMA++ v2.0.
+        DataError: the content is not XML, declares a document type (which could define entities; no published file has
+            one), or is not an annotation of MUSCIMA++ v2.0.
     """
     reader = _Reader(where)
     try:
         reader.parser.Parse(content, True)
     except DataError:
         raise
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two: of an encoding
-        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0, found no XML: {error}") from None
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two are raised for encodings
+        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0, which is XML: {error}") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
     if found is None:
@@ -89,7 +90,7 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Collects the symbols while expat parses."""
+    """Handler that collects the symbols while expat parses."""
 
     def __init__(self, where: str):
         self.where = where
@@ -146,7 +147,7 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
 
 
 def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
-    """``["1:3", "1:2", "0:4"]`` as lengths by turns: (0, 5, 4)."""
+    """Return lengths of alternating runs, such as (0, 5, 4) for ``["1:3", "1:2", "0:4"]``."""
     runs = [0]
     for word in words:
         if not _RUN.fullmatch(word):

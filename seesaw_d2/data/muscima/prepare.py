@@ -1,4 +1,4 @@
-"""MUSCIMA++ v2.0 as a data set: of tiles in LVIS's format, or of symbol crops.
+"""Convert MUSCIMA++ v2.0 to a data set of tiles in LVIS's format, or of symbol crops.
 
 The same source, settings and library versions give the same bytes with any number of workers.
 """
@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Called with an iterable over pages, how many there are, and what is done with them.
+# Function of an iterable over pages, their number, and a description of the work. It returns an iterable.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -41,21 +41,21 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Make ``train.json``, ``test.json`` (LVIS v1) and ``images/{train,test}/*.png``, or find them.
+    """Create ``train.json``, ``test.json`` (LVIS v1) and ``images/{train,test}/*.png`` unless they exist.
 
-    The categories are those of all pages whatever the split, by name. Symbols of categories without a training object
-    are left out of the test part: nobody can learn them.
+    The categories are those of all pages for any split, sorted by name. Symbols of categories without a training object
+    are omitted in the test part, because they cannot be learned.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        root: the data set's folder. It appears at the end, all at once.
-        images: folder of CVC-MUSCIMA's page images; None: pages are drawn from the masks.
-        workers: processes; None: one for each core.
+        root: the data set's folder, which is created atomically at the end.
+        images: folder of CVC-MUSCIMA's page images. None: draw pages from the masks.
+        workers: number of processes. None: one per core.
         overwrite: replace a data set made with other settings.
-        progress: wraps what is iterated over.
+        progress: function that wraps the iterable over pages.
 
     Raises:
-        ConfigError, DataError: something is missing or wrong, see ``read_source`` and ``make_once``.
+        ConfigError, DataError: a file is missing or invalid; see ``read_source`` and ``make_once``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -84,9 +84,9 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Make ``train.npz`` and ``test.npz``, each with images (N, S, S), labels (N,) and names (C,), or find them.
+    """Create ``train.npz`` and ``test.npz``, each with images (N, S, S), labels (N,) and names (C,), unless they exist.
 
-    Arguments, errors and classes are those of ``prepare_tiles``.
+    For arguments, errors and classes see ``prepare_tiles``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -146,7 +146,7 @@ def _tile_notes(found: dict[str, list[TilesOfPage]], untrained: list[str]) -> li
     notes = _untrained(untrained)
     for what, number in (
         ("copies of another symbol (same class, box and mask)", sum(page.copies for page in pages)),
-        ("symbols whose mask has no pixel", sum(page.empty for page in pages)),
+        ("symbols with an empty mask", sum(page.empty for page in pages)),
     ):
         if number:
             notes.append(f"left out: {number} {what}")

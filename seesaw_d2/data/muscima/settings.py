@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 
-# Composites, whose parts are symbols of their own, and staves: their masks cover other symbols or the whole page.
+# Composites, whose parts are also symbols, and staves. Their masks cover other symbols or the whole page.
 LEFT_OUT = (
     "keySignature",
     "measureSeparator",
@@ -18,13 +18,13 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """The choice of test pages. All other pages are for training.
+    """Selection of the test pages. All other pages are for training.
 
     Attributes:
-        folds: k >= 2. The writers are dealt out by their number: fold f has those with number mod k = f.
-        fold: in [0, k): the one for testing.
-        official: the published test set (``testset-independent``), whose writers are in no training page, instead.
-            Pages of its writers that are not in it are in neither part.
+        folds: k >= 2. Fold f contains the writers whose number modulo k is f.
+        fold: test fold, in [0, k).
+        official: True: test on the published test set (``testset-independent``) instead of a fold. Other pages of its
+            writers are in neither part.
     """
 
     folds: int = 5
@@ -47,8 +47,8 @@ class CropSettings:
     """Symbol crops for classification.
 
     Attributes:
-        size: side of a crop in pixels.
-        context: the square around a symbol is so many times its longer side.
+        size: side length of a crop in pixels.
+        context: ratio of the crop's side to the longer side of the symbol.
     """
 
     split: Split = field(default_factory=Split)
@@ -69,9 +69,9 @@ class TileSettings:
 
     Attributes:
         scale: in (0, 1], factor by which pages are scaled before they are cut into tiles.
-        tile: side of a tile in pixels of the scaled page.
+        tile: side length of a tile in pixels of the scaled page.
         overlap: overlap of neighbouring training tiles in pixels. Test tiles do not overlap.
-        visible: in (0, 1]. A symbol is annotated in a tile that shows at least this share of its pixels.
+        visible: in (0, 1]. A symbol is annotated in a tile that contains at least this share of its pixels.
     """
 
     split: Split = field(default_factory=Split)

@@ -1,4 +1,4 @@
-"""The pages of MUSCIMA++ v2.0, their pictures, and the split into training and testing."""
+"""Pages of MUSCIMA++ v2.0, their images, and the split into training and test pages."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The pages in the order of their names, and the source of their pictures."""
+    """Pages in the order of their names, and the source of their images."""
 
     pages: list[Page]
-    # names of the pages for testing where the published test set is chosen
+    # names of the test pages if the published test set is selected
     official: frozenset[str] | None
     images: dict[tuple[int, int], Path] | None
     # SHA-256 of the annotation files
@@ -28,17 +28,17 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """Describe the source of the pictures."""
+        """Describe the source of the page images."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Of all pages whatever the split, sorted, so that all folds have the same ones.
+        """Return the sorted categories of all pages, so that all folds have the same categories.
 
         Raises:
-            DataError: ``left_out`` names one that no page has, or all.
+            DataError: ``left_out`` contains an unknown category, or all categories.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # some of the pages need not have all classes
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # a subset of the pages may lack classes
         if unknown:
             raise DataError(f"--leave-out: expected classes of the pages, found {first_few(unknown)}")
         if not found - set(left_out):
@@ -46,10 +46,10 @@ class Source:
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """Return the pages for training and for testing.
+        """Return the training and the test pages.
 
         Raises:
-            DataError: a part has no page.
+            DataError: a part has no pages.
         """
         test = [page for page in self.pages if self._is_test(page, split)]
         writers = {page.writer for page in test}
@@ -68,10 +68,10 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        images: folder of CVC-MUSCIMA's page images, or None: pages are drawn from the masks.
+        images: folder of CVC-MUSCIMA's page images. None: draw pages from the masks.
 
     Raises:
-        ConfigError, DataError: something is missing or wrong in it, see ``read_files``, ``find_images``.
+        ConfigError, DataError: a file is missing or invalid; see ``read_files`` and ``find_images``.
     """
     files = read_files(source)
     pages = list(parse_pages(files))
@@ -79,7 +79,9 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
     if found is not None:
         missing = [page.name for page in pages if (page.writer, page.number) not in found]
         if missing:
-            raise DataError(f"--images {images}: expected an image of each page, found none of {first_few(missing)}")
+            raise DataError(
+                f"--images {images}: expected an image of each page, found no image of {first_few(missing)}"
+            )
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name.rsplit('/', 1)[-1]}\n{len(content)}\n".encode() + content)

@@ -1,6 +1,6 @@
-"""Tiles of a page with their annotations, in LVIS's format.
+"""Cut a page into tiles with annotations in LVIS's format.
 
-S: side of a tile in pixels of the shrunk page.
+Shapes: S is the side length of a tile in pixels of the downscaled page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,17 +19,17 @@ from seesaw_d2.data.muscima.settings import TileSettings
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: the name of its file, and LVIS's fields without ids."""
+    """A tile: its file name, and LVIS's fields without ids."""
 
     file: str
     annotations: list[dict[str, Any]]
-    # ids of categories of which the tile shows a piece that is too small to be annotated
+    # ids of categories with a visible part in the tile that is too small to be annotated
     not_exhaustive: list[int]
 
 
 @dataclass(frozen=True)
 class TilesOfPage:
-    """The tiles of a page, and the number of symbols left out because they are copies or have no pixel."""
+    """The tiles of a page, and the numbers of omitted symbols (duplicates and empty masks)."""
 
     tiles: list[Tile]
     copies: int
@@ -41,14 +41,14 @@ def cut_page(
 ) -> TilesOfPage:
     """Cut a page into tiles and write their images.
 
-    A training tile without an annotation is left out, a test tile only if it has no ink: what is found in it is wrong.
-    Where the page ends, a tile is paper.
+    A training tile without an annotation is omitted. A test tile is omitted only if it has no ink, so that false
+    positives in it count. Tiles are padded with paper at the end of the page.
 
     Args:
         image: see ``draw_page``.
-        folder: of the images.
-        ids: category -> id; symbols of other categories are ink without annotation.
-        is_train: tiles overlap by ``settings.overlap``.
+        folder: folder of the images.
+        ids: category -> id. Symbols of other categories are drawn without annotation.
+        is_train: True: tiles overlap by ``settings.overlap``. False: they do not overlap.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
     symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)
@@ -66,7 +66,7 @@ def cut_page(
 
 
 def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[list[tuple], int, int]:
-    """(category id, mask, top, left) of each symbol on the shrunk page; how many copies, how many without a pixel."""
+    """Return (category id, mask, top, left) of each symbol on the downscaled page, and numbers of omitted symbols."""
     found, seen, copies, empty = [], set(), 0, 0
     for symbol in page.symbols:
         if symbol.category not in ids:
@@ -78,14 +78,14 @@ def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[l
         else:
             coverage, top, left = scaled(symbol.mask.astype(np.uint8) * 255, scale, symbol.top, symbol.left)
             mask = coverage >= 128
-            # of a hair no pixel is covered by half: it takes those that it touches
+            # a hairline covers no pixel by half, so use all pixels that it touches
             found.append((ids[symbol.category], mask if mask.any() else coverage > 0, top, left))
         seen.add(symbol.key)
     return found, copies, empty
 
 
 def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Top and left of the tiles that cover a page."""
+    """Yield top and left of the tiles that cover a page."""
     tops, lefts = (range(0, max(side - overlap, 1), tile - overlap) for side in shape)
     yield from ((top, left) for top in tops for left in lefts)
 
@@ -111,13 +111,13 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
 
 
 def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
-    """Return the part of an interval inside a tile, relative to the interval's start, None if there is none."""
+    """Return the part of an interval inside a tile, relative to the interval's start, or None if it is empty."""
     low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
     return slice(low, high) if low < high else None
 
 
 def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """LVIS's bbox and area in pixels, and the mask, run-length encoded: polygons would close the holes of noteheads."""
+    """Return LVIS's bbox, area and run-length mask, in pixels. (Polygons would close the holes of noteheads.)"""
     encoded = coco_mask.encode(mask)
     return {
         "bbox": coco_mask.toBbox(encoded).tolist(),

@@ -1,6 +1,6 @@
-"""The LVIS v1 JSON of a split, with all fields of LVIS, written record by record.
+"""Write the LVIS v1 JSON of a split record by record, with all fields of LVIS.
 
-The memory needed does not grow with the number of images: annotations arrive as text, in order.
+Annotations arrive as text in order, so that the required memory does not depend on the number of images.
 """
 
 import json
@@ -21,14 +21,14 @@ INFO = {
     "version": "1",
     "year": 2025,
     "contributor": "seesaw_d2",
-    # constant, as every date here: the same settings give the same bytes on any day
+    # All dates are constant, so that the same settings always give the same bytes
     "date_created": "2025-01-01 00:00:00",
 }
 LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.org/licenses/LICENSE-2.0"}]
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the categories, ids 1 to C. As in LVIS, both splits have the counts of the training split."""
+    """Return the categories with ids 1 to C. As in LVIS, both splits have the counts of the training split."""
     records = []
     alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):
@@ -50,12 +50,12 @@ def category_records(config: GlyphConfig) -> list[dict]:
 
 
 def image_id(config: GlyphConfig, split: str, image: int) -> int:
-    """From 1; validation images go on where training images end, so no id is used twice."""
+    """Return the id of an image. Ids start from 1, and those of validation images follow those of training images."""
     return image + 1 + (config.num_train_images if split == "val" else 0)
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """Return the picture's path below the image root, which is also the end of its coco_url, as in LVIS."""
+    """Return the image's path below the image root. As in LVIS, it is also the end of the image's coco_url."""
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
@@ -83,7 +83,7 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """Return an object's entry. ``image`` is the image's id; box and area are those of the polygons, in pixels."""
+    """Return an object's entry. ``image`` is the image's id. Box and area are computed from polygons, in pixels."""
     polygons = placed.polygons()
     points = np.concatenate(polygons)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -104,7 +104,7 @@ def polygon_area(points: np.ndarray) -> float:
 
 
 def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations: Iterable[list[str]]) -> None:
-    """Write a split's JSON, one record in a line. ``annotations`` yields lists of records as JSON texts."""
+    """Write a split's JSON with one record per line. ``annotations`` yields lists of records as JSON texts."""
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')
     _write_list(file, "categories", (to_json(record) for record in category_records(config)), ",")

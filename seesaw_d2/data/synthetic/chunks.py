@@ -1,4 +1,4 @@
-"""Drawing images in worker processes, a chunk of consecutive images at a time."""
+"""Draw images in worker processes, one chunk of consecutive images at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ CHUNK_IMAGES = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive images of a split, with all that is needed to draw them.
+    """Consecutive images of a split, with all inputs for drawing them.
 
     Attributes:
         images: indices within the split.
-        categories: for every image the category indices of its objects.
-        first_annotation: number of objects on all images before.
-        image_root: where pictures go, under ``split``; None draws none.
-        semantic_root: the same for semantic label maps.
+        categories: category indices of the objects of each image.
+        first_annotation: number of objects on all previous images.
+        image_root: images are written to the folder ``split`` below this folder. None: draw no images.
+        semantic_root: like ``image_root``, for semantic label maps.
     """
 
     config: GlyphConfig
@@ -51,7 +51,7 @@ def split_chunks(
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Write the pictures and return the number of images and their annotations as JSON texts."""
+    """Write the images. Return their number and their annotations as JSON texts."""
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)
     for image, categories in zip(chunk.images, chunk.categories, strict=True):

@@ -1,4 +1,4 @@
-"""The settings of a glyph data set, checked before anything is drawn."""
+"""Settings of a glyph data set, which are checked before anything is drawn."""
 
 import math
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ CELL_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class GlyphConfig:
-    """The settings of a data set. Equal settings (and library versions) give equal bytes.
+    """Settings of a data set. Equal settings (and library versions) give equal bytes.
 
-    The category of rank r (0 = most frequent) is on ``max(min_category_images,
-    max_category_images·exp(-decay·r))`` training images, one instance on each.
+    The category of rank r (0 is the most frequent) occurs once in each of ``max(min_category_images,
+    max_category_images·exp(-decay·r))`` training images.
 
     Attributes:
         num_categories: 1 to the alphabet's ``max_categories``.
         num_train_images, num_val_images: at least as many as the frequencies need.
-        image_size: side of the square images in pixels, at least 64; objects scale with it.
-        max_objects: most objects on one image, 1 to 25.
+        image_size: side length of the square images in pixels, at least 64. Objects scale with it.
+        max_objects: maximum number of objects per image, 1 to 25.
         seed: 0 to 2^32 - 1.
         val_instances_per_category: validation instances of every category, each on another image.
         max_category_images, min_category_images: training images of the most and least frequent category.
@@ -58,7 +58,7 @@ class GlyphConfig:
     background: str = "textured"
 
     def __post_init__(self):
-        if isinstance(self.object_size, list):  # as JSON gives it
+        if isinstance(self.object_size, list):  # after loading from JSON
             object.__setattr__(self, "object_size", tuple(self.object_size))
         self._check_ranges()
         self._check_object_size()
@@ -93,7 +93,7 @@ class GlyphConfig:
             )
 
     def category_images(self) -> np.ndarray:
-        """(num_categories,) int64, by rank: on how many training images a category is, once on each."""
+        """Return the number of training images of each category by rank, (num_categories,) int64."""
         decay = self.decay
         if decay is None:
             decay = max(0.0, math.log(self.max_category_images / TAIL_IMAGES) / self.num_categories)
@@ -133,7 +133,7 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raise ConfigError unless the images can hold all instances, at most one of a category in an image."""
+    """Raise ConfigError unless there are enough images for all instances, with at most one per category and image."""
     total = int(category_images.sum())
     needed = max(int(category_images.max()), -(-total // max_objects))
     if num_images < needed:

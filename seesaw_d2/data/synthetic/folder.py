@@ -1,4 +1,4 @@
-"""The folder of a data set, written atomically and with a record of its settings."""
+"""Write the folder of a data set atomically, with a record of its settings."""
 
 import json
 import os
@@ -14,15 +14,15 @@ RECORD = "glyphs.json"
 
 
 def read_record(root: Path, name: str = RECORD, kind: str = "a glyph data set") -> dict | None:
-    """Return the record of the settings of a folder, None if the folder does not exist or is empty.
+    """Return the record of the settings in a folder, or None if the folder does not exist or is empty.
 
     Args:
         root: the folder.
-        name: the file with the record.
+        name: name of the file with the record.
         kind: description of the folder, for messages.
 
     Raises:
-        DataError: the folder holds something else.
+        DataError: the folder has other content.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
@@ -32,8 +32,8 @@ def read_record(root: Path, name: str = RECORD, kind: str = "a glyph data set") 
         record = None
     if not isinstance(record, dict) or not record.keys() >= {"settings", "contents"}:
         raise DataError(
-            f"root {root}: expected no folder, an empty one or {kind} (with a readable {name}), "
-            "found something else, which will not be overwritten"
+            f"root {root}: expected no folder, an empty one or {kind} (with a readable {name}), found other content, "
+            "which is not overwritten"
         )
     return record
 
@@ -51,7 +51,7 @@ def whole_folder(root: Path, name: str = RECORD, kind: str = "a glyph data set")
         fresh = work / "new"
         fresh.mkdir()
         yield fresh
-        read_record(root, name, kind)  # again: another process may have been here in the meantime
+        read_record(root, name, kind)  # check again, because another process may have written to it
         if root.exists():
             root.rename(work / "old")
         os.replace(fresh, root)

@@ -1,4 +1,4 @@
-"""The layout of an image: shapes, sizes and places of objects that do not overlap."""
+"""Compute the layout of an image: shapes, sizes and positions of objects that do not overlap."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-GAP = SUPERSAMPLE  # subpixels between two objects' boxes, and to the image's edge
-PLACES = 60  # random places tried for an object
-RESIZES = 3  # random sizes tried for an image's objects
+GAP = SUPERSAMPLE  # minimum distance in subpixels between boxes, and to the image's edge
+PLACES = 60  # number of random positions tried for an object
+RESIZES = 3  # number of random sizes tried for an image's objects
 
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """An object on its image. Its top left corner is at (x, y) subpixels."""
+    """An object in its image, with its top left corner at (x, y) subpixels."""
 
     category: int
     silhouette: Silhouette
@@ -26,7 +26,7 @@ class PlacedGlyph:
     y: int
 
     def polygons(self) -> list[np.ndarray]:
-        """List of (K, 2) float64 in pixels, exact multiples of 1 / SUPERSAMPLE."""
+        """Return a list of polygons (K, 2), float64, in pixels. Coordinates are exact multiples of 1 / SUPERSAMPLE."""
         corner = np.array([self.x, self.y])
         return [(polygon + corner) / SUPERSAMPLE for polygon in self.silhouette.polygons]
 
@@ -44,7 +44,7 @@ def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generato
         places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
         if places is not None:
             break
-    else:  # rare, and certain to work: the config's check of object_size saw to it
+    else:  # rare; it always succeeds, because the config checks object_size
         shapes = _draw(texts, bends, [low] * len(texts), config)
         places = _grid_places(shapes, config, rng)
     return [
@@ -66,7 +66,7 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a free place (x, y) for each shape, or None if a shape does not fit. ``side`` is in subpixels."""
+    """Return a free position (x, y) for each shape, or None if a shape does not fit. ``side`` is in subpixels."""
     taken = np.zeros((0, 4), dtype=np.int64)  # x0, y0, x1, y1
     for shape in shapes:
         extent = np.array(shape.outline.shape[::-1])
@@ -81,7 +81,7 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
 
 
 def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Return a random place in a random cell of a square grid for each shape."""
+    """Return a random position in a random cell of a square grid for each shape."""
     cells_a_side = math.ceil(math.sqrt(config.max_objects))
     cell = SUPERSAMPLE * config.image_size // cells_a_side
     places = []

@@ -1,4 +1,4 @@
-"""Generation of a glyph data set: planning, drawing in worker processes, and writing the folder."""
+"""Generate a glyph data set: plan it, draw it in worker processes, and write the folder."""
 
 import os
 import time
@@ -17,22 +17,22 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-RECIPE = 1  # to be raised when the same settings begin to give other data
+RECIPE = 1  # increase it when the same settings give other data
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class GlyphSummary:
-    """The content of the folder.
+    """Summary of the created or existing data set.
 
     Attributes:
         root: the folder.
-        made: False where it was there already.
-        frequencies: number of categories by LVIS's groups "r", "c", "f".
-        images, instances: by split, "train" and "val".
-        megabytes: on the disk, in units of 10^6 bytes.
-        seconds: it took now.
+        made: True: created now. False: it existed already.
+        frequencies: number of categories in each of LVIS's groups "r", "c", "f".
+        images, instances: split ("train", "val") -> number.
+        megabytes: size on the disk in units of 10^6 bytes.
+        seconds: duration of this call.
     """
 
     root: Path
@@ -56,30 +56,31 @@ def make_glyphs(
 ) -> GlyphSummary:
     """Generate the data set at ``root`` unless it already exists.
 
-    Writes ``annotations/glyphs_{train,val}.json`` (LVIS v1), ``images/{train,val}/*.jpg`` (the image root
+    It writes ``annotations/glyphs_{train,val}.json`` (LVIS v1), ``images/{train,val}/*.jpg`` (the image root
     of Detectron2's LVIS loader is ``root/images/``) and ``glyphs.json``, the settings. The same settings
     and library versions give the same bytes with any number of workers, and the same annotations with and
     without pictures.
 
     Args:
-        root: appears at the end, all at once; nothing is left if the making is interrupted.
-        config: the defaults if None.
-        workers: processes that draw; None for one for each available core, 1 for this process itself.
-        images: False writes annotations only, for benchmarks that read no pictures.
-        semantic: also write semantic label maps, ``semantic/{train,val}/*.png`` (0 background, i + 1 category i, 255
-            the edges of objects, to be ignored), and their classes, ``annotations/glyphs_semantic_classes.json``.
-        overwrite: replace a data set made with other settings.
-        progress: called with the number of images done and of all.
+        root: folder of the data set. It is created atomically at the end, and not at all after an interruption.
+        config: settings of the data set. None: the defaults.
+        workers: number of processes that draw. None: one per available core. 1: draw in this process.
+        images: False: write only annotations, for benchmarks that do not read images.
+        semantic: True: also write semantic label maps, ``semantic/{train,val}/*.png`` (0 is background, i + 1 is
+            category i, 255 marks ignored edges of objects), and their classes,
+            ``annotations/glyphs_semantic_classes.json``.
+        overwrite: whether to replace a data set made with other settings.
+        progress: function that is called with the number of finished images and of all images.
 
     Raises:
-        ConfigError: ``workers`` is not positive, or more categories than label maps can have.
-        DataError: ``root`` is something else, or was made with other settings and not ``overwrite``.
+        ConfigError: ``workers`` is not positive, or there are more categories than label maps can have.
+        DataError: ``root`` has other content, or was made with other settings and ``overwrite`` is False.
     """
     start = time.perf_counter()
     root, config = Path(os.path.realpath(root)), config or GlyphConfig()
     workers = count_workers(workers)
     settings = {"recipe": RECIPE, "images": images, **to_plain(config)}
-    if semantic:  # not a key of data sets without
+    if semantic:  # the key exists only for data sets with label maps
         check_semantic(config)
         settings["semantic"] = True
     found = read_record(root)
@@ -92,7 +93,7 @@ def make_glyphs(
         if not overwrite:
             raise DataError(
                 f"root {root}: expected a data set made with these settings, found another "
-                f"({', '.join(differences)}); it is replaced only if overwriting is asked for"
+                f"({', '.join(differences)}); only overwrite (--overwrite) replaces it"
             )
     with whole_folder(root) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
@@ -107,7 +108,7 @@ def to_plain(config: GlyphConfig) -> dict:
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe the settings that differ. Additional pictures are not a difference."""
+    """Describe the settings that differ. Additional images are not a difference."""
     return [
         f"{key} is {found.get(key)!r}, not {value!r}"
         for key, value in wanted.items()
@@ -116,7 +117,7 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Describe the missing parts of a data set. Single pictures are not checked."""
+    """Describe the missing parts of a data set. Single images are not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     parts += [f"semantic/{split}" for split in SPLITS if semantic]
@@ -128,7 +129,7 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
-    """Write annotations, pictures and label maps, and return the content for the summary."""
+    """Write annotations, images and label maps, and return the values of the summary."""
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()

@@ -1,6 +1,6 @@
-"""The picture of an image: textured background, clutter, the objects' colours, blur and noise.
+"""Draw an image: textured background, clutter, coloured objects, blur and noise.
 
-Pictures are (H, W, 3) float32 with values about 0 to 255, in RGB.
+Shapes: images are (H, W, 3) float32 in RGB, with values from about 0 to 255.
 """
 
 import cv2
@@ -9,11 +9,11 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-TEXTURE_CELLS = (2, 5, 12, 30)  # cells a side of each layer of colour noise
+TEXTURE_CELLS = (2, 5, 12, 30)  # number of cells per side of each layer of colour noise
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
-MIN_CONTRAST = 60.0  # between the means of an object's two colours
-MAX_BLUR = 0.8  # standard deviation, in pixels of a picture 128 wide
+MIN_CONTRAST = 60.0  # minimum difference between the means of an object's two colours
+MAX_BLUR = 0.8  # maximum standard deviation, in pixels of an image of width 128
 MAX_NOISE = 10.0
 
 
@@ -37,7 +37,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
     for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):
         noise = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(0, std))
         picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    # OpenCV draws smooth lines on 8 bits only
+    # OpenCV draws smooth lines only on 8-bit images
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(MAX_CLUTTER_LINES + 1)):
         start, end = rng.integers(0, size, size=(2, 2)).tolist()
@@ -47,7 +47,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
 
 
 def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two random colours, (3,) float32, whose means differ by more than MIN_CONTRAST."""
+    """Return two random colours, (3,) float32, whose means differ by more than MIN_CONTRAST."""
     while True:
         first, second = rng.uniform(0, 255, size=(2, 3)).astype(np.float32)
         if abs(first.mean() - second.mean()) > MIN_CONTRAST:
@@ -55,7 +55,7 @@ def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) -> None:
-    """Paints an object in place, its edges smoothed over the subpixels that it covers."""
+    """Paint an object in place. Its edges are antialiased by the share of covered subpixels."""
     left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
     height, width = placed.silhouette.outline.shape
     right, bottom = -(-(placed.x + width) // SUPERSAMPLE), -(-(placed.y + height) // SUPERSAMPLE)

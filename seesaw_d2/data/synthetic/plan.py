@@ -1,4 +1,4 @@
-"""The plan of a split: the categories on each image, chosen before anything is drawn.
+"""Plan a split: select the categories in each image before anything is drawn.
 
 Shapes: I images, C categories, P objects (pairs of an image and a category).
 """
@@ -11,7 +11,7 @@ from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.seeds import generator
 
 SPLITS = ("train", "val")
-RARE_IMAGES, COMMON_IMAGES = 10, 100  # LVIS: rare on up to 10 training images, common on up to 100
+RARE_IMAGES, COMMON_IMAGES = 10, 100  # LVIS's thresholds: rare in up to 10 training images, common in up to 100
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class SplitPlan:
 
     Attributes:
         split: "train" or "val".
-        offsets: (I + 1,) int64; image i has the objects offsets[i] to offsets[i + 1].
-        categories: (P,) int32, category index from 0 to C - 1; no category twice on an image.
+        offsets: (I + 1,) int64. Image i has the objects offsets[i] to offsets[i + 1] - 1.
+        categories: (P,) int32, category indices from 0 to C - 1. An image has each category at most once.
     """
 
     split: str
@@ -38,24 +38,24 @@ class SplitPlan:
 
 
 def category_ranks(config: GlyphConfig) -> np.ndarray:
-    """(C,) the frequency rank of every category: random, so that a glyph's look says nothing about it."""
+    """Return a random frequency rank for each category, (C,), which does not depend on the glyph's appearance."""
     return generator(config, "ranks").permutation(config.num_categories)
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """(C,) int64: training images, and training instances, of every category."""
+    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
     return config.category_images()[category_ranks(config)]
 
 
 def frequency(image_count: int) -> str:
-    """LVIS's group of a category: "r", "c" or "f"."""
+    """Return LVIS's group of a category: "r", "c" or "f"."""
     if image_count <= RARE_IMAGES:
         return "r"
     return "c" if image_count <= COMMON_IMAGES else "f"
 
 
 def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
-    """Deals the categories of one split to its images; cheap (seconds for 100,000 images), draws nothing."""
+    """Distribute the categories of a split over its images. It takes seconds for 100,000 images."""
     if split == "train":
         counts, num_images = train_image_counts(config), config.num_train_images
     else:
@@ -71,13 +71,13 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
 
 
 def _deal(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
-    """(P,) the images of every category, most frequent category first."""
+    """Return the images of each category, (P,), with the most frequent category first."""
     for balanced in (False, True):
         images = _try_deal(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
             return images
-    # Giving each category the emptiest images succeeds whenever anything does, and the config's check
-    # of the capacity has shown that something does.
+    # Assigning each category to the emptiest images succeeds if any assignment exists, which the config's check of the
+    # capacity ensures.
     raise AssertionError("the capacity was checked")
 
 
@@ -87,7 +87,7 @@ def _try_deal(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarra
     for count in counts:
         if balanced:
             key = rng.random(num_images) - room
-        else:  # an exponential race draws without replacement, in proportion to the room left
+        else:  # exponential random variables draw without replacement, in proportion to the free capacity
             key = rng.standard_exponential(num_images) / np.maximum(room, 1)
         key[room == 0] = np.inf
         chosen = np.sort(np.argpartition(key, count - 1)[:count])
@@ -99,9 +99,9 @@ def _try_deal(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarra
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Moves an object to every empty image from images with several, in place, as far as they reach."""
+    """Move objects from images with several objects to empty images, in place, as long as there are such images."""
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)
-    spare = np.delete(order, first)[: len(empty)]  # every image keeps one
+    spare = np.delete(order, first)[: len(empty)]  # every image keeps one object
     images[spare] = empty[: len(spare)]

@@ -1,4 +1,4 @@
-"""One random stream for each purpose and image, so that nothing depends on what was drawn before."""
+"""Create a separate random generator for each purpose and image, so that results do not depend on earlier draws."""
 
 import numpy as np
 

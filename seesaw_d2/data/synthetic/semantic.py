@@ -13,7 +13,8 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# An object's pixels are those that it covers by at least this share. Between the two shares a pixel is ignored.
+# Minimum covered share of a pixel that belongs to an object, and maximum share of a background pixel. Pixels in between
+# are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 
@@ -39,7 +40,7 @@ def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
 
 
 def write_classes(folder: Path, config: GlyphConfig) -> None:
-    """Write names and numbers of training images of the classes, for SEM_SEG_CLASSES in DATASETS.REGISTER."""
+    """Write the classes' names and numbers of training images to a file for SEM_SEG_CLASSES in DATASETS.REGISTER."""
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
     (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

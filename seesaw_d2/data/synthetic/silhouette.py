@@ -1,6 +1,6 @@
-"""Glyphs as shapes: drawn from a font, bent, bordered, and traced as polygons.
+"""Create shapes of glyphs: draw them with a font, distort them, add a border, and trace polygons.
 
-All of it happens on a grid of SUPERSAMPLE × SUPERSAMPLE subpixels to the pixel.
+All steps use a grid with SUPERSAMPLE × SUPERSAMPLE subpixels per pixel.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ POLYGON_TOLERANCE = 1.0  # subpixels by which a polygon may cut a corner
 
 @dataclass(frozen=True)
 class Bend:
-    """The distortion of a glyph: font, rotation (radians), relative change of width, shear."""
+    """Distortion of a glyph: font, rotation (radians), relative change of width, shear."""
 
     font: str
     angle: float
@@ -27,7 +27,7 @@ class Bend:
     shear: float
 
     def matrix(self) -> np.ndarray:
-        """(2, 2) float64."""
+        """Return the linear map, (2, 2) float64."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([[cos, -sin], [sin, cos]]) @ [[1 + self.aspect, self.shear], [0, 1]]
 
@@ -37,9 +37,9 @@ class Silhouette:
     """An object's shape, cropped to its extent of h × w subpixels.
 
     Attributes:
-        outline: (h, w) uint8, 255 on the object: the glyph with its border, holes filled.
+        outline: (h, w) uint8, 255 on the object, which is the glyph with its border and filled holes.
         face: (h, w) uint8, 255 on the glyph itself.
-        polygons: list of (K, 2) int, the outline's contours in subpixels from the crop's corner.
+        polygons: list of (K, 2) int, contours of the outline in subpixels relative to the crop's corner.
     """
 
     outline: np.ndarray
@@ -48,11 +48,11 @@ class Silhouette:
 
 
 def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
-    """Draw an object whose long side, including the border, is ``size`` pixels on an image of ``image_size``."""
+    """Draw an object whose longer side with border is ``size`` pixels, in an image of ``image_size`` pixels."""
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
     glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
     matrix = bend.matrix()
-    # 1.5 pixels: the traced outline is wider by about this much than the glyph with two borders
+    # the traced outline is about 1.5 pixels wider than the glyph with two borders
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -66,9 +66,9 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
 
 def trace(outline: np.ndarray) -> list[np.ndarray]:
-    """Polygons around the white area of an (h, w) mask, in corner coordinates: 0 to w and 0 to h."""
-    # Contours run through the centres of the outermost pixels, half a pixel inside the shape. Marking all
-    # four corners of every white pixel first makes them run along its outer edge.
+    """Return polygons around the white area of a mask (h, w), in corner coordinates from 0 to w and from 0 to h."""
+    # OpenCV's contours run through the centres of the outermost pixels, half a pixel inside the shape. First mark all
+    # four corners of each white pixel, so that the contours follow the outer edge.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -79,12 +79,12 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size for drawing, about the size of a medium object, so that bending hardly scales."""
+    """Return the font size for drawing, about the size of a medium object, so that distortion hardly scales it."""
     return SUPERSAMPLE * image_size // 4
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
-    """Return the glyph under a linear map, as a mask of 0 and 255 with ``margin`` around it."""
+    """Apply a linear map to the glyph, and return a mask of 0 and 255 with ``margin`` around it."""
     points = hull @ matrix.T
     shift = margin - np.floor(points.min(axis=0))
     width, height = (np.ceil(points.max(axis=0)) + shift + margin + 1).astype(int)
@@ -95,8 +95,7 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
 
 @lru_cache(maxsize=256)
 def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
-    """The upright text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64; not to be
-    written to, since the next caller gets the same arrays."""
+    """Return the upright text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64."""
     face = _load_font(font, em)
     left, top, right, bottom = face.getbbox(text)
     image = Image.new("L", (right - left + 2, bottom - top + 2))

@@ -93,7 +93,7 @@ def test_folder_of_something_else_is_never_replaced(tiny_config, tmp_path, recor
     (tmp_path / "thesis.txt").write_text("chapter 1")
     if record is not None:
         (tmp_path / "glyphs.json").write_text(record)
-    with pytest.raises(DataError, match="will not be overwritten"):
+    with pytest.raises(DataError, match="overwritten"):
         make_glyphs(tmp_path, tiny_config, workers=1, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "chapter 1"
 
