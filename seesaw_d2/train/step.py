@@ -39,13 +39,11 @@ class Step(SimpleTrainer):
 
     If a loss of any process is NaN or infinite, no process takes the step: parameters, optimizer and buffers (class
     counts, batch normalization) keep their values. The same holds for gradients, except with float16, where the
-    gradient scaler handles overflow. After more than ``max_skipped`` skipped steps the run ends, and the state before
-    the last step is saved.
+    gradient scaler handles overflow. After more than ``max_skipped`` such steps the run ends, and the state is saved.
 
     With ``metrics_period`` > 1 the check does not synchronize. The optimizer's fused kernel decides on the device
     whether to take the step, and the host reads the result in the last iteration of each period and in ``settle``.
-    After a step that ends the run, no further step is taken, so that the state and the logged values are the same as
-    with 1.
+    After a step that ends the run, no further step is taken, so that state and logs are the same as with 1.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.

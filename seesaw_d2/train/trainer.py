@@ -37,9 +37,7 @@ class EndsEarly(TrainerBase):
     """Mixin for trainers of Detectron2 that writes the metrics of a training that stops early. It must come first."""
 
     def after_train(self):
-        """Run Detectron2's hooks after the last iteration. After an error or a signal, only write the metrics.
-
-        An evaluation would wait for processes that may have ended."""
+        """Run Detectron2's hooks after the last iteration. After an error or a signal, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
             # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
@@ -48,7 +46,7 @@ class EndsEarly(TrainerBase):
             return
         self.storage.iter = self.iter
         for hook in self._hooks:
-            if isinstance(hook, PeriodicWriter):
+            if isinstance(hook, PeriodicWriter):  # an evaluation would wait for processes that may have ended
                 hook.after_train()
 
 

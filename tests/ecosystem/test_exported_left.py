@@ -41,7 +41,10 @@ NO_PIXEL = {"segmentation": {"size": [20, 20], "counts": [400]}}
         ([POINTS] * 4, ["4 have no polygon"]),
         ([FLAT] * 4, ["4 have a box"]),
         ([ONE_POINT, LINE, NO_PIXEL], ["3 have a mask without area", "ids 0, 1, 2"]),
-        ([CROWD, BOX_AS_MASK, FLAT, POINTS], ["1 are crowds", "2 have no polygon", "1 have 4", "1 have a box"]),
+        (
+            [CROWD, BOX_AS_MASK, FLAT, POINTS],
+            ["1 are crowds", "2 have no polygon", '"segmentation" of 1', "1 have a box"],
+        ),
         ([], ["no annotations"]),
     ],
 )

@@ -54,8 +54,7 @@ def build_train_loader(
 
     Returns:
         a ``TrainLoader``, an endless iterable of batches, which are lists of Detectron2's model inputs with
-        SOLVER.IMS_PER_BATCH entries over all processes. For samplers that are not an ``EpochStream``, Detectron2's
-        loader.
+        SOLVER.IMS_PER_BATCH entries over all processes, or Detectron2's loader (see ``sampler``).
 
     Raises:
         DataError: ``load_training_dicts`` raises it, or grouping needs the width and height of an image that has none.
