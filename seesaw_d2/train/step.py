@@ -42,8 +42,8 @@ class Step(SimpleTrainer):
     gradient scaler handles overflow. After more than ``max_skipped`` such steps the run ends, and the state is saved.
 
     With ``metrics_period`` > 1 the check does not synchronize. The optimizer's fused kernel decides on the device
-    whether to take the step, and the host reads the result in the last iteration of each period and in ``settle``.
-    After a step that ends the run, no further step is taken, so that state and logs are the same as with 1.
+    whether to take the step. The host reads the result at the end of each period and in ``settle``. After a step that
+    ends the run, no further step is taken.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
@@ -85,8 +85,7 @@ class Step(SimpleTrainer):
         # With metrics_period > 1: number of non-finite steps so far, on the device. None before the first step.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether any process has received a stop signal, up to the last iteration that was read. Equal in all
-        # processes.
+        # Whether any process has received a stop signal, up to the last read iteration. Equal in all processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -226,8 +225,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch also loads the optimizer's implementation from the checkpoint. Replace it by that of this run's
-        # config.
+        # PyTorch also loads the optimizer's implementation from the checkpoint. Restore that of the config.
         kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
         for group, own in zip(self._groups(), kept, strict=True):
