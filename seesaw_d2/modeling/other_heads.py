@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from detectron2.modeling.roi_heads.rotated_fast_rcnn import RotatedFastRCNNOutputLayers
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
@@ -15,6 +16,7 @@ class SeesawPredictors:
     or ``CascadeROIHeads`` and build their predictors in ``_init_box_head``. It does not change sampling, stages and
     inference of the heads. For example, the cascade heads of CenterNet2 and Detic still combine class and proposal
     scores, √(P(j) score) (MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE). Each stage has its own loss and counts.
+    With Detectron2's ``RROIHeads``, boxes, deltas and NMS are rotated.
 
     Raises:
         ConfigError: one of these options is on: MULT_PROPOSAL_SCORE with heads that have one predictor, because the
@@ -56,5 +58,10 @@ class _BoxPredictor(SeesawBoxPredictor):
         return super().losses(predictions, proposals)
 
 
+class _RotatedBoxPredictor(_BoxPredictor, RotatedFastRCNNOutputLayers):
+    """The inference is that of rotated boxes."""
+
+
 def _replaced(cfg, box_head, plain: FastRCNNOutputLayers, **stage: int) -> SeesawBoxPredictor:
-    return _BoxPredictor(cfg, box_head.output_shape, box2box_transform=plain.box2box_transform, **stage)
+    predictor = _RotatedBoxPredictor if isinstance(plain, RotatedFastRCNNOutputLayers) else _BoxPredictor
+    return predictor(cfg, box_head.output_shape, box2box_transform=plain.box2box_transform, **stage)

@@ -55,8 +55,8 @@ def check_architecture(cfg: CfgNode) -> None:
         )
     if _is(found, RROIHeads):
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; this project does not "
-            "support rotated boxes; use Detectron2's own programs"
+            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; train_net.py does not "
+            "support rotated boxes; use Detectron2's own programs with SeesawPredictors (docs/downstream.md)"
         )
     if ours:
         with own_program():
