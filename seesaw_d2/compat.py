@@ -100,7 +100,7 @@ def lazy_config(name: str) -> Any:
     paths = [package / "model_zoo/configs" / name, package.parent / "configs" / name]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        raise ConfigError(f"{name}: expected among the configs of Detectron2 in {package}, found none")
+        raise ConfigError(f"{name}: expected a config of Detectron2 in {package}, found no such config")
     return load_lazy(str(found))
 
 

@@ -7,7 +7,7 @@ _LONGEST = 1800
 class SeesawError(ValueError):
     """Base class of all errors of this package: a config, an argument or a file is wrong.
 
-    The middle of very long lines of a message is left out, because messages have names and values of files.
+    The middle of very long lines of a message is omitted, because messages contain names and values from files.
     """
 
     def __init__(self, message: object = ""):

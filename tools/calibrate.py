@@ -9,7 +9,7 @@
 
 The model runs once over the images. Its proposals are stored, and each setting is evaluated from them. Parameters are
 chosen on training images, on another data set or, with --folds, on the other folds of the test set, never on the images
-of which AP is reported. AP is of boxes; --masks adds masks. After an interruption the same command goes on.
+of which AP is reported. AP is of boxes; --masks adds masks. After an interruption the same command continues.
 """
 
 import argparse

@@ -9,7 +9,7 @@
 The model runs over the training and test images, and the inputs of its classifier are stored. Then a linear and a
 normalized classifier are trained on them with each loss and a few values of its parameters. The ranking is by parts of
 the training images that were held out. The best method is evaluated on the test images, after the choice. AP is of
-boxes. After an interruption the same command goes on.
+boxes. After an interruption the same command continues.
 """
 
 import argparse

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TOOLS = Path(__file__).resolve().parent
-# What the program itself sets in each run.
+# Keys that the program sets in each run.
 _OWN_KEYS = ("OUTPUT_DIR", "SEED")
 
 
@@ -77,7 +77,7 @@ def _checked_rows(place: str, rows: Any) -> list[dict]:
 
 
 def _row_problem(row: dict) -> str:
-    """Return what is wrong with a row; "" if nothing is."""
+    """Return a description of the first problem in a row, or "" if there is none."""
     from seesaw_d2.utils.messages import shown
 
     for key in ("name", "config", *({"after", "convert"} & row.keys())):
@@ -97,7 +97,7 @@ def _row_problem(row: dict) -> str:
 
 
 def _convert_problem(convert: str) -> str:
-    """Return what is wrong with a command: it runs a program of tools/, and names no other paths than its fields."""
+    """Return a description of the problem in a command, or "". It must run a program of tools/ without other paths."""
     program, *words = convert.split()
     if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
         return f"convert: expected a program of tools/ first, found {program!r}"

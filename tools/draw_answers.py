@@ -4,8 +4,8 @@ r"""Draw images of classes with few training images, with the answers of two ima
     python tools/draw_answers.py output/crops/CE_NLA/seed1 output/crops/Seesaw_q_0_NLA/seed1 --names CE Seesaw \
         --output output/answers.jpg
 
-The images are grouped: those that only the second run answers right, only the first, both and neither, in their true
-proportion. The title of each group has the number of all such images.
+The images are grouped by the runs that are right: only the second, only the first, both, or neither. The numbers of
+drawn images are proportional to the sizes of the groups, which are in their titles.
 
 A run is the OUTPUT_DIR of a training with its evaluation, which has written predictions.csv. The images are those of
 the data set in the first run's config.yaml.

@@ -1,4 +1,4 @@
-"""Agreement of the order of some rows with published values."""
+"""Compare the order of some rows with published values."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ def parse_published(texts: list[str]) -> dict[str, float]:
     """Return row -> value of arguments ROW=VALUE; a row may contain "=".
 
     Raises:
-        SeesawError: an argument is another one, or there are fewer than two rows.
+        SeesawError: an argument has another form, or there are fewer than two rows.
     """
     found = {}
     for text in texts:

@@ -1,1 +1,1 @@
-"""Choices for a trained detector that need no training of the whole model: calibrations from stored proposals."""
+"""Choose the calibration of a trained detector from stored proposals, without training."""

@@ -41,7 +41,7 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
     """Store proposals, choose parameters, and write the result, ``calibration.json`` and ``calibration.html``.
 
-    An interrupted call goes on where it ended. The chosen images are never those that are reported.
+    An interrupted call continues. The images used for the choice and for the report never overlap.
 
     Returns:
         The content of ``calibration.json``: "before" and "after" (metrics of boxes on the test set), "masks" (those of
@@ -49,7 +49,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         (the calibration), "config" (its keys).
 
     Raises:
-        ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is wrong.
+        ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is invalid.
     """
     check_options(options)
     cfg = load_config(config_file, overrides)
@@ -95,7 +95,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates, no calibration first, and the calibrations that the model refuses, with the reason."""
+    """Return the candidates (the first without calibration), and the unsupported calibrations with reasons."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -124,7 +124,7 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return the best candidate of each calibration on each subset. Of equal ones the first."""
+    """Return the best candidate of each calibration on each subset, the first one if several are equal."""
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(f"--metric: {metric} is not defined on the images of the choice, which have no such objects")
     names = dict.fromkeys(each.name for each in candidates)

@@ -1,4 +1,4 @@
-"""The calibrations that can be chosen: each one of the registry with each value of its parameter."""
+"""Candidates of the choice: each calibration of the registry with each value of its parameter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Candidate:
     """A calibration with a value of its parameter.
 
     Attributes:
-        name: in the registry, or ``NONE``.
+        name: name in the registry, or ``NONE``.
         key: config key of the parameter, "" for ``NONE``.
-        value: of the parameter.
+        value: value of the parameter.
         scoring: the model's losses with this calibration.
     """
 
@@ -33,7 +33,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """The name with the value."""
+        """Return the name with the value."""
         return f"{self.name} {self.value:g}" if self.key else self.name
 
     def overrides(self) -> list[str]:
@@ -54,13 +54,13 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
     """Return a candidate for each value of a calibration.
 
     Args:
-        cfg: config of the model; its CALIBRATION.NAME does not matter.
+        cfg: config of the model. Its CALIBRATION.NAME is ignored.
         plain: the model's losses without a calibration.
-        name: in the registry.
-        values: of the parameter. None: ``grid`` of the calibration.
+        name: name in the registry.
+        values: values of the parameter. None: ``grid`` of the calibration.
 
     Raises:
-        ConfigError: the model does not allow the calibration, class counts are unknown, or a value is out of range.
+        ConfigError: the model does not support the calibration, class counts are unknown, or a value is out of range.
     """
     own = cfg.clone()
     own.defrost()

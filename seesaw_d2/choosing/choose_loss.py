@@ -65,7 +65,7 @@ class Options:
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
     """Store features, train classifiers, rank them, and write ``choose_loss.json``.
 
-    An interrupted call goes on where it ended. The ranking is by held-out parts of the training images. The test images
+    An interrupted call continues. The ranking is by held-out parts of the training images. The test images
     are used for the best methods only, after the choice.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Detections from stored proposals: scores, calibration, threshold, NMS and top-k, as in the heads' inference.
+"""Compute detections from stored proposals: scores, calibration, threshold, NMS and top-k, as in inference.
 
 Shapes: R proposals of an image, C categories, L logits, K boxes of a proposal (1 or C).
 """
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Losses, calibrations (or None) and classifiers of the stages whose probabilities are averaged."""
+    """Losses, calibrations (or None) and classifiers of the stages, whose probabilities are averaged."""
 
     losses: Sequence[ClassificationLoss]
     calibrations: Sequence[Calibration | None]

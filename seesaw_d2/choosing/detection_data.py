@@ -61,7 +61,7 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
 
 class _Epoch:
-    """The batches of one epoch of the training loader, the last incomplete one left out."""
+    """The batches of one epoch of the training loader, without the last incomplete one."""
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg.clone()
@@ -84,7 +84,7 @@ class DetectionData:
         limits: its thresholds.
         average_logits: whether it is a cascade that averages logits.
         folder: of ``record_detection``.
-        folds: number of parts of the training images, of which one is held out.
+        folds: number of parts of the training images. One of them is held out.
 
     Attributes:
         batch: number of samples in a batch of the config's training.

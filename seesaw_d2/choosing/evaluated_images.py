@@ -1,4 +1,4 @@
-"""Metrics of detections in some images of a registered data set."""
+"""Evaluate detections in some images of a registered data set."""
 
 import functools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 
 
 class EvaluatedImages:
-    """Some images of a registered data set, and how ``LongTailEvaluator`` evaluates detections in them.
+    """Evaluator of detections in some images of a registered data set, like ``LongTailEvaluator``.
 
     Args:
         cfg: see ``LongTailEvaluator.from_config``.
@@ -51,7 +51,7 @@ class EvaluatedImages:
     def metrics(
         self, detections: Detections, iou_type: str = "bbox", extra: Sequence[str] = ("fixed",)
     ) -> dict[str, float]:
-        """Return metric -> percent, with AP_fixed, of detections with contiguous category indices."""
+        """Return metric -> percent (including AP_fixed) for detections with contiguous category indices."""
         found = detections.with_category_ids(self._category_ids[detections.category_ids])
         ground_truth = self._ground_truth
         return evaluate_detections(

@@ -1,4 +1,4 @@
-"""The images on which a parameter is chosen, and those on which it is reported."""
+"""Select the images for the choice of a parameter, and the images for the report."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ class ImageSet:
     """Images of a registered data set.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the data set.
         image_ids: ids of the images in the order in which they are read.
         seen: whether the model was trained on them.
     """

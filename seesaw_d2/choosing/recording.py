@@ -1,4 +1,4 @@
-"""Inference that stores the proposals of each image with logits and boxes, and selects no detections.
+"""Run inference and store the proposals of each image with logits and boxes, without selecting detections.
 
 Shapes: R proposals of an image, L logits, D features of the box head.
 """
@@ -27,7 +27,7 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
     """Return the model's box predictors, one per stage.
 
     Raises:
-        ConfigError: it is no two-stage detector with this project's box predictor.
+        ConfigError: the model is not a two-stage detector with this project's box predictor.
     """
     found = [module for module in model.modules() if isinstance(module, SeesawBoxPredictor)]
     if not isinstance(model, GeneralizedRCNN) or not found:
@@ -39,7 +39,7 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the model's thresholds; those of the last stage, as in Detectron2's cascade."""
+    """Return the model's thresholds (of the last stage, as in Detectron2's cascade)."""
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
@@ -78,13 +78,13 @@ def record(
     features: bool = False,
     dtype: str = "float32",
 ) -> StoredProposals:
-    """Run the model on images and store their proposals. An interrupted call goes on where it ended.
+    """Run the model on images and store their proposals. An interrupted call continues.
 
     The model's own detections of the first image are compared with those that the stored columns give, because heads of
     other projects may compute scores differently.
 
     Args:
-        model: a two-stage detector; it is in evaluation mode during the call. Its calibration changes nothing here.
+        model: a two-stage detector. It is set to evaluation mode during the call. Its calibration has no effect.
         inputs: Detectron2's model inputs, one per image, in an order that ``made_from`` defines.
         folder, made_from: see ``ProposalWriter``. The model's digest is added.
         features: store ``features{i}`` (R, D) float16, the inputs of each stage's classifier, and ``rois{i}`` (R, 4),
@@ -110,7 +110,7 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Compare the highest scores. On a GPU they differ in the last digits, so that detections may change places."""
+    """Compare the highest scores. On a GPU they differ in the last digits, so that the order may differ."""
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))
     close = torch.allclose(found[:number], expected.scores[:number], atol=0.01)
@@ -123,7 +123,7 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
 
 
 class _Recorder:
-    """Collects what the box predictors compute while the model runs on an image, without masks and keypoints."""
+    """Collector of the box predictors' outputs while the model runs on an image, without masks and keypoints."""
 
     def __init__(self, model: nn.Module, features: bool, dtype: str):
         self._model, self._features, self._dtype = model, features, np.dtype(dtype)

@@ -1,4 +1,4 @@
-"""Proposals of many images on disk, with the classifier's logits and the predicted boxes.
+"""Store proposals of many images on disk, with the classifier's logits and the predicted boxes.
 
 Shapes: R proposals of an image, P of all images, L logits of a loss, K boxes of a proposal (1, or one per category).
 """
@@ -20,10 +20,10 @@ DESCRIPTION, _IMAGES, _KIND = "proposals.json", "images.jsonl", "seesaw_d2 store
 
 @dataclass(frozen=True, eq=False)
 class ImageProposals:
-    """What inference computes for the proposals of an image before it selects detections.
+    """Outputs of inference for the proposals of an image, before the selection of detections.
 
     Attributes:
-        image_id: of the annotation file.
+        image_id: id in the annotation file.
         size: (h, w) of the resized image, to which ``boxes`` belong.
         output_size: (H, W) of the image file.
         columns: name -> (R, width) array. "boxes": (R, 4 K) float32, XYXY in pixels of the resized image, not clipped.
@@ -37,7 +37,7 @@ class ImageProposals:
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """The logits of each stage."""
+        """Return the logits of each stage."""
         return _numbered(self.columns, "logits")
 
 
@@ -49,7 +49,7 @@ class StoredProposals(Sequence[ImageProposals]):
     """The images in a folder in the order in which they were added. Arrays are read from memory-mapped files.
 
     Raises:
-        DataError: the folder has no stored proposals, or its files do not fit together.
+        DataError: the folder has no stored proposals, or its files are inconsistent.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -74,7 +74,7 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def image_ids(self) -> list[int]:
-        """The id of each image."""
+        """Return the id of each image."""
         return [image["image_id"] for image in self._images]
 
     @property
@@ -95,7 +95,7 @@ class StoredProposals(Sequence[ImageProposals]):
 
 
 class ProposalWriter:
-    """Adds images to a folder. After an interruption, a writer with the same ``made_from`` goes on.
+    """Writer that adds images to a folder. After an interruption, a writer with the same ``made_from`` continues.
 
     Args:
         folder: it is created, or has the stored proposals of an earlier writer.
@@ -107,7 +107,7 @@ class ProposalWriter:
         written: number of complete images in the folder.
 
     Raises:
-        ConfigError: the folder has other files, or proposals that were made from something else.
+        ConfigError: the folder has other files, or proposals with another ``made_from``.
     """
 
     def __init__(self, folder: str | os.PathLike, made_from: dict[str, Any], settings: dict[str, Any] | None = None):

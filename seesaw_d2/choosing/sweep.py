@@ -1,4 +1,4 @@
-"""Metrics of several scorings of stored proposals, in parallel."""
+"""Compute metrics of several scorings of stored proposals in parallel."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.worker_processes import worker_map
 
-# Metrics that are kept, in the order of tables.
+# Stored metrics, in the order of tables.
 METRICS = ("AP", "APr", "APc", "APf", "AP_fixed", "APr_fixed", "APc_fixed", "APf_fixed")
 Metrics = dict[str, float]
 ImageIds = tuple[int, ...]
@@ -26,7 +26,7 @@ ImageIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stored:
-    """Stored proposals and how their detections are evaluated."""
+    """Stored proposals, and the settings of their evaluation."""
 
     cfg: CfgNode
     dataset: str
@@ -36,7 +36,7 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What one process computes: metrics of each result.
+    """Task of a process: compute the metrics of each result.
 
     Attributes:
         scorings: S scorings of the proposals.

@@ -32,7 +32,7 @@ def record_training(
 ) -> list[StoredProposals]:
     """Run the model on training batches and store the sampled proposals of each stage. It changes no parameter.
 
-    Batch normalization and dropout are those of evaluation. An interrupted call goes on where it ended.
+    Batch normalization and dropout are in evaluation mode. An interrupted call continues.
 
     Args:
         predictors: of ``box_predictors``.

@@ -89,7 +89,7 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
         OSError, yaml.YAMLError: the file cannot be read or is not YAML.
     """
     if path.endswith(".py"):
-        raise ConfigError(f"{path}: expected a YAML file; a Python config (LazyConfig) would have to be run")
+        raise ConfigError(f"{path}: expected a YAML file, found a Python config (LazyConfig)")
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")
     local = cached_download(path, limits=limits) if path.startswith(("http://", "https://")) else path

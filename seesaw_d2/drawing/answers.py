@@ -1,4 +1,4 @@
-"""Figure of classified images: what two image classifiers answered for the same images."""
+"""Draw a figure of the predictions of two image classifiers for the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence
     Args:
         sections: title -> images.
         runs: names of the runs, in the order of the answers.
-        path: path of the figure; its ending gives the format.
+        path: path of the figure. Its extension defines the format.
     """
     lines = []  # a title, or up to _PER_ROW images
     for title, images in sections.items():

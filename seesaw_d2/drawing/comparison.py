@@ -129,7 +129,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the categories of which all objects of the image are annotated; None if all are."""
+    """Return the exhaustively annotated categories of the image, or None if all are."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}

@@ -37,7 +37,7 @@ def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None)
     Args:
         detections: best score first.
         truths: the annotated objects of the image.
-        judged: the categories of which all objects of the image are annotated. A detection of another category that
+        judged: the exhaustively annotated categories of the image. A detection of another category that
             fits no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
     """
     if not truths or not detections:

@@ -1,4 +1,4 @@
-"""AP if one kind of error were corrected: wrong categories, background, or the order of the detections.
+"""AP after correcting one kind of error: wrong categories, background, or the order of the detections.
 
 Source of the first two: TIDE (Bolya et al., ECCV 2020). Deviations: AP over all IoU thresholds, where TIDE has AP50; a
 detection is background below an IoU of 0.5, where TIDE has 0.1, because heads are trained with 0.5.
@@ -20,10 +20,10 @@ MIN_IOU = 0.5
 
 @register_metric("errors", optional=True)
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
-    """Return AP, APr, APc and APf with an ending for the errors that are corrected.
+    """Return AP, APr, APc and APf with a suffix for the corrected errors.
 
     ``_relabelled``, ``_no_confusion``, ``_no_background``, ``_ranked``: see ``relabelled``, ``without_confusions``,
-    ``without_background`` and ``ranked``. The difference to AP without an ending is what these errors cost.
+    ``without_background`` and ``ranked``. The difference to AP without a suffix is the cost of these errors.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
     found = group_metrics(ranked(results.curves), results.groups, "ranked")
@@ -79,7 +79,7 @@ def without_background(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def ranked(curves: Curves) -> Curves:
-    """Return the curves if all right detections of a category had higher scores than the wrong ones: precision is 1.
+    """Return the curves for a perfect order, where all right detections come before wrong ones: precision is 1.
 
     AP is then the recall, in steps of a recall level.
     """

@@ -1,6 +1,6 @@
-"""Overlap of detections and objects of the same image, whatever their categories.
+"""Compute the overlaps of detections and objects of the same image, for any categories.
 
-D detections and G objects of an image.
+Shapes: D detections and G objects of an image.
 """
 
 from collections.abc import Iterator

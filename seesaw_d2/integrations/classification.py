@@ -1,4 +1,4 @@
-"""Classification losses in training loops that call ``criterion(logits, targets)``: plain PyTorch, timm.
+"""Use classification losses in training loops that call ``criterion(logits, targets)`` (PyTorch, timm).
 
 Shapes: N images, C classes.
 """

@@ -1,6 +1,6 @@
-"""Classification losses in DETR, MaskFormer and the models that took over their criterion. Detectron2 is not needed.
+"""Use classification losses in DETR, MaskFormer and models with their criterion. Detectron2 is not needed.
 
-A set criterion matches ground truth to queries and classifies all queries, of which most have no object. It has one of
+A set criterion matches ground truth to queries and classifies all queries. Most queries have no object. It has one of
 two classifiers: a softmax over the categories and "no object" (DETR, MaskFormer, Mask2Former), or a sigmoid for each
 category (Deformable DETR, DINO, RF-DETR).
 
@@ -77,9 +77,9 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
 
 
 class LabelLoss:
-    """Mixin for a set criterion, before it: ``loss_labels`` computes the loss of the module ``cls_loss``.
+    """Mixin for a set criterion whose ``loss_labels`` computes the loss of the module ``cls_loss``. It must come first.
 
-    What the criterion computes beside it, such as "class_error", and the names of the losses stay.
+    Other outputs of the criterion, such as "class_error", and the names of the losses do not change.
     """
 
     cls_loss: ClassificationLoss
@@ -111,7 +111,7 @@ def with_label_loss(criterion: Any) -> Any:
 
 
 def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
-    """Train a set criterion with a classification loss. Change the criterion in place, and return it.
+    """Install a classification loss in a set criterion, in place, and return the criterion.
 
     - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. Their weight of "no object" stays.
       With ``CrossEntropyLoss``, or p = q = 0, their losses stay the same.
@@ -126,7 +126,7 @@ def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
             criterion: where the criterion is no part of the model, save it too, because the loss may have counts.
 
     Raises:
-        ValueError: the module is no such criterion, or the loss does not fit.
+        ValueError: the module is not such a criterion, or the loss does not match it.
     """
     num_classes = getattr(criterion, "num_classes", getattr(criterion, "num_labels", None))
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):

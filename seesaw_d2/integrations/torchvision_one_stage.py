@@ -47,7 +47,7 @@ class FCOSLossHead(FCOSHead):
 
 
 def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
-    """Give a RetinaNet or FCOS a loss, in place; see ``integrations.torchvision.use_loss``."""
+    """Install a loss in a RetinaNet or FCOS, in place; see ``integrations.torchvision.use_loss``."""
     head, changed = (model.head, FCOSLossHead)
     if isinstance(model, RetinaNet):
         head, changed = model.head.classification_head, RetinaNetHead

@@ -1,4 +1,4 @@
-"""Classification losses in the detectors and segmenters of Hugging Face transformers. Detectron2 is not needed."""
+"""Use classification losses in detectors and segmenters of Hugging Face transformers, without Detectron2."""
 
 import types
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class LossFunction(nn.Module):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Train a model of transformers with a classification loss. Change the model in place, and return it.
+    """Install a classification loss in a model of transformers, in place, and return the model.
 
     - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax: ``loss`` has background "class". Their
       weight of "no object" (``no_object_weight``, ``eos_coefficient``) stays. With p = q = 0 the losses stay the same.

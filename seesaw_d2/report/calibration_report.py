@@ -1,4 +1,4 @@
-"""The report of a calibration: metrics before and after, and AP over each parameter, as one HTML page."""
+"""Write the HTML report of a calibration: metrics before and after, and AP over each parameter."""
 
 from typing import Any
 

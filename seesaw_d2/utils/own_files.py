@@ -63,15 +63,16 @@ def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
 
 
 def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Take a folder for a program, and create it if it does not exist.
+    """Claim a folder for a program, and create it if it does not exist.
 
     Args:
-        folder: that the program writes to, directly or in subfolders.
+        folder: folder to which the program writes, directly or in subfolders.
         mark: name of the file that marks its folders. An empty one is written if there is none.
         key: argument that names the folder, for the message.
 
     Raises:
-        ConfigError: the folder has files, and no mark; or it or its mark is a link. OutputError: it cannot be written.
+        ConfigError: the folder has files but no mark, or the folder or its mark is a link. OutputError: the folder
+            cannot be written.
     """
     path = Path(folder, mark)
     check_no_link(folder, key, "a folder")

@@ -8,7 +8,7 @@ class Registry:
     """Classes by name: iterates over pairs, and ``name in registry`` works.
 
     Args:
-        name: what the registry is called in errors.
+        name: name of the registry in errors.
     """
 
     def __init__(self, name: str):
@@ -19,7 +19,7 @@ class Registry:
         """Register a class under its name. Without an argument, return a decorator that does.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: the name is already registered.
         """
         if item is None:
             return self.register

@@ -1,4 +1,4 @@
-"""Talk to servers within limits: whatever they send, or not, ends in an error."""
+"""Download from servers with limits of time and size."""
 
 import contextlib
 import logging
@@ -22,12 +22,12 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a download may take, and how large its file may be.
+    """Limits of a download.
 
     Attributes:
-        silence: seconds in which a connection, an answer and then each 1 KiB must come (MODEL.DOWNLOAD_TIMEOUT).
-        total: seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
-        size: bytes.
+        silence: timeout in seconds for the connection, the response and then each 1 KiB (MODEL.DOWNLOAD_TIMEOUT).
+        total: timeout in seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
+        size: maximum size of the file in bytes.
     """
 
     silence: float = 60.0
@@ -36,10 +36,10 @@ class Limits:
 
 
 def contents(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address. Raise OSError, see ``downloads.fetch``.
+    """Yield the content of an address. It raises OSError as described in ``downloads.fetch``.
 
-    A thread talks to the server, because no option of urllib bounds the time of a name's look-up, of a handshake, or of
-    headers that come byte by byte. It is left alone when its time is up.
+    A thread talks to the server, because urllib has no timeout for name resolution, handshakes, or headers that arrive
+    byte by byte. After the timeout the thread is abandoned.
     """
     pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
     given_up = threading.Event()
@@ -59,7 +59,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
                     put(b"")
                 except Exception as error:
                     put(error)
-        except Exception:  # of an answer that nobody waits for
+        except Exception:  # the download was abandoned
             logger.debug("given up", exc_info=True)
 
     threading.Thread(target=talk, name="download", daemon=True).start()
@@ -70,7 +70,7 @@ def contents(url: str, limits: Limits) -> Iterator[bytes]:
 
 
 class _GivenUp(Exception):
-    """Ends the thread of a download that nobody waits for."""
+    """Raised to end the thread of an abandoned download."""
 
 
 def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits) -> Iterator[bytes]:
@@ -100,14 +100,14 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves redirections to ``_open``: urllib reads their whole content, of any length."""
+    """Handler that leaves redirections to ``_open``, because urllib would read their whole content."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _open(url: str, timeout: float) -> Any:
-    """Open an address and those that it leads to. An address of https leads to no other scheme."""
+    """Open an address and follow redirections. Redirections from https to other schemes are rejected."""
     opener, given = urllib.request.build_opener(_NoRedirect), url
     for _ in range(_MAX_REDIRECTS):
         try:
@@ -143,7 +143,7 @@ def _answer(url: str, limits: Limits) -> Iterator[bytes]:
 
 def _check_answer(response: Any, url: str, limits: Limits) -> None:
     if getattr(response, "status", None) not in (None, 200):
-        raise OSError(f"{url}: expected the file, found the answer {response.status}")
+        raise OSError(f"{url}: expected the file, found HTTP status {response.status}")
     kind = response.headers.get("Content-Type", "")
     if kind.startswith(("text/html", "application/xhtml")):
         raise OSError(f"{url}: expected a file, found a page of HTML ({kind})")

@@ -83,7 +83,7 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
             f"{path}: expected PyTorch's uncompressed archive, found one of {size} bytes that unpacks to {unpacked}"
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with a name twice")
+        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with duplicate names")
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:

@@ -36,7 +36,7 @@ class Header(NamedTuple):
     Attributes:
         size: width and height after the EXIF rotation, as in Detectron2, or the error.
         mode: Pillow's mode, or "" after an error.
-        several: whether the file has several frames or pages, of which only the first is read.
+        several: whether the file has several frames or pages. Only the first is read.
     """
 
     size: tuple[int, int] | Exception

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_waits.indices import nth_true, read
 
-# Index of the matched object (N,), label (N,), and a bool (): whether the overlaps were valid.
+# Index of the matched object (N,), label (N,), and a bool (): True if the overlaps were valid.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
