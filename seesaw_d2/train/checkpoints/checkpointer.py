@@ -76,7 +76,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         for name, value in initial.items():
             state[name].copy_(value)
         if initial:
-            self.logger.info(f"{path}: not loaded (MODEL.WEIGHTS_EXCEPT), initial values:  {', '.join(initial)}")
+            self.logger.info(f"{path}: not loaded (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
         return extra
 
     def save(self, name, **kwargs):

@@ -173,7 +173,7 @@ class Preflight:
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (
-            [f"Config keys that are not read, because they belong to options that are not selected:  {first_few(keys)}"]
+            [f"Config keys that are not read, because they belong to options that are not selected: {first_few(keys)}"]
             if keys
             else []
         )
