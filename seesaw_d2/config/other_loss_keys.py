@@ -103,7 +103,7 @@ def _ldam(node: CN) -> None:
     # Integer >= 0, number of iterations before the categories are weighted. Published: 80 % of the training, where the
     # learning rate decays for the first time.
     node.START_ITER = 0
-    # > 0: the same in epochs, as PCB.START_EPOCH.
+    # > 0: START_ITER in epochs, as PCB.START_EPOCH.
     node.START_EPOCH = 0.0
 
 
@@ -163,7 +163,7 @@ def _pairwise_class_balance(node: CN) -> None:
     # Integer >= 0, number of iterations before soft labels are used. Until then only the matrix is updated. Published:
     # 2 / 3 of the training (16 of 24 epochs), where the learning rate decays for the first time.
     node.START_ITER = 0
-    # > 0: the same in epochs. It needs SOLVER.EPOCHS and replaces START_ITER when the program starts. 0: not used.
+    # > 0: START_ITER in epochs. It needs SOLVER.EPOCHS, and START_ITER is computed from it. 0: use START_ITER.
     node.START_EPOCH = 0.0
     # While some categories have had no proposal: "wait" uses hard labels (as the reference) and logs the missing
     # categories; "ignore" uses soft labels in which these categories have no share.
