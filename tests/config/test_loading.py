@@ -143,6 +143,7 @@ def test_each_key_is_described(key):
 
 
 MASK = ["MODEL.ROI_HEADS.NAME", "SeesawROIHeads"]
+LINEAR = [*MASK, "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear"]
 ITERATIVE = ["MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False]
 # Between them these jobs use everything that this project adds.
 JOBS = [
@@ -153,7 +154,7 @@ JOBS = [
         for name, loss in LOSS_REGISTRY
         if loss.backgrounds != ("none",)
     ),
-    *([*MASK, "MODEL.ROI_HEADS.CALIBRATION.NAME", name] for name, _ in CALIBRATION_REGISTRY),
+    *([*LINEAR, "MODEL.ROI_HEADS.CALIBRATION.NAME", name] for name, _ in CALIBRATION_REGISTRY),
 ]
 
 
