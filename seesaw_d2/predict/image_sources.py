@@ -16,6 +16,7 @@ from seesaw_d2.data.images.scanning import describe_passed_over, scan_folder
 from seesaw_d2.errors import DataError, OutputError
 from seesaw_d2.utils.messages import first_few, warn_once
 from seesaw_d2.utils.own_files import DRAWN
+from seesaw_d2.utils.regular_files import irregular
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +109,10 @@ class Video:
 
     def __init__(self, path: str):
         self.path = path
+        if not os.path.isfile(path):  # OpenCV would wait for a pipe, and download from an address
+            raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'no such file'}")
         self._capture = cv2.VideoCapture(path)
-        if not os.path.isfile(path) or not self._capture.isOpened():
+        if not self._capture.isOpened():
             raise DataError(f"--input {path}: cannot be opened as a video")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
         # From the file header, which may be wrong. Used only for the progress bar.
