@@ -4,6 +4,7 @@ import io
 import json
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from seesaw_d2.export.graph import INPUT
 from seesaw_d2.export.onnx import METADATA_KEY
 from seesaw_d2.export.onnx_requirements import need
 from seesaw_d2.export.torchscript import METADATA_FILE
+from seesaw_d2.utils.messages import json_type, reason, shown
 from seesaw_d2.utils.regular_files import open_regular
 
 
@@ -41,8 +43,10 @@ class ExportedModel:
             else:
                 self._run, text = _onnx(content, threads)
             self.metadata = json.loads(text)
-        except (RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise WeightsError(f"{name}: expected a file written by tools/export.py: {error}") from error
+        except (RuntimeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise WeightsError(f"{name}: expected a file written by tools/export.py: {reason(error)}") from error
+        if problem := _problem(self.metadata):
+            raise WeightsError(f"{name}: metadata: {problem}")
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Return an array for each of ``metadata["outputs"]``.
@@ -59,7 +63,25 @@ class ExportedModel:
         size = self.metadata.get("size")
         if size is not None and image.shape[1:] != (size, size):
             raise DataError(f"image: expected {size} x {size} pixels, found {image.shape[1]} x {image.shape[2]}")
-        return dict(zip(self.metadata["outputs"], self._run(np.ascontiguousarray(image)), strict=True))
+        outputs = self._run(np.ascontiguousarray(image))
+        if len(outputs) != len(self.metadata["outputs"]):
+            raise WeightsError(
+                f"exported model: metadata: expected the names of {len(outputs)} outputs, found "
+                f"{len(self.metadata['outputs'])}"
+            )
+        return dict(zip(self.metadata["outputs"], outputs, strict=True))
+
+
+def _problem(metadata: Any) -> str:
+    """Return what is wrong with the metadata of a file; "" if nothing is."""
+    if not isinstance(metadata, dict):
+        return f"expected an object, found {json_type(metadata)}"
+    outputs, size = metadata.get("outputs"), metadata.get("size")
+    if not isinstance(outputs, list) or not all(isinstance(name, str) for name in outputs):
+        return f'"outputs": expected a list of names, found {shown(outputs)}'
+    if size is not None and (type(size) is not int or not 0 < size < 2**31):
+        return f'"size": expected a number of pixels, found {shown(size)}'
+    return ""
 
 
 def _read(path: str) -> bytes:

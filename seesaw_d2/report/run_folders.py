@@ -1,5 +1,6 @@
 """Reading of run folders, of this project or of plain Detectron2."""
 
+import contextlib
 import glob
 import json
 import os
@@ -12,11 +13,13 @@ import yaml
 from seesaw_d2.errors import DataError, WeightsError
 from seesaw_d2.utils.category_names import Categories, entry_of
 from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.messages import shown
 from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
+_LARGEST = 1e30  # of a number that is drawn
 
 
 class _NamesAsText(yaml.SafeLoader):
@@ -141,19 +144,22 @@ def _read_curves(run: Run) -> None:
     try:
         with open_regular(path, "r", encoding="utf-8", errors="replace") as file:
             for line in file:
-                try:
-                    run.curves.append(json.loads(line))
-                except (ValueError, RecursionError):
-                    continue  # an incomplete last line of a killed run
+                with contextlib.suppress(ValueError, RecursionError):  # an incomplete last line of a killed run
+                    run.curves.append(_numbers(json.loads(line)))
     except OSError:
         pass
-    run.curves = [line for line in run.curves if _is_step(line)]
+    run.curves = [line for line in run.curves if {"iteration", "total_loss"} <= line.keys()]
     if not run.curves:
         run.missing["curves"] = "metrics.json is missing or has no losses"
 
 
-def _is_step(line: Any) -> bool:
-    return isinstance(line, dict) and all(type(line.get(key)) in (int, float) for key in ("iteration", "total_loss"))
+def _numbers(line: Any) -> dict[str, float]:
+    """Return the entries that can be drawn."""
+    return {key: value for key, value in line.items() if _is_number(value)} if isinstance(line, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
 
 
 def _read_log(run: Run) -> None:
@@ -175,6 +181,16 @@ def _read_classification(run: Run) -> None:
         run.missing["classification"] = "TEST.CLASSIFICATION_ACCURACY was False"
         return
     run.classification = load_json_object(path, "expected classification.json of an evaluation")
+    groups = run.classification.get("groups", {})
+    if not isinstance(groups, dict) or not all(map(_is_group, groups.values())):
+        raise DataError(f'{path}: "groups": expected objects with numbers, found {shown(groups)}')
+
+
+def _is_group(group: Any) -> bool:
+    if not isinstance(group, dict):
+        return group is None
+    numbers = [group.get(key) for key in ("accuracy", "background")]
+    return all(number is None or _is_number(number) for number in numbers)
 
 
 def _read_weights(run: Run, num_classes: int) -> None:

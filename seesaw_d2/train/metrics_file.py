@@ -47,7 +47,7 @@ def _iterations(lines: bytes) -> list[int]:
     """Return the iteration of each complete line. The last line may be incomplete if the run was killed."""
     found = []
     for line in lines.splitlines():
-        with contextlib.suppress(ValueError, TypeError, KeyError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             found.append(int(json.loads(line)["iteration"]))
     return found
 

@@ -30,7 +30,7 @@ def run(tmp_path: Path, count: int) -> None:
     assert not faults, json.dumps(faults, indent=1)[:5000]
     assert sum(one["inputs"] for one in tried.values()) > 15 * count
     refused = {name for name, one in tried.items() if one["refused"] > one["inputs"] / 5}
-    assert tried.keys() - refused <= {"compiled"}  # these are made again
+    assert tried.keys() - refused <= {"compiled", "metrics"}  # made again; lines that are wrong are passed over
     assert os.listdir(tmp_path) == ["inside"]
     assert not Path(CANARY).exists()
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
+from seesaw_d2.utils.messages import reason
 
 # Number of images per task of a process.
 _CHUNK = 32
@@ -90,7 +91,7 @@ def _examine(task: _Task) -> Examined:
     path, expected = task
     found, mode, several = read_header(path, expected)
     if isinstance(found, Exception):
-        return Examined(path, "unreadable", f"{type(found).__name__}: {found}")
+        return Examined(path, "unreadable", f"{type(found).__name__}: {reason(found)}")
     if None not in expected and found != expected:
         return Examined(path, "size", describe_size(path, expected, found))
     try:
@@ -99,7 +100,7 @@ def _examine(task: _Task) -> Examined:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
     except Exception as error:  # PIL raises many types
-        return Examined(path, "unreadable", f"{type(error).__name__}: {error}")
+        return Examined(path, "unreadable", f"{type(error).__name__}: {reason(error)}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")
     if several:

@@ -8,6 +8,7 @@ from detectron2.data.build import load_proposals_into_dataset
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
 # The only class in such files is an enumeration of box formats.
@@ -33,5 +34,5 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
     except Exception as error:  # pickles and files with another layout raise many types
         raise DataError(
             f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), which are arrays and plain "
-            f"values: {type(error).__name__}: {error}"
+            f"values: {type(error).__name__}: {reason(error)}"
         ) from error

@@ -3,12 +3,13 @@
 Shapes: C categories, I images.
 """
 
-import json
-
 import numpy as np
 
 from seesaw_d2.errors import DataError
-from seesaw_d2.utils.regular_files import open_regular
+from seesaw_d2.utils.json_reading import load_json
+from seesaw_d2.utils.messages import reason
+
+_EXPECTED = 'expected a list of categories with "name", "image_count" and "instance_count"'
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
@@ -58,18 +59,13 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     Raises:
         DataError: the file is missing, or is not a list of objects with "name", "image_count" and "instance_count".
     """
+    items = load_json(path, _EXPECTED)
     try:
-        with open_regular(path, "r") as file:
-            items = json.load(file)
         items = items["categories"] if isinstance(items, dict) else items
         names = [item["name"] for item in items]
         counts = np.array([[item["image_count"], item["instance_count"]] for item in items], dtype=np.int64)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f'{path}: expected a list of categories with "name", "image_count" and "instance_count" ({error!r})'
-        ) from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: {_EXPECTED} ({type(error).__name__}: {reason(error)})") from error
     counts = counts.reshape(-1, 2)
     if not len(counts) or (counts[:, 1] < counts[:, 0]).any() or (counts < 0).any():
         raise DataError(f'{path}: expected categories with 0 <= "image_count" <= "instance_count"')
