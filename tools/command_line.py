@@ -27,7 +27,7 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Wrap ``main`` to return an exit status: its result (0 for None), 2 for a SeesawError, or 130 for ctrl-C.
+    """Make ``main`` return the exit status: its own (None: 0), 2 after a SeesawError or OSError, 130 after ctrl-C.
 
     Errors are printed in one line. The status is 141 if the output is a closed pipe (``| head``).
     """
@@ -45,14 +45,12 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
                 os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
             )  # so that flushing the rest of the buffer at exit does not fail
             return 141  # 128 + SIGPIPE
-        except ValueError as error:
-            from seesaw_d2.errors import SeesawError  # not at the top, because --help would import PyTorch
+        except (ValueError, OSError) as error:
+            from seesaw_d2.errors import SeesawError, one_line  # not above: --help would import PyTorch
 
-            if not isinstance(error, SeesawError):
+            if not isinstance(error, (SeesawError, OSError)):
                 raise
-            from seesaw_d2.utils.shown_text import printable
-
-            print(printable(f"error: {error}"), file=sys.stderr)
+            print(one_line(f"error: {error}"), file=sys.stderr)
             return 2
 
     return run

@@ -20,9 +20,9 @@ from seesaw_d2.predict.predictor import BatchPredictor, check_batch_options
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.utils.atomic_files import atomic_file, make_folder
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, shortened
 from seesaw_d2.utils.own_files import DRAWN, is_drawn
-from seesaw_d2.utils.shown_text import printable
+from seesaw_d2.utils.plain_values import encodable
 
 
 def main(arguments=None) -> int:
@@ -41,8 +41,11 @@ def start(args) -> int:
         check_names(cfg)
         check_trained(cfg, f"add --opts MODEL.WEIGHTS path, {DEMO_EXAMPLE}")
         video = len(args.input) == 1 and is_video(args.input[0])
+        check_encodable("--output", [args.output])
+        check_encodable("--input", args.input)
         source = Video(args.input[0]) if video else find_images(args.input)
         if not video:
+            check_encodable("--input", source)
             check_images(source)
         targets = [video_target(source, args.output)] if video else image_targets(source, args.output)
         check_targets(targets, overwrite=args.overwrite)
@@ -50,7 +53,7 @@ def start(args) -> int:
         draw = painter(cfg, predictor, args.confidence_threshold)
         written = draw_video(source, *targets, draw) if video else draw_images(source, targets, draw)
     except SeesawError as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{written} written to {args.output}")
     return 0
@@ -113,6 +116,12 @@ def image_targets(paths: list[str], output: str) -> list[str]:
 def _writable_name(path: str) -> str:
     name = os.path.basename(path)
     return name if os.path.splitext(name)[1] and cv2.haveImageWriter(name) else f"{name}.png"
+
+
+def check_encodable(key: str, paths: list[str]) -> None:
+    """Raise ConfigError if a path is not UTF-8: OpenCV would end the process."""
+    if wrong := [path for path in paths if not encodable(path)]:
+        raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:

@@ -104,7 +104,7 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
         resume_own_run(args, world, group.folder)
         launch(function, world, group, arguments)
     except SeesawError as error:
-        print(printable(f"error: {_brief(error)}"), file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except RankFailed as failure:
         print(printable(str(failure)), file=sys.stderr)
@@ -117,11 +117,3 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def _brief(error: Exception) -> str:
-    """Return the message without the traceback that PyTorch adds to errors of a loader's worker."""
-    message = str(error)
-    if "Original Traceback" in message:
-        message = message.strip().splitlines()[-1].split(": ", 1)[-1]
-    return message

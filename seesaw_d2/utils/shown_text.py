@@ -7,18 +7,9 @@ dollar signs (see ``drawing.plain_text``), and HTML and UTF-8 cannot encode unpa
 import re
 from typing import Any
 
-# C0 and C1 controls except tab and line feed, marks that change the direction of text, unpaired surrogates.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+from seesaw_d2.errors import printable as printable
+
 _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
-
-
-def printable(text: str) -> str:
-    r"""Return text with control codes and unpaired surrogates as escapes: ``\x1b``, ``\u202e``, ``\ud800``."""
-    return _CONTROLS.sub(lambda found: _escape(found.group()), text)
-
-
-def _escape(character: str) -> str:
-    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 def cell(value: Any) -> Any:

@@ -24,8 +24,8 @@ def below(folder: str, name: str, what: str = "name") -> str:
         what: config key or kind of the name, for the message.
 
     Raises:
-        ConfigError: the name is empty, absolute, too long for a file system, not encodable, or has a part ``.`` or
-            ``..``.
+        ConfigError: the name is empty, absolute, too long for a file system, not printable, or has a part
+            ``.`` or ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
         raise ConfigError(f"{what}: expected a valid file name, found {shown(name)}")
@@ -34,6 +34,6 @@ def below(folder: str, name: str, what: str = "name") -> str:
 
 def _is_part(text: str) -> bool:
     try:
-        return text not in ("", ".") and len(text.encode()) <= _MAX_BYTES
+        return text not in ("", ".") and text.isprintable() and len(text.encode()) <= _MAX_BYTES
     except UnicodeError:  # an unpaired surrogate
         return False

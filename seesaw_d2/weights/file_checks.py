@@ -54,10 +54,11 @@ def _check_local(path: str) -> None:
     if not os.path.lexists(path):
         raise WeightsError(f"MODEL.WEIGHTS: {path}: no such file")
     check_regular_file(path)
-    if path.endswith(".pth") and not is_archive(path):
+    try:
+        archive = not path.endswith(".pth") or is_archive(path)
         with open_regular(path, "rb") as file:
             magic = file.read(2)
-        if magic != b"\x80\x02":  # PyTorch's format before 1.6
-            raise WeightsError(
-                f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a truncated file or another format"
-            )
+    except OSError as error:
+        raise WeightsError(f"MODEL.WEIGHTS: {path}: cannot be read: {error.strerror or error}") from error
+    if not archive and magic != b"\x80\x02":  # PyTorch's format before 1.6
+        raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")

@@ -232,3 +232,20 @@ def test_pictures_are_looked_at_before_one_is_drawn(arguments, glyphs, tmp_path,
     assert "1 of 2 " in err
     assert str(tmp_path / "in/b.jpg") in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["\udcff.png", "\udcff.mp4"])
+def test_names_that_are_not_utf8(arguments, glyphs, tmp_path, capsys, name):
+    """OpenCV ends the process, whether they are given or found in a folder."""
+    first, last = arguments
+    photo = sorted((glyphs / "images/val").iterdir())[0]
+    (tmp_path / "in").mkdir()
+    shutil.copy(photo, tmp_path / "in" / name)
+    for given, output in (
+        (tmp_path / "in" / name, tmp_path / "o.png"),
+        (tmp_path / "in", tmp_path / "out"),
+        (photo, tmp_path / name),
+    ):
+        if not (name.endswith("mp4") and given == tmp_path / "in"):  # which has no image
+            assert main([*first, "--input", str(given), "--output", str(output), *last]) == 2
+            assert "\\udcff" in capsys.readouterr().err

@@ -98,3 +98,17 @@ def test_a_test_set(config_file, glyphs, tmp_path):
     register_datasets(cfg)
     with pytest.raises(DataError, match="has no annotations"):
         analyze_config(cfg, 0.5)
+
+
+COUNTS_THAT_ARE_NONE = ["[" * 10**5, "5", "null", "", "[1]", '[{"name": "a"}]'] + [
+    json.dumps([{"name": name, "image_count": count, "instance_count": 1}]).replace("null", "9" * 30)
+    for name, count in (([1], 1), ("a", float("nan")), ("a", None), ("a", []))
+]
+
+
+@pytest.mark.parametrize("text", COUNTS_THAT_ARE_NONE)
+def test_counts_that_are_none(tmp_path, text, capsys):
+    (tmp_path / "counts.json").write_text(text)
+    assert main(["--counts", str(tmp_path / "counts.json"), "--num-images", "5", "--output", str(tmp_path / "o")]) == 2
+    assert "counts.json" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

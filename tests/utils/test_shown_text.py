@@ -3,18 +3,20 @@
 import csv
 import json
 import logging
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from command_line import command
 from detectron2.structures import Boxes, Instances
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.drawing.model_output import draw_instances
-from seesaw_d2.errors import DataError
+from seesaw_d2.errors import MAX_LENGTH, DataError
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.report.rendering import render
 from seesaw_d2.train.logs import _Printable
@@ -103,3 +105,39 @@ def test_programs_print_names_as_escapes(tmp_path):
     done = subprocess.run([*command, "x\x1b[2J"][:-1], capture_output=True, text=True, check=False)
     assert "\x1b" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_messages_are_one_printable_line_of_limited_length():
+    error = DataError("a\n  b\x1b[2J\u202e" + "c\n" * 10**5)
+    assert str(error).startswith("a b\\x1b[2J\\u202ec c")
+    assert len(str(error)) < 2 * MAX_LENGTH
+    assert "200010 characters" in str(error)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.args) == (DataError, str(error), error.args)
+
+
+def test_the_message_of_a_loaders_worker_is_its_errors():
+    """PyTorch raises it with the traceback of the worker."""
+
+    class Broken(torch.utils.data.Dataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise DataError("x.jpg: cannot be read:\nname: value")
+
+    with pytest.raises(DataError) as error:
+        next(iter(torch.utils.data.DataLoader(Broken(), num_workers=1)))
+    assert str(error.value) == "x.jpg: cannot be read: name: value"
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left", "a\nb"), DataError("a\nb: wrong")])
+def test_programs_print_errors_in_one_line(problem, capsys):
+    @command
+    def main(arguments):
+        raise problem
+
+    assert main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "Traceback" not in line

@@ -201,3 +201,11 @@ def test_an_archive_of_several_disks(tmp_path):
     check_weights_file(str(tmp_path / "w.pth"))  # leaves it to the reader
     with pytest.raises(WeightsError, match=r"w\.pth"):
         read_weights_file(str(tmp_path / "w.pth"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "w.pth").symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    if not (tmp_path / "w.pth").exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(WeightsError, match=r"w\.pth"):
+        check_weights_file(str(tmp_path / "w.pth"))

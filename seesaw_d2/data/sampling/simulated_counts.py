@@ -66,6 +66,8 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         counts = np.array([[item["image_count"], item["instance_count"]] for item in items], dtype=np.int64)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: {_EXPECTED} ({type(error).__name__}: {reason(error)})") from error
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f'{path}: expected text as "name" of each category, found other values')
     counts = counts.reshape(-1, 2)
     if not len(counts) or (counts[:, 1] < counts[:, 0]).any() or (counts < 0).any():
         raise DataError(f'{path}: expected categories with 0 <= "image_count" <= "instance_count"')

@@ -206,7 +206,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
             f"(here: {self._classifier()})"
         )
         if self._must_fit:
-            raise WeightsError(f"{self._path}: does not fit the model:\n  {_first(lines, 20)}\n{hint}")
+            listed = _first(lines, 20, "; ")
+            raise WeightsError(f"{self._path}: does not fit the model: {listed}; {hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
             f"{self._path}: {len(lines)} parameters do not fit and keep their initial values:\n  {listed}\n{hint}"
@@ -222,7 +223,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         )
 
 
-def _first(lines: list[str], count: int) -> str:
-    """Return the first lines and the number of omitted lines, for a message."""
+def _first(lines: list[str], count: int, between: str = "\n  ") -> str:
+    """Return the first lines for a message, and the number of the others."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
-    return "\n  ".join([*lines[:count], *more])
+    return between.join([*lines[:count], *more])

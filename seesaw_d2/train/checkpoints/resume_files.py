@@ -89,8 +89,7 @@ def _look(folder: str) -> Found | None:
     if good:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
-        listed = "\n  ".join(dict.fromkeys(problems))
-        raise WeightsError(f"{folder}: no checkpoint to resume from:\n  {listed}")
+        raise WeightsError(f"{folder}: no checkpoint to resume from: {'; '.join(dict.fromkeys(problems))}")
     return None
 
 

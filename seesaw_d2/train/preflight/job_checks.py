@@ -12,6 +12,7 @@ from torch import nn
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.sampling.rare_objects import validate_copy_paste
 from seesaw_d2.data.sampling.repeat_factors import validate_sampling
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.modeling.freeze import freeze
 from seesaw_d2.train.acceleration import check_acceleration, check_compilation
@@ -103,7 +104,10 @@ class Preflight:
             ConfigError, DataError, WeightsError: the first mistake. The message names its key or file.
         """
         for check in [*self.config_checks(), *self.file_checks(), *self.data_checks(), *self.model_checks()]:
-            check()
+            try:
+                check()
+            except OSError as error:  # a file that vanished, or that cannot be read any more
+                raise ConfigError(f"the checks of the config: {type(error).__name__}: {error}") from error
 
     def job(self) -> Job:
         """Run all checks, and return the job."""

@@ -50,6 +50,6 @@ def check_fit(
         elif value.shape != shapes[name]:
             lines.append(f"{name}: expected shape {tuple(shapes[name])}, found {tuple(value.shape)}")
     if lines:
-        listed = "\n  ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
-        raise WeightsError(f"{source}: does not fit the model of {config}:\n  {listed}")
+        listed = "; ".join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
+        raise WeightsError(f"{source}: does not fit the model of {config}: {listed}")
     return lacking

@@ -130,8 +130,8 @@ def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> t
     read_images(config, settings)
     if settings.problems:
         more = [f"and {len(settings.problems) - _LISTED} more"] if len(settings.problems) > _LISTED else []
-        listed = "\n  ".join([*settings.problems[:_LISTED], *more])
-        raise ConfigError(f"{source}: its config has settings that are not supported:\n  {listed}")
+        listed = "; ".join([*settings.problems[:_LISTED], *more])
+        raise ConfigError(f"{source}: its config has settings that are not supported: {listed}")
     if not settings.unsaid:
         return settings, []
     base = " (it does not contain its _base_ configs)" if "_base_" in config else ""

@@ -24,16 +24,30 @@ class UnfitEntryError(Exception):
 def foreign_folder(folder: str) -> str:
     """Return the reason why other users may have written to a folder, or "" if it is private or does not exist.
 
-    A private folder belongs to this user or to root, and no other user can write to it. On Windows this is not checked.
+    It must belong to this user or to root, and no other user may write to it. Its group may write if it is the user's
+    private group, as with the umask 002 of many Linux systems. On Windows nothing is checked.
     """
     if not hasattr(os, "geteuid") or not os.path.lexists(folder):
         return ""
     status = os.stat(folder)
     if status.st_uid not in (os.geteuid(), 0):
         return f"a folder of user {status.st_uid}"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    by_group = status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid)
+    if by_group or status.st_mode & stat.S_IWOTH:
         return f"one that other users can write to (mode {stat.S_IMODE(status.st_mode):o})"
     return ""
+
+
+def _is_private_group(group: int) -> bool:
+    """Return whether a group is this user's primary one, has the user's name, and no other member."""
+    import grp  # not above: Windows has neither
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:  # a user or a group without a name, as in containers
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
 
 
 def file_checksum(path: str) -> int:

@@ -1,11 +1,14 @@
 """The cache of compiled annotation files: kept by content, never believed, shared by processes."""
 
+import grp
 import json
 import logging
 import os
 import pickle
+import pwd
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import torch.multiprocessing as mp
 
 from seesaw_d2.data import read_annotations
 from seesaw_d2.data.records.cache import store
+from seesaw_d2.data.records.cache.entry_checks import foreign_folder
 from seesaw_d2.data.records.cache.store import open_annotations
 from seesaw_d2.errors import DataError
 from tests.data.toy import everything, toy_data, write
@@ -133,8 +137,14 @@ def test_other_users_can_neither_read_nor_write(tmp_path, cache):
     assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
 
 
+def name_group(monkeypatch, name: str, members=()) -> None:
+    """Give this process's groups a name and members."""
+    monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_name=name, gr_mem=list(members)))
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
-def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, mode):
+def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, mode, monkeypatch):
+    name_group(monkeypatch, "staff")
     path = write(tmp_path, everything())
     expected = list(open_annotations(path).to_dataset_dicts("root"))
     (cache / "annotations").chmod(mode)
@@ -144,6 +154,22 @@ def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, cache, caplog, m
     assert {each.name: each.stat().st_mtime_ns for each in folders(cache)} == before
     assert f"{mode:o}" in caplog.text
     assert str(cache) in caplog.text
+
+
+def test_a_users_private_group_may_write(tmp_path, cache, monkeypatch, no_parsing):
+    """Whose only member is the user. Where the umask is 002, folders of users have this mode."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    open_annotations(write(tmp_path, everything()))
+    for folder in (cache / "annotations", *folders(cache)):
+        folder.chmod(0o770)
+    for members, foreign in (([], ""), ([user], ""), ([user, "other"], "770")):
+        name_group(monkeypatch, user, members)
+        assert foreign in foreign_folder(str(cache / "annotations"))
+        assert bool(foreign) == bool(foreign_folder(str(cache / "annotations")))
+    name_group(monkeypatch, user)
+    no_parsing()
+    store._opened.clear()
+    open_annotations(str(tmp_path / "toy.json"))
 
 
 def test_a_cache_of_another_user_is_not_used(tmp_path, cache, caplog, monkeypatch):
