@@ -1,5 +1,7 @@
 """demo.py: images, folders and videos; errors are reported before the model is built."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,9 @@ from PIL import Image
 
 from seesaw_d2.arguments import demo_parser
 from seesaw_d2.drawing.model_output import draw_instances
+from seesaw_d2.errors import DataError
 from seesaw_d2.predict.demo import draw_video, main
+from seesaw_d2.predict.image_sources import Video
 from seesaw_d2.train import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -249,3 +253,12 @@ def test_names_that_are_not_utf8(arguments, glyphs, tmp_path, capsys, name):
         if not (name.endswith("mp4") and given == tmp_path / "in"):  # which has no image
             assert main([*first, "--input", str(given), "--output", str(output), *last]) == 2
             assert "\\udcff" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)], ids=str)
+def test_a_video_is_a_regular_file(tmp_path, make, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: pytest.fail("opened"))
+    make(tmp_path / "film.mp4")
+    for path in (str(tmp_path / "film.mp4"), str(tmp_path / "none.mp4"), "http://localhost:1/film.mp4"):
+        with pytest.raises(DataError, match=re.escape(path)):
+            Video(path)

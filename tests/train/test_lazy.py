@@ -237,3 +237,33 @@ def test_names_that_are_ends_of_the_models(tmp_path):
 )
 def test_overrides_reach_the_config(config, override, found):
     assert found(load_lazy_config(str(config), [override]))
+
+
+def _written(content: bytes):
+    return lambda path: path.write_bytes(content)
+
+
+ODD_FILES = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "not UTF-8": _written(b"x = '\xff'"),
+    "zeros": _written(bytes(100)),
+    "nested": _written(b"[" * 10**5),
+    "huge": _written(b"#" * (1 << 21)),
+    "empty": _written(b""),
+    "numbers": _written(b"model = dataloader = optimizer = lr_multiplier = train = 5"),
+    "recursive": _written(b"def f(): f()\nf()"),
+    "an error of several lines": _written(b"raise ValueError('a\\nb\\x1b[2J')"),
+}
+
+
+@pytest.mark.parametrize("make", ODD_FILES.values(), ids=ODD_FILES)
+def test_odd_files_are_named_in_one_line(tmp_path, make, capfd):
+    make(tmp_path / "odd.py")
+    assert run(tmp_path / "odd.py") == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert str(tmp_path / "odd.py") in line
+    assert line.isprintable()

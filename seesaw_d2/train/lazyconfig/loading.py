@@ -12,7 +12,9 @@ from seesaw_d2.compat import load_lazy
 from seesaw_d2.config.files import find_config_file
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.lazyconfig.overrides import apply_overrides
+from seesaw_d2.utils.regular_files import irregular
 
+_MAX_BYTES = 1 << 20
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
 # Required keys of Detectron2's configs/common/train.py.
 _TRAIN = ("output_dir", "init_checkpoint", "max_iter", "amp.enabled", "checkpointer.period", "eval_period")
@@ -61,7 +63,10 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     if path.endswith(".py"):
         path = find_config_file(path)
     if not os.path.isfile(path) or not path.endswith(".py"):
-        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {path or 'none'}")
+        found = f"{irregular(path)}, {path}" if irregular(path) else path or "none"
+        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {found}")
+    if os.path.getsize(path) > _MAX_BYTES:
+        raise ConfigError(f"{path}: expected a LazyConfig, found a file of more than {_MAX_BYTES} bytes")
     try:
         cfg = load_lazy(path)
     except SeesawError:
