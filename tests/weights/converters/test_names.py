@@ -140,5 +140,5 @@ def test_what_does_not_fit_is_named():
         ({**good, "c": good["a"]}, "c: not in the model"),
         ({**good, "b": torch.ones(2)}, r"b: expected shape \(3,\), found \(2,\)"),
     ):
-        with pytest.raises(WeightsError, match=rf"in.pth: does not fit the model of c.yaml:\n  {message}"):
+        with pytest.raises(WeightsError, match=rf"in.pth: does not fit the model of c.yaml: {message}"):
             check_fit(state, shapes, "in.pth", "c.yaml")
