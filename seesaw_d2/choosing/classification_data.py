@@ -66,7 +66,6 @@ class ClassificationData:
         classifiers: Sequence[nn.Linear],
         losses: Sequence[ClassificationLoss],
         fold: int | None,
-        calibrations: Sequence[None] | None = None,
         extra: Sequence[str] = (),
     ) -> dict[str, float]:
         """Return accuracies in percent on the images of a fold. None: on the test images.

@@ -17,6 +17,7 @@ from torch import nn
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
 from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
+from seesaw_d2.choosing.image_sets import common_files
 from seesaw_d2.choosing.recording import box_predictors, record
 from seesaw_d2.choosing.stored_proposals import ImageProposals, StoredProposals
 from seesaw_d2.choosing.training_proposals import record_training
@@ -24,7 +25,6 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss
-from seesaw_d2.modeling.calibration.base import Calibration
 from seesaw_d2.modeling.iterative import IterativeROIHeads
 
 
@@ -40,6 +40,11 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
             raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
+    common = common_files(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
+    if common:
+        raise ConfigError(
+            f"DATASETS.TEST: expected other images than those of DATASETS.TRAIN, which choose the loss, found {common}"
+        )
 
 
 def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: dict[str, Any], progress) -> None:
@@ -114,7 +119,6 @@ class DetectionData:
         classifiers: Sequence[nn.Linear],
         losses: Sequence[ClassificationLoss],
         fold: int | None,
-        calibrations: Sequence[Calibration | None] | None = None,
         extra: Sequence[str] = (),
     ) -> dict[str, float]:
         """Return AP, APr, APc, APf of classifiers, one per stage, on the images of a fold. None: on the test images."""
@@ -123,7 +127,7 @@ class DetectionData:
         if self._average_logits:  # the last stage's scores of the mean
             losses, classifiers = losses[-1:], classifiers[-1:]
         own = [each.cpu() for each in classifiers]
-        scoring = Scoring([loss.cpu().eval() for loss in losses], calibrations or [None] * len(losses), own)
+        scoring = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
         found = evaluated.metrics(all_detections(images, scoring, self._limits), extra=extra)
         return {name: value for name, value in found.items() if name in self.shown or "fixed" in name}
 

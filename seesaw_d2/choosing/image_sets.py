@@ -70,15 +70,20 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
 
 def check_disjoint(chosen: str, reported: str) -> None:
     """Raise ConfigError if two data sets have an annotation file or an image file in common."""
-    files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (chosen, reported)]
-    paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (chosen, reported)]
-    common = sorted(paths[0] & paths[1])
-    if files[0] == files[1] or common:
+    common = common_files(chosen, reported)
+    if common:
         raise ConfigError(
             f"--choose-on: expected images that are not in DATASETS.TEST {reported!r}, because parameters are not "
-            f"chosen on reported images, found {first_few(common) or files[0]} in {chosen!r}; --folds chooses on other "
-            "folds"
+            f"chosen on reported images, found {common} in {chosen!r}; --folds chooses on other folds"
         )
+
+
+def common_files(first: str, second: str) -> str:
+    """Return the image files (the first few), or the annotation file, that two data sets share, or ""."""
+    files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
+    paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
+    common = sorted(paths[0] & paths[1])
+    return first_few(common) if common else str(files[0]) if files[0] == files[1] else ""
 
 
 def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int, ...]]:

@@ -104,3 +104,9 @@ def test_heads_whose_features_depend_on_the_logits(run, capsys):
     overrides = ("MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False")
     assert run(overrides=overrides) == 2
     assert "MODEL." in capsys.readouterr().err
+
+
+def test_test_images_that_also_choose(run, config_file, capsys):
+    train = load_config(str(config_file)).DATASETS.TRAIN[0]
+    assert run(overrides=("DATASETS.TEST", f"('{train}',)")) == 2
+    assert "DATASETS.TEST" in capsys.readouterr().err
