@@ -77,8 +77,8 @@ def _problem(metadata: Any) -> str:
     if not isinstance(metadata, dict):
         return f"expected an object, found {json_type(metadata)}"
     outputs, size = metadata.get("outputs"), metadata.get("size")
-    if not isinstance(outputs, list) or not all(isinstance(name, str) for name in outputs):
-        return f'"outputs": expected a list of names, found {shown(outputs)}'
+    if not isinstance(outputs, dict):
+        return f'"outputs": expected an object with the names, found {shown(outputs)}'
     if size is not None and (type(size) is not int or not 0 < size < 2**31):
         return f'"size": expected a number of pixels, found {shown(size)}'
     return ""

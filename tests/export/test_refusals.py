@@ -160,13 +160,12 @@ def test_wrong_turns(arguments, tmp_path, capsys, change, message):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_weights_of_another_model_are_a_few_lines(arguments, capsys):
+def test_weights_of_another_model_are_bounded(arguments, capsys):
     assert main(words({**arguments, "MODEL.SMALL_RESNET.WIDTHS": "[8, 12, 16]"})) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert "model.pth: does not fit the model:" in lines[0]
-    assert all("expected shape" in line for line in lines[1:21])
-    assert re.fullmatch(r"  and \d+ more", lines[21])
-    assert len(lines) == 23
+    message = capsys.readouterr().err
+    assert "model.pth" in message
+    assert 10 < message.count("expected shape") <= 20
+    assert len(message) < 4000
 
 
 def test_a_file_that_says_something_else_is_not_written(tmp_path, monkeypatch):

@@ -216,7 +216,7 @@ def test_wrong_values(key, value, message):
 def test_broken_counts_are_named(tmp_path, text):
     path = tmp_path / "counts.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"counts\.json: expected"):
+    with pytest.raises(DataError, match=r"counts\.json: "):
         read_category_counts(str(path))
-    with pytest.raises(DataError, match=r"nowhere\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere\.json"):
         read_category_counts("nowhere.json")

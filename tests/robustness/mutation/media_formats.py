@@ -24,7 +24,14 @@ from tests.robustness.mutation.formats import Format
 from tests.robustness.mutation.mutators import JSON, PNG, in_records, mutate_bytes
 
 KINDS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP", "tiff": "TIFF", "bmp": "BMP"}
-METADATA = {"version": 1, "task": "classification", "outputs": ["scores"], "classes": ["a", "b"], "size": 8, "x": None}
+METADATA = {
+    "version": 1,
+    "task": "classification",
+    "outputs": {"scores": "float32 (2,)"},
+    "classes": ["a", "b"],
+    "size": 8,
+    "x": None,
+}
 
 
 def _write_images(folder: Path) -> None:

@@ -197,7 +197,7 @@ def test_wrong_turns_end_before_any_process_starts(config_file, capsys, options,
 
 def test_without_a_config(capsys):
     assert main([]) == 2
-    assert capsys.readouterr().err.startswith("error: --config-file: expected a config file, found")
+    assert capsys.readouterr().err.startswith("error: --config-file: ")
 
 
 def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, monkeypatch):
