@@ -29,7 +29,7 @@ def test_every_address_is_of_the_config_that_the_converter_detects():
 
 
 def test_names_without_published_weights():
-    for function in (model_zoo.get_checkpoint_url, lambda name: model_zoo.get_config(name, trained=True)):
+    for function in (model_zoo.get_checkpoint_url, lambda name, *_: model_zoo.get_config(name, trained=True)):
         with pytest.raises(ConfigError, match=QUICKSTART):
             function(QUICKSTART)
         with pytest.raises(ConfigError, match="nothing"):
@@ -52,7 +52,7 @@ def test_a_model_without_weights():
     torch.manual_seed(0)
     model = model_zoo.get(QUICKSTART, device="cpu")
     assert model.device == torch.device("cpu")
-    assert model.roi_heads.num_classes == 40
+    assert model.roi_heads.num_classes == 108
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def published(tmp_path, monkeypatch):
     }
     torch.save({"meta": {}, "state_dict": state}, path)
     asked = []
-    monkeypatch.setattr(path_handlers, "download", lambda url: asked.append(url) or str(path))
+    monkeypatch.setattr(path_handlers, "download", lambda url, *_: asked.append(url) or str(path))
     monkeypatch.setattr(path_handlers, "get_cache_dir", lambda: str(tmp_path / "cache"))
     return asked
 
