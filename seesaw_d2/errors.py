@@ -4,10 +4,9 @@ import re
 
 # C0 and C1 controls except tab and line feed, marks that change the direction of text, halves of surrogate pairs.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Characters of a line of a message.
-_LONGEST = 1800
 # Characters of an error message.
-MAX_LENGTH = 10_000
+MAX_LENGTH = 1800
+_END = 400  # of them after the part that is left out
 
 
 def printable(text: str) -> str:
@@ -16,9 +15,12 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return up to ``MAX_LENGTH`` characters of a text as one printable line, with spaces for ends of lines."""
-    end = f"… ({len(text)} characters)" if len(text) > MAX_LENGTH else ""
-    return printable(re.sub(r"\s*\n\s*", " ", text[:MAX_LENGTH])) + end
+    """Return text as one printable line, without the middle if it is longer than ``MAX_LENGTH`` characters."""
+    return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - _END - 3]} … {text[-_END:]}"
 
 
 def _escape(character: str) -> str:
@@ -28,22 +30,14 @@ def _escape(character: str) -> str:
 class SeesawError(ValueError):
     """Base class of all errors of this package: a config, an argument or a file is wrong.
 
-    The message is shown as one printable line. The middle of a long one is left out, because messages have names and
-    values of files.
+    The message becomes one printable line of limited length, because it has names and values of files.
     """
 
     def __init__(self, message: object = ""):
-        super().__init__("\n".join(map(_bounded, str(message).split("\n"))))
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        if "Original Traceback" in text:  # of a loader's worker; PyTorch puts it around the message
-            text = text.strip().splitlines()[-1].split(": ", 1)[-1]
-        return one_line(text)
-
-
-def _bounded(line: str) -> str:
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 403]} … {line[-400:]}"
+        text = str(message).rstrip()
+        if "Original Traceback" in text:  # PyTorch raises the error of a loader's worker again, with its traceback
+            text = text.rpartition("\n")[2].partition(": ")[2]
+        super().__init__(one_line(text))
 
 
 class ConfigError(SeesawError):

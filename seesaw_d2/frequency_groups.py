@@ -1,4 +1,13 @@
-"""Names of the three frequency groups of categories. A group's index is its position in these tuples."""
+"""The three frequency groups of categories: names and thresholds. A group's index is its position in the tuples.
+
+Shapes: C categories.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seesaw_d2.errors import ConfigError
 
 GROUP_NAMES = ("rare", "common", "frequent")
 # Values of the field "frequency" of a category in LVIS's annotation files.
@@ -6,3 +15,27 @@ GROUP_LETTERS = ("r", "c", "f")
 # The same groups in image classification, by training images ("shots") of a class.
 SHOT_NAMES = ("few", "medium", "many")
 NAME_OF_LETTER = dict(zip(GROUP_LETTERS, GROUP_NAMES, strict=True))
+# LVIS's thresholds (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
+LVIS_THRESHOLDS = (10, 100)
+
+
+def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_THRESHOLDS) -> np.ndarray:
+    """Return the group of each category: 0 rare, 1 common, 2 frequent.
+
+    Args:
+        image_count: (C,) training images with the category.
+        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without images
+            is rare, as in LVIS's files.
+
+    Returns:
+        (C,) int64.
+
+    Raises:
+        ConfigError: the thresholds are not two integers with 1 <= a < b.
+    """
+    valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
+    if not valid or not 1 <= thresholds[0] < thresholds[1]:
+        raise ConfigError(
+            f"DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, found {list(thresholds)}"
+        )
+    return np.searchsorted(np.array(thresholds), np.asarray(image_count), side="left").astype(np.int64)

@@ -24,7 +24,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--config-file", help="config of the training; default: config.yaml beside the checkpoint")
     parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al.")
     args = parser.parse_args(arguments)
-    from seesaw_d2.weights.tau_normalization import find_config, normalize_checkpoint
+    from seesaw_d2.weights.tau_checkpoint import find_config, normalize_checkpoint
 
     config = args.config_file or find_config(args.checkpoint)
     written = normalize_checkpoint(

@@ -1,1 +1,1 @@
-"""Choose the calibration of a trained detector from stored proposals, without training."""
+"""Choose a calibration or a loss with a trained model: stored proposals and features, without training the model."""

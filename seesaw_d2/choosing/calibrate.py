@@ -45,8 +45,8 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
 
     Returns:
         The content of ``calibration.json``: "before" and "after" (metrics of boxes on the test set), "masks" (those of
-        masks, by calibration), "curves" (metrics of each value on the images of the choice), "chosen" (values), "best"
-        (the calibration), "config" (its keys).
+        masks, by calibration), "curves" (metrics of each value on the images of the choice), "parameters" (the last
+        part of each config key), "chosen" (values), "best" (the calibration), "config" (its keys).
 
     Raises:
         ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is invalid.
@@ -174,6 +174,7 @@ def _result(config_file, cfg, options, chosen, tested, candidates, found, choice
         "test": {"dataset": tested.dataset, "images": len(tested.image_ids)},
         "metric": options.metric,
         "curves": curves,
+        "parameters": {each.name: each.key.rpartition(".")[2] for each in candidates},
         "chosen": {name: [each.value for each in choices[name]] for name in choices},
         "before": reported[NONE],
         "after": {name: metrics for name, metrics in reported.items() if name != NONE},

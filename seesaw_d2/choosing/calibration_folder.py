@@ -15,12 +15,12 @@ from seesaw_d2.choosing.image_sets import ImageSet
 from seesaw_d2.choosing.recording import digest_of_model
 from seesaw_d2.choosing.sweep import METRICS
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
+from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
-SETTINGS = "settings.json"
-_KIND = "seesaw_d2 calibration"
+SETTINGS, MARK = "settings.json", "calibration.txt"
 # AP_fixed has no limit of detections for an image. This one bounds the memory. AP counts TEST.DETECTIONS_PER_IMAGE.
 FIXED_DETECTIONS_PER_IMAGE = 2000
 
@@ -99,18 +99,13 @@ def digest_of(images: ImageSet) -> str:
 
 def take_folder(output: Path, settings: dict[str, Any]) -> None:
     """Create the folder, or check that it belongs to an earlier call with these settings."""
+    claim_folder(output, MARK)
     path = output / SETTINGS
-    check_writable(str(output), "--output")
-    if output.is_dir() and any(output.iterdir()):
-        found = load_json_object(str(path), "expected an empty folder or that of an earlier calibration")
-        if found.get("kind") != _KIND:
-            raise ConfigError(f"--output: {output}: expected an empty folder or that of an earlier calibration")
-        for key, value in settings.items():
-            if found.get(key) != value:
-                raise ConfigError(
-                    f"--output: {output}: expected a calibration with the same {key}, {value}, found {found.get(key)}; "
-                    "give another folder"
-                )
-        return
-    make_folder(output)
-    write_text(path, json.dumps({"kind": _KIND, **settings}, indent=1))
+    found = load_json_object(str(path), "expected the settings of a calibration") if path.exists() else {}
+    for key, value in settings.items():
+        if found.get(key, value) != value:
+            raise ConfigError(
+                f"--output: {output}: expected a calibration with the same {key}, {value}, found {found[key]}; "
+                "give another folder"
+            )
+    write_text(path, json.dumps(settings, indent=1))

@@ -30,12 +30,11 @@ from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers
 from seesaw_d2.train.preflight.schedule import apply_schedule
 from seesaw_d2.train.tasks import CLASSIFICATION, DETECTION, task_of
-from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
-from seesaw_d2.utils.json_reading import load_json_object
+from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
-RESULT, TRIALS, FEATURES = "choose_loss.json", "trainings.jsonl", "features"
-_KIND = "seesaw_d2 comparison of losses"
+RESULT, TRIALS, FEATURES, MARK = "choose_loss.json", "trainings.jsonl", "features", "losses.txt"
 _FEWEST_FOLDS, _MOST_ITERATIONS = 3, 2000
 
 
@@ -85,7 +84,7 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     comparison = _comparison(cfg, model, output / FEATURES, options)
     primary = _metric(comparison, options)
     candidates, refused = _candidates(comparison, options)
-    _take_folder(output)
+    claim_folder(output, MARK)
     store_features(cfg, model, output / FEATURES)
     run = _Run(comparison, output / TRIALS, _digest(cfg, model, comparison), _workers(cfg, options))
     results = run.trials([Trial(each, seed, seed) for each in candidates for seed in range(options.seeds)])
@@ -93,7 +92,6 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
     best = [entry.candidate for entry in ranking[: options.report]]
     reported = run.trials([Trial(each, seed, None) for each in best for seed in range(options.seeds)])
     result = {
-        "kind": _KIND,
         "config file": config_file,
         "weights": cfg.MODEL.WEIGHTS,
         "options": dataclasses.asdict(options),
@@ -178,19 +176,6 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
     if not found:
         raise ConfigError(f"--losses: expected a loss that fits the model, found {', '.join(options.losses or ())}")
     return found, refused
-
-
-def _take_folder(output: Path) -> None:
-    """Create the folder, or check that it belongs to an earlier call."""
-    check_writable(str(output), "--output")
-    path = output / "kind.json"
-    if output.is_dir() and any(output.iterdir()):
-        wanted = "expected an empty folder or that of an earlier comparison"
-        if load_json_object(str(path), wanted).get("kind") != _KIND:
-            raise ConfigError(f"--output: {output}: {wanted}, found other files")
-        return
-    make_folder(output)
-    write_text(path, json.dumps({"kind": _KIND}))
 
 
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:

@@ -14,9 +14,9 @@ from torch import nn
 
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
 from seesaw_d2.data.classification.loading import build_classification_test_loader
-from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults, shot_accuracy
+from seesaw_d2.frequency_groups import frequency_groups
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.utils.atomic_files import atomic_file, make_folder
 
@@ -54,7 +54,7 @@ class ClassificationData:
 
     def __init__(self, cfg: CfgNode, folder: Path, folds: int):
         self._cfg, self._folder, self._folds = cfg, folder, folds
-        self.num_classes, self.batch = cfg.MODEL.CLASSIFIER.NUM_CLASSES, cfg.SOLVER.IMS_PER_BATCH
+        self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
         """Return the training images without those of a fold. None: all."""

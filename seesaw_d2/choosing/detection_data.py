@@ -92,7 +92,6 @@ class DetectionData:
         folds: number of parts of the training images. One of them is held out.
 
     Attributes:
-        batch: number of samples in a batch of the config's training.
         num_classes: C.
         num_stages: number of classifiers.
     """
@@ -105,7 +104,6 @@ class DetectionData:
         self._average_logits = average_logits
         self.num_stages = len(list((folder / "train").iterdir()))
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        self.batch = cfg.SOLVER.IMS_PER_BATCH * cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
 
     def samples(self, stage: int, fold: int | None) -> Samples:
         """Return the training samples of a stage, without those of a fold's images. None: all."""

@@ -1,7 +1,6 @@
 """Training and evaluation of candidates with several seeds, in parallel, resumable."""
 
 import functools
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from seesaw_d2.choosing.classification_data import ClassificationData
 from seesaw_d2.choosing.classifier_training import shortened, train_classifier
 from seesaw_d2.choosing.detecting import Limits
 from seesaw_d2.choosing.detection_data import DetectionData
+from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
 from seesaw_d2.choosing.loss_candidates import Candidate
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
@@ -120,13 +120,14 @@ def run_trials(
         path: file of finished trials. Those in it that have the same settings are not run again.
         settings: digest of what the results depend on beside the trial.
     """
-    finished = _read(path, settings)
+    cut_incomplete_line(path)
+    rows = [row for row in complete_lines(path) if row["settings"] == settings]
+    finished = {row["trial"]: row["metrics"] for row in rows}
     missing = [trial for trial in trials if trial.key not in finished]
     for trial, found in zip(missing, _run(comparison, missing, workers), strict=True):
         finished[trial.key] = found["metrics"]
-        line = {"settings": settings, "trial": trial.key, "loss": trial.candidate.loss, **_described(trial), **found}
-        with open(path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        described = {"settings": settings, "trial": trial.key, "loss": trial.candidate.loss, **_described(trial)}
+        append_line(path, {**described, **found})
     return {trial: finished[trial.key] for trial in trials}
 
 
@@ -144,15 +145,6 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
     with worker_map(max(1, min(workers, len(trials))), fork=False) as parallel:
         results = parallel(run_trial, [comparison] * len(trials), trials)
         yield from tqdm(results, total=len(trials), desc="classifiers", unit="training", disable=None)
-
-
-def _read(path: Path, settings: str) -> dict[str, Metrics]:
-    if not path.is_file():
-        return {}
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    path.write_text("".join(lines))  # without the incomplete line of a killed process
-    rows = map(json.loads, lines)
-    return {row["trial"]: row["metrics"] for row in rows if row["settings"] == settings}
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:

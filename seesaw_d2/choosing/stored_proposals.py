@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
 from seesaw_d2.errors import ConfigError, DataError, OutputError
 from seesaw_d2.utils.atomic_files import make_folder, write_text
 
@@ -138,8 +139,7 @@ class ProposalWriter:
         images = _read_images(self.folder)
         self.written = len(images)
         rows = sum(image["proposals"] for image in images)
-        text = "".join(json.dumps(image) + "\n" for image in images)
-        os.truncate(self.folder / _IMAGES, len(text.encode()))
+        cut_incomplete_line(self.folder / _IMAGES)
         for name, (dtype, width) in found["columns"].items():
             os.truncate(_file(self.folder, name), rows * width * np.dtype(dtype).itemsize)
 
@@ -167,10 +167,9 @@ class ProposalWriter:
             for name, array in image.columns.items():
                 with open(_file(self.folder, name), "ab") as file:
                     file.write(np.ascontiguousarray(array).tobytes())
-            with open(self.folder / _IMAGES, "a") as file:  # last: an image counts when its line is complete
-                file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        append_line(self.folder / _IMAGES, line)  # last: an image counts when its line is complete
         self.written += 1
 
 
@@ -190,10 +189,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _read_images(folder: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of the images. The last one is incomplete if the process was killed."""
+    """Return the complete lines of the images."""
     path = folder / _IMAGES
-    try:
-        lines = path.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected one image in each line, found other text or no file: {error}") from error
+    if not path.is_file():
+        raise DataError(f"{path}: expected one image in each line, found no file")
+    return complete_lines(path)

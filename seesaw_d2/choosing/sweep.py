@@ -1,6 +1,5 @@
 """Compute metrics of several scorings of stored proposals in parallel."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from seesaw_d2.choosing.candidates import Candidate
 from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
+from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
 from seesaw_d2.choosing.stored_proposals import StoredProposals
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.evaluation.detections import Detections
@@ -95,19 +95,11 @@ def sweep(
     Args:
         path: file of finished candidates. Those in it are not computed again.
     """
-    finished = _read(path)
+    cut_incomplete_line(path)
+    finished = {row["label"]: row["metrics"] for row in complete_lines(path)}
     missing = [each for each in candidates if each.label not in finished]
     works = [Work([each.scoring], [[(0, ids)] for ids in subsets]) for each in missing]
     for candidate, metrics in zip(missing, run_all(stored, works, workers, "calibrations"), strict=True):
         finished[candidate.label] = metrics
-        with open(path, "a") as file:
-            file.write(json.dumps({"label": candidate.label, "metrics": metrics}) + "\n")
+        append_line(path, {"label": candidate.label, "metrics": metrics})
     return {each.label: finished[each.label] for each in candidates}
-
-
-def _read(path: str | Path) -> dict[str, list[Metrics]]:
-    if not Path(path).is_file():
-        return {}
-    lines = [line for line in Path(path).read_text().splitlines(keepends=True) if line.endswith("\n")]
-    Path(path).write_text("".join(lines))  # without the incomplete line of a killed process
-    return {row["label"]: row["metrics"] for row in map(json.loads, lines)}

@@ -10,7 +10,7 @@ from seesaw_d2.data.classification.sources import LabelledImages
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.records.annotation_files import AnnotationFile, read_annotations
 from seesaw_d2.data.records.catalog import load_dataset
-from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.fractal_dimension import training_fractal_dimensions
 from seesaw_d2.data.records.registration import DatasetEntry, provide_names, register_dataset, register_datasets
 from seesaw_d2.data.records.statistics import dataset_statistics, training_frequency_groups, training_statistics
@@ -19,6 +19,7 @@ from seesaw_d2.data.records.validation import validate_datasets
 from seesaw_d2.data.sampling.class_aware import ClassAwareSampler, ProgressivelyBalancedSampler, SquareRootSampler
 from seesaw_d2.data.sampling.lazyconfig_loader import build_repeat_factor_loader
 from seesaw_d2.data.sampling.loaders import build_test_loader, build_train_loader
+from seesaw_d2.frequency_groups import frequency_groups
 
 __all__ = [
     "AnnotationFile",

@@ -17,12 +17,11 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults
 from seesaw_d2.evaluation.metric_registry import compute_metrics
 from seesaw_d2.evaluation.results_files import write_csv
-from seesaw_d2.frequency_groups import SHOT_NAMES
+from seesaw_d2.frequency_groups import SHOT_NAMES, frequency_groups
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,10 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.catalog import category_ids, class_names
-from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, frequency_groups
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.evaluation.ground_truth_rules import file_frequency
-from seesaw_d2.frequency_groups import GROUP_LETTERS
+from seesaw_d2.frequency_groups import GROUP_LETTERS, LVIS_THRESHOLDS, frequency_groups
 from seesaw_d2.utils.messages import first_few
 
 logger = logging.getLogger(__name__)

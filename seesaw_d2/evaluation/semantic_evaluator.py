@@ -15,11 +15,10 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.semantic import read_label_map, semantic_classes
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.results_files import write_csv
-from seesaw_d2.frequency_groups import GROUP_NAMES
+from seesaw_d2.frequency_groups import GROUP_NAMES, frequency_groups
 
 logger = logging.getLogger(__name__)
 

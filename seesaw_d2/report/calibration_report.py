@@ -7,7 +7,6 @@ from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.utils.atomic_files import write_text
 
 _SHOWN = ("AP", "APr", "APc", "APf")
-PARAMETERS = {"NorCal": "γ", "FRACAL": "λ", "LogitAdjustment": "τ", "TauNormalization": "τ"}  # noqa: RUF001
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -16,7 +15,7 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     for name, metrics in result["after"].items():
         chosen = result["chosen"][name]
         values = ", ".join(dict.fromkeys(f"{value:g}" for value in chosen))
-        rows.append({"name": name, "value": f"{PARAMETERS.get(name, '')} {values}".strip(), "metrics": metrics})
+        rows.append({"name": name, "value": f"{result['parameters'][name]} {values}", "metrics": metrics})
     return [{**row, "masks": result["masks"].get(row["name"])} for row in rows]
 
 
@@ -47,7 +46,7 @@ def write_calibration_report(result: dict[str, Any], path: str) -> None:
         name: lines(
             f"{result['metric']} over the parameter of {name}",
             [_points(curve, key) for key in (result["metric"], "APr", "AP_fixed")],
-            PARAMETERS.get(name, "parameter"),
+            result["parameters"][name],
             "AP",
             runs=[result["metric"], "APr", "AP_fixed"],
         )

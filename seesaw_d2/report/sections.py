@@ -8,9 +8,8 @@ from typing import Any
 
 from lvis import LVIS
 
-from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS
 from seesaw_d2.evaluation.detection_metrics import group_members
-from seesaw_d2.frequency_groups import GROUP_NAMES, NAME_OF_LETTER
+from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, NAME_OF_LETTER
 from seesaw_d2.report import charts
 from seesaw_d2.report.gallery import confusion_crops
 from seesaw_d2.report.headline import headline, setting_differences

@@ -74,7 +74,7 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
 
 
 def test_an_image_classifier(tmp_path, capsys):
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
     settings = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run")]
     assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings]) == 0
     result = json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())

@@ -192,13 +192,14 @@ def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch
 
     refused("../x.md", f"../x: [{ROW}]", [str(file), "../x", "--output", str(output)])
     for key in ("OUTPUT_DIR", "SEED"):
-        refused(key, f"main: [{{name: a, config: c, overrides: {{{key}: /tmp/x}}}}]")
-    for program in ("../x.py", "/tmp/x.py", "none.py", "-c"):
+        refused(key, f"main: [{{name: a, config: c, overrides: {{{key}: /elsewhere/x}}}}]")
+    for program in ("../x.py", "/elsewhere/x.py", "none.py", "-c"):
         refused(
             program, f"main: [{ROW}, {{name: b, config: c, after: a, convert: '{program} {{weights}} {{output}}'}}]"
         )
     refused(
-        "/tmp/x", f"main: [{ROW}, {{name: b, config: c, after: a, convert: 'tau_normalize.py {{weights}} /tmp/x'}}]"
+        "/elsewhere/x",
+        f"main: [{ROW}, {{name: b, config: c, after: a, convert: 'tau_normalize.py {{weights}} /x'}}]",
     )
     output.mkdir()
     (output / "main.md").write_text("my notes")

@@ -6,7 +6,7 @@ import yaml
 from tau_normalize import main
 
 from seesaw_d2.train import main as train_net
-from seesaw_d2.weights.tau_normalization import tau_normalize
+from seesaw_d2.weights.tau_checkpoint import tau_normalize
 from tests.train.test_decoupled import CE, CLASSIFIER
 
 C = 6  # the glyph fixture's categories

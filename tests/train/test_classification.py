@@ -14,7 +14,7 @@ from seesaw_d2.train.preflight.config_checks import check_names
 from seesaw_d2.train.preflight.schedule import resolve_schedule
 from tests.data.classification.cifar_files import write_cifar
 
-pytest.importorskip("sklearn")
+pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
 ROOT = Path(__file__).parents[2]
 DIGITS = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "8"]
 RCNN = [

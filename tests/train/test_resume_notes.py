@@ -145,7 +145,7 @@ def test_machines_that_do_not_share_the_folder(begun, config_file, monkeypatch, 
 
 
 def test_image_classification(tmp_path):
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
     command = ["--config-file", str(ROOT / "configs/digits/seesaw.yaml"), "--resume"]
     common = ["MODEL.DEVICE", "cpu", "SOLVER.IMS_PER_BATCH", "8", "SOLVER.CHECKPOINT_PERIOD", "2"]
     common += ["DATALOADER.SAMPLER_TRAIN", "ProgressivelyBalancedSampler", "SOLVER.EPOCHS", "0", "SOLVER.MAX_ITER", "5"]

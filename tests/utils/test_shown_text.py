@@ -110,8 +110,9 @@ def test_programs_print_names_as_escapes(tmp_path):
 def test_messages_are_one_printable_line_of_limited_length():
     error = DataError("a\n  b\x1b[2J\u202e" + "c\n" * 10**5)
     assert str(error).startswith("a b\\x1b[2J\\u202ec c")
-    assert len(str(error)) < 2 * MAX_LENGTH
-    assert "200010 characters" in str(error)
+    assert len(str(error)) <= MAX_LENGTH
+    assert str(error).endswith("c c")
+    assert "…" in str(error)
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.args) == (DataError, str(error), error.args)
 

@@ -1,4 +1,4 @@
-"""Images and instances of each category, and the frequency groups rare, common and frequent.
+"""Count the images and instances of each category.
 
 Shapes: C categories.
 """
@@ -11,10 +11,6 @@ import numpy as np
 
 from seesaw_d2.data.records.records import ObjectColumns, different_pairs, object_columns
 from seesaw_d2.errors import ConfigError, DataError
-
-# LVIS's thresholds (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
-LVIS_THRESHOLDS = (10, 100)
-RARE, COMMON, FREQUENT = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +76,3 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
     array.flags.writeable = False  # because cached arrays are shared
     return array
-
-
-def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_THRESHOLDS) -> np.ndarray:
-    """Return the group of each category: 0 rare, 1 common, 2 frequent.
-
-    Args:
-        image_count: (C,) training images with the category.
-        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without images
-            is rare, as in LVIS's files.
-
-    Returns:
-        (C,) int64.
-
-    Raises:
-        ConfigError: the thresholds are not two integers with 1 <= a < b.
-    """
-    valid = len(thresholds) == 2 and all(type(value) is int for value in thresholds)
-    if not valid or not 1 <= thresholds[0] < thresholds[1]:
-        raise ConfigError(
-            f"DATASETS.FREQUENCY_THRESHOLDS: expected two integers a, b with 1 <= a < b, found {list(thresholds)}"
-        )
-    return np.searchsorted(np.array(thresholds), np.asarray(image_count), side="left").astype(np.int64)

@@ -12,9 +12,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
-from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.records import object_columns
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.frequency_groups import frequency_groups
 from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import warn_once
 

@@ -13,11 +13,12 @@ from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.resizing import validate_resizing
 from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
-from seesaw_d2.data.records.category_counts import CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.semantic import check_label_maps, semantic_classes
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
 from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.frequency_groups import frequency_groups
 from seesaw_d2.utils.category_names import Categories, check_order
 from seesaw_d2.utils.messages import warn_once
 

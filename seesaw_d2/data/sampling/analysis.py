@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seesaw_d2.data.records.category_counts import LVIS_THRESHOLDS, CategoryStatistics, frequency_groups
+from seesaw_d2.data.records.category_counts import CategoryStatistics
 from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
-from seesaw_d2.frequency_groups import GROUP_NAMES
+from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
 # Ways to sample images: each image once, or by repeat factors with one of the roundings.
 SAMPLINGS = ("uniform", *ROUNDINGS)

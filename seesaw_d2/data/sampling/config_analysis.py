@@ -4,12 +4,12 @@ from detectron2.config import CfgNode
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.records.catalog import load_dataset
-from seesaw_d2.data.records.category_counts import frequency_groups
 from seesaw_d2.data.records.concatenated_records import join
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.records.training_records import with_objects
 from seesaw_d2.data.sampling.analysis import SamplingAnalysis, analyze_sampling
 from seesaw_d2.errors import DataError
+from seesaw_d2.frequency_groups import frequency_groups
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:

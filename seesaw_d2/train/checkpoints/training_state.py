@@ -12,8 +12,8 @@ from detectron2.utils.events import JSONWriter
 from seesaw_d2.data.sampling.seeding import mixed_seed, seed_all
 from seesaw_d2.data.sampling.train_loader import TrainLoader
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.train.metrics_file import cut_back, file_size, put_back, recent_scalars
 from seesaw_d2.train.monitoring import ClassCountHook, PredictionImages
+from seesaw_d2.train.resumed_metrics import cut_back, file_size, put_back, recent_scalars
 from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)

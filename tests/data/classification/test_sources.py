@@ -166,7 +166,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
 
 def test_long_tailed_digits():
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
     value = {"NAME": "x", "DIGITS": "train", "IMBALANCE": 50}
     counts = np.bincount(labels(parse_labelled_images(value, "").load()))
     whole = parse_labelled_images({**value, "IMBALANCE": 1}, "").load()

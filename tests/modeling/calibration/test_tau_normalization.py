@@ -12,7 +12,7 @@ from seesaw_d2.losses import SeesawLoss
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 from seesaw_d2.modeling.calibration import TauNormalization
 from seesaw_d2.modeling.heads_checks import check_heads_config
-from seesaw_d2.weights.tau_normalization import tau_normalize
+from seesaw_d2.weights.tau_checkpoint import tau_normalize
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
 
 NODE, LINEAR = "MODEL.ROI_HEADS.CALIBRATION", ("MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME", "Linear")

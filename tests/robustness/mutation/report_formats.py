@@ -11,7 +11,7 @@ from seesaw_d2.data.records.registration import _registered
 from seesaw_d2.data.sampling.simulated_counts import read_category_counts
 from seesaw_d2.report import write_classification_report
 from seesaw_d2.report.page import write_report
-from seesaw_d2.train.metrics_file import cut_back
+from seesaw_d2.train.resumed_metrics import cut_back
 from tests.data.toy import entry, toy_data, write, write_images
 from tests.robustness.mutation.formats import Format, out_of
 from tests.robustness.mutation.mutators import JSON, LINES, TEXT, YAML
