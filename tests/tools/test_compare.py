@@ -198,7 +198,7 @@ def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch
             program, f"main: [{ROW}, {{name: b, config: c, after: a, convert: '{program} {{weights}} {{output}}'}}]"
         )
     refused(
-        "/elsewhere/x",
+        "/x",
         f"main: [{ROW}, {{name: b, config: c, after: a, convert: 'tau_normalize.py {{weights}} /x'}}]",
     )
     output.mkdir()
