@@ -179,7 +179,7 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
 
 
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
-    """Return a hash of what the results depend on beside the trial."""
+    """Return a hash of all settings, weights and data that change the results of a trial."""
     numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
     text = f"{numbers}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -44,7 +44,9 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 
 
 class ClassificationData:
-    """What ``record_classification`` stored, and the accuracy of new classifiers on it; see ``DetectionData``.
+    """Features that ``record_classification`` stored, and the accuracy that new classifiers reach on them.
+
+    The methods are those of ``DetectionData``.
 
     The folds are stratified: each has its share of the images of every class.
     """

@@ -82,7 +82,7 @@ class _Epoch:
 
 
 class DetectionData:
-    """What ``record_detection`` stored, and the AP of new classifiers on it.
+    """Features that ``record_detection`` stored, and the AP that new classifiers reach on them.
 
     Args:
         cfg: of the detector.

@@ -41,7 +41,7 @@ def _shown(iterable, total: int, text: str):
 
 
 def data_digest(cfg: CfgNode) -> str:
-    """Return a hash of what the features depend on beside the weights."""
+    """Return a hash of the config keys that change the features."""
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS = ""

@@ -118,7 +118,7 @@ def run_trials(
 
     Args:
         path: file of finished trials. Those in it that have the same settings are not run again.
-        settings: digest of what the results depend on beside the trial.
+        settings: digest of the settings, weights and data. Trials in the file with another digest are run again.
     """
     cut_incomplete_line(path)
     rows = [row for row in complete_lines(path) if row["settings"] == settings]

@@ -1,4 +1,4 @@
-"""Counts of the training data that the values of ``ClassificationLoss.compared_values`` depend on."""
+"""Counts of the training data, from which ``ClassificationLoss.compared_values`` chooses values."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class TrainingData:
 
     @property
     def rare_share(self) -> float:
-        """Return a number between the shares of images of the most frequent rare and the rarest common category."""
+        """Return the share of training images below which a category is rare."""
         return float(f"{(self.thresholds[0] + 0.5) / self.num_images:.4g}")
 
     @property

@@ -59,7 +59,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
     Raises:
         ValueError: unknown ``cls_predictor``, temperature <= 0, a loss with another number of classes, a calibration
-            that does not fit to loss or classifier, or one of ``OTHER_OPTIONS`` is True.
+            that does not fit the loss or the classifier, or one of ``OTHER_OPTIONS`` is True.
     """
 
     @configurable

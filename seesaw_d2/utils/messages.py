@@ -10,7 +10,7 @@ _collectors: list[list[str]] = []
 
 
 def one_line(value: Any) -> str:
-    """Return text, such as a file's name, in one line of at most 500 characters, with escapes for what has no glyph."""
+    """Return text, such as a file name, in one line of at most 500 characters, with unprintable characters escaped."""
     text = str(value)[:501]
     return shortened(text if text.isprintable() else repr(text)[1:-1], 500)
 

@@ -27,7 +27,7 @@ def is_plain_file(path: str | os.PathLike) -> bool:
 
 
 def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
-    """Raise ConfigError unless there is nothing, or what is expected: writing would follow a link or wait for a pipe.
+    """Raise ConfigError if the path is a link, a pipe, or of another kind than expected. A missing path is accepted.
 
     Args:
         path: of the file or folder to write.

@@ -16,7 +16,7 @@ def read_lines(path: str) -> list[str]:
     """Return the lines of a text file.
 
     Raises:
-        DataError: the file is missing, no regular file, unreadable or not UTF-8.
+        DataError: the file is missing, not a regular file, unreadable or not UTF-8.
     """
     if irregular(path):
         raise DataError(f"{path}: expected a text file, found {irregular(path)}")
@@ -36,7 +36,7 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
         columns: required columns. There may be others.
 
     Raises:
-        DataError: the file is no CSV file (see also ``read_lines``), its header does not have each of the columns once,
+        DataError: not a CSV file (see also ``read_lines``), its header does not have each of the columns once,
             or a row has another number of fields than the header.
     """
     reader, rows = csv.DictReader(read_lines(path)), []
@@ -66,7 +66,7 @@ def read_results_table(
         maybe: columns of numbers in which an empty field is None.
 
     Raises:
-        DataError: see ``read_rows``; a number is none, or not in [0, 2^53].
+        DataError: see ``read_rows``; a field is not a number in [0, 2^53].
     """
     found: list[dict[str, Any]] = []
     for where, row in read_rows(path, [*texts, *numbers, *maybe]):
