@@ -37,6 +37,11 @@ METRICS = {  # task in results.json -> its name in the table, and its metrics
     "sem_seg": ("", ("mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "pACC")),
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
 }
+_COLUMNS = [f"{task} {metric}".strip() for task, metrics in METRICS.values() for metric in metrics]
+# A table with this line, or one of earlier versions, which wrote nothing else to a file.
+_OWN_TABLE = re.compile(
+    rf"{re.escape(_TABLE)}|\A\|  \|(?: (?:{'|'.join(_COLUMNS)}) \|)+\n[|-]+\n(?:\|.*\|\n)*\Z".encode()
+)
 
 
 def folder_of(name: str, seed: int, output: Path) -> Path:
@@ -183,7 +188,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.utils.untrusted_paths import below
 
     path = below(str(args.output), f"{args.comparison}.md", "name of a comparison")
-    check_replaceable(path, _TABLE, "a table of this program")
+    check_replaceable(path, _OWN_TABLE, "a table of this program")
     for row in rows:
         for seed in args.seeds:
             claim(row, seed, args.output)

@@ -1,6 +1,7 @@
 """Recognize files that this project wrote, so that programs do not replace or remove other files."""
 
 import os
+import re
 from pathlib import Path
 
 from seesaw_d2.errors import ConfigError
@@ -44,12 +45,12 @@ def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -
         )
 
 
-def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
+def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], kind: str) -> None:
     """Raise ConfigError unless the file can be written: it does not exist, or it contains ``mark``.
 
     Args:
         path: the file.
-        mark: text that only files of this kind contain.
+        mark: text, or a pattern of it, that only files of this kind contain.
         kind: description of this kind of file, for the message.
     """
     if not os.path.lexists(path):
@@ -57,7 +58,8 @@ def check_replaceable(path: str | os.PathLike, mark: str, kind: str) -> None:
     found = "a link" if os.path.islink(path) else irregular(os.fspath(path))
     if found is None:
         with open(path, "rb") as file:
-            found = "" if mark.encode() in file.read() else "another file, which is not replaced"
+            own = re.search(re.escape(mark.encode()) if isinstance(mark, str) else mark, file.read())
+            found = "" if own else "another file, which is not replaced"
     if found:
         raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
 

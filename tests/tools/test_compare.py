@@ -216,6 +216,24 @@ def test_a_comparison_writes_only_to_its_own_files(tmp_path, capsys, monkeypatch
     assert compare.main(command) == compare.main(command) == 0  # and replaces its own table
 
 
+@pytest.mark.parametrize("task", compare.METRICS)
+def test_tables_of_earlier_versions_are_replaced(tmp_path, monkeypatch, task, capsys):
+    """They have no mark. A table of someone else, and one with notes, stays."""
+    monkeypatch.setattr(compare, "train", lambda row, seed, output: {"bbox": {}})
+    (file := tmp_path / "rows.yaml").write_text(f"main: [{ROW}]")
+    made = compare.table({"a": [{task: {}}], "b | c": [{task: {}}]}) + "\n"
+    (written := tmp_path / "main.md").write_text(made)
+    command = [str(file), "main", "--seeds", "1", "--output", str(tmp_path)]
+    for foreign in (f"{made}\nmy notes\n", f"my notes\n{made}", made.replace("|  |", "| model |"), "|  | mine |\n"):
+        written.write_text(foreign)
+        assert compare.main(command) == 2
+        assert "main.md" in capsys.readouterr().err
+        assert written.read_text() == foreign
+    written.write_text(made)
+    assert compare.main(command) == 0
+    assert written.read_text() != made
+
+
 def test_names_of_rows_are_text_in_a_table():
     text = compare.table({"a | b <img src=x> [c](d)": [{"bbox": {}}]})
     assert text.splitlines()[-1].startswith(r"| a \| b \<img src=x\> \[c\](d) | - |")
