@@ -16,6 +16,7 @@ finished runs are not repeated, and interrupted runs are resumed. The table is w
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -181,7 +182,7 @@ def main(arguments=None) -> None:
         for seed in args.seeds:
             for row in rows:
                 for words in commands_of(row, seed, args.output):
-                    print(" ".join(["python", *words]))
+                    print(shlex.join(["python", *words]))
         return
     from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.own_files import check_replaceable

@@ -17,6 +17,7 @@ that all of them have: 1 is the same order, -1 the reverse.
 import json
 import os
 import re
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def read_run(folder: Path) -> dict | None:
     seed = folder.name.removeprefix("seed")
     if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
         fail(f"{folder}: expected the name seed<number>")
-    command = COMMAND.format(config=row["config"], seed=seed, overrides=" ".join(words)).strip()
+    command = COMMAND.format(config=row["config"], seed=seed, overrides=shlex.join(words)).strip()
     metrics = compare.read_results(folder)
     run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
     per_class = results[0].parent / "per_class.csv"

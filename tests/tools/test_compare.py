@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_a_row_starts_from_the_row_above_with_the_same_seed(tmp_path):
     assert convert[:3] == ["tools/nearest_class_mean.py", source, written]
     assert evaluate[evaluate.index("MODEL.WEIGHTS") + 1] == written
     assert "--eval-only" in evaluate
+
+
+def test_printed_commands_are_words_of_a_shell(tmp_path, capsys):
+    path = tmp_path / "rows.yaml"
+    overrides = '{SOLVER.STEPS: "(1, 2)", DATASETS.REGISTER: [{NAME: x}]}'
+    path.write_text(f"main: [{{name: a, config: c.yaml, overrides: {overrides}}}]")
+    compare.main([str(path), "main", "--seeds", "1", "--commands"])
+    words = shlex.split(capsys.readouterr().out)
+    assert words[-4:] == ["SOLVER.STEPS", "(1, 2)", "DATASETS.REGISTER", "[{'NAME': 'x'}]"]
 
 
 def test_a_row_cannot_start_from_one_below(tmp_path):
