@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from detectron2.layers import ShapeSpec, cat
 from detectron2.modeling import ROI_HEADS_REGISTRY
-from detectron2.modeling.roi_heads import Res5ROIHeads, StandardROIHeads
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers, Res5ROIHeads, StandardROIHeads
 from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
+from torch import nn
 
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
@@ -39,16 +40,26 @@ def global_mask_losses(
 class GlobalMaskLosses:
     """Mixin for Detectron2's ROI heads with one mask head, which applies ``global_mask_losses``.
 
-    It also raises an error in two cases. CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss
-    defines the scores. There must be one list of proposals for each image, unlike with the branches of TridentNet.
+    It also raises an error in three cases. The box predictors must not be Detectron2's ``FastRCNNOutputLayers``, whose
+    loss is its own. CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores.
+    There must be one list of proposals for each image, unlike with the branches of TridentNet.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        predictor = self.box_predictor
+        for each in predictor if isinstance(predictor, nn.ModuleList) else [predictor]:
+            if type(each) is FastRCNNOutputLayers:
+                key = "box_predictors" if predictor is not each else "box_predictor"
+                expected = "SeesawBoxPredictor(..., cls_loss=...), in a LazyConfig its _target_ and cls_loss"
+                raise InvalidArgument(key, expected, "Detectron2's FastRCNNOutputLayers")
 
     def forward(self, images, features, proposals, targets=None):
         self.check_call(proposals, targets)
         return super().forward(images, features, proposals, targets)
 
     def check_call(self, proposals, targets) -> None:
-        """Raise ValueError in the two cases of ``GlobalMaskLosses``. ``targets`` is None at inference."""
+        """Raise ValueError in the last two cases of ``GlobalMaskLosses``. ``targets`` is None at inference."""
         if getattr(self, "mult_proposal_score", False):
             raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
         if targets is not None and len(targets) != len(proposals):

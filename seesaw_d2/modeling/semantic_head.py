@@ -57,7 +57,8 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        super().__init__(input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
+        # By keyword: Detectron2 takes a positional DictConfig, which a LazyConfig has here, for a whole config.
+        super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
             expected = f'a loss of {num_classes} classes with background "none" that takes maps'
             raise InvalidArgument("cls_loss", expected, cls_loss)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from detectron2.config import get_cfg
+from detectron2.config import get_cfg, instantiate
 from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
@@ -88,6 +88,8 @@ def test_the_lines_of_a_section(title, projects):
         found = names_of(title)
         exec(program, found)
         model = found.get("model", found.get("criterion"))
+        if "lazy" in found:
+            model = instantiate(found["lazy"].roi_heads)
         if "SeesawTrainer" in found:
             model = found["SeesawTrainer"].build_model(get_cfg())
         if model is not None:

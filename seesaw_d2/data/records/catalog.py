@@ -58,12 +58,19 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
         file, metadata = _annotation_file(name, open_annotations), MetadataCatalog.get(name)
         dicts = file.to_dataset_dicts(metadata.image_root, _contiguous_ids(name, file))
     else:
-        dicts = DatasetCatalog.get(name)
+        dicts = _registered_dicts(name)
         if loads_coco_json(DatasetCatalog[name]):
             check_below(dicts, MetadataCatalog.get(name).image_root, MetadataCatalog.get(name).json_file)
     if not dicts:
         raise DataError(f"data set {name!r} is empty; expected at least one image")
     return dicts
+
+
+def _registered_dicts(name: str) -> list[dict[str, Any]]:
+    try:
+        return DatasetCatalog.get(name)
+    except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC
+        raise DataError(f"data set {name!r}: expected its files, found {error}") from error
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
