@@ -11,29 +11,28 @@ A run is the OUTPUT_DIR of a training with its evaluation, which has written pre
 the data set in the first run's config.yaml.
 """
 
-import csv
 import sys
 from pathlib import Path
 
 from command_line import command, parser_of
 
 
-def read_csv(folder: Path, dataset: str, name: str) -> list[dict]:
+def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], numbers: tuple[str, ...] = ()):
     from seesaw_d2.errors import DataError
-    from seesaw_d2.utils.regular_files import open_regular
+    from seesaw_d2.utils.text_tables import read_results_table
+    from seesaw_d2.utils.untrusted_paths import below
 
-    path = folder / "inference" / dataset / name
+    path = Path(below(str(folder / "inference"), dataset, "DATASETS.TEST"), name)
     if not path.exists():
         raise DataError(f"{path}: expected a file of the evaluation, found none; evaluate the run again")
-    with open_regular(str(path), "r", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_results_table(str(path), texts, numbers)
 
 
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
     """Return the rows of the first run's predictions, and of each run image -> answer."""
     from seesaw_d2.errors import DataError
 
-    tables = [read_csv(folder, dataset, "predictions.csv") for folder in folders]
+    tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]
     answers = [{row["image"]: row["called"] for row in table} for table in tables]
     if answers[0].keys() != answers[1].keys():
         raise DataError(f"{folders[1]}: expected predictions of the images of {folders[0]}, found other images")
@@ -55,19 +54,32 @@ def main(arguments=None) -> None:
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.classification.mapper import record_pixels
     from seesaw_d2.drawing.answers import AnsweredImage, by_outcome, draw_answers, proportional
-    from seesaw_d2.errors import ConfigError
+    from seesaw_d2.drawing.plain_text import PICTURE_MARK
+    from seesaw_d2.errors import ConfigError, DataError
+    from seesaw_d2.utils.atomic_files import make_folder
+    from seesaw_d2.utils.own_files import check_replaceable
 
     if args.images < 1:
         raise ConfigError(f"--images: expected at least 1, found {args.images}")
+    if args.output.suffix not in (".jpg", ".png"):
+        raise ConfigError(f"--output: expected a .jpg or .png file, found {args.output}")
+    check_replaceable(args.output, PICTURE_MARK, "a picture of this program")
     names = args.names or [str(run) for run in args.runs]
     cfg = load_config(str(args.runs[0] / "config.yaml"))
+    if not cfg.DATASETS.TEST:
+        raise ConfigError(f"{args.runs[0] / 'config.yaml'}: DATASETS.TEST: expected a data set, found none")
     dataset = cfg.DATASETS.TEST[0]
-    classes = {row["class"]: row for row in read_csv(args.runs[0], dataset, "per_class.csv")}
+    table = read_table(args.runs[0], dataset, "per_class.csv", ("class", "shots"), ("train_images",))
+    classes = {row["class"]: row for row in table}
     rows, answers = read_answers(args.runs, dataset)
+    if unknown := {row["class"] for row in rows} - classes.keys():
+        raise DataError(f"{args.runs[0]}: predictions.csv: expected classes of per_class.csv, found {min(unknown)!r}")
     rows = [row for row in rows if classes[row["class"]]["shots"] == args.shots]
     found = by_outcome([row["class"] for row in rows], *([called[row["image"]] for row in rows] for called in answers))
     register_datasets(cfg)
     records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}
+    if unknown := {row["image"] for row in rows} - records.keys():
+        raise DataError(f"{args.runs[0]}: predictions.csv: expected images of {dataset}, found {min(unknown)!r}")
     titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}
     sections = {}
     for outcome, positions in proportional(found, args.images).items():
@@ -76,12 +88,12 @@ def main(arguments=None) -> None:
             AnsweredImage(
                 record_pixels(records[row["image"]]),
                 row["class"],
-                int(classes[row["class"]]["train_images"]),
+                classes[row["class"]]["train_images"],
                 [called[row["image"]] for called in answers],
             )
             for row in (rows[position] for position in positions)
         ]
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(args.output.parent)
     draw_answers(sections, names, args.output)
     for title in sections:
         print(title)

@@ -108,10 +108,11 @@ def main(arguments=None) -> None:
     )
     args = parser.parse_args(arguments)
     from seesaw_d2.evaluation.results_files import write_json, write_results
-    from seesaw_d2.utils.own_files import claim_folder
+    from seesaw_d2.utils.own_files import check_claimable, claim_folder
 
-    claim_folder(args.output, _MARK, "output")
+    check_claimable(args.output, _MARK, "output")
     content, detections = pool(args.fold)
+    claim_folder(args.output, _MARK, "output")
     write_json(str(args.output / ANNOTATIONS), content)
     write_results(str(args.output / RESULTS), detections)
     counts = f"{len(content['images'])} images, {len(content['annotations'])} objects, {len(detections)} detections"

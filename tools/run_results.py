@@ -101,11 +101,17 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the runs of a file and of a folder, sorted by row and seed."""
+    """Return the runs of a file and of a folder, sorted by row and seed.
+
+    Raises:
+        SeesawError: the folder has no finished run, or a file of a run is damaged.
+    """
     found = {(run["row"], run["seed"]): run for run in kept}
-    for path in sorted(folder.glob("*/seed*")):
-        run = read_run(path)
-        if run is not None and not run.items() <= found.get((run["row"], run["seed"]), {}).items():
+    finished = [run for path in sorted(folder.glob("*/seed*")) if (run := read_run(path)) is not None]
+    if not finished:
+        fail(f"{folder}: expected the output folder of tools/compare.py, found no finished run in it")
+    for run in finished:
+        if not run.items() <= found.get((run["row"], run["seed"]), {}).items():
             found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
     return [found[key] for key in sorted(found)]
 

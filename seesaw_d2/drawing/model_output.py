@@ -4,9 +4,10 @@ import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
 
-from seesaw_d2.drawing.comparison import COLORS
 from seesaw_d2.drawing.plain_text import plain_text
 
+# Colours of the frequency groups, legible on most backgrounds. Last: groups are not known.
+COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
 # Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Text in the PNG files of this project's figures, by which they are recognised.
+# Text in the PNG and JPEG files of this project's figures, by which they are recognised.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 
@@ -15,5 +15,11 @@ def plain_text() -> AbstractContextManager[None]:
 
 
 def save_figure(figure: Figure, path, dpi: int) -> None:
-    """Write a figure. A PNG file is marked as one of this project; the ending of ``path`` gives the format."""
-    figure.savefig(path, dpi=dpi, metadata={"Description": PICTURE_MARK} if str(path).endswith(".png") else None)
+    """Write a figure. PNG and JPEG files are marked as this project's; the extension of ``path`` gives the format."""
+    ending = str(path).rpartition(".")[2].lower()
+    figure.savefig(
+        path,
+        dpi=dpi,
+        metadata={"Description": PICTURE_MARK} if ending == "png" else None,
+        pil_kwargs={"comment": PICTURE_MARK} if ending in ("jpg", "jpeg") else None,
+    )

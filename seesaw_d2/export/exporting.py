@@ -13,18 +13,21 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.exported_model import ExportedModel
 from seesaw_d2.export.graph import predict
 from seesaw_d2.export.metadata import describe
-from seesaw_d2.export.onnx import to_onnx
+from seesaw_d2.export.onnx import METADATA_KEY, to_onnx
 from seesaw_d2.export.onnx_requirements import need
 from seesaw_d2.export.supported_models import check_exportable, check_options
-from seesaw_d2.export.torchscript import to_torchscript
+from seesaw_d2.export.torchscript import METADATA_FILE, to_torchscript
 from seesaw_d2.export.verification import Tolerance, compare
 from seesaw_d2.predict.predictor import DTYPES, load_predictor, prepare
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.preflight.start_weights import check_trained
 from seesaw_d2.train.tasks import DETECTION, task_of
 from seesaw_d2.utils.atomic_files import atomic_file, check_writable
+from seesaw_d2.utils.own_files import check_replaceable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
+# Text that is in each file of this program.
+_MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
@@ -118,6 +121,7 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
         raise ConfigError(f"--output {path}: expected the name of a file, found a folder")
     if os.path.lexists(path) and not overwrite:
         raise ConfigError(f"--output {path}: expected the name of a new file, found one that exists (--overwrite)")
+    check_replaceable(path, _MARKS[file_format], "a model exported by this program")
     check_writable(os.path.dirname(os.path.abspath(path)), "--output")
     return path
 

@@ -1,9 +1,9 @@
 """HTML reports and tables."""
 
-from seesaw_d2.drawing.comparison import draw_predictions
 from seesaw_d2.drawing.sampling import draw_sampling
 from seesaw_d2.report.classification_report import shots_table, write_classification_report
 from seesaw_d2.report.dataset_report import category_rows, sampling_report, write_categories
+from seesaw_d2.report.drawn_predictions import draw_predictions
 from seesaw_d2.report.text_table import METRICS, results_table
 
 __all__ = [

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 import yaml
 
 from seesaw_d2.errors import DataError, WeightsError
@@ -203,14 +204,22 @@ def _read_weights(run: Run, num_classes: int) -> None:
         return
     weights, run.categories = content["model"], entry_of(content, path)
     # For a cascade: norms and counts of the last stage.
-    classifiers = [key for key in weights if re.search(r"box_predictor(\.\d+)?\.cls_score\.weight$", key)]
-    counts = [key for key in weights if key.endswith("cls_loss.class_counts")]
-    if classifiers and len(weights[classifiers[-1]]) >= num_classes:
-        rows = weights[classifiers[-1]][:num_classes].float().flatten(1)
-        run.weight_norms = rows.norm(dim=1).tolist()
+    classifier = _last(weights, r"box_predictor(\.\d+)?\.cls_score\.weight$", num_classes)
+    if classifier is not None and classifier.dim() > 1:
+        run.weight_norms = classifier.float().flatten(1).norm(dim=1).tolist()
     else:
-        run.missing["norms"] = "the model has no linear classifier"
-    if counts:
-        run.class_counts = weights[counts[-1]][:num_classes].tolist()
+        run.missing["norms"] = "the model has no linear classifier with finite weights"
+    counts = _last(weights, r"cls_loss\.class_counts$", num_classes)
+    if counts is not None and counts.dim() == 1 and counts.min() >= 0:
+        run.class_counts = counts.tolist()
     else:
         run.missing["counts"] = "its loss has no class counts"
+
+
+def _last(weights: dict[str, torch.Tensor], name: str, num_classes: int) -> torch.Tensor | None:
+    """Return the rows of classes of the last parameter with this name, or None if it has other values."""
+    found = [value for key, value in weights.items() if re.search(name, key)]
+    if not found or not found[-1].dim() or len(found[-1]) < num_classes or found[-1].is_complex():
+        return None
+    rows = found[-1][:num_classes]
+    return rows if rows.isfinite().all() else None

@@ -132,6 +132,8 @@ def check_writable(folder: str, key: str) -> None:
         folder: the folder; it and its parents need not exist.
         key: config key or argument with the folder's name, for the message.
     """
+    if "://" in folder or "\0" in folder:
+        raise ConfigError(f"{key}: expected the path of a folder, found {folder!r}")
     existing = os.path.abspath(folder)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.utils.atomic_files import make_folder, write_text
+from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
 # At the end of pictures and videos, where their readers pass over it: in MP4 files, it is a box of free space.
@@ -64,29 +64,38 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
         raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
 
 
-def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Claim a folder for a program, and create it if it does not exist.
+def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
+    """Raise ConfigError if ``claim_folder`` would refuse the folder. Write nothing.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.
-        mark: name of the file that marks its folders. An empty one is written if there is none.
+        mark: name of the file that marks its folders.
         key: argument that names the folder, for the message.
+    """
+    path = Path(folder, mark)
+    check_no_link(folder, key, "a folder")
+    check_no_link(path, key)
+    check_writable(os.fspath(folder), key)
+    found = [] if path.exists() or not os.path.isdir(folder) else sorted(os.listdir(folder))
+    if found:
+        raise ConfigError(
+            f"{key}: {os.fspath(folder)}: expected an empty folder or one with {mark} of this program, found {found[0]}"
+        )
+
+
+def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
+    """Claim a folder for a program: create the folder, and an empty file that marks it, unless they exist.
+
+    Args: see ``check_claimable``.
 
     Raises:
         ConfigError: the folder has files but no mark, or the folder or its mark is a link. OutputError: the folder
             cannot be written.
     """
-    path = Path(folder, mark)
-    check_no_link(folder, key, "a folder")
-    check_no_link(path, key)
+    check_claimable(folder, mark, key)
     make_folder(folder)
-    if path.exists():
-        return
-    if found := sorted(os.listdir(folder)):
-        raise ConfigError(
-            f"{key}: {os.fspath(folder)}: expected an empty folder or one with {mark} of this program, found {found[0]}"
-        )
-    write_text(path, "")
+    if not Path(folder, mark).exists():
+        write_text(Path(folder, mark), "")
 
 
 def holds_other(path: Path, text: str) -> bool:

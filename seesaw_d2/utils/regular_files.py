@@ -35,6 +35,8 @@ def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO
     Raises:
         OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.
     """
+    if "\0" in os.fsdecode(path):
+        raise OSError(errno.EINVAL, "expected a file name, found one with a null character", path)
     return open(path, mode, opener=_open, **options)
 
 

@@ -8,7 +8,7 @@ import yaml
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_values import plain_problem
-from seesaw_d2.utils.regular_files import irregular
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _MAX_BYTES = 1 << 24
 
@@ -22,7 +22,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
     if kind := irregular(path):
         raise error(f"{path}: expected a config file, found {kind}")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise error(f"{path}: expected a YAML file, found one of more than {_MAX_BYTES} bytes")

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.atomic_files import atomic_file
+from seesaw_d2.utils.own_files import is_plain_file
 from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
-from seesaw_d2.weights.torch_files import seal
+from seesaw_d2.weights.torch_files import is_archive, seal
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
 
     Raises:
         WeightsError: ``source`` is not a file.
-        ConfigError: ``target`` is not a .pth file, equals ``source``, or exists while ``overwrite`` is False.
+        ConfigError: ``target`` is not a .pth file, equals ``source``, or exists while ``overwrite`` is False or it is
+            not a PyTorch file.
     """
     check_regular_file(source)
     if not target.endswith(".pth"):
@@ -74,6 +76,8 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
         raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
         raise ConfigError(f"{target}: expected the name of a new file, found an existing one (--overwrite replaces it)")
+    if os.path.lexists(target) and not (is_plain_file(target) and is_archive(target)):
+        raise ConfigError(f"{target}: expected a new file or a PyTorch file, found another, which is not replaced")
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:

@@ -1,8 +1,12 @@
 """Class counts of Seesaw Loss, copied from a checkpoint to a JSON file."""
 
 import json
+import math
 import os
 import re
+from typing import Any
+
+from torch import Tensor
 
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.losses.recorded_counts import RecordedCounts
@@ -22,7 +26,7 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         WeightsError: the checkpoint cannot be read, has no class counts, or all of them are 0.
         ConfigError: ``path`` exists.
     """
-    if os.path.exists(path):
+    if os.path.lexists(path):
         raise ConfigError(f"{path}: expected the name of a new file, found an existing one")
     state = read_checkpoint(checkpoint)
     names = sorted((name for name in state["model"] if _BUFFER.fullmatch(name)), key=_stage)
@@ -32,12 +36,19 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
         raise WeightsError(f"{checkpoint}: expected a model trained with Seesaw Loss, found no class counts")
     if len({_stage(name) for name in names}) < len(names):
         raise WeightsError(f"{checkpoint}: expected class counts once for each stage, found {', '.join(names[:5])}")
-    stages = [[int(count) for count in state["model"][name]] for name in names]
+    stages = [_counts(state["model"][name], f"{checkpoint}: {name}") for name in names]
     if not all(map(any, stages)):
         raise WeightsError(f"{checkpoint}: expected a trained model, found class counts that are all 0")
     content = {"class_counts": stages, "source": checkpoint, "iteration": state.get("iteration")} | kept_entry(state)
     write_text(path, json.dumps(content))
     return RecordedCounts(path, stages, "box_predictor" in names[0], entry_of(state, path))
+
+
+def _counts(values: Any, place: str) -> list[int]:
+    numbers = values.tolist() if isinstance(values, Tensor) and values.dim() == 1 else [-1]
+    if not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
+        raise WeightsError(f"{place}: expected class counts, found other values")
+    return [int(number) for number in numbers]
 
 
 def _stage(name: str) -> int:

@@ -3,6 +3,7 @@
 Shapes: C classes, D features.
 """
 
+import os
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories
 from seesaw_d2.train.preflight.config_checks import check_names, resolve_device
 from seesaw_d2.train.tasks import CLASSIFICATION, task_of
-from seesaw_d2.utils.atomic_files import make_folder
+from seesaw_d2.utils.atomic_files import check_writable
 from seesaw_d2.utils.downloads import limits_of
 from seesaw_d2.weights.checkpoint_io import check_output, write_checkpoint
 from seesaw_d2.weights.file_checks import check_weights_file
@@ -48,7 +49,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
-    make_folder(path.parent)
+    check_writable(os.path.dirname(os.path.abspath(path)), "output")
     model = build_model(cfg).eval()
     # Do not compare the checkpoint's categories: only the classifier depends on them, and it is replaced below.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import compare
 import numpy as np
+import pytest
 from detectron2.data.detection_utils import read_image
 from matplotlib.axes import Axes
+from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import load_dataset, register_datasets, training_frequency_groups
 from seesaw_d2.drawing.verdicts import MISSED, RIGHT, UNJUDGED, WRONG, Shown, judge
+from seesaw_d2.errors import DataError
 from seesaw_d2.report import draw_predictions, results_table
 from seesaw_d2.train import load_config
 
@@ -32,6 +35,32 @@ def test_picture(config_file, tmp_path):
         pictures.append(read_image(str(picture), "RGB"))
     assert pictures[0].shape == pictures[1].shape
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1}',
+        "[{}]",
+        "[",
+        '[{"image_id": 1, "category_id": 1, "score": NaN, "bbox": [0, 0, 1, 1]}]',
+        "masks",
+        "deep",
+    ],
+)
+def test_results_are_checked_before_they_are_drawn(config_file, tmp_path, text):
+    cfg = load_config(str(config_file))
+    register_datasets(cfg)
+    image = load_dataset(cfg.DATASETS.TEST[0])[0]
+    rle = mask_utils.encode(np.ones((image["height"], image["width"]), np.uint8, order="F"))
+    mask = {"size": rle["size"], "counts": rle["counts"].decode()}
+    item = {"image_id": image["image_id"], "category_id": 1, "score": 0.9, "segmentation": mask}
+    results = tmp_path / "results.json"
+    results.write_text({"masks": json.dumps([item]), "deep": "[" * 100_000}.get(text, text))
+    with pytest.raises(DataError, match=r"results\.json"):
+        draw_predictions(cfg.DATASETS.TEST[0], {"model": results}, tmp_path / "picture.png")
+    results.write_text(json.dumps([{**item, "bbox": [1, 1, 9, 9]}]))
+    draw_predictions(cfg.DATASETS.TEST[0], {"model": results}, tmp_path / "picture.png", num_images=1)
 
 
 def verdicts(detections, truths, judged=None):

@@ -129,6 +129,10 @@ def test_the_command(arguments, glyphs, tmp_path, capsys, recwarn):
     assert "model.ts: " in capsys.readouterr().err
     assert (tmp_path / "out/model.ts").read_bytes() == before
     assert main(["--overwrite", *given]) == 0
+    (tmp_path / "out/model.ts").write_text("mine")
+    assert main(["--overwrite", *given]) == 2
+    assert "model.ts: " in capsys.readouterr().err
+    assert (tmp_path / "out/model.ts").read_text() == "mine"
 
 
 def test_data_is_not_needed(arguments, tmp_path, capsys):

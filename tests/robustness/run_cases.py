@@ -38,8 +38,16 @@ def code(path: Path) -> None:
     torch.save({"model": touching(path.parents[1])}, path)
 
 
+def weights(rows: torch.Tensor, counts: torch.Tensor) -> Callable[[Path], None]:
+    names = ("roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor.cls_loss.class_counts")
+    return lambda path: torch.save({"model": dict(zip(names, (rows, counts), strict=True))}, path)
+
+
 def read(folder: str) -> None:
     found = read_run(folder, 3, "toy")
+    json.dumps([found.weight_norms, found.class_counts], allow_nan=False)
+    assert all(norm >= 0 for norm in found.weight_norms or ())
+    assert all(count >= 0 for count in found.class_counts or ())
     assert all(isinstance(line["total_loss"], (int, float)) for line in found.curves)
     assert isinstance(found.config, dict)
     json.dumps(found.missing)
@@ -66,6 +74,15 @@ CASES: list[Case] = cases(
         "weights of code": (run("model_final.pth", code), None),
         "weights, torn": (run("model_final.pth", b"PK\3\4"), None),
         "weights, a pipe": (run("model_final.pth", os.mkfifo), None),
+        "weights without rows": (run("model_final.pth", weights(torch.ones(()), torch.ones(()))), None),
+        "weights, one number per class": (run("model_final.pth", weights(torch.ones(4), torch.ones(4, 2))), None),
+        "weights, NaN": (
+            run("model_final.pth", weights(torch.full((4, 2), torch.nan), torch.full((4,), torch.nan))),
+            None,
+        ),
+        "weights, negative": (run("model_final.pth", weights(-torch.ones(4, 2), -torch.ones(4))), None),
+        "weights, complex": (run("model_final.pth", weights(torch.ones(4, 2) * 1j, torch.ones(4) * 1j)), None),
+        "weights, bools": (run("model_final.pth", weights(torch.ones(4, 2) > 0, torch.ones(4) > 0)), None),
         "classification, torn": (run("inference/toy/classification.json", '{"a'), r"classification\.json: not JSON"),
     },
 )

@@ -1,6 +1,8 @@
 """The figure of images that two classifiers answer."""
 
 import csv
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import draw_answers
@@ -12,20 +14,22 @@ from seesaw_d2.drawing.answers import by_outcome, proportional
 
 LABELS = ["ant", "ant", "ant", "bee", "bee", "cow"]
 FIRST = ["ant", "bee", "cow", "bee", "bee", "ant"]
+TABLE = b"image,class,called,shots,train_images\n1,dog,cat,few,-3\n"
 LAST = ["ant", "ant", "ant", "bee", "ant", "cow"]
 
 
 def write_run(folder, called, images=None):
     """A run on six images; ant and cow have few training images."""
-    test = folder / "inference/answers_test"
+    name = f"answers_{folder.parent.name}"
+    test = folder / "inference" / name
     test.mkdir(parents=True)
     data = folder.parent / "data.npz"
     names = np.array(["ant", "bee", "cow"])
     labels = np.array([names.tolist().index(label) for label in LABELS])
     pixels = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8) * 40
     np.savez(data, images=pixels, labels=labels, names=names)
-    register = [{"NAME": "answers_test", "NPZ": str(data)}]
-    (folder / "config.yaml").write_text(f"DATASETS:\n  REGISTER: {register}\n  TEST: ['answers_test']\n")
+    register = [{"NAME": name, "NPZ": str(data)}]
+    (folder / "config.yaml").write_text(f"DATASETS:\n  REGISTER: {register}\n  TEST: ['{name}']\n")
     with open(test / "per_class.csv", "w", newline="") as file:
         rows = [("ant", 3, "few"), ("bee", 200, "many"), ("cow", 7, "few")]
         csv.writer(file).writerows([("class", "train_images", "shots"), *rows])
@@ -80,10 +84,44 @@ def test_runs_without_or_with_other_predictions_are_named(tmp_path, capsys):
     first, second = write_run(tmp_path / "a", FIRST), write_run(tmp_path / "b", LAST, images=range(10, 16))
     assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 2
     assert second in capsys.readouterr().err
-    (tmp_path / "b/inference/answers_test/predictions.csv").unlink()
+    (tmp_path / f"b/inference/answers_{tmp_path.name}/predictions.csv").unlink()
     assert draw_answers.main([first, second, "--output", str(tmp_path / "x.png")]) == 2
     assert "predictions.csv" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "per_class.csv", "config.yaml"])
+@pytest.mark.parametrize("content", [b"", b"image,class\n1\n", b"\xff", TABLE, "pipe", "unknown"])
+def test_files_of_runs_are_checked(tmp_path, capsys, name, content):
+    runs = [write_run(tmp_path / each, FIRST) for each in "ab"]
+    for run in runs:
+        path = Path(run, name if name == "config.yaml" else f"inference/answers_{tmp_path.name}/{name}")
+        text = path.read_text()
+        path.unlink()
+        if content == "pipe":
+            os.mkfifo(path)
+        else:
+            path.write_bytes(text.replace("ant", "elk", 2).encode() if content == "unknown" else content)
+    status = draw_answers.main([*runs, "--output", str(tmp_path / "x.png")])
+    if (name, content) == ("config.yaml", "unknown"):
+        return
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path) in line
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_only_own_pictures_are_replaced(tmp_path, capsys, ending):
+    runs, output = [write_run(tmp_path / each, FIRST) for each in "ab"], tmp_path / f"x.{ending}"
+    Image.new("RGB", (4, 4)).save(output)
+    before = output.read_bytes()
+    assert draw_answers.main([*runs, "--output", str(output)]) == 2
+    assert f"x.{ending}" in capsys.readouterr().err
+    assert output.read_bytes() == before
+    output.unlink()
+    assert [draw_answers.main([*runs, "--output", str(output)]) for _ in range(2)] == [0, 0]
+    assert draw_answers.main([*runs, "--output", str(tmp_path / "x.tmp")]) == 2
 
 
 @pytest.mark.parametrize("value", ["0", "-3"])

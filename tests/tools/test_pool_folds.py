@@ -90,3 +90,11 @@ def test_folds_that_do_not_fit_are_named(tmp_path, capsys, change, named):
     (tmp_path / "mine/results.json").write_text("kept")
     assert pool_folds.main([str(tmp_path / "mine"), *folds]) == 2
     assert (tmp_path / "mine/results.json").read_text() == "kept"
+
+
+def test_a_fold_that_cannot_be_read_leaves_nothing(tmp_path, capsys):
+    folds, *_ = split_in_two(tmp_path)
+    (tmp_path / "results1.json").write_text("[")
+    assert pool_folds.main([str(tmp_path / "pooled"), *folds]) == 2
+    assert "results1.json" in capsys.readouterr().err
+    assert not (tmp_path / "pooled").exists()

@@ -69,6 +69,15 @@ def test_image_classifier(tmp_path, capsys, prefix):
     assert build_loss(cfg, 3, has_background=False).class_counts.tolist() == [7, 0, 2]
 
 
+@pytest.mark.parametrize("counts", [3, [[1, 2]], [1.0, float("nan")], [1.0, float("inf")], [-1, 2], [1j, 2]])
+def test_other_values_are_named(tmp_path, capsys, counts):
+    checkpoint = save(tmp_path / "m.pth", cls_loss__class_counts=counts)
+    assert main([checkpoint, str(tmp_path / "counts.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "m.pth" in line
+    assert not (tmp_path / "counts.json").exists()
+
+
 def test_counts_of_two_losses_are_refused(tmp_path):
     names = ["first.cls_loss.class_counts", "second.cls_loss.class_counts"]
     torch.save({"model": {name: torch.tensor([1, 2]) for name in names}}, tmp_path / "m.pth")

@@ -45,6 +45,19 @@ def test_collects_finished_runs_and_keeps_the_others(tmp_path):
     assert [run["commit"] for run in runs] == ["def", "abc"]
 
 
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "r.json"])
+def test_a_folder_without_runs(tmp_path, capsys, folder):
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path, "CE", 1, 70.0)
+    collect(tmp_path, "abc")
+    before = (tmp_path / "r.json").read_text()
+    for file in ("r.json", "new.json"):
+        assert run_results.main(["collect", str(tmp_path / folder), str(tmp_path / file), "--commit", "abc"]) == 2
+        assert folder in capsys.readouterr().err
+    assert (tmp_path / "r.json").read_text() == before
+    assert not (tmp_path / "new.json").exists()
+
+
 def test_precision_of_few_shots(tmp_path):
     write_run(tmp_path, "CE", 1, 70.0, correct=(9, 2))
     (run,) = collect(tmp_path, "abc")

@@ -11,11 +11,13 @@ from pathlib import Path
 from seesaw_d2.data.muscima.pages import Page, parse_page
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.messages import first_few, reason
+from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Maximum size of an annotation file. The largest one has 2 MB.
+# Maximum size of an annotation file, and of all files. The largest one has 2 MB, all have 100 MB.
 _MAX_BYTES = 100_000_000
+_MAX_TOTAL = 1_000_000_000
 
 
 def read_files(source: Path) -> dict[str, bytes]:
@@ -30,6 +32,8 @@ def read_files(source: Path) -> dict[str, bytes]:
     """
     if not source.exists():
         raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {source}: no such file or folder")
+    if (kind := irregular(source)) and not source.is_dir():
+        raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {kind}, {source}")
     try:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
@@ -41,21 +45,24 @@ def read_files(source: Path) -> dict[str, bytes]:
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file. Nothing is unpacked to the disk, so unsafe names are harmless."""
+    checked = _Sizes(source)
     if source.is_dir():
         for path in source.rglob("*"):
             if _wanted(path.name) and path.is_file():
-                yield path.relative_to(source).as_posix(), path.read_bytes()
+                checked.add(path.name, path.stat().st_size)
+                with open_regular(path, "rb") as file:
+                    yield path.relative_to(source).as_posix(), file.read(_MAX_BYTES)
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
             for info in archive.infolist():
                 if _wanted(info.filename):
-                    _check_size(source, info.filename, info.file_size)
+                    checked.add(info.filename, info.file_size)
                     yield info.filename, archive.read(info)
     else:
         with tarfile.open(source) as archive:
             for member in archive:
+                checked.add(member.name, member.size)  # other files are unpacked, too, to find the next one
                 if member.isfile() and _wanted(member.name):
-                    _check_size(source, member.name, member.size)
                     yield member.name, archive.extractfile(member).read()
 
 
@@ -63,9 +70,19 @@ def _wanted(name: str) -> bool:
     return bool(_ANNOTATION.search(name)) or name.rsplit("/", 1)[-1] == TEST_SET
 
 
-def _check_size(source: Path, name: str, size: int) -> None:
-    if size > _MAX_BYTES:
-        raise DataError(f"{source}: {name}: expected at most {_MAX_BYTES} bytes, found {size}")
+class _Sizes:
+    """Sizes of the files of a source, which are checked before they are unpacked."""
+
+    def __init__(self, source: Path):
+        self._source, self._total = source, 0
+
+    def add(self, name: str, size: int) -> None:
+        """Raise DataError if an annotation file, or all files so far, are too large."""
+        self._total += size
+        if size > _MAX_BYTES and _wanted(name):
+            raise DataError(f"{self._source}: {name}: expected at most {_MAX_BYTES} bytes, found {size}")
+        if self._total > _MAX_TOTAL:
+            raise DataError(f"{self._source}: expected at most {_MAX_TOTAL} bytes, found more from {name} on")
 
 
 def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:

@@ -1,5 +1,6 @@
 """Write the folder of a data set made from MUSCIMA++ atomically, with a record of its settings."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,12 +9,16 @@ import orjson
 
 from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
 from seesaw_d2.data.muscima.source import Source
-from seesaw_d2.data.synthetic.folder import read_record, whole_folder
+from seesaw_d2.data.synthetic.folder import Layout, read_record, whole_folder
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-RECORD = "muscima.json"
-_KIND = "a data set made of MUSCIMA++"
+LAYOUT = Layout(
+    record="muscima.json",
+    kind="a data set made of MUSCIMA++",
+    contents={"counts": {"": {"": 0}}, "notes": [""]},
+    files=re.compile(r"muscima\.json|(train|test)\.(json|npz)|images/(train|test)/w\d{2,}_p\d{2,}_\d{4,}_\d{4,}\.png"),
+)
 Contents = dict[str, dict[str, int]]
 
 
@@ -48,7 +53,7 @@ def make_once(
     Raises:
         DataError: the folder has other content, or a data set with other settings and ``overwrite`` is False.
     """
-    found = read_record(root, RECORD, _KIND)
+    found = read_record(root, LAYOUT)
     if found is not None and found["settings"] == settings:
         return Prepared(root, False, **found["contents"])
     if found is not None and not overwrite:
@@ -57,10 +62,10 @@ def make_once(
             f"--output {root}: expected a data set made with these settings, found one with other {first_few(names)}; "
             "--overwrite replaces it"
         )
-    with whole_folder(root, RECORD, _KIND) as folder:
+    with whole_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)
         record = {"settings": settings, "contents": {"counts": counts, "notes": notes}}
-        (folder / RECORD).write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+        (folder / LAYOUT.record).write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
     return Prepared(root, True, counts, notes)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from seesaw_d2.data.synthetic.annotations import to_json, write_split
 from seesaw_d2.data.synthetic.chunks import draw_chunk, split_chunks
 from seesaw_d2.data.synthetic.config import GlyphConfig
-from seesaw_d2.data.synthetic.folder import RECORD, read_record, whole_folder
+from seesaw_d2.data.synthetic.folder import GLYPHS, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
 from seesaw_d2.data.synthetic.semantic import check_semantic, write_classes
 from seesaw_d2.errors import DataError
@@ -83,7 +83,7 @@ def make_glyphs(
     if semantic:  # the key exists only for data sets with label maps
         check_semantic(config)
         settings["semantic"] = True
-    found = read_record(root)
+    found = read_record(root, GLYPHS)
     if found is not None:
         # folders of earlier versions do not name these
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
@@ -95,10 +95,10 @@ def make_glyphs(
                 f"root {root}: expected a data set made with these settings, found another "
                 f"({', '.join(differences)}); only overwrite (--overwrite) replaces it"
             )
-    with whole_folder(root) as folder:
+    with whole_folder(root, GLYPHS) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
         record = {"settings": settings, "contents": contents}
-        (folder / RECORD).write_text(to_json(record) + "\n", encoding="utf-8")
+        (folder / GLYPHS.record).write_text(to_json(record) + "\n", encoding="utf-8")
     return _summary(root, True, contents, start)
 
 

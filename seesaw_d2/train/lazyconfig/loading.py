@@ -71,7 +71,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
         cfg = load_lazy(path)
     except SeesawError:
         raise
-    except Exception as error:  # the config is a program
+    except (Exception, SystemExit) as error:  # the config is a program
         raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
     _check_keys(cfg, path, _PARTS)
     cfg = apply_overrides(cfg, overrides, [f"train.{key}" for key in (*_TRAIN, *_OPTIONAL, *_OFF)], _NAMES)

@@ -1,12 +1,15 @@
 """MUSCIMA++ from its folder and its archives."""
 
+import os
 import re
 import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from seesaw_d2.data.muscima import Split
+from seesaw_d2.data.muscima import Split, archive
 from seesaw_d2.data.muscima.source import read_source
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.muscima.written import page, three_pages, write_source
@@ -72,3 +75,30 @@ def test_what_is_no_source(tmp_path):
     unknown = write_source(tmp_path / "unknown", official="CVC-MUSCIMA_W-44_N-01_D-ideal")
     with pytest.raises(DataError, match=r"testset-independent\.txt.*W-44_N-01"):
         read_source(unknown, None, Split(official=True))
+
+
+def test_pipes_and_devices(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match=str(path)):
+            read_source(path, None, Split())
+
+
+@pytest.mark.parametrize("kind", ["zip", "xztar"])
+@pytest.mark.parametrize("count", [1, 30])
+def test_sizes_are_checked_before_files_are_unpacked(tmp_path, monkeypatch, kind, count):
+    """One huge annotation file, or many below its limit."""
+    monkeypatch.setattr(archive, "_MAX_BYTES", 100_000)
+    monkeypatch.setattr(archive, "_MAX_TOTAL", 1_000_000)
+    folder = write_source(tmp_path / "muscima")
+    for number in range(count):
+        (folder / f"CVC-MUSCIMA_W-40_N-{number}_D-ideal.xml").write_bytes(bytes(3_000_000 // count))
+    unpacked, unzip, untar = [], zipfile.ZipFile.read, tarfile.TarFile.extractfile
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: unpacked.append(args[1].file_size) or unzip(*args))
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda *args: unpacked.append(args[1].size) or untar(*args))
+    path = Path(shutil.make_archive(str(tmp_path / "bomb"), kind, folder))
+    with pytest.raises(DataError, match=r"bomb.*000"):
+        read_source(path, None, Split())
+    with pytest.raises(DataError, match=r"muscima.*000"):
+        read_source(folder, None, Split())
+    assert sum(unpacked) < 1_100_000

@@ -98,6 +98,35 @@ def test_folder_of_something_else_is_never_replaced(tiny_config, tmp_path, recor
     assert (tmp_path / "thesis.txt").read_text() == "chapter 1"
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "images/train/mine.jpg", "annotations/mine.json", "link"])
+def test_other_files_in_the_folder_are_not_removed(tiny_config, tmp_path, name):
+    root, other = tmp_path / "glyphs", dataclasses.replace(tiny_config, seed=7)
+    make_glyphs(root, tiny_config, workers=1)
+    (tmp_path / "elsewhere").mkdir()
+    (root / name).symlink_to(tmp_path / "elsewhere") if name == "link" else (root / name).write_text("mine")
+    before = contents(root)
+    with pytest.raises(DataError, match=name):
+        make_glyphs(root, other, workers=1, overwrite=True, progress=lambda *_: pytest.fail("drawn first"))
+    assert contents(root) == before
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "glyphs"]
+
+
+@pytest.mark.parametrize("change", [{"images": 3}, {"megabytes": "x"}, {"frequencies": {"r": 1}}, {"other": 1}])
+def test_damaged_records_are_named(tiny_config, tmp_path, change):
+    make_glyphs(tmp_path / "glyphs", tiny_config, workers=1, images=False)
+    path = tmp_path / "glyphs/glyphs.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "contents": {**record["contents"], **change}}))
+    with pytest.raises(DataError, match=r"glyphs\.json"):
+        make_glyphs(tmp_path / "glyphs", tiny_config, workers=1, images=False)
+
+
+def test_a_pipe_as_record(tiny_config, tmp_path):
+    os.mkfifo(tmp_path / "glyphs.json")
+    with pytest.raises(DataError, match=r"glyphs\.json"):
+        make_glyphs(tmp_path, tiny_config, workers=1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_interruption_leaves_nothing(tiny_config, tmp_path, workers):
     def interrupt(done, total):

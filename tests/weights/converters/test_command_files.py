@@ -72,7 +72,9 @@ def test_files_that_stay(tiny, capsys):
         status, _, err = run(capsys, *arguments, "--config-file", config)
         assert status == 2
         assert message in err
+    assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 2  # no PyTorch file
     assert target.read_text() == "kept"
+    torch.save({}, target)
     assert run(capsys, source, target, "--overwrite", "--config-file", config)[0] == 0
 
 

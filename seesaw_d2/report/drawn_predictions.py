@@ -1,7 +1,7 @@
 """Figure of detections beside ground truth, with right and wrong ones marked."""
 
-import json
 from collections import Counter, defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torchvision.ops import nms
 
+from seesaw_d2.drawing.model_output import COLORS
 from seesaw_d2.drawing.plain_text import plain_text, save_figure
 from seesaw_d2.drawing.verdicts import MISSED, RIGHT, TRUTH, UNJUDGED, WRONG, Shown, judge
+from seesaw_d2.errors import DataError
+from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
 SCALE = 3.0  # makes masks and boxes smooth on small images
 PANEL = 3.4  # inches of an image's side
-# Colours of the frequency groups, legible on most backgrounds. Last: groups are not known.
-COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 
@@ -39,14 +40,18 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
         groups: (C,) ints, 0 rare, 1 common, 2 frequent. The labels of the ground truth have the colours of the groups.
+
+    Raises:
+        DataError: see ``read_results``; a results file has no boxes.
     """
     metadata = MetadataCatalog.get(dataset_name)
-    records = _choose(DatasetCatalog.get(dataset_name), num_images)
+    known = DatasetCatalog.get(dataset_name)
+    records = _choose(known, num_images)
     index_of = metadata.thing_dataset_id_to_contiguous_id
     truths = {record["image_id"]: _truths(record) for record in records}
     columns = {"ground truth": truths}
     for title, file in results.items():
-        found = _detections(file, min_score, index_of)
+        found = _detections(file, min_score, known, index_of)
         judged = {
             record["image_id"]: judge(
                 found.get(record["image_id"], []), truths[record["image_id"]], _judged_categories(record, index_of)
@@ -137,15 +142,19 @@ def _judged_categories(record, index_of) -> set[int] | None:
     return (present | {index_of[i] for i in record["neg_category_ids"]}) - partial
 
 
-def _detections(file, min_score: float, index_of) -> dict[int, list[Shown]]:
+def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
     """Return image id -> detections to draw, best score first."""
-    with open(file) as stream:
-        results = json.load(stream)
+    known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
+    results = read_results(str(file), known)
+    if results.boxes is None:
+        raise DataError(f'{file}: expected detections with "bbox", found none')
+    results = results[results.scores >= min_score]
+    boxes = BoxMode.convert(results.boxes, BoxMode.XYWH_ABS, BoxMode.XYXY_ABS).tolist()
+    masks = results.rles() if results.has_masks else [None] * len(results)
     found = defaultdict(list)
-    for r in results:
-        if r["score"] >= min_score:
-            box = BoxMode.convert(r["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS)
-            found[r["image_id"]].append((Shown(box, r.get("segmentation"), index_of[r["category_id"]]), r["score"]))
+    columns = (results.image_ids.tolist(), boxes, masks, results.category_ids.tolist(), results.scores.tolist())
+    for image, box, mask, category, score in zip(*columns, strict=True):
+        found[image].append((Shown(box, mask, index_of[category]), score))
     return {image: _best(objects) for image, objects in found.items()}
 
 
