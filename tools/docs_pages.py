@@ -1,9 +1,11 @@
-"""Hooks of ``make docs`` that replace links out of ``docs/`` by plain text, because the site lacks their targets."""
+"""Hooks of ``make docs``: links that leave ``docs/`` become text, and long names in tables can be broken."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_CELL_CODE = re.compile(r"(?<=<code>)[^<]{13,}(?=</code>)")
+_BREAK = re.compile(r"(::|[./_])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
@@ -17,3 +19,12 @@ def on_page_markdown(markdown, page, config, files):
         return match[0] if inside else match[2]
 
     return _LINK.sub(replace, markdown)
+
+
+def on_page_content(html, page, config, files):
+    """Let names in tables, such as config keys, break after dots, slashes and underscores, and before capitals."""
+
+    def breakable(cell: re.Match) -> str:
+        return _CELL_CODE.sub(lambda code: _BREAK.sub(r"\g<0><wbr>", code[0]), cell[0])
+
+    return re.sub(r"<td\b.*?</td>", breakable, html, flags=re.DOTALL)

@@ -102,11 +102,19 @@ def scatter(
 
 
 def lines(
-    title, series: Sequence[Sequence[tuple[float, float]]], x_label, y_label, *, runs: Sequence[str] = (), top=None
+    title,
+    series: Sequence[Sequence[tuple[float, float]]],
+    x_label,
+    y_label,
+    *,
+    name="",
+    runs: Sequence[str] = (),
+    top=None,
 ) -> Markup:
     """Draw a line through the points (x, y) of each series, thinned out to some hundred points.
 
     Args:
+        name: name of y in the tooltips. Default: ``y_label``.
         runs: names of the runs, for the tooltips.
         top: upper end of the axis. Default: the largest value.
     """
@@ -121,7 +129,7 @@ def lines(
             continue
         step = max(1, len(one) // 300)
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in one[::step])
-        tip = _tip(f"{y_label} {one[-1][1]:.3g} at {x_label} {one[-1][0]:g}", runs, index)
+        tip = _tip(f"{name or y_label} {one[-1][1]:.3g} at {x_label} {one[-1][0]:g}", runs, index)
         parts.append(f'<polyline class="run{index % COLORS}" points="{path}">{tip}</polyline>')
     return _frame(title, x_label, y_label, parts)
 

@@ -7,7 +7,9 @@ from typing import Any
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.classification_evaluator import CALIBRATION_FILE, CONFUSION_FILE, PER_CLASS_FILE
 from seesaw_d2.report.charts import scatter
+from seesaw_d2.report.headline import config_differences
 from seesaw_d2.report.rendering import check_page, render
+from seesaw_d2.report.run_folders import read_config
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
 from seesaw_d2.utils.messages import shown
@@ -51,6 +53,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
         "classification.html",
         title="Image classification by shots",
         headline=_headline(runs),
+        differences=config_differences([_config(folder) for folder in folders.values()]),
         columns=COLUMNS,
         runs=runs,
         confusions=[_confusions(run) for run in runs],
@@ -91,6 +94,12 @@ def _read(folder: str) -> dict[str, Any]:
         CONFUSION_FILE: read_results_table(paths[CONFUSION_FILE], ("class", "called"), ("images",)),
         CALIBRATION_FILE: read_results_table(paths[CALIBRATION_FILE], (), ("images",), ("confidence", "accuracy")),
     }
+
+
+def _config(folder: str) -> dict[str, Any]:
+    """Return the config of the run that wrote the evaluation, or {} if it is not known."""
+    inference, _ = os.path.split(os.path.abspath(folder))
+    return read_config(os.path.dirname(inference))[1] if os.path.basename(inference) == "inference" else {}
 
 
 def _metrics(path: str) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from seesaw_d2.report.run_folders import Run
 
 # Keys of schedule, data and evaluation. If these differ, the runs differ not only in the method.
 _COMPARED = (
+    "DATASETS.REGISTER",
     "DATASETS.TRAIN",
     "DATASETS.TEST",
     "INPUT.MIN_SIZE_TRAIN",
@@ -24,6 +25,7 @@ _COMPARED = (
     "SOLVER.LR_SCHEDULER_NAME",
     "SOLVER.MAX_ITER",
     "SOLVER.STEPS",
+    "SOLVER.WARMUP_ITERS",
     "TEST.AUG.ENABLED",
     "TEST.DETECTIONS_PER_IMAGE",
 )
@@ -50,16 +52,20 @@ def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[s
 
 
 def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return (key, value of each run) for the keys of schedule, data and evaluation that differ between the runs."""
+    """Return ``config_differences`` of the runs, and the evaluated IoU types if these differ."""
+    found = config_differences([run.config for run in runs])
+    tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
+    return found + [("evaluated IoU types", tasks)] * (len(set(tasks)) > 1)
+
+
+def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return (key, value of each config) for the keys of schedule, data and evaluation that differ between configs."""
     found = []
     for key in _COMPARED:
-        values = [_value(run.config, key) for run in runs]
+        values = [_used_entries(one) if key == "DATASETS.REGISTER" else _value(one, key) for one in configs]
         known = [value for value in values if value is not None]
         if any(value != known[0] for value in known):
             found.append((key, ["unknown" if value is None else str(value) for value in values]))
-    tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
-    if len(set(tasks)) > 1:
-        found.append(("evaluated IoU types", tasks))
     return found
 
 
@@ -68,3 +74,13 @@ def _value(config: dict[str, Any], key: str) -> Any:
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _used_entries(config: dict[str, Any]) -> list[Any] | None:
+    """Return the entries of DATASETS.REGISTER that the run trains or tests on, or None if the config has none."""
+    train, test, entries = (_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
+    if not isinstance(entries, list):
+        return None
+    names = [name for each in (train, test) if isinstance(each, list) for name in each]
+    used = [each for each in entries if isinstance(each, dict) and each.get("NAME") in names]
+    return sorted(used, key=lambda each: str(each["NAME"])) or None

@@ -112,9 +112,11 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
-            top = 1 if "accuracy" in title else None  # comparable between the groups
+            # The caption names the curve. Accuracies of all groups have the same axis.
+            label, top = ("accuracy", 1) if "accuracy" in title else ("", None)
+            names = [run.name for run in runs]
             found[f"curve_{title}"] = charts.lines(
-                f"{title} during training", series, "iteration", title, runs=[run.name for run in runs], top=top
+                f"{title} during training", series, "iteration", label, name=title, runs=names, top=top
             )
     return found
 

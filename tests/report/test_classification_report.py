@@ -46,3 +46,19 @@ def test_page(tmp_path):
     table = shots_table({"ce": first, "none": {"classification": dict.fromkeys(first["classification"])}}).splitlines()
     assert table[1].split()[1] == f"{first['classification']['overall']:.1f}"
     assert table[2].split() == ["none", *"-----"]
+
+
+def test_runs_that_differ_in_more_than_the_method_are_said_to(tmp_path):
+    folders = {}
+    for name, steps in (("ce", 10), ("seesaw", 20)):
+        folder = tmp_path / name / "inference/labelled"
+        folder.mkdir(parents=True)
+        make_run(folder, torch.tensor([500, 50, 5, 4]).numpy(), [0, 1, 2, 3], [0, 1, 2, 3])
+        (tmp_path / name / "config.yaml").write_text(f"SOLVER: {{MAX_ITER: {steps}, GAMMA: 0.1}}\n")
+        folders[name] = str(folder)
+    write_classification_report(folders, str(tmp_path / "page.html"))
+    warning = re.search(r'class="warning".*?</table>', (tmp_path / "page.html").read_text(), re.DOTALL).group()
+    assert re.findall(r"<t[hd][^>]*>([^<]*)</t", warning)[-3:] == ["SOLVER.MAX_ITER", "10", "20"]
+    (tmp_path / "seesaw/config.yaml").unlink()
+    write_classification_report(folders, str(tmp_path / "page.html"))
+    assert 'class="warning"' not in (tmp_path / "page.html").read_text()

@@ -69,6 +69,12 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert re.search(r'class="headline">\w+ 0\.0 → ', text)
     heads = re.findall(r"<th scope=\"col\">(AP\w*)</th>", text)
     assert heads[:4] == ["APr", "APc", "APf", "AP"]
+    charts = re.findall(r"<figcaption>([^<]*)</figcaption><svg.*?</svg>", text, re.DOTALL)
+    labels = re.findall(
+        r"<figcaption>[^<]*</figcaption><svg.*?<text class=.axis.*?<text class=.axis.*?>(.*?)<", text, re.DOTALL
+    )
+    assert len(charts) == len(labels) > 8
+    assert not [chart for chart, label in zip(charts, labels, strict=True) if chart.lower() == label.lower()]
     confusions = text[text.index("Most frequent confusions") : text.index("Ground-truth boxes as proposals")]
     assert confusions.count("data:image/jpeg;base64,") > 0
     # Nothing is fetched: no address in anything that loads, and a policy that forbids it.
@@ -86,13 +92,16 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
             config = runs / "good/config.yaml"
             found = yaml.safe_load(config.read_text())
             found["SOLVER"]["MAX_ITER"] = 4321
+            found["DATASETS"]["REGISTER"][0]["SAMPLE"] = 3
+            found["DATASETS"]["REGISTER"].append({"NAME": "unused"})
             config.write_text(yaml.safe_dump(found))
         assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(path)]) == 0
         text = path.read_text()
         assert ('class="warning"' in text) == changed
     warning = text[text.index('class="warning"') : text.index('id="results-title"')]
-    assert re.findall(r"<th scope=\"row\">(.*?)</th>", warning) == ["SOLVER.MAX_ITER"]
+    assert re.findall(r"<th scope=\"row\">(.*?)</th>", warning) == ["DATASETS.REGISTER", "SOLVER.MAX_ITER"]
     assert "4321" in warning
+    assert "unused" not in warning
 
 
 def test_marks_of_several_runs_name_their_run(runs):
