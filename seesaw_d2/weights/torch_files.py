@@ -6,6 +6,7 @@ records. It also does not check the sizes in its pickle. A wrong size gives weig
 
 import functools
 import hashlib
+import io
 import os
 import pickle
 import struct
@@ -128,7 +129,7 @@ def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         return  # PyTorch's own error is more informative
-    with archive.open(pickles[0]) as file:
+    with archive.open(pickles[0]) as member, io.BufferedReader(member) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")
     for storage in storages:
