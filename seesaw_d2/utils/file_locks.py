@@ -16,11 +16,13 @@ from typing import IO
 logger = logging.getLogger(__name__)
 
 
-def lock_or_wait(file: IO[str]) -> None:
-    """Lock a file for this process and its child processes. Wait while another process holds the lock."""
-    fcntl = _fcntl()
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def lock_or_wait(file: IO[str], seconds: float) -> None:
+    """Lock a file for this process and its child processes.
+
+    Wait at most ``seconds`` for another process, which may be stopped, then go on without the lock.
+    """
+    if _fcntl() is not None:
+        _lock_within(file.fileno(), seconds)
 
 
 @contextlib.contextmanager
@@ -29,23 +31,27 @@ def folder_lock(folder: str, seconds: float) -> Iterator[None]:
 
     No file is needed. Where folders cannot be locked (Windows, some network file systems), nothing is locked.
     """
-    fcntl, begin = _fcntl(), time.monotonic()
-    if fcntl is None:
+    if _fcntl() is None:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        while time.monotonic() - begin < seconds:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    break
-                time.sleep(0.05)
+        _lock_within(descriptor, seconds)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_within(descriptor: int, seconds: float) -> None:
+    fcntl, begin = _fcntl(), time.monotonic()
+    while fcntl is not None and time.monotonic() - begin < seconds:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return
+            time.sleep(0.05)
 
 
 def try_record_lock(file: IO[str]) -> bool:

@@ -12,6 +12,7 @@ import torch
 
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
+from seesaw_d2.utils import pickle_checks
 from seesaw_d2.weights.checkpoint_io import read_checkpoint, write_checkpoint
 from seesaw_d2.weights.file_checks import check_weights_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
@@ -147,7 +148,20 @@ HOSTILE = {
     "a large tensor": b"ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R",
     "a large integer": b"\x8a\xff" + b"\x7f" * 255,
     "a deep list": b"]" * 5000 + b"a" * 4999,
+    "a memo index": b"Nr\xff\xff\xff\x7f",
 }
+PAIR = b"K\x01K\x02\x86"
+for _name, _content in (
+    ("a pair as key", b"}" + PAIR + b"K\x01s"),
+    ("pairs as keys", b"}(" + PAIR + b"K\x01u"),
+    ("a pair as key of a mapping", b"(" + PAIR + b"K\x01d"),
+    ("a pair in a set", b"c__builtin__\nset\n](" + PAIR + b"e\x85R"),
+    ("a pair in an empty set", b"\x8f(" + PAIR + b"\x90"),
+    ("a pair in a frozen set", b"(" + PAIR + b"\x91"),
+    ("a pair as key of pairs", b"ccollections\nOrderedDict\n](" + PAIR + b"K\x01\x86e\x85R"),
+    ("a pair as key of an object", b"ccollections\nOrderedDict\n)R" + PAIR + b"K\x01s"),
+):
+    HOSTILE[_name] = _content
 
 
 def pth(content: bytes, path: Path) -> None:
@@ -182,6 +196,17 @@ def test_keys_are_not_hashed_and_numbers_not_believed(tmp_path, name, suffix, ig
     assert time.monotonic() - begin < 2
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 1500
+    if suffix == "w.pkl" and ("pair " in name or name == "a memo index"):
+        assert ("memo" if "memo" in name else "as a key") in str(caught.value)  # before anything is hashed or allocated
+
+
+def test_operations_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickle_checks, "_MAX_OPERATIONS", 1000)
+    for count in (400, 600):
+        (tmp_path / f"{count}.pkl").write_bytes(b"\x80\x02}" + b"N0" * count + b".")
+    assert read_weights_file(str(tmp_path / "400.pkl")) == {}
+    with pytest.raises(WeightsError, match="1000 operations"):
+        read_weights_file(str(tmp_path / "600.pkl"))
 
 
 def test_a_long_name(tmp_path):

@@ -63,7 +63,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
             f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
             "--overwrite, or name another folder with OUTPUT_DIR path"
         )
-    if not is_run(folder):
+    # With the lock, its file has this job's text. Reading the file would also release the lock.
+    if not own and not is_run(folder):
         raise ConfigError(
             f"OUTPUT_DIR: {folder} has checkpoints or results, but no config.yaml of a run; --overwrite removes only "
             "runs; name another folder with OUTPUT_DIR path"

@@ -1,5 +1,6 @@
 """Only a run is replaced, only its files are removed, and nothing is written through links."""
 
+import multiprocessing
 import os
 
 import pytest
@@ -60,6 +61,37 @@ def test_the_run_goes_and_the_users_files_stay(tmp_path):
     assert files(tmp_path) == {"run.lock", *USERS}
     take(tmp_path, resume=True)
     assert files(tmp_path) == {"run.lock", *USERS}
+
+
+def _race(folder, begin, end, overwrite, answers):
+    begin.wait()
+    try:
+        take_folder(lock := RunLock(folder), resume=False, overwrite=overwrite)
+        answers.put(lock is not None)
+    except ConfigError as error:
+        answers.put(str(error))
+    end.wait()  # the winner keeps the lock
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_runs_that_start_together_one_gets_the_folder(tmp_path, overwrite):
+    context = multiprocessing.get_context("fork")
+    for number in range(5):
+        folder, begin, end, answers = tmp_path / f"run{number}", context.Barrier(2), context.Barrier(2), context.Queue()
+        if overwrite:
+            take(folder)
+            fill(folder, [*OURS, *USERS])
+        arguments = (str(folder), begin, end, overwrite, answers)
+        processes = [context.Process(target=_race, args=arguments) for _ in range(2)]
+        for process in processes:
+            process.start()
+        found = [answers.get(timeout=60) for _ in processes]
+        for process in processes:
+            process.join(60)
+        assert found.count(True) == 1
+        (message,) = [each for each in found if each is not True]
+        assert f"OUTPUT_DIR: {folder}" in message
+        assert files(folder) == {"run.lock", *(USERS if overwrite else ())}
 
 
 @pytest.mark.parametrize("config", ["model: {}", "MODEL: {}\nSOLVER: {}\nOUTPUT_DIR: x", "- 1", "\0"])

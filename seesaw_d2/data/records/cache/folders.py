@@ -29,6 +29,8 @@ VERSION = 2  # version of the format
 UNFINISHED = "tmp-"
 # Seconds after which a folder counts as unused, and after which an incomplete folder counts as abandoned.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
+# Seconds to wait for another process that compiles the same file. Then this process compiles it, too.
+_LONGEST_COMPILATION = 1800
 _META = "meta.json"
 # Names of folders that this module creates: hashes, and names from ``tempfile``.
 _ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
@@ -120,7 +122,7 @@ def locked(folder: str) -> Iterator[None]:
     if kind := irregular(f"{folder}.lock"):
         raise OSError(errno.EINVAL, f"expected a lock file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
-        lock_or_wait(file)
+        lock_or_wait(file, _LONGEST_COMPILATION)
         yield
 
 

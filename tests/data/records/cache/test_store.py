@@ -1,5 +1,6 @@
 """The cache of compiled annotation files: kept by content, never believed, shared by processes."""
 
+import fcntl
 import grp
 import json
 import logging
@@ -15,6 +16,7 @@ import pytest
 import torch.multiprocessing as mp
 
 from seesaw_d2.data import read_annotations
+from seesaw_d2.data.records.cache import folders as folders_module
 from seesaw_d2.data.records.cache import store
 from seesaw_d2.data.records.cache.entry_checks import foreign_folder
 from seesaw_d2.data.records.cache.store import open_annotations
@@ -280,3 +282,16 @@ def test_of_two_processes_one_parses(tmp_path, cache):
     assert len(list(tmp_path.glob("parsed*"))) == 1
     expected = read_annotations(path).to_dataset_dicts("root")
     assert all(pickle.loads((tmp_path / f"records{process}").read_bytes()) == expected for process in range(2))
+
+
+def test_a_process_that_is_stopped_is_not_waited_for(tmp_path, cache, monkeypatch):
+    """It holds the lock of the entry."""
+    monkeypatch.setattr(folders_module, "_LONGEST_COMPILATION", 0.2)
+    path = write(tmp_path, everything())
+    expected = list(open_annotations(path).to_dataset_dicts("root"))
+    (folder,) = folders(cache)
+    shutil.rmtree(folder)
+    store._opened.clear()
+    with open(f"{folder}.lock", "a") as file:  # another open file: its lock excludes that of this process
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert list(open_annotations(path).to_dataset_dicts("root")) == expected
