@@ -7,17 +7,18 @@ python demo.py --config-file ... --input film.mp4 --output output/film.mp4 --opt
 """
 
 import os
-import runpy
 import sys
-from pathlib import Path
+
+import seesaw_d2
+from seesaw_d2.arguments import demo_parser, parse_arguments
 
 if __name__ == "__main__":
     # Parse the arguments before importing PyTorch and Detectron2, which takes seconds.
-    ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
-    args = ARGUMENTS["demo_parser"]().parse_args()
+    args = parse_arguments(demo_parser())
     # Set before PyTorch starts its threads, because spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        seesaw_d2.register()
         from seesaw_d2.predict.demo import start
 
         status = start(args)

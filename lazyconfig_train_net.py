@@ -7,17 +7,18 @@ python lazyconfig_train_net.py --config-file ... --eval-only train.init_checkpoi
 """
 
 import os
-import runpy
 import sys
-from pathlib import Path
+
+import seesaw_d2
+from seesaw_d2.arguments import argument_parser, parse_arguments
 
 if __name__ == "__main__":
     # Parse the arguments before importing PyTorch and Detectron2, which takes seconds.
-    ARGUMENTS = runpy.run_path(str(Path(__file__).parent / "seesaw_d2/arguments.py"))
-    args = ARGUMENTS["argument_parser"](lazy=True).parse_args()
+    args = parse_arguments(argument_parser(lazy=True), lazy=True)
     # Set before PyTorch starts its threads, because spinning threads slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        seesaw_d2.register()
         from seesaw_d2.train.lazyconfig.job import start
 
         status = start(args)

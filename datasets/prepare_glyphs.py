@@ -16,34 +16,34 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from command_line import command
+from command_line import command, literals
+
+# Option -> setting, meaning.
+NUMBERS = {
+    "categories": ("num_categories", "categories"),
+    "train-images": ("num_train_images", "training images"),
+    "val-images": ("num_val_images", "validation images"),
+    "image-size": ("image_size", "side of the pictures, pixels"),
+    "max-objects": ("max_objects", "most objects on a picture"),
+    "max-category-images": ("max_category_images", "number of training images of the most frequent category"),
+    "seed": ("seed", "random seed of the data set"),
+}
 
 
-def parse_arguments(arguments, defaults) -> argparse.Namespace:
-    """Parse the command line. ``defaults`` maps each alphabet to the settings of its data set."""
+def parse_arguments(arguments) -> argparse.Namespace:
+    """Parse the command line. Settings that are not given are None: the alphabet has its own defaults."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=__doc__.splitlines()[0],
+        epilog="The defaults in brackets are those of --alphabet similar; docs/glyphs.md describes both data sets.",
     )
-    add = parser.add_argument
-    default = next(iter(defaults.values()))
+    add, defaults = parser.add_argument, literals("data/synthetic/config.py")
     alphabet_help = "similar: 108 characters, many of them alike, many small objects; plain: the easy data set"
-    add("--alphabet", choices=tuple(defaults), default=default.alphabet, help=alphabet_help)
-    chosen, _ = parser.parse_known_args([word for word in arguments if word not in ("-h", "--help")])
-    default = defaults[chosen.alphabet]
-    add("--root", default="datasets/glyphs", help="folder of the data set")
-    add("--categories", type=int, default=default.num_categories, help="categories")
-    add("--train-images", type=int, default=default.num_train_images, help="training images")
-    add("--val-images", type=int, default=default.num_val_images, help="validation images")
-    add("--image-size", type=int, default=default.image_size, help="side of the pictures, pixels")
-    add("--max-objects", type=int, default=default.max_objects, help="most objects on a picture")
-    add("--background", choices=("textured", "plain"), default=default.background, help="behind the objects")
-    add(
-        "--max-category-images",
-        type=int,
-        default=default.max_category_images,
-        help="number of training images of the most frequent category",
-    )
-    add("--seed", type=int, default=default.seed, help="random seed of the data set")
+    add("--alphabet", choices=("similar", "plain"), default="similar", help=alphabet_help)
+    add("--root", default="datasets/glyphs", help="folder of the data set (datasets/glyphs)")
+    for option, (name, meaning) in NUMBERS.items():
+        add(f"--{option}", type=int, dest=name, metavar="N", help=f"{meaning} ({defaults['GlyphConfig.' + name]})")
+    choices, default = defaults["BACKGROUNDS"], defaults["GlyphConfig.background"]
+    add("--background", choices=choices, help=f"behind the objects ({default})")
     add("--workers", type=int, help="number of processes; default: one per core")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
     add("--annotations-only", action="store_true", help="no pictures")
@@ -75,22 +75,13 @@ def describe(summary) -> str:
 def main(arguments=None) -> int | None:
     # SIGTERM cleans up like Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    args = parse_arguments(arguments)
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs
     from seesaw_d2.errors import OutputError
 
-    settings = {"similar": GlyphConfig, "plain": plain_glyphs}
-    arguments = sys.argv[1:] if arguments is None else arguments
-    args = parse_arguments(arguments, {name: default() for name, default in settings.items()})
-    config = settings[args.alphabet](
-        num_categories=args.categories,
-        num_train_images=args.train_images,
-        num_val_images=args.val_images,
-        image_size=args.image_size,
-        max_objects=args.max_objects,
-        max_category_images=args.max_category_images,
-        seed=args.seed,
-        background=args.background,
-    )
+    names = [*(name for name, _ in NUMBERS.values()), "background"]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    config = {"similar": GlyphConfig, "plain": plain_glyphs}[args.alphabet](**given)
     try:
         summary = make_glyphs(
             args.root,

@@ -11,13 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from command_line import command, parser_of
+from command_line import command, literals, parser_of
 
 
 def parse_arguments(arguments):
-    from seesaw_d2.data.muscima import LEFT_OUT, CropSettings, Split, TileSettings
-
-    parser = parser_of(__doc__)
+    parser, defaults = parser_of(__doc__), literals("data/muscima/settings.py")
     add = parser.add_argument
     add("source", type=Path, help="archive (zip, tar) of MUSCIMA++ v2.0, or the folder with its unpacked content")
     add("--crops", action="store_true", help="create symbol crops for classification, not tiles for detection")
@@ -26,29 +24,28 @@ def parse_arguments(arguments):
     add(
         "--folds",
         type=int,
-        default=Split.folds,
+        default=defaults["Split.folds"],
         help="number of folds; a writer's fold is the writer's number modulo FOLDS (5)",
     )
-    add("--fold", type=int, default=Split.fold, help="test fold (0)")
+    add("--fold", type=int, default=defaults["Split.fold"], help="test fold (0)")
     add("--official", action="store_true", help="test on the published testset-independent instead of a fold")
     add(
         "--leave-out",
         nargs="*",
-        default=list(LEFT_OUT),
+        default=list(defaults["LEFT_OUT"]),
         metavar="CLASS",
-        help=f"classes that are drawn but are not objects ({' '.join(LEFT_OUT)})",
+        help=f"classes that are drawn but are not objects ({' '.join(defaults['LEFT_OUT'])})",
     )
     tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
-    tiles.add_argument("--scale", type=float, help=f"scale factor of the pages ({TileSettings.scale})")
-    tiles.add_argument("--tile", type=int, help=f"side length of a tile in pixels ({TileSettings.tile})")
-    tiles.add_argument("--overlap", type=int, help=f"overlap of training tiles in pixels ({TileSettings.overlap})")
-    tiles.add_argument(
-        "--visible", type=float, help=f"minimum visible share of an annotated symbol ({TileSettings.visible})"
-    )
-    crops.add_argument("--crop-size", type=int, help=f"side length of a crop in pixels ({CropSettings.size})")
-    crops.add_argument(
-        "--context", type=float, help=f"ratio of the crop's side to the symbol's longer side ({CropSettings.context})"
-    )
+    for group, option, name, kind, meaning in (
+        (tiles, "--scale", "TileSettings.scale", float, "scale factor of the pages"),
+        (tiles, "--tile", "TileSettings.tile", int, "side length of a tile in pixels"),
+        (tiles, "--overlap", "TileSettings.overlap", int, "overlap of training tiles in pixels"),
+        (tiles, "--visible", "TileSettings.visible", float, "minimum visible share of an annotated symbol"),
+        (crops, "--crop-size", "CropSettings.size", int, "side length of a crop in pixels"),
+        (crops, "--context", "CropSettings.context", float, "ratio of the crop's side to the symbol's longer side"),
+    ):
+        group.add_argument(option, type=kind, help=f"{meaning} ({defaults[name]})")
     add("--workers", type=int, help="number of processes; default: one per core")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)

@@ -4,6 +4,7 @@ Importing the package registers its heads and backbones in Detectron2's registri
 manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawLoss``.
 """
 
+import os
 import signal
 import sys
 import warnings
@@ -49,8 +50,16 @@ def register() -> None:
 
 
 def _is_program() -> bool:
-    """Return whether ``python -m seesaw_d2`` is starting. It registers after parsing its arguments."""
-    return sys.argv[:1] == ["-m"] and ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    """Return whether a program of this project is starting, which registers after parsing its arguments.
+
+    Processes that it spawns have its ``sys.argv``, but another ``sys.orig_argv``.
+    """
+    if sys.argv[:1] == ["-m"]:
+        return ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    program = os.path.realpath(sys.argv[0]) if sys.argv and sys.argv[0] in sys.orig_argv else ""
+    folder, name = os.path.split(program)
+    checkout = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    return folder == checkout and name in ("train_net.py", "lazyconfig_train_net.py", "demo.py")
 
 
 if find_spec("detectron2") is not None and not _is_program():

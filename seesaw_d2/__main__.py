@@ -3,11 +3,11 @@
 import sys
 
 import seesaw_d2
-from seesaw_d2.arguments import argument_parser
+from seesaw_d2.arguments import argument_parser, parse_arguments
 
 if __name__ == "__main__":
     sys.argv[0] = "python -m seesaw_d2"  # for --help
-    args = argument_parser().parse_args()
+    args = parse_arguments(argument_parser())
     seesaw_d2.register()
     from seesaw_d2.train.command_line import start
 

@@ -1,12 +1,16 @@
-"""Command-line arguments of the programs. They are parsed before PyTorch is imported, so that ``--help`` is fast.
+"""Command-line arguments of the programs.
 
-This module imports only the standard library, because ``train_net.py`` runs the file without importing the package.
+They are parsed before PyTorch is imported, so that ``--help`` and usage errors are fast.
 """
 
 import argparse
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from seesaw_d2.config_files import find_config_file, find_lazy_config
+from seesaw_d2.errors import ConfigError
 
 _EXAMPLES = """
 Examples:
@@ -72,6 +76,41 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help=overwrite)
     add("opts", nargs=argparse.REMAINDER, default=None, help=words["opts"])
     return parser
+
+
+def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argparse.Namespace:
+    """Parse the command line of a program. Print a mistake in it and exit with status 2.
+
+    Mistakes include a config file that does not exist, and overrides without a value.
+
+    Args:
+        lazy: True: the config is a LazyConfig, with overrides KEY=VALUE. False: a YAML file, with KEY VALUE.
+    """
+    args = parser.parse_args()
+    find: Callable[[str], str] = find_lazy_config if lazy else find_config_file
+    try:
+        if not args.config_file and not args.opts:
+            raise ConfigError(NO_CONFIG)
+        if args.config_file:
+            find(args.config_file)
+        if not lazy:
+            check_pairs(args.config_file, args.opts)
+    except ConfigError as error:
+        parser.exit(2, f"error: {error}\n")
+    return args
+
+
+NO_CONFIG = "--config-file: expected a config file or config overrides, found neither"
+
+
+def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
+    """Raise ConfigError if overrides KEY VALUE ... have an odd number of words."""
+    if len(overrides) % 2:
+        flags = [word for word in overrides if str(word).startswith("--")]
+        hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
+        if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
+            hint = f" (a config file follows --config-file, as in --config-file {overrides[0]})"
+        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
 
 
 def demo_parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from seesaw_d2.config.files import config_folder, config_names, find_config_file, get_config_file
+from seesaw_d2.config_files import config_folder, config_names, find_config_file, get_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.weights.published import FILES, SCHEME, published_url
 

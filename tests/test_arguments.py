@@ -32,6 +32,26 @@ def test_help_and_usage_errors_import_nothing_heavy(program, word, status, no_he
     assert "--config-file" in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["train_net.py", "--config-file", "configs/digits"], "ce.yaml"),
+        (["-m", "seesaw_d2", "--config-file", "configs/digits/cee.yaml"], "digits/ce.yaml"),
+        (["-m", "seesaw_d2"], "--config-file"),
+        (["train_net.py", "--config-file", "configs/digits/ce.yaml", "SEED"], "SEED"),
+        (["lazyconfig_train_net.py", "--config-file", "configs/lazy"], "mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"),
+        (["lazyconfig_train_net.py", "--config-file", "configs/digits/ce.yaml"], "configs/digits/ce.yaml"),
+        (["demo.py", "--input", "a", "--output", "b", "--config-file", "configs/nowhere"], "configs/nowhere"),
+    ],
+)
+def test_wrong_config_files_and_overrides_import_nothing_heavy(words, named, no_heavy_imports):
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, env=no_heavy_imports, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert named in result.stderr
+
+
 def test_registering_again_changes_nothing():
     seesaw_d2.register()
     assert seesaw_d2.add_seesaw_config

@@ -1,12 +1,14 @@
 """Functions shared by the programs in this folder."""
 
 import argparse
+import ast
 import contextlib
 import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Set before PyTorch starts its threads, because spinning threads slow down small models.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -24,6 +26,26 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
     parser.add_argument("output", help="the .pth file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     return parser
+
+
+def literals(module: str) -> dict[str, Any]:
+    """Return the constants and class attributes of a module of the package: "NAME" or "Class.attribute" -> value.
+
+    The file is parsed, because importing it would import PyTorch.
+
+    Args:
+        module: path below the package's folder.
+    """
+    tree = ast.parse((Path(__file__).resolve().parents[1] / "seesaw_d2" / module).read_text())
+    classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
+    found = {}
+    for prefix, body in [("", tree.body), *classes]:
+        for node in body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                with contextlib.suppress(ValueError):  # not a literal
+                    found[prefix + ast.unparse(target)] = ast.literal_eval(node.value)
+    return found
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:

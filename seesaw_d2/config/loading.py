@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
+from seesaw_d2.arguments import check_pairs
 from seesaw_d2.config import add_seesaw_config
-from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.renamed_keys import new_key, rename_keys
 from seesaw_d2.config.yaml_files import PlainConfig
+from seesaw_d2.config_files import find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
 from seesaw_d2.utils.messages import reason
@@ -38,12 +39,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         merge_file(cfg, _read(path, overrides), path)
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
         raise ConfigError(f"command line: expected valid UTF-8, found {ascii(unreadable[0])[:80]}")
-    if len(overrides) % 2:
-        flags = [word for word in overrides if str(word).startswith("--")]
-        hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
-        if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
-            hint = f" (a config file follows --config-file, as in --config-file {overrides[0]})"
-        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
+    check_pairs(config_file, overrides)
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []
     for given, value in pairs:

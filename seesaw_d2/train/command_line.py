@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from seesaw_d2.arguments import argument_parser
+from seesaw_d2.arguments import NO_CONFIG, argument_parser
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.launch.launcher import Group, launch
@@ -45,7 +45,7 @@ def start(args) -> int:
 def prepare(args, world: ProcessLayout) -> Program:
     """Return the program of ``train_net.py``, which calls ``run`` with the config."""
     if not args.config_file and not args.opts:
-        raise ConfigError("--config-file: expected a config file or KEY VALUE overrides, found neither")
+        raise ConfigError(NO_CONFIG)
     cfg = load_config(args.config_file, args.opts)
     try:
         resolve_device(cfg, world)

@@ -46,6 +46,11 @@ def test_the_source_archive_has_what_a_user_runs(archives):
         "CHANGELOG.md",
         "configs/quickstart/Base-glyphs.yaml",
         "docs/index.md",
+        "Makefile",
+        "tools/demo.py",
+        "tools/doctor.py",
+        "tools/install_detectron2.py",
+        "datasets/prepare_export.py",
     } <= names
     assert not [name for name in names if name.startswith(("output", "datasets/glyphs", ".venv"))]
 

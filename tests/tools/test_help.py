@@ -42,7 +42,7 @@ def test_a_lazyconfigs_program_names_its_keys(tmp_path):
 
 
 # Programs with the arguments of tools/command_line.py.
-TOOLS = [path for path in ROOT.glob("tools/*.py") if re.search(r"^(import|from) command_line", path.read_text(), re.M)]
+TOOLS = [path for path in PROGRAMS if re.search(r"^(import|from) command_line", path.read_text(), re.M)]
 WITHOUT_PYTORCH = """
 import runpy, sys
 sys.modules["torch"] = sys.modules["detectron2"] = None  # importing them raises ImportError

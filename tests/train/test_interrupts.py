@@ -15,9 +15,9 @@ os.kill(os.getpid(), signal.SIGINT)
 print("was not cut short")
 """
 PROGRAMS = {
-    "train_net.py": ["--config-file", "a.yaml"],
-    "lazyconfig_train_net.py": ["--config-file", "a.py"],
-    "demo.py": ["--config-file", "a.yaml", "--input", "a.jpg", "--output", "out"],
+    "train_net.py": ["--config-file", "digits/ce.yaml"],
+    "lazyconfig_train_net.py": ["--config-file", "lazy/mask_rcnn_R_50_FPN_rfs_seesaw_2x.py"],
+    "demo.py": ["--config-file", "digits/ce.yaml", "--input", "a.jpg", "--output", "out"],
     "datasets/prepare_glyphs.py": ["--root", "glyphs"],
     "datasets/prepare_export.py": ["a.json", "--output", "out"],
     "tools/demo.py": [],

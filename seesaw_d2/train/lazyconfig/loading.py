@@ -9,10 +9,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seesaw_d2.compat import load_lazy
-from seesaw_d2.config.files import find_config_file
+from seesaw_d2.config_files import find_lazy_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.train.lazyconfig.overrides import apply_overrides
-from seesaw_d2.utils.regular_files import irregular
 
 _MAX_BYTES = 1 << 20
 _PARTS = ("model", "dataloader.train", "optimizer", "lr_multiplier", "train")
@@ -60,11 +59,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
         ConfigError: the file is missing, is not a LazyConfig or lacks a part; an override is invalid; a key turns on an
             option that this project does not support.
     """
-    if path.endswith(".py"):
-        path = find_config_file(path)
-    if not os.path.isfile(path) or not path.endswith(".py"):
-        found = f"{irregular(path)}, {path}" if irregular(path) else path or "none"
-        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {found}")
+    path = find_lazy_config(path)
     if os.path.getsize(path) > _MAX_BYTES:
         raise ConfigError(f"{path}: expected a LazyConfig, found a file of more than {_MAX_BYTES} bytes")
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.loading import load_config
+from seesaw_d2.config_files import find_config_file
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.utils.category_names import ENTRY
 from seesaw_d2.utils.messages import first_few

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 
-from seesaw_d2.config.files import find_config_file
 from seesaw_d2.config.loading import default_config, leaf_keys, load_config, merge_file, read_value
 from seesaw_d2.config.yaml_files import PlainConfig
+from seesaw_d2.config_files import find_config_file
 from seesaw_d2.errors import SeesawError
 
 COMMAND_LINE = "command line"

@@ -1,4 +1,7 @@
-"""Find the project's config files by name, in a checkout or in an installed wheel."""
+"""Find the project's config files by name, in a checkout or in an installed wheel.
+
+The programs do this before they import PyTorch, so this module imports nothing that imports it.
+"""
 
 import difflib
 import os
@@ -7,8 +10,9 @@ from typing import NoReturn
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.regular_files import irregular
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def config_folder() -> Path:
@@ -80,6 +84,19 @@ def find_config_file(path: str) -> str:
         or f", which has {', '.join(sorted({each.split('/')[0] for each in known if '/' in each}))}"
     )
     raise ConfigError(f"{path}: no such config file, neither {places}{hint}")
+
+
+def find_lazy_config(path: str) -> str:
+    """Return the LazyConfig that ``--config-file`` names, as ``find_config_file`` does.
+
+    Raises:
+        ConfigError: as ``find_config_file``, or it is not a ``.py`` file.
+    """
+    found = find_config_file(path) if path and (path.endswith(".py") or not os.path.isfile(path)) else path
+    if not os.path.isfile(found) or not found.endswith(".py"):
+        kind = f"{irregular(found)}, {found}" if irregular(found) else found or "none"
+        raise ConfigError(f"--config-file: expected a LazyConfig, a .py file, found {kind}")
+    return found
 
 
 def _refuse_folder(path: str, names: list[str]) -> NoReturn:
