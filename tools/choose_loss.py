@@ -28,6 +28,12 @@ def parse(arguments) -> argparse.Namespace:
     add("--iterations", type=int, help="of each training; default: SOLVER.MAX_ITER, at most 2000")
     add("--metric", help="metric of the ranking: AP, APr, ...; classes, few, ... of an image classifier")
     add("--report", type=int, default=1, help="evaluate this many of the best methods on the test images")
+    add(
+        "--calibrations",
+        default="NorCal",
+        metavar="NAME,...",
+        help="evaluate the classifiers of a detector also with these calibrations, or none (default: %(default)s)",
+    )
     add("--workers", type=int, help="processes; default: one per core")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config, with MODEL.WEIGHTS")
     return parser.parse_args(arguments)
@@ -40,6 +46,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.report.loss_comparison import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
+    args["calibrations"] = [name for name in args["calibrations"].split(",") if name != "none"]
     print(comparison_table(choose_loss(config_file, overrides, Options(**args))))
 
 

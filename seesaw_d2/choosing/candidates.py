@@ -1,5 +1,6 @@
 """Candidates of the choice: each calibration of the registry with each value of its parameter."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,36 @@ class Candidate:
 
     def overrides(self) -> list[str]:
         """Return config keys and values."""
-        return [f"{_NODE}.NAME", self.name, self.key, f"{self.value:g}"] if self.key else [f"{_NODE}.NAME", ""]
+        return overrides_of(self.label)
+
+
+def few_values(name: str) -> tuple[float, ...]:
+    """Return every third value of the grid of a calibration, which ``tools/choose_loss.py`` tries."""
+    return CALIBRATION_REGISTRY.get(name).grid[1::3]
+
+
+def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
+    """Return scorings with ``few_values`` of each calibration, by label, without those that the loss does not allow.
+
+    Args:
+        cfg: config with the loss and the classifier of ``plain``.
+        names: names in the registry.
+        plain: scoring without a calibration.
+    """
+    found = {}
+    for name in names:
+        with contextlib.suppress(ConfigError):
+            found.update({each.label: each.scoring for each in candidates_of(cfg, plain, name, few_values(name))})
+    return found
+
+
+def overrides_of(label: str) -> list[str]:
+    """Return config keys and values of a candidate's label."""
+    name, _, value = label.partition(" ")
+    if name == NONE:
+        return [f"{_NODE}.NAME", ""]
+    (key,) = CALIBRATION_REGISTRY.get(name).config_keys.values()
+    return [f"{_NODE}.NAME", name, f"{_NODE}.{key}", value]
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -3,9 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from typing import Any
 from detectron2.config import CfgNode
 from torch import nn
 
+from seesaw_d2.choosing.candidates import check_names
 from seesaw_d2.choosing.detection_data import check_detector
 from seesaw_d2.choosing.feature_store import annotations_of, data_digest, store_features
-from seesaw_d2.choosing.loss_candidates import Candidate, candidates_of
-from seesaw_d2.choosing.loss_comparison import Comparison, Metrics, Trial, build_losses, by_candidate, run_trials
-from seesaw_d2.choosing.ranking import Ranked, difference, rank
+from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial, candidates_of
+from seesaw_d2.choosing.loss_comparison import Comparison, build_losses, by_candidate, run_trials
+from seesaw_d2.choosing.loss_results import ranked, tested
+from seesaw_d2.choosing.ranking import rank
 from seesaw_d2.choosing.recording import digest_of_model, limits_of
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.data.records.statistics import training_statistics
@@ -50,6 +51,8 @@ class Options:
         metric: the ranking is by this metric. None: AP, or for image classifiers the mean accuracy over classes.
         workers: processes. None: one per core, one on a GPU.
         report: number of methods, the best ones, that are evaluated on the test images.
+        calibrations: names in the registry of the calibrations that are evaluated with each trained classifier of a
+            detector.
     """
 
     output: str | None = None
@@ -59,6 +62,7 @@ class Options:
     metric: str | None = None
     workers: int | None = None
     report: int = 1
+    calibrations: Sequence[str] = ("NorCal",)
 
 
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
@@ -98,10 +102,10 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
         "metric": primary,
         "iterations": comparison.iterations,
         "batch": comparison.batch,
-        **_ranked(ranking, results, comparison.kind.shown),
-        "test": _rows(best, reported, None),
+        **ranked(ranking, results, comparison.kind.shown, primary),
         "refused": refused,
     }
+    result["test"] = tested(result["ranking"], reported)
     write_text(output / RESULT, json.dumps(result, indent=1))
     return {**result, "output": str(output)}
 
@@ -127,6 +131,7 @@ def _check_options(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name}: expected at least 1, found {value}")
+    check_names(options.calibrations)
     count_workers(options.workers)
 
 
@@ -153,6 +158,7 @@ def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) 
         batch=cfg.SOLVER.IMS_PER_BATCH * per_image,
         limits=limits_of(model) if detector else None,
         average_logits=detector and getattr(model.roi_heads, "average", "") == "logits",
+        calibrations=tuple(options.calibrations) if detector else (),
     )
 
 
@@ -181,48 +187,9 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
     """Return a hash of all settings, weights and data that change the results of a trial."""
     numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
-    text = f"{numbers}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
+    text = f"{numbers}{comparison.calibrations}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _workers(cfg: CfgNode, options: Options) -> int:
     return count_workers(options.workers) if cfg.MODEL.DEVICE == "cpu" else 1
-
-
-def _ranked(ranking: list[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str]) -> dict[str, Any]:
-    found = {
-        "ranking": _rows([entry.candidate for entry in ranking], results, shown),
-        "candidates": _rows(list(dict.fromkeys(trial.candidate for trial in results)), results, shown),
-        "config": ranking[0].candidate.overrides(),
-        "difference": None,
-    }
-    if len(ranking) > 1:
-        compared = difference(ranking[0].values, ranking[1].values)
-        found["difference"] = {**_plain(dataclasses.asdict(compared)), "clear": compared.clear}
-    return found
-
-
-def _rows(candidates: Sequence[Candidate], results: Mapping[Trial, Metrics], shown: Sequence[str] | None) -> list[dict]:
-    rows = []
-    for candidate in candidates:
-        found = [metrics for trial, metrics in results.items() if trial.candidate is candidate]
-        names = shown or list(found[0])
-        metrics = {name: [_number(each[name]) for each in found] for name in names}
-        rows.append(
-            {
-                "name": candidate.name,
-                "loss": candidate.loss,
-                "classifier": candidate.classifier,
-                "config": candidate.overrides(),
-                "metrics": metrics,
-            }
-        )
-    return rows
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _number(value) if isinstance(value, float) else value for key, value in values.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

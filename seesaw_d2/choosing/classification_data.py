@@ -12,6 +12,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
+from seesaw_d2.choosing.candidates import NONE
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
 from seesaw_d2.data.classification.loading import build_classification_test_loader
 from seesaw_d2.data.records.statistics import training_statistics
@@ -68,9 +69,9 @@ class ClassificationData:
         classifiers: Sequence[nn.Linear],
         losses: Sequence[ClassificationLoss],
         fold: int | None,
-        extra: Sequence[str] = (),
-    ) -> dict[str, float]:
-        """Return accuracies in percent on the images of a fold. None: on the test images.
+        **_,
+    ) -> dict[str, dict[str, float]]:
+        """Return accuracies in percent on the images of a fold, with the label ``NONE``. None: on the test images.
 
         "classes" is the mean over classes with images; the others are those of ``shot_accuracy``.
         """
@@ -84,7 +85,7 @@ class ClassificationData:
         confusion = ClassificationResults(labels, predicted.numpy(), confidence.numpy(), self.num_classes).confusion
         tested = confusion.sum(axis=1) > 0
         of_class = confusion.diagonal()[tested] / confusion.sum(axis=1)[tested]
-        return {"classes": 100 * float(of_class.mean()), **shot_accuracy(confusion, self._groups)}
+        return {NONE: {"classes": 100 * float(of_class.mean()), **shot_accuracy(confusion, self._groups)}}
 
     @functools.cached_property
     def _fold_of(self) -> np.ndarray:

@@ -5,8 +5,7 @@ Shapes: P proposals, L logits, C categories.
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 from detectron2.config import CfgNode
 from torch import nn
 
+from seesaw_d2.choosing.candidates import NONE
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
-from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
+from seesaw_d2.choosing.detecting import Limits, Scoring, batch_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
 from seesaw_d2.choosing.image_sets import common_files
 from seesaw_d2.choosing.recording import box_predictors, record
@@ -117,28 +117,38 @@ class DetectionData:
         classifiers: Sequence[nn.Linear],
         losses: Sequence[ClassificationLoss],
         fold: int | None,
+        *,
         extra: Sequence[str] = (),
-    ) -> dict[str, float]:
-        """Return AP, APr, APc, APf of classifiers, one per stage, on the images of a fold. None: on the test images."""
-        images, evaluated = self._evaluated(fold)
-        images = self._with_logits(images, classifiers)
-        if self._average_logits:  # the last stage's scores of the mean
-            losses, classifiers = losses[-1:], classifiers[-1:]
-        own = [each.cpu() for each in classifiers]
-        scoring = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
-        found = evaluated.metrics(all_detections(images, scoring, self._limits), extra=extra)
-        return {name: value for name, value in found.items() if name in self.shown or "fixed" in name}
+        calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
+    ) -> dict[str, dict[str, float]]:
+        """Return AP, APr, APc, APf of classifiers, one per stage, on the images of a fold. None: on the test images.
 
-    def _with_logits(self, images: list[ImageProposals], classifiers: Sequence[nn.Linear]) -> list[ImageProposals]:
-        cuts = np.cumsum([len(image.columns["boxes"]) for image in images])[:-1]
-        stages = []
-        for stage, classifier in enumerate(classifiers):
-            features = np.concatenate([image.columns[f"features{stage}"] for image in images])
-            stages.append(logits_of(classifier, features))
-        if self._average_logits:
-            stages = [np.mean(stages, axis=0)]
-        parts = zip(images, *(np.split(each, cuts) for each in stages), strict=True)
-        return [_with_columns(image, logits) for image, *logits in parts]
+        Args:
+            extra: more metrics of the registry.
+            calibrated: returns calibrated variants of a scoring, by label.
+
+        Returns:
+            a dict for each variant, by label, and for the label ``NONE``.
+        """
+        images, evaluated = self._evaluated(fold)
+        logits = [logits_of(each, self._features(fold, stage)) for stage, each in enumerate(classifiers)]
+        if self._average_logits:  # the last stage's scores of the mean
+            logits, losses, classifiers = [np.mean(logits, axis=0)], losses[-1:], classifiers[-1:]
+        own = [each.cpu() for each in classifiers]
+        plain = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
+        result = {}
+        for label, scoring in {NONE: plain, **calibrated(plain)}.items():
+            found = evaluated.metrics(batch_detections(images, logits, scoring, self._limits), extra=extra)
+            result[label] = {name: value for name, value in found.items() if name in self.shown or "fixed" in name}
+        return result
+
+    def _features(self, fold: int | None, stage: int) -> np.ndarray:
+        """Return the features (P, D) of the proposals of a fold's images, or of the test images."""
+        stored = self._part("test" if fold is None else "held_out")
+        features = stored.column(f"features{stage}")
+        if fold is None:
+            return features
+        return features[np.repeat([self._fold_of[image_id] == fold for image_id in stored.image_ids], stored.counts)]
 
     @functools.cached_property
     def _fold_of(self) -> dict[int, int]:
@@ -162,8 +172,3 @@ class DetectionData:
         images = [image for image in self._part("held_out") if self._fold_of[image.image_id] == fold]
         ids = [image.image_id for image in images]
         return images, EvaluatedImages(self._cfg, self._cfg.DATASETS.TRAIN[0], ids)
-
-
-def _with_columns(image: ImageProposals, logits: Sequence[np.ndarray]) -> ImageProposals:
-    columns = {"boxes": image.columns["boxes"], **{f"logits{stage}": each for stage, each in enumerate(logits)}}
-    return replace(image, columns=columns)

@@ -18,6 +18,8 @@ from seesaw_d2.utils.declared_keys import lookup
 
 BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 CLASSIFIERS = {"Linear": "linear", "NormedLinear": "normalized"}
+# Label of a calibration, see ``candidates.Candidate`` -> metric -> percent.
+Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,21 @@ class Candidate:
             node_key, _, leaf = key.rpartition(".")
             setattr(lookup(found, node_key), leaf, value)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One training. With ``fold`` None, all training images are used and the test images are reported."""
+
+    candidate: Candidate
+    seed: int
+    fold: int | None
+
+    @property
+    def key(self) -> str:
+        """Return a name that is unique in a comparison."""
+        part = "test" if self.fold is None else f"fold {self.fold}"
+        return f"{self.candidate.name}; seed {self.seed}; {part}"
 
 
 def candidates_of(

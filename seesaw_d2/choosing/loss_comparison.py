@@ -12,19 +12,18 @@ import torch
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
+from seesaw_d2.choosing.candidates import NONE, calibrated_variants
 from seesaw_d2.choosing.classification_data import ClassificationData
 from seesaw_d2.choosing.classifier_training import shortened, train_classifier
 from seesaw_d2.choosing.detecting import Limits
 from seesaw_d2.choosing.detection_data import DetectionData
 from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
-from seesaw_d2.choosing.loss_candidates import Candidate
+from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial
 from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.utils.worker_processes import worker_map
-
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,7 @@ class Comparison:
         batch: samples in a batch.
         limits: thresholds of a detector. None: an image classifier.
         average_logits: see ``DetectionData``.
+        calibrations: names of the calibrations, each with a few values, that are evaluated with each classifier.
     """
 
     cfg: CfgNode
@@ -48,6 +48,7 @@ class Comparison:
     batch: int
     limits: Limits | None = None
     average_logits: bool = False
+    calibrations: tuple[str, ...] = ()
 
     @property
     def kind(self) -> type[DetectionData] | type[ClassificationData]:
@@ -59,21 +60,6 @@ class Comparison:
         if self.limits is None:
             return ClassificationData(self.cfg, self.folder, self.folds)
         return DetectionData(self.cfg, self.limits, self.average_logits, self.folder, self.folds)
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One training. With ``fold`` None, all training images are used and the test images are reported."""
-
-    candidate: Candidate
-    seed: int
-    fold: int | None
-
-    @property
-    def key(self) -> str:
-        """Return a name that is unique in a comparison."""
-        part = "test" if self.fold is None else f"fold {self.fold}"
-        return f"{self.candidate.name}; seed {self.seed}; {part}"
 
 
 def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) -> list[ClassificationLoss]:
@@ -89,7 +75,7 @@ _opened: dict[Path, DetectionData | ClassificationData] = {}
 
 
 def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
-    """Train the classifiers of a trial and return its metrics and seconds."""
+    """Train the classifiers of a trial and return its metrics, by the label of the calibration, and seconds."""
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # the processes share the cores
     try:
@@ -105,7 +91,8 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
             for stage, loss in enumerate(losses)
         ]
         extra = ("fixed",) if trial.fold is None else ()
-        metrics = data.metrics(classifiers, losses, trial.fold, extra=extra)
+        variants = functools.partial(calibrated_variants, cfg, comparison.calibrations)
+        metrics = data.metrics(classifiers, losses, trial.fold, extra=extra, calibrated=variants)
         return {"metrics": metrics, "seconds": round(time.perf_counter() - started, 2)}
     finally:
         torch.set_num_threads(threads)
@@ -153,5 +140,5 @@ def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate,
     candidates = {}
     for trial, metrics in results.items():
         candidates[trial.candidate.name] = trial.candidate
-        found.setdefault(trial.candidate.name, []).append((trial.seed, metrics[name]))
+        found.setdefault(trial.candidate.name, []).append((trial.seed, metrics[NONE][name]))
     return {candidates[key]: np.array([value for _, value in sorted(rows)]) for key, rows in found.items()}

@@ -5,7 +5,7 @@ Shapes: R proposals of an image, P of all images, L logits of a loss, K boxes of
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,12 @@ class ImageProposals:
     @property
     def logits(self) -> list[np.ndarray]:
         """Return the logits of each stage."""
-        return _numbered(self.columns, "logits")
+        return [self.columns[name] for name in _stages(self.columns)]
 
 
-def _numbered(columns: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
-    return [columns[key] for key in sorted(key for key in columns if key.removeprefix(name).isdigit())]
+def _stages(columns: Iterable[str]) -> list[str]:
+    """Return the names of the columns of logits, by stage."""
+    return sorted(name for name in columns if name.removeprefix("logits").isdigit())
 
 
 class StoredProposals(Sequence[ImageProposals]):
@@ -82,6 +83,11 @@ class StoredProposals(Sequence[ImageProposals]):
     def counts(self) -> np.ndarray:
         """The number of proposals of each image."""
         return np.diff(self._starts)
+
+    @property
+    def logits(self) -> list[np.ndarray]:
+        """Return the logits of each stage, (P, L), memory-mapped."""
+        return [self.column(name) for name in _stages(self.description["columns"])]
 
     def column(self, name: str) -> np.ndarray:
         """Return a column of the proposals of all images, (P, width), memory-mapped."""

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from tqdm import tqdm
 
 from seesaw_d2.choosing.candidates import Candidate
-from seesaw_d2.choosing.detecting import Limits, Scoring, all_detections
+from seesaw_d2.choosing.detecting import Limits, Scoring, batch_detections
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
 from seesaw_d2.choosing.json_lines import append_line, complete_lines, cut_incomplete_line
 from seesaw_d2.choosing.stored_proposals import StoredProposals
@@ -54,8 +54,9 @@ def compute(stored: Stored, work: Work) -> list[Metrics]:
     torch.set_num_threads(1)  # the processes share the cores
     try:
         register_datasets(stored.cfg)
-        images = StoredProposals(stored.folder)
-        found = [all_detections(images, scoring, stored.limits) for scoring in work.scorings]
+        proposals = StoredProposals(stored.folder)
+        images, logits = list(proposals), proposals.logits
+        found = [batch_detections(images, logits, scoring, stored.limits) for scoring in work.scorings]
         return [_metrics(stored, found, parts) for parts in work.results]
     finally:
         torch.set_num_threads(threads)

@@ -15,27 +15,61 @@ def comparison_table(result: Mapping[str, Any]) -> str:
     best = result["ranking"][0]
     lines = [
         f"Held-out training images, mean ± standard deviation over {result['options']['seeds']} seeds:",
-        *_table(result["ranking"]),
+        *_table(result["ranking"], result["metric"]),
         "",
         *_certainty(result),
+        *_calibration(result),
         "",
         "Test images:",
-        *_table(result["test"]),
+        *_table(_with_calibrated(result["test"])),
         "",
-        f"config     {' '.join(f'{key} {_word(value)}' for key, value in best['config'].items())}",
+        f"config     {_words(best['config'])}",
         f"results    {result['output']}/choose_loss.json",
     ]
     lines += [f"left out   {name}: {reason}" for name, reason in result["refused"].items()]
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
+    """Return a line for each row, with ``calibrated``, the name of a metric, after calibration."""
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
-    lines = [" " * width + "".join(f"{name:>14}" for name in names)]
+    calibrated = calibrated if any(row.get("calibrated") for row in rows) else ""
+    lines = [
+        " " * width + "".join(f"{name:>14}" for name in names) + (f"    calibrated: {calibrated}" if calibrated else "")
+    ]
     for row in rows:
-        lines.append(f"{row['name']:<{width}}" + "".join(f"{_spread(row['metrics'][name]):>14}" for name in names))
+        line = f"{row['name']:<{width}}" + "".join(f"{_spread(row['metrics'][name]):>14}" for name in names)
+        found = row.get("calibrated")
+        if calibrated:
+            line += f"{_spread(found['metrics'][calibrated]):>14} {found['label']}" if found else f"{'-':>14}"
+        lines.append(line)
     return lines
+
+
+def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of the test images and, after each, a row with its calibration."""
+    found: list[Mapping[str, Any]] = []
+    for row in rows:
+        calibrated = row["calibrated"]
+        found.append({**row, "calibrated": None})
+        if calibrated and calibrated["label"] != "none":
+            found.append({"name": f"  with {calibrated['label']}", "metrics": calibrated["metrics"]})
+    return found
+
+
+def _calibration(result: Mapping[str, Any]) -> list[str]:
+    """Return the method that is best after calibration, if calibrations were evaluated."""
+    rows = [row for row in result["ranking"] if row["calibrated"]]
+    if not rows:
+        return []
+    best = max(rows, key=lambda row: np.mean([value or 0 for value in row["calibrated"]["metrics"][result["metric"]]]))
+    found = best["calibrated"]
+    words = _words({**best["config"], **found["config"]})
+    return [
+        f"After calibration {best['name']} is best: {result['metric']} {_spread(found['metrics'][result['metric']])} "
+        f"with {found['label']}. Its config: {words}"
+    ]
 
 
 def _certainty(result: Mapping[str, Any]) -> list[str]:
@@ -58,6 +92,10 @@ def _spread(values: Sequence[float | None]) -> str:
         return "-"
     mean = f"{np.mean(known):.1f}"
     return mean if len(known) < 2 else f"{mean} ± {np.std(known, ddof=1):.1f}"
+
+
+def _words(config: Mapping[str, Any]) -> str:
+    return " ".join(f"{key} {_word(value)}" for key, value in config.items())
 
 
 def _word(value: Any) -> str:

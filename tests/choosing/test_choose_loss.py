@@ -9,6 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 
 from seesaw_d2.choosing import loss_comparison
+from seesaw_d2.choosing.loss_results import choose_labels
 from seesaw_d2.choosing.stored_proposals import StoredProposals
 from seesaw_d2.train import load_config
 
@@ -52,7 +53,9 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
     assert means == sorted(means, reverse=True)
     assert result["config"] == result["ranking"][0]["config"] == result["test"][0]["config"]
     assert {"AP", "APr", "APc", "APf", "AP_fixed"} <= result["test"][0]["metrics"].keys()
-    assert result["ranking"][0]["config"]["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME"] in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert result["ranking"][0]["config"]["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME"] in printed
+    assert "calibrated: AP" in printed
     held_out = StoredProposals(folder / "features/held_out")
     assert held_out.column("features0").dtype == "float16"
 
@@ -71,6 +74,76 @@ def test_a_detector(run, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert run(overrides=("MODEL.PIXEL_STD", "[60.0, 64.0, 64.0]")) == 2
     assert "features" in capsys.readouterr().err
+
+
+def metrics_of(row, label):
+    """Return the shown metrics, rounded, of one training."""
+    return [None if value != value else value for value in (row["metrics"][label][name] for name in ("AP", "APr"))]
+
+
+def total(metrics):
+    """Return label -> sum of AP."""
+    return {label: sum(each[label]["AP"] for each in metrics) for label in metrics[0]}
+
+
+def test_calibration_is_chosen_on_other_images(run, tmp_path, capsys):
+    """Each seed reports its own images with the value that is best on those of the other seeds."""
+    assert run("--calibrations", "NorCal,LogitAdjustment", "--seeds", "3") == 0
+    folder = tmp_path / "run/choose_loss"
+    result = json.loads((folder / "choose_loss.json").read_text())
+    labels = {
+        "none",
+        *(f"NorCal {value}" for value in (0.2, 0.5, 0.8)),
+        *(f"LogitAdjustment {v}" for v in (0.2, 0.5, 1)),
+    }
+    assert {frozenset(row["metrics"]) for row in trainings(folder)} == {frozenset(labels)}
+    for row in result["ranking"]:
+        mine = [each for each in trainings(folder) if each["trial"].startswith(f"{row['name']};")]
+        held_out = sorted((each for each in mine if each["fold"] is not None), key=lambda each: each["seed"])
+        found = row["calibrated"]
+        for seed, label in enumerate(found["labels"]):
+            others = {
+                key: sum(each["metrics"][key]["AP"] for each in held_out if each["seed"] != seed) for key in labels
+            }
+            assert others[label] == max(others.values())
+            of_seed = [found["metrics"][name][seed] for name in ("AP", "APr")]
+            assert of_seed == metrics_of(held_out[seed], label)
+        totals = total([each["metrics"] for each in held_out])
+        assert totals[found["label"]] == pytest.approx(max(totals.values()))
+    (tested,) = result["test"]
+    label = result["ranking"][0]["calibrated"]["label"]
+    assert tested["calibrated"]["label"] == label
+    rows = [row for row in trainings(folder) if row["fold"] is None]
+    assert tested["calibrated"]["metrics"]["AP"] == [row["metrics"][label]["AP"] for row in rows]
+    assert "calibrated: AP" in capsys.readouterr().out
+
+
+def test_labels_of_the_best_calibration():
+    values = {"none": [5.0, 1.0, 1.0], "a": [1.0, 3.0, 1.0], "b": [2.0, 2.0, float("nan")]}
+    trials = [{label: {"AP": each[seed]} for label, each in values.items()} for seed in range(3)]
+    assert choose_labels(trials, "AP") == (["a", "none", "none"], "none")
+
+
+def test_without_calibrations_or_other_seeds(run, tmp_path, capsys):
+    assert run("--calibrations", "none") == 0
+    assert run("--seeds", "1") == 0
+    result = json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())
+    assert result["ranking"][0]["calibrated"] is None
+    assert "calibrated" not in capsys.readouterr().out
+    assert run("--calibrations", "NorCall") == 2
+    assert "NorCall" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes(run, tmp_path):
+    """The trainings and the ranking do not depend on the number of processes."""
+    found = []
+    for workers in ("1", "2"):
+        assert run("--workers", workers, "--output", str(tmp_path / workers)) == 0
+        result = json.loads((tmp_path / workers / "choose_loss.json").read_text())
+        rows = [{**row, "seconds": 0} for row in trainings(tmp_path / workers)]
+        found.append((result["ranking"], result["candidates"], result["test"], rows))
+    assert found[0] == found[1]
 
 
 def test_an_image_classifier(tmp_path, capsys):

@@ -1,0 +1,112 @@
+"""The content of choose_loss.json: rows of methods, with and without calibration.
+
+Shapes: S seeds.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seesaw_d2.choosing.candidates import NONE, overrides_of
+from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial
+from seesaw_d2.choosing.ranking import Ranked, difference
+
+
+def ranked(
+    ranking: Sequence[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
+) -> dict[str, Any]:
+    """Return the rows of the best candidate of each method, of all candidates, and the difference of the best two.
+
+    Args:
+        results: of all candidates on held-out training images.
+        shown: names of the metrics.
+        metric: name of the metric that chooses calibrations.
+    """
+    best = [entry.candidate for entry in ranking]
+    found = {
+        "ranking": [_calibrated_row(each, results, shown, metric) for each in best],
+        "candidates": [_row(each, _of(each, results), shown) for each in dict.fromkeys(t.candidate for t in results)],
+        "config": best[0].overrides(),
+        "difference": None,
+    }
+    if len(ranking) > 1:
+        compared = difference(ranking[0].values, ranking[1].values)
+        numbers = {key: _number(value) for key, value in dataclasses.asdict(compared).items()}
+        found["difference"] = {**numbers, "clear": compared.clear}
+    return found
+
+
+def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) -> list[dict[str, Any]]:
+    """Return rows of the methods that were evaluated on the test images, with the calibrations of ``rows``.
+
+    Args:
+        rows: of the ranking.
+        results: on the test images.
+    """
+    found = []
+    for candidate in dict.fromkeys(trial.candidate for trial in results):
+        trials = _of(candidate, results)
+        row = _row(candidate, trials, list(trials[0][NONE]))
+        (own,) = (each for each in rows if each["name"] == candidate.name)
+        row["calibrated"] = own["calibrated"] and {
+            "label": own["calibrated"]["label"],
+            "metrics": _metrics([trial[own["calibrated"]["label"]] for trial in trials], list(trials[0][NONE])),
+        }
+        found.append(row)
+    return found
+
+
+def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
+    """Return the best label for each seed, chosen on the other seeds' images, and the best one of all seeds.
+
+    Args:
+        trials: S >= 2 results of a candidate, each on other images.
+        metric: the mean of this metric is the largest. The first label wins if several are equal.
+    """
+    values = np.array([[_or_low(trial[label][metric]) for label in trials[0]] for trial in trials])
+    labels = list(trials[0])
+    others = values.sum(axis=0) - values
+    return [labels[index] for index in others.argmax(axis=1)], labels[values.sum(axis=0).argmax()]
+
+
+def _calibrated_row(
+    candidate: Candidate, results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
+) -> dict[str, Any]:
+    trials = _of(candidate, results)
+    row = _row(candidate, trials, shown)
+    row["calibrated"] = None
+    if len(trials) > 1 and len(trials[0]) > 1:
+        labels, label = choose_labels(trials, metric)
+        chosen = [trial[each] for trial, each in zip(trials, labels, strict=True)]
+        config = dict(zip(*[iter(overrides_of(label))] * 2, strict=True))
+        row["calibrated"] = {"label": label, "labels": labels, "config": config, "metrics": _metrics(chosen, shown)}
+    return row
+
+
+def _row(candidate: Candidate, trials: Sequence[Metrics], shown: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": candidate.name,
+        "loss": candidate.loss,
+        "classifier": candidate.classifier,
+        "config": candidate.overrides(),
+        "metrics": _metrics([trial[NONE] for trial in trials], shown),
+    }
+
+
+def _of(candidate: Candidate, results: Mapping[Trial, Metrics]) -> list[Metrics]:
+    return [metrics for trial, metrics in results.items() if trial.candidate is candidate]
+
+
+def _metrics(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, list[float | None]]:
+    return {name: [_number(each[name]) for each in found] for name in names}
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _or_low(value: float) -> float:
+    return value if math.isfinite(value) else -1.0

@@ -1,0 +1,95 @@
+"""Detections of many images at once, where all categories of a proposal share a box.
+
+Shapes: I images, R proposals of an image (the largest number, others are filled up), C categories, P proposals in all.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seesaw_d2.choosing.stored_proposals import ImageProposals
+from seesaw_d2.evaluation.detections import Detections
+
+# NMS compares all pairs of an image's proposals for each category. With more proposals it is slower than torchvision's.
+MOST_PROPOSALS = 128
+
+
+def applicable(images: Sequence[ImageProposals]) -> bool:
+    """Return whether categories share the boxes, and images have few proposals."""
+    return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
+
+
+def shared_box_detections(
+    images: Sequence[ImageProposals], scores: Tensor, score_thresh: float, nms_thresh: float, topk: int
+) -> Detections:
+    """Return the detections of ``fast_rcnn_inference`` and ``detector_postprocess``, with contiguous category indices.
+
+    Differences are those of rounding: torchvision's NMS of several categories may move boxes before it compares them.
+
+    Args:
+        images: images for which ``applicable`` is True.
+        scores: (P, C + 1), background last, of the proposals of all images.
+    """
+    if not images:
+        return Detections.empty(masks=False)
+    boxes, padded = _padded(images, scores.split([len(each.columns["boxes"]) for each in images]))
+    kept = nms_of_categories(boxes, padded, score_thresh, nms_thresh)
+    return _best(images, boxes, torch.where(kept, padded, -1), topk)
+
+
+def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return clipped boxes (I, R, 4) and scores (I, C, R). Missing and infinite proposals have the score -1."""
+    largest = max(len(each) for each in rows)
+    boxes = torch.zeros(len(images), largest, 4)
+    scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)
+    for index, (image, found) in enumerate(zip(images, rows, strict=True)):
+        own = torch.from_numpy(np.array(image.columns["boxes"]))
+        valid = own.isfinite().all(dim=1) & found.isfinite().all(dim=1)
+        height, width = image.size
+        limit = own.new_tensor([width, height, width, height])
+        boxes[index, : len(own)] = torch.where(valid[:, None], own, 0).clamp(min=0).minimum(limit)
+        scores[index, :, : len(own)] = torch.where(valid[:, None], found[:, :-1], -1.0).T
+    return boxes, scores
+
+
+def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float) -> Tensor:
+    """Return which scores above the threshold remain after NMS of each category, bool (I, C, R).
+
+    Args:
+        boxes: (I, R, 4), XYXY.
+        scores: (I, C, R).
+    """
+    low, high = (combine(boxes[:, :, None], boxes[:, None]) for combine in (torch.maximum, torch.minimum))
+    sides = (high[..., 2:] - low[..., :2]).clamp(min=0)
+    common, areas = sides.prod(dim=3), (boxes[..., 2:] - boxes[..., :2]).prod(dim=2)
+    close = common / (areas[:, :, None] + areas[:, None] - common) > nms_thresh
+    close &= ~torch.eye(boxes.shape[1], dtype=torch.bool)
+    alive = scores > score_thresh
+    order = scores.argsort(dim=2, descending=True, stable=True)
+    for rank in range(int(alive.sum(dim=2).max()) if alive.numel() else 0):
+        box = order[:, :, rank : rank + 1]  # (I, C, 1)
+        hidden = close.gather(1, box.expand(-1, -1, boxes.shape[1]))
+        alive &= ~(hidden & alive.gather(2, box))
+    return alive
+
+
+def _best(images: Sequence[ImageProposals], boxes: Tensor, scores: Tensor, topk: int) -> Detections:
+    """Return the ``topk`` highest scores >= 0 of each image (< 0: all), with boxes in pixels of the image files."""
+    flat = scores.flatten(1)
+    found, place = flat.topk(flat.shape[1] if topk < 0 else min(topk, flat.shape[1]))
+    category, proposal = place.div(scores.shape[2], rounding_mode="floor"), place % scores.shape[2]
+    factors = [
+        [width / size[1], height / size[0]] for size, (height, width) in ((x.size, x.output_size) for x in images)
+    ]
+    sizes = torch.tensor([[width, height] for height, width in (each.output_size for each in images)])
+    scaled = boxes * torch.tensor(factors, dtype=torch.float32).repeat(1, 2)[:, None]
+    scaled = scaled.clamp(min=0).minimum(sizes.float().repeat(1, 2)[:, None])
+    chosen = scaled.gather(1, proposal[..., None].expand(-1, -1, 4))
+    sides = chosen[..., 2:] - chosen[..., :2]
+    real = (found >= 0) & (sides > 0).all(dim=2)
+    ids = torch.tensor([each.image_id for each in images])[:, None].expand_as(found)
+    xywh = torch.cat([chosen[..., :2], sides], dim=2)[real]
+    arrays = (each[real].numpy() for each in (ids, category))
+    return Detections(*arrays, found[real].double().numpy(), xywh.double().numpy())
