@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torchvision  # noqa: F401  registers operators of TorchScript files
 
-from seesaw_d2.errors import DataError, WeightsError
+from seesaw_d2.errors import DataError, SeesawError, WeightsError
+from seesaw_d2.export.checksums import check_content, is_torchscript
 from seesaw_d2.export.graph import INPUT
 from seesaw_d2.export.onnx import METADATA_KEY
 from seesaw_d2.export.onnx_requirements import need
@@ -30,20 +31,23 @@ class ExportedModel:
         metadata: the file's metadata, see ``docs/deployment.md``.
 
     Raises:
-        WeightsError: ``tools/export.py`` did not write the file.
+        WeightsError: ``tools/export.py`` did not write the file, or the file is damaged.
         ConfigError: the file is ONNX and onnxruntime is missing.
     """
 
     def __init__(self, source: str | os.PathLike | bytes, *, threads: int | None = None):
-        name = "exported model" if isinstance(source, bytes) else os.fspath(source)
+        self._name = name = "exported model" if isinstance(source, bytes) else os.fspath(source)
         content = source if isinstance(source, bytes) else _read(name)
         try:
-            if content[:2] == b"PK":  # TorchScript is a zip archive
+            check_content(content, name)
+            if is_torchscript(content):
                 self._run, text = _torchscript(content)
             else:
                 self._run, text = _onnx(content, threads)
             self.metadata = json.loads(text)
-        except (RuntimeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except SeesawError:
+            raise
+        except Exception as error:  # readers of damaged files raise many types
             raise WeightsError(f"{name}: expected a file written by tools/export.py: {reason(error)}") from error
         if problem := _problem(self.metadata):
             raise WeightsError(f"{name}: metadata: {problem}")
@@ -56,6 +60,7 @@ class ExportedModel:
 
         Raises:
             DataError: the image has another type or shape.
+            WeightsError: the model cannot be run.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
@@ -63,10 +68,15 @@ class ExportedModel:
         size = self.metadata.get("size")
         if size is not None and image.shape[1:] != (size, size):
             raise DataError(f"image: expected {size} x {size} pixels, found {image.shape[1]} x {image.shape[2]}")
-        outputs = self._run(np.ascontiguousarray(image))
+        try:
+            outputs = self._run(np.ascontiguousarray(image))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions have no common base class
+            raise WeightsError(f"{self._name}: cannot be run: {reason(error)}") from error
         if len(outputs) != len(self.metadata["outputs"]):
             raise WeightsError(
-                f"exported model: metadata: expected the names of {len(outputs)} outputs, found "
+                f"{self._name}: metadata: expected the names of {len(outputs)} outputs, found "
                 f"{len(self.metadata['outputs'])}"
             )
         return dict(zip(self.metadata["outputs"], outputs, strict=True))

@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.export.checksums import with_checksum
 from seesaw_d2.export.exported_model import ExportedModel
 from seesaw_d2.export.graph import predict
 from seesaw_d2.export.metadata import describe
@@ -95,7 +96,7 @@ def export_model(
     else:
         again = [_eager(model, image, "bfloat16") for image in images]
     metadata = json.dumps(describe(cfg, model, dtype, names))
-    content = _capture(model, images[0], file_format, metadata, dtype)
+    content = with_checksum(_capture(model, images[0], file_format, metadata, dtype))
     differences = compare(ExportedModel(content), images, expected, again, TOLERANCES[file_format, dtype])
     with atomic_file(path, needed=len(content)) as file:
         file.write(content)

@@ -49,9 +49,14 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
             _check_entries(archive, path)
             _check_seal(archive, file, path)
             _check_storages(archive, path)
-            bad = archive.testzip() if records else None
-    if bad is not None:
-        raise WeightsError(f"{path}: damaged: the checksum of {shown(bad)} does not match its content")
+            if records:
+                _check_records(archive, path)
+
+
+def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
+    """Raise WeightsError if the headers or a record of an archive do not match their checksum. Read all records."""
+    _check_seal(archive, file, path)
+    _check_records(archive, path)
 
 
 def is_archive(path: str) -> bool:
@@ -85,6 +90,12 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
         )
     if len({entry.filename for entry in entries}) < len(entries):
         raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with duplicate names")
+
+
+def _check_records(archive: zipfile.ZipFile, path: str) -> None:
+    bad = archive.testzip()
+    if bad is not None:
+        raise WeightsError(f"{path}: damaged: the checksum of {shown(bad)} does not match its content")
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
