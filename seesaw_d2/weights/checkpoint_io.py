@@ -15,15 +15,15 @@ from seesaw_d2.weights.safe_reading import check_regular_file, read_weights_file
 from seesaw_d2.weights.torch_files import is_archive, seal
 
 
-def read_checkpoint(path: str) -> dict[str, Any]:
+def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
     """Load a checkpoint of Detectron2 or of this project on the CPU. Its weights are below the key "model".
 
-    It loads only tensors and plain values, and runs no code in the file (see ``read_weights_file``).
+    It loads only tensors and plain values, and runs no code in the file. For ``inspect`` see ``read_weights_file``.
 
     Raises:
         WeightsError: the file cannot be read, is corrupt or is not a checkpoint.
     """
-    state = read_weights_file(path)
+    state = read_weights_file(path, inspect=inspect)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise WeightsError(f'{path}: expected a checkpoint with the weights below "model"')
     return state

@@ -46,13 +46,14 @@ class _Ignored:
         pass
 
 
-def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
+def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
     """Return the content of a file of weights, on the CPU: tensors, arrays and plain values.
 
     Args:
         path: the file. If ``SEESAW_TRUST_WEIGHTS`` names it, Python's own pickle reads it.
         ignore_unknown: True: read the file as PyTorch's whatever its extension, replace objects of unknown classes by
             placeholders instead of raising, and ignore ``SEESAW_TRUST_WEIGHTS``.
+        inspect: True: check all records of the file, and leave the tensors in the file until they are used.
 
     Returns:
         the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, with the metadata as text.
@@ -72,7 +73,7 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False) -> Any:
         if path.endswith(".pkl"):
             with open_regular(path, "rb") as file:
                 return load_plain_pickle(file)
-        return _read_torch(path)
+        return _read_torch(path, inspect=inspect)
     except WeightsError:
         raise
     except OSError as error:
@@ -146,15 +147,15 @@ def is_trusted(path: str) -> bool:
     return os.path.realpath(path) in {os.path.realpath(name) for name in named if name}
 
 
-def _read_torch(path: str, *, ignore_unknown: bool = False) -> Any:
+def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
     """Read a file of ``torch.save`` with PyTorch's restricted unpickler.
 
     With ``ignore_unknown``, add a placeholder for each unknown class that PyTorch reports and read again.
     (``get_unsafe_globals_in_checkpoint`` would list them at once, but not for files from before PyTorch 1.6.)
     """
-    check_torch_file(path)
+    check_torch_file(path, records=inspect)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    mapped = ignore_unknown and is_archive(path)  # a memory-mapped file is cheap to read again
+    mapped = (ignore_unknown or inspect) and is_archive(path)  # a memory-mapped file is cheap to read again
     ignored: set[str] = set()
     while True:
         try:

@@ -33,7 +33,8 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
     Args:
         path: a regular file.
-        records: whether to read all records and compare them with their checksums.
+        records: whether to compare the records with their checksums also in files without this project's checksum.
+            (PyTorch neither compares them nor needs them to be right.)
 
     Raises:
         WeightsError: the archive is compressed (PyTorch never does this, and unpacking could fill the memory); its
@@ -49,7 +50,7 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
             _check_entries(archive, path)
             _check_seal(archive, file, path)
             _check_storages(archive, path)
-            if records:
+            if records or archive.comment:
                 _check_records(archive, path)
 
 

@@ -76,6 +76,26 @@ def test_flipped_bits_in_a_folder_of_checkpoints(tmp_path):
             assert resume_file(str(tmp_path)).path.endswith("model_0000001.pth")
 
 
+def test_flipped_bits_in_the_data(tmp_path):
+    """PyTorch does not notice them."""
+    for name in ("model_0000001", "model_0000003"):
+        write_checkpoint(tmp_path / f"{name}.pth", STATE)
+        write_pointer(str(tmp_path), f"{name}.pth")
+    path = tmp_path / "model_0000003.pth"
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[content.index(STATE["model"]["w"][100:103].numpy().tobytes())] ^= 4
+    path.write_bytes(changed)
+    assert torch.load(path, weights_only=True)["model"]["w"][100] != 100
+    with pytest.raises(WeightsError, match=r"model_0000003\.pth"):
+        read_checkpoint(str(path))
+    assert resume_file(str(tmp_path)).path.endswith("model_0000001.pth")
+    unsealed = rewritten(path.with_name("model_0000001.pth"))
+    unsealed.write_bytes(unsealed.read_bytes().replace(STATE["model"]["w"][100:103].numpy().tobytes(), bytes(12)))
+    unsealed.replace(path)
+    assert resume_file(str(tmp_path)).path.endswith("model_0000001.pth")  # also without this project's checksum
+
+
 def test_other_programs_read_sealed_files(tmp_path):
     write_checkpoint(tmp_path / "w.pth", STATE)
     for mapped in (False, True):

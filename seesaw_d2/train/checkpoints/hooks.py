@@ -98,7 +98,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
         if not comm.is_main_process() or not os.path.isfile(self._path):
             return
         try:
-            state = read_checkpoint(self._path)
+            state = read_checkpoint(self._path, inspect=True)
         except WeightsError as error:
             logger.warning(f"{error}; the best checkpoint so far is ignored")
             return

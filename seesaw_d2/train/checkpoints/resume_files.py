@@ -10,7 +10,6 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.messages import shortened
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.checkpoint_io import read_checkpoint
-from seesaw_d2.weights.torch_files import check_torch_file
 
 # File that contains the name of the last checkpoint, as in Detectron2.
 POINTER = "last_checkpoint"
@@ -98,8 +97,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
     try:
-        check_torch_file(path, records=True)
-        iteration = read_checkpoint(path).get("iteration")
+        iteration = read_checkpoint(path, inspect=True).get("iteration")
     except WeightsError:
         raise
     except Exception as error:  # damaged files raise many types
