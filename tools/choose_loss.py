@@ -43,7 +43,7 @@ def parse(arguments) -> argparse.Namespace:
 def main(arguments=None) -> None:
     args = vars(parse(arguments))
     from seesaw_d2.choosing.choose_loss import Options, choose_loss
-    from seesaw_d2.report.loss_comparison import comparison_table
+    from seesaw_d2.report.loss_comparison_table import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
     args["calibrations"] = [name for name in args["calibrations"].split(",") if name != "none"]

@@ -86,7 +86,7 @@ class _Printable:
 
     def write(self, text: str) -> int:
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            from seesaw_d2.utils.shown_text import printable
+            from seesaw_d2.utils.escaping import printable
 
             text = printable(text)
         return self._stream.write(text)

@@ -152,7 +152,7 @@ def cell(values: list[float | None]) -> str:
 
 def table(results: dict[str, list[dict]]) -> str:
     """Format a dict from row name to results of each seed as a Markdown table."""
-    from seesaw_d2.utils.shown_text import markdown
+    from seesaw_d2.utils.escaping import markdown
 
     (first, *_), *_ = results.values()
     columns = [(task, metric) for task, (_, metrics) in METRICS.items() if task in first for metric in metrics]

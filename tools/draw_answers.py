@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.config.loading import load_config
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.classification.mapper import record_pixels
-    from seesaw_d2.drawing.answers import AnsweredImage, by_outcome, draw_answers, proportional
+    from seesaw_d2.drawing.classifier_comparison import AnsweredImage, by_outcome, draw_answers, proportional
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.errors import ConfigError, DataError
     from seesaw_d2.utils.atomic_files import make_folder

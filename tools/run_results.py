@@ -147,7 +147,7 @@ def columns_of(metrics: dict) -> list[tuple[str, str]]:
 
 def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
     """Return mean ± standard deviation over seeds, of the values or of the differences to the row ``against``."""
-    from seesaw_d2.utils.shown_text import markdown
+    from seesaw_d2.utils.escaping import markdown
 
     (first, *_) = next(iter(rows.values())).values()
     columns = columns_of(first)

@@ -14,7 +14,7 @@ from torch import nn
 
 from seesaw_d2.choosing.candidates import NONE
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
-from seesaw_d2.data.classification.loading import build_classification_test_loader
+from seesaw_d2.data.classification.labelled_loaders import build_classification_test_loader
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults, shot_accuracy
 from seesaw_d2.frequency_groups import frequency_groups

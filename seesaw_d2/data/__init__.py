@@ -1,6 +1,6 @@
 """Read, check, register, count and load data sets."""
 
-from seesaw_d2.data.classification.loading import (
+from seesaw_d2.data.classification.labelled_loaders import (
     build_classification_test_loader,
     build_classification_train_loader,
     load_labelled_records,

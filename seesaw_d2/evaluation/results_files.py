@@ -17,9 +17,9 @@ from lvis import LVIS
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.utils.atomic_files import atomic_file, write_text
+from seesaw_d2.utils.escaping import cell
 from seesaw_d2.utils.messages import first_few, json_type, one_line
 from seesaw_d2.utils.regular_files import irregular, open_regular
-from seesaw_d2.utils.shown_text import cell
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.losses.argument_checks import check_inputs
 from seesaw_d2.losses.compared import TrainingData
-from seesaw_d2.losses.maps import MapLoss, as_maps
+from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 

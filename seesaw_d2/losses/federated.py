@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_integer, check_number, weighted_sum
+from seesaw_d2.losses.batch_random import BatchRandom
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.precision import widen
-from seesaw_d2.losses.sampling import BatchRandom
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 

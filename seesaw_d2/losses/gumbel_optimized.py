@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import InvalidArgument, check_number, widen
+from seesaw_d2.losses.batch_random import BatchRandom
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
-from seesaw_d2.losses.sampling import BatchRandom
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 # Training clamps the logits to this range, as the reference does.

@@ -18,7 +18,7 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
-from seesaw_d2.losses.seesaw_rows import SeesawRows, fits
+from seesaw_d2.losses.seesaw_cpu import SeesawRows, fits
 from seesaw_d2.utils.distributed import all_reduce_sum
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.batch_random import BatchRandom
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
-from seesaw_d2.losses.sampling import BatchRandom
 
 
 @LOSS_REGISTRY.register()

@@ -8,7 +8,7 @@ from seesaw_d2.modeling.backbones.norm_eval_resnet import (
 from seesaw_d2.modeling.backbones.small_resnet import SmallStem, build_small_resnet_fpn_backbone
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 from seesaw_d2.modeling.cascade import SeesawCascadeROIHeads
-from seesaw_d2.modeling.fewer_waits.rpn import BatchedRPN
+from seesaw_d2.modeling.fewer_gpu_syncs.rpn import BatchedRPN
 from seesaw_d2.modeling.freeze import freeze
 from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.iterative import FeatureUpdate, IterativeROIHeads

@@ -18,10 +18,10 @@ from torch import nn
 
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.cascade_checks import check_average, check_cascade_config
-from seesaw_d2.modeling.fewer_waits.foreground import foreground, on_host, select
-from seesaw_d2.modeling.fewer_waits.heads import FewerCascadeWaits
-from seesaw_d2.modeling.fewer_waits.indices import read, true_indices
-from seesaw_d2.modeling.fewer_waits.matching import match
+from seesaw_d2.modeling.fewer_gpu_syncs.foreground import foreground, on_host, select
+from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerCascadeWaits
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import read, true_indices
+from seesaw_d2.modeling.fewer_gpu_syncs.matching import match
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 

@@ -16,7 +16,7 @@ from detectron2.modeling.roi_heads.mask_head import (
 )
 
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.modeling.fewer_waits.mask_loss import mask_loss
+from seesaw_d2.modeling.fewer_gpu_syncs.mask_loss import mask_loss
 from seesaw_d2.modeling.heads_checks import check_mask_pooling
 from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
-from seesaw_d2.modeling.fewer_waits.heads import FewerWaits
+from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerWaits
 from seesaw_d2.modeling.heads_checks import check_heads_config
 from seesaw_d2.utils.distributed import share_of_mean
 

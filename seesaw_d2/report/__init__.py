@@ -1,6 +1,6 @@
 """HTML reports and tables."""
 
-from seesaw_d2.drawing.sampling import draw_sampling
+from seesaw_d2.drawing.sampling_charts import draw_sampling
 from seesaw_d2.report.classification_report import shots_table, write_classification_report
 from seesaw_d2.report.dataset_report import category_rows, sampling_report, write_categories
 from seesaw_d2.report.drawn_predictions import draw_predictions

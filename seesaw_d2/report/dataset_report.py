@@ -9,7 +9,7 @@ import numpy as np
 
 from seesaw_d2.data.sampling.analysis import SamplingAnalysis
 from seesaw_d2.frequency_groups import GROUP_NAMES
-from seesaw_d2.utils.shown_text import cell
+from seesaw_d2.utils.escaping import cell
 
 HEADER = ("category", "group", "images", "instances", "repeat factor")
 

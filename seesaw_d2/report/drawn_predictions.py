@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torchvision.ops import nms
 
+from seesaw_d2.drawing.detection_outcomes import MISSED, RIGHT, TRUTH, UNJUDGED, WRONG, Shown, judge
 from seesaw_d2.drawing.model_output import COLORS
 from seesaw_d2.drawing.plain_text import plain_text, save_figure
-from seesaw_d2.drawing.verdicts import MISSED, RIGHT, TRUTH, UNJUDGED, WRONG, Shown, judge
 from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
-from seesaw_d2.report.match_analysis import Outcome
+from seesaw_d2.report.confusions import Outcome
 
 # Length of the longer side in pixels, and JPEG quality. 1,000 images take about 12 MB.
 SIDE, QUALITY = 320, 60

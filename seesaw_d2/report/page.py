@@ -24,8 +24,8 @@ from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import NAME_OF_LETTER
+from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.report.gallery import choose_images, gallery_entry
-from seesaw_d2.report.match_analysis import outcomes
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_folders import Run, read_run, run_datasets
 from seesaw_d2.report.sections import build_sections

@@ -4,8 +4,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from seesaw_d2.utils.escaping import printable
 from seesaw_d2.utils.own_files import check_replaceable
-from seesaw_d2.utils.shown_text import printable
 
 # Text in the pages of all versions, so that a report replaces only reports.
 _MARK = "Made by seesaw_d2. This page needs no network."

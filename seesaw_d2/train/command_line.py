@@ -18,7 +18,7 @@ from seesaw_d2.train.preflight.config_checks import check_solver, resolve_device
 from seesaw_d2.train.preflight.run_lock import begun_by_this_job
 from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
-from seesaw_d2.utils.shown_text import printable
+from seesaw_d2.utils.escaping import printable
 
 # Function that runs in each process, communication of the processes, and the function's arguments.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]

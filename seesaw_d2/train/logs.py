@@ -12,7 +12,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from seesaw_d2.utils.shown_text import printable
+from seesaw_d2.utils.escaping import printable
 
 _NAMES = ("fvcore", "detectron2", "seesaw_d2")
 

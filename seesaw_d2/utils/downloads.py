@@ -18,8 +18,8 @@ from iopath.common.file_io import OneDrivePathHandler, get_cache_dir
 
 from seesaw_d2.errors import OutputError
 from seesaw_d2.utils.atomic_files import atomic_file, make_folder, remove_leftovers
+from seesaw_d2.utils.download_limits import Limits, contents
 from seesaw_d2.utils.file_locks import folder_lock
-from seesaw_d2.utils.server_answers import Limits, contents
 from seesaw_d2.utils.untrusted_paths import below
 
 _HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")

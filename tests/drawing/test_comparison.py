@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import load_dataset, register_datasets, training_frequency_groups
-from seesaw_d2.drawing.verdicts import MISSED, RIGHT, UNJUDGED, WRONG, Shown, judge
+from seesaw_d2.drawing.detection_outcomes import MISSED, RIGHT, UNJUDGED, WRONG, Shown, judge
 from seesaw_d2.errors import DataError
 from seesaw_d2.report import draw_predictions, results_table
 from seesaw_d2.train import load_config

@@ -10,15 +10,15 @@ MASK_RCNN = {
     "detectron2/layers/wrappers.py:nonzero_tuple": 1,
     "detectron2/modeling/box_regression.py:get_deltas": 2,
     # The samples and the proposals of the RPN, the samples of the heads, and the levels of boxes and masks.
-    "seesaw_d2/modeling/fewer_waits/indices.py:read": 5,
-    "seesaw_d2/modeling/fewer_waits/foreground.py:foreground": 1,
-    "seesaw_d2/modeling/fewer_waits/rpn.py:losses": 2,
+    "seesaw_d2/modeling/fewer_gpu_syncs/indices.py:read": 5,
+    "seesaw_d2/modeling/fewer_gpu_syncs/foreground.py:foreground": 1,
+    "seesaw_d2/modeling/fewer_gpu_syncs/rpn.py:losses": 2,
 }
 CASCADE = MASK_RCNN | {
     "detectron2/layers/wrappers.py:nonzero_tuple": 3,
     "detectron2/modeling/box_regression.py:get_deltas": 4,
-    "seesaw_d2/modeling/fewer_waits/indices.py:read": 11,
-    "seesaw_d2/modeling/fewer_waits/foreground.py:foreground": 3,
+    "seesaw_d2/modeling/fewer_gpu_syncs/indices.py:read": 11,
+    "seesaw_d2/modeling/fewer_gpu_syncs/foreground.py:foreground": 3,
 }
 STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb": MASK_RCNN}
 # Copies from the host to the device in such a step, for which a GPU makes the host wait, too.

@@ -16,7 +16,7 @@ import yaml
 from seesaw_d2.data import load_dataset, register_datasets
 from seesaw_d2.evaluation.ground_truth import GroundTruth
 from seesaw_d2.evaluation.results_files import detections_from_results
-from seesaw_d2.report.match_analysis import outcomes
+from seesaw_d2.report.confusions import outcomes
 from seesaw_d2.train import load_config
 from tests.conftest import NUM_CLASSES
 from tests.report.runs import make_run

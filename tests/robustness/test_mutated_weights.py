@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from seesaw_d2.data.classification.arrays import read_arrays
 from seesaw_d2.data.classification.cifar import read_cifar
+from seesaw_d2.data.classification.numpy_arrays import read_arrays
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.checkpoints.resume_files import resume_file
 from seesaw_d2.weights.checkpoint_io import write_checkpoint

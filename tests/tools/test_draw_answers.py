@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seesaw_d2.drawing.answers import by_outcome, proportional
+from seesaw_d2.drawing.classifier_comparison import by_outcome, proportional
 
 LABELS = ["ant", "ant", "ant", "bee", "bee", "cow"]
 FIRST = ["ant", "bee", "cow", "bee", "bee", "ant"]
@@ -42,11 +42,11 @@ def write_run(folder, called, images=None):
 def test_figure_of_few_shot_classes(tmp_path, capsys, monkeypatch):
     runs = [write_run(tmp_path / "ce", FIRST), write_run(tmp_path / "seesaw", LAST)]
     drawn = SimpleNamespace()
-    from seesaw_d2.drawing import answers
+    from seesaw_d2.drawing import classifier_comparison
 
-    original = answers.draw_answers
+    original = classifier_comparison.draw_answers
     monkeypatch.setattr(
-        answers,
+        classifier_comparison,
         "draw_answers",
         lambda sections, *rest: (setattr(drawn, "sections", sections), original(sections, *rest)),
     )

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from seesaw_d2.data.classification.arrays import read_arrays
+from seesaw_d2.data.classification.numpy_arrays import read_arrays
 from seesaw_d2.errors import DataError
 
 PARTS = {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.array([0, 1]), "names": np.array(["a", "b"])}

@@ -13,8 +13,8 @@ from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.train.preflight.keys.check import unread_keys
 from seesaw_d2.train.preflight.keys.written import written_layers
 from seesaw_d2.train.preflight.start_weights import check_weights
+from seesaw_d2.utils.download_limits import Limits
 from seesaw_d2.utils.downloads import cached_path
-from seesaw_d2.utils.server_answers import Limits
 from seesaw_d2.weights.file_checks import download
 from tests.utils.download_server import CONTENT, downloads_cache, files, sends, server  # noqa: F401
 

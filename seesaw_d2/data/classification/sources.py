@@ -8,12 +8,12 @@ from typing import Any
 
 from detectron2.data.catalog import Metadata
 
-from seesaw_d2.data.classification.arrays import read_arrays
 from seesaw_d2.data.classification.cifar import read_cifar
+from seesaw_d2.data.classification.class_folders import read_folder
 from seesaw_d2.data.classification.digits import read_digits
-from seesaw_d2.data.classification.folders import read_folder
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.classification.lists_and_tables import read_inaturalist, read_list, read_names, read_table
+from seesaw_d2.data.classification.numpy_arrays import read_arrays
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names

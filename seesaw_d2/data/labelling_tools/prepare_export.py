@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from seesaw_d2.data.images.files import same_content, shared_files
+from seesaw_d2.data.images.image_files import same_content, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.labelling_tools.exported_images import check_images, find_images, look_at_other_files
 from seesaw_d2.data.labelling_tools.exported_objects import checked_categories, look_at_empty_images

@@ -14,8 +14,8 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data.boxes_and_masks import checks as shapes
-from seesaw_d2.data.boxes_and_masks.agreement import Findings, find_disagreement, warn_of
-from seesaw_d2.data.images.files import check_relative_names
+from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings, find_disagreement, warn_of
+from seesaw_d2.data.images.image_files import check_relative_names
 from seesaw_d2.data.records import annotation_checks as checks
 from seesaw_d2.data.records.formats import AUTO, FORMATS, ID_LISTS, AnnotationFormat, find_format
 from seesaw_d2.errors import DataError

@@ -9,7 +9,7 @@ from detectron2.data.catalog import Metadata
 from detectron2.utils.file_io import PathManager
 
 from seesaw_d2.compat import loads_coco_json, loads_lvis_json
-from seesaw_d2.data.images.files import check_below
+from seesaw_d2.data.images.image_files import check_below
 from seesaw_d2.data.records.annotation_files import AnnotationFile
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledFile
 from seesaw_d2.data.records.cache.store import open_annotations, open_whole

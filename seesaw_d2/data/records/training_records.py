@@ -10,7 +10,7 @@ from detectron2.data.build import (
     print_instances_class_histogram,
 )
 
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset
 from seesaw_d2.data.records.concatenated_records import join
 from seesaw_d2.data.records.proposals import load_proposals

@@ -9,8 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.classification.sources import EVALUATOR_TYPE
-from seesaw_d2.data.images.files import without_missing_images
 from seesaw_d2.data.images.headers import check_headers
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.resizing import validate_resizing
 from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
 from seesaw_d2.data.records.category_counts import CategoryStatistics

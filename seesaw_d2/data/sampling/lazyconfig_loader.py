@@ -7,7 +7,7 @@ from detectron2.data import DatasetFromList
 from detectron2.utils import comm
 
 from seesaw_d2.data.images.copy_paste import CopyPasteMapper
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.concatenated_records import join

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 
 from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.images.copy_paste import CopyPasteMapper
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.mapper import BlankingMapper, CheckedMapper, Mapper, ReplacingMapper
 from seesaw_d2.data.images.resizing import build_mapper
 from seesaw_d2.data.records.catalog import check_registered, class_names, load_dataset

@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from seesaw_d2 import compat
 from seesaw_d2.errors import SeesawError
-from seesaw_d2.train.launch.agreement import agree, part_of
+from seesaw_d2.train.launch.process_agreement import agree, part_of
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.launch.signals import STOP, Stopped

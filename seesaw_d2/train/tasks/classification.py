@@ -3,7 +3,7 @@
 from detectron2.config import CfgNode
 from torch import nn
 
-from seesaw_d2.data.classification.loading import (
+from seesaw_d2.data.classification.labelled_loaders import (
     build_classification_test_loader,
     build_classification_train_loader,
     load_labelled_records,

@@ -8,7 +8,7 @@ import pytest
 
 from seesaw_d2.data.classification.labelled import LabelledSet, long_tailed
 from seesaw_d2.data.classification.sources import parse_labelled_images
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.errors import ConfigError, DataError
 from tests.data.classification.cifar_files import write_cifar
 

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.lookup import describe_near, files_below, folded, near_files
 from seesaw_d2.errors import DataError
 

@@ -12,7 +12,7 @@ from seesaw_d2.data import (
     read_annotations,
     register_datasets,
 )
-from seesaw_d2.data.images.files import missing_files, without_missing_images
+from seesaw_d2.data.images.image_files import missing_files, without_missing_images
 from seesaw_d2.data.records import records as columns
 from seesaw_d2.data.records.cache.lazy_dicts import CompiledRecords
 from seesaw_d2.data.records.cache.store import open_annotations

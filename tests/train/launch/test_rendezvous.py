@@ -13,8 +13,8 @@ import torch.distributed as dist
 from seesaw_d2.config.loading import config_values, load_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.command_line import argument_parser, prepare
-from seesaw_d2.train.launch import agreement, launcher, rendezvous
-from seesaw_d2.train.launch.agreement import agree, differences, part_of
+from seesaw_d2.train.launch import launcher, process_agreement, rendezvous
+from seesaw_d2.train.launch.process_agreement import agree, differences, part_of
 from seesaw_d2.train.launch.process_layout import ProcessLayout, find_layout
 from seesaw_d2.train.launch.rendezvous import open_store
 from seesaw_d2.train.lazyconfig.loading import lazy_values, load_lazy_config
@@ -28,7 +28,7 @@ def fast(monkeypatch):
     for name, seconds in {"_PATIENCE": 0.2, "INTERVAL": 0.01, "_ANSWER": 0.5}.items():
         monkeypatch.setattr(rendezvous, name, seconds)
     for name, seconds in {"_READ": 0.5, "_END": 0.0}.items():
-        monkeypatch.setattr(agreement, name, seconds)
+        monkeypatch.setattr(process_agreement, name, seconds)
 
 
 def meet(machines, timeout=SOON, starter="--num-gpus"):

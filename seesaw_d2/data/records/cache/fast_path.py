@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from seesaw_d2.data.boxes_and_masks.agreement import Disagreement, Findings, find_disagreement
+from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Disagreement, Findings, find_disagreement
 from seesaw_d2.data.boxes_and_masks.checks import FAR
 from seesaw_d2.data.boxes_and_masks.mask_extents import polygon_extents
 from seesaw_d2.data.records.cache.arrays import ABSENT, Objects, Tables, object_tables

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from seesaw_d2.data.boxes_and_masks.agreement import Findings
+from seesaw_d2.data.boxes_and_masks.box_mask_agreement import Findings
 from seesaw_d2.data.records.annotation_checks import entries
 from seesaw_d2.data.records.annotation_files import AnnotationChecker, AnnotationFile, read_annotations, read_header
 from seesaw_d2.data.records.cache.arrays import ARRAYS, Objects, Tables, header_tables, join_tables, object_tables

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 from tqdm import tqdm
 
 from seesaw_d2.data.images.decoding_check import Examined, examine_images
-from seesaw_d2.data.images.files import missing_files, shared_files
+from seesaw_d2.data.images.image_files import missing_files, shared_files
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.data.records.catalog import class_names, load_dataset
 from seesaw_d2.data.records.records import file_names, object_columns, take

@@ -7,7 +7,7 @@ from seesaw_d2.train.preflight.doctor.data import examine_data
 from seesaw_d2.train.preflight.doctor.disk import examine_disk
 from seesaw_d2.train.preflight.doctor.environment import examine_environment
 from seesaw_d2.train.preflight.doctor.findings import Findings
-from seesaw_d2.train.preflight.doctor.step import examine_step
+from seesaw_d2.train.preflight.doctor.trial_step import examine_step
 from seesaw_d2.train.preflight.doctor.weights import report_weights
 from seesaw_d2.train.preflight.job_checks import Preflight
 from seesaw_d2.train.preflight.keys.written import written_layers

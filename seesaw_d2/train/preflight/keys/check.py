@@ -10,7 +10,7 @@ from detectron2.modeling.roi_heads import CascadeROIHeads
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import own_keys
-from seesaw_d2.train.preflight.keys.architectures import architecture_needs
+from seesaw_d2.train.preflight.keys.architecture_needs import architecture_needs
 from seesaw_d2.train.preflight.keys.components import HEADS, component_needs, registry_of, undeclared
 from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.train.preflight.keys.options import option_needs

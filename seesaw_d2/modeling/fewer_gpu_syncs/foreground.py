@@ -13,8 +13,8 @@ from detectron2.structures import Instances, PolygonMasks, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from seesaw_d2.modeling.fewer_waits.indices import true_indices
-from seesaw_d2.modeling.fewer_waits.matching import match, sample
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import true_indices
+from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
 
 from seesaw_d2.data.classification.mapper import BlankingClassificationMapper, ClassificationMapper
-from seesaw_d2.data.images.files import without_missing_images
+from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.mapper import CheckedMapper
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
 from seesaw_d2.data.sampling.loaders import build_train_loader

@@ -6,11 +6,11 @@ from detectron2.modeling.roi_heads import CascadeROIHeads, ROIHeads, StandardROI
 from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
 from detectron2.structures import Boxes, Instances, pairwise_iou
 
-from seesaw_d2.modeling.fewer_waits.foreground import classes_of, foreground, label_and_sample
-from seesaw_d2.modeling.fewer_waits.indices import clip_boxes, read, true_indices
-from seesaw_d2.modeling.fewer_waits.mask_loss import BatchedMaskHead
-from seesaw_d2.modeling.fewer_waits.matching import match
-from seesaw_d2.modeling.fewer_waits.pooling import BatchedROIPooler
+from seesaw_d2.modeling.fewer_gpu_syncs.foreground import classes_of, foreground, label_and_sample
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import clip_boxes, read, true_indices
+from seesaw_d2.modeling.fewer_gpu_syncs.mask_loss import BatchedMaskHead
+from seesaw_d2.modeling.fewer_gpu_syncs.matching import match
+from seesaw_d2.modeling.fewer_gpu_syncs.pooling import BatchedROIPooler
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 _FASTER = {ROIPooler: BatchedROIPooler, MaskRCNNConvUpsampleHead: BatchedMaskHead}

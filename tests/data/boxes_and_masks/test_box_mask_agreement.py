@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from seesaw_d2.data import read_annotations
-from seesaw_d2.data.boxes_and_masks.agreement import find_disagreement
+from seesaw_d2.data.boxes_and_masks.box_mask_agreement import find_disagreement
 from seesaw_d2.data.records.annotation_files import check_annotations
 from seesaw_d2.data.records.cache.store import open_annotations, read_tables
 from seesaw_d2.utils.messages import collected_warnings

@@ -13,8 +13,8 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch.nn import functional as F
 
 from seesaw_d2.compat import best_scores
-from seesaw_d2.modeling.fewer_waits.indices import clip_boxes, read, true_indices
-from seesaw_d2.modeling.fewer_waits.matching import match, sample
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import clip_boxes, read, true_indices
+from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 from seesaw_d2.utils.deferred_scalars import put_scalars
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from seesaw_d2.data import register_datasets
-from seesaw_d2.data.classification.folders import read_folder
+from seesaw_d2.data.classification.class_folders import read_folder
 from seesaw_d2.data.classification.validation import validate_labelled_images
 from seesaw_d2.data.images import scanning
 from seesaw_d2.data.images.scanning import scan_folder

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from seesaw_d2.losses import CrossEntropyLoss, FocalLoss, SeesawLoss, SoftmaxEqualizationLoss
-from seesaw_d2.losses import maps as maps_module
+from seesaw_d2.losses import logit_maps as maps_module
 
 C, IGNORED = 5, 255
 

@@ -5,7 +5,7 @@ from detectron2.modeling.poolers import ROIPooler, assign_boxes_to_levels
 from detectron2.structures import Boxes
 from torch import Tensor
 
-from seesaw_d2.modeling.fewer_waits.indices import read
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import read
 
 
 class BatchedROIPooler(ROIPooler):

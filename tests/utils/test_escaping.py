@@ -20,7 +20,7 @@ from seesaw_d2.errors import MAX_LENGTH, DataError
 from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.report.rendering import render
 from seesaw_d2.train.logs import _Printable
-from seesaw_d2.utils.shown_text import cell, printable
+from seesaw_d2.utils.escaping import cell, printable
 from tests.data.toy import toy_data, write
 
 

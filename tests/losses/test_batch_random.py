@@ -2,8 +2,8 @@
 
 import torch
 
-from seesaw_d2.losses import sampling
-from seesaw_d2.losses.sampling import BatchRandom
+from seesaw_d2.losses import batch_random
+from seesaw_d2.losses.batch_random import BatchRandom
 
 
 def splitmix64(index):
@@ -35,7 +35,7 @@ def test_streams_differ(monkeypatch):
     streams = []
     for seed in (0, 1):
         for process in (0, 1):
-            monkeypatch.setattr(sampling, "rank", lambda process=process: process)
+            monkeypatch.setattr(batch_random, "rank", lambda process=process: process)
             random = BatchRandom(seed)
             for _ in range(3):
                 streams.append(random.uniform(1000))

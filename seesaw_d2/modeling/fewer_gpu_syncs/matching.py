@@ -9,7 +9,7 @@ import torch
 from detectron2.modeling.matcher import Matcher
 from torch import Tensor
 
-from seesaw_d2.modeling.fewer_waits.indices import nth_true, read
+from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
 # Index of the matched object (N,), label (N,), and a bool (): True if the overlaps were valid.
 Match = tuple[Tensor, Tensor, Tensor]
