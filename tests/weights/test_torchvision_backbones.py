@@ -100,9 +100,7 @@ def test_another_norm_is_refused():
 @pytest.mark.parametrize(("weights", "model"), [(18, 34), (34, 18)])
 def test_weights_of_another_depth(tmp_path, weights, model):
     torch.save(random_resnet(weights).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(
-        WeightsError, match=r"weights\.pth: not the weights of the model's ResNet \(MODEL.RESNETS.DEPTH"
-    ):
+    with pytest.raises(WeightsError, match=r"weights\.pth: .*MODEL\.RESNETS\.DEPTH"):
         SeesawCheckpointer(Detector(config(model))).load(str(tmp_path / "weights.pth"), checkpointables=[])
 
 

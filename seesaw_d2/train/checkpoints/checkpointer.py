@@ -6,8 +6,15 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 
 from seesaw_d2.errors import WeightsError
-from seesaw_d2.losses.base import ClassificationLoss
-from seesaw_d2.train.checkpoints.loaded_state import check_types, takes_categories, wrong_shapes
+from seesaw_d2.train.checkpoints.checkpoint_mismatch import (
+    check_backbone,
+    check_frozen,
+    check_types,
+    describe_classifier,
+    find_problems,
+    first_lines,
+    takes_categories,
+)
 from seesaw_d2.train.checkpoints.resume_files import resume_file, write_pointer
 from seesaw_d2.utils.category_names import ENTRY, Categories, check_checkpoint, entry_of
 from seesaw_d2.utils.messages import first_few
@@ -149,10 +156,11 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def _log_incompatible_keys(self, incompatible) -> None:
         self.incompatible = incompatible
         if self._backbone is not None:
-            self._check_backbone(incompatible)
-        problems = self._problems(incompatible)
+            check_backbone(incompatible, self._backbone, self._path)
+        problems = find_problems(incompatible)
         if not self._must_fit:
-            self._check_frozen({**problems, **dict.fromkeys(self.left_out, "excluded by MODEL.WEIGHTS_EXCEPT")})
+            excluded = dict.fromkeys(self.left_out, "excluded by MODEL.WEIGHTS_EXCEPT")
+            check_frozen(self.model, {**problems, **excluded}, self._path)
             problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
             if self._backbone is not None:
                 self.logger.info(
@@ -165,65 +173,15 @@ class SeesawCheckpointer(DetectionCheckpointer):
             names = first_few(incompatible.unexpected_keys, limit=12)
             self.logger.warning(f"{self._path}: not used by this model: {names}")
 
-    def _problems(self, incompatible) -> dict[str, str]:
-        """Return a dict from name to problem for parameters and buffers that the file lacks or has in another shape.
-
-        Batch counters and buffers of losses are ignored, because predictions do not depend on them.
-        """
-        problems = {
-            name: "not in the file"
-            for name in incompatible.missing_keys
-            if not name.endswith("num_batches_tracked") and ".cls_loss." not in name
-        }
-        return {**problems, **wrong_shapes(incompatible)}
-
-    def _check_frozen(self, problems: dict[str, str]) -> None:
-        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
-        lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
-        if lines:
-            raise WeightsError(
-                f"{self._path}: frozen parameters would keep their initial values:\n  {_first(lines, 20)}"
-            )
-
-    def _check_backbone(self, incompatible) -> None:
-        """Raise WeightsError unless the file and the backbone have the same layers."""
-        lines = [f"{name}: {problem}" for name, problem in wrong_shapes(incompatible).items()]
-        lines += [f"{name}: not in the file" for name in incompatible.missing_keys if self._in_backbone(name)]
-        lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
-        if lines:
-            raise WeightsError(
-                f"{self._path}: not the weights of the model's ResNet (MODEL.RESNETS.DEPTH):\n  {_first(lines, 5)}"
-            )
-
-    def _in_backbone(self, name: str) -> bool:
-        # FrozenBatchNorm2d has no batch counter, so torchvision's batch counters are not converted.
-        own = name.startswith((f"{self._backbone}stem.", f"{self._backbone}res"))
-        return own and not name.endswith("num_batches_tracked")
-
     def _complain(self, lines) -> None:
         hint = (
             "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND define the classifier's shape "
-            f"(here: {self._classifier()})"
+            f"(here: {describe_classifier(self.model)})"
         )
         if self._must_fit:
-            listed = _first(lines, 20, "; ")
+            listed = first_lines(lines, 20, "; ")
             raise WeightsError(f"{self._path}: does not fit the model: {listed}; {hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
             f"{self._path}: {len(lines)} parameters do not fit and keep their initial values:\n  {listed}\n{hint}"
         )
-
-    def _classifier(self) -> str:
-        loss = next((module for module in self.model.modules() if isinstance(module, ClassificationLoss)), None)
-        if loss is None:
-            return type(getattr(self.model, "roi_heads", self.model)).__name__
-        return (
-            f"{type(loss).__name__}, background {loss.background!r}: "
-            f"{loss.num_logits} logits for {loss.num_classes} categories"
-        )
-
-
-def _first(lines: list[str], count: int, between: str = "\n  ") -> str:
-    """Return the first lines for a message, and the number of the others."""
-    more = [f"and {len(lines) - count} more"] if len(lines) > count else []
-    return between.join([*lines[:count], *more])

@@ -131,7 +131,7 @@ def _code_digest() -> str:
     """Return a hash of the code that reads and checks annotation files (of no code in a zipped package)."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
-    readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "files.py"]
+    readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
     for path in sorted([*readers, data.parent / "utils" / "json_reading.py"]):
         with contextlib.suppress(OSError):
             digest.update(path.read_bytes())

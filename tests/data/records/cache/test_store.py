@@ -295,3 +295,11 @@ def test_a_process_that_is_stopped_is_not_waited_for(tmp_path, cache, monkeypatc
     with open(f"{folder}.lock", "a") as file:  # another open file: its lock excludes that of this process
         fcntl.flock(file, fcntl.LOCK_EX)
         assert list(open_annotations(path).to_dataset_dicts("root")) == expected
+
+
+def test_the_name_of_an_entry_depends_on_all_checks(monkeypatch):
+    read = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or b"")
+    store._code_digest.__wrapped__()
+    assert {"annotation_checks.py", "box_readings.py", "image_files.py", "json_reading.py"} <= {p.name for p in read}
+    assert all(path.is_file() for path in read)

@@ -1,0 +1,113 @@
+"""Compare a checkpoint with a model: categories, data types, shapes, missing parameters."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from seesaw_d2.errors import WeightsError
+from seesaw_d2.losses.base import ClassificationLoss
+
+# Modules whose parameters and buffers have one row for each category.
+_BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predictor|classifier|cls_loss)\.")
+
+
+def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
+    """Return whether a parameter or buffer with rows for C categories is loaded.
+
+    Args:
+        state: state dict of the model.
+        left_out: names that are not loaded.
+        num_classes: C.
+    """
+    left_out = set(left_out)
+    return any(
+        name not in left_out and _BY_CATEGORY.search(name) and value.ndim > 0 and len(value) >= num_classes
+        for name, value in state.items()
+    )
+
+
+def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path: str) -> None:
+    """Raise WeightsError unless the file has dense floating-point tensors for all floating-point parameters."""
+    for name, value in loaded.items():
+        if name in state and state[name].is_floating_point():
+            plain = value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
+            if not plain or value.is_meta:
+                raise WeightsError(
+                    f"{path}: {name}: expected {state[name].dtype}, found {value.dtype} ({value.layout})"
+                )
+
+
+def find_problems(incompatible) -> dict[str, str]:
+    """Return a dict from name to problem for parameters and buffers that the file lacks or has in another shape.
+
+    Batch counters and buffers of losses are ignored, because predictions do not depend on them.
+
+    Args:
+        incompatible: fvcore's report.
+    """
+    problems = {
+        name: "not in the file"
+        for name in incompatible.missing_keys
+        if not name.endswith("num_batches_tracked") and ".cls_loss." not in name
+    }
+    return {**problems, **_wrong_shapes(incompatible)}
+
+
+def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
+    """Raise WeightsError if a frozen parameter is not loaded.
+
+    Args:
+        model: the model.
+        problems: name -> problem of the parameters that are not loaded.
+        path: the file, for the message.
+    """
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
+    if lines:
+        raise WeightsError(
+            f"{path}: expected values for all frozen parameters, found none for:\n  {first_lines(lines, 20)}"
+        )
+
+
+def check_backbone(incompatible, prefix: str, path: str) -> None:
+    """Raise WeightsError unless the file and the model's ResNet, whose names begin with a prefix, have equal layers."""
+    lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
+    lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
+    lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
+    if lines:
+        raise WeightsError(
+            f"{path}: expected the weights of the model's ResNet (MODEL.RESNETS.DEPTH), found other layers:\n"
+            f"  {first_lines(lines, 5)}"
+        )
+
+
+def describe_classifier(model: nn.Module) -> str:
+    """Return the loss, background and number of logits of a model for a message, or the class of its heads."""
+    loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
+    if loss is None:
+        return type(getattr(model, "roi_heads", model)).__name__
+    return (
+        f"{type(loss).__name__}, background {loss.background!r}: "
+        f"{loss.num_logits} logits for {loss.num_classes} categories"
+    )
+
+
+def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
+    """Return the first lines for a message, and the number of the others."""
+    more = [f"and {len(lines) - count} more"] if len(lines) > count else []
+    return between.join([*lines[:count], *more])
+
+
+def _is_layer(name: str, prefix: str) -> bool:
+    # FrozenBatchNorm2d has no batch counter, so torchvision's batch counters are not converted.
+    return name.startswith((f"{prefix}stem.", f"{prefix}res")) and not name.endswith("num_batches_tracked")
+
+
+def _wrong_shapes(incompatible) -> dict[str, str]:
+    """Return a dict from name to problem for the wrong shapes in fvcore's report."""
+    return {
+        name: f"expected shape {tuple(model)}, found {tuple(found)}"
+        for name, found, model in incompatible.incorrect_shapes
+    }
