@@ -39,7 +39,7 @@ test: setup
 	@$(RUN) -m pytest
 
 test-all: setup
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[timm,transformers]"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[docs,notebook,release,timm,transformers]"
 	@$(RUN) -m pytest -m ""
 
 lint: setup

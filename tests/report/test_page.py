@@ -66,6 +66,7 @@ def test_two_runs_and_a_plain_one(runs, capsys):
     assert re.findall(r'data-m data-v="([\d.]*)"', text)[:9:9] == ["0.0"]
     assert re.search(r"confused: left out, .*TEST.CLASSIFICATION_ACCURACY", text)
     assert "Class counts" in text
+    assert not re.search(r"<table(?![^>]* data-csv=)", text)
     assert re.search(r'class="headline">\w+ 0\.0 → ', text)
     heads = re.findall(r"<th scope=\"col\">(AP\w*)</th>", text)
     assert heads[:4] == ["APr", "APc", "APf", "AP"]
@@ -101,6 +102,7 @@ def test_runs_that_differ_in_more_than_the_method_are_said_to(runs):
     warning = text[text.index('class="warning"') : text.index('id="results-title"')]
     assert re.findall(r"<th scope=\"row\">(.*?)</th>", warning) == ["DATASETS.REGISTER", "SOLVER.MAX_ITER"]
     assert "4321" in warning
+    assert "data-csv" in warning
     assert "unused" not in warning
 
 
