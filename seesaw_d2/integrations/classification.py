@@ -51,7 +51,7 @@ class Criterion(nn.Module):
             targets: class indices, int64 (N,), or probabilities, floats (N, C), such as those of mixup.
         """
         if targets.dim() == 1 and self.label_smoothing:
-            targets = F.one_hot(targets, self.loss.num_classes).to(torch.float32)
+            targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
         if targets.dim() == 1:
             weights = None if self.weight is None else self.weight[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())

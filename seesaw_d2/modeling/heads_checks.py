@@ -10,7 +10,8 @@ from seesaw_d2.modeling.calibration.build import check_calibration_config
 
 # Proposal generators, anchor generators and poolers that these heads do not support -> alternative for the message.
 _ROTATED = (
-    "boxes without rotation, because seesaw_d2 has no heads for rotated ones; use RROIHeads in Detectron2's programs"
+    "boxes without rotation; for rotated ones combine RROIHeads with SeesawPredictors in Detectron2's programs "
+    "(docs/downstream.md)"
 )
 _OTHER_HEADS = {
     "RRPN": _ROTATED,
@@ -32,11 +33,21 @@ def check_heads_config(cfg: CfgNode) -> None:
         "MODEL.ANCHOR_GENERATOR.NAME": model.ANCHOR_GENERATOR.NAME,
         "MODEL.ROI_BOX_HEAD.POOLER_TYPE": model.ROI_BOX_HEAD.POOLER_TYPE,
     }
+    if model.MASK_ON:
+        found["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = model.ROI_MASK_HEAD.POOLER_TYPE
+    if model.KEYPOINT_ON:
+        found["MODEL.ROI_KEYPOINT_HEAD.POOLER_TYPE"] = model.ROI_KEYPOINT_HEAD.POOLER_TYPE
     for key, name in found.items():
         if name in _OTHER_HEADS and _is_ours(heads):
             raise ConfigError(
                 f"{key}: with MODEL.ROI_HEADS.NAME {heads}, expected {_OTHER_HEADS[name]}; found {name!r}"
             )
+    weights = model.ROI_BOX_HEAD.BBOX_REG_WEIGHTS
+    if len(weights) != 4 and _is_ours(heads):
+        raise ConfigError(
+            f"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS: expected 4 numbers with MODEL.ROI_HEADS.NAME {heads}, whose boxes "
+            f"are not rotated, found {weights}"
+        )
     if model.MASK_ON:
         check_mask_pooling(cfg)
     if model.KEYPOINT_ON and is_c4(heads):
@@ -51,6 +62,7 @@ def check_box_head(cfg: CfgNode) -> None:
     C4 configs have no box head, because the heads use the backbone's res5.
     """
     heads, box_head = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.ROI_BOX_HEAD.NAME
+    features = cfg.MODEL.ROI_HEADS.IN_FEATURES
     if not box_head and (not is_c4(heads) or heads == "Res5ROIHeads"):
         raise ConfigError(
             "MODEL.ROI_BOX_HEAD.NAME: expected a box head such as FastRCNNConvFCHead, found '' (with "
@@ -61,6 +73,13 @@ def check_box_head(cfg: CfgNode) -> None:
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, whose box head is the backbone's "
             f"res5 (C4), found {box_head!r}; use SeesawROIHeads with a box head"
+        )
+    if not features:
+        raise ConfigError("MODEL.ROI_HEADS.IN_FEATURES: expected at least one feature map of the backbone, found none")
+    if is_c4(heads) and len(features) != 1:
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.IN_FEATURES: expected one feature map with MODEL.ROI_HEADS.NAME {heads} (C4), such as "
+            f"['res4'], found {features}; use SeesawROIHeads with an FPN"
         )
 
 

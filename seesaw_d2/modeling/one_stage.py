@@ -11,6 +11,7 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet, build_backbone
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.modeling.meta_arch.fcos import FCOS, FCOSHead
+from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
@@ -112,7 +113,15 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
     @classmethod
     def from_config(cls, cfg) -> dict[str, Any]:
         cls_loss = sigmoid_loss(cfg)
-        return {**super().from_config(cfg), "cls_loss": cls_loss}
+        if cfg.MODEL.RETINANET.NORM != "GN":
+            return {**super().from_config(cfg), "cls_loss": cls_loss}
+        plain = cfg.clone()
+        plain.defrost()
+        plain.MODEL.RETINANET.NORM = ""
+        ret = super().from_config(plain)
+        shapes = [ret["backbone"].output_shape()[name] for name in ret["head_in_features"]]
+        head = RetinaNetHead(**RetinaNetHead.from_config(plain, shapes) | {"norm": _group_norm})
+        return {**ret, "cls_loss": cls_loss, "head": head}
 
 
 @META_ARCH_REGISTRY.register()
@@ -140,7 +149,7 @@ class LongTailFCOS(SigmoidDetector, FCOS):
             input_shape=shapes,
             conv_dims=[shapes[0].channels] * node.NUM_CONVS,
             num_classes=node.NUM_CLASSES,
-            norm=node.NORM,
+            norm=_group_norm if node.NORM == "GN" else node.NORM,
         )
         return {
             "cls_loss": cls_loss,
@@ -167,6 +176,11 @@ def _outside(empty: Instances) -> Instances:
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
     return found
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """Return Detectron2's "GN". Detectron2's heads also try it with 1 channel, for which PyTorch has no 32 groups."""
+    return nn.GroupNorm(min(32, channels), channels)
 
 
 def sigmoid_loss(cfg) -> ClassificationLoss:

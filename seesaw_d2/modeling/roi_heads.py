@@ -14,6 +14,7 @@ from detectron2.modeling.roi_heads import FastRCNNOutputLayers, Res5ROIHeads, St
 from detectron2.modeling.roi_heads.roi_heads import select_foreground_proposals
 from torch import nn
 
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor
 from seesaw_d2.modeling.fewer_gpu_syncs.heads import FewerWaits
@@ -109,6 +110,12 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
     @classmethod
     def from_config(cls, cfg, input_shape):
         check_heads_config(cfg)
+        (name,), channels = cfg.MODEL.ROI_HEADS.IN_FEATURES, 4 * cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
+        if input_shape[name].channels != channels:
+            raise ConfigError(
+                f"MODEL.ROI_HEADS.IN_FEATURES: res5 follows res4 of a ResNet, expected a feature map of {channels} "
+                f"channels, found {name} with {input_shape[name].channels}"
+            )
         ret = super().from_config(cfg, input_shape)
         channels = ret["box_predictor"].cls_score.in_features
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ShapeSpec(channels=channels, height=1, width=1))

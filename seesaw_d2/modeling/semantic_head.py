@@ -3,6 +3,7 @@
 Shapes: N images, C classes, H x W pixels.
 """
 
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -74,6 +75,7 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
     @classmethod
     def from_config(cls, cfg, input_shape):
         check_semantic_config(cfg)
+        check_feature_maps(cfg.MODEL.SEM_SEG_HEAD, {name: each.stride for name, each in input_shape.items()})
         ret = super().from_config(cfg, input_shape)
         node = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR
         return {
@@ -91,6 +93,19 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         loss = self.cls_loss(logits, targets, ignore_index=self.ignore_value)["loss_cls"]
         share = share_of_mean((targets != self.ignore_value).sum(), loss)
         return {"loss_sem_seg": loss * share * self.loss_weight}
+
+
+def check_feature_maps(node, strides: dict[str, int]) -> None:
+    """Raise ConfigError if IN_FEATURES or COMMON_STRIDE below MODEL.SEM_SEG_HEAD does not match the backbone."""
+    key, names = "MODEL.SEM_SEG_HEAD", node.IN_FEATURES
+    if not names or not set(names) <= set(strides):
+        raise ConfigError(f"{key}.IN_FEATURES: expected some of {', '.join(strides)} of the backbone, found {names}")
+    ratios = [strides[name] / node.COMMON_STRIDE for name in names] if node.COMMON_STRIDE > 0 else [0.0]
+    if any(ratio < 1 or not math.log2(ratio).is_integer() for ratio in ratios):
+        raise ConfigError(
+            f"{key}.COMMON_STRIDE: expected the strides of {key}.IN_FEATURES ({', '.join(names)}) divided by powers of "
+            f"2, found {node.COMMON_STRIDE}"
+        )
 
 
 def check_semantic_config(cfg) -> None:

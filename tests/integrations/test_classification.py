@@ -28,6 +28,9 @@ SOFT = torch.rand(N, C, generator=torch.Generator().manual_seed(1)).softmax(dim=
 def test_without_factors_it_is_pytorchs(loss, targets, smoothing):
     expected = nn.CrossEntropyLoss(label_smoothing=smoothing)(logits(), targets)
     torch.testing.assert_close(Criterion(loss, label_smoothing=smoothing)(logits(), targets), expected)
+    wide = (logits().double(), targets.double() if targets.is_floating_point() else targets)
+    expected = nn.CrossEntropyLoss(label_smoothing=smoothing)(*wide)
+    torch.testing.assert_close(Criterion(loss, label_smoothing=smoothing)(*wide), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_weights_of_classes_are_averaged_as_in_pytorch():

@@ -116,7 +116,9 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
     """
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:
-        raise DataError(f"data set {name!r}: label maps that cannot be used ({len(wrong)}): {first_few(wrong)}")
+        raise DataError(
+            f"data set {name!r}: label maps that cannot be used ({len(wrong)}): {first_few(dict.fromkeys(wrong))}"
+        )
 
 
 def _problem(record: dict[str, Any]) -> str:

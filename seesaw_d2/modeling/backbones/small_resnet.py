@@ -64,7 +64,8 @@ def build_small_resnet_fpn_backbone(cfg, input_shape):
     resnet = ResNet(
         SmallStem(input_shape.channels, widths[0], norm), stages, out_features=cfg.MODEL.FPN.IN_FEATURES
     ).freeze(cfg.MODEL.BACKBONE.FREEZE_AT)
-    return FPN(resnet, cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
+    node = cfg.MODEL.FPN
+    return FPN(resnet, node.IN_FEATURES, node.OUT_CHANNELS, norm=node.NORM, fuse_type=node.FUSE_TYPE)
 
 
 def _check(widths, blocks, in_features) -> None:

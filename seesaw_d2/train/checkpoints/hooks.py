@@ -114,7 +114,8 @@ class BestCheckpoint(hooks.BestCheckpointer):
             return
         latest = self.trainer.storage.latest()
         if self._val_metric not in latest:
-            known = sorted(name for name in latest if "/AP" in name or "accuracy" in name or "overall" in name)
+            words = ("/AP", "accuracy", "overall", "sem_seg/")
+            known = sorted(name for name in latest if any(word in name for word in words))
             logger.warning(
                 f"SOLVER.CHECKPOINT_BEST: metric {self._val_metric!r} was not logged, only {', '.join(known)}"
             )

@@ -8,6 +8,7 @@ from detectron2.modeling import (
     PanopticFPN,
     ProposalNetwork,
     RetinaNet,
+    SemanticSegmentor,
 )
 from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
@@ -15,6 +16,7 @@ from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.modeling.building import own_program
 from seesaw_d2.modeling.heads_checks import check_box_head, check_heads_config
+from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
@@ -53,12 +55,20 @@ def check_architecture(cfg: CfgNode) -> None:
             f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: Detectron2 applies it to one box predictor, expected 1.0 with "
             f"MODEL.ROI_HEADS.NAME {heads}, found {weight}; STAGE_LOSS_WEIGHTS weights the stages"
         )
+    for key, found_on in {
+        "MODEL.MASK_ON": cfg.MODEL.MASK_ON,
+        "MODEL.PANOPTIC_FPN.COMBINE.ENABLED": cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED,
+    }.items():
+        if _is(architecture, PanopticFPN) and not found_on:
+            raise ConfigError(
+                f"{key}: expected True with {_KEY} {name}, which always combines masks and label maps, found False"
+            )
     if _is(found, RROIHeads):
         raise ConfigError(
             f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; train_net.py does not "
             "support rotated boxes; use Detectron2's own programs with SeesawPredictors (docs/downstream.md)"
         )
-    if ours:
+    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # they read no ROI heads
         with own_program():
             check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
@@ -71,10 +81,17 @@ def check_proposals(cfg: CfgNode) -> None:
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.
     """
-    if META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE) is not GeneralizedRCNN:
-        return
+    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     key, name = PRECOMPUTED
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
+    if _is(architecture, PanopticFPN) and (found == name or cfg.MODEL.LOAD_PROPOSALS):
+        raise ConfigError(
+            f"MODEL.LOAD_PROPOSALS: expected False, and another {key} than {name}, with {_KEY} "
+            f"{cfg.MODEL.META_ARCHITECTURE}, which has no precomputed proposals; found {cfg.MODEL.LOAD_PROPOSALS} with "
+            f"{found}"
+        )
+    if architecture is not GeneralizedRCNN:
+        return
     if (found == name) != cfg.MODEL.LOAD_PROPOSALS:
         raise ConfigError(
             f"MODEL.LOAD_PROPOSALS: expected True with {key} {name}, and False with other names, found "

@@ -1,6 +1,9 @@
 """Checks of the config that do not need data: device, processes, solver and names of registered classes."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 
 import torch
 from detectron2.config import CfgNode
@@ -45,6 +48,15 @@ REGISTRIES = {
     },
     "segmentation": {"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY, "MODEL.SEM_SEG_HEAD.NAME": SEM_SEG_HEADS_REGISTRY},
     "classification": {"MODEL.BACKBONE.NAME": BACKBONE_REGISTRY},
+}
+
+_BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
+# Detectron2's keys whose values it checks only while it builds the model, or in the first step.
+_CHOICES = {
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
+    "MODEL.RPN.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
+    "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
+    "MODEL.FPN.FUSE_TYPE": ("sum", "avg"),
 }
 
 
@@ -129,6 +141,15 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         )
 
 
+def check_cropping(cfg: CfgNode) -> None:
+    """Raise ConfigError if images with masks are cropped and the package for polygons is not installed."""
+    if cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and find_spec("shapely") is None:
+        raise ConfigError(
+            "INPUT.CROP.ENABLED: cropping polygons needs the package shapely; expected it to be installed (pip install "
+            "shapely), or False, found True"
+        )
+
+
 def check_names(cfg: CfgNode) -> None:
     """Check that each NAME in the config is registered, and that this project can train the meta-architecture.
 
@@ -142,6 +163,22 @@ def check_names(cfg: CfgNode) -> None:
     for key, registry in REGISTRIES[task_name(cfg)].items():
         if (key, read_value(cfg, key)) not in none:
             _check_name(cfg, key, registry)
+    for key, choices in _CHOICES.items():
+        if (found := read_value(cfg, key)) not in choices:
+            raise ConfigError(f"{key}: expected one of {', '.join(choices)}, found {found!r}")
+
+
+@contextmanager
+def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
+    """Replace the KeyError of a feature map that the backbone does not have by a ConfigError with the config key."""
+    try:
+        yield
+    except KeyError as error:
+        nodes = ("ROI_HEADS", "RPN", "RETINANET", "FPN")
+        keys = [f"MODEL.{node}.IN_FEATURES" for node in nodes if error.args[0] in cfg.MODEL[node].IN_FEATURES]
+        if not keys:
+            raise
+        raise ConfigError(f"{keys[0]}: expected feature maps of the backbone, found {error.args[0]!r}") from error
 
 
 def _check_name(cfg: CfgNode, key: str, registry) -> None:

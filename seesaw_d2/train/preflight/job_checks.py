@@ -20,7 +20,13 @@ from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.job import Job
 from seesaw_d2.train.monitoring import check_monitoring
 from seesaw_d2.train.preflight.categories import check_recorded_counts, used_categories
-from seesaw_d2.train.preflight.config_checks import check_names, check_solver, resolve_device
+from seesaw_d2.train.preflight.config_checks import (
+    check_cropping,
+    check_names,
+    check_solver,
+    name_feature_maps,
+    resolve_device,
+)
 from seesaw_d2.train.preflight.keys.check import check_written, passed_over
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.train.preflight.output_folder import check_output_folder
@@ -72,6 +78,7 @@ class Preflight:
             self._check_solver,
             lambda: check_acceleration(cfg),
             lambda: check_schedule(cfg),
+            lambda: check_cropping(cfg),
             lambda: validate_sampling(cfg),
             lambda: validate_copy_paste(cfg),
             lambda: check_monitoring(cfg),
@@ -161,7 +168,8 @@ class Preflight:
         on_cpu.defrost()
         on_cpu.MODEL.DEVICE = "cpu"
         seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-        model = build_model(on_cpu)
+        with name_feature_maps(cfg):
+            model = build_model(on_cpu)
         self._generators = generator_states()
         task_of(cfg).check_model(cfg, model)
         check_compilation(cfg, model)

@@ -31,6 +31,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
         check_heads(ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME))
     if cfg.TEST.AUG.ENABLED:
         _check_augmentation(cfg, model)
+    _check_best_metric(cfg)
     check_loss_is_used(cfg, model)
 
 
@@ -55,6 +56,17 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
                 "it: expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
                 "another head with one of this project's losses; for semantic segmentation MODEL.SEM_SEG_HEAD.NAME "
                 "SeesawSemSegFPNHead"
+            )
+
+
+def _check_best_metric(cfg: CfgNode) -> None:
+    """Raise ConfigError if the metric that chooses the best checkpoint is of a task that the model does not have."""
+    found = {"sem_seg/": has_semantic_head(cfg), "segm/": cfg.MODEL.MASK_ON, "keypoints/": cfg.MODEL.KEYPOINT_ON}
+    for prefix, evaluated in found.items():
+        if prefix in cfg.SOLVER.CHECKPOINT_BEST and not evaluated:
+            raise ConfigError(
+                "SOLVER.CHECKPOINT_BEST: expected a metric of the model's results, such as bbox/AP, found "
+                f"{cfg.SOLVER.CHECKPOINT_BEST!r}"
             )
 
 

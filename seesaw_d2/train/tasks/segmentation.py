@@ -23,6 +23,11 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     }.items():
         if found:
             raise ConfigError(f"{key}: only for detectors; expected False, found True")
+    if cfg.SOLVER.CHECKPOINT_BEST and "sem_seg/" not in cfg.SOLVER.CHECKPOINT_BEST:
+        raise ConfigError(
+            "SOLVER.CHECKPOINT_BEST: expected a metric of semantic segmentation such as sem_seg/mIoU, found "
+            f"{cfg.SOLVER.CHECKPOINT_BEST!r}"
+        )
     check_loss_is_used(cfg, model)
 
 

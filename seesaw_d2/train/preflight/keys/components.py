@@ -15,7 +15,7 @@ from detectron2.modeling import (
     SEM_SEG_HEADS_REGISTRY,
     GeneralizedRCNN,
 )
-from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY
+from detectron2.modeling.roi_heads import ROI_MASK_HEAD_REGISTRY, CascadeROIHeads
 from fvcore.common.registry import Registry
 
 from seesaw_d2.config.loading import read_value
@@ -50,6 +50,10 @@ def component_needs(key: str) -> Iterator[Need]:
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
+    if heads := [name for name, each in SEM_SEG_HEADS_REGISTRY if covered(declared(each), key)]:
+        yield Need("MODEL.SEM_SEG_HEAD.NAME", " or ".join(heads), lambda cfg: _semantic_reads(cfg, key), strict=True)
+    if key == "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES":
+        yield Need(HEADS, "heads with one stage", lambda cfg: not _is_cascade(cfg))
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
         wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
         names = " or ".join(losses) + (f", or a loss around it ({_NODE}.PCB.LOSS)" if wrapped else "")
@@ -99,6 +103,20 @@ def _reads(registry: Registry, choice: str, key: str):
         return undeclared(component) or covered(declared(component, _DETECTRON2), key)
 
     return met
+
+
+def _semantic_reads(cfg: CfgNode, key: str) -> bool:
+    """Return whether a key is read, if the model has a semantic segmentation head and no ROI heads."""
+    name = cfg.MODEL.SEM_SEG_HEAD.NAME
+    if has_heads(cfg) or not has_semantic_head(cfg) or name not in SEM_SEG_HEADS_REGISTRY:
+        return True
+    return foreign(SEM_SEG_HEADS_REGISTRY.get(name)) or covered(_semantic_keys(cfg), key)
+
+
+def _is_cascade(cfg: CfgNode) -> bool:
+    name = cfg.MODEL.ROI_HEADS.NAME
+    found = ROI_HEADS_REGISTRY.get(name) if name in ROI_HEADS_REGISTRY else None
+    return found is not None and issubclass(found, CascadeROIHeads)
 
 
 def _semantic_keys(cfg: CfgNode) -> tuple[str, ...]:

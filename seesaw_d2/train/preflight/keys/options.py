@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seesaw_d2.config.loading import read_value
+from seesaw_d2.train.preflight.keys.components import has_heads
 from seesaw_d2.train.preflight.keys.need import Need
 from seesaw_d2.utils.declared_keys import covered
 
@@ -21,6 +22,16 @@ def _above(key: str, minimum: float) -> Need:
     return Need(key, f"above {minimum:g}", lambda cfg: read_value(cfg, key) > minimum)
 
 
+_PROPOSES = Need(
+    "MODEL.PROPOSAL_GENERATOR.NAME",
+    "a generator such as RPN",
+    lambda cfg: cfg.MODEL.PROPOSAL_GENERATOR.NAME != "PrecomputedProposals" or not has_heads(cfg),
+)
+# C4 heads use the backbone's res5 for boxes and masks.
+_OF_BOX_HEADS = (
+    *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
+    *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
+)
 # Keys -> conditions, in addition to the components that declare the keys.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_MASK_HEAD.*", "INPUT.MASK_FORMAT"), (_is("MODEL.MASK_ON", True),)),
@@ -32,7 +43,12 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
     ((f"{_CALIBRATION}.LAMBDA",), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
     ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment"),)),
-    (("MODEL.RPN.*",), (_is("MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "RRPN"),)),
+    (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
+    (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
+    (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),
+    ((f"{_BOX_HEAD}.SMOOTH_L1_BETA",), (_is(f"{_BOX_HEAD}.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
+    (("MODEL.RPN.SMOOTH_L1_BETA",), (_is("MODEL.RPN.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
+    (("MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",), (_is("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "smooth_l1"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.GOL.LAMBDA",), (_is(f"{_BOX_HEAD}.CLS_LOSS.GOL.WEIGHTING", "drop", "eql"),)),
     ((f"{_PCB}.START_ITER",), (_is(f"{_PCB}.START_EPOCH", 0, beside=True),)),
     ((f"{_LDAM}.START_ITER",), (_is(f"{_LDAM}.START_EPOCH", 0, beside=True),)),
