@@ -50,3 +50,9 @@ def assert_matches(actual, expected, tolerance: dict[str, float]) -> None:
     """Values agree within the tolerance, whatever their types."""
     actual = torch.as_tensor(actual, dtype=torch.float64).detach()
     torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=torch.float64), **tolerance)
+
+
+def names(prefix: str, folder: str = "golden2") -> list[str]:
+    """Return the names of the files for all numbers of categories; one of the public set if there are none."""
+    found = sorted(path.stem for path in (SHARED / folder).glob(f"{prefix}_C*.npz"))
+    return found or [f"{prefix}_C6"]

@@ -159,10 +159,14 @@ def stream(loader, count=4):
     return contents(itertools.chain.from_iterable(itertools.islice(iter(loader), count)))
 
 
-def test_the_loader_pastes_and_resumes(toy):
+REPEATED = {"DATALOADER__SAMPLER_TRAIN": "RepeatFactorTrainingSampler", "DATALOADER__REPEAT_THRESHOLD": 2.0}
+
+
+@pytest.mark.parametrize("options", [{}, REPEATED, {**REPEATED, "DATALOADER__REPEAT_FREQUENCY": "instances"}])
+def test_the_loader_pastes_and_resumes(toy, options):
     """Images with more objects, equal for any number of workers, and after a resumption."""
-    cfg = toy()
-    plain = build_train_loader(toy(INPUT__COPY_PASTE__ENABLED=False))
+    cfg = toy(**options)
+    plain = build_train_loader(toy(INPUT__COPY_PASTE__ENABLED=False, **options))
     loader, again = build_train_loader(cfg), build_train_loader(cfg, num_workers=2)
     found = stream(loader)
     assert sum(len(classes) for _, classes, _ in found) > sum(len(classes) for _, classes, _ in stream(plain))
@@ -170,6 +174,48 @@ def test_the_loader_pastes_and_resumes(toy):
     resumed = build_train_loader(cfg)
     resumed.load_state_dict({**resumed.state_dict(), "images": 2 * cfg.SOLVER.IMS_PER_BATCH})
     assert stream(resumed, 2) == found[2 * cfg.SOLVER.IMS_PER_BATCH :]
+
+
+def run_lengths(annotation, compressed):
+    runs = mask_utils.frPyObjects(annotation["segmentation"], HEIGHT, WIDTH)
+    mask = mask_utils.decode(mask_utils.merge(runs))
+    if compressed:
+        found = mask_utils.encode(np.asfortranarray(mask))
+        return {"size": found["size"], "counts": found["counts"].decode()}
+    flat = mask.flatten(order="F")
+    lengths = [len(list(group)) for _, group in itertools.groupby(flat.tolist())]
+    return {"size": [HEIGHT, WIDTH], "counts": lengths if flat[0] == 0 else [0, *lengths]}
+
+
+@pytest.mark.parametrize("kind", ["polygons", "compressed", "uncompressed"])
+def test_masks_and_boxes_of_any_format(toy, kind, monkeypatch):
+    """Two objects are pasted. Each other mask loses their pixels, and its box is that of what is left of it."""
+    content = toy_data(6)
+    if kind != "polygons":
+        content["annotations"] = [
+            {**each, "segmentation": run_lengths(each, kind == "compressed")} for each in content["annotations"]
+        ]
+    monkeypatch.setattr(RareObjects, "draw", lambda _: [(0, 0), (1, 0)])
+    plain, pasted = (
+        itertools.chain.from_iterable(itertools.islice(build_train_loader(toy(content, **options)), 4))
+        for options in ({"INPUT__COPY_PASTE__ENABLED": False, "MODEL__MASK_ON": True}, {"MODEL__MASK_ON": True})
+    )
+    covered = 0
+    for before, after in zip(plain, pasted, strict=True):
+        masks = after["instances"].gt_masks.tensor
+        cover = masks[-2:].any(dim=0)
+        old = before["instances"].gt_masks.tensor
+        assert old.shape[1:] == masks.shape[1:]
+        left = old & ~cover
+        kept = left.flatten(1).any(dim=1)
+        assert torch.equal(masks[:-2], left[kept])
+        assert torch.equal(after["image"][:, ~cover], before["image"][:, ~cover])
+        changed = (left != old).flatten(1).any(dim=1)[kept]
+        boxes = after["instances"].gt_boxes.tensor[:-2]
+        assert torch.equal(boxes[~changed], before["instances"].gt_boxes.tensor[kept][~changed])
+        assert torch.equal(boxes[changed], BitMasks(masks[:-2][changed]).get_bounding_boxes().tensor)
+        covered += int(changed.sum()) + int((~kept).sum())
+    assert covered > 0
 
 
 def test_another_seed_pastes_others(toy):

@@ -13,7 +13,7 @@ from tests import golden
 VARIANTS = ("base10", "base2", "raw", "prob", "normit", "gombit")
 
 
-@pytest.fixture(params=["C6", "C30"])
+@pytest.fixture(params=[name.removeprefix("norcal_") for name in golden.names("norcal")])
 def size(request):
     return request.param
 

@@ -1,0 +1,139 @@
+"""Variants of the reference implementations: each array of golden2 for NorCal, FRACAL, IIF and LOCE is reproduced.
+
+The package computes the variants that it has, a literal reference the others.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from seesaw_d2.data.records.fractal_dimension import occupied_cells
+from seesaw_d2.modeling.calibration import scale_categories
+from seesaw_d2.modeling.calibration.fracal import class_weights, fracal
+from seesaw_d2.modeling.calibration.norcal import effective_numbers, norcal
+from tests import golden
+from tests.losses.batches import gradient
+from tests.reference import loce
+from tests.reference import norcal as reference
+from tests.reference.link_functions import fracal_weights, link
+
+LINKS = ("smooth", "raw", "prob", "normit", "gombit", "base2", "base10")
+
+
+def tensor(values) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values)).double()
+
+
+def frequencies(arrays, name):
+    """Return counts and total of a link's name, such as "raw" (images) or "raw_obj" (instances)."""
+    if name.endswith("_obj"):
+        return arrays["instance_count"].tolist(), int(arrays["instance_count"].sum())
+    return arrays["image_count"].tolist(), int(arrays["n_images"])
+
+
+@pytest.mark.parametrize("name", golden.names("norcal"))
+def test_each_array_of_norcal(name):
+    arrays = golden.load(name, "golden2")
+    counts, logits = arrays["image_counts"].tolist(), tensor(arrays["logits"])
+    outputs = [key for key in arrays if key.startswith("out_")]
+    assert len(outputs) >= 7 * len(arrays["gammas"]) + 2
+    for key in outputs:
+        kind, _, mode = key.removeprefix("out_").partition("_")
+        method = "cb" if kind.startswith("cb") else "gamma"
+        value, normalize = float(kind.removeprefix(method)), not mode.endswith("_norenorm")
+        mode = mode.removesuffix("_norenorm")
+        if mode == "from_log_probs":
+            mode = "exps"
+        scale = reference.factors(counts, value, method)
+        literal = [reference.norcal(row, scale, mode, normalize) for row in logits.tolist()]
+        golden.assert_matches(literal, arrays[key], golden.EXACT)
+        if mode != "logits" and normalize:
+            own = effective_numbers if method == "cb" else norcal
+            log_factors = own(tensor(arrays["image_counts"]), value)
+            actual = scale_categories(logits.softmax(dim=1), log_factors, keep_background=False)
+            golden.assert_matches(actual, arrays[key], golden.EXACT)
+    golden.assert_matches(logits.softmax(dim=1), arrays["probs_in"], golden.EXACT)
+
+
+@pytest.mark.parametrize("name", golden.names("fracal"))
+def test_each_array_of_fracal(name):
+    arrays = golden.load(name, "golden2")
+    probs, dimensions = tensor(arrays["logits"]).softmax(dim=1), tensor(arrays["fractal_dimension"])
+    for key in (key for key in arrays if key.startswith("link_")):
+        of = key.removeprefix("link_")
+        counts, total = frequencies(arrays, of)
+        golden.assert_matches(link(of.removesuffix("_obj"), counts, total), arrays[key], golden.EXACT)
+    for key in (key for key in arrays if key.startswith("logit_weight_")):
+        of = key.removeprefix("logit_weight_")
+        variant, (counts, total) = of.removesuffix("_obj"), frequencies(arrays, of)
+        weights = tensor(fracal_weights(variant, counts, total))
+        golden.assert_matches(weights, arrays[key][:-1], golden.EXACT)
+        assert arrays[key][-1] == 0
+        if variant != "smooth":
+            golden.assert_matches(class_weights(tensor(counts) / total, variant), weights, golden.EXACT)
+        actual = scale_categories(probs, weights - 2 * dimensions.log(), keep_background=False)
+        golden.assert_matches(actual, arrays[f"softmax_{of}_l2"], golden.EXACT)
+    only_dimensions = scale_categories(probs, -2 * dimensions.log(), keep_background=False)
+    golden.assert_matches(only_dimensions, arrays["softmax_none_l2"], golden.EXACT)
+    golden.assert_matches(probs, arrays["probs_in"], golden.EXACT)
+    counts, total = frequencies(arrays, "base10")
+    single = fracal(tensor(counts) / total, dimensions, 2).float()
+    actual = scale_categories(torch.from_numpy(arrays["logits"]).softmax(dim=1), single, keep_background=False)
+    golden.assert_matches(actual, arrays["softmax_base10_l2_float32"], golden.SINGLE)
+
+
+@pytest.mark.parametrize("name", golden.names("iif"))
+def test_each_array_of_iif(name):
+    """IIF multiplies the logits by the links that FRACAL subtracts from them."""
+    arrays = golden.load(name, "golden2")
+    label_weights, labels = tensor(arrays["label_weights"]), torch.from_numpy(arrays["labels"])
+    for of in (each + suffix for each in LINKS for suffix in ("", "_obj")):
+        counts, total = frequencies(arrays, of)
+        weights = tensor([*link(of.removesuffix("_obj"), counts, total), 1.0])
+        golden.assert_matches(weights, arrays[f"{of}_weight"], golden.EXACT)
+        logits = tensor(arrays["logits"]).requires_grad_()
+        scaled = logits * weights
+        loss = (cross_entropy(scaled, labels, reduction="none") * label_weights).sum() / float(arrays["avg_factor"])
+        golden.assert_matches(loss, arrays[f"{of}_loss"], golden.EXACT)
+        golden.assert_matches(gradient({"loss": loss}, logits), arrays[f"{of}_grad"], golden.EXACT)
+        golden.assert_matches(scaled.softmax(dim=1), arrays[f"{of}_scores"], golden.EXACT)
+
+
+@pytest.mark.parametrize("name", golden.names("loce"))
+def test_each_array_of_loce(name):
+    """The loss is that of the adjusted logits z + log m."""
+    arrays = golden.load(name, "golden2")
+    means = arrays["init_mean_score"].tolist()
+    for index in range(sum(key.endswith("_loss") for key in arrays)):
+        call = golden.Call(arrays, f"call{index}")
+        images = [
+            (call[f"img{image}_gt_labels"].tolist(), call[f"img{image}_pos_assigned_gt_inds"].tolist())
+            for image in range(sum(f"call{index}_img{image}_gt_labels" in arrays for image in range(9)))
+        ]
+        rows = call.tensor("logits").tolist()
+        per_image = (len(rows) - len(call["selected_labels"])) // len(images)
+        means = loce.update(means, rows, images, call["selected_labels"].tolist(), per_image, 0.9)
+        golden.assert_matches(means, call["mean_score_after"], golden.EXACT)
+        logits = call.tensor("logits").requires_grad_()
+        losses = cross_entropy(logits + tensor(means).log(), call.tensor("labels", torch.int64), reduction="sum")
+        loss = losses / call.avg_factor
+        golden.assert_matches(loss, call["loss"], golden.EXACT)
+        golden.assert_matches(gradient({"loss": loss}, logits), call["grad"], golden.EXACT)
+
+
+def test_the_other_dimensions():
+    """Information dimensions fit ln(G^2 / N), smooth ones ln(G^2 / (N + 1)), on the same cells."""
+    arrays = golden.load("fractal_dimension_8cat", "golden2")
+    x, y, width, height = arrays["bbox_xywh"].T
+    centres = np.stack([x + width / 2, y + height / 2], axis=1) / arrays["image_size_wh"]
+    for index, count in enumerate(arrays["instance_count"]):
+        of_category = centres[arrays["category_id"] == index + 1]
+        assert len(of_category) == count
+        grids = np.array([grid for grid in range(1, 65) if grid * grid <= count])
+        if count < 4:
+            continue
+        cells = np.array([occupied_cells(of_category, grid) for grid in grids])
+        for key, added in (("D_info_dim", 0), ("D_smooth_info_dim", 1)):
+            slope = np.polyfit(np.log(grids), np.log(grids**2 / (cells + added)), 1)[0]
+            assert arrays[key][index] == pytest.approx(slope, abs=1e-7), (index, key)
