@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar
 
+from detectron2.modeling.roi_heads import Res5ROIHeads
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RotatedFastRCNNOutputLayers
 
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check_loss_keys
 
 
@@ -22,9 +24,22 @@ class SeesawPredictors:
         ConfigError: one of these options is on: MULT_PROPOSAL_SCORE with heads that have one predictor, because the
             replaced predictor would multiply the scores; USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces;
             WITH_IMAGE_LABELS, Detic's losses of image labels.
+        InvalidArgument: a class is defined whose heads come before this mixin, or never call ``_init_box_head``, as
+            ``Res5ROIHeads``: they would keep their own predictors.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        builders = [each for each in cls.__mro__ if "_init_box_head" in vars(each)]
+        if not issubclass(builders[0], SeesawPredictors):
+            raise InvalidArgument(f"bases of {cls.__name__}", "SeesawPredictors first", builders[0].__name__)
+        if issubclass(cls, Res5ROIHeads):
+            expected = (
+                "heads that build their predictors in _init_box_head; for C4 combine yours with SeesawRes5ROIHeads"
+            )
+            raise InvalidArgument(f"bases of {cls.__name__}", expected, Res5ROIHeads.__name__)
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape) -> dict[str, Any]:

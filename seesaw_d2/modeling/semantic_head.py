@@ -111,6 +111,11 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
 def check_semantic_config(cfg) -> None:
     """Raise ConfigError if the loss or the classifier of the config cannot be used for semantic segmentation."""
     check_program(cfg)
+    if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
+        raise ConfigError(
+            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead, which trains its points "
+            "with cross-entropy; with it, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead"
+        )
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
     losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]
     found = {

@@ -141,6 +141,18 @@ def test_mask_heads_that_need_pooling_in_a_pointrend_config(heads, mask_head):
         build_model(cfg)
 
 
+COARSE = "MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME"
+
+
+def test_points_of_semantic_segmentation_are_refused():
+    pytest.importorskip("detectron2.projects.point_rend", reason="this Detectron2 has no PointRend")
+    head = "MODEL.SEM_SEG_HEAD"
+    options = (f"{head}.NAME", "PointRendSemSegHead", COARSE, "SeesawSemSegFPNHead")
+    cfg = pointrend("PointRendMaskHead", "MODEL.META_ARCHITECTURE", "SemanticSegmentor", *options)
+    with pytest.raises(ConfigError, match=r"^MODEL\.SEM_SEG_HEAD\.NAME: .*PointRendSemSegHead"):
+        build_model(cfg)
+
+
 class PointSupervised(MaskRCNNConvUpsampleHead):
     """PointSup's mask head re-stated: it is trained on labelled points, here one in the centre of each region."""
 

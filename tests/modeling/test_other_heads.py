@@ -9,7 +9,7 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads, build_model
-from detectron2.modeling.roi_heads import CascadeROIHeads, FastRCNNOutputLayers
+from detectron2.modeling.roi_heads import CascadeROIHeads, FastRCNNOutputLayers, Res5ROIHeads
 from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.utils.events import EventStorage
 
@@ -153,6 +153,12 @@ def test_scores_are_multiplied_as_in_the_project(multiply):
 def test_refused(heads, keys, message):
     with pytest.raises(ConfigError, match=message):
         build_model(config(heads, **keys))
+
+
+@pytest.mark.parametrize("bases", [(SingleROIHeads, SeesawPredictors), (SeesawPredictors, Res5ROIHeads)])
+def test_bases_that_would_keep_the_own_predictor(bases):
+    with pytest.raises(ValueError, match=r"^bases of Mine: .*ROIHeads"):
+        type("Mine", bases, {})
 
 
 def test_an_open_vocabulary_is_refused():
