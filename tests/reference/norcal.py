@@ -10,14 +10,22 @@ def factors(image_counts: list[int], gamma: float, method: str = "gamma") -> lis
     return [1 / n**gamma for n in image_counts]
 
 
+def softmax(logits: list[float]) -> list[float]:
+    exps = [math.exp(z) for z in logits]
+    return [e / sum(exps) for e in exps]
+
+
 def norcal(logits: list[float], scale: list[float], mode: str, normalize: bool = True) -> list[float]:
-    """Return the scores of a proposal, background last, for factors of the categories; background has factor 1."""
+    """Return the scores of a proposal, background last, for factors of the categories; background has factor 1.
+
+    Args:
+        mode: "exps" scales exp(z), "probs" the softmax, "logits" z itself.
+        normalize: divide by the sum.
+    """
     scale = [*scale, 1.0]
     if mode == "logits":
-        logits, scale = [z * a for z, a in zip(logits, scale, strict=True)], [1.0] * len(scale)
-    largest = max(logits)
-    exps = [math.exp(z - largest) for z in logits]
-    if mode != "exps" or not normalize:  # "exps" without normalization has the scale of the logits
-        exps = [e / sum(exps) for e in exps] if mode != "exps" else [math.exp(z) for z in logits]
-    scores = [e * a for e, a in zip(exps, scale, strict=True)]
-    return [s / sum(scores) for s in scores] if normalize else scores
+        scores = softmax([z * a for z, a in zip(logits, scale, strict=True)])
+    else:
+        values = softmax(logits) if mode == "probs" else [math.exp(z) for z in logits]
+        scores = [value * a for value, a in zip(values, scale, strict=True)]
+    return [score / sum(scores) for score in scores] if normalize else scores
