@@ -126,7 +126,7 @@ def _choices(
 ) -> dict[str, list[Candidate]]:
     """Return the best candidate of each calibration on each subset, the first one if several are equal."""
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
-        raise ConfigError(f"--metric: {metric} is not defined on the images of the choice, which have no such objects")
+        raise ConfigError(f"--metric: expected objects that {metric} counts in the images of the choice, found none")
     names = dict.fromkeys(each.name for each in candidates)
     return {
         name: [

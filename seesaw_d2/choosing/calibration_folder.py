@@ -69,7 +69,7 @@ def check_options(options: Options) -> None:
     if options.images < 1:
         raise ConfigError(f"--images: expected at least 1, found {options.images}")
     if options.fold_count and options.choose_on:
-        raise ConfigError(f"--folds: expected no --choose-on beside it, found {options.choose_on}")
+        raise ConfigError(f"--folds: expected no --choose-on with it, found {options.choose_on}")
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
         raise ConfigError(
             f"--values: expected different numbers, found {', '.join(map(str, options.values)) or 'none'}"

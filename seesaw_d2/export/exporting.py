@@ -121,7 +121,9 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
     if os.path.isdir(path):
         raise ConfigError(f"--output {path}: expected the name of a file, found a folder")
     if os.path.lexists(path) and not overwrite:
-        raise ConfigError(f"--output {path}: expected the name of a new file, found one that exists (--overwrite)")
+        raise ConfigError(
+            f"--output {path}: expected the name of a new file, found one that exists (--overwrite replaces it)"
+        )
     check_replaceable(path, _MARKS[file_format], "a model exported by this program")
     check_writable(os.path.dirname(os.path.abspath(path)), "--output")
     return path

@@ -25,7 +25,7 @@ def check_cascade_config(cfg) -> None:
     """Raise ConfigError if the keys of Cascade R-CNN are invalid."""
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
-        raise ConfigError(f"{key}: Cascade R-CNN needs class-agnostic boxes, expected True, found False")
+        raise ConfigError(f"{key}: expected True, because Cascade R-CNN needs class-agnostic boxes, found False")
     node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
     stages, weights = len(node.IOUS), list(node.STAGE_LOSS_WEIGHTS)
     valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)

@@ -40,7 +40,9 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
     """
     if not names:
         if exceptions:
-            raise ConfigError(f'{_KEY}.EXCEPT: expected {_KEY}.NAMES with it (["*"] freezes everything else), found []')
+            raise ConfigError(
+                f'{_KEY}.NAMES: expected patterns, because {_KEY}.EXCEPT is set (["*"] freezes the rest), found []'
+            )
         return model
     parameters = dict(model.named_parameters())
     frozen = select(parameters, names, f"{_KEY}.NAMES") - select(parameters, exceptions, f"{_KEY}.EXCEPT")

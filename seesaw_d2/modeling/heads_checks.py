@@ -52,7 +52,7 @@ def check_heads_config(cfg: CfgNode) -> None:
         check_mask_pooling(cfg)
     if model.KEYPOINT_ON and is_c4(heads):
         raise ConfigError(
-            f"MODEL.KEYPOINT_ON: {heads} has no keypoint head, expected False, or an FPN config, found True"
+            f"MODEL.KEYPOINT_ON: expected False, or an FPN config, because {heads} has no keypoint head, found True"
         )
 
 
@@ -90,8 +90,8 @@ def check_mask_pooling(cfg: CfgNode) -> None:
     needs_pooling = isinstance(head, type) and issubclass(head, MaskRCNNConvUpsampleHead)
     if needs_pooling and not node.POOLER_TYPE and not is_c4(cfg.MODEL.ROI_HEADS.NAME):
         raise ConfigError(
-            f"MODEL.ROI_MASK_HEAD.POOLER_TYPE: {node.NAME} needs pooled features, expected a pooler such as "
-            "ROIAlignV2, found ''. In a PointRend config, keep PointRend's mask head"
+            f"MODEL.ROI_MASK_HEAD.POOLER_TYPE: expected a pooler such as ROIAlignV2, because {node.NAME} "
+            "needs pooled features, found ''. In a PointRend config, keep PointRend's mask head"
         )
 
 

@@ -167,7 +167,9 @@ class IterativeROIHeads(SeesawROIHeads):
 def check_iterative_config(cfg: CfgNode) -> None:
     """Raise ConfigError unless ``IterativeROIHeads`` can be built from the config."""
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
-        raise ConfigError(f"{_AGNOSTIC}: IterativeROIHeads needs class-specific boxes, expected False, found True")
+        raise ConfigError(
+            f"{_AGNOSTIC}: expected False, because IterativeROIHeads needs class-specific boxes, found True"
+        )
     node = cfg.MODEL.ROI_ITERATIVE_HEAD
     try:
         _check_values(node.NUM_ITERATIONS, node.LOSS_WEIGHTS, node.NUM_FC, node.FC_DIM)

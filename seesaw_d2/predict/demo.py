@@ -128,7 +128,7 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
     """Raise ConfigError if a file exists and, with ``overwrite``, was not drawn by this program."""
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
-        raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite)")
+        raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite replaces them)")
     if other := [target for target in existing if not is_drawn(target)]:
         raise ConfigError(
             f"--output: --overwrite replaces only files of this program, found others: {first_few(other)}"

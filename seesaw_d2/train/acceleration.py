@@ -44,8 +44,8 @@ def check_acceleration(cfg: CfgNode) -> None:
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
     if period > 1 and (cfg.SOLVER.OPTIMIZER_IMPLEMENTATION != "fused" or scaled):
         raise ConfigError(
-            "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel can skip a "
-            f"step, and no float16 (SOLVER.AMP.DTYPE bfloat16); expected 1, found {period}"
+            "SOLVER.METRICS_PERIOD: expected 1, because more needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel "
+            f"can skip a step, and no float16 (SOLVER.AMP.DTYPE bfloat16), found {period}"
         )
 
 
@@ -78,7 +78,7 @@ def try_compiler(device: torch.device) -> None:
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
-            f"MODEL.COMPILE: torch.compile needs {needed} for {device.type}, and failed: {reason}; expected [] here"
+            f"MODEL.COMPILE: expected [], because torch.compile failed: {reason}. It needs {needed} for {device.type}"
         ) from error
 
 

@@ -32,7 +32,9 @@ def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     with open_regular(path, "rb+") as file:
         lines = file.read(size)
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
-            logger.warning(f"{path}: not the file of this run at its checkpoint; new lines are appended")
+            logger.warning(
+                f"{path}: expected the metrics of this run up to its checkpoint, found others; new lines are appended"
+            )
             return
         removed = file.read()
         file.truncate(size)

@@ -73,8 +73,8 @@ class Step(SimpleTrainer):
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
-                "SOLVER.METRICS_PERIOD: more than 1 needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no float16; "
-                f"expected 1, found {metrics_period}"
+                "SOLVER.METRICS_PERIOD: expected 1, because more needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no "
+                f"float16, found {metrics_period}"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())

@@ -215,8 +215,8 @@ class Trainer(EndsEarly, DefaultTrainer):
         starts = comm.all_gather(self.start_iter)
         if len(set(starts)) > 1:
             raise ConfigError(
-                "OUTPUT_DIR: --resume expects one folder for the processes of all machines, found checkpoints "
-                f"that would continue with iterations {', '.join(map(str, starts))}"
+                "OUTPUT_DIR: expected one folder for all machines with --resume, found checkpoints "
+                f"that continue with different iterations: {', '.join(map(str, starts))}"
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()

@@ -44,7 +44,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME
-        raise ConfigError(f"{key}: class means are compared by cosine, expected NormedLinear, found {found!r}")
+        raise ConfigError(f"{key}: expected NormedLinear, because class means are compared by cosine, found {found!r}")
     check_weights_file(cfg.MODEL.WEIGHTS, limits_of(cfg))
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)

@@ -61,4 +61,6 @@ def _check_local(path: str) -> None:
     except OSError as error:
         raise WeightsError(f"MODEL.WEIGHTS: {path}: cannot be read: {error.strerror or error}") from error
     if not archive and magic != b"\x80\x02":  # PyTorch's format before 1.6
-        raise WeightsError(f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a torn or other file")
+        raise WeightsError(
+            f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a truncated file or another format"
+        )

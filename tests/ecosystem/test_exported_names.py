@@ -183,7 +183,7 @@ def test_what_is_passed_over_is_said(tmp_path):
     (tmp_path / "export/broken.png").symlink_to(tmp_path / "nothing")
     for _ in range(2):  # the second time the output is there: it is below the export
         found = prepare_export(export, tmp_path / "export/made").notes
-        notes = "\n".join(note for note in found if note.startswith("passed over"))
+        notes = "\n".join(note for note in found if note.startswith("skipped"))
         assert "3 files" in notes  # with d.png
         for part in ("2 .png", "1 .tif", "d.png", "masks/a.png", "masks/b.tif"):
             assert part in notes

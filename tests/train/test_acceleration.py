@@ -182,7 +182,7 @@ def test_values_that_are_none(key):
 
 @pytest.mark.parametrize("options", [[], [*FUSED, "SOLVER.AMP.ENABLED", "True"]])
 def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
-    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: more than 1 needs .* fused.*found 2"):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: expected 1, .* fused.*found 2"):
         check_acceleration(tiny_config("SOLVER.METRICS_PERIOD", "2", *options))
 
 
@@ -199,7 +199,8 @@ def test_without_a_compiler(config_file, capsys, monkeypatch):
     torch._dynamo.reset()
     assert main(["--config-file", str(config_file), *PLAIN, *TINY, "MODEL.COMPILE", "['backbone']"]) == 2
     error = capsys.readouterr().err
-    assert "MODEL.COMPILE: torch.compile needs a C++ compiler (g++) and Python's headers for cpu, and failed" in error
+    assert "MODEL.COMPILE: expected [], " in error
+    assert "a C++ compiler (g++)" in error
     assert not (config_file.parent / "run").exists()
 
 

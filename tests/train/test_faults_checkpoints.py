@@ -79,7 +79,7 @@ def test_a_best_metric_that_is_not_logged_is_named(config_file):
         (["SOLVER.CHECKPOINT_KEEP", "-1"], "SOLVER.CHECKPOINT_KEEP: expected at least 0"),
         (
             ["SOLVER.CHECKPOINT_BEST", "segm/AP", "DATASETS.TEST", "()"],
-            "SOLVER.CHECKPOINT_BEST: 'segm/AP' needs evaluations",
+            "SOLVER.CHECKPOINT_BEST 'segm/AP'",
         ),
         (["SOLVER.CHECKPOINT_PERIOD", "0"], "SOLVER.CHECKPOINT_PERIOD: expected at least 1"),
     ],

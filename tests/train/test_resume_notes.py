@@ -131,7 +131,7 @@ def test_a_state_that_is_none_is_refused(wrong, tmp_path):
 
 def test_a_metrics_file_of_another_run_is_left_alone(begun, run):
     (begun / "metrics.json").write_text('{"iteration": 0}\n')
-    assert "not the file of this run at its checkpoint" in run(begun, 3)
+    assert "metrics.json: expected the metrics of this run" in run(begun, 3)
     assert metrics(begun)[0] == "{'iteration': 0}"
 
 
@@ -140,8 +140,8 @@ def test_machines_that_do_not_share_the_folder(begun, config_file, monkeypatch, 
     gather = comm.all_gather
     monkeypatch.setattr(comm, "all_gather", lambda value: [value, 0] if type(value) is int else gather(value))
     assert main(["--config-file", str(config_file), "--resume", *options(begun, "SOLVER.MAX_ITER", "3")]) == 2
-    assert "error: OUTPUT_DIR: --resume expects one folder" in (error := capsys.readouterr().err)
-    assert "iterations 2, 0" in error
+    assert "error: OUTPUT_DIR: " in (error := capsys.readouterr().err)
+    assert "iterations: 2, 0" in error
 
 
 def test_image_classification(tmp_path):

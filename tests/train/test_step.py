@@ -138,5 +138,5 @@ def test_told_late_that_the_run_has_ended(tmp_path):
 
 
 def test_an_optimizer_that_cannot_leave_a_step_out(tmp_path):
-    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: more than 1 needs .*fused"):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: expected 1, .*fused"):
         train(Step, batches(), folder=str(tmp_path), metrics_period=2)

@@ -71,7 +71,7 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     if bad and not skip:
         raise DataError(
             f"image files of {name} cannot be read: {first_few(bad)}. "
-            "DATALOADER.SKIP_BAD_IMAGES True does without such images"
+            "set DATALOADER.SKIP_BAD_IMAGES True to omit such images"
         )
     other_size = [
         f"{path} ({describe_size(path, expected, header.size)})"

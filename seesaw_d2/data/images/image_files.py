@@ -107,7 +107,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
     found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
     if not skip:
-        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES True omits them")
+        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to omit them")
     if len(missing) == len(records):
         raise DataError(f"{found}. No image is left")
     warn_once(logger, f"{found}. They are omitted (DATALOADER.SKIP_BAD_IMAGES)")

@@ -92,7 +92,7 @@ class CheckedMapper:
         except Exception as error:
             raise UnreadableImageError(
                 f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}. "
-                "DATALOADER.SKIP_BAD_IMAGES True does without such images"
+                "set DATALOADER.SKIP_BAD_IMAGES True to omit such images"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
@@ -124,7 +124,7 @@ class ReplacingMapper(CheckedMapper):
             try:
                 return super().__call__(record)
             except UnreadableImageError as error:
-                warn_once(logger, f"another image is used in place of {error}")
+                warn_once(logger, f"{error}; another image is used instead")
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(f"{_MAX_REPLACEMENTS} images in a row cannot be read, the last is {record['file_name']}")
 
@@ -136,7 +136,7 @@ class BlankingMapper(CheckedMapper):
         try:
             return super().__call__(record)
         except UnreadableImageError as error:
-            warn_once(logger, f"a blank image is used in place of {error}")
+            warn_once(logger, f"{error}; a blank image is used instead")
             return self._blank(record)
 
     def _blank(self, record: Record) -> Record:

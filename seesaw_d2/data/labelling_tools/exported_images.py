@@ -62,10 +62,10 @@ def find_images(
     count, root = len(data["images"]), files.root
     if ambiguous:
         text = _found(root, "several files of this name", ambiguous, count)
-        raise DataError(f"{source}: {text}; --images names the folder of the right ones")
+        raise DataError(f"{source}: {text}; set --images to the folder of the right ones")
     absent = _found(root, "no such file", missing, count) + describe_near(near)
     if missing and not skip:
-        raise DataError(f"{source}: {absent}; --images names the folder where they lie")
+        raise DataError(f"{source}: {absent}; set --images to the folder that contains them")
     if twice:
         raise DataError(f'{source}: expected one entry in "images" for each file, found several: {first_few(twice)}')
     if missing:
@@ -100,7 +100,7 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     for wrong, problem in ((bad, "no image that can be read"), (other, "another width x height than annotated")):
         text = _found(root, problem, [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            raise DataError(text + "; --skip-bad-images does without them" * (wrong is bad))
+            raise DataError(text + "; --skip-bad-images omits them" * (wrong is bad))
         if wrong:
             notes.append(f"left out, {text}{_leave_out(data, {name for name, _ in wrong})}")
     if deep:
@@ -126,12 +126,14 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
         kinds = Counter(PurePosixPath(path).suffix or "without extension" for path in others)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         notes.append(
-            f'passed over, as no entry in "images" names them: {len(others)} files below {files.root} ({counts}): '
+            f'skipped, because no entry in "images" names them: {len(others)} files below {files.root} ({counts}): '
             f"{first_few(others)}"
         )
     for paths, reason in ((files.below.hidden, "hidden"), (files.below.other, "no files that can be read")):
         if paths:
-            notes.append(f"passed over, as {reason}: {len(paths)} entries below {files.root}: {first_few(paths)}")
+            notes.append(
+                f"skipped, because they are {reason}: {len(paths)} entries below {files.root}: {first_few(paths)}"
+            )
 
 
 def _pairs(changed: Mapping[str, str]) -> str:

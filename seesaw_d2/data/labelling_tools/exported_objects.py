@@ -31,13 +31,13 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     if unknown:
         raise DataError(
             f"{sources[-1]}: expected the categories (id and name) of {sources[0]}, found {first_few(unknown)}; "
-            f"there are {first_few(names[0])}"
+            f"{sources[0]} has {first_few(names[0])}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
     if roots:
         named = first_few(f"{item.get('id')} {item.get('name')}" for item in roots)
-        notes.append(f"left out, as supercategories without objects: {named}")
+        notes.append(f"omitted supercategories without objects: {named}")
     kept = [item for item in categories if item not in roots]
     _check_names([str(item.get("name")) for item in kept], sources[0], notes)
     return kept
@@ -128,8 +128,8 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
     boxes = np.array([item["bbox"] for item in objects], np.float64)
     if (boxes <= 1).all():
         raise DataError(
-            f'{source}: expected "bbox" as x, y, width, height in pixels, found no number above 1, as in '
-            f"{objects[0]['bbox']} of annotation id {objects[0]['id']}: fractions of the image?"
+            f'{source}: expected "bbox" as x, y, width, height in pixels, found only numbers up to 1, such '
+            f"as {objects[0]['bbox']} of annotation id {objects[0]['id']}. Are they fractions of the image size?"
         )
     ends = np.array([sizes[item["image_id"]] for item in objects])
     beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)

@@ -121,13 +121,12 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
         if not chosen.issuperset(same):
             chosen.difference_update(same)
     if len(images) == 1:
-        raise DataError(f"{source}: one image cannot be split; --val names an annotation file of validation images")
+        raise DataError(f"{source}: one image cannot be split; set --val to an annotation file of validation images")
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:
         raise DataError(
-            f"{source}: none of {len(images)} images with objects can be split off for validation, as each is the last "
-            "training image of a category, or the same picture as one that is; --val names an annotation file of "
-            "validation images"
+            f"{source}: cannot choose validation images: each of the {len(images)} images with objects is the last "
+            "training image of a category or a copy of one; set --val to an annotation file of validation images"
         )
     return train, val
 

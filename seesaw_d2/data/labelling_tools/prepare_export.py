@@ -187,7 +187,7 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
     if count:
         raise DataError(
             f"{path}: expected COCO's format, found LVIS's, {' or '.join(fields)} in {count} of {len(images)} images; "
-            'DATASETS.REGISTER takes it as it is, with FORMAT lvis: docs/own-data.md, "Without an export"'
+            'register the file itself with FORMAT lvis in DATASETS.REGISTER (docs/own-data.md, "Without an export")'
         )
 
 

@@ -70,7 +70,7 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
     try:
         return DatasetCatalog.get(name)
     except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC
-        raise DataError(f"data set {name!r}: expected its files, found {error}") from error
+        raise DataError(f"data set {name!r}: its files cannot be read: {error}") from error
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
@@ -92,7 +92,9 @@ def _annotation_file(name: str, read: Callable):
     check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
-        raise ConfigError(f"data set {name!r}: expected its metadata to name an annotation file as json_file")
+        raise ConfigError(
+            f"data set {name!r}: expected the path of an annotation file as json_file in its metadata, found none"
+        )
     path = PathManager.get_local_path(metadata.json_file)
     # Detectron2's own registrations set the evaluator type but not the format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
@@ -147,7 +149,7 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     if unknown:
         raise DataError(
             f"{file.path}: categories {unknown[:5]} are not among the {len(contiguous)} of data set "
-            f"{name!r}; register the file under a name of its own (DATASETS.REGISTER)"
+            f"{name!r}; register the file under another name (DATASETS.REGISTER)"
         )
     return contiguous
 

@@ -144,4 +144,4 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
         return
     other = _registered.get(entry.name)
     owner = f"with other settings ({other})" if other else "by Detectron2 or by another program"
-    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}; expected a name of its own")
+    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}; choose another name")

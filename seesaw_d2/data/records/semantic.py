@@ -124,7 +124,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
 def _problem(record: dict[str, Any]) -> str:
     path = record.get("sem_seg_file_name")
     if path is None:
-        return "none: SEM_SEG in DATASETS.REGISTER names their folder"
+        return "none; set SEM_SEG in DATASETS.REGISTER to their folder"
     try:
         with open_regular(path, "rb") as file, Image.open(file) as image:
             size, mode = image.size, image.mode

@@ -74,8 +74,10 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
     try:
         image_count = training_statistics(cfg).image_count
         if len(image_count) != num_classes:
-            raise ConfigError(f"DATASETS.TRAIN has {len(image_count)} categories, the model {num_classes}")
+            raise ConfigError(
+                f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {len(image_count)}"
+            )
     except SeesawError as error:
-        warn_once(logger, f"no accuracies of rare, common and frequent categories: {error}", logging.INFO)
+        warn_once(logger, f"accuracies of rare, common and frequent categories are not logged: {error}", logging.INFO)
         return None
     return frequency_groups(image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)

@@ -103,7 +103,7 @@ def check_any_left(records: Records, names: list[str]) -> None:
     if not records:
         raise DataError(
             f"no image of {', '.join(names)} has an object to train on; "
-            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False would keep images without objects"
+            "set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to keep images without objects"
         )
 
 
@@ -122,7 +122,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
     if maskless:
         raise DataError(
             f"data set {name!r}: {len(maskless)} objects have no segmentation (image ids "
-            f"{first_few(dict.fromkeys(maskless))}), which MODEL.MASK_ON True needs; False trains boxes only"
+            f"{first_few(dict.fromkeys(maskless))}), which MODEL.MASK_ON True needs; set it False to train only boxes"
         )
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(

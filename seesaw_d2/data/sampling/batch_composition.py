@@ -71,6 +71,6 @@ def aspect_groups(records: Records) -> np.ndarray:
     for name, column in columns.items():
         if column.dtype == object and None in column.tolist():
             raise DataError(
-                f"a training image has no {name!r}, which DATALOADER.ASPECT_RATIO_GROUPING True needs of every image"
+                f"DATALOADER.ASPECT_RATIO_GROUPING: expected {name!r} in each training image, found an image without it"
             )
     return (columns["width"] > columns["height"]).astype(np.int64)

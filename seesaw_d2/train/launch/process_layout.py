@@ -149,8 +149,8 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     _number(environ, "MASTER_PORT", 1, 2**16)
     if size % local_size or rank % local_size != local_rank:
         raise ConfigError(
-            f"environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected as many processes on each machine, machine "
-            f"by machine; found process {rank} of {size} as number {local_rank} of {local_size} on its machine"
+            "environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected the same number of processes on each "
+            f"machine, numbered by machine, found process {rank} of {size} as number {local_rank} of {local_size}"
         )
     return ProcessLayout(
         size=size,
@@ -167,8 +167,8 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
     """Return the layout of torchrun. Raise ConfigError if the command line contradicts it."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
-            f"{flag}: torchrun has started {world.local_size} processes on this machine; expected that or no "
-            f"{flag}, found {asked}"
+            f"{flag}: expected {world.local_size}, the number of processes that torchrun has started on this machine, "
+            f"or no {flag}, found {asked}"
         )
     machines = (world.size // world.local_size, world.rank // world.local_size)
     if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
@@ -188,8 +188,8 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
     local_size = nodes[0][0] if nodes else 0
     if any(tasks != local_size for tasks, _ in nodes) or sum(tasks * times for tasks, times in nodes) != size:
         raise ConfigError(
-            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected as many of the {size} tasks on each node, found "
-            f"{layout}"
+            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected the same number of the {size} tasks on each "
+            f"node, found {layout}"
         )
     if rank % local_size != local_rank:
         raise ConfigError(

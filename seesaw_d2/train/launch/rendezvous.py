@@ -113,7 +113,7 @@ class Deadline:
             waited = time.monotonic() - self._start
             if waited > self._minutes * 60 + self._grace:
                 raise ConfigError(
-                    f"{key}: {self.what} did not come within SOLVER.COLLECTIVE_TIMEOUT, {self._minutes:g} minutes"
+                    f"{key}: {self.what} did not connect within {self._minutes:g} minutes (SOLVER.COLLECTIVE_TIMEOUT)"
                 )
             if waited > _PATIENCE and not self._said:
                 self._said = True

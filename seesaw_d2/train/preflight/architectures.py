@@ -52,8 +52,8 @@ def check_architecture(cfg: CfgNode) -> None:
     weight = cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT
     if _is(architecture, PanopticFPN) and _is(found, CascadeROIHeads) and weight != 1:
         raise ConfigError(
-            f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: Detectron2 applies it to one box predictor, expected 1.0 with "
-            f"MODEL.ROI_HEADS.NAME {heads}, found {weight}; STAGE_LOSS_WEIGHTS weights the stages"
+            f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: expected 1.0 with MODEL.ROI_HEADS.NAME {heads}, because "
+            f"Detectron2 applies it to one box predictor, found {weight}; set STAGE_LOSS_WEIGHTS of the heads instead"
         )
     for key, found_on in {
         "MODEL.MASK_ON": cfg.MODEL.MASK_ON,

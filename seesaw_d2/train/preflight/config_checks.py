@@ -127,8 +127,8 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
         )
     if cfg.SOLVER.CHECKPOINT_BEST and not cfg.DATASETS.TEST:
         raise ConfigError(
-            f"SOLVER.CHECKPOINT_BEST: {cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, expected data sets in "
-            "DATASETS.TEST, found none"
+            "DATASETS.TEST: expected data sets, because SOLVER.CHECKPOINT_BEST "
+            f"{cfg.SOLVER.CHECKPOINT_BEST!r} needs evaluations, found none"
         )
     if not isinstance(cfg.SOLVER.MAX_ITER, int):  # a LazyConfig may have another type
         raise ConfigError(f"SOLVER.MAX_ITER: expected a whole number, found {cfg.SOLVER.MAX_ITER}")

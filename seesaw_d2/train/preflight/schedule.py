@@ -219,8 +219,8 @@ def check_schedule(cfg: CfgNode) -> None:
     sampler = cfg.DATALOADER.SAMPLER_TRAIN
     if sampler not in WITH_EPOCHS:
         raise ConfigError(
-            f"DATALOADER.SAMPLER_TRAIN: SOLVER.EPOCHS {solver.EPOCHS:g} needs the length of an epoch; expected one of "
-            f"{', '.join(WITH_EPOCHS)}, found {sampler!r}"
+            f"DATALOADER.SAMPLER_TRAIN: expected one of {', '.join(WITH_EPOCHS)}, because SOLVER.EPOCHS "
+            f"{solver.EPOCHS:g} needs the length of an epoch, found {sampler!r}"
         )
 
 

@@ -21,13 +21,13 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
     """
     if cfg.TEST.CLASSIFICATION_ACCURACY:
         raise ConfigError(
-            "TEST.CLASSIFICATION_ACCURACY: it evaluates the boxes of a detector; expected False for "
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, whose accuracy is always evaluated"
+            "TEST.CLASSIFICATION_ACCURACY: expected False with MODEL.META_ARCHITECTURE "
+            f"{cfg.MODEL.META_ARCHITECTURE!r}, because it evaluates the boxes of a detector, found True"
         )
     if cfg.TEST.AUG.ENABLED:
         raise ConfigError(
-            "TEST.AUG.ENABLED: test-time augmentation is for detectors; expected False for "
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}, found True"
+            "TEST.AUG.ENABLED: expected False with MODEL.META_ARCHITECTURE "
+            f"{cfg.MODEL.META_ARCHITECTURE!r}, because test-time augmentation is for detectors, found True"
         )
 
 

@@ -222,7 +222,7 @@ def test_aspect_ratios_come_from_the_annotation_file(tmp_path):
         assert len({each["width"] > each["height"] for each in batch}) == 1
     counts = Counter(each["image_id"] for batch in take(build_train_loader(cfg), 40) for each in batch)
     assert len(counts) == 8
-    with pytest.raises(DataError, match=r"no 'width', which DATALOADER\.ASPECT_RATIO_GROUPING"):
+    with pytest.raises(DataError, match=r"DATALOADER\.ASPECT_RATIO_GROUPING: expected 'width'"):
         build_train_loader(cfg, records=[{"file_name": "a", "image_id": 1, "annotations": []}])
 
 
