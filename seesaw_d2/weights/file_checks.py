@@ -13,7 +13,7 @@ from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-_CACHED = _LIMITED[:5]  # whose files are those of the server
+_CACHED = _LIMITED[:5]  # the cached file is the server's file, not a converted one
 
 
 def download(url: str, limits: Limits | None = None) -> str:
@@ -21,7 +21,7 @@ def download(url: str, limits: Limits | None = None) -> str:
 
     Args:
         url: the address.
-        limits: of time and size. Handlers of other programs have their own.
+        limits: limits of time and size. They do not apply to addresses of path handlers that other programs register.
     """
     options = {"limits": limits} if url.startswith(_LIMITED) else {}
     try:
