@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.predict.image_sources import Video, VideoWriter
 from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.utils.own_files import DRAWN, claim_folder, is_drawn
+from tests.robustness.mutation import annotation_formats
 
 
 def page() -> str:
@@ -95,3 +97,17 @@ def test_programs_that_make_data_take_no_folder_of_others(tmp_path, program, mon
     with pytest.raises(ConfigError, match=r"--output.*(thesis\.txt|photo\.jpg)"):
         runpy.run_path(program, run_name="__main__")
     assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_prepared_export_replaces_only_its_own_config(tmp_path, overwrite):
+    (form,) = [form for form in annotation_formats.FORMATS if form.name == "cvat"]
+    form.write(tmp_path)
+    (out := tmp_path / "made").mkdir()
+    (out / "dataset.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match=r"dataset\.yaml"):
+        prepare_export(tmp_path / "export.json", out, images=tmp_path / "images", overwrite=overwrite)
+    assert [path.read_text() for path in out.iterdir()] == ["mine"]
+    (out / "dataset.yaml").unlink()
+    for _ in range(2):  # and replaces its own
+        prepare_export(tmp_path / "export.json", out, images=tmp_path / "images", overwrite=overwrite)
