@@ -27,7 +27,7 @@ FIXED_DETECTIONS_PER_IMAGE = 2000
 
 @dataclass(frozen=True)
 class Options:
-    """How to choose.
+    """Options of the choice of a calibration.
 
     Attributes:
         output: folder of all files. None: OUTPUT_DIR/calibration.

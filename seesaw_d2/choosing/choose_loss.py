@@ -41,7 +41,7 @@ _FEWEST_FOLDS, _MOST_ITERATIONS = 3, 2000
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare.
+    """Options of the comparison of losses.
 
     Attributes:
         output: folder of all files. None: OUTPUT_DIR/choose_loss.

@@ -1,4 +1,4 @@
-"""Which detections of an image are right, which are wrong, and which objects have no detection."""
+"""Mark the detections of an image as right or wrong, and the objects without a detection as missed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

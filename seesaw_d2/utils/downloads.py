@@ -116,7 +116,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
                 sha.update(first)
                 try:
                     first = next(pieces, b"")
-                except Exception as error:  # a failure of the network is none of the disk
+                except Exception as error:  # network errors are not disk errors
                     problem = error
                     raise _Incomplete from None
             if not sha.hexdigest().startswith(digest):
