@@ -24,7 +24,7 @@ def config_folder() -> Path:
     for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (folder / "Base-LVIS-mask_rcnn.yaml").is_file():
             return folder
-    raise ConfigError(f"{_PACKAGE}: expected the folder configs in it or beside it, found neither")
+    raise ConfigError(f"{_PACKAGE}: expected a folder named configs inside or beside this folder, found neither")
 
 
 def config_names() -> list[str]:

@@ -40,7 +40,7 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if (args.counts is None) != (args.num_images is None):
-        parser.error("--counts and --num-images: expected both or neither")
+        parser.error("--counts, --num-images: expected both or neither, found only one of them")
     return args
 
 

@@ -176,7 +176,10 @@ def main(arguments=None) -> None:
     parser.add_argument("--commands", action="store_true", help="print the commands and exit")
     args = parser.parse_args(arguments)
     if args.jobs < 1 or min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
-        parser.error("--jobs: expected at least 1; --seeds: expected different numbers of at least 0")
+        parser.error(
+            f"--jobs, --seeds: expected at least 1 job and different seeds of at least 0, found {args.jobs}, "
+            f"{args.seeds}"
+        )
     rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:
         for seed in args.seeds:

@@ -28,7 +28,7 @@ def main(arguments=None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
     args = parser.parse_args(arguments)
     if args.num_processes < 1 or args.workers < 1:
-        parser.error("--num-processes and --workers: expected at least 1")
+        parser.error(f"--num-processes, --workers: expected at least 1, found {args.num_processes}, {args.workers}")
     from seesaw_d2.train.preflight.doctor import examine
 
     to_fix = examine(

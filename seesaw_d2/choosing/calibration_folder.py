@@ -105,7 +105,7 @@ def take_folder(output: Path, settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if found.get(key, value) != value:
             raise ConfigError(
-                f"--output: {output}: expected a calibration with the same {key}, {value}, found {found[key]}; "
-                "give another folder"
+                f"--output: {output}: expected a calibration with {key} {value}, found one with {found[key]}; "
+                "name another folder"
             )
     write_text(path, json.dumps(settings, indent=1))

@@ -43,7 +43,7 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     common = common_files(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
     if common:
         raise ConfigError(
-            f"DATASETS.TEST: expected other images than those of DATASETS.TRAIN, which choose the loss, found {common}"
+            f"DATASETS.TEST: expected no image of DATASETS.TRAIN, because the loss is chosen on those, found {common}"
         )
 
 

@@ -30,7 +30,10 @@ def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
     path, text = folder / "complete.json", json.dumps(made_from, indent=1)
     if path.is_file():
         if path.read_text() != text:
-            raise ConfigError(f"{path}: expected features of this config, these weights and annotations, found others")
+            raise ConfigError(
+                f"{path}: expected features that this config, these weights and these annotations gave, found "
+                "features of other settings; name another --output"
+            )
         return
     (record_detection if task_of(cfg) is DETECTION else record_classification)(cfg, model, folder, made_from, _shown)
     write_text(path, text)

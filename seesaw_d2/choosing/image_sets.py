@@ -62,8 +62,8 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"--choose-on: expected one of DATASETS.TRAIN {first_few(cfg.DATASETS.TRAIN)}, or another registered data "
-            "set, found none"
+            f"--choose-on: expected the name of one data set, found none; give one of DATASETS.TRAIN "
+            f"{first_few(cfg.DATASETS.TRAIN)}, or another registered one"
         )
     return cfg.DATASETS.TRAIN[0]
 
@@ -73,8 +73,8 @@ def check_disjoint(chosen: str, reported: str) -> None:
     common = common_files(chosen, reported)
     if common:
         raise ConfigError(
-            f"--choose-on: expected images that are not in DATASETS.TEST {reported!r}, because parameters are not "
-            f"chosen on reported images, found {common} in {chosen!r}; --folds chooses on other folds"
+            f"--choose-on: expected no image of DATASETS.TEST {reported!r}, because parameters must not be chosen on "
+            f"the images whose results are reported, found {common} in {chosen!r}; use --folds for cross-validation"
         )
 
 

@@ -32,8 +32,8 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
     found = [module for module in model.modules() if isinstance(module, SeesawBoxPredictor)]
     if not isinstance(model, GeneralizedRCNN) or not found:
         raise ConfigError(
-            "MODEL.META_ARCHITECTURE: expected a two-stage detector whose MODEL.ROI_HEADS.NAME has this project's box "
-            f"predictor, such as SeesawROIHeads, found a {type(model).__name__} with {len(found)} of them"
+            "MODEL.META_ARCHITECTURE: expected a two-stage detector with ROI heads of this project, such as "
+            f"SeesawROIHeads, found {type(model).__name__} with {len(found)} box predictors of this project"
         )
     return found
 
@@ -117,8 +117,8 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
             "MODEL.ROI_HEADS.NAME: expected heads whose scores are the mean of the box predictors' probabilities, "
-            f"found {type(model.roi_heads).__name__} with {len(expected)} other detections instead of {len(found)} "
-            f"in image {image.image_id}"
+            f"found {type(model.roi_heads).__name__}: in image {image.image_id} it has {len(expected)} detections, "
+            f"those means give {len(found)}, and they differ"
         )
 
 

@@ -188,9 +188,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the description of stored proposals, found none: {error}") from error
+        raise DataError(f"{path}: expected a JSON file that describes stored proposals, found none: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != _KIND:
-        raise DataError(f"{path}: expected the description of stored proposals, found another file")
+        raise DataError(f"{path}: expected a JSON file that describes stored proposals, found other content")
     return found
 
 
@@ -198,5 +198,5 @@ def _read_images(folder: Path) -> list[dict[str, Any]]:
     """Return the complete lines of the images."""
     path = folder / _IMAGES
     if not path.is_file():
-        raise DataError(f"{path}: expected one image in each line, found no file")
+        raise DataError(f"{path}: expected a file with one image in each line, found no file")
     return complete_lines(path)

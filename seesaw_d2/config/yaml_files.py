@@ -49,7 +49,7 @@ class PlainConfig(CfgNode):
             raise ConfigError(f"{filename}: its _BASE_ leads back to itself")
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
-            raise ConfigError(f"{filename}: expected at most {MAX_FILES} files of _BASE_s, found more")
+            raise ConfigError(f"{filename}: expected at most {MAX_FILES} files in the chain of _BASE_, found more")
         if not PlainConfig._derived:
             PlainConfig._limits = _limits_in(PlainConfig.given)
         PlainConfig._derived.append(where)

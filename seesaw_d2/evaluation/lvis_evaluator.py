@@ -171,8 +171,8 @@ class LongTailEvaluator(LVISEvaluator):
             return
         if self._max_dets_per_image != LVIS_DETECTIONS_PER_IMAGE:
             logger.warning(
-                "%s: TEST.DETECTIONS_PER_IMAGE: %d detections per image count instead of LVIS's %d: do not compare the "
-                "numbers with published ones",
+                "%s: TEST.DETECTIONS_PER_IMAGE: the best %d detections of each image are evaluated, LVIS evaluates "
+                "%d; do not compare these results with published ones",
                 *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
             )
         if self._output_dir:
@@ -224,5 +224,7 @@ class LongTailEvaluator(LVISEvaluator):
             )
         if not np.isfinite(detections.scores).all():
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
-            raise DataError(f"{self._dataset_name}: expected finite scores, found others in the images {images}")
+            raise DataError(
+                f"{self._dataset_name}: expected finite scores, found NaN or infinity in the images {images}"
+            )
         return detections.with_category_ids(ids[detections.category_ids])

@@ -111,10 +111,10 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
-        raise DataError(f"{source}: expected objects, found others: detections {first_few(bad)}")
+        raise DataError(f"{source}: expected JSON objects, found other values: detections {first_few(bad)}")
     fields = [field for field in ("bbox", "segmentation") if field in results[0]]
     if not fields:
-        raise DataError(f'{source}: detection 0 has neither "bbox" nor "segmentation"')
+        raise DataError(f'{source}: expected "bbox" or "segmentation" in each detection, found neither in detection 0')
     columns = {field: _column(results, field, source) for field in ("image_id", "category_id", "score", *fields)}
     image_ids = _ids(columns["image_id"], "image_id", ground_truth.imgs, source)
     category_ids = _ids(columns["category_id"], "category_id", ground_truth.cats, source)
@@ -137,12 +137,12 @@ def _column(results: list[dict[str, Any]], field: str, source: str) -> list[Any]
 def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> np.ndarray:
     if not set(map(type, values)) <= {int}:
         bad = [index for index, value in enumerate(values) if type(value) is not int]
-        raise DataError(f'{source}: "{field}" is not an integer: detections {first_few(bad)}')
+        raise DataError(f'{source}: "{field}": expected an integer, found other values in detections {first_few(bad)}')
     unknown = sorted(set(values) - known.keys())
     if unknown:
         raise DataError(
-            f'{source}: "{field}" is not in the data set: {first_few(unknown)}; expected one of {len(known)} ids from '
-            f"{min(known)} to {max(known)}. Do the results belong to another data set or version?"
+            f'{source}: "{field}": expected one of the {len(known)} ids of the data set, {min(known)} to {max(known)}, '
+            f"found {first_few(unknown)}; check that the results belong to this data set and its version"
         )
     return np.array(values, dtype=np.int64)
 
@@ -158,7 +158,9 @@ def _numbers(values: list[Any], field: str, source: str, width: int | None = Non
         wrong = True
     if wrong or not np.isfinite(array).all():
         bad = [index for index, value in enumerate(values) if not _is_finite(value, width)]
-        raise DataError(f'{source}: "{field}": expected {expected}, finite, found others: detections {first_few(bad)}')
+        raise DataError(
+            f'{source}: "{field}": expected {expected}, finite, found other values in detections {first_few(bad)}'
+        )
     return array
 
 
@@ -175,7 +177,8 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
     for index, (mask, image) in enumerate(zip(masks, image_ids.tolist(), strict=True)):
         if type(mask) is not dict or type(mask.get("counts")) is not str or not mask["counts"]:
             raise DataError(
-                f'{source}: "segmentation": expected a compressed run-length mask, found another: detection {index}'
+                f'{source}: "segmentation": expected a compressed run-length mask, found another value in detection '
+                f"{index}"
             )
         if mask.get("size") != shape[image]:
             raise DataError(

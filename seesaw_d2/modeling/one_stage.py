@@ -200,8 +200,8 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
     for key in _REPLACED:
         if read_value(cfg, key) != read_value(default_config(), key):
             raise ConfigError(
-                f"{key}: with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} the keys below "
-                "MODEL.ROI_BOX_HEAD.CLS_LOSS define the loss (FOCAL.ALPHA, FOCAL.GAMMA, FOCAL.PRIOR); expected "
-                f"{read_value(default_config(), key)}, found {read_value(cfg, key)}"
+                f"{key}: expected {read_value(default_config(), key)} with MODEL.META_ARCHITECTURE "
+                f"{cfg.MODEL.META_ARCHITECTURE}, found {read_value(cfg, key)}; set the loss below "
+                "MODEL.ROI_BOX_HEAD.CLS_LOSS instead (FOCAL.ALPHA, FOCAL.GAMMA, FOCAL.PRIOR)"
             )
     return build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES, functools.partial(training_statistics, cfg))

@@ -131,7 +131,7 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
         raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite replaces them)")
     if other := [target for target in existing if not is_drawn(target)]:
         raise ConfigError(
-            f"--output: --overwrite replaces only files of this program, found others: {first_few(other)}"
+            f"--output: expected files of this program, which --overwrite may replace, found others: {first_few(other)}"
         )
 
 

@@ -131,7 +131,7 @@ def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
         found = ["/".join(part[-depth:]) for part in parts]
         if len(set(found)) == len(found):
             return found
-    raise ConfigError("runs: expected different folders, found one twice")
+    raise ConfigError("runs: expected different folders, found the same folder twice")
 
 
 def _check_order(runs: list[Run], tested: Categories) -> None:

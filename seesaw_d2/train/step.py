@@ -216,8 +216,9 @@ class Step(SimpleTrainer):
             state = {"model": model, "optimizer": optimizer, "iteration": iteration, "ranks": reports}
             write_checkpoint(path, state)
         raise NonFiniteError(
-            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To continue "
-            "--resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with SOLVER.MAX_SKIPPED_STEPS above 0"
+            f"iteration {iteration}: {describe_reports(reports)}\nThe state before this step is in {path}. To "
+            "continue, use --resume with a lower SOLVER.BASE_LR, with SOLVER.CLIP_GRADIENTS, or with "
+            "SOLVER.MAX_SKIPPED_STEPS above 0"
         )
 
     def state_dict(self) -> dict[str, Any]:

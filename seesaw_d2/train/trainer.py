@@ -244,6 +244,7 @@ class Trainer(EndsEarly, DefaultTrainer):
                 self._trainer.load_state_dict(optimizer_state)
             except ValueError as error:
                 raise WeightsError(
-                    f"{self.checkpointer.save_dir}: the optimizer of the run has other parameters than this config; "
-                    f"resume with the MODEL.FREEZE and SOLVER that the run was started with: {error}"
+                    f"{self.checkpointer.save_dir}: expected an optimizer state for the parameters of this config, "
+                    "found another; resume with the values of MODEL.FREEZE and SOLVER with which the run started: "
+                    f"{error}"
                 ) from error

@@ -29,7 +29,9 @@ def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        logger.warning(f'{source}: "{ENTRY}": expected a list of class names; the names are not compared')
+        logger.warning(
+            f'{source}: "{ENTRY}": expected a list of class names, found another value; class names are not compared'
+        )
         return None
     return Categories(tuple(names), source)
 

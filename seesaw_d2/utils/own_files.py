@@ -40,9 +40,7 @@ def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -
     kind = "a folder" if os.path.isdir(path) else irregular(path) or "a file"
     found = "a link" if os.path.islink(path) else kind
     if found.removeprefix("a ") not in expected:
-        raise ConfigError(
-            f"{key}: {os.fspath(path)}: expected {expected}, found {found}, into which nothing is written"
-        )
+        raise ConfigError(f"{key}: {os.fspath(path)}: expected {expected}, found {found}; nothing was written")
 
 
 def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], kind: str) -> None:

@@ -75,9 +75,13 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
     if os.path.realpath(source) == os.path.realpath(target):
         raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
-        raise ConfigError(f"{target}: expected the name of a new file, found an existing one (--overwrite replaces it)")
+        raise ConfigError(
+            f"{target}: expected the name of a new file, found an existing one; use --overwrite to replace it"
+        )
     if os.path.lexists(target) and not (is_plain_file(target) and is_archive(target)):
-        raise ConfigError(f"{target}: expected a new file or a PyTorch file, found another, which is not replaced")
+        raise ConfigError(
+            f"{target}: expected a new file or a PyTorch file, found another kind of file; nothing was written"
+        )
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:

@@ -35,7 +35,9 @@ def record_class_counts(checkpoint: str, path: str) -> RecordedCounts:
     if not names:
         raise WeightsError(f"{checkpoint}: expected a model trained with Seesaw Loss, found no class counts")
     if len({_stage(name) for name in names}) < len(names):
-        raise WeightsError(f"{checkpoint}: expected class counts once for each stage, found {', '.join(names[:5])}")
+        raise WeightsError(
+            f"{checkpoint}: expected one entry of class counts for each stage, found {', '.join(names[:5])}"
+        )
     stages = [_counts(state["model"][name], f"{checkpoint}: {name}") for name in names]
     if not all(map(any, stages)):
         raise WeightsError(f"{checkpoint}: expected a trained model, found class counts that are all 0")

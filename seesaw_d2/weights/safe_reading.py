@@ -203,7 +203,7 @@ def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
     if found:
         advice = f". If you trust the author of this file, set {TRUST_VARIABLE}={path} to read it" * may_trust
         name = _full_name(found.group(1))
-        return f"{path}: expected weights and plain values, found {name}, which may run code{advice}"
+        return f"{path}: expected only weights and plain values, found {name}, which could run code{advice}"
     return f"{path}: expected a file of weights, found a corrupt file or another format{_reason(text, error)}"
 
 

@@ -151,7 +151,7 @@ def test_images_behind_a_link_to_a_folder(tmp_path):
 def test_the_export_is_not_replaced(tmp_path):
     export = small(tmp_path / "export").rename(tmp_path / "export/train.json")
     before = export.read_text()
-    with pytest.raises(ConfigError, match="--output: expected another folder than the export's"):
+    with pytest.raises(ConfigError, match="--output: expected another folder"):
         prepare_export(export, tmp_path / "export")
     assert export.read_text() == before
 
@@ -165,7 +165,7 @@ def test_another_data_set_is_not_replaced(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", made, "--val-share", 0.5, "--seed", 7)
     assert (status, out) == (2, "")
     assert "error: --output: " in err
-    assert "--overwrite replaces" in err
+    assert "--overwrite" in err
     assert {path: path.read_text() for path in made.iterdir()} == before
     assert command(capsys, export, "--output", made, "--val-share", 0.5, "--seed", 7, "--overwrite")[0] == 0
     assert {path: path.read_text() for path in made.iterdir()} != before

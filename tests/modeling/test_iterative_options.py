@@ -64,7 +64,7 @@ def test_training_on_predicted_boxes():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True", "needs class-specific boxes, expected False, found True"),
+        ("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True", "found True"),
         ("MODEL.ROI_ITERATIVE_HEAD.NUM_ITERATIONS", "0", "expected an integer >= 1, found 0"),
         ("MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS", "[0.5, 0.5]", "expected 3 "),
         ("MODEL.ROI_ITERATIVE_HEAD.LOSS_WEIGHTS", "[0.5, 0.5, -1.0]", "expected 3 numbers >= 0"),

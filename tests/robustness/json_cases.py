@@ -63,7 +63,7 @@ OUTER = [[-50, -50, -41, -50, -41, -41]]
 RUNS = {"size": [40, 60], "counts": [2400]}
 LVIS = [{**image, "neg_category_ids": [], "coco_url": "http://x/y/../../0.jpg"} for image in toy_data()["images"]]
 NEITHER = r'toy\.json: "segmentation" is neither .* annotation ids 100'
-OUTSIDE = r"toy\.json: image files must lie below the image folder; these lead outside"
+OUTSIDE = r"toy\.json: .*\"file_name\".*outside"
 
 CASES: list[Case] = cases(
     "json",
@@ -85,7 +85,7 @@ CASES: list[Case] = cases(
         "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"file names: '.ud800\.jpg'"),
         "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
         "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images" is empty'),
-        "images an object": (text('{"images": {}, "categories": []}'), r'"images" is an object'),
+        "images an object": (text('{"images": {}, "categories": []}'), r'"images": .*an object'),
         "no categories": (text('{"images": [{"id": 1, "height": 1, "width": 1}]}'), '"categories"'),
         "image ids twice": (changed("images", id=11), r'ids occur more than once in "images": 11'),
         "annotation ids twice": (changed("annotations", id=101), r'ids occur more than once in "annotations": 101'),

@@ -57,7 +57,7 @@ CASES: list[Case] = cases(
         "NaN": (of(json.dumps([{**BOX, "score": float("nan")}])), r"r\.json: not JSON"),
         "no score": (of(json.dumps([{k: v for k, v in BOX.items() if k != "score"}])), r'r\.json: no "score"'),
         "no box": (of(json.dumps([BOX, {k: v for k, v in BOX.items() if k != "bbox"}])), r'r\.json: no "bbox"'),
-        "neither box nor mask": (of(json.dumps([{"image_id": 10}])), r'r\.json: detection 0 has neither "bbox" nor'),
+        "neither box nor mask": (of(json.dumps([{"image_id": 10}])), r'r\.json: .*"bbox".*detection 0'),
         "score a string": (box(score="0.5"), r'r\.json: "score"'),
         "score null": (box(score=None), r'r\.json: "score"'),
         "score of 1e999": (of(json.dumps([BOX]).replace("0.5", "1e999")), r"r\.json: (not JSON|\"score\")"),

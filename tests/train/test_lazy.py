@@ -169,7 +169,7 @@ def test_bfloat16(config, tmp_path):
         (["train.amp.enabled=True"], "expected False on the CPU (train.device=cpu), or train.amp.dtype=bfloat16"),
         (["train.amp.dtype=float8"], "train.amp.dtype: expected one of float16, bfloat16, found 'float8'"),
         (["train.init_checkpoint=nowhere.pth"], "train.init_checkpoint: nowhere.pth: no such file"),
-        (["--eval-only"], "train.init_checkpoint: --eval-only needs the weights"),
+        (["--eval-only"], "train.init_checkpoint: expected the weights"),
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size: expected a positive multiple"),
         (["train.max_iter"], "overrides: expected key=value"),
         (["train.max_itr=7"], "unknown config key train.max_itr; did you mean train.max_iter? (+train.max_itr=... "),

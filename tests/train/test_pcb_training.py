@@ -36,7 +36,7 @@ def test_a_resume_goes_on_with_its_counts_and_the_wrapped_losss(config_file):
 def test_what_the_head_cannot_do_is_said_before_anything_is_written(config_file, capsys):
     overrides = [*PCB, "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True"]
     assert main(["--config-file", str(config_file), *overrides]) == 2
-    assert "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG: IterativeROIHeads needs" in capsys.readouterr().err
+    assert "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG: expected False" in capsys.readouterr().err
     overrides = [*PCB, "MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB", "1e-6"]
     assert main(["--config-file", str(config_file), *overrides]) == 2
     assert "CLS_LOSS.PCB.MAX_MATRIX_MB: expected at least 0.000144" in capsys.readouterr().err

@@ -122,7 +122,7 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     torch.save({"model": Code()}, tmp_path / "code.pth")
-    with pytest.raises(WeightsError, match=r"code\.pth: expected weights and plain values, found \w+\.mkdir"):
+    with pytest.raises(WeightsError, match=r"code\.pth: expected .*, found \w+\.mkdir"):
         SeesawCheckpointer(torch.nn.Linear(2, 2)).load(str(tmp_path / "code.pth"))
     assert not (tmp_path / "ran").exists()
 

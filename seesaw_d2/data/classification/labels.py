@@ -66,9 +66,9 @@ class LabelReader:
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
             raise DataError(
-                f"{where}: expected a label that is the name of one class or the index of one, found "
-                f"{reprlib.repr(text)}: class {other} is named {self.names[other]!r}, and class {index} "
-                f"{self.names[index]!r}. Rename the classes, or write their indices into a file for LIST"
+                f"{where}: expected a label with one meaning, found {reprlib.repr(text)}, which is the name of class "
+                f"{other} and the index of class {index} (named {self.names[index]!r}); rename the classes, or write "
+                "their indices into a file for LIST"
             )
         if float(index) not in self._by_number:
             self._index = self._index or text
@@ -78,8 +78,8 @@ class LabelReader:
     def _check_mixture(self, where: str) -> None:
         if self._name and self._index:
             raise DataError(
-                f"{where}: expected labels that are all names or all indices, found {self._name!r}, which is the name "
-                f"of a class, and {self._index!r}, which is not"
+                f"{where}: expected only class names or only class indices as labels, found both: the name "
+                f"{self._name!r} and the index {self._index!r}"
             )
 
 

@@ -115,9 +115,11 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
         with PathManager.open(path, "rb") as file, _opened(file) as image:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
-                raise NotDecodedError(f"a program ({program}), for which Pillow would start an interpreter")
+                raise NotDecodedError(
+                    f"a file that Pillow opens with another program ({program}), which is not allowed"
+                )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
-                raise NotDecodedError(f"a file of the format {image.format}, which Pillow does not decode")
+                raise NotDecodedError(f"a file in the format {image.format}, which Pillow cannot decode")
             width, height = image.size
             # Read EXIF data only if the size differs, because in a PNG they may follow the pixels, which are then
             # decoded.

@@ -40,7 +40,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
-            f"{path}: image files must lie below the image folder; these lead outside: {first_few(outside)}"
+            f'{path}: expected "file_name" below the image folder, found paths outside it: {first_few(outside)}'
         )
 
 
@@ -63,7 +63,9 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
     names = [record["file_name"] for record in dicts]
     outside = [name for name in names if not name.startswith(folder) or leads_outside(name.removeprefix(folder))]
     if outside:
-        raise DataError(f"{path}: image files must lie below {image_root}; these lead outside: {first_few(outside)}")
+        raise DataError(
+            f"{path}: expected image files below {image_root}, found paths outside it: {first_few(outside)}"
+        )
 
 
 def missing_files(records: Records) -> list[str]:
@@ -110,7 +112,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
         raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to omit them")
     if len(missing) == len(records):
         raise DataError(f"{found}. No image is left")
-    warn_once(logger, f"{found}. They are omitted (DATALOADER.SKIP_BAD_IMAGES)")
+    warn_once(logger, f"{found}. They are skipped (DATALOADER.SKIP_BAD_IMAGES)")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 

@@ -126,7 +126,10 @@ class ReplacingMapper(CheckedMapper):
             except UnreadableImageError as error:
                 warn_once(logger, f"{error}; another image is used instead")
             record = self.records[int(rng.integers(len(self.records)))]
-        raise DataError(f"{_MAX_REPLACEMENTS} images in a row cannot be read, the last is {record['file_name']}")
+        raise DataError(
+            f"{record['file_name']}: expected a readable image, found {_MAX_REPLACEMENTS} unreadable ones in a row, "
+            "of which this is the last"
+        )
 
 
 class BlankingMapper(CheckedMapper):

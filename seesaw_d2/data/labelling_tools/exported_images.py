@@ -74,7 +74,9 @@ def find_images(
         notes.append(f"{len(changed)} file names are now paths below {root}: {_pairs(changed)}")
     elsewhere = {name: path for name, path in changed.items() if files.in_another_folder(name, path)}
     if elsewhere:
-        notes.append(f"{len(elsewhere)} of them in another folder than they name: {_pairs(elsewhere)}")
+        notes.append(
+            f"{len(elsewhere)} of them were found in another folder than their file_name says: {_pairs(elsewhere)}"
+        )
 
 
 def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bool) -> None:
@@ -129,7 +131,7 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
             f'skipped, because no entry in "images" names them: {len(others)} files below {files.root} ({counts}): '
             f"{first_few(others)}"
         )
-    for paths, reason in ((files.below.hidden, "hidden"), (files.below.other, "no files that can be read")):
+    for paths, reason in ((files.below.hidden, "hidden"), (files.below.other, "not regular files")):
         if paths:
             notes.append(
                 f"skipped, because they are {reason}: {len(paths)} entries below {files.root}: {first_few(paths)}"

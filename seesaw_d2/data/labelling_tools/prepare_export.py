@@ -152,9 +152,14 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
     texts = {output / f"{name}.json": json.dumps(part.data) for name, part in zip(SPLITS, parts, strict=True)}
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
-        raise ConfigError(f"--output: {first_few(other)} would change; --overwrite replaces the existing data set")
+        raise ConfigError(
+            f"--output: expected a new data set, found one whose {first_few(other)} would change; use --overwrite to "
+            "replace it"
+        )
     if other and not (output / CONFIG).exists():
-        raise ConfigError(f"--output: {first_few(other)}: --overwrite replaces only data sets with {CONFIG}")
+        raise ConfigError(
+            f"--output: expected a data set of this program, which has {CONFIG}, found other files: {first_few(other)}"
+        )
     for path, text in texts.items():
         write_text(path, text)
 
@@ -164,7 +169,9 @@ def _check_output(output: Path, paths: list[Path]) -> None:
     written = {os.path.realpath(output / f"{name}.json") for name in SPLITS}
     for path in paths:
         if os.path.realpath(path) in written:
-            raise ConfigError(f"--output: expected another folder than the export's, because {path} would be replaced")
+            raise ConfigError(
+                f"--output: expected another folder than that of the export, whose {path} would be replaced"
+            )
 
 
 def _check_lists(data: dict[str, Any], path: Path) -> None:
@@ -209,7 +216,7 @@ def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *,
     named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
     text = f"{len(pairs)} of {len(val)} validation images are also training images: {named}"
     if not allowed:
-        raise DataError(f"--val: {text}; metrics on them are meaningless. --allow-overlap accepts them")
+        raise DataError(f"--val: {text}; metrics on them would be too high. Use --allow-overlap to accept them")
     notes.append(text)
 
 

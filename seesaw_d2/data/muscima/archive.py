@@ -31,9 +31,9 @@ def read_files(source: Path) -> dict[str, bytes]:
         DataError: the source cannot be read, or has no annotation file.
     """
     if not source.exists():
-        raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {source}: no such file or folder")
+        raise ConfigError(f"{source}: expected the archive or folder of MUSCIMA++ v2.0, found no such file or folder")
     if (kind := irregular(source)) and not source.is_dir():
-        raise ConfigError(f"expected MUSCIMA++ v2.0, its archive or folder, found {kind}, {source}")
+        raise ConfigError(f"{source}: expected the archive or folder of MUSCIMA++ v2.0, found {kind}")
     try:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
@@ -98,7 +98,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         page = parse_page(content, name)
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
-            raise DataError(f"{name}: expected one file per page, found also {other}")
+            raise DataError(f"{name}: expected one file per page, found a second one, {other}")
         yield page
 
 
@@ -110,7 +110,7 @@ def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
     """
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:
-        raise DataError(f"specifications/{TEST_SET}: expected it beside the annotations, found none")
+        raise DataError(f"specifications/{TEST_SET}: expected this file beside the annotations, found none")
     names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
     known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}
     if names - known:

@@ -141,7 +141,7 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
     for start, length in (("top", "height"), ("left", "width")):
         end = numbers[start] + numbers[length]
         if end > MAX_SIDE:
-            raise DataError(f"{where}: {start} + {length}: expected at most {MAX_SIDE}, found {end}")
+            raise DataError(f"{where}: expected {start} + {length} of at most {MAX_SIDE} pixels, found {end}")
     pixels = numbers["width"] * numbers["height"]
     return Symbol(fields["ClassName"].strip(), **numbers, runs=_runs(fields["Mask"].split(), pixels, where))
 

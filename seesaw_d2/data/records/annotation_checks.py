@@ -33,10 +33,10 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
         raise DataError(f'{path}: expected "{key}", as in LVIS and COCO files, found only: {found}')
     value = data[key]
     if not isinstance(value, list):
-        raise DataError(f'{path}: "{key}" is {json_type(value)}; expected a list')
+        raise DataError(f'{path}: "{key}": expected a list, found {json_type(value)}')
     if not set(map(type, value)) <= {dict}:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
-        raise DataError(f'{path}: expected objects in "{key}", found others at positions {first_few(bad)}')
+        raise DataError(f'{path}: expected JSON objects in "{key}", found other values at positions {first_few(bad)}')
     return value
 
 

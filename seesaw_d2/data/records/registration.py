@@ -79,7 +79,10 @@ def register_datasets(cfg: CfgNode) -> None:
         below("", entry.name, f"{_KEY}[{index}].NAME")  # the name is also used for a folder of results
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
-            raise ConfigError(f"{_KEY}[{index}].NAME: {entry.name!r} is also the name of {_KEY}[{same[0]}]")
+            raise ConfigError(
+                f"{_KEY}[{index}].NAME: expected another name than that of {_KEY}[{same[0]}], found {entry.name!r} in "
+                "both"
+            )
         _check_free(entry, f"{_KEY}[{index}]")
     for entry in entries:
         register_dataset(entry)

@@ -36,8 +36,8 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
     image_count, instance_count = np.asarray(image_count), np.asarray(instance_count)
     if not max(1, image_count.max()) <= num_annotated <= min(num_images, image_count.sum()):
         raise DataError(
-            f"annotated images: expected {max(1, image_count.max())} (the most frequent category's) to "
-            f"{min(num_images, image_count.sum())} of {num_images}, found {num_annotated}"
+            f"annotated images: expected a number from {max(1, image_count.max())} (images of the most frequent "
+            f"category) to {min(num_images, image_count.sum())} for {num_images} images, found {num_annotated}"
         )
     annotations = [[] for _ in range(num_images)]
     first = rng.multivariate_hypergeometric(image_count, num_annotated)

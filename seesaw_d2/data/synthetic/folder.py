@@ -54,7 +54,7 @@ def read_record(root: Path, layout: Layout) -> dict | None:
     if not isinstance(record.get("settings"), dict) or not _fits(record.get("contents"), layout.contents):
         raise DataError(
             f"root {root}: expected no folder, an empty one or {layout.kind} (with a readable {layout.record}), found "
-            "other content, which is not overwritten"
+            "other content; nothing was overwritten"
         )
     return record
 

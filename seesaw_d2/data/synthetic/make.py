@@ -93,7 +93,7 @@ def make_glyphs(
         if not overwrite:
             raise DataError(
                 f"root {root}: expected a data set made with these settings, found another "
-                f"({', '.join(differences)}); only overwrite (--overwrite) replaces it"
+                f"({', '.join(differences)}); use overwrite (--overwrite) to replace it"
             )
     with whole_folder(root, GLYPHS) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)

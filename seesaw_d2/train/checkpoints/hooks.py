@@ -105,7 +105,9 @@ class BestCheckpoint(hooks.BestCheckpointer):
         value, iteration = state.get("value"), state.get("iteration")
         if type(value) is not float or type(iteration) is not int or not math.isfinite(value):
             found = f"{type(value).__name__} and {type(iteration).__name__}"
-            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}; file ignored")
+            logger.warning(
+                f"{self._path}: expected a finite value and an iteration, found {found}; the file is ignored"
+            )
         elif state.get("metric") == self._val_metric and iteration < self.trainer.start_iter:
             self.best_metric, self.best_iter = value, iteration
 

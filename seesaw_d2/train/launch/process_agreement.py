@@ -61,7 +61,9 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     # Only machines are checked, because users may repeat a number. Launchers number processes correctly, and torchrun
     # may reuse a store after a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
-        raise ConfigError(f"{part.number_key}: expected another number on each machine, found {part.number} on two")
+        raise ConfigError(
+            f"{part.number_key}: expected a different number on each machine, found {part.number} on two machines"
+        )
     store.set(f"{part.number}", json.dumps(dict(given)))
     if part.number == 0:
         _decide(store, part, given, timeout)
@@ -72,7 +74,9 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
         decision = store.get("decision").decode()
     except dist.DistError as error:
-        raise ConfigError(f"{part.count_key}: {part.name} 0 has ended; see its output: {first_line(error)}") from error
+        raise ConfigError(
+            f"{part.count_key}: expected {part.name} 0 to answer, but it has ended; see its output: {first_line(error)}"
+        ) from error
     # Part 0 ignores parts that it does not expect.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")

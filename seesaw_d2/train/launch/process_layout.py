@@ -61,7 +61,7 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     """
     environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
-        raise ConfigError("--num-gpus and --num-processes: expected one of them, found both")
+        raise ConfigError("--num-gpus, --num-processes: expected only one of them, found both")
     flag = "--num-gpus" if args.num_processes is None else "--num-processes"
     asked = args.num_gpus if args.num_processes is None else args.num_processes
     if all(name in environ for name in _TORCHRUN):
@@ -173,8 +173,8 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
     machines = (world.size // world.local_size, world.rank // world.local_size)
     if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
         raise ConfigError(
-            f"--num-machines, --machine-rank: torchrun has set {machines[0]}, {machines[1]}; expected these or "
-            f"neither, found {args.num_machines}, {args.machine_rank}"
+            f"--num-machines, --machine-rank: expected {machines[0]}, {machines[1]}, the values of torchrun, or "
+            f"neither option; found {args.num_machines}, {args.machine_rank}"
         )
     return world
 
@@ -193,7 +193,7 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
         )
     if rank % local_size != local_rank:
         raise ConfigError(
-            "environment variable SLURM_LOCALID: expected the tasks of a node to follow each other (srun "
+            "environment variable SLURM_LOCALID: expected consecutive ranks for the tasks of a node (srun "
             f"--distribution=block), found task {rank} as number {local_rank} of {local_size} on its node"
         )
     host = environ.get("MASTER_ADDR") or first_host(

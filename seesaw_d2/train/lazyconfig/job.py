@@ -131,7 +131,8 @@ def train(cfg: Any, model, job: Job) -> None:
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
         logger.warning(
-            f"{type(loader).__name__}: the order of the images starts from the beginning in a resumed training"
+            f"{type(loader).__name__}: cannot continue its order of images; a resumed training starts the order from "
+            "the beginning"
         )
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED

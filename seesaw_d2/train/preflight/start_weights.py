@@ -25,7 +25,7 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
         return
     if eval_only and not cfg.MODEL.WEIGHTS:
         raise ConfigError(
-            "MODEL.WEIGHTS: --eval-only needs the weights to evaluate, found none; "
+            "MODEL.WEIGHTS: expected the weights to evaluate with --eval-only, found none; "
             f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
     limits = limits_of(cfg)

@@ -52,8 +52,8 @@ def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
     for key in ("CLS_LOSS", "CLS_PREDICTOR"):
         if cfg.MODEL.ROI_BOX_HEAD[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
             raise ConfigError(
-                f"MODEL.ROI_BOX_HEAD.{key} is set, and MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r} does not use "
-                "it: expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
+                f"MODEL.ROI_BOX_HEAD.{key}: no effect with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}; "
+                "expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
                 "another head with one of this project's losses; for semantic segmentation MODEL.SEM_SEG_HEAD.NAME "
                 "SeesawSemSegFPNHead"
             )

@@ -104,8 +104,8 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
     for name, tensor in state.items():
         if is_before_2(name):
             raise WeightsError(
-                f"{name}: expected a Mask or Cascade Mask R-CNN of MMDetection 2 or 3, found a name of another model "
-                "or of version 1"
+                f"{name}: expected a parameter of a Mask or Cascade Mask R-CNN of MMDetection 2 or 3, found one of "
+                "another model or of version 1"
             )
         new_name = rename_mmdet(name)
         if is_dropped(name):
@@ -157,9 +157,9 @@ def describe_mmdet(
     counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
-            f"--config-file: expected the config of the model in {path or 'the checkpoint'}, which is not one of "
-            "MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask R-CNN): "
-            f"{_difference(len(blocks), counts, classifier, prefix)}; found none"
+            f"--config-file: expected a config for the model in {path or 'the checkpoint'}, found none; it is needed "
+            "because the model is not one of MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask "
+            f"R-CNN): {_difference(len(blocks), counts, classifier, prefix)}"
         )
     text = config_text(meta)
     published = _PUBLISHED.search(os.path.basename(path))

@@ -26,16 +26,16 @@ BROKEN = {
     "no categories": (lambda d: d.pop("categories"), '"categories"'),
     "no image": (lambda d: d["images"].clear(), r'"images" is empty'),
     "no category": (lambda d: (d["annotations"].clear(), d["categories"].clear()), r'"categories" is empty'),
-    "images no list": (lambda d: d.update(images={}), r'"images" is an object; expected a list'),
+    "images no list": (lambda d: d.update(images={}), r'"images": expected a list, found an object'),
     "image no object": (lambda d: d["images"].append(3), r'"images".* positions 4'),
     "no image id": (lambda d: remove(d, "images", 2, "id"), r'no "id" in "images": positions 2'),
     "image id a string": (lambda d: change(d, "images", 2, id="a"), r"not an integer.*found 'a'"),
     "no height": (lambda d: remove(d, "images", 2, "height"), r'no "height" in "images": ids 12'),
     "zero width": (lambda d: change(d, "images", 1, width=0), r'"width".*not positive: ids 11'),
     "no file name": (lambda d: remove(d, "images", 1, "file_name"), r'no "file_name" in "images": ids 11'),
-    "parent folder": (lambda d: change(d, "images", 0, file_name="../x.jpg"), r"lead outside: \.\./x\.jpg"),
-    "absolute path": (lambda d: change(d, "images", 0, file_name="/x.jpg"), r"lead outside: /x\.jpg"),
-    "drive": (lambda d: change(d, "images", 0, file_name="C:\\x.jpg"), r"lead outside"),
+    "parent folder": (lambda d: change(d, "images", 0, file_name="../x.jpg"), r"outside it: \.\./x\.jpg"),
+    "absolute path": (lambda d: change(d, "images", 0, file_name="/x.jpg"), r"outside it: /x\.jpg"),
+    "drive": (lambda d: change(d, "images", 0, file_name="C:\\x.jpg"), r"outside it"),
     "image twice": (lambda d: change(d, "images", 1, id=10), r'more than once in "images": 10'),
     "category twice": (lambda d: change(d, "categories", 0, id=3), r'more than once in "categories": 3'),
     "annotation twice": (lambda d: change(d, "annotations", 0, id=101), r'once in "annotations": 101'),
@@ -199,7 +199,7 @@ def test_format(tmp_path):
     assert read_annotations(path).image_files[0] == "train/10.jpg"
     assert read_annotations(path, "coco").image_files[0] == "0.jpg"
     data["images"][0]["coco_url"] = "http://host/../10.jpg"
-    with pytest.raises(DataError, match="lead outside"):
+    with pytest.raises(DataError, match="outside it"):
         read_annotations(write(tmp_path, data))
 
 

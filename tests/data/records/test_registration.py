@@ -76,7 +76,7 @@ def test_an_annotation_file_of_nearly_this_name_is_named(toy):
 def test_errors_of_the_list(toy):
     with pytest.raises(ConfigError, match=r"REGISTER\[1\]: expected a mapping"):
         register_datasets(make_cfg(toy, "toy.json"))
-    with pytest.raises(ConfigError, match=r"REGISTER\[1\]\.NAME: .* also the name of DATASETS\.REGISTER\[0\]"):
+    with pytest.raises(ConfigError, match=r"REGISTER\[1\]\.NAME: .*DATASETS\.REGISTER\[0\]"):
         register_datasets(make_cfg(toy, toy))
     del toy["IMAGES"]
     with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.IMAGES: missing"):
@@ -136,7 +136,7 @@ def test_detectron2s_own_registration_stays_below_the_image_folder(tmp_path):
         data["images"][1]["file_name"] = name
         registered = f"{tmp_path}{name}"
         register_coco_instances(registered, {}, write(tmp_path, data), str(tmp_path / "images"))
-        with pytest.raises(DataError, match=rf"toy\.json: image files must lie below .*{name}"):
+        with pytest.raises(DataError, match=rf"toy\.json: .*{name}"):
             load_dataset(registered)
     register_coco_instances(f"{tmp_path}/right", {}, write(tmp_path, toy_data()), f"{tmp_path}/images/")
     assert len(load_dataset(f"{tmp_path}/right")) == len(toy_data()["images"])

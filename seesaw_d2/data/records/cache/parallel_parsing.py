@@ -76,7 +76,9 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
         with worker_map(workers) as mapped:
             yield from mapped(_read_part, starts)
     except BrokenProcessPool:
-        raise SeesawError(f"{path}: a process that parsed a part of it has died. Is there enough memory?") from None
+        raise SeesawError(
+            f"{path}: a process that read a part of this file was killed; check that there is enough memory"
+        ) from None
     finally:
         _inherited.pop()
 

@@ -59,7 +59,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
                 for each in found
             ]
         )
-        raise ConfigError(f"config keys that are not read: {listed}; set the needed values or remove the keys")
+        raise ConfigError(f"config keys without effect: {listed}; set the values that they need, or remove these keys")
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -129,8 +129,8 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
         if _is_cascade(before := layer.values.get(HEADS)):
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
-                f"{HEADS}: {layer.source} sets keys of Cascade R-CNN ({before}), but {name} builds a plain R-CNN; "
-                f"expected {hint}, found {name}"
+                f"{HEADS}: expected {hint}, because {layer.source} sets keys of Cascade R-CNN ({before}), found "
+                f"{name}, which is no cascade"
             )
 
 
