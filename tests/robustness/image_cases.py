@@ -17,7 +17,7 @@ from seesaw_d2.data.records.training_records import load_training_dicts
 from tests.data.toy import HEIGHT, WIDTH, entry, make_cfg, toy_data, write, write_images
 from tests.robustness.corpus import Case, cases
 
-UNREADABLE = r"data set .*\S+1\.jpg"
+UNREADABLE = r"image files of .* cannot be read: \S+1\.jpg"
 
 
 def dataset(change: Callable[[Path], None], **size: int) -> Callable[[Path], Path]:

@@ -112,7 +112,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
         raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to omit them")
     if len(missing) == len(records):
         raise DataError(f"{found}. No image is left")
-    warn_once(logger, f"{found}. They are skipped (DATALOADER.SKIP_BAD_IMAGES)")
+    warn_once(logger, f"{found}. They are omitted (DATALOADER.SKIP_BAD_IMAGES)")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 
