@@ -74,9 +74,7 @@ def build_train_loader(
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
-        logger.warning(
-            f"{name}: cannot continue its order of images; a resumed training starts the order from the beginning"
-        )
+        logger.warning(f"{name}: a resumed training starts the order of the images from the beginning")
         if cfg.DATALOADER.PIN_MEMORY:
             logger.warning(f"DATALOADER.PIN_MEMORY: no effect with {name}, because Detectron2's loader is used")
         return build_detection_train_loader(

@@ -130,10 +130,7 @@ def train(cfg: Any, model, job: Job) -> None:
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
-        logger.warning(
-            f"{type(loader).__name__}: cannot continue its order of images; a resumed training starts the order from "
-            "the beginning"
-        )
+        logger.warning(f"{type(loader).__name__}: a resumed training starts the order of the images from the beginning")
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED
     if amp_dtype(settings) is not None and settings.SOLVER.AMP.DTYPE == "bfloat16":
