@@ -66,9 +66,9 @@ class LabelReader:
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
             raise DataError(
-                f"{where}: expected a label with one meaning, found {reprlib.repr(text)}, which is the name of class "
-                f"{other} and the index of class {index} (named {self.names[index]!r}); rename the classes, or write "
-                "their indices into a file for LIST"
+                f"{where}: expected a label with one meaning, found {reprlib.repr(text)}: the name "
+                f"{self.names[other]!r} of class {other}, or the index of class {index} ({self.names[index]!r}); "
+                "rename the classes, or write their indices into a file for LIST"
             )
         if float(index) not in self._by_number:
             self._index = self._index or text
