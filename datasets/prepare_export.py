@@ -10,7 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs without installation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, parser_of

@@ -27,10 +27,10 @@ import command_line
 from comparison_rows import choose, fail, read_rows, words_of
 
 ROOT = Path(__file__).resolve().parent.parent
-# In the folder of each run: its row.
+# File in the folder of each run with its row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
-# In the first line of each table, so that a table replaces only tables.
+# First line of each table. A file without it is not overwritten.
 _TABLE = "<!-- Made by tools/compare.py. -->"
 METRICS = {  # task in results.json -> its name in the table, and its metrics
     "bbox": ("box", ("AP", "APr", "APc", "APf")),

@@ -79,7 +79,10 @@ def main(arguments=None) -> None:
     register_datasets(cfg)
     records = {str(record["image_id"]): record for record in DatasetCatalog.get(dataset)}
     if unknown := {row["image"] for row in rows} - records.keys():
-        raise DataError(f"{args.runs[0]}: predictions.csv: expected images of {dataset}, found {min(unknown)!r}")
+        raise DataError(
+            f"{args.runs[0]}: predictions.csv: expected image ids of the data set {dataset}, found the id "
+            f"{min(unknown)!r}"
+        )
     titles = {"last": f"only {names[1]} is right", "first": f"only {names[0]} is right"}
     sections = {}
     for outcome, positions in proportional(found, args.images).items():

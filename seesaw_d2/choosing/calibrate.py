@@ -39,14 +39,20 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 
 
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Store proposals, choose parameters, and write the result, ``calibration.json`` and ``calibration.html``.
+    """Choose a detector's calibration on one set of images, and report its metrics on another.
 
-    An interrupted call continues. The images used for the choice and for the report never overlap.
+    The proposals are stored once. A call that was interrupted resumes. Writes ``calibration.json`` and
+    ``calibration.html``.
 
     Returns:
-        The content of ``calibration.json``: "before" and "after" (metrics of boxes on the test set), "masks" (those of
-        masks, by calibration), "curves" (metrics of each value on the images of the choice), "parameters" (the last
-        part of each config key), "chosen" (values), "best" (the calibration), "config" (its keys).
+        The content of ``calibration.json``:
+        "before", "after": box metrics on the test set, without and with each calibration;
+        "masks": mask metrics on the test set, by calibration;
+        "curves": metrics of each tried value, on the images used to choose;
+        "parameters": name of each calibration's parameter, the last component of its config key;
+        "chosen": value of each parameter;
+        "best": name of the best calibration;
+        "config": the config keys that select it.
 
     Raises:
         ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is invalid.
@@ -87,7 +93,7 @@ def _test_set(cfg: CfgNode) -> str:
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
     if options.fold_count:
-        folds(tested.image_ids, options.fold_count)  # raises an error for a wrong number
+        folds(tested.image_ids, options.fold_count)  # only to check: raises an error if fold_count is invalid
         return tested
     name = chosen_set(cfg, options.choose_on)
     check_disjoint(name, tested.dataset)

@@ -62,8 +62,8 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"--choose-on: expected the name of one data set, found none; give one of DATASETS.TRAIN "
-            f"{first_few(cfg.DATASETS.TRAIN)}, or another registered one"
+            f"--choose-on: expected one data set, found {len(cfg.DATASETS.TRAIN)} in DATASETS.TRAIN "
+            f"({first_few(cfg.DATASETS.TRAIN)}); name one of them or another registered one"
         )
     return cfg.DATASETS.TRAIN[0]
 

@@ -29,7 +29,7 @@ def cut_incomplete_line(path: str | os.PathLike) -> None:
 
 
 def append_line(path: str | os.PathLike, value: dict[str, Any]) -> None:
-    """Append a line.
+    """Append ``value`` to the file as one line of JSON.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written.

@@ -24,12 +24,12 @@ Metrics = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A loss with parameters and a classifier.
+    """A loss with its hyperparameters, and a classifier.
 
     Attributes:
         loss: name in the registry.
         classifier: a key of ``CLASSIFIERS``.
-        values: key below CLS_LOSS, such as "SEESAW.P" -> value.
+        values: maps config keys below CLS_LOSS, such as "SEESAW.P", to values.
     """
 
     loss: str

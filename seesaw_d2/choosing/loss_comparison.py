@@ -135,7 +135,7 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return a metric of each candidate, (S,) over its trials in the order of the seeds."""
+    """Return the metric ``name`` of each candidate: an array (S,) with one value for each of its S seeds, in order."""
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

@@ -31,14 +31,14 @@ class Shown:
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
     """Return the detections with their verdicts, then the missed objects.
 
-    A detection is right if it has an IoU of at least 0.5 with an object of its category that no detection before it
-    has. An object is missed if no detection of any category has this IoU with it.
+    A detection is right if its IoU with an object of its category is at least 0.5, and no detection with a higher score
+    is matched to this object. An object is missed if no detection of any category has this IoU with it.
 
     Args:
-        detections: best score first.
+        detections: in descending order of the scores.
         truths: the annotated objects of the image.
         judged: the exhaustively annotated categories of the image. A detection of another category that
-            fits no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
+            matches no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
     """
     if not truths or not detections:
         verdicts = [_of_no_object(each, judged) for each in detections]

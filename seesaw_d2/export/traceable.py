@@ -33,7 +33,7 @@ _LEN_IN = ("seesaw_d2.modeling.box_predictor",)
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Patch Detectron2 with this module's functions in the block, like the patches of ``detectron2.export``."""
+    """Replace functions of Detectron2 by this module's traceable ones inside a ``with`` block."""
     replaced = {
         "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
         **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},

@@ -12,7 +12,7 @@ from seesaw_d2.errors import OutputError
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Allowed differences between an exported model and the model."""
+    """Allowed differences between the outputs of an exported model and those of the original model."""
 
     values: float = 1e-4  # scores, masks, probabilities
     boxes: float = 1e-4  # pixels, for images of up to 100 pixels; grows with the image
@@ -90,8 +90,9 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
             limit = max(_limit(name, image, outputs, tolerance), tolerance.own * own[name])
             if not value <= limit:
                 raise OutputError(
-                    f"the exported model differs: expected {name} within {limit:g} of the model's on an image of "
-                    f"{image.shape[1]} x {image.shape[2]} pixels, found {value:g}; nothing was written"
+                    f"the exported model differs from the original: {name}: expected a difference of at most "
+                    f"{limit:g}, found {value:g} (image height {image.shape[1]}, width {image.shape[2]}); "
+                    "nothing was written"
                 )
             largest[name] = max(value, largest.get(name, 0.0))
     return largest

@@ -156,7 +156,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
-        if means is not None:  # box_reg_loss divides by this process's number of proposals
+        if means is not None:  # divide by the mean over the processes instead of this process's number of proposals
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 

@@ -53,9 +53,9 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Call ``find_groups`` and return the groups as int64 (C,) on ``device``, or None if they are unknown.
+    """Return the group of each category as int64 (C,) on ``device``, or None if the groups are unknown.
 
-    If their number differs from the model's number of categories, log a warning and return None.
+    If ``find_groups`` does not return ``num_classes`` groups, log a warning and return None.
     """
     groups = None if find_groups is None else find_groups()
     if groups is None:

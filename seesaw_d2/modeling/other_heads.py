@@ -66,7 +66,9 @@ class _BoxPredictor(SeesawBoxPredictor):
 
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):
-            raise ValueError("classifier_info: expected None, because the classes are fixed; found a classifier")
+            raise ValueError(
+                "classifier_info: expected (None, None, None), because this head has fixed classes; found a classifier"
+            )
         return super().forward(x)
 
     def losses(self, predictions, proposals, classifier_info=(None, None, None)):

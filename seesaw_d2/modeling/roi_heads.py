@@ -113,8 +113,8 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         (name,), channels = cfg.MODEL.ROI_HEADS.IN_FEATURES, 4 * cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
         if input_shape[name].channels != channels:
             raise ConfigError(
-                f"MODEL.ROI_HEADS.IN_FEATURES: res5 follows res4 of a ResNet, expected a feature map of {channels} "
-                f"channels, found {name} with {input_shape[name].channels}"
+                f"MODEL.ROI_HEADS.IN_FEATURES: expected a feature map of {channels} channels, because res5 takes the "
+                f"output of a ResNet's res4; found {name} with {input_shape[name].channels} channels"
             )
         ret = super().from_config(cfg, input_shape)
         channels = ret["box_predictor"].cls_score.in_features

@@ -114,13 +114,15 @@ def run_datasets(folder: str) -> dict[str, Any]:
     Raises:
         DataError: one of them has another type.
     """
-    path, kinds = os.path.join(folder, "config.yaml"), {"REGISTER": dict, "TRAIN": str, "TEST": str}
+    path = os.path.join(folder, "config.yaml")
+    names = {"REGISTER": (dict, "mappings"), "TRAIN": (str, "names"), "TEST": (str, "names")}
+    kinds = {**names, "FREQUENCY_THRESHOLDS": ((int, float), "numbers")}
     found = read_config(folder)[1].get("DATASETS") or {}
-    for key, kind in {**kinds, "FREQUENCY_THRESHOLDS": (int, float)}.items():
+    for key, (kind, plural) in kinds.items():
         values = found.get(key, []) if isinstance(found, dict) else None
         if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
-            raise DataError(f"{path}: DATASETS.{key}: expected a list of another type, found {str(values)[:80]!r}")
-    return {key: found[key] for key in (*kinds, "FREQUENCY_THRESHOLDS") if key in found}
+            raise DataError(f"{path}: DATASETS.{key}: expected a list of {plural}, found {str(values)[:80]!r}")
+    return {key: found[key] for key in kinds if key in found}
 
 
 def find_results(folder: str, dataset: str) -> str:

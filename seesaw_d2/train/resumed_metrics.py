@@ -25,8 +25,9 @@ def file_size(writer: JSONWriter) -> int | None:
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
     """Truncate the file to ``size`` bytes, and let the writer continue from there.
 
-    A file that is shorter, or has no line end at this position, belongs to another run and is not changed. ``start`` is
-    the first iteration to run. The writer writes the values of removed lines for earlier iterations again.
+    A file that is shorter than ``size``, or has no newline at this position, belongs to another run and is not changed.
+    The training continues with iteration ``start``. Removed lines that belong to iterations before it are written again
+    by the writer.
     """
     path = writer._file_handle.name
     with open_regular(path, "rb+") as file:

@@ -107,7 +107,7 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
     sha = hashlib.sha256()
     first = next(pieces, b"")
     if not first or first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower().startswith(_HTML):
-        raise OSError(f"{url}: expected a file, found {'a page of HTML' if first else 'nothing'}")
+        raise OSError(f"{url}: expected a file, found {'an HTML page' if first else 'an empty answer'}")
     problem: Exception | None = None
     try:
         with atomic_file(path) as file:
@@ -144,7 +144,7 @@ class Downloads(PathHandler):
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> IO[Any]:
         if mode not in ("r", "rb"):
-            raise OSError(f"{path}: expected a local file to write, found an address")
+            raise OSError(f"{path}: expected a local path to write to, found a URL")
         return open(self._get_local_path(path), mode, buffering=buffering, **options)
 
 

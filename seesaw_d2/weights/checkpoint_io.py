@@ -80,7 +80,8 @@ def check_output(source: str, target: str, *, overwrite: bool) -> None:
         )
     if os.path.lexists(target) and not (is_plain_file(target) and is_archive(target)):
         raise ConfigError(
-            f"{target}: expected a new file or a PyTorch file, found another kind of file; nothing was written"
+            f"{target}: expected a new file name or an existing PyTorch file to replace, found a file of another kind; "
+            "nothing was written"
         )
 
 

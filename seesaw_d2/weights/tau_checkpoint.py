@@ -27,8 +27,9 @@ def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
     """Return w_i / ‖w_i‖^τ for the rows of the categories. The rows of background are not changed.
 
     Weights of categories with more examples have larger norms and therefore larger logits. With τ = 1 all norms become
-    1. τ = 0 changes nothing. Kang et al. classify images without background and drop the bias. For detection, this
-    follows BAGS's reference (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): background and the bias are kept.
+    1. τ = 0 changes nothing. Kang et al. classify images, where there is no background class, and drop the bias. For
+    detection, this follows the reference code of BAGS (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): the row of
+    background and the bias are kept.
 
     Args:
         weight: (L, D), the first C rows belong to the categories.

@@ -49,7 +49,7 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return images per second and peak memory, relative to Detectron2's trainer."""
+    """Return the ratios of images per second and of peak memory to those of Detectron2's trainer."""
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}

@@ -1,1 +1,1 @@
-"""Boxes, polygons and run lengths of annotation files: checks, areas, and whether boxes and masks agree."""
+"""Boxes, polygons and RLE masks of annotation files: checks, areas, and consistency of boxes and masks."""

@@ -21,12 +21,12 @@ def corners_of(boxes: np.ndarray) -> np.ndarray:
 
 
 def boxes_of(corners: np.ndarray) -> np.ndarray:
-    """Return x, y, width, height of corners."""
+    """Convert boxes (..., 4) from (x1, y1, x2, y2) to (x, y, width, height)."""
     return np.concatenate([corners[..., :2], corners[..., 2:] - corners[..., :2]], axis=-1)
 
 
 def centred(boxes: np.ndarray) -> np.ndarray:
-    """Return the corners of boxes whose first two numbers are the centre."""
+    """Convert boxes (..., 4) from (center x, center y, width, height) to (x1, y1, x2, y2)."""
     return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], axis=-1)
 
 

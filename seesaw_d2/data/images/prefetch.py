@@ -25,9 +25,9 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """Copier of the tensors of a batch (images, label maps) from pinned memory to a GPU, on a separate CUDA stream.
+    """Copy the images and label maps of a batch from pinned memory to a GPU, on a separate CUDA stream.
 
-    Models move the annotations, which are small. See ``prefetched``.
+    Annotations are small, and the model moves them. See ``prefetched``.
     """
 
     def __init__(self, device: torch.device):

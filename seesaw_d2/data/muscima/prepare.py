@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function of an iterable over pages, their number, and a description of the work. It returns an iterable.
+# Progress display, such as tqdm: takes an iterable over pages, their number and a description, and returns an iterable.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 

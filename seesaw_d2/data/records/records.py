@@ -147,7 +147,7 @@ def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray,
     pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
     image, category = map(np.concatenate, zip(*pairs, strict=True))
     del pairs
-    order = np.argsort(category, kind="stable")  # a radix sort for 16 bits
+    order = np.argsort(category, kind="stable")  # for 16-bit integers NumPy's stable sort is a radix sort
     return category[order], image[order]
 
 

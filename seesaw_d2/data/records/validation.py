@@ -35,14 +35,14 @@ def validate_datasets(
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: True: check both. False: check only DATASETS.TEST, for an evaluation.
+        training: if True, check both; if False, check only DATASETS.TEST, for an evaluation.
         num_classes_key: config key of the model's number of categories.
 
     Raises:
-        ConfigError: a list is empty, a name is unknown, the model has another number of categories than the data,
+        ConfigError: a list is empty, a name is unknown, the model's number of categories differs from the data's,
             the data sets differ in their categories, or another key contradicts the data.
-        DataError: an annotation file is missing or wrong, image files are missing or not as annotated, or there is
-            no object to train on.
+        DataError: an annotation file is missing or wrong, image files are missing or do not match their
+            annotations, or there is no object to train on.
     """
     validate_resizing(cfg)
     used = used_datasets(cfg, training=training, classification=False)

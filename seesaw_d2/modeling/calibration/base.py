@@ -45,9 +45,10 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
 class Calibration(nn.Module):
     """Base class of the calibrations. A subclass computes ``log_factors`` in its constructor.
 
-    With an objectness branch only the softmax over the categories is calibrated: P(background) does not change. With
-    background as a class, see ``keeps_background``. Sigmoids (background "implicit") are calibrated one by one by their
-    odds, and background is 1 - max_j p_j, as in ``SigmoidLoss.probabilities``.
+    With an objectness branch, only the softmax over the categories is calibrated, and P(background) does not change. If
+    background is a class of the softmax, ``keeps_background`` says whether P(background) stays the same. With sigmoids
+    (background "implicit"), the odds of each category are multiplied by its factor, and P(background) is
+    1 - max_j p_j, as in ``SigmoidLoss.probabilities``.
 
     Args:
         log_factors: (C,), logarithms of the categories' factors.

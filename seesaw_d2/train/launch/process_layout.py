@@ -1,4 +1,4 @@
-"""The processes of a job, and their launcher: this program, torchrun or Slurm's srun."""
+"""Determine the processes of a job (machines, ranks) and what started them: this project, torchrun or Slurm's srun."""
 
 import math
 import re
@@ -193,8 +193,8 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
         )
     if rank % local_size != local_rank:
         raise ConfigError(
-            "environment variable SLURM_LOCALID: expected consecutive ranks for the tasks of a node (srun "
-            f"--distribution=block), found task {rank} as number {local_rank} of {local_size} on its node"
+            "environment variable SLURM_LOCALID: expected consecutive ranks on each node (use srun "
+            f"--distribution=block), found rank {rank} with local rank {local_rank} and {local_size} tasks a node"
         )
     host = environ.get("MASTER_ADDR") or first_host(
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"

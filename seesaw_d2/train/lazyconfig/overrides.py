@@ -79,7 +79,7 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the arguments of a node's ``_target_``, or None if it takes any arguments or they are unknown."""
+    """Return the names of the arguments of a node's ``_target_``, or None if it has ``**kwargs`` or is unknown."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()

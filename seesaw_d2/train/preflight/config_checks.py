@@ -51,7 +51,7 @@ REGISTRIES = {
 }
 
 _BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
-# Detectron2's keys whose values it checks only while it builds the model, or in the first step.
+# Allowed values of keys that Detectron2 checks only when it builds the model or in the first training step.
 _CHOICES = {
     "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
     "MODEL.RPN.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,

@@ -1,8 +1,8 @@
-"""Keys and values that a config of MMDetection may have in each part of Mask and Cascade Mask R-CNN.
+"""Allowed keys and values of an MMDetection config, for each part of Mask and Cascade Mask R-CNN.
 
-There are three kinds of keys: those whose value this project's models must support, those that are carried over to a
-config key (see ``mmdet_settings``), and those that do not affect detections. Other keys and values are rejected.
-Missing keys have MMDetection's defaults.
+There are three kinds of keys: those that are accepted only with values that this project's models support, those that
+are carried over to a config key (see ``mmdet_settings``), and those that do not affect detections. Other keys and
+values are rejected. Missing keys have MMDetection's defaults.
 """
 
 from collections.abc import Mapping

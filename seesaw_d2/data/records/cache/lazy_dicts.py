@@ -163,6 +163,9 @@ class CompiledFile:
         found = np.flatnonzero(sum(np.bincount(each, minlength=len(self.category_ids)) for each in stretches)).tolist()
         unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
         if unknown:
-            raise DataError(f"{self.path}: categories without an index: ids {first_few(unknown)}")
+            raise DataError(
+                f"{self.path}: expected the categories of the data set's thing_dataset_id_to_contiguous_id, found "
+                f"annotations of other category ids: {first_few(unknown)}"
+            )
         categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
         return CompiledRecords(self.tables, image_root, categories, has_annotations=self.has_annotations)
