@@ -44,7 +44,6 @@ def test_outputs_that_cannot_be_written(refused, tmp_path):
 
 
 def test_a_disk_that_cannot_be_written(refused, small_disk):
-    (small_disk / "model.ts").touch()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     for output in (small_disk, small_disk / "new/folder"):
         message = refused(output, overwrite=True)
