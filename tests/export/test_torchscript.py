@@ -116,10 +116,10 @@ def test_another_model_is_noticed(tmp_path):
     compare(lambda _: expected, [array], [expected], [expected])
     for name in ("boxes", "scores", "masks"):
         other = {**expected, name: expected[name] + np.float32(3e-4)}
-        with pytest.raises(OutputError, match=rf"{name}.* 0\.0001 "):
+        with pytest.raises(OutputError, match=rf"{name}.* 0\.0001\b"):
             compare(lambda _, other=other: other, [array], [expected], [expected])
     fewer = {name: values[:-1] for name, values in expected.items()}
-    with pytest.raises(OutputError, match=r"unmatched.* 0 "):
+    with pytest.raises(OutputError, match=r"unmatched.* 0\b"):
         compare(lambda _: fewer, [array], [expected], [expected])
     # The same detections in another order are the same.
     shuffled = {name: values[::-1] for name, values in expected.items()}
