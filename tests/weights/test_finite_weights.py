@@ -1,0 +1,23 @@
+"""Weights with NaN or infinity are named; sums of finite weights may overflow."""
+
+import pytest
+import torch
+
+from seesaw_d2.weights.checkpoint_io import not_finite
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_each_value_is_found(value, dtype):
+    weights = torch.randn(1000).to(dtype)
+    weights[437] = value
+    assert not_finite({"a": torch.ones(3), "b": weights}) == ["b"]
+
+
+def test_infinities_that_cancel_are_found():
+    assert not_finite({"a": torch.tensor([float("inf"), -float("inf")])}) == ["a"]
+
+
+def test_sums_that_overflow():
+    largest = {dtype: torch.full((4,), torch.finfo(dtype).max, dtype=dtype) for dtype in (torch.float16, torch.float32)}
+    assert not_finite({"half": largest[torch.float16], "single": largest[torch.float32], "empty": torch.ones(0)}) == []
