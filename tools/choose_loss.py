@@ -46,6 +46,10 @@ def main(arguments=None) -> None:
     from seesaw_d2.report.loss_comparison_table import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
+    # KEY VALUE ... directly after --losses are overrides: a config key has a dot, the name of a loss has none.
+    losses = args["losses"] or []
+    end = next((index for index, word in enumerate(losses) if "." in word), len(losses))
+    args["losses"], overrides = losses[:end] or None, [*losses[end:], *overrides]
     args["calibrations"] = [name for name in args["calibrations"].split(",") if name != "none"]
     print(comparison_table(choose_loss(config_file, overrides, Options(**args))))
 

@@ -149,7 +149,8 @@ def test_two_processes(run, tmp_path):
 def test_an_image_classifier(tmp_path, capsys):
     pytest.importorskip("sklearn", reason="the digits are those of scikit-learn")
     settings = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "run")]
-    assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings]) == 0
+    # overrides directly after the names of the losses
+    assert main(["--config-file", DIGITS, *FEW, *LOSSES, *weights(DIGITS, tmp_path), *settings]) == 0
     result = json.loads((tmp_path / "run/choose_loss/choose_loss.json").read_text())
     assert result["metric"] == "classes"
     assert len(result["ranking"]) == 4

@@ -1,4 +1,4 @@
-"""Class weights of FRACAL and IIF from frequencies, number by number (github kostas1515/FRACAL, stat_files)."""
+"""Class weights of FRACAL from frequencies, number by number (github kostas1515/FRACAL, stat_files)."""
 
 import math
 

@@ -142,11 +142,12 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_cropping(cfg: CfgNode) -> None:
-    """Raise ConfigError if images with masks are cropped and the package for polygons is not installed."""
-    if cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and find_spec("shapely") is None:
+    """Raise ConfigError if polygons are cropped and the package that crops them is not installed."""
+    polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
+    if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
-            "INPUT.CROP.ENABLED: cropping polygons needs the package shapely; expected it to be installed (pip install "
-            "shapely), or False, found True"
+            "INPUT.CROP.ENABLED: expected False, or the package shapely, which crops polygons (pip install shapely), "
+            "found True"
         )
 
 

@@ -1,4 +1,4 @@
-"""Variants of the reference implementations: each array of golden2 for NorCal, FRACAL, IIF and LOCE is reproduced.
+"""Variants of the reference implementations: each array of golden2 for NorCal and FRACAL is reproduced.
 
 The package computes the variants that it has, a literal reference the others.
 """
@@ -6,19 +6,14 @@ The package computes the variants that it has, a literal reference the others.
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
 
 from seesaw_d2.data.records.fractal_dimension import occupied_cells
 from seesaw_d2.modeling.calibration import scale_categories
 from seesaw_d2.modeling.calibration.fracal import class_weights, fracal
 from seesaw_d2.modeling.calibration.norcal import effective_numbers, norcal
 from tests import golden
-from tests.losses.batches import gradient
-from tests.reference import loce
 from tests.reference import norcal as reference
 from tests.reference.link_functions import fracal_weights, link
-
-LINKS = ("smooth", "raw", "prob", "normit", "gombit", "base2", "base10")
 
 
 def tensor(values) -> torch.Tensor:
@@ -81,45 +76,6 @@ def test_each_array_of_fracal(name):
     single = fracal(tensor(counts) / total, dimensions, 2).float()
     actual = scale_categories(torch.from_numpy(arrays["logits"]).softmax(dim=1), single, keep_background=False)
     golden.assert_matches(actual, arrays["softmax_base10_l2_float32"], golden.SINGLE)
-
-
-@pytest.mark.parametrize("name", golden.names("iif"))
-def test_each_array_of_iif(name):
-    """IIF multiplies the logits by the links that FRACAL subtracts from them."""
-    arrays = golden.load(name, "golden2")
-    label_weights, labels = tensor(arrays["label_weights"]), torch.from_numpy(arrays["labels"])
-    for of in (each + suffix for each in LINKS for suffix in ("", "_obj")):
-        counts, total = frequencies(arrays, of)
-        weights = tensor([*link(of.removesuffix("_obj"), counts, total), 1.0])
-        golden.assert_matches(weights, arrays[f"{of}_weight"], golden.EXACT)
-        logits = tensor(arrays["logits"]).requires_grad_()
-        scaled = logits * weights
-        loss = (cross_entropy(scaled, labels, reduction="none") * label_weights).sum() / float(arrays["avg_factor"])
-        golden.assert_matches(loss, arrays[f"{of}_loss"], golden.EXACT)
-        golden.assert_matches(gradient({"loss": loss}, logits), arrays[f"{of}_grad"], golden.EXACT)
-        golden.assert_matches(scaled.softmax(dim=1), arrays[f"{of}_scores"], golden.EXACT)
-
-
-@pytest.mark.parametrize("name", golden.names("loce"))
-def test_each_array_of_loce(name):
-    """The loss is that of the adjusted logits z + log m."""
-    arrays = golden.load(name, "golden2")
-    means = arrays["init_mean_score"].tolist()
-    for index in range(sum(key.endswith("_loss") for key in arrays)):
-        call = golden.Call(arrays, f"call{index}")
-        images = [
-            (call[f"img{image}_gt_labels"].tolist(), call[f"img{image}_pos_assigned_gt_inds"].tolist())
-            for image in range(sum(f"call{index}_img{image}_gt_labels" in arrays for image in range(9)))
-        ]
-        rows = call.tensor("logits").tolist()
-        per_image = (len(rows) - len(call["selected_labels"])) // len(images)
-        means = loce.update(means, rows, images, call["selected_labels"].tolist(), per_image, 0.9)
-        golden.assert_matches(means, call["mean_score_after"], golden.EXACT)
-        logits = call.tensor("logits").requires_grad_()
-        losses = cross_entropy(logits + tensor(means).log(), call.tensor("labels", torch.int64), reduction="sum")
-        loss = losses / call.avg_factor
-        golden.assert_matches(loss, call["loss"], golden.EXACT)
-        golden.assert_matches(gradient({"loss": loss}, logits), call["grad"], golden.EXACT)
 
 
 def test_the_other_dimensions():

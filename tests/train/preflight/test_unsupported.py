@@ -76,6 +76,7 @@ def test_cropping_without_the_package(monkeypatch):
     with pytest.raises(ConfigError, match=r"INPUT\.CROP\.ENABLED.*shapely"):
         check_cropping(cfg)
     check_cropping(load_config(SEMANTIC, ["INPUT.CROP.ENABLED", True]))
+    check_cropping(load_config(MASK, ["INPUT.CROP.ENABLED", True, "INPUT.MASK_FORMAT", "bitmask"]))  # run lengths
 
 
 @pytest.mark.parametrize("path", [RETINANET, FCOS])
