@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, literals
 
-# Option -> setting, meaning.
+# Maps options to a field of GlyphConfig and a description.
 NUMBERS = {
     "categories": ("num_categories", "categories"),
     "train-images": ("num_train_images", "training images"),
     "val-images": ("num_val_images", "validation images"),
-    "image-size": ("image_size", "side of the pictures, pixels"),
-    "max-objects": ("max_objects", "most objects on a picture"),
+    "image-size": ("image_size", "image size in pixels"),
+    "max-objects": ("max_objects", "maximum number of objects in an image"),
     "max-category-images": ("max_category_images", "number of training images of the most frequent category"),
     "seed": ("seed", "random seed of the data set"),
 }
@@ -46,7 +46,7 @@ def parse_arguments(arguments) -> argparse.Namespace:
     add("--background", choices=choices, help=f"behind the objects ({default})")
     add("--workers", type=int, help="number of processes; default: one per core")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
-    add("--annotations-only", action="store_true", help="no pictures")
+    add("--annotations-only", action="store_true", help="write no images")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
 

@@ -39,7 +39,7 @@ METRICS = {  # task in results.json -> its name in the table, and its metrics
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
 }
 _COLUMNS = [f"{task} {metric}".strip() for task, metrics in METRICS.values() for metric in metrics]
-# A table with this line, or one of earlier versions, which wrote nothing else to a file.
+# Recognizes a table by its first line or, if an earlier version wrote it, by a file that contains only a table.
 _OWN_TABLE = re.compile(
     rf"{re.escape(_TABLE)}|\A\|  \|(?: (?:{'|'.join(_COLUMNS)}) \|)+\n[|-]+\n(?:\|.*\|\n)*\Z".encode()
 )

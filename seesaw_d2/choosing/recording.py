@@ -117,8 +117,8 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
             "MODEL.ROI_HEADS.NAME: expected heads whose scores are the mean of the box predictors' probabilities, "
-            f"found {type(model.roi_heads).__name__}: in image {image.image_id} it has {len(expected)} detections, "
-            f"those means give {len(found)}, and they differ"
+            f"found {type(model.roi_heads).__name__}, whose {len(expected)} detections in image {image.image_id} "
+            f"differ from the {len(found)} detections with these scores"
         )
 
 

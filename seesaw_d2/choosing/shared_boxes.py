@@ -24,9 +24,10 @@ def applicable(images: Sequence[ImageProposals]) -> bool:
 def shared_box_detections(
     images: Sequence[ImageProposals], scores: Tensor, score_thresh: float, nms_thresh: float, topk: int
 ) -> Detections:
-    """Return the detections of ``fast_rcnn_inference`` and ``detector_postprocess``, with contiguous category indices.
+    """Return the same detections as ``fast_rcnn_inference`` and ``detector_postprocess``, for many images at once.
 
-    Differences are those of rounding: torchvision's NMS of several categories may move boxes before it compares them.
+    Category indices are contiguous. IoUs can differ by rounding, because torchvision's NMS of several categories shifts
+    boxes before it compares them.
 
     Args:
         images: images for which ``applicable`` is True.

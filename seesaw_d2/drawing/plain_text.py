@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# Text in the PNG and JPEG files of this project's figures, by which they are recognised.
+# Marks the PNG and JPEG files of this project's figures. Files without it are not overwritten.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

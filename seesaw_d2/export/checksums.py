@@ -1,6 +1,6 @@
-"""Checksums of exported files, which find damage. Programs that run the files ignore them.
+"""Checksums that reveal damaged exported files. Programs that run the files ignore them.
 
-They do not protect against changes on purpose: an exported model is a program.
+They do not protect against deliberate changes: an exported model is a program.
 """
 
 import io

@@ -75,7 +75,7 @@ def _calibration(result: Mapping[str, Any]) -> list[str]:
 def _certainty(result: Mapping[str, Any]) -> list[str]:
     found = result["difference"]
     if found is None:
-        return ["There is one method: nothing to compare."]
+        return ["Only one method was trained, so there is no comparison."]
     first, second = result["ranking"][:2]
     deviation = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
     text = (

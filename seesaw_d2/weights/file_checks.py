@@ -13,7 +13,7 @@ from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-_CACHED = _LIMITED[:5]  # the cached file is the server's file, not a converted one
+_CACHED = tuple(each for each in _LIMITED if each != MMDET)  # cached as downloaded, without conversion
 
 
 def download(url: str, limits: Limits | None = None) -> str:

@@ -61,7 +61,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                checked.add(member.name, member.size)  # other files are unpacked, too, to find the next one
+                checked.add(member.name, member.size)  # finding the next file unpacks this one, wanted or not
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
 

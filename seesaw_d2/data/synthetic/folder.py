@@ -21,7 +21,7 @@ class Layout:
     Attributes:
         record: name of the file with the settings.
         kind: description of the folder, for messages.
-        contents: example of the value "contents" of the record. A key "" stands for any keys.
+        contents: example of the record's entry "contents", with its keys and types. The key "" stands for any key.
         files: pattern of the relative paths of all files.
     """
 
@@ -87,7 +87,7 @@ def whole_folder(root: Path, layout: Layout) -> Iterator[Path]:
     A killed process leaves the temporary folder, which is hidden and never used as a data set.
 
     Raises:
-        DataError: ``root`` has other content than a data set of this kind (before and after the block).
+        DataError: ``root`` contains anything but a data set of this kind, before or after the block.
     """
     read_record(root, layout)
     check_own_files(root, layout)
