@@ -18,7 +18,7 @@ from seesaw_d2.choosing.calibration_folder import (
     settings_of,
     take_folder,
 )
-from seesaw_d2.choosing.candidates import NONE, Candidate, candidates_of
+from seesaw_d2.choosing.candidates import NONE, Candidate, candidates_of, overrides_of
 from seesaw_d2.choosing.evaluated_images import EvaluatedImages
 from seesaw_d2.choosing.image_sets import ImageSet, check_disjoint, chosen_set, folds, sampled_set, whole_set
 from seesaw_d2.choosing.masks import mask_metrics
@@ -186,5 +186,5 @@ def _result(config_file, cfg, options, chosen, tested, candidates, found, choice
         "after": {name: metrics for name, metrics in reported.items() if name != NONE},
         "refused": refused,
         "best": best,
-        "config": final[best].overrides(),
+        "config": overrides_of(cfg, final[best].label),
     }

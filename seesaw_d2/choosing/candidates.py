@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from detectron2.config import CfgNode
 
 from seesaw_d2.choosing.detecting import Scoring
+from seesaw_d2.config.loading import default_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
 from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, calibration_class, calibration_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
+from seesaw_d2.utils.declared_keys import lookup
 
 NONE = "none"
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
@@ -35,20 +37,12 @@ class Candidate:
     @property
     def label(self) -> str:
         """Return the name with the value."""
-        return f"{self.name} {self.value:g}" if self.key else self.name
-
-    def overrides(self) -> list[str]:
-        """Return config keys and values."""
-        return overrides_of(self.label)
-
-
-def few_values(name: str) -> tuple[float, ...]:
-    """Return every third value of the grid of a calibration, which ``tools/choose_loss.py`` tries."""
-    return CALIBRATION_REGISTRY.get(name).grid[1::3]
+        short = f"{self.value:g}"
+        return f"{self.name} {short if float(short) == self.value else self.value}" if self.key else self.name
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return scorings with ``few_values`` of each calibration, by label, without those that the loss does not allow.
+    """Return scorings with every third value of each calibration, by label, without those that the loss does not allow.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -58,17 +52,26 @@ def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> d
     found = {}
     for name in names:
         with contextlib.suppress(ConfigError):
-            found.update({each.label: each.scoring for each in candidates_of(cfg, plain, name, few_values(name))})
+            values = CALIBRATION_REGISTRY.get(name).tried(lookup(cfg, _NODE))[1][1::3]
+            found.update({each.label: each.scoring for each in candidates_of(cfg, plain, name, values)})
     return found
 
 
-def overrides_of(label: str) -> list[str]:
-    """Return config keys and values of a candidate's label."""
+def overrides_of(cfg: CfgNode, label: str) -> list[str]:
+    """Return the config keys and values of a candidate's label.
+
+    Args:
+        cfg: config of the model. The result includes its other keys of the calibration that differ from the default.
+    """
     name, _, value = label.partition(" ")
     if name == NONE:
         return [f"{_NODE}.NAME", ""]
-    (key,) = CALIBRATION_REGISTRY.get(name).config_keys.values()
-    return [f"{_NODE}.NAME", name, f"{_NODE}.{key}", value]
+    kind = CALIBRATION_REGISTRY.get(name)
+    node, default = lookup(cfg, _NODE), lookup(default_config(), _NODE)
+    argument, _ = kind.tried(node)
+    changed = {key: lookup(node, key) for key in kind.config_keys.values() if lookup(node, key) != lookup(default, key)}
+    found = {"NAME": name, **changed, kind.config_keys[argument]: value}
+    return [text for key, each in found.items() for text in (f"{_NODE}.{key}", str(each))]
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -84,10 +87,11 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
     """Return a candidate for each value of a calibration.
 
     Args:
-        cfg: config of the model. Its CALIBRATION.NAME is ignored.
+        cfg: config of the model. Its CALIBRATION.NAME is ignored. Its other keys of this node are kept, except that of
+            the varied parameter.
         plain: the model's losses without a calibration.
         name: name in the registry.
-        values: values of the parameter. None: ``grid`` of the calibration.
+        values: values of the parameter. None: those of ``Calibration.tried``.
 
     Raises:
         ConfigError: the model does not support the calibration, class counts are unknown, or a value is out of range.
@@ -100,13 +104,16 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
     statistics = [
         calibration_statistics(own, loss.num_classes, stage, stages) for stage, loss in enumerate(plain.losses)
     ]
-    ((argument, key),) = kind.config_keys.items()
+    node = lookup(own, _NODE)
+    argument, grid = kind.tried(node)
+    arguments = {each: lookup(node, key) for each, key in kind.config_keys.items()}
     found = []
-    for value in kind.grid if values is None else values:
+    for value in grid if values is None else values:
         try:
-            calibrations = [kind.from_statistics(each, **{argument: value}) for each in statistics]
+            calibrations = [kind.from_statistics(each, **{**arguments, argument: value}) for each in statistics]
         except InvalidArgument as error:
-            raise ConfigError(f"--values: {name}: expected {error.expected}, found {error.found!r}") from error
+            where = f"--values: {name}" if error.name == argument else f"{_NODE}.{kind.config_keys[error.name]}"
+            raise ConfigError(f"{where}: expected {error.expected}, found {error.found!r}") from error
         scoring = Scoring(plain.losses, calibrations, plain.classifiers)
-        found.append(Candidate(name, f"{_NODE}.{key}", float(value), scoring))
+        found.append(Candidate(name, f"{_NODE}.{kind.config_keys[argument]}", float(value), scoring))
     return found

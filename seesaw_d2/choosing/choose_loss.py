@@ -102,7 +102,7 @@ def choose_loss(config_file: str, overrides: Sequence[str], options: Options) ->
         "metric": primary,
         "iterations": comparison.iterations,
         "batch": comparison.batch,
-        **ranked(ranking, results, comparison.kind.shown, primary),
+        **ranked(cfg, ranking, results, comparison.kind.shown, primary),
         "refused": refused,
     }
     result["test"] = tested(result["ranking"], reported)

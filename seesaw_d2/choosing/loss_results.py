@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from detectron2.config import CfgNode
 
 from seesaw_d2.choosing.candidates import NONE, overrides_of
 from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial
@@ -16,18 +17,19 @@ from seesaw_d2.choosing.ranking import Ranked, difference
 
 
 def ranked(
-    ranking: Sequence[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
+    cfg: CfgNode, ranking: Sequence[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
 ) -> dict[str, Any]:
     """Return the rows of the best candidate of each method, of all candidates, and the difference of the best two.
 
     Args:
+        cfg: config of the trained model.
         results: of all candidates on held-out training images.
         shown: names of the metrics.
         metric: name of the metric that chooses calibrations.
     """
     best = [entry.candidate for entry in ranking]
     found = {
-        "ranking": [_calibrated_row(each, results, shown, metric) for each in best],
+        "ranking": [_calibrated_row(cfg, each, results, shown, metric) for each in best],
         "candidates": [_row(each, _of(each, results), shown) for each in dict.fromkeys(t.candidate for t in results)],
         "config": best[0].overrides(),
         "difference": None,
@@ -73,7 +75,7 @@ def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], st
 
 
 def _calibrated_row(
-    candidate: Candidate, results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
+    cfg: CfgNode, candidate: Candidate, results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
 ) -> dict[str, Any]:
     trials = _of(candidate, results)
     row = _row(candidate, trials, shown)
@@ -81,7 +83,7 @@ def _calibrated_row(
     if len(trials) > 1 and len(trials[0]) > 1:
         labels, label = choose_labels(trials, metric)
         chosen = [trial[each] for trial, each in zip(trials, labels, strict=True)]
-        config = dict(zip(*[iter(overrides_of(label))] * 2, strict=True))
+        config = dict(zip(*[iter(overrides_of(cfg, label))] * 2, strict=True))
         row["calibrated"] = {"label": label, "labels": labels, "config": config, "metrics": _metrics(chosen, shown)}
     return row
 

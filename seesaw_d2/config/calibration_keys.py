@@ -10,6 +10,15 @@ def add_calibration(cfg: CN) -> None:
     cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
     # NorCal: gamma >= 0, exponent of the image counts that the scores are divided by. 0 changes nothing.
     cfg.MODEL.ROI_HEADS.CALIBRATION.GAMMA = 0.6
+    # Alternatives that the paper of NorCal compares. FACTOR: factor of a category with n training images: "power",
+    # n^-gamma, or "effective_number", (1 - beta) / (1 - beta^n), with beta in (0, 1).
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL = CN()
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.FACTOR = "power"
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.BETA = 0.999
+    # Values that the factors multiply: "probabilities" or "logits".
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.SCALED = "probabilities"
+    # Whether the scaled probabilities of a proposal are normalized again. Scaled logits always are.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.NORCAL.NORMALIZE = True
     # tau >= 0. LogitAdjustment: factor of the log priors that are subtracted from the logits. TauNormalization: power
     # of the norms by which the weights of a linear classifier are divided. 0 changes nothing.
     cfg.MODEL.ROI_HEADS.CALIBRATION.TAU = 1.0

@@ -72,8 +72,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         *_, (self._feature, shape) = backbone.output_shape().items()
         self.classifier = build_classifier(cls_predictor, shape.channels, cls_loss, temperature)
         self.cls_loss = cls_loss
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_mean", torch.as_tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.as_tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self._find_groups = frequency_groups
         self.register_buffer("groups", None, persistent=False)
 

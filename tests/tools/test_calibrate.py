@@ -8,7 +8,7 @@ import torch
 from detectron2.evaluation import inference_on_dataset
 
 from seesaw_d2.choosing import calibrate
-from seesaw_d2.choosing.candidates import NONE
+from seesaw_d2.choosing.candidates import NONE, overrides_of
 from seesaw_d2.choosing.image_sets import folds
 from seesaw_d2.choosing.sweep import METRICS
 from seesaw_d2.data import build_test_loader, register_datasets
@@ -81,6 +81,22 @@ def test_evaluations_give_the_same_metrics(run, config_file, weights, tmp_path):
     page = (tmp_path / "calibration/calibration.html").read_text()
     assert page.count("<svg") == 4
     assert "NorCal" in page
+
+
+def test_an_alternative_of_norcal(run, config_file, weights, tmp_path):
+    """The tool varies β, keeps the other keys, and prints them with the chosen value."""
+    own = [f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.NORCAL.NORMALIZE", "False"]
+    keys = (*LINEAR, f"{NODE}.NAME", "NorCal", *own)
+    assert run("--images", "4", "--calibrations", "NorCal", "--values", "0.87654321", opts=keys) == 0
+    result = read(tmp_path)
+    assert result["parameters"]["NorCal"] == "BETA"
+    config = overrides_of(load_config(str(config_file), list(keys)), "NorCal 0.87654321")
+    expected = {"NAME": "NorCal", "NORCAL.FACTOR": "effective_number", "NORCAL.BETA": "0.87654321"}
+    expected["NORCAL.NORMALIZE"] = "False"
+    assert dict(zip(*[iter(config)] * 2, strict=True)) == {f"{NODE}.{key}": each for key, each in expected.items()}
+    after = evaluated(config_file, weights, *own, f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.BETA", 0.87654321)
+    assert result["after"]["NorCal"] == pytest.approx(metrics_of(after), abs=0)
+    assert result["after"]["NorCal"] != result["before"]
 
 
 def test_masks(run, config_file, weights, tmp_path):

@@ -63,7 +63,7 @@ class Calibration(nn.Module):
     keeps_background: ClassVar[bool] = False
     # Argument -> config key below MODEL.ROI_HEADS.CALIBRATION.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Values of that argument that tools/calibrate.py tries.
+    # Values that tools/calibrate.py tries, see ``tried``.
     grid: ClassVar[tuple[float, ...]] = ()
     needs_counts: ClassVar[bool] = True
 
@@ -84,9 +84,18 @@ class Calibration(nn.Module):
         return torch.cat([scores, 1 - scores.amax(dim=1, keepdim=True)], dim=1)
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: float) -> "Calibration":
+    def from_statistics(cls, statistics: Any, **arguments: Any) -> "Calibration":
         """Build the calibration from ``CalibrationStatistics`` and the arguments in ``config_keys``."""
         raise NotImplementedError
+
+    @classmethod
+    def tried(cls, node: Any) -> tuple[str, tuple[float, ...]]:
+        """Return the argument that ``tools/calibrate.py`` varies, the first of ``config_keys``, and its values.
+
+        Args:
+            node: the config node MODEL.ROI_HEADS.CALIBRATION.
+        """
+        return next(iter(cls.config_keys)), cls.grid
 
     @classmethod
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:

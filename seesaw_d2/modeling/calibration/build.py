@@ -12,6 +12,7 @@ from seesaw_d2.config.loading import default_config
 from seesaw_d2.errors import ConfigError, SeesawError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
 from seesaw_d2.losses.build import build_loss
+from seesaw_d2.losses.category_statistics import category_values
 from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 from seesaw_d2.modeling.calibration.fracal import FRACAL
@@ -95,7 +96,7 @@ def _registered(name: str) -> type[Calibration]:
 
 
 def calibration_for(
-    name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: float
+    name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: Any
 ) -> Calibration:
     """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
 
@@ -104,7 +105,7 @@ def calibration_for(
         num_classes: C.
         datasets: registered training sets, whose classes are counted; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
         counts: "dataset" or a file of recorded class counts.
-        parameters: of the class: gamma, tau or lambda_.
+        parameters: keyword arguments of the class, such as gamma, tau or lambda_.
 
     Raises:
         ConfigError: an unknown name, or class counts are unknown. InvalidArgument: a parameter is out of range.
@@ -138,5 +139,6 @@ def calibration_statistics(cfg: Any, num_classes: int, stage: int = 0, num_stage
             f"{_NODE}.COUNTS: expected counts of {num_classes} categories, found {len(found.image_count)}"
             " in DATASETS.TRAIN"
         )
-    images, instances = torch.tensor(found.image_count), torch.tensor(found.instance_count)
+    images = category_values("image_count", found.image_count, num_classes)
+    instances = category_values("instance_count", found.instance_count, num_classes)
     return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)

@@ -73,7 +73,7 @@ class FRACAL(Calibration):
         self.register_buffer("sigmoid_log_factors", fracal_sigmoid(shares, dimensions, lambda_), persistent=False)
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: float) -> "FRACAL":
+    def from_statistics(cls, statistics: Any, **arguments: Any) -> "FRACAL":
         return cls(statistics.image_count, statistics.num_images, statistics.fractal_dimensions(), **arguments)
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:

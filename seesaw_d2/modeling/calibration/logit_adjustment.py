@@ -39,5 +39,5 @@ class LogitAdjustment(Calibration):
         super().__init__(logit_adjustment(torch.as_tensor(instance_count), tau))
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: float) -> "LogitAdjustment":
+    def from_statistics(cls, statistics: Any, **arguments: Any) -> "LogitAdjustment":
         return cls(statistics.instance_count, **arguments)

@@ -1,13 +1,18 @@
-"""NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021)."""
+"""NorCal (Pan et al., On Model Calibration for Long-Tailed Object Detection, NeurIPS 2021).
+
+Shapes: N proposals, C categories, L >= C logits.
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.base import InvalidArgument, check_number
 from seesaw_d2.modeling.calibration.base import Calibration
+
+_FACTORS, _SCALED = ("power", "effective_number"), ("probabilities", "logits")
 
 
 def norcal(image_counts: Tensor, gamma: float) -> Tensor:
@@ -26,18 +31,75 @@ def effective_numbers(image_counts: Tensor, beta: float) -> Tensor:
 class NorCal(Calibration):
     """Divide each category's probability by n_c^γ, background by 1, and normalize (equations 3 and 4).
 
+    The other arguments select the paper's alternatives. ``scaled="logits"`` multiplies the logits of the categories by
+    the factors in place of the probabilities. ``normalize=False`` omits the last division, so that P(background) stays
+    the same and the scores of a proposal do not sum to 1. With sigmoids it multiplies each probability in place of its
+    odds.
+
+    Deviation: the reference can scale exp(z) without normalization. These scores exceed 1 and change when a constant is
+    added to all logits of a proposal. Here the probabilities are scaled in both cases.
+
     Args:
         image_count: (C,) training images with the category.
-        gamma: γ >= 0; 0 changes nothing.
+        gamma: γ >= 0; 0 changes nothing. Used with ``factor="power"``.
+        factor: "power": n_c^-γ. "effective_number": (1 - β) / (1 - β^n_c), the class-balanced weight of Cui et al.
+            (CVPR 2019).
+        beta: β in (0, 1). Used with ``factor="effective_number"``.
+        scaled: "probabilities" or "logits".
+        normalize: whether to normalize the scaled probabilities. Scaled logits are always normalized.
     """
 
-    config_keys: ClassVar[dict[str, str]] = {"gamma": "GAMMA"}
+    config_keys: ClassVar[dict[str, str]] = {
+        "gamma": "GAMMA",
+        "factor": "NORCAL.FACTOR",
+        "beta": "NORCAL.BETA",
+        "scaled": "NORCAL.SCALED",
+        "normalize": "NORCAL.NORMALIZE",
+    }
     grid: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-    def __init__(self, image_count: Tensor | Sequence[int], gamma: float):
+    def __init__(
+        self,
+        image_count: Tensor | Sequence[int],
+        gamma: float = 0.6,
+        *,
+        factor: str = "power",
+        beta: float = 0.999,
+        scaled: str = "probabilities",
+        normalize: bool = True,
+    ):
+        for name, value, choices in (("factor", factor, _FACTORS), ("scaled", scaled, _SCALED)):
+            if value not in choices:
+                raise InvalidArgument(name, " or ".join(f'"{each}"' for each in choices), value)
         gamma = check_number("gamma", gamma, "a number >= 0", lambda value: value >= 0)
-        super().__init__(norcal(torch.as_tensor(image_count), gamma))
+        beta = check_number("beta", beta, "a number in (0, 1)", lambda value: 0 < value < 1)
+        counts = torch.as_tensor(image_count)
+        super().__init__(norcal(counts, gamma) if factor == "power" else effective_numbers(counts, beta))
+        self.scaled, self.normalize = scaled, normalize
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: float) -> "NorCal":
+    def from_statistics(cls, statistics: Any, **arguments: Any) -> "NorCal":
         return cls(statistics.image_count, **arguments)
+
+    @classmethod
+    def tried(cls, node: Any) -> tuple[str, tuple[float, ...]]:
+        if node.NORCAL.FACTOR == "effective_number":
+            return "beta", (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+        return "gamma", cls.grid
+
+    def adjust_logits(self, logits: Tensor, classifier: nn.Linear) -> Tensor:
+        if self.scaled == "probabilities":
+            return logits
+        num_classes = len(self.log_factors)
+        categories = logits[:, :num_classes] * self.log_factors.exp().to(logits.dtype)
+        return torch.cat([categories, logits[:, num_classes:]], dim=1)
+
+    def forward(self, probs: Tensor, background: str) -> Tensor:
+        """Return calibrated scores, see ``Calibration``. Scores of scaled logits are returned unchanged."""
+        if self.scaled == "logits":
+            return probs
+        if self.normalize:
+            return super().forward(probs, background)
+        categories = probs[:, :-1] * self.log_factors.exp().to(probs.dtype)
+        rest = 1 - categories.amax(dim=1, keepdim=True) if background == "implicit" else probs[:, -1:]
+        return torch.cat([categories, rest], dim=1)

@@ -47,7 +47,7 @@ class TauNormalization(Calibration):
         self.tau = check_number("tau", tau, "a number >= 0", lambda value: value >= 0)
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: float) -> "TauNormalization":
+    def from_statistics(cls, statistics: Any, **arguments: Any) -> "TauNormalization":
         return cls(statistics.num_classes, **arguments)
 
     @classmethod

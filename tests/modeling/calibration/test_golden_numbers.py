@@ -1,19 +1,22 @@
 """Calibrations and fractal dimensions equal the numbers of the reference implementations."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from seesaw_d2.data.records.fractal_dimension import fractal_dimension, occupied_cells
-from seesaw_d2.modeling.calibration import scale_categories, scale_odds
+from seesaw_d2.losses import CrossEntropyLoss
+from seesaw_d2.modeling.calibration import NorCal, scale_categories, scale_odds
+from seesaw_d2.modeling.calibration.base import class_probabilities
 from seesaw_d2.modeling.calibration.fracal import class_weights, fracal, fracal_sigmoid
-from seesaw_d2.modeling.calibration.norcal import effective_numbers, norcal
 from tests import golden
 
 VARIANTS = ("base10", "base2", "raw", "prob", "normit", "gombit")
 
 
-@pytest.fixture(params=[name.removeprefix("norcal_") for name in golden.names("norcal")])
+@pytest.fixture(params=[name.removeprefix("fracal_") for name in golden.names("fracal")])
 def size(request):
     return request.param
 
@@ -22,20 +25,28 @@ def tensor(values) -> torch.Tensor:
     return torch.from_numpy(np.asarray(values)).double()
 
 
-@pytest.mark.parametrize("gamma", [0.4, 0.6, 1.0])
-def test_norcal(size, gamma):
-    found = golden.load(f"norcal_{size}", "golden2")
-    factors = norcal(tensor(found["image_counts"]), gamma)
-    actual = scale_categories(tensor(found["logits"]).softmax(dim=1), factors, keep_background=False)
-    golden.assert_matches(actual, found[f"out_gamma{gamma}_exps"], golden.EXACT)
+@pytest.mark.parametrize("name", golden.names("norcal"))
+def test_each_array_of_norcal(name):
+    arrays = golden.load(name, "golden2")
+    logits, loss = tensor(arrays["logits"]), CrossEntropyLoss(arrays["logits"].shape[1] - 1, background="class")
+    outputs = [key for key in arrays if key.startswith("out_")]
+    assert len(outputs) >= 7 * len(arrays["gammas"]) + 2
+    for key in outputs:
+        calibration = NorCal(tensor(arrays["image_counts"]), **norcal_arguments(key))
+        actual = class_probabilities(logits, loss, calibration, torch.nn.Linear(1, 1))
+        if key.endswith("exps_norenorm"):  # exp(z) in place of the probabilities
+            actual = actual * logits.exp().sum(dim=1, keepdim=True)
+        golden.assert_matches(actual, arrays[key], golden.EXACT)
+    golden.assert_matches(loss.probabilities(logits), arrays["probs_in"], golden.EXACT)
 
 
-@pytest.mark.parametrize("beta", [0.9, 0.999])
-def test_norcal_with_effective_numbers(size, beta):
-    found = golden.load(f"norcal_{size}", "golden2")
-    factors = effective_numbers(tensor(found["image_counts"]), beta)
-    actual = scale_categories(tensor(found["logits"]).softmax(dim=1), factors, keep_background=False)
-    golden.assert_matches(actual, found[f"out_cb{beta}_exps"], golden.EXACT)
+def norcal_arguments(key: str) -> dict[str, Any]:
+    """Return the arguments of NorCal for an array such as "out_gamma0.4_logits_norenorm" or "out_cb0.9_exps"."""
+    kind, _, mode = key.removeprefix("out_").partition("_")
+    if kind.startswith("cb"):
+        return {"factor": "effective_number", "beta": float(kind.removeprefix("cb"))}
+    scaled = "logits" if mode.startswith("logits") else "probabilities"
+    return {"gamma": float(kind.removeprefix("gamma")), "scaled": scaled, "normalize": not mode.endswith("norenorm")}
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, "base10_obj", "raw_obj"])

@@ -1,4 +1,4 @@
-"""Variants of the reference implementations: each array of golden2 for NorCal and FRACAL is reproduced.
+"""Variants of the reference implementations: each array of golden2 for FRACAL is reproduced.
 
 The package computes the variants that it has, a literal reference the others.
 """
@@ -10,9 +10,7 @@ import torch
 from seesaw_d2.data.records.fractal_dimension import occupied_cells
 from seesaw_d2.modeling.calibration import scale_categories
 from seesaw_d2.modeling.calibration.fracal import class_weights, fracal
-from seesaw_d2.modeling.calibration.norcal import effective_numbers, norcal
 from tests import golden
-from tests.reference import norcal as reference
 from tests.reference.link_functions import fracal_weights, link
 
 
@@ -25,30 +23,6 @@ def frequencies(arrays, name):
     if name.endswith("_obj"):
         return arrays["instance_count"].tolist(), int(arrays["instance_count"].sum())
     return arrays["image_count"].tolist(), int(arrays["n_images"])
-
-
-@pytest.mark.parametrize("name", golden.names("norcal"))
-def test_each_array_of_norcal(name):
-    arrays = golden.load(name, "golden2")
-    counts, logits = arrays["image_counts"].tolist(), tensor(arrays["logits"])
-    outputs = [key for key in arrays if key.startswith("out_")]
-    assert len(outputs) >= 7 * len(arrays["gammas"]) + 2
-    for key in outputs:
-        kind, _, mode = key.removeprefix("out_").partition("_")
-        method = "cb" if kind.startswith("cb") else "gamma"
-        value, normalize = float(kind.removeprefix(method)), not mode.endswith("_norenorm")
-        mode = mode.removesuffix("_norenorm")
-        if mode == "from_log_probs":
-            mode = "exps"
-        scale = reference.factors(counts, value, method)
-        literal = [reference.norcal(row, scale, mode, normalize) for row in logits.tolist()]
-        golden.assert_matches(literal, arrays[key], golden.EXACT)
-        if mode != "logits" and normalize:
-            own = effective_numbers if method == "cb" else norcal
-            log_factors = own(tensor(arrays["image_counts"]), value)
-            actual = scale_categories(logits.softmax(dim=1), log_factors, keep_background=False)
-            golden.assert_matches(actual, arrays[key], golden.EXACT)
-    golden.assert_matches(logits.softmax(dim=1), arrays["probs_in"], golden.EXACT)
 
 
 @pytest.mark.parametrize("name", golden.names("fracal"))

@@ -54,6 +54,23 @@ def test_norcal_with_background_as_a_class(counts):
     torch.testing.assert_close(scores(model, logits), (logits + shift).softmax(dim=1))
 
 
+@pytest.mark.parametrize("background", ["objectness", "class", "implicit"])
+def test_the_alternatives_of_norcal(counts, background):
+    loss = "FocalLoss" if background == "implicit" else "CrossEntropyLoss"
+    head = (f"{LOSS}.NAME", loss, f"{LOSS}.BACKGROUND", background)
+    plain, unnormalized = both(counts, "NorCal", *head, f"{NODE}.NORCAL.NORMALIZE", False)
+    own = (f"{NODE}.NORCAL.SCALED", "logits", f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.NORCAL.BETA", 0.9)
+    _, scaled = both(counts, "NorCal", *head, *own)
+    logits = 3 * torch.randn(20, {"objectness": 2, "class": 1, "implicit": 0}[background] + NUM_CLASSES).double()
+    before, after = scores(plain, logits), scores(unnormalized, logits)
+    torch.testing.assert_close(after[:, :-1], before[:, :-1] * COUNTS**-0.6)
+    background_score = 1 - after[:, :-1].amax(dim=1) if background == "implicit" else before[:, -1]
+    torch.testing.assert_close(after[:, -1], background_score)
+    times = logits.clone()
+    times[:, :NUM_CLASSES] *= 0.1 / (1 - 0.9**COUNTS)
+    torch.testing.assert_close(scores(scaled, logits), scores(plain, times))
+
+
 def test_sigmoids(counts):
     logits = 3 * torch.randn(20, NUM_CLASSES, dtype=torch.float64)
     _, model = both(counts, "NorCal", f"{LOSS}.NAME", "FocalLoss")
@@ -91,12 +108,15 @@ def test_seesaws_own_recorded_counts_of_each_stage(tmp_path):
         (("NAME", "NorCall"), "NAME", "NorCall"),
         (("NAME", "NorCal", "GAMMA", -1.0), "GAMMA", "-1.0"),
         (("NAME", "LogitAdjustment", "TAU", float("inf")), "TAU", "inf"),
+        (("NAME", "NorCal", "NORCAL.FACTOR", "cb"), "NORCAL.FACTOR", "cb"),
+        (("NAME", "NorCal", "NORCAL.SCALED", "exps"), "NORCAL.SCALED", "exps"),
+        (("NAME", "NorCal", "NORCAL.FACTOR", "effective_number", "NORCAL.BETA", 1.0), "NORCAL.BETA", "1.0"),
         (("NAME", "NorCal"), "COUNTS", "DATASETS.TRAIN"),  # there is no training set
         (("NAME", "FRACAL"), "COUNTS", "DATASETS.TRAIN"),
     ],
 )
 def test_wrong_values(counts, overrides, key, value):
-    keys = [f"{NODE}.{each}" if each in ("NAME", "GAMMA", "TAU") else each for each in overrides]
+    keys = [each if index % 2 else f"{NODE}.{each}" for index, each in enumerate(overrides)]
     if key != "COUNTS":
         keys += [f"{NODE}.COUNTS", counts]
     with pytest.raises(ConfigError, match=f"{NODE}.{key}") as error:
@@ -117,6 +137,10 @@ def test_losses_whose_scores_are_neither(counts, loss):
         ((f"{NODE}.GAMMA", 0.5), "GAMMA"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.TAU", 0.5), "TAU"),
         ((f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", "counts.json"), "COUNTS"),
+        ((f"{NODE}.NAME", "LogitAdjustment", f"{NODE}.NORCAL.NORMALIZE", False), "NORCAL.NORMALIZE"),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.BETA", 0.9), "NORCAL.BETA"),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.GAMMA", 0.9), "GAMMA"),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.SCALED", "logits", f"{NODE}.NORCAL.NORMALIZE", True), "NORCAL.N"),
     ],
 )
 def test_keys_without_effect(overrides, key):

@@ -44,6 +44,17 @@ def test_the_calibration_of_a_yaml_config(config_file, name, key, parameter):
     assert expected.log_factors.std() > 0
 
 
+def test_alternatives_of_norcal(config_file):
+    own = {"factor": "effective_number", "beta": 0.9, "scaled": "logits"}
+    keys = [text for key, value in own.items() for text in (f"{NODE}.NORCAL.{key.upper()}", value)]
+    cfg = load_config(str(config_file), [f"{NODE}.NAME", "NorCal", *keys])
+    register_datasets(cfg)
+    expected = build_model(cfg).roi_heads.box_predictor.calibration
+    found = calibration_for("NorCal", CLASSES, datasets=list(cfg.DATASETS.TRAIN), **own)
+    assert torch.equal(found.log_factors, expected.log_factors)
+    assert found.scaled == expected.scaled == "logits"
+
+
 def test_tau_normalization_needs_no_data():
     lazy = L(calibration_for)(name="TauNormalization", num_classes=CLASSES, tau=0.3)
     assert instantiate(lazy_predictor(lazy)).calibration.tau == 0.3

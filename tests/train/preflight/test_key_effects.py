@@ -19,6 +19,7 @@ from seesaw_d2.train.preflight.schedule import resolve_schedule
 from tests.modeling.tiny import CASCADE, tiny_config
 
 LOSS, PREDICTOR = "MODEL.ROI_BOX_HEAD.CLS_LOSS", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR"
+CALIBRATION = "MODEL.ROI_HEADS.CALIBRATION"
 HEADS = {
     "StandardROIHeads": (),
     "SeesawROIHeads": (),
@@ -37,6 +38,8 @@ VALUES = {
     f"{LOSS}.PCB.MAX_MATRIX_MB": 1e-6,
     f"{LOSS}.PCB.UNSEEN": "ignore",
     f"{PREDICTOR}.NAME": "Linear",
+    f"{CALIBRATION}.NORCAL.FACTOR": "effective_number",
+    f"{CALIBRATION}.NORCAL.SCALED": "logits",
     "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE": "logits",
     "MODEL.ROI_BOX_CASCADE_HEAD.IOUS": (0.5, 0.7, 0.8),
     "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS": tuple((float(n),) * 4 for n in (1, 2, 3)),

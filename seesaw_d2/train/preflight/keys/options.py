@@ -11,6 +11,7 @@ from seesaw_d2.utils.declared_keys import covered
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _PCB, _LDAM = f"{_BOX_HEAD}.CLS_LOSS.PCB", f"{_BOX_HEAD}.CLS_LOSS.LDAM"
 _CALIBRATION = "MODEL.ROI_HEADS.CALIBRATION"
+_NORCAL = f"{_CALIBRATION}.NORCAL"
 _STEPS = ("WarmupMultiStepLR",)
 
 
@@ -39,7 +40,10 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.TEMPERATURE",), (_is(f"{_BOX_HEAD}.CLS_PREDICTOR.NAME", "NormedLinear"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
     (("MODEL.DOWNLOAD_*",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
-    ((f"{_CALIBRATION}.GAMMA",), (_is(f"{_CALIBRATION}.NAME", "NorCal"),)),
+    ((f"{_CALIBRATION}.GAMMA", f"{_NORCAL}.*"), (_is(f"{_CALIBRATION}.NAME", "NorCal"),)),
+    ((f"{_CALIBRATION}.GAMMA",), (_is(f"{_NORCAL}.FACTOR", "power"),)),
+    ((f"{_NORCAL}.BETA",), (_is(f"{_NORCAL}.FACTOR", "effective_number"),)),
+    ((f"{_NORCAL}.NORMALIZE",), (_is(f"{_NORCAL}.SCALED", "probabilities"),)),
     ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
     ((f"{_CALIBRATION}.LAMBDA",), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
     ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment"),)),
