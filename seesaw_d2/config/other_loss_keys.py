@@ -107,6 +107,20 @@ def _ldam(node: CN) -> None:
     node.START_EPOCH = 0.0
 
 
+@_loss_node("IIF")
+def _inverse_image_frequency(node: CN) -> None:
+    # InverseImageFrequencyLoss (IIF; Alexandridis et al., IEEE TIP 2023). It multiplies the logit of each category by a
+    # weight that decreases with the frequency p of the category.
+    # Link function, which computes the weight: "raw", -ln p, the authors' choice for LVIS, "smooth", "prob", "normit",
+    # "gombit", "base2" or "base10". Links that give a category a weight <= 0 are refused: "prob" and "normit" for
+    # p >= 1/2, "gombit" for p > 0.63, "raw", "base2" and "base10" for p = 1. Weights near 0 hinder the training of
+    # categories in nearly all images. The weights of "smooth" are at least 1.
+    node.LINK = "raw"
+    # "images": p is the share of the images in DATASETS.TRAIN with the category. "instances": its share of the
+    # instances.
+    node.COUNTS = "images"
+
+
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).

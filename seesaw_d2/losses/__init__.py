@@ -16,6 +16,7 @@ from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
 from seesaw_d2.losses.federated import FederatedLoss
 from seesaw_d2.losses.focal import FocalLoss
 from seesaw_d2.losses.gumbel_optimized import GumbelOptimizedLoss
+from seesaw_d2.losses.inverse_image_frequency import InverseImageFrequencyLoss
 from seesaw_d2.losses.ldam import LDAMLoss
 from seesaw_d2.losses.logit_adjusted import LogitAdjustedLoss
 from seesaw_d2.losses.pairwise_class_balance import PairwiseClassBalance
@@ -36,6 +37,7 @@ __all__ = [
     "FederatedLoss",
     "FocalLoss",
     "GumbelOptimizedLoss",
+    "InverseImageFrequencyLoss",
     "LDAMLoss",
     "LogitAdjustedLoss",
     "PairwiseClassBalance",

@@ -85,9 +85,9 @@ class ClassificationLoss(nn.Module):
     scores: ClassVar[str] = ""
     # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64, or
-    # "image_frequency", (C,), images with the category over annotated images. The argument is None if the training set
-    # cannot be read.
+    # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64,
+    # "num_images", an int, or "image_frequency", (C,), images with the category over annotated images. The argument is
+    # None if the training set cannot be read.
     statistics_keys: ClassVar[dict[str, str]] = {}
     # Further keys of this node that the training schedule reads to compute values of the keys above.
     schedule_keys: ClassVar[tuple[str, ...]] = ()

@@ -32,8 +32,8 @@ def build_loss(
         cfg: a config with this project's keys.
         num_classes: C, number of foreground categories.
         statistics: returns the category statistics of the training set: an object with ``image_count`` and
-            ``instance_count``, int64 (C,), and ``num_annotated_images``. It is called only by losses that need
-            statistics. None: there are no statistics.
+            ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only by losses
+            that need statistics. None: there are no statistics.
         stage, num_stages: index and number of the stages of a cascade. Each stage has its own loss.
         has_background: True for a detector, which has background proposals and needs a loss that models background.
             False for an image classifier, which needs background "none".

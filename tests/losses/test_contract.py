@@ -17,6 +17,7 @@ REQUIRED = {
     "image_frequency": lambda background: torch.linspace(0.0001, 0.5, C),
     "image_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
     "instance_counts": lambda background: torch.tensor([2, 5, 50, 500, 5000, 50000]),
+    "num_images": lambda background: 60000,
     "loss": lambda background: CrossEntropyLoss(C, background=background if background in BACKGROUNDS else "class"),
 }
 BACKGROUNDS = CrossEntropyLoss.backgrounds

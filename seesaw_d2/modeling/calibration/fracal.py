@@ -4,45 +4,45 @@ Shapes: C categories. p_c is the share of training images with category c, D_c t
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.link_functions import link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# Variant of the reference -> link function g. The class weight is g(p_c) - g(1 / C).
-_LINKS: dict[str, Callable[[Tensor], Tensor]] = {
-    "base10": lambda p: -p.log10(),
-    "base2": lambda p: -p.log2(),
-    "raw": lambda p: -p.log(),
-    "prob": lambda p: torch.log1p(-p) - p.log(),
-    "normit": lambda p: -torch.special.ndtri(p),
-    "gombit": lambda p: -(-torch.log1p(-p)).log(),
-}
+# With the link "smooth" the uniform distribution is that of so many images of each category, and 2 is added.
+_SMOOTH_COUNT = 300
 
 
-def class_weights(shares: Tensor, variant: str = "base10") -> Tensor:
-    """Return g(p_c) - g(1 / C), (C,), for shares p in (0, 1), (C,). It is 0 for p_c = 1 / C.
+def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10") -> Tensor:
+    """Return g(p_c) - g(1 / C), (C,), for p = counts / total. It is 0 for p_c = 1 / C, except with "smooth".
 
     As in the reference, "base10" adds a decimal logarithm to natural logits, and the p_c of images do not sum to 1.
+
+    Args:
+        counts: (C,), > 0 and, with "prob", "normit" and "gombit", < ``total``.
+        total: number of all images.
+        link: link function g; see ``losses.link_functions``.
     """
-    link = _LINKS[variant]
-    shares = shares.double()
-    return link(shares) - link(shares.new_tensor(1 / len(shares)))
+    counts = counts.double()
+    if link == "smooth":
+        uniform = link_weights(link, counts.new_tensor(_SMOOTH_COUNT), _SMOOTH_COUNT * len(counts)) - 2
+    else:
+        uniform = link_weights(link, counts.new_tensor(1.0), len(counts))
+    return link_weights(link, counts, total) - uniform
 
 
-def fracal(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
-    """Return the log factors for a softmax over the categories, g(p_c) - g(1 / C) - λ log D_c, (C,)."""
-    return class_weights(shares, variant) - lambda_ * dimensions.double().log()
+def fracal(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
+    """Return the log factors for a softmax over the categories, w_c - λ log D_c, (C,), for ``class_weights`` w."""
+    return weights - lambda_ * dimensions.double().log()
 
 
-def fracal_sigmoid(shares: Tensor, dimensions: Tensor, lambda_: float, variant: str = "base10") -> Tensor:
-    """Return the offsets for the logits of sigmoids, (C,): class weight - log10(C D_c^λ / Σ_j D_j^λ)."""
+def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tensor:
+    """Return the offsets for the logits of sigmoids, (C,): w_c - log10(C D_c^λ / Σ_j D_j^λ), ``class_weights`` w."""
     spread = dimensions.double() ** lambda_
-    return class_weights(shares, variant) - (spread / spread.sum()).log10() - math.log10(len(spread))
+    return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
 class FRACAL(Calibration):
@@ -68,9 +68,9 @@ class FRACAL(Calibration):
     def __init__(self, image_count: Tensor, num_images: int, dimensions: Tensor, lambda_: float):
         lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
         images = max(num_images, 1)
-        shares = image_count.double().clamp(min=1).clamp(max=images - 0.5) / images
-        super().__init__(fracal(shares, dimensions, lambda_))
-        self.register_buffer("sigmoid_log_factors", fracal_sigmoid(shares, dimensions, lambda_), persistent=False)
+        weights = class_weights(image_count.double().clamp(min=1).clamp(max=images - 0.5), images)
+        super().__init__(fracal(weights, dimensions, lambda_))
+        self.register_buffer("sigmoid_log_factors", fracal_sigmoid(weights, dimensions, lambda_), persistent=False)
 
     @classmethod
     def from_statistics(cls, statistics: Any, **arguments: Any) -> "FRACAL":

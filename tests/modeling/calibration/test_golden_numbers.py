@@ -8,12 +8,11 @@ import torch
 
 from seesaw_d2.data.records.fractal_dimension import fractal_dimension, occupied_cells
 from seesaw_d2.losses import CrossEntropyLoss
+from seesaw_d2.losses.link_functions import LINKS
 from seesaw_d2.modeling.calibration import NorCal, scale_categories, scale_odds
 from seesaw_d2.modeling.calibration.base import class_probabilities
 from seesaw_d2.modeling.calibration.fracal import class_weights, fracal, fracal_sigmoid
 from tests import golden
-
-VARIANTS = ("base10", "base2", "raw", "prob", "normit", "gombit")
 
 
 @pytest.fixture(params=[name.removeprefix("fracal_") for name in golden.names("fracal")])
@@ -49,30 +48,29 @@ def norcal_arguments(key: str) -> dict[str, Any]:
     return {"gamma": float(kind.removeprefix("gamma")), "scaled": scaled, "normalize": not mode.endswith("norenorm")}
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, "base10_obj", "raw_obj"])
+@pytest.mark.parametrize("name", [*LINKS, "base10_obj", "raw_obj"])
 def test_fracal_with_softmax(size, name):
     found = golden.load(f"fracal_{size}", "golden2")
-    shares, dimensions = shares_of(found, name), tensor(found["fractal_dimension"])
-    variant = name.removesuffix("_obj")
-    golden.assert_matches(class_weights(shares, variant), found[f"logit_weight_{name}"][:-1], golden.EXACT)
+    weights, dimensions = weights_of(found, name), tensor(found["fractal_dimension"])
+    golden.assert_matches(weights, found[f"logit_weight_{name}"][:-1], golden.EXACT)
     probs = tensor(found["logits"]).softmax(dim=1)
     for power in (0, 1, 2) if name == "base10" else (2,):
-        actual = scale_categories(probs, fracal(shares, dimensions, power, variant), keep_background=False)
+        actual = scale_categories(probs, fracal(weights, dimensions, power), keep_background=False)
         golden.assert_matches(actual, found[f"softmax_{name}_l{power}"], golden.EXACT)
 
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_fracal_with_sigmoids(size, power):
     found = golden.load(f"fracal_{size}", "golden2")
-    shift = fracal_sigmoid(shares_of(found, "base10"), tensor(found["fractal_dimension"]), power)
+    shift = fracal_sigmoid(weights_of(found, "base10"), tensor(found["fractal_dimension"]), power)
     probs = tensor(found["logits_sigmoid"]).sigmoid()
     golden.assert_matches(probs * scale_odds(probs, shift), found[f"sigmoid_base10_l{power}"], golden.EXACT)
 
 
-def shares_of(found, name: str) -> torch.Tensor:
+def weights_of(found, name: str) -> torch.Tensor:
     if name.endswith("_obj"):
-        return tensor(found["instance_count"]) / found["instance_count"].sum()
-    return tensor(found["image_count"]) / float(found["n_images"])
+        return class_weights(tensor(found["instance_count"]), found["instance_count"].sum(), name.removesuffix("_obj"))
+    return class_weights(tensor(found["image_count"]), float(found["n_images"]), name)
 
 
 def test_fractal_dimensions():

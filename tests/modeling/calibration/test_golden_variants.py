@@ -39,15 +39,14 @@ def test_each_array_of_fracal(name):
         weights = tensor(fracal_weights(variant, counts, total))
         golden.assert_matches(weights, arrays[key][:-1], golden.EXACT)
         assert arrays[key][-1] == 0
-        if variant != "smooth":
-            golden.assert_matches(class_weights(tensor(counts) / total, variant), weights, golden.EXACT)
+        golden.assert_matches(class_weights(tensor(counts), total, variant), weights, golden.EXACT)
         actual = scale_categories(probs, weights - 2 * dimensions.log(), keep_background=False)
         golden.assert_matches(actual, arrays[f"softmax_{of}_l2"], golden.EXACT)
     only_dimensions = scale_categories(probs, -2 * dimensions.log(), keep_background=False)
     golden.assert_matches(only_dimensions, arrays["softmax_none_l2"], golden.EXACT)
     golden.assert_matches(probs, arrays["probs_in"], golden.EXACT)
     counts, total = frequencies(arrays, "base10")
-    single = fracal(tensor(counts) / total, dimensions, 2).float()
+    single = fracal(class_weights(tensor(counts), total), dimensions, 2).float()
     actual = scale_categories(torch.from_numpy(arrays["logits"]).softmax(dim=1), single, keep_background=False)
     golden.assert_matches(actual, arrays["softmax_base10_l2_float32"], golden.SINGLE)
 

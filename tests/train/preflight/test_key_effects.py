@@ -35,6 +35,8 @@ VALUES = {
     f"{LOSS}.BACKGROUND": "class",
     f"{LOSS}.GOL.WEIGHTING": "eql",
     f"{LOSS}.GOL.ACTIVATION": "sigmoid",
+    f"{LOSS}.IIF.LINK": "smooth",
+    f"{LOSS}.IIF.COUNTS": "instances",
     f"{LOSS}.PCB.MAX_MATRIX_MB": 1e-6,
     f"{LOSS}.PCB.UNSEEN": "ignore",
     f"{PREDICTOR}.NAME": "Linear",

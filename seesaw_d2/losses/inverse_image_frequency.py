@@ -1,0 +1,124 @@
+"""Inverse Image Frequency for Long-tailed Image Recognition, IIF (Alexandridis et al., TIP 2023, arXiv 2209.04861).
+
+Shapes: N proposals, C foreground categories, L classifier logits, R proposals that the softmax is trained on, K entries
+of the softmax (C, or C + 1 with a background class).
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.category_statistics import category_values, not_given
+from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.link_functions import LINKS, link_weights
+from seesaw_d2.losses.precision import widen
+
+
+@LOSS_REGISTRY.register()
+class InverseImageFrequencyLoss(CrossEntropyLoss):
+    """Cross-entropy of w_j z_j, where the weight w_j of category j decreases with its frequency in the training set.
+
+    The scores are the softmax of w_j z_j, too. Background has weight 1, and the logits of an objectness branch have no
+    weight. ``link_weights`` lists the link functions, which compute w from the frequencies.
+
+    Reference: github kostas1515/iif, instance_segmentation/mmdet/models/losses/iif_loss.py. Deviations:
+
+    - Categories without images count as if they had one. The reference has infinite weights.
+    - Weights <= 0 are refused. "prob" and "normit" have them for categories in more than half of the images, "raw",
+      "base2" and "base10" for those in all images. A weight of 0 removes the logit, and a negative weight reverses it.
+    - The reference starts from a classifier whose weights are all 0.001.
+
+    Args:
+        num_classes: C >= 1.
+        image_counts: (C,) n >= 0, training images with each category. None: unknown.
+        instance_counts: (C,) n >= 0, training instances. Only ``counts="instances"`` uses them. None: unknown.
+        num_images: number of training images. None: unknown.
+        link: "raw" (default), "smooth", "prob", "normit", "gombit", "base2" or "base10".
+        counts: "images" (default), for the share of training images with the category, or "instances", for its share
+            of the training instances (the reference's links with the suffix ``_obj``).
+        allow_negative: True: accept weights <= 0, as in the reference.
+        background: "class" (default), "objectness" or "none".
+
+    Buffers:
+        link_weights: float64 (C,), w. Saved in checkpoints, because the scores depend on it. Loading replaces it only
+            if the counts are unknown; otherwise the counts of this training set define it.
+    """
+
+    soft_labels: ClassVar[str | None] = None
+    config_keys: ClassVar[dict[str, str]] = {"link": "IIF.LINK", "counts": "IIF.COUNTS"}
+    statistics_keys: ClassVar[dict[str, str]] = {
+        "image_counts": "image_count",
+        "instance_counts": "instance_count",
+        "num_images": "num_images",
+    }
+    link_weights: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        image_counts: Sequence[int] | Tensor | None,
+        instance_counts: Sequence[int] | Tensor | None,
+        num_images: int | None,
+        link: str = "raw",
+        counts: str = "images",
+        allow_negative: bool = False,
+        background: str = "class",
+    ):
+        super().__init__(num_classes, background=background)
+        if link not in LINKS:
+            raise InvalidArgument("link", f"one of {', '.join(sorted(LINKS))}", link)
+        if counts not in ("images", "instances"):
+            raise InvalidArgument("counts", '"images" or "instances"', counts)
+        self.link, self.counts, self.allow_negative = link, counts, allow_negative
+        name, values = ("image_counts", image_counts) if counts == "images" else ("instance_counts", instance_counts)
+        found = category_values(name, values, num_classes)
+        self._has_counts = found is not None and (counts == "instances" or num_images is not None)
+        self._has_weights = self._has_counts
+        weights = torch.full((num_classes,), torch.nan, dtype=torch.float64)
+        if found is not None and self._has_counts:
+            found = found.clamp(min=1)
+            weights = self._checked_weights(found, num_images if counts == "images" else found.sum())
+        self.register_buffer("link_weights", weights)
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"link": ("raw", "smooth")}
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return w_j z_j, (R, K)."""
+        return self.weighted(logits)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        self.check_width(logits)
+        return super().probabilities(self.weighted(widen(logits)))
+
+    def weighted(self, logits: Tensor) -> Tensor:
+        """Return logits times w. The columns after the C categories keep their values."""
+        if not self._has_weights:
+            raise not_given("image_counts" if self.counts == "images" else "instance_counts")
+        ones = self.link_weights.new_ones(logits.shape[1] - self.num_classes)
+        return logits * torch.cat([self.link_weights, ones]).to(logits.dtype)
+
+    def _checked_weights(self, counts: Tensor, total: Any) -> Tensor:
+        weights = link_weights(self.link, counts, total)
+        lowest = weights.nan_to_num(nan=-torch.inf).min().item()
+        if not torch.isfinite(weights).all() or (lowest <= 0 and not self.allow_negative):
+            expected = "a link function whose weights are all > 0; those of smooth are at least 1"
+            share = f"{(counts / total).max():.1%} of the training {self.counts}"
+            raise InvalidArgument("link", expected, f"{self.link} with weight {lowest:.3g} of a category in {share}")
+        return weights
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if self._has_counts:  # they belong to this training set
+            state_dict[prefix + "link_weights"] = self.link_weights
+        self._has_weights |= prefix + "link_weights" in state_dict
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, link={self.link!r}, counts={self.counts!r}"

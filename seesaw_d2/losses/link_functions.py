@@ -1,0 +1,38 @@
+"""Link functions of Inverse Image Frequency and of FRACAL: weights of categories from their frequency.
+
+Shapes: C categories.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Link -> function of the frequencies p.
+_OF_FREQUENCY: dict[str, Callable[[Tensor], Tensor]] = {
+    "raw": lambda p: -p.log(),
+    "base2": lambda p: -p.log2(),
+    "base10": lambda p: -p.log10(),
+    "prob": lambda p: torch.log1p(-p) - p.log(),
+    "normit": lambda p: -torch.special.ndtri(p),
+    "gombit": lambda p: -(-torch.log1p(-p)).log(),
+}
+LINKS = ("smooth", *_OF_FREQUENCY)
+
+
+def link_weights(link: str, counts: Tensor, total: float | Tensor) -> Tensor:
+    """Return the weight of each category, (C,). Rare categories have large weights.
+
+    With p = ``counts`` / ``total`` and Φ the standard normal distribution: "raw" -ln p, "base2" -log2 p, "base10"
+    -log10 p, "prob" ln((1 - p) / p), "normit" -Φ^-1(p), "gombit" -ln(-ln(1 - p)), "smooth" 1 + ln((total + 1) /
+    (counts + 1)). The weight is infinite for p = 0 (not "smooth") and, with "prob", "normit" and "gombit", for p = 1.
+    "prob" and "normit" are negative for p > 1/2, "gombit" for p > 1 - 1/e.
+
+    Args:
+        link: one of ``LINKS``.
+        counts: (C,) floating point, images or instances of each category.
+        total: number of all images or instances.
+    """
+    if link == "smooth":
+        return ((total + 1) / (counts + 1)).log() + 1
+    return _OF_FREQUENCY[link](counts / total)
