@@ -29,7 +29,7 @@ _BINS = 20
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """Classification of G objects.
+    """Predicted categories of G ground-truth objects.
 
     Attributes:
         labels: (G,) true category index.
@@ -44,19 +44,25 @@ class Classification:
     scores: np.ndarray
 
     def summary(self, names: Sequence[str], groups: np.ndarray | None, pairs: int = 200) -> dict[str, Any]:
-        """Summarize by group, by category and by confused pair.
+        """Summarize the classification by frequency group, by category and by confused pair of categories.
 
         Args:
             names: C category names.
-            groups: (C,) 0 rare, 1 common, 2 frequent. None: unknown.
-            pairs: number of confused pairs to return, the most frequent first.
+            groups: (C,) frequency group of each category: 0 rare, 1 common, 2 frequent. None: unknown.
+            pairs: maximum number of confused pairs to return. The most frequent pairs come first.
 
         Returns:
-            a dict with three entries. ``groups`` has, for "all" and each group: ``objects``, their number;
-            ``accuracy``, the percentage whose best foreground category is the true one; ``background``, the percentage
-            where background scores highest; ``histogram``, the numbers of objects by score of the true category in 20
-            bins of width 0.05. ``categories`` has the first three of these for each category with objects.
-            ``confusions`` is a list of [true, predicted, count] among foreground categories.
+            a dict with three entries:
+
+            - ``groups``: "all" and each group name -> a dict with the number of ``objects``, their ``accuracy`` and
+              ``background`` in percent, and a ``histogram``.
+            - ``categories``: a list of dicts with ``name``, ``objects``, ``accuracy`` and ``background`` of each
+              category that has objects.
+            - ``confusions``: a list of [true category, predicted category, number of objects].
+
+            ``accuracy`` is the percentage of objects whose best foreground category is the true category.
+            ``background`` is the percentage of objects where background has the highest score. ``histogram`` counts
+            objects by the score of their true category in 20 bins of width 0.05.
         """
         right = self.predicted == self.labels
         masks = {"all": np.ones(len(self.labels), dtype=bool)}
@@ -94,17 +100,17 @@ def _percent(values: np.ndarray) -> float:
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
     """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
-    The model must be a GeneralizedRCNN whose heads are, or derive from, Detectron2's StandardROIHeads, CascadeROIHeads
-    or Res5ROIHeads. Each stage of a cascade gets the ground-truth boxes, and MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects
-    whether probabilities or logits of the stages are averaged.
+    The model must be a GeneralizedRCNN. Its ROI heads must be Detectron2's StandardROIHeads, CascadeROIHeads or
+    Res5ROIHeads, or a subclass of them. Each stage of a cascade classifies the same ground-truth boxes, and
+    MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects whether the probabilities or the logits of the stages are averaged.
 
     Args:
-        model: the detector. It is set to evaluation mode during the call.
+        model: the detector. This function sets the model to evaluation mode and restores the mode at the end.
         loader: test loader of the data set.
-        records: its dataset dicts, with "annotations".
+        records: dataset dicts of the same data set, with "annotations".
 
     Returns:
-        The objects of all processes in the main process, None in the others.
+        in the main process, the objects that all processes classified. None in the other processes.
     """
     objects = {record["image_id"]: record.get("annotations", ()) for record in records}
     found = []
@@ -125,7 +131,7 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
 
 def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """Return the objects of an image, with coordinates in the resized image."""
+    """Return the objects of an image, except crowds, with boxes in pixels of the resized image."""
     height, width = item["image"].shape[-2:]
     kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
     boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
@@ -146,7 +152,7 @@ def _classify(model, inputs, proposals) -> tuple[np.ndarray, ...]:
 
 
 def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposals: list[Instances]) -> torch.Tensor:
-    """Return (G, C + 1) probabilities, background last."""
+    """Return the category probabilities (G, C + 1) of the proposals. The last column is background."""
     check_heads(heads)
     boxes = [proposal.proposal_boxes for proposal in proposals]
     if hasattr(heads, "_shared_roi_transform"):  # Res5ROIHeads
@@ -167,7 +173,7 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
 def write_box_classification(
     found: Classification, names: Sequence[str], groups: np.ndarray | None, folder: str
 ) -> None:
-    """Write ``classification.json`` (see ``Classification.summary``) and log the groups."""
+    """Write ``Classification.summary`` to ``classification.json`` in a folder, and log the accuracy of each group."""
     summary = found.summary(names, groups)
     path = os.path.join(folder, "classification.json")
     write_json(path, summary)
@@ -179,13 +185,13 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError unless ROI heads, or a class of ROI heads, derive from those of Detectron2."""
+    """Raise ConfigError if ``classify_ground_truth`` does not support ROI heads, given as a module or as its class."""
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)
     if not (issubclass(heads, known) if isinstance(heads, type) else isinstance(heads, known)):
         name = heads.__name__ if isinstance(heads, type) else type(heads).__name__
         raise ConfigError(
-            f"TEST.CLASSIFICATION_ACCURACY: expected ROI heads derived from {', '.join(k.__name__ for k in known)}, "
-            f"found MODEL.ROI_HEADS.NAME {name!r}"
+            f"TEST.CLASSIFICATION_ACCURACY: supported ROI heads derive from {', '.join(k.__name__ for k in known)}, "
+            f"but MODEL.ROI_HEADS.NAME is {name!r}. Set TEST.CLASSIFICATION_ACCURACY to False"
         )

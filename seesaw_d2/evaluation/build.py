@@ -1,4 +1,4 @@
-"""Construction of the evaluator of a data set."""
+"""Build the evaluator of a data set."""
 
 import os
 
@@ -27,8 +27,8 @@ def _panoptic(cfg: CfgNode, name: str, folder: str) -> DatasetEvaluator:
     return DatasetEvaluators([COCOEvaluator(name, output_dir=folder), COCOPanopticEvaluator(name, folder)])
 
 
-# evaluator_type in the data set's metadata -> function of (cfg, data set name, output folder) that builds the
-# evaluator.
+# evaluator_type in the metadata of a data set -> function that builds the evaluator from config, data set name and
+# output folder.
 EVALUATORS = {
     "lvis": LongTailEvaluator,
     "classification": ClassificationEvaluator,
@@ -37,27 +37,30 @@ EVALUATORS = {
     "pascal_voc": lambda cfg, name, folder: PascalVOCDetectionEvaluator(name),
     "cityscapes_instance": lambda cfg, name, folder: CityscapesInstanceEvaluator(name),
 }
-SEMANTIC = "sem_seg"  # Detectron2's evaluator_type of data sets that have only label maps
+SEMANTIC = "sem_seg"  # Detectron2's evaluator_type for data sets that have only label maps
 
 
 def results_folder(cfg: CfgNode, dataset_name: str, kind: str = "inference") -> str:
-    """Return the folder for the results of a data set, below OUTPUT_DIR/``kind``."""
+    """Return the folder for the results of a data set: OUTPUT_DIR/``kind``/``dataset_name``."""
     return below(os.path.join(cfg.OUTPUT_DIR, kind), dataset_name, "DATASETS.TEST")
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
-    """Build the evaluator of a registered data set. ``evaluator_type`` in its metadata selects the class.
+    """Build the evaluator of a registered data set.
+
+    ``evaluator_type`` in the metadata of the data set selects the evaluator. LVIS and the data sets of
+    DATASETS.REGISTER get LVIS's metrics, labelled images get accuracy by shots, and other built-in data sets get
+    Detectron2's evaluators. A model with a semantic segmentation head gets a ``SemanticEvaluator`` in addition.
 
     Args:
-        cfg: MODEL.MASK_ON (evaluate masks), TEST.DETECTIONS_PER_IMAGE, DATASETS.FREQUENCY_THRESHOLDS and, for the
-            groups of data without ``frequency``, DATASETS.TRAIN. For a model with a semantic segmentation head,
-            ``SemanticEvaluator`` is added.
-        dataset_name: LVIS and the data sets of DATASETS.REGISTER are evaluated with LVIS's metrics, labelled images
-            with accuracy by shots, and the other built-in data sets with Detectron2's evaluators.
-        output_folder: folder of the result files. Default: OUTPUT_DIR/inference/dataset_name.
+        cfg: a config. The evaluators read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
+            TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS, and DATASETS.TRAIN for the frequency groups of data
+            sets without ``frequency``.
+        dataset_name: name of the data set.
+        output_folder: folder of the result files. Default: OUTPUT_DIR/inference/``dataset_name``.
 
     Raises:
-        ConfigError: the data set is not registered, or there is no evaluator of its type.
+        ConfigError: the data set is not registered, or no evaluator supports its ``evaluator_type``.
     """
     check_registered(dataset_name, "DATASETS.TEST")
     if output_folder is None:
@@ -65,8 +68,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(
-            f"DATASETS.TEST: expected a data set of evaluator type {', '.join(EVALUATORS)}, found {dataset_name!r} of "
-            f"evaluator type {kind!r}. DATASETS.REGISTER registers your own data sets"
+            f"DATASETS.TEST: data set {dataset_name!r} has evaluator_type {kind!r} in its metadata, expected one of "
+            f"{', '.join(EVALUATORS)}. Register your own data sets with DATASETS.REGISTER"
         )
     if not has_semantic_head(cfg):
         return EVALUATORS[kind](cfg, dataset_name, output_folder)

@@ -1,4 +1,4 @@
-"""Evaluator of image classifiers.
+"""Evaluate image classifiers.
 
 Shapes: N images, C classes.
 """
@@ -32,22 +32,26 @@ PREDICTIONS_FILE = "predictions.csv"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Evaluator that computes top-1 accuracy, overall and by shots, and calibration error.
+    """Evaluator of image classifiers: top-1 accuracy, overall and by shots, and calibration error.
 
-    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}}, in percent. Shots are the
-    number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], a class with more than 100
-    images is "many", one with 20 to 100 "medium" and one with fewer "few" (Kang et al., ICLR 2020).
+    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}} in percent. The shots of a
+    class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes with more than
+    100 images are "many", classes with 20 to 100 images "medium" and all others "few" (Kang et al., ICLR 2020).
 
-    Files in ``output_dir``: ``per_class.csv``; ``confusion.csv``, the confused pairs of classes; ``calibration.csv``,
-    confidence and accuracy in 15 intervals of confidence; ``predictions.csv``, the answer for each image.
+    ``evaluate()`` writes these files to ``output_dir``:
+
+    - ``per_class.csv``: accuracy and precision of each class.
+    - ``confusion.csv``: pairs of confused classes.
+    - ``calibration.csv``: confidence and accuracy in 15 intervals of confidence.
+    - ``predictions.csv``: predicted class of each image.
 
     Args:
         dataset_name: name of a registered data set of labelled images.
         train_count: function without arguments that returns the number of training images of each class, (C,), or None
-            if they are unknown.
+            if these numbers are unknown.
         thresholds: see ``frequency_groups``.
         output_dir: folder of the files. None: write no files.
-        distributed: gather the predictions of all processes.
+        distributed: True: gather the predictions of all processes.
     """
 
     @configurable
@@ -81,14 +85,19 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._images: list[Any] = []
 
     def process(self, inputs, outputs) -> None:
-        """Store predictions. Inputs have "label" and "image_id", outputs "probabilities" (C,)."""
+        """Store the predicted class and confidence of each image.
+
+        Args:
+            inputs: dicts with "label" and, optionally, "image_id".
+            outputs: dicts with "probabilities", (C,).
+        """
         confidence, predicted = torch.stack([output["probabilities"] for output in outputs]).float().max(dim=1)
         labels = [item["label"] for item in inputs]
         self._rows += zip(labels, predicted.tolist(), confidence.tolist(), strict=True)
         self._images += [item.get("image_id", "") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Return the metrics in the main process, None in the others."""
+        """Compute the metrics and write the files. Return the metrics in the main process, None in the others."""
         rows, images = self._rows, self._images
         if self._distributed:
             comm.synchronize()
@@ -96,7 +105,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return None
         if not rows:
-            logger.warning("%s: no image was evaluated", self._dataset_name)
+            logger.warning("%s: no metrics, because the test loader returned no images", self._dataset_name)
             return {}
         names = MetadataCatalog.get(self._dataset_name).thing_classes
         counts = self._train_count()

@@ -1,4 +1,4 @@
-"""Metrics of image classifiers: accuracy by shots and calibration.
+"""Metrics of image classifiers: accuracy by shots and calibration error.
 
 Shapes: N images, C classes, K bins.
 """
@@ -14,13 +14,13 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 
 @dataclass(frozen=True, eq=False)
 class ClassificationResults:
-    """Predicted classes of N images, the input of the metrics.
+    """True and predicted classes of N images, the input of the classification metrics.
 
     Attributes:
         labels, predicted: (N,) int64, true and predicted class.
         confidence: (N,) in [0, 1], probability of the predicted class.
         num_classes: C.
-        groups: (C,) 0 few, 1 medium, 2 many. None: unknown.
+        groups: (C,) group of each class by shots: 0 few, 1 medium, 2 many. None: unknown.
     """
 
     labels: np.ndarray
@@ -31,37 +31,40 @@ class ClassificationResults:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """Return the int64 confusion matrix (C, C): number of images of class i (row) predicted as j."""
+        """Return the confusion matrix (C, C) int64. Entry [i, j] counts images of class i predicted as class j."""
         size = self.num_classes
         return np.bincount(self.labels * size + self.predicted, minlength=size**2).reshape(size, size)
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return the ``calibration_bins`` of the predictions."""
+        """Return ``calibration_bins`` (K, 3) of the predictions."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
 @register_metric("shots", "classification")
 def accuracy_by_shots(results: ClassificationResults) -> dict[str, float]:
-    """Return "overall", "many", "medium", "few"; see ``shot_accuracy``."""
+    """Compute the metrics "overall", "many", "medium" and "few" with ``shot_accuracy``."""
     return shot_accuracy(results.confusion, results.groups)
 
 
 @register_metric("calibration", "classification")
 def calibration_error(results: ClassificationResults) -> dict[str, float]:
-    """Return "ECE"; see ``expected_calibration_error``."""
+    """Compute the metric "ECE" with ``expected_calibration_error``."""
     return {"ECE": expected_calibration_error(results.bins)}
 
 
 def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Compute top-1 accuracy in percent: "overall" over images, "many", "medium", "few" as means over classes.
+    """Compute top-1 accuracy in percent, overall and by shots.
 
-    Means exclude classes without test images. A value is NaN if it has no image. Source: Kang et al., ICLR 2020
-    (``shot_acc`` in classifier-balancing).
+    "overall" is the accuracy over all images. "many", "medium" and "few" are means of the accuracies of their classes,
+    except classes without test images. Source: Kang et al., ICLR 2020 (``shot_acc`` in classifier-balancing).
 
     Args:
-        confusion: (C, C), rows are true classes.
-        groups: (C,) 0 few, 1 medium, 2 many. None: unknown.
+        confusion: (C, C) number of images by true class (row) and predicted class (column).
+        groups: (C,) group of each class: 0 few, 1 medium, 2 many. None: unknown.
+
+    Returns:
+        name -> percent. NaN: no test images, or ``groups`` is None.
     """
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
@@ -73,13 +76,17 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> np.ndarray:
-    """Return (K, 3): number of images, mean confidence and accuracy of K equal intervals (low, high] of confidence.
+    """Sort images into bins by confidence. Source: Guo et al., ICML 2017, equations 2 and 3.
 
-    Mean and accuracy of an interval without images are 0. Source: Guo et al., ICML 2017, equations 2 and 3.
+    The bins are K equal intervals of [0, 1]. A confidence on the border of two bins belongs to the lower bin.
 
     Args:
-        confidence: (N,) in [0, 1].
-        correct: (N,) bool.
+        confidence: (N,) probability of the predicted class.
+        correct: (N,) bool, True if the prediction is correct.
+        num_bins: K.
+
+    Returns:
+        (K, 3) number of images, mean confidence and accuracy of each bin. The values of a bin without images are 0.
     """
     index = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
@@ -89,7 +96,13 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
 
 
 def expected_calibration_error(bins: np.ndarray) -> float:
-    """Compute Σ n_b / N |accuracy_b - confidence_b| of ``calibration_bins`` in percent (Guo et al., equation 5)."""
+    """Compute the expected calibration error in percent: Σ n_b / N |accuracy_b - confidence_b| over bins b.
+
+    Source: Guo et al., ICML 2017, equation 5.
+
+    Args:
+        bins: (K, 3) result of ``calibration_bins``. n_b is the number of images of bin b, and N their sum.
+    """
     count, confidence, accuracy = bins.T
     return 100 * float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))
 

@@ -1,4 +1,4 @@
-"""Description of an evaluation, and selection of the tasks that its data support."""
+"""Describe an evaluation, and select the tasks (boxes, masks) that its data support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Describe the evaluated data, on which AP depends: data set, release, numbers of images and detections.
+    """Describe the evaluated data set and detections. AP values are comparable only between equal data.
 
     Args:
         name, json_file: name and annotation file of the data set.
@@ -44,7 +44,7 @@ def describe(
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Return the LVIS release, inferred from the number of categories, because the files do not name it reliably."""
+    """Return the LVIS version, or "own" for other data. Annotation files do not name their version reliably."""
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
 
@@ -52,24 +52,32 @@ def _version(ground_truth: LVIS) -> str:
 def evaluable_tasks(
     name: str, file: AnnotationFile, detections: Detections, tasks: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the tasks that ground truth and detections support. Log a warning for each omitted task."""
+    """Return the tasks that the ground truth and the detections support. Log a warning for each omitted task.
+
+    Args:
+        name: name of the data set, for the warnings.
+        file: annotation file with the ground truth.
+        detections: the detections.
+        tasks: requested tasks, some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks.
+    """
     found = list(tasks or ("bbox", "segm"))
     if tasks is None and not detections.has_masks:
         found.remove("segm")
     without = _without_masks(file) if "segm" in found else []
     if without:
-        logger.warning("%s: masks are not evaluated: annotations %s have none", name, first_few(without))
+        ids = first_few(without)
+        logger.warning('%s: masks are not evaluated, because annotations with id %s have no "segmentation"', name, ids)
         found.remove("segm")
     elif "segm" in found and not detections.has_masks:
-        logger.warning("%s: masks are not evaluated: the model predicts none", name)
+        logger.warning("%s: masks are not evaluated, because the detections have no masks", name)
         found.remove("segm")
     if "bbox" in found and detections.boxes is None:
-        logger.warning("%s: boxes are not evaluated: the results have none", name)
+        logger.warning("%s: boxes are not evaluated, because the detections have no boxes", name)
         found.remove("bbox")
     return found
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations, except crowds, without a segmentation. Mask evaluation needs all of them."""
+    """Return the ids of annotations, except crowds, that have no segmentation and so prevent mask evaluation."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

@@ -1,6 +1,7 @@
 """Metrics of detections.
 
-Shapes: T IoU thresholds, R recall levels, C categories, A object sizes; see ``Curves``."""
+Shapes: T IoU thresholds, R recall levels, C categories, A object sizes (see ``Curves``).
+"""
 
 import functools
 from collections.abc import Callable, Collection
@@ -44,15 +45,15 @@ COCO_SYNSETS = frozenset(_COCO_NAMES.split())
 
 @dataclass(frozen=True, eq=False)
 class DetectionResults:
-    """Detections and their ground truth, the input of the metrics.
+    """Detections and ground truth, the input of the detection metrics.
 
     Attributes:
-        ground_truth: see ``lvis_ground_truth``.
-        detections: all detections.
+        ground_truth: result of ``lvis_ground_truth``.
+        detections: detections before any limit per image.
         iou_type: "bbox" or "segm".
-        engine: one of ``ENGINES``.
-        max_dets_per_image: number of detections per image that count, those with the highest scores.
-        groups: "r", "c", "f" -> category ids. None: unknown.
+        engine: function in ``ENGINES`` that matches detections with objects.
+        max_dets_per_image: keep only this number of detections per image, with the highest scores.
+        groups: "r", "c" or "f" -> ids of the categories in this frequency group. None: unknown.
     """
 
     ground_truth: LVIS
@@ -64,13 +65,13 @@ class DetectionResults:
 
     @functools.cached_property
     def curves(self) -> Curves:
-        """Return precision and recall of the detections that count."""
+        """Return precision and recall of the best ``max_dets_per_image`` detections of each image."""
         counted = self.detections[self.detections.best_per_image(self.max_dets_per_image)]
         return self.engine(self.ground_truth, counted, self.iou_type)
 
 
 def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
-    """Return "r", "c", "f" -> ids of the categories in the group."""
+    """Return a dict from "r", "c" and "f" to the ids of the categories in this frequency group."""
     members: dict[str, set[int]] = {letter: set() for letter in GROUP_LETTERS}
     for key, category in ground_truth.cats.items():
         members[category["frequency"]].add(key)
@@ -79,33 +80,36 @@ def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
 
 @register_metric("lvis")
 def lvis_metrics(results: DetectionResults) -> dict[str, float]:
-    """Return LVIS's thirteen metrics, METRICS and RECALLS."""
+    """Compute LVIS's thirteen metrics, which METRICS and RECALLS list."""
     return summarize(results.curves, results.groups)
 
 
 @register_metric("fixed", optional=True)
 def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
-    """Return AP_fixed: AP of 10,000 detections per category without a limit per image (Dave et al. 2021)."""
+    """Compute AP_fixed: AP of the best 10,000 detections per category, without a limit per image (Dave et al. 2021)."""
     best = np.sort(results.detections.best_per_category(FIXED_DETECTIONS_PER_CATEGORY))
     curves = results.engine(results.ground_truth, results.detections[best], results.iou_type)
     return group_metrics(curves, results.groups, "fixed")
 
 
 def minival_image_ids(ground_truth: LVIS) -> list[int]:
-    """Return the images of LVIS v1 val that are in COCO's val2017.
+    """Return the ids of the images of LVIS v1 val that COCO's val2017 contains.
 
     Raises:
-        ConfigError: there are no such images, so the data set is not LVIS v1 val.
+        ConfigError: no image is in val2017, so the data set is not LVIS v1 val.
     """
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
-        raise ConfigError('TEST.LVIS_METRICS: "minival" needs images of COCO val2017 (by coco_url), found none')
+        raise ConfigError(
+            'TEST.LVIS_METRICS: "minival" needs LVIS v1 val, which includes images of COCO val2017, but no image of '
+            'the data set has "/val2017/" in "coco_url"'
+        )
     return ids
 
 
 @register_metric("minival", check=minival_image_ids, optional=True)
 def average_precision_minival(results: DetectionResults) -> dict[str, float]:
-    """Return AP on the 4,809 images of LVIS v1 val in COCO val2017, which MDETR and GLIP call minival."""
+    """Compute AP on minival: the 4,809 images of LVIS v1 val that COCO's val2017 contains (as in MDETR and GLIP)."""
     ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
     detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
     counted = detections[detections.best_per_image(results.max_dets_per_image)]
@@ -113,25 +117,36 @@ def average_precision_minival(results: DetectionResults) -> dict[str, float]:
 
 
 def coco_category_ids(ground_truth: LVIS) -> set[int]:
-    """Return the categories whose synset is that of a COCO category.
+    """Return the ids of the categories that have the WordNet synset of a COCO category.
 
     Raises:
-        ConfigError: there are no such categories.
+        ConfigError: no category has such a synset.
     """
     ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
     if not ids:
-        raise ConfigError('TEST.LVIS_METRICS: "coco" needs categories with synsets, as LVIS has them, found none')
+        raise ConfigError(
+            'TEST.LVIS_METRICS: "coco" needs categories with the "synset" of a COCO category, as in LVIS, but the data '
+            "set has none"
+        )
     return ids
 
 
 @register_metric("coco", check=coco_category_ids, optional=True)
 def average_precision_coco(results: DetectionResults) -> dict[str, float]:
-    """Return AP over the LVIS categories that COCO has too."""
+    """Compute AP over the LVIS categories that COCO also contains."""
     return {"AP_coco": mean_of_categories(results.curves, coco_category_ids(results.ground_truth))}
 
 
 def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict[str, float]:
-    """Return LVIS's thirteen metrics in percent, NaN if a metric has no objects or ``groups`` is None."""
+    """Compute LVIS's thirteen metrics in percent.
+
+    Args:
+        curves: precision and recall of all categories.
+        groups: see ``DetectionResults``. None: APr, APc and APf are NaN.
+
+    Returns:
+        metric -> percent. NaN: the ground truth has no object of the size or group of the metric.
+    """
     precision, recall = curves.precision, curves.recall
     metrics = {"AP": _mean(precision[..., 0])}
     for name, value in (("AP50", 0.5), ("AP75", 0.75)):
@@ -147,20 +162,20 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
 
 def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
-    """Return "AP", "AP50", "AP75" of each category, (C,) in percent; NaN for categories without an object."""
+    """Return "AP", "AP50" and "AP75" of each category, (C,) in percent. Categories without objects have NaN."""
     precision = np.where(curves.precision[..., 0] > -1, curves.precision[..., 0], np.nan)
     rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
     return {name: 100 * values.mean(axis=(0, 1)) for name, values in rows.items()}
 
 
 def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
-    """Return AP over some categories in percent."""
+    """Return AP over the given categories in percent, or NaN if none of them has objects."""
     chosen = np.array([key in category_ids for key in curves.category_ids], dtype=bool)
     return _mean(curves.precision[:, :, chosen, 0])
 
 
 def group_metrics(curves: Curves, groups: dict[str, set[int]] | None, suffix: str) -> dict[str, float]:
-    """Return AP, APr, APc and APf in percent, with the ending ``_suffix``."""
+    """Return AP, APr, APc and APf in percent, with ``_suffix`` appended to each name."""
     found = summarize(curves, groups)
     return {f"{name}_{suffix}": found[name] for name in _GROUP_METRICS}
 

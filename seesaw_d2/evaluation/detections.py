@@ -1,4 +1,4 @@
-"""Detections of many images as arrays, in a tenth of the memory of one dict per detection.
+"""Store the detections of many images as arrays, which need a tenth of the memory of one dict per detection.
 
 Shapes: N detections, in the order in which the model returned them.
 """
@@ -19,10 +19,10 @@ from seesaw_d2.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Detections with the ids of the annotation file.
+    """Boxes, masks, scores and categories of N detections.
 
     Attributes:
-        image_ids, category_ids: (N,) int64.
+        image_ids, category_ids: (N,) int64 ids of the annotation file.
         scores: (N,) float64.
         boxes: (N, 4) float64, XYWH in pixels. None: no boxes.
         sizes: (N, 2) int32, height and width of each mask. None: no masks.
@@ -51,7 +51,15 @@ class Detections:
 
     @classmethod
     def from_instances(cls, instances: Instances, image_id: int) -> "Detections":
-        """Convert the output of a Detectron2 model for an image, on the CPU. Category ids are indices in [0, C)."""
+        """Convert the output of a Detectron2 model for one image.
+
+        Args:
+            instances: CPU tensors "pred_boxes", "pred_classes", "scores" and, optionally, "pred_masks".
+            image_id: id of the image.
+
+        Returns:
+            detections whose ``category_ids`` are the contiguous class indices of the model, in [0, C).
+        """
         count = len(instances)
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
         sizes = counts = None
@@ -71,7 +79,7 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate detections. Keep masks and boxes only if all non-empty parts have them."""
+        """Concatenate detections. The result has masks (or boxes) only if each non-empty part has them."""
         filled = [part for part in parts if len(part)]
         if not filled:
             return cls.empty(masks=all(part.has_masks for part in parts))
@@ -87,7 +95,7 @@ class Detections:
         )
 
     def __getitem__(self, index: np.ndarray) -> "Detections":
-        """Select detections by positions, in their order, or by a mask of N bools."""
+        """Select detections by an array of positions, in the order of the array, or by a bool array (N,)."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         masks = self.has_masks
         return Detections(
@@ -103,11 +111,17 @@ class Detections:
         return dataclasses.replace(self, category_ids=category_ids)
 
     def best_per_image(self, limit: int) -> np.ndarray:
-        """Return positions of each image's ``limit`` highest scores, by image and score. Ties keep their order."""
+        """Return the positions of the ``limit`` best detections of each image, sorted by image id, then by score.
+
+        Detections with equal scores keep their order.
+        """
         return _best_of_each(self.image_ids, self.scores, limit)
 
     def best_per_category(self, limit: int) -> np.ndarray:
-        """Return positions of the ``limit`` highest scores of each category over all images. Ties keep their order."""
+        """Return the positions of the ``limit`` best detections of each category over all images.
+
+        They are sorted by category id, then by score. Detections with equal scores keep their order.
+        """
         return _best_of_each(self.category_ids, self.scores, limit)
 
     def rles(self) -> list[dict[str, Any]]:
@@ -115,10 +129,11 @@ class Detections:
         return [{"size": size, "counts": counts} for size, counts in zip(self.sizes.tolist(), self.counts, strict=True)]
 
     def to_json(self) -> bytes:
-        """Return LVIS's results format as JSON, like ``orjson.dumps(self.to_results())`` but four times as fast.
+        """Return the detections as JSON text in LVIS's results format. Scores and boxes must be finite.
 
-        Scores and boxes must be finite. The only character of run lengths that JSON escapes is the backslash.
+        The text is that of ``orjson.dumps(self.to_results())``, but this method is four times as fast.
         """
+        # Run lengths contain printable ASCII characters, of which JSON escapes only the backslash.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:
@@ -133,7 +148,7 @@ class Detections:
         return b"[" + b",".join([row + b"}" for row in rows]) + b"]"
 
     def to_results(self) -> list[dict[str, Any]]:
-        """Return the detections as dicts in LVIS's results format."""
+        """Return one dict per detection, in LVIS's results format."""
         columns = {
             "image_id": self.image_ids.tolist(),
             "category_id": self.category_ids.tolist(),
@@ -147,7 +162,7 @@ class Detections:
 
 
 def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
-    """Return the JSON text of each row."""
+    """Return the JSON text of each row of an array, without brackets. ``separator`` stands between two rows."""
     if not len(values):
         return []
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -164,10 +179,14 @@ def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndar
 
 
 def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
-    """Return the areas (N,) of compressed masks, in pixels.
+    """Return the areas (N,) of masks in COCO's compressed run-length format, in pixels.
+
+    Args:
+        rles: N masks with "size" and "counts".
+        source: file name for the error message.
 
     Raises:
-        DataError: run lengths are malformed: one is negative, or their sum exceeds the number of pixels of the image.
+        DataError: a mask has a negative run length, or its run lengths cover more pixels than the image has.
     """
     try:
         return np.asarray(hotcoco.mask.area(rles), dtype=np.float64).reshape(-1) if rles else np.zeros(0)
@@ -176,5 +195,7 @@ def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
             try:
                 hotcoco.mask.area(rle)
             except ValueError as error:
-                raise DataError(f'{source}: "segmentation" of detection {index} is malformed: {error}') from None
+                raise DataError(
+                    f'{source}: "segmentation" of detection {index}: malformed run lengths: {error}'
+                ) from None
         raise

@@ -1,7 +1,8 @@
-"""AP after correcting one kind of error: wrong categories, background, or the order of the detections.
+"""AP after correcting one kind of error: wrong categories, detections of background, or wrong scores.
 
-Source of the first two: TIDE (Bolya et al., ECCV 2020). Deviations: AP over all IoU thresholds, where TIDE has AP50; a
-detection is background below an IoU of 0.5, where TIDE has 0.1, because heads are trained with 0.5.
+The corrections of categories and background come from TIDE (Bolya et al., ECCV 2020), with two deviations. AP is the
+mean over all IoU thresholds, not AP50. A detection counts as background below an IoU of 0.5, not 0.1, because heads are
+trained with the threshold 0.5.
 """
 
 import dataclasses
@@ -20,10 +21,11 @@ MIN_IOU = 0.5
 
 @register_metric("errors", optional=True)
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
-    """Return AP, APr, APc and APf with a suffix for the corrected errors.
+    """Compute AP, APr, APc and APf after correcting each kind of error.
 
-    ``_relabelled``, ``_no_confusion``, ``_no_background``, ``_ranked``: see ``relabelled``, ``without_confusions``,
-    ``without_background`` and ``ranked``. The difference to AP without a suffix is the cost of these errors.
+    The suffix of a metric names the correction: ``_relabelled`` (see ``relabelled``), ``_no_confusion`` (see
+    ``without_confusions``), ``_no_background`` (see ``without_background``) and ``_ranked`` (see ``ranked``). The
+    difference from the metric without a suffix is the AP that the model loses by this kind of error.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
     found = group_metrics(ranked(results.curves), results.groups, "ranked")
@@ -35,11 +37,12 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 
 
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Return the detections with the right categories, one for each object.
+    """Correct the categories of detections that overlap an object, and remove duplicate detections of an object.
 
-    A detection with an IoU of at least 0.5 with an object gets the object's category. Of several objects it takes one
-    of its own category, or else the one with the largest IoU. Of the detections of an object the one with the highest
-    score stays. Other detections do not change.
+    A detection that has an IoU of at least 0.5 with an object gets the category of the object. If it overlaps several
+    objects, an object of its predicted category takes precedence, then the object with the largest IoU. Of several
+    detections assigned to the same object, only the detection with the highest score remains. Detections that overlap
+    no object do not change.
     """
     categories, keep = detections.category_ids.copy(), np.ones(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -60,7 +63,7 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
 
 
 def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Return the detections without those that have an IoU of at least 0.5 with objects of other categories only."""
+    """Remove confused detections: they have an IoU of at least 0.5 with an object, but with none of their category."""
     keep = np.zeros(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
         labels = np.array([item["category_id"] for item in objects], dtype=np.int64)
@@ -71,7 +74,10 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Return the detections that have an IoU of at least 0.5 with an object of any category, ignored ones included."""
+    """Remove detections of background. The others have an IoU of at least 0.5 with an object of any category.
+
+    Ignored objects count as objects here.
+    """
     keep = np.zeros(len(detections), dtype=bool)
     for _, _, mine, iou in overlaps(ground_truth, detections, iou_type):
         keep[mine] = (iou >= MIN_IOU).any(axis=1)
@@ -79,9 +85,9 @@ def without_background(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def ranked(curves: Curves) -> Curves:
-    """Return the curves for a perfect order, where all right detections come before wrong ones: precision is 1.
+    """Return the curves of perfect scores, which sort every correct detection before every wrong detection.
 
-    AP is then the recall, in steps of a recall level.
+    Precision is then 1 up to the reached recall and 0 above it, so AP equals the recall, rounded to a recall level.
     """
     levels = np.linspace(0, 1, curves.precision.shape[1])[:, None, None]
     recall = curves.recall[:, None]

@@ -1,4 +1,4 @@
-"""Evaluation of detections: metrics, AP by category, and a description of what was evaluated."""
+"""Evaluate detections: compute metrics and AP by category, and describe the evaluated data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Names of the files that ``Evaluation.write`` writes -> text that each file contains.
+# File that ``Evaluation.write`` writes -> text by which such a file can be recognized.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
@@ -39,9 +39,9 @@ class Evaluation:
     """Result of an evaluation.
 
     Attributes:
-        description: the evaluated data and model, and the settings that the metrics depend on.
-        metrics: task ("bbox", "segm") -> metric -> percent.
-        categories: task -> rows of ``evaluate_detections``.
+        description: name -> value of each property of the data set, the model and the evaluation.
+        metrics: task ("bbox" or "segm") -> metric -> percent.
+        categories: task -> one row per category, see ``evaluate_detections``.
     """
 
     description: dict[str, Any]
@@ -49,11 +49,11 @@ class Evaluation:
     categories: dict[str, list[dict[str, Any]]]
 
     def reported(self, task: str) -> dict[str, float]:
-        """Return the metrics of a task that an evaluator returns, which are all except the recalls."""
+        """Return the metrics of a task except RECALLS. Like LVISEvaluator, an evaluator returns only these metrics."""
         return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
 
     def write(self, folder: str) -> None:
-        """Write evaluation.json (description, metrics), and categories.json and categories.csv (AP by category)."""
+        """Write evaluation.json (description and metrics), categories.json and categories.csv (AP by category)."""
         evaluation = {"evaluated": self.description, "metrics": self.metrics}
         write_json(os.path.join(folder, "evaluation.json"), evaluation)
         write_json(os.path.join(folder, "categories.json"), self.categories)
@@ -63,13 +63,13 @@ class Evaluation:
 
 
 def check_options(engine: str, extra: Sequence[str]) -> None:
-    """Raise ConfigError if TEST.LVIS_ENGINE or TEST.LVIS_METRICS has an unknown name."""
+    """Raise ConfigError if TEST.LVIS_ENGINE or TEST.LVIS_METRICS contains an unknown name."""
     if engine not in ENGINES:
         raise ConfigError(f"TEST.LVIS_ENGINE: expected one of {', '.join(ENGINES)}, found {engine!r}")
     known = [name for name, metric in METRIC_REGISTRY["detection"].items() if metric.optional]
     for name in extra:
         if name not in known:
-            raise ConfigError(f"TEST.LVIS_METRICS: expected some of {', '.join(known)}, found {name!r}")
+            raise ConfigError(f"TEST.LVIS_METRICS: {name!r} is not an optional metric, expected {', '.join(known)}")
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
@@ -89,22 +89,22 @@ def evaluate_file(
     extra: Sequence[str] = (),
     max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
 ) -> Evaluation:
-    """Evaluate the detections in a file.
+    """Evaluate the detections of a results file.
 
     Args:
         results: path of a file in LVIS's or COCO's results format.
-        file: ground truth, with annotations.
+        file: annotation file with the ground truth.
         frequency: category id -> "r", "c" or "f". None: APr, APc and APf are NaN.
         name: name of the data set in the description. Default: the name of the annotation file.
         engine, extra, max_dets_per_image: see ``evaluate_detections``.
 
     Raises:
-        ConfigError: an option is wrong, or the data set does not support a metric.
-        DataError: the results file is wrong.
+        ConfigError: an option is invalid, or the data set does not support a metric.
+        DataError: the results file is invalid, see ``read_results``.
     """
     check_options(engine, extra)
     if max_dets_per_image < 1:
-        raise ConfigError(f"detections per image: expected at least 1, found {max_dets_per_image}")
+        raise ConfigError(f"the maximum number of detections per image is {max_dets_per_image}, expected at least 1")
     ground_truth = ground_truth_with_groups(file, frequency)
     check_applicable(ground_truth, extra)
     evaluation = evaluate_tasks(
@@ -133,17 +133,18 @@ def evaluate_tasks(
     num_images: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Evaluation:
-    """Evaluate boxes and masks.
+    """Evaluate the boxes and masks of detections.
 
     Args:
         name: name of the data set.
-        file, ground_truth: annotation file, and the result of ``ground_truth_with_groups`` for it.
+        file: annotation file.
+        ground_truth: result of ``ground_truth_with_groups`` for ``file``.
         detections: detections with the ids of the annotation file.
-        tasks: some of "bbox" and "segm". Default: those that the detections have. A task that the ground truth does not
-            support is omitted with a warning.
+        tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks. A task that the data
+            do not support is omitted with a warning.
         engine, extra, max_dets_per_image: see ``evaluate_detections``.
-        num_images: number of images that the model was run on. Default: the images with detections.
-        settings: settings of the model, for the description.
+        num_images: number of images that the model was run on. Default: number of images with detections.
+        settings: settings of the model, added to the description.
     """
     tasks = evaluable_tasks(name, file, detections, tasks)
     description = {
@@ -177,21 +178,22 @@ def evaluate_detections(
     extra: Sequence[str] = (),
     groups_known: bool = True,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Compute metrics and AP by category.
+    """Compute metrics and AP by category for boxes or masks. The arguments are not modified.
 
     Args:
-        ground_truth: see ``lvis_ground_truth``.
-        detections: the detections, which are not modified.
+        ground_truth: result of ``lvis_ground_truth``.
+        detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm".
-        max_dets_per_image: number of detections per image that count, those with the highest scores.
+        max_dets_per_image: keep only this number of detections per image, with the highest scores.
         engine: a name in ``ENGINES``.
-        extra: names of optional metrics in the registry, see ``detection_metrics`` and ``error_metrics``: "fixed",
-            "minival", "coco", "errors".
-        groups_known: False: APr, APc and APf are NaN.
+        extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
+            ``error_metrics``), or a metric that you registered.
+        groups_known: True: ``frequency`` of each category is its group. False: APr, APc and APf are NaN.
 
     Returns:
-        a dict from metrics to percent, and a row for each category: id, name, frequency, image_count, instance_count
-            (of the training set, if the annotation file has them), val_instances, AP, AP50, AP75.
+        a dict from metric to percent, and one row per category with the keys id, name, frequency, image_count and
+        instance_count (numbers in the training set, None if the annotation file lacks them), val_instances (number of
+        objects in the ground truth), AP, AP50 and AP75.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
@@ -206,18 +208,18 @@ def average_precision(
     max_dets_per_image: int = LVIS_DETECTIONS_PER_IMAGE,
     engine: str = "hotcoco",
 ) -> dict[str, float]:
-    """Compute LVIS's thirteen metrics.
+    """Compute LVIS's thirteen metrics for boxes or masks. The arguments are not modified.
 
     Args:
-        ground_truth: see ``lvis_ground_truth``. ``frequency`` of each category is its group.
-        detections: the detections, which are not modified.
-        iou_type: "bbox" or "segm". It also selects whether the size of a detection is that of its box or of its mask.
-        max_dets_per_image: number of detections per image that count, those with the highest scores.
+        ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is its group.
+        detections: detections with the ids of the ground truth.
+        iou_type: "bbox" or "segm". The size of a detection (for APs, APm, APl) is the area of its box or of its mask.
+        max_dets_per_image: keep only this number of detections per image, with the highest scores.
         engine: a name in ``ENGINES``.
 
     Returns:
-        Percent for each of METRICS and RECALLS. A metric is NaN if there is no object of its size or group, and 0 if
-        there are objects but no correct detections.
+        a dict from each name in METRICS and RECALLS to percent. A metric is NaN if the ground truth has no object of
+        its size or group, and 0 if it has objects but the detections match none of them.
     """
     options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]

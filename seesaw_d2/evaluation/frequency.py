@@ -16,14 +16,20 @@ logger = logging.getLogger(__name__)
 
 
 def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
-    """Return the group of each category for APr, APc and APf: category id -> "r", "c" or "f".
+    """Return the frequency group of each category, which APr, APc and APf need.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    return these groups, which were computed from all training images of LVIS. Otherwise compute the groups from the
-    images of DATASETS.TRAIN.
+    use these groups. LVIS computed them from its whole training set. Otherwise compute the groups from the images of
+    DATASETS.TRAIN.
+
+    Args:
+        cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
+        dataset_name: name of the evaluated data set.
+        file: annotation file of the evaluated data set.
 
     Returns:
-        the groups. If DATASETS.TRAIN is empty, cannot be read or has other categories, log a warning and return None.
+        category id -> "r", "c" or "f". If DATASETS.TRAIN is empty, unreadable or has other categories than the
+        evaluated data set, log a warning and return None.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)
@@ -32,11 +38,16 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
     try:
         statistics = training_statistics(cfg)
     except SeesawError as error:
-        logger.warning("APr, APc and APf of %s are NaN: %s", dataset_name, error)
+        logger.warning(
+            "APr, APc and APf of %s are NaN, because its frequency groups are unknown: %s", dataset_name, error
+        )
         return None
     if list(statistics.names) != list(class_names(dataset_name)):
         train = first_few(cfg.DATASETS.TRAIN)
-        logger.warning("APr, APc and APf of %s are NaN: DATASETS.TRAIN %s has other categories", dataset_name, train)
+        logger.warning(
+            "APr, APc and APf of %s are NaN, because its categories differ from those of DATASETS.TRAIN %s",
+            *(dataset_name, train),
+        )
         return None
     groups = frequency_groups(statistics.image_count, thresholds).tolist()
     return {key: GROUP_LETTERS[group] for key, group in zip(category_ids(dataset_name, file), groups, strict=True)}

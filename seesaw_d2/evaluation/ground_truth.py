@@ -1,4 +1,4 @@
-"""Ground truth as an lvis-api object, and as the input of an evaluation engine.
+"""Store ground truth as an lvis-api object, and convert it to the input of an evaluation engine.
 
 Shapes: I images, C categories, T IoU thresholds, R recall levels, A object sizes (all, small, medium, large).
 """
@@ -21,16 +21,16 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# Field that marks annotations with an unreadable mask. Mask evaluation ignores them.
+# This field of an annotation is 1 if its mask is unreadable. Mask evaluation ignores such objects.
 NO_MASK = "mask_unknown"
 
 
 class GroundTruth(LVIS):
-    """An lvis-api object made from parsed data in LVIS or COCO format.
+    """An lvis-api ``LVIS`` object created from parsed data in LVIS or COCO format.
 
     Attributes:
         coco: True: follow COCO's rules for crowds and for objects without an area. False: follow LVIS's rules.
-        groups_known: True: ``frequency`` of each category is its group. False: it is a placeholder.
+        groups_known: True: ``frequency`` of each category is its group. False: ``frequency`` is a placeholder.
     """
 
     coco = False
@@ -38,7 +38,12 @@ class GroundTruth(LVIS):
 
     @classmethod
     def from_data(cls, dataset: dict[str, Any], *, coco: bool = False) -> GroundTruth:
-        """Create an object from parsed data. The constructor of ``LVIS`` accepts only files."""
+        """Create ground truth from parsed data. The constructor of ``LVIS`` accepts only a path.
+
+        Args:
+            dataset: dict with "images", "categories" and "annotations".
+            coco: see the attribute.
+        """
         result = cls.__new__(cls)
         result.coco = coco
         result.logger = logging.getLogger("lvis.lvis")
@@ -48,12 +53,12 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return ``GroundTruth.coco``, or False for a plain lvis-api object."""
+    """Return True if the ground truth follows COCO's rules. A plain lvis-api object follows LVIS's rules."""
     return getattr(ground_truth, "coco", False)
 
 
 def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
-    """Return the ground truth of some of the images."""
+    """Return the ground truth restricted to some images."""
     keep = set(image_ids)
     data = ground_truth.dataset
     images = [image for image in data["images"] if image["id"] in keep]
@@ -64,9 +69,12 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall computed by an engine. They are -1 if a category has no object of a size.
+    """Precision and recall computed by an evaluation engine. Values are -1 where a category has no object of a size.
 
-    ``precision``: (T, R, C, A) float64. ``recall``: (T, C, A) float64. ``category_ids``: C ids, ascending.
+    Attributes:
+        precision: (T, R, C, A) float64 in [0, 1].
+        recall: (T, C, A) float64 in [0, 1].
+        category_ids: C ids, ascending.
     """
 
     precision: np.ndarray
@@ -75,10 +83,10 @@ class Curves:
 
 
 class RankedGroundTruth:
-    """Ground truth whose ids are replaced by ranks.
+    """Ground truth with small integers ("ranks") instead of ids, as input of an evaluation engine.
 
-    Images and categories are numbered from 0 in ascending order of their ids, objects from 1. Ids are 64-bit integers,
-    and an engine may store them as float64, which represents only 53 bits exactly.
+    Images and categories are numbered from 0 in ascending id order, objects from 1. Original ids may need 64 bits, and
+    an engine that stores ids as float64 would round ids of more than 53 bits.
 
     Attributes:
         image_ids: (I,) int64, ascending.
@@ -102,7 +110,7 @@ class RankedGroundTruth:
         ]
 
     def images(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return some images with the fields of LVIS's format."""
+        """Return the images of the given ranks with the fields of LVIS's format."""
         found = []
         for rank in ranks:
             image = self._ground_truth.imgs[int(self.image_ids[rank])]
@@ -113,7 +121,7 @@ class RankedGroundTruth:
         return found
 
     def objects(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the objects of some images. ``ignore`` is 1 for objects that detections need not match."""
+        """Return the objects of the images of the given ranks. ``ignore`` is 1 for objects that evaluation ignores."""
         masks, found = self._iou_type == "segm", []
         for rank in ranks:
             for annotation in self._ground_truth.img_ann_map.get(int(self.image_ids[rank]), ()):
@@ -131,10 +139,10 @@ class RankedGroundTruth:
         return found
 
     def detections(self, detections: Detections) -> Detections:
-        """Return the detections with ranks as ids.
+        """Replace the image and category ids of detections by ranks.
 
         Raises:
-            DataError: the image or category of a detection is not in the ground truth.
+            DataError: the ground truth does not contain the image or the category of a detection.
         """
         categories = np.array(self.category_ids, dtype=np.int64)
         return dataclasses.replace(
@@ -144,7 +152,10 @@ class RankedGroundTruth:
         )
 
     def _ranks_of(self, category_ids: Iterable[int]) -> list[int]:
-        """Return the ranks of the known ids. The result is cached, because many images share one complete list."""
+        """Return the ranks of category ids, without unknown ids.
+
+        Ranks of a complete list of categories are cached, because many images share the same complete list.
+        """
         key = id(category_ids)
         if key not in self._lists:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
@@ -155,10 +166,10 @@ class RankedGroundTruth:
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in the ascending array ``known``."""
+    """Return the position of each id in the ascending array ``known``. ``name`` names the ids in the error message."""
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():
         unknown = first_few(np.unique(ids[wrong]))
-        raise DataError(f"detections: expected {name} ids of the ground truth, found {unknown}")
+        raise DataError(f"detections have {name} ids that the ground truth lacks: {unknown}")
     return found

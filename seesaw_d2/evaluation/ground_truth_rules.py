@@ -1,4 +1,4 @@
-"""Conversion of annotation files in LVIS or COCO format to ground truth that both engines evaluate equally."""
+"""Convert annotation files in LVIS or COCO format to ground truth that both evaluation engines treat alike."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ logger = logging.getLogger(__name__)
 def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
     """Convert an annotation file to an lvis-api object.
 
-    Unless the file lists exceptions, annotation is assumed to be exhaustive, as in COCO: a category that is not
-    annotated in an image does not occur in it. Crowds are ignored: a missed crowd is not a false negative, and a
-    detection that matches one is not a false positive. Corrected and ignored annotations are logged.
+    In COCO format, annotation is exhaustive: a category without annotations in an image does not occur in the image. In
+    LVIS format, the same holds except where ``neg_category_ids`` and ``not_exhaustive_category_ids`` say otherwise.
+    Evaluation ignores crowds: a missed crowd is not a false negative, and a detection of a crowd is not a false
+    positive. A warning lists the annotations that this function corrects or that evaluation ignores.
 
     Args:
-        file: the annotation file. It may have no annotations.
-        frequency: category id -> "r", "c" or "f". None: use ``frequency`` of the file, which all categories must have.
+        file: the annotation file, with or without annotations.
+        frequency: category id -> "r", "c" or "f". None: use ``frequency`` of the categories in the file. Each category
+            must have one.
     """
     everything = frozenset(file.category_ids)
     images = []
     for image in file.images:
-        # A set, because lvis-api often tests membership. All images share one set: C ids per image would need gigabytes
-        # for LVIS.
+        # lvis-api often tests membership, so use sets. All images share one set, because a set of all C ids for each
+        # image of LVIS would need gigabytes.
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
         negative = everything if negative is None else frozenset(negative)
@@ -49,26 +51,26 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Like ``lvis_ground_truth``, but with ``frequency`` None the groups are unknown, and APr, APc and APf are NaN."""
+    """Call ``lvis_ground_truth``, but if ``frequency`` is None, treat groups as unknown: APr, APc and APf are NaN."""
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
     return result
 
 
 def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
-    """Return a dict from category id to ``frequency`` of the file, or None if a category has none."""
+    """Return a dict from category id to ``frequency`` in the file, or None if a category has no valid ``frequency``."""
     letters = {category["id"]: category.get("frequency") for category in file.categories}
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Reason why annotations are corrected, omitted or ignored -> text of the warning.
+# Reason why an annotation is corrected, omitted or ignored -> text of the warning.
 _WARNINGS = {
-    "area_computed": '"area" is missing or not positive: computed from the mask or the box',
-    "left_out": '"area" is not positive: evaluation omits these objects, as lvis-api does',
-    "odd_area": '"area" does not agree with the box (is it in pixels?); APs, APm and APl use it unchanged',
-    "without_mask": "no polygon has 3 points: mask evaluation ignores detections in these boxes",
-    "ignore_unread": '"ignore" has no effect in COCO\'s format, as in pycocotools: these objects count',
-    "lvis_crowds": '"iscrowd" is 1: evaluation ignores these objects, unlike lvis-api',
+    "area_computed": '"area" is missing or not positive. Evaluation computes it from the mask or the box',
+    "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
+    "odd_area": '"area" does not fit the box. Check that it is in pixels. APs, APm and APl use it unchanged',
+    "without_mask": "no polygon has 3 points. Mask evaluation ignores detections in the boxes of these objects",
+    "ignore_unread": '"ignore" has no effect in COCO\'s format. Evaluation counts these objects, as pycocotools does',
+    "lvis_crowds": '"iscrowd" is 1. Evaluation ignores these objects, unlike lvis-api',
 }
 
 
@@ -93,8 +95,9 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
             text = f"{_WARNINGS[reason]}: {len(found)} objects, annotation ids {first_few(found)}"
             warn_once(logger, f"{file.path}: {text}")
     if annotations and all(annotation.get("ignore") for annotation in annotations):
-        warn_once(logger, f"{file.path}: every AP is NaN: all {len(annotations)} objects are crowds or ignored")
-    # lvis-api marks an unmatched detection with the id 0, so an object with this id would never be matched.
+        text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
+        warn_once(logger, f"{file.path}: {text}")
+    # lvis-api marks unmatched detections with the id 0, so it would treat a matched object with the id 0 as unmatched.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -102,7 +105,11 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 
 
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
-    """Replace an unreadable mask by the box. Mask evaluation ignores the object."""
+    """Replace an unreadable mask by the box, and mark the object so that mask evaluation ignores it.
+
+    Returns:
+        a key of ``_WARNINGS``, or None.
+    """
     segmentation = annotation.get("segmentation")
     reason = None
     if has_unusable_polygons(segmentation):
@@ -116,7 +123,11 @@ def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | No
 
 
 def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
-    """Set ``ignore`` of crowds. COCO's evaluation ignores only crowds and does not read ``ignore``."""
+    """Set ``ignore`` of crowds to 1. In COCO's format, set ``ignore`` of other objects to 0, as pycocotools does.
+
+    Returns:
+        a key of ``_WARNINGS``, or None.
+    """
     crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
     if coco:
         annotation["ignore"] = int(crowd)
@@ -127,7 +138,11 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 
 
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
-    """Compute a missing area and, in COCO's format, an area that is not positive. lvis-api omits such objects."""
+    """Compute a missing area. In COCO's format, also replace an area that is not positive by a computed area.
+
+    Returns:
+        a key of ``_WARNINGS``, or None.
+    """
     area = annotation.get("area")
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)

@@ -1,4 +1,4 @@
-"""LVIS metrics of any data set in LVIS or COCO format."""
+"""Evaluate detections with LVIS's metrics on any data set in LVIS or COCO format."""
 
 import copy
 import functools
@@ -35,18 +35,20 @@ RESULTS_FILE = "lvis_instances_results.json"
 
 
 class LongTailEvaluator(LVISEvaluator):
-    """Detectron2's LVISEvaluator for LVIS and for any data set in LVIS or COCO format.
+    """Evaluator of LVIS and of any other data set in LVIS or COCO format.
 
     It computes AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
-    percent, for boxes and, if requested, for masks. Differences from Detectron2's evaluator:
+    percent, for boxes and, if requested, for masks. Differences from Detectron2's LVISEvaluator:
 
-    - It supports any data set, any category ids, groups from any source, and COCO's rules for data in COCO's format.
-    - Groups without categories give NaN instead of -100. No detections give 0 instead of NaN if there are objects.
-    - It atomically writes ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics), and AP by
-      category as ``categories.json`` and ``categories.csv``. It does not write ``instances_predictions.pth``.
-    - For data without annotations (LVIS's test sets) it writes ``lvis_submission.json`` for LVIS's evaluation server.
+    - It supports any data set and any category ids, takes frequency groups from any source, and follows COCO's rules
+      for data in COCO's format.
+    - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
+    - It writes ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics), ``categories.json`` and
+      ``categories.csv`` (AP by category), each atomically. It does not write ``instances_predictions.pth``.
+    - For a data set without annotations, such as LVIS's test sets, it writes ``lvis_submission.json`` for LVIS's
+      evaluation server.
     - It stores detections as arrays and evaluates with hotcoco, which gives the numbers of lvis-api in less time.
-    - It reads the ground truth on first use, in the process that needs it.
+    - It reads the ground truth at the first use, and only in processes that use it.
     """
 
     @configurable
@@ -66,19 +68,19 @@ class LongTailEvaluator(LVISEvaluator):
         """
         Args:
             dataset_name: name of a registered data set with an annotation file in LVIS or COCO format.
-            tasks: some of "bbox" and "segm". Default: those that the predictions have.
-            distributed: gather the predictions of all processes.
+            tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the predictions have masks.
+            distributed: True: gather the predictions of all processes.
             output_dir: folder of the output files. None: write no files.
-            max_dets_per_image: number of detections per image that count, those with the highest scores. A warning is
-                logged if it is not LVIS's 300.
-            frequency: dict from category id to "r", "c" or "f", or a function that returns such a dict for the
-                AnnotationFile. None as its result: the groups are unknown, and APr, APc and APf are NaN. Default:
-                ``frequency`` in the file.
+            max_dets_per_image: keep only this number of detections per image, with the highest scores. The evaluator
+                logs a warning if this number is not LVIS's 300.
+            frequency: dict from category id to "r", "c" or "f", or a function that takes the ``AnnotationFile`` and
+                returns such a dict. The function may return None if the groups are unknown. APr, APc and APf are then
+                NaN. Default: ``frequency`` in the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
-            extra_metrics: see ``evaluate_detections``.
-            settings: settings of the model, for ``evaluation.json``.
+            extra_metrics: names of optional metrics, see ``evaluate_detections``.
+            settings: settings of the model, written to ``evaluation.json``.
         """
-        # Do not call the base class's constructor: it supports only LVIS's files and reads them in each process.
+        # Do not call the constructor of the base class: it supports only LVIS's files and reads them in each process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -122,7 +124,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations. Results are submitted to the evaluation server.
+        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate their results.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -131,7 +133,12 @@ class LongTailEvaluator(LVISEvaluator):
         self._image_count = 0
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Store the detections as arrays, with encoded masks."""
+        """Store the detections of a batch as arrays, with run-length encoded masks.
+
+        Args:
+            inputs: dataset dicts of the images.
+            outputs: outputs of a Detectron2 model, with "instances" or "proposals".
+        """
         for record, output in zip(inputs, outputs, strict=True):
             self._image_count += 1
             if "instances" in output:
@@ -142,7 +149,11 @@ class LongTailEvaluator(LVISEvaluator):
                 self._proposals.append({"image_id": record["image_id"], "proposals": proposals})
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Return task -> metric -> percent in the main process, None in the others."""
+        """Compute the metrics of the stored detections and write the files.
+
+        Returns:
+            in the main process, a dict from task to metric to percent. None in the other processes.
+        """
         has_instances = bool(self._detections)
         mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
         self._detections = []
@@ -154,7 +165,7 @@ class LongTailEvaluator(LVISEvaluator):
                 return None
         image_count = sum(part[0] for part in parts)
         if not image_count:
-            logger.warning("%s: no image was evaluated", self._dataset_name)
+            logger.warning("%s: no metrics, because the test loader returned no images", self._dataset_name)
             return {}
         self._results = OrderedDict()
         proposals = list(itertools.chain.from_iterable(part[3] for part in parts))
@@ -171,8 +182,8 @@ class LongTailEvaluator(LVISEvaluator):
             return
         if self._max_dets_per_image != LVIS_DETECTIONS_PER_IMAGE:
             logger.warning(
-                "%s: TEST.DETECTIONS_PER_IMAGE: the best %d detections of each image are evaluated, LVIS evaluates "
-                "%d; do not compare these results with published ones",
+                "%s: TEST.DETECTIONS_PER_IMAGE limits the evaluation to the best %d detections of each image, but LVIS "
+                "evaluates %d. Do not compare these results with published results",
                 *(self._dataset_name, self._max_dets_per_image, LVIS_DETECTIONS_PER_IMAGE),
             )
         if self._output_dir:
@@ -198,33 +209,41 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports, so that no other one can stop a long training."""
+        """Return the optional metrics that the data set supports, and log a warning for each of the others.
+
+        An error here would terminate a long training.
+        """
         found = []
         for name in self._extra:
             try:
                 check_applicable(self._lvis_api, [name])
                 found.append(name)
             except ConfigError as error:
-                logger.warning("%s: left out: %s", self._dataset_name, error)
+                logger.warning("%s: an optional metric is omitted: %s", self._dataset_name, error)
         return found
 
     def _with_dataset_ids(self, detections: Detections) -> Detections:
-        """Replace contiguous category indices by the ids of the annotation file."""
+        """Replace contiguous category indices by category ids of the annotation file.
+
+        Raises:
+            ConfigError: the model has more classes than the data set has categories.
+            DataError: a detection belongs to an image that the annotation file lacks, or its score is not finite.
+        """
         ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
         wrong = (detections.category_ids < 0) | (detections.category_ids >= len(ids))
         if wrong.any():
             raise ConfigError(
-                f"MODEL.ROI_HEADS.NUM_CLASSES: expected {len(ids)}, the number of categories of "
-                f"{self._dataset_name!r}; found a detection of category index {detections.category_ids[wrong][0]}"
+                f"MODEL.ROI_HEADS.NUM_CLASSES: the model predicts class index {detections.category_ids[wrong][0]}, but "
+                f"data set {self._dataset_name!r} has {len(ids)} categories. Set NUM_CLASSES to {len(ids)}"
             )
         unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])
         if len(unknown):
             raise DataError(
-                f"{self._dataset_name}: expected image ids of {self._file.path}, found {first_few(unknown)}"
+                f"{self._dataset_name}: detections have image ids that {self._file.path} lacks: {first_few(unknown)}"
             )
         if not np.isfinite(detections.scores).all():
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
             raise DataError(
-                f"{self._dataset_name}: expected finite scores, found NaN or infinity in the images {images}"
+                f"{self._dataset_name}: the model predicts NaN or infinite scores for images with id {images}"
             )
         return detections.with_category_ids(ids[detections.category_ids])

@@ -1,4 +1,4 @@
-"""Two engines that match detections with objects: hotcoco (Rust), and lvis-api and pycocotools (Python)."""
+"""Match detections with objects, with hotcoco (Rust) or with lvis-api and pycocotools (Python)."""
 
 import contextlib
 import io
@@ -16,30 +16,29 @@ from seesaw_d2.compat import lvis_eval_class
 from seesaw_d2.evaluation.detections import Detections, mask_areas
 from seesaw_d2.evaluation.ground_truth import NO_MASK, Curves, GroundTruth, RankedGroundTruth, follows_coco
 
-# Number of images per call of hotcoco: a compromise between speed and the memory of their dicts.
+# Number of images per call of hotcoco. More images per call are faster but need more memory.
 _CHUNK = 500
-# An area outside of all size ranges, which end at 1e10 pixels in lvis-api.
+# An area outside of all size ranges. The largest range of lvis-api ends at 1e10 pixels.
 _OUTSIDE_EVERY_RANGE = 1e11
-# Limit of detections per image that hotcoco's StreamingEval always applies.
+# hotcoco's StreamingEval uses at most this number of detections per image.
 _STREAMING_LIMIT = 300
 _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 
 
 def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
-    """Evaluate with hotcoco, which gives the numbers of lvis-api or pycocotools in a fraction of their time and memory.
+    """Compute precision and recall with hotcoco, faster and in less memory than lvis-api and pycocotools.
 
-    This function compensates for these differences between hotcoco 1.3 and lvis-api:
+    The results equal those of ``official_curves``, which documents the arguments. This function compensates for these
+    differences between hotcoco 1.3 and lvis-api:
 
-    - hotcoco stores ids of detections as float64. Ranks replace the ids here.
-    - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules an ignored object gets an
-      area outside of all size ranges here, because lvis-api excludes objects of other sizes in the same way.
-    - With images in chunks, hotcoco counts at most 300 detections per image, too few for AP_fixed. If an image has
-      more, all images are evaluated in one call, which needs more memory.
-    - lvis-api drops objects and detections without an area. With LVIS's rules this function drops them.
-    - If detections are an array, hotcoco computes the size of a detection from its box. So masks get a box with the
-      area of the mask. hotcoco compares masks only by their pixels.
-
-    See ``official_curves`` for arguments and result.
+    - hotcoco stores the ids of detections as float64. This function passes ranks instead of ids.
+    - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules, this function gives an
+      ignored object an area outside of all size ranges. lvis-api treats objects of other sizes like ignored objects.
+    - ``StreamingEval``, which evaluates images in chunks, uses at most 300 detections per image, too few for AP_fixed.
+      If an image has more detections, this function evaluates all images in one call, which needs more memory.
+    - lvis-api drops objects and detections without an area. With LVIS's rules, this function drops them too.
+    - hotcoco computes the size of each detection of an array from its box. For masks, this function passes a box with
+      the area of the mask. The box has no other effect, because hotcoco computes the IoU of masks from their pixels.
     """
     ranked = RankedGroundTruth(ground_truth, iou_type)
     found = ranked.detections(detections)
@@ -92,7 +91,7 @@ def _objects(ranked: RankedGroundTruth, ranks: range) -> list[dict[str, Any]]:
 
 
 def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarray, dict[str, list]]:
-    """Return the detections as an array (N, 7) of image, box, score and category, and a dict with their masks."""
+    """Return the detections as an array (N, 7) of image, box (4), score and category, and a dict with their masks."""
     if iou_type == "bbox":
         boxes, masks = detections.boxes, []
         area = boxes[:, 2] * boxes[:, 3]
@@ -108,17 +107,18 @@ def _array(detections: Detections, iou_type: str, coco: bool) -> tuple[np.ndarra
 
 
 def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
-    """Evaluate with lvis-api, or with pycocotools under COCO's rules. It is the reference for hotcoco.
+    """Compute precision and recall with lvis-api, or with pycocotools if the ground truth follows COCO's rules.
 
-    It is about 20 times slower than hotcoco and needs gigabytes of memory for LVIS.
+    This engine is the reference for ``hotcoco_curves``. It is about 20 times slower and needs gigabytes of memory for
+    LVIS.
 
     Args:
-        ground_truth: see ``lvis_ground_truth``.
-        detections: the detections that count, after limits per image or category.
+        ground_truth: result of ``lvis_ground_truth``.
+        detections: detections after all limits per image or category.
         iou_type: "bbox" or "segm".
 
     Raises:
-        DataError: the image or category of a detection is not in the ground truth.
+        DataError: the ground truth does not contain the image or the category of a detection.
     """
     ranked = RankedGroundTruth(ground_truth, iou_type)
     found = ranked.detections(detections)
@@ -132,7 +132,11 @@ def official_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -
 
 
 def _results(detections: Detections, iou_type: str) -> list[dict[str, Any]]:
-    """Return LVIS's results format, without boxes for masks, because both programs prefer a box for the size."""
+    """Return the detections in LVIS's results format, with masks or boxes.
+
+    Masks are returned without boxes, because lvis-api and pycocotools would compute the size of a detection from its
+    box.
+    """
     fields = ("image_id", "category_id", "score", _FIELDS[iou_type])
     return [{key: result[key] for key in fields} for result in detections.to_results()]
 
@@ -159,7 +163,7 @@ def _pycocotools_curves(ranked: RankedGroundTruth, found: Detections, iou_type: 
 
 
 def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
-    """Return the ground truth. For masks, mark objects without a readable mask as ignored."""
+    """Return the ground truth. If ``iou_type`` is "segm", mark objects without a readable mask as ignored."""
     data = ground_truth.dataset
     if iou_type != "segm" or not any(item.get(NO_MASK, 0) for item in data["annotations"]):
         return ground_truth
@@ -168,12 +172,12 @@ def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
 
 
 def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResults:
-    # LVISResults would copy all annotations of the ground truth and then replace them by the results.
+    # Pass ground truth without annotations, because LVISResults copies all of them and then discards the copy.
     frame = LVIS.__new__(LVIS)
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:
         return LVISResults(frame, results, max_dets=-1)
-    # LVISResults reads the first result, so it fails for an empty list.
+    # LVISResults fails for an empty list, because it reads the first result.
     empty = LVISResults.__new__(LVISResults)
     empty.logger = ground_truth.logger
     empty.dataset = frame.dataset

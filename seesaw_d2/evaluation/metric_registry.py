@@ -1,4 +1,4 @@
-"""The registry of metrics."""
+"""Registry of metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ class Metric:
     """A registered metric.
 
     Attributes:
-        compute: function that returns a dict from metric names to percent for the results of an evaluation. Undefined
-            metrics are NaN.
-        check: function that is called with the ground truth before the metric is computed. It raises ConfigError if the
-            data set does not support the metric.
+        compute: function that takes the results of an evaluation (see ``register_metric``) and returns a dict from
+            metric name to percent, with NaN for undefined metrics.
+        check: function that takes the ground truth and raises ConfigError if the data set does not support the metric.
+            It is called before ``compute``. None: every data set supports the metric.
         optional: True: compute the metric only if TEST.LVIS_METRICS names it. False: always compute it.
     """
 
@@ -24,20 +24,23 @@ class Metric:
     optional: bool = False
 
 
-# Task ("detection" or "classification") -> name -> metric, in the order of the results.
+# Task ("detection" or "classification") -> name -> metric. Results list the metrics in this order.
 METRIC_REGISTRY: dict[str, dict[str, Metric]] = {"detection": {}, "classification": {}}
 
 
 def register_metric(
     name: str, task: str = "detection", *, check: Callable[[Any], Any] | None = None, optional: bool = False
 ) -> Callable[[F], F]:
-    """Return a decorator that registers a metric.
+    """Return a decorator that registers a function as a metric.
 
     Args:
-        name: key of the registry and, for an optional metric, its name in TEST.LVIS_METRICS.
-        task: "detection": the function takes ``DetectionResults``. "classification": it takes
+        name: name of the metric in the registry and, if the metric is optional, in TEST.LVIS_METRICS.
+        task: "detection": the function takes ``DetectionResults``. "classification": the function takes
             ``ClassificationResults``.
         check, optional: see ``Metric``.
+
+    Raises:
+        KeyError: a metric of this name is already registered for the task.
     """
 
     def register(function: F) -> F:
@@ -50,7 +53,7 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Compute the metrics of a task: those that are not optional, and those named in ``optional``."""
+    """Compute all metrics of a task that are not optional, and the optional metrics whose names are in ``optional``."""
     found: dict[str, float] = {}
     for name, metric in METRIC_REGISTRY[task].items():
         if not metric.optional or name in optional:

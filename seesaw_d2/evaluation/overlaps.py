@@ -1,4 +1,4 @@
-"""Compute the overlaps of detections and objects of the same image, for any categories.
+"""Compute the IoU of detections and objects in the same image, also for different categories.
 
 Shapes: D detections and G objects of an image.
 """
@@ -17,12 +17,15 @@ from seesaw_d2.evaluation.ground_truth import NO_MASK
 def overlaps(
     ground_truth: LVIS, detections: Detections, iou_type: str = "bbox"
 ) -> Iterator[tuple[int, list[dict[str, Any]], np.ndarray, np.ndarray]]:
-    """Yield image id, objects, positions (D,) of the detections, and IoU (D, G) of each image, by image id.
+    """Yield the IoU of all detections with all objects, image by image, in ascending order of image ids.
 
     Args:
         ground_truth, detections: see ``DetectionResults``.
-        iou_type: "bbox" or "segm". Boxes of detections without them are those of their masks. An object without a mask
-            overlaps no mask.
+        iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of their masks. For
+            "segm", the IoU of an object without a readable mask is 0.
+
+    Yields:
+        image id, the G objects of the image, positions (D,) of its detections in ``detections``, and IoU (D, G).
     """
     masks = iou_type == "segm"
     found = detections.rles() if masks else _boxes(detections)

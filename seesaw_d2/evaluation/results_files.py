@@ -1,4 +1,4 @@
-"""Reading, checking and atomic writing of results files."""
+"""Read, check and write results files. Files are written atomically."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# Number of detections per write, which limits the memory.
+# Convert this number of detections to JSON at a time, to limit the memory.
 CHUNK = 100_000
 
 
@@ -38,7 +38,9 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
     """Write a CSV file atomically. NaN becomes an empty cell.
 
     Args:
-        header: names of the columns. Default: the keys of the first row.
+        path: path of the file.
+        rows: one dict per row, from column to value.
+        header: names of the columns. Default: the keys of the first row. Without rows, ``header`` is required.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
@@ -48,7 +50,7 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
 
 
 def write_results(path: str, detections: Detections) -> None:
-    """Write LVIS's results file atomically and in chunks."""
+    """Write detections as a JSON file in LVIS's results format, atomically and in chunks."""
     with atomic_file(path) as file:
         for start in range(0, len(detections), CHUNK):
             part = detections[np.arange(start, min(start + CHUNK, len(detections)))]
@@ -60,36 +62,38 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    If there are masks, boxes are omitted, because lvis-api would compute the size of a detection (for APs, APm and APl)
-    from its box.
+    If the detections have masks, the file contains no boxes, because lvis-api would compute the size of a detection
+    (for APs, APm and APl) from the box instead of the mask.
 
     Args:
         folder: output folder. None: write no file.
         name: name of the data set, for the log.
+        detections: detections with the ids of the annotation file.
     """
     if not folder:
-        logger.info("%s has no annotations and no output folder is given: nothing is evaluated or written", name)
+        logger.info("%s: nothing is evaluated or written: no annotations and no output folder", name)
         return
     path = os.path.join(folder, SUBMISSION_FILE)
     masks = detections.has_masks
     write_results(path, dataclasses.replace(detections, boxes=None) if masks else detections)
     logger.info(
-        "%s has no annotations: nothing is evaluated. Submit %s, which contains %d detections (%s), to LVIS's "
-        "evaluation server",
+        "%s has no annotations, so it cannot be evaluated here. Submit %s (%d detections, %s) to LVIS's evaluation "
+        "server",
         *(name, path, len(detections), "masks" if masks else "boxes"),
     )
 
 
 def read_results(path: str, ground_truth: LVIS) -> Detections:
-    """Read and check a results file in LVIS's (and COCO's) format.
+    """Read and check a results file in LVIS's or COCO's format.
 
     Args:
-        path: a JSON list of detections with image_id, category_id, score, and bbox (XYWH) or segmentation (RLE).
+        path: path of a JSON file with a list of detections. Each is a dict with image_id, category_id, score, and bbox
+            (XYWH in pixels) or segmentation (run lengths).
         ground_truth: ground truth with the images and categories of the detections.
 
     Raises:
-        DataError: the file is missing or not such a list; a detection lacks a field, has a score or box that is not
-            finite, a malformed mask, or an image or category that the ground truth does not have.
+        DataError: the file is unreadable or is not such a list. Or a detection lacks a field, has a score or a box that
+            is not finite, a malformed mask, or an image or a category that the ground truth does not contain.
     """
     if irregular(path):
         raise DataError(f"{path}: expected a results file, found {irregular(path)}")
@@ -97,24 +101,33 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
         with open_regular(path, "rb") as file:
             results = orjson.loads(file.read())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; expected a results file") from None
+        raise DataError(f"{path}: cannot read the results file: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON: {error}; expected a results file (JSON has no NaN and Infinity)") from None
+        raise DataError(f"{path}: not valid JSON, which has no NaN or Infinity: {error}") from None
     if not isinstance(results, list):
-        raise DataError(f"{path}: the top level is {json_type(results)}; expected a list of detections")
+        raise DataError(f"{path}: expected a list of detections, found {json_type(results)}")
     return detections_from_results(results, ground_truth, path)
 
 
 def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, source: str) -> Detections:
-    """Check detections in LVIS's results format and convert them to arrays; see ``read_results``."""
+    """Check detections in LVIS's results format and convert them to arrays.
+
+    Args:
+        results: the list that ``read_results`` reads from a file.
+        ground_truth: see ``read_results``.
+        source: file name for error messages.
+
+    Raises:
+        DataError: see ``read_results``.
+    """
     if not results:
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
-        raise DataError(f"{source}: expected JSON objects, found other values: detections {first_few(bad)}")
+        raise DataError(f"{source}: expected a dict for each detection, found other values at indices {first_few(bad)}")
     fields = [field for field in ("bbox", "segmentation") if field in results[0]]
     if not fields:
-        raise DataError(f'{source}: expected "bbox" or "segmentation" in each detection, found neither in detection 0')
+        raise DataError(f'{source}: detection 0 has neither "bbox" nor "segmentation"')
     columns = {field: _column(results, field, source) for field in ("image_id", "category_id", "score", *fields)}
     image_ids = _ids(columns["image_id"], "image_id", ground_truth.imgs, source)
     category_ids = _ids(columns["category_id"], "category_id", ground_truth.cats, source)
@@ -131,7 +144,7 @@ def _column(results: list[dict[str, Any]], field: str, source: str) -> list[Any]
         return [item[field] for item in results]
     except KeyError:
         bad = [index for index, item in enumerate(results) if field not in item]
-        raise DataError(f'{source}: no "{field}": detections {first_few(bad)}') from None
+        raise DataError(f'{source}: "{field}" is missing in detections {first_few(bad)}') from None
 
 
 def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> np.ndarray:
@@ -141,16 +154,16 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
     unknown = sorted(set(values) - known.keys())
     if unknown:
         raise DataError(
-            f'{source}: "{field}": expected one of the {len(known)} ids of the data set, {min(known)} to {max(known)}, '
-            f"found {first_few(unknown)}; check that the results belong to this data set and its version"
+            f'{source}: "{field}" has values that are not among the {len(known)} ids ({min(known)} to {max(known)}) of '
+            f"the data set: {first_few(unknown)}. Check that the results belong to this version of the data set"
         )
     return np.array(values, dtype=np.int64)
 
 
 def _numbers(values: list[Any], field: str, source: str, width: int | None = None) -> np.ndarray:
-    expected = "a number" if width is None else f"{width} numbers"
+    expected = "a finite number" if width is None else f"{width} finite numbers"
     try:
-        array = np.array(values, dtype=np.float64)  # also accepts numbers given as text
+        array = np.array(values, dtype=np.float64)  # also converts strings such as "1.5", so check types below
         types = set(map(type, values if width is None else itertools.chain.from_iterable(values)))
         wrong = not types <= {int, float}
         wrong |= array.ndim != (1 if width is None else 2) or (width is not None and array.shape[1] != width)
@@ -158,9 +171,7 @@ def _numbers(values: list[Any], field: str, source: str, width: int | None = Non
         wrong = True
     if wrong or not np.isfinite(array).all():
         bad = [index for index, value in enumerate(values) if not _is_finite(value, width)]
-        raise DataError(
-            f'{source}: "{field}": expected {expected}, finite, found other values in detections {first_few(bad)}'
-        )
+        raise DataError(f'{source}: "{field}": expected {expected}, found other values in detections {first_few(bad)}')
     return array
 
 
@@ -177,13 +188,13 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
     for index, (mask, image) in enumerate(zip(masks, image_ids.tolist(), strict=True)):
         if type(mask) is not dict or type(mask.get("counts")) is not str or not mask["counts"]:
             raise DataError(
-                f'{source}: "segmentation": expected a compressed run-length mask, found another value in detection '
-                f"{index}"
+                f'{source}: "segmentation" of detection {index}: expected compressed run lengths (a dict with "size" '
+                'and the string "counts")'
             )
         if mask.get("size") != shape[image]:
             raise DataError(
-                f'{source}: "segmentation" of detection {index}: expected the size {shape[image]} of image {image}, '
-                f"found {one_line(mask.get('size'))}"
+                f'{source}: "segmentation" of detection {index}: "size" is {one_line(mask.get("size"))}, but image '
+                f"{image} has [height, width] {shape[image]}"
             )
         counts.append(mask["counts"].encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Evaluator of semantic segmentation.
+"""Evaluate semantic segmentation.
 
 Shapes: C classes.
 """
@@ -26,7 +26,11 @@ PER_CLASS_FILE = "semantic_per_class.csv"
 
 
 def class_groups(cfg: CfgNode) -> np.ndarray | None:
-    """Return the frequency group (C,) of each class by its images in DATASETS.TRAIN, or None if they are unknown."""
+    """Return the frequency group of each class, (C,): 0 rare, 1 common, 2 frequent.
+
+    The group depends on the number of images in DATASETS.TRAIN that contain the class. Return None if
+    these numbers are unknown.
+    """
     found = [semantic_classes(name) for name in cfg.DATASETS.TRAIN]
     counts = [each.image_count for each in found if each is not None and each.image_count is not None]
     if not counts or len(counts) < len(found):
@@ -35,13 +39,16 @@ def class_groups(cfg: CfgNode) -> np.ndarray | None:
 
 
 def segmentation_metrics(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Return mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
+    """Compute mIoU (overall and by frequency group), mean class accuracy and pixel accuracy, in percent.
 
-    Means exclude classes without a pixel in the ground truth. A mean over no class is NaN.
+    Means exclude classes without a pixel in the ground truth. A mean over zero classes is NaN.
 
     Args:
-        confusion: (C, C) numbers of pixels by true class (row) and predicted class.
-        groups: (C,) 0 rare, 1 common, 2 frequent, or None.
+        confusion: (C, C) number of pixels by true class (row) and predicted class (column).
+        groups: (C,) group of each class: 0 rare, 1 common, 2 frequent. None: omit mIoU by group.
+
+    Returns:
+        "mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "mACC" and "pACC" -> percent.
     """
     right, true = confusion.diagonal(), confusion.sum(axis=1)
     present = true > 0
@@ -60,14 +67,15 @@ def _mean(values: np.ndarray) -> float:
 
 
 class SemanticEvaluator(DatasetEvaluator):
-    """Evaluator that computes ``segmentation_metrics`` over all pixels of a data set, except ignored ones.
+    """Evaluator that computes ``segmentation_metrics`` over all labelled pixels of a data set.
 
-    ``evaluate()`` returns {"sem_seg": metrics} in the main process. It writes ``semantic_per_class.csv``.
+    ``evaluate()`` returns {"sem_seg": metrics} in the main process and None in the others. It writes
+    ``semantic_per_class.csv`` to ``output_dir``.
 
     Args:
-        dataset_name: a registered data set with label maps.
+        dataset_name: name of a registered data set with label maps.
         num_classes: C.
-        ignored: value of pixels without a label.
+        ignored: value of pixels without a label, which evaluation ignores.
         groups: see ``segmentation_metrics``.
         output_dir: folder of the file. None: write no file.
     """
@@ -100,13 +108,24 @@ class SemanticEvaluator(DatasetEvaluator):
         self._confusion = np.zeros((self._num_classes, self._num_classes), np.int64)
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
-        """Count pixels. Inputs have "sem_seg_file_name", outputs "sem_seg", scores (C, H, W)."""
+        """Add the pixels of a batch to the confusion matrix.
+
+        Args:
+            inputs: dicts with "sem_seg_file_name", the path of a label map (H, W).
+            outputs: dicts with "sem_seg", scores (C, H, W).
+
+        Raises:
+            DataError: sizes of a label map and the scores differ.
+        """
         for item, output in zip(inputs, outputs, strict=True):
             path = item["sem_seg_file_name"]
             labels = torch.from_numpy(read_label_map(path, self._num_classes, self._ignored).astype(np.int64))
             predicted = output["sem_seg"].argmax(dim=0).cpu()
             if predicted.shape != labels.shape:
-                raise DataError(f"{path}: expected {tuple(predicted.shape)} pixels, found {tuple(labels.shape)}")
+                raise DataError(
+                    f"{path}: the label map has (height, width) {tuple(labels.shape)}, but its image has "
+                    f"{tuple(predicted.shape)}"
+                )
             kept = labels != self._ignored
             codes = labels[kept] * self._num_classes + predicted[kept]
             self._confusion += torch.bincount(codes, minlength=self._confusion.size).view(self._confusion.shape).numpy()
@@ -120,7 +139,7 @@ class SemanticEvaluator(DatasetEvaluator):
         metrics = segmentation_metrics(confusion, self._groups)
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._groups is None:
-            logger.info("mIoU by frequency: SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count")
+            logger.info("mIoU by frequency group is omitted: SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count")
         if self._output_dir:
             self._write(confusion)
         return {"sem_seg": metrics}

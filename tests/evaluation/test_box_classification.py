@@ -64,5 +64,5 @@ def test_written_beside_the_results(config_file):
 
 
 def test_other_heads_are_refused():
-    with pytest.raises(ConfigError, match=r"TEST\.CLASSIFICATION_ACCURACY: expected ROI heads .* found .*'Linear'"):
+    with pytest.raises(ConfigError, match=r"TEST\.CLASSIFICATION_ACCURACY: .*StandardROIHeads.*'Linear'"):
         check_heads(torch.nn.Linear)

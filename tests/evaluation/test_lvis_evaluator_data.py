@@ -131,7 +131,7 @@ def test_degenerate_ground_truth_is_missed(toy):
 def test_class_that_the_data_set_lacks(toy):
     cfg, name, records = toy()
     records[0]["annotations"][0]["category_id"] = 2
-    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES: expected 2"):
+    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES: .*index 2, .* 2 "):
         evaluate(build_evaluator(cfg, name), records)
 
 
@@ -156,7 +156,7 @@ def test_evaluator_types(tmp_path):
 
     with pytest.raises(ConfigError, match=r"DATASETS\.TEST: no data set is called"):
         build_evaluator(make_cfg(), "nothing")
-    with pytest.raises(ConfigError, match=r"evaluator type 'sem_seg'"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*'sem_seg'"):
         build_evaluator(make_cfg(), "ade20k_sem_seg_val", str(tmp_path))
     metadata = MetadataCatalog.get("coco_2017_val_100")
     previous = metadata.json_file
@@ -173,4 +173,4 @@ def test_a_metric_that_the_data_cannot_have_is_left_out(toy, caplog):
     results = evaluate(build_evaluator(cfg, name), records)["bbox"]
     assert results["AP_fixed"] == pytest.approx(100)
     assert "AP_coco" not in results
-    assert "left out" in caplog.text
+    assert 'TEST.LVIS_METRICS: "coco"' in caplog.text
