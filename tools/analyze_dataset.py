@@ -5,10 +5,11 @@
     python tools/analyze_dataset.py --dataset lvis_v1_train
     python tools/analyze_dataset.py --config-file ... DATASETS.TRAIN "('mine',)"
     python tools/analyze_dataset.py --counts lvis_v1_train.json --num-images 99388
+    python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
 Prints the tables and writes all categories (categories.csv) and charts (sampling.png) to the output folder. --counts
 simulates images whose categories have the counts of an annotation file, or of a JSON list of {"name", "image_count",
-"instance_count"}.
+"instance_count"}. --statistics writes a file for MODEL.ROI_HEADS.CALIBRATION.COUNTS.
 """
 
 import argparse
@@ -36,16 +37,19 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument(
         "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories"
     )
+    parser.add_argument("--statistics", metavar="FILE", help="CSV file to write for MODEL.ROI_HEADS.CALIBRATION.COUNTS")
     parser.add_argument("--output", help="output folder; default: output/analysis/<name>")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if (args.counts is None) != (args.num_images is None):
         parser.error("--counts, --num-images: expected both or neither, found only one of them")
+    if args.counts and args.statistics:
+        parser.error("--statistics: expected --config-file or --dataset, whose boxes have positions, found --counts")
     return args
 
 
 def analyze(args):
-    """Return the name and the analysis of the data described by the arguments."""
+    """Return the name, the analysis and the config (None with --counts) of the data described by the arguments."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config
@@ -62,7 +66,7 @@ def analyze(args):
         records = deal_images(images, instances, args.num_images, args.num_images, args.seed)
         threshold = LVIS_THRESHOLD if args.repeat_threshold is None else args.repeat_threshold
         name = os.path.splitext(os.path.basename(args.counts))[0]
-        return name, analyze_sampling(records, len(names), repeat_threshold=threshold, names=names)
+        return name, analyze_sampling(records, len(names), repeat_threshold=threshold, names=names), None
     cfg = load_config(args.config_file or "", args.opts)
     if args.dataset:
         cfg.DATASETS.TRAIN = (args.dataset,)
@@ -70,7 +74,7 @@ def analyze(args):
     threshold = args.repeat_threshold
     if threshold is None:
         threshold = cfg.DATALOADER.REPEAT_THRESHOLD or LVIS_THRESHOLD
-    return "+".join(cfg.DATASETS.TRAIN), analyze_config(cfg, threshold)
+    return "+".join(cfg.DATASETS.TRAIN), analyze_config(cfg, threshold), cfg
 
 
 @command
@@ -78,21 +82,26 @@ def main(arguments=None) -> None:
     args = parse(arguments)
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
     from seesaw_d2.report import draw_sampling, sampling_report, write_categories
-    from seesaw_d2.report.dataset_report import HEADER
+    from seesaw_d2.report.dataset_report import HEADER, STATISTICS, write_statistics
     from seesaw_d2.utils.atomic_files import make_folder
     from seesaw_d2.utils.own_files import check_replaceable
     from seesaw_d2.utils.untrusted_paths import below
 
-    name, analysis = analyze(args)
+    name, analysis, cfg = analyze(args)
     folder = args.output or below(os.path.join("output", "analysis"), name, "DATASETS.TRAIN")
     table, picture = os.path.join(folder, "categories.csv"), os.path.join(folder, "sampling.png")
     check_replaceable(table, ",".join(HEADER), "a table of this program")
     check_replaceable(picture, PICTURE_MARK, "a picture of this program")
+    if args.statistics:
+        check_replaceable(args.statistics, ",".join(STATISTICS), "a table of this program")
+        write_statistics(cfg, args.statistics)
     make_folder(folder)
     print(sampling_report(analysis, args.list))
     write_categories(analysis, table)
     draw_sampling(analysis, picture, name)
     print(f"\ntable    {table}\npicture  {picture}")
+    if args.statistics:
+        print(f"statistics of {analysis.statistics.num_images} images    {args.statistics}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from seesaw_d2.choosing.detecting import Scoring
 from seesaw_d2.config.loading import default_config
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import InvalidArgument
-from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, calibration_class, calibration_statistics
+from seesaw_d2.modeling.calibration.build import CALIBRATION_REGISTRY, calibration_class
+from seesaw_d2.modeling.calibration.statistics import calibration_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import lookup
 
@@ -69,7 +70,9 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     kind = CALIBRATION_REGISTRY.get(name)
     node, default = lookup(cfg, _NODE), lookup(default_config(), _NODE)
     argument, _ = kind.tried(node)
-    changed = {key: lookup(node, key) for key in kind.config_keys.values() if lookup(node, key) != lookup(default, key)}
+    keys = [*kind.config_keys.values(), *(["COUNTS"] if kind.needs_counts else [])]
+    keys += ["FRACAL.NUM_IMAGES"] if kind.needs_dimensions else []
+    changed = {key: lookup(node, key) for key in keys if lookup(node, key) != lookup(default, key)}
     found = {"NAME": name, **changed, kind.config_keys[argument]: value}
     return [text for key, each in found.items() for text in (f"{_NODE}.{key}", str(each))]
 
@@ -102,7 +105,7 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
     stages = len(plain.losses)
     kind = calibration_class(own, plain.losses[0])
     statistics = [
-        calibration_statistics(own, loss.num_classes, stage, stages) for stage, loss in enumerate(plain.losses)
+        calibration_statistics(own, kind, loss.num_classes, stage, stages) for stage, loss in enumerate(plain.losses)
     ]
     node = lookup(own, _NODE)
     argument, grid = kind.tried(node)

@@ -24,6 +24,11 @@ def add_calibration(cfg: CN) -> None:
     cfg.MODEL.ROI_HEADS.CALIBRATION.TAU = 1.0
     # FRACAL: lambda >= 0, exponent of the fractal dimensions that the scores are divided by.
     cfg.MODEL.ROI_HEADS.CALIBRATION.LAMBDA = 2.0
-    # NorCal and LogitAdjustment: source of the class counts. "dataset": annotations of DATASETS.TRAIN. Any other value:
-    # path of a JSON file with class counts (tools/record_class_counts.py), relative to the working directory.
+    # Source of the class counts. "dataset": annotations of DATASETS.TRAIN. Any other value: path of a file, relative to
+    # the working directory. A CSV file has the columns category_id, image_count, instance_count and, for FRACAL,
+    # fractal_dimension (tools/analyze_dataset.py --statistics). NorCal and LogitAdjustment also read a JSON file with
+    # class counts (tools/record_class_counts.py).
     cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = "dataset"
+    # FRACAL with a CSV file in COUNTS: number of training images, 100170 for LVIS v1.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL = CN()
+    cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.NUM_IMAGES = 0

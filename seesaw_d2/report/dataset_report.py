@@ -6,11 +6,16 @@ Shapes: C categories.
 import csv
 
 import numpy as np
+from detectron2.config import CfgNode
 
+from seesaw_d2.data.records.fractal_dimension import training_fractal_dimensions
+from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.data.sampling.analysis import SamplingAnalysis
+from seesaw_d2.evaluation.results_files import write_csv
 from seesaw_d2.frequency_groups import GROUP_NAMES
 from seesaw_d2.utils.escaping import cell
 
+STATISTICS = ("category_id", "image_count", "instance_count", "fractal_dimension")
 HEADER = ("category", "group", "images", "instances", "repeat factor")
 
 
@@ -74,3 +79,15 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
         writer = csv.writer(file)
         writer.writerow([*HEADER, *(f"instances an epoch, {name}" for name in analysis.epoch_instances)])
         writer.writerows([cell(value) for value in row] for row in category_rows(analysis))
+
+
+def write_statistics(cfg: CfgNode, path: str) -> None:
+    """Write the counts and fractal dimensions of the categories of DATASETS.TRAIN to a CSV file, one row for each.
+
+    The ids are 1 to C, in the order of the model's classes.
+    """
+    counts = training_statistics(cfg)
+    dimensions = training_fractal_dimensions(cfg, len(counts.names))
+    ids = range(1, len(counts.names) + 1)
+    rows = zip(ids, counts.image_count.tolist(), counts.instance_count.tolist(), dimensions.tolist(), strict=True)
+    write_csv(path, [dict(zip(STATISTICS, row, strict=True)) for row in rows], STATISTICS)

@@ -109,7 +109,7 @@ def test_the_guide_says_who_reads_a_key(monkeypatch):
         (),
         {"image_count": counts.numpy(), "instance_count": counts, "num_annotated_images": 100, "num_images": 100},
     )
-    calibration = "seesaw_d2.modeling.calibration.build"
+    calibration = "seesaw_d2.modeling.calibration.statistics"
     monkeypatch.setattr(f"{calibration}.training_fractal_dimensions", lambda cfg, count: [1.5] * count)
     for module in ("seesaw_d2.modeling.box_predictor", "seesaw_d2.data.records.statistics", calibration):
         monkeypatch.setattr(f"{module}.training_statistics", lambda cfg: known)

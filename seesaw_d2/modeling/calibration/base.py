@@ -66,6 +66,7 @@ class Calibration(nn.Module):
     # Values that tools/calibrate.py tries, see ``tried``.
     grid: ClassVar[tuple[float, ...]] = ()
     needs_counts: ClassVar[bool] = True
+    needs_dimensions: ClassVar[bool] = False  # fractal dimensions
 
     def __init__(self, log_factors: Tensor):
         super().__init__()

@@ -1,25 +1,18 @@
 """The registry of calibrations, and ``build_calibration``, which builds one from a config."""
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from seesaw_d2.config.loading import default_config
-from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, lookup
 from seesaw_d2.losses.build import build_loss
-from seesaw_d2.losses.category_statistics import category_values
-from seesaw_d2.losses.recorded_counts import read_recorded_counts
 from seesaw_d2.modeling.calibration.base import Calibration
 from seesaw_d2.modeling.calibration.fracal import FRACAL
 from seesaw_d2.modeling.calibration.logit_adjustment import LogitAdjustment
 from seesaw_d2.modeling.calibration.norcal import NorCal
+from seesaw_d2.modeling.calibration.statistics import calibration_statistics
 from seesaw_d2.modeling.calibration.tau_normalization import TauNormalization
-from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, training_statistics
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.registry import Registry
 
@@ -29,17 +22,6 @@ for _each in (NorCal, FRACAL, LogitAdjustment, TauNormalization):
     CALIBRATION_REGISTRY.register(_each)
 
 _NODE = "MODEL.ROI_HEADS.CALIBRATION"
-
-
-@dataclass(frozen=True)
-class CalibrationStatistics:
-    """Statistics of the training set, (C,) each. None: the calibration needs no counts."""
-
-    num_classes: int
-    image_count: Tensor | None
-    instance_count: Tensor | None
-    num_images: int
-    fractal_dimensions: Callable[[], Tensor]
 
 
 def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_stages: int = 1) -> Calibration | None:
@@ -57,7 +39,7 @@ def build_calibration(cfg: Any, loss: ClassificationLoss, stage: int = 0, num_st
     if not node.NAME:
         return None
     calibration = calibration_class(cfg, loss)
-    statistics = calibration_statistics(cfg, loss.num_classes, stage, num_stages)
+    statistics = calibration_statistics(cfg, calibration, loss.num_classes, stage, num_stages)
     arguments = {argument: lookup(node, key) for argument, key in calibration.config_keys.items()}
     try:
         return calibration.from_statistics(statistics, **arguments)
@@ -96,7 +78,12 @@ def _registered(name: str) -> type[Calibration]:
 
 
 def calibration_for(
-    name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: Any
+    name: str,
+    num_classes: int,
+    datasets: Sequence[str] = (),
+    counts: str = "dataset",
+    num_images: int = 0,
+    **parameters: Any,
 ) -> Calibration:
     """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
 
@@ -104,7 +91,8 @@ def calibration_for(
         name: in the registry.
         num_classes: C.
         datasets: registered training sets, whose classes are counted; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
-        counts: "dataset" or a file of recorded class counts.
+        counts: "dataset", or a file with the counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+        num_images: number of training images, for FRACAL with a file.
         parameters: keyword arguments of the class, such as gamma, tau or lambda_.
 
     Raises:
@@ -112,33 +100,7 @@ def calibration_for(
     """
     cfg = default_config()
     cfg.DATASETS.TRAIN = tuple(datasets)
-    cfg.MODEL.ROI_HEADS.CALIBRATION.NAME, cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = name, counts
-    return _registered(name).from_statistics(calibration_statistics(cfg, num_classes), **parameters)
-
-
-def calibration_statistics(cfg: Any, num_classes: int, stage: int = 0, num_stages: int = 1) -> CalibrationStatistics:
-    """Return what MODEL.ROI_HEADS.CALIBRATION.NAME needs to know about the training set; see ``build_calibration``."""
-
-    @functools.cache
-    def dimensions() -> Tensor:
-        return torch.as_tensor(training_fractal_dimensions(cfg, num_classes))
-
-    source = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
-    if not CALIBRATION_REGISTRY.get(cfg.MODEL.ROI_HEADS.CALIBRATION.NAME).needs_counts:
-        return CalibrationStatistics(num_classes, None, None, 0, dimensions)
-    if source != "dataset" and cfg.MODEL.ROI_HEADS.CALIBRATION.NAME != "FRACAL":
-        counts = torch.tensor(read_recorded_counts(source).of_stage(stage, num_stages, num_classes)[:num_classes])
-        return CalibrationStatistics(num_classes, counts, counts, 0, dimensions)
-    try:
-        found = training_statistics(cfg)
-    except SeesawError as error:
-        hint = "the annotations of DATASETS.TRAIN, or the path of recorded class counts"
-        raise ConfigError(f"{_NODE}.COUNTS: expected {hint}, found: {error}") from error
-    if len(found.image_count) != num_classes:
-        raise ConfigError(
-            f"{_NODE}.COUNTS: expected counts of {num_classes} categories, found {len(found.image_count)}"
-            " in DATASETS.TRAIN"
-        )
-    images = category_values("image_count", found.image_count, num_classes)
-    instances = category_values("instance_count", found.instance_count, num_classes)
-    return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)
+    node = cfg.MODEL.ROI_HEADS.CALIBRATION
+    node.COUNTS, node.FRACAL.NUM_IMAGES = counts, num_images
+    calibration = _registered(name)
+    return calibration.from_statistics(calibration_statistics(cfg, calibration, num_classes), **parameters)

@@ -63,6 +63,7 @@ class FRACAL(Calibration):
     sigmoid_log_factors: Tensor
 
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "LAMBDA"}
+    needs_dimensions: ClassVar[bool] = True
     grid: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 
     def __init__(self, image_count: Tensor, num_images: int, dimensions: Tensor, lambda_: float):

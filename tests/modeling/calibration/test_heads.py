@@ -136,7 +136,12 @@ def test_losses_whose_scores_are_neither(counts, loss):
         (("MODEL.ROI_HEADS.NAME", "StandardROIHeads", f"{NODE}.NAME", "NorCal"), "NAME"),
         ((f"{NODE}.GAMMA", 0.5), "GAMMA"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.TAU", 0.5), "TAU"),
-        ((f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", "counts.json"), "COUNTS"),
+        (
+            (f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", "counts.json", f"{NODE}.FRACAL.NUM_IMAGES", 9),
+            "FRACAL.NUM_IMAGES",
+        ),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.COUNTS", "c.csv", f"{NODE}.FRACAL.NUM_IMAGES", 9), "FRACAL.NUM_IMAGES"),
+        ((f"{NODE}.NAME", "TauNormalization", f"{NODE}.COUNTS", "c.csv"), "COUNTS"),
         ((f"{NODE}.NAME", "LogitAdjustment", f"{NODE}.NORCAL.NORMALIZE", False), "NORCAL.NORMALIZE"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.BETA", 0.9), "NORCAL.BETA"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.GAMMA", 0.9), "GAMMA"),

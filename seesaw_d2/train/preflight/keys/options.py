@@ -28,6 +28,9 @@ _PROPOSES = Need(
     "a generator such as RPN",
     lambda cfg: cfg.MODEL.PROPOSAL_GENERATOR.NAME != "PrecomputedProposals" or not has_heads(cfg),
 )
+_COUNTS_TABLE = Need(
+    f"{_CALIBRATION}.COUNTS", "a CSV file", lambda cfg: cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS.endswith(".csv")
+)
 # C4 heads use the backbone's res5 for boxes and masks.
 _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
@@ -45,8 +48,9 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_NORCAL}.BETA",), (_is(f"{_NORCAL}.FACTOR", "effective_number"),)),
     ((f"{_NORCAL}.NORMALIZE",), (_is(f"{_NORCAL}.SCALED", "probabilities"),)),
     ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
-    ((f"{_CALIBRATION}.LAMBDA",), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
-    ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment"),)),
+    ((f"{_CALIBRATION}.LAMBDA", f"{_CALIBRATION}.FRACAL.*"), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
+    ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment", "FRACAL"),)),
+    ((f"{_CALIBRATION}.FRACAL.NUM_IMAGES",), (_COUNTS_TABLE,)),
     (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
     (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
     (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),

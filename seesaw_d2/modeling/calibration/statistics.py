@@ -1,0 +1,105 @@
+"""Statistics of the training set that the calibrations need: from its annotations, or from a file.
+
+Shapes: C categories.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seesaw_d2.errors import ConfigError, SeesawError
+from seesaw_d2.losses.category_statistics import category_values
+from seesaw_d2.losses.recorded_counts import read_recorded_counts
+from seesaw_d2.modeling.calibration.base import Calibration
+from seesaw_d2.modeling.statistics_provider import training_fractal_dimensions, training_statistics
+from seesaw_d2.utils.text_tables import read_results_table
+
+_NODE = "MODEL.ROI_HEADS.CALIBRATION"
+# Columns of a CSV file with statistics. Calibrations without fractal dimensions do not need the last one.
+COLUMNS = ("category_id", "image_count", "instance_count", "fractal_dimension")
+
+
+@dataclass(frozen=True)
+class CalibrationStatistics:
+    """Statistics of the training set, (C,) each. None: the calibration needs no counts."""
+
+    num_classes: int
+    image_count: Tensor | None
+    instance_count: Tensor | None
+    num_images: int
+    fractal_dimensions: Callable[[], Tensor]
+
+
+def calibration_statistics(
+    cfg: Any, calibration: type[Calibration], num_classes: int, stage: int = 0, num_stages: int = 1
+) -> CalibrationStatistics:
+    """Return the statistics that a calibration needs, from the source MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+
+    Args:
+        cfg: a config with this project's keys.
+        stage, num_stages: index and number of the stages of a cascade, for recorded counts.
+
+    Raises:
+        ConfigError, DataError: the annotations or the file cannot be read or do not have C categories.
+    """
+
+    @functools.cache
+    def dimensions() -> Tensor:
+        return torch.as_tensor(training_fractal_dimensions(cfg, num_classes))
+
+    node = cfg.MODEL.ROI_HEADS.CALIBRATION
+    source, num_images = node.COUNTS, node.FRACAL.NUM_IMAGES
+    if not calibration.needs_counts:
+        return CalibrationStatistics(num_classes, None, None, 0, dimensions)
+    if source.endswith(".csv"):
+        return _from_table(source, calibration, num_classes, num_images)
+    if source != "dataset":
+        if calibration.needs_dimensions:
+            expected = f'"dataset" or a CSV file with {", ".join(COLUMNS)}, because {calibration.__name__} needs them'
+            raise ConfigError(f"{_NODE}.COUNTS: expected {expected}, found {source!r}")
+        counts = torch.tensor(read_recorded_counts(source).of_stage(stage, num_stages, num_classes)[:num_classes])
+        return CalibrationStatistics(num_classes, counts, counts, 0, dimensions)
+    try:
+        found = training_statistics(cfg)
+    except SeesawError as error:
+        hint = "the annotations of DATASETS.TRAIN, or the path of a file with class counts"
+        raise ConfigError(f"{_NODE}.COUNTS: expected {hint}, found: {error}") from error
+    if len(found.image_count) != num_classes:
+        raise ConfigError(
+            f"{_NODE}.COUNTS: expected counts of {num_classes} categories, found {len(found.image_count)}"
+            " in DATASETS.TRAIN"
+        )
+    images = category_values("image_count", found.image_count, num_classes)
+    instances = category_values("instance_count", found.instance_count, num_classes)
+    return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)
+
+
+def _from_table(path: str, calibration: type[Calibration], num_classes: int, num_images: int) -> CalibrationStatistics:
+    """Return the statistics in a CSV file. The model's classes are its rows, sorted by category id."""
+    columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
+    rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
+    ids, *values = (np.array([row[name] for row in rows], np.float64) for name in columns)
+    if len(set(ids)) != num_classes or len(rows) != num_classes:
+        found = f"{len(rows)} rows with {len(set(ids))} different ids"
+        raise ConfigError(f"{_NODE}.COUNTS: {path}: expected a row for each of {num_classes} categories, found {found}")
+    images, instances, *dimensions = map(torch.from_numpy, values)
+    if calibration.needs_dimensions:
+        _check_table(path, images, dimensions[0], num_images)
+    return CalibrationStatistics(num_classes, images, instances, num_images, lambda: dimensions[0])
+
+
+def _check_table(path: str, images: Tensor, dimensions: Tensor, num_images: int) -> None:
+    if not bool(((dimensions >= 1) & (dimensions <= 2)).all()):
+        found = f"values from {dimensions.min():g} to {dimensions.max():g}"
+        raise ConfigError(f"{_NODE}.COUNTS: {path}: fractal_dimension: expected numbers in [1, 2], found {found}")
+    largest = int(images.max())
+    if num_images < max(1, largest):
+        raise ConfigError(
+            f"{_NODE}.FRACAL.NUM_IMAGES: expected the number of training images, at least {largest}, the largest "
+            f"image_count in {path}, found {num_images}"
+        )
