@@ -1,7 +1,7 @@
-"""Classification losses for long-tailed data. They can be used in any PyTorch program.
+"""Classification losses for long-tailed data, usable in any PyTorch program.
 
-To add a loss, write a file with a subclass of ``ClassificationLoss``, register it in ``LOSS_REGISTRY`` and import it
-here.
+To add a loss, write a file with a subclass of ``ClassificationLoss``, decorate the class with
+``@LOSS_REGISTRY.register()`` and import it here.
 """
 
 from seesaw_d2.losses.balanced_group_softmax import BalancedGroupSoftmaxLoss

@@ -1,4 +1,4 @@
-"""Checks of the arguments that every classification loss is called with.
+"""Checks of the arguments of ``ClassificationLoss.forward``.
 
 Shapes: N proposals, L classifier logits.
 """
@@ -19,20 +19,20 @@ def check_inputs(
     num_label_values: int,
     ignore_index: int | None = None,
 ) -> None:
-    """Raise ValueError unless the arguments are as described in ``ClassificationLoss.forward``.
+    """Raise ValueError if an argument violates the description in ``ClassificationLoss.forward``.
 
-    Values of tensors are checked on the CPU only. On other devices the check would synchronize host and device, and in
-    a compiled model it would break the graph.
+    Check shapes and dtypes on every device, but values only on the CPU. On other devices reading values would
+    synchronize host and device. In a compiled model it would break the graph.
     """
     if not logits.is_floating_point():
-        raise ValueError(f"logits: expected a floating-point type, found {logits.dtype}")
+        raise ValueError(f"logits: expected a floating-point dtype, found {logits.dtype}")
     for name, values in (("labels", labels), ("weights", weights)):
         expected = (*logits.shape[:1], *logits.shape[2:])
         if values is not None and tuple(values.shape) != expected:
             found = tuple(values.shape)
-            raise ValueError(f"{name}: expected shape {expected}, found {found}")
+            raise ValueError(f"{name}: expected shape {expected} for logits {tuple(logits.shape)}, found {found}")
     if labels.dtype != torch.int64:
-        raise ValueError(f"labels: expected torch.int64, found {labels.dtype}")
+        raise ValueError(f"labels: expected dtype torch.int64, found {labels.dtype}. Convert them with labels.long().")
     _check_avg_factor(avg_factor)
     if labels.device.type == "cpu" and not torch.compiler.is_compiling():
         labels = labels if ignore_index is None else labels[labels != ignore_index]
@@ -46,7 +46,7 @@ def _check_avg_factor(avg_factor: Any) -> None:
         if avg_factor.dim():
             raise ValueError(f"avg_factor: expected a number or a tensor of shape (), found {tuple(avg_factor.shape)}")
     elif not isinstance(avg_factor, Real) or not 0 < avg_factor < math.inf:  # type: ignore[operator]
-        raise ValueError(f"avg_factor: expected a number > 0, found {avg_factor!r}")
+        raise ValueError(f"avg_factor: expected a finite number > 0, found {avg_factor!r}")
 
 
 def _check_values(labels: Tensor, weights: Tensor | None, num_label_values: int) -> None:
@@ -54,6 +54,9 @@ def _check_values(labels: Tensor, weights: Tensor | None, num_label_values: int)
         return
     low, high = (int(value) for value in labels.aminmax())
     if low < 0 or high >= num_label_values:
-        raise ValueError(f"labels: expected values in [0, {num_label_values - 1}], found {low} to {high}")
+        raise ValueError(
+            f"labels: expected values from 0 to {num_label_values - 1}, found values from {low} to {high}. "
+            "Check num_classes of the loss."
+        )
     if weights is not None and weights.device.type == "cpu" and not bool((weights >= 0).all()):
-        raise ValueError(f"weights: expected values >= 0, found {weights.min():g}")
+        raise ValueError(f"weights: expected values >= 0, found a minimum of {weights.min():g}")

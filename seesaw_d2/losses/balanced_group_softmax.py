@@ -28,33 +28,35 @@ from seesaw_d2.losses.compared import TrainingData
 class BalancedGroupSoftmaxLoss(ClassificationLoss):
     """One softmax per group of categories with similar frequency, and one for foreground against background.
 
-    The softmax of a group has its categories and an entry "others", the target of all proposals outside the group. It
-    is trained on all proposals of the group and on β times as many randomly selected other proposals (section 3.3). A
-    group without proposals in the batch is not trained. The loss of a group is the mean over its selected proposals.
-    ``loss_cls_classes`` is the sum over groups, ``loss_cls_objectness`` is the loss of foreground against background.
-    Scores: P(j) = P(j in its group) P(foreground). "others" is not used for scores.
+    A group's softmax contains the categories of the group and an entry "others", which is the target of proposals
+    outside the group. The softmax is trained on all proposals of the group and on β times as many randomly selected
+    other proposals (section 3.3). A group without proposals in the batch has loss 0. The loss of a group is the mean
+    over the selected proposals. ``loss_cls_classes`` is the sum over groups, ``loss_cls_objectness`` is the loss of
+    foreground against background. The score of category j is P(j | group of j) P(foreground). Scores do not use
+    "others".
 
-    Logits: [C categories, foreground, background, G "others"]. The reference puts each "others" before the categories
-    of its group. Here the order of the classifier's rows does not depend on the bins.
+    The logits are [C categories, foreground, background, G "others"], so that the order of the classifier's rows does
+    not depend on the bins. The reference puts the "others" of a group before the categories of the group.
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/group_softmax.py. Deviations:
 
-    - The selection needs no synchronization and is reproducible (see ``BatchRandom``).
-    - ``weights`` are used, and an ``avg_factor`` scales the means by default / ``avg_factor``. The reference ignores
-      both.
+    - The selection of proposals needs no synchronization and is reproducible (see ``BatchRandom``).
+    - ``weights`` are used, and ``avg_factor`` multiplies the means by ``default_avg_factor`` / ``avg_factor``. The
+      reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        instance_counts: (C,) numbers of training instances, which define the groups. None: the groups are loaded from a
-            checkpoint.
-        bins: increasing numbers. Group g has the categories with bins[g - 1] <= count < bins[g], so G = len(bins) + 1.
-        beta: β > 0, number of other proposals per proposal of the group. The product is rounded down.
+        instance_counts: (C,) numbers of training instances, which define the groups. None: unknown, the loss can only
+            load the groups from a checkpoint.
+        bins: increasing numbers. Group g contains the categories with bins[g - 1] <= count < bins[g], so that
+            G = len(bins) + 1.
+        beta: β > 0, number of other proposals for each proposal of the group. The total is rounded down.
         background: "objectness".
-        seed: seed of the selection.
+        seed: seed of the random selection.
 
     Buffers:
-        group: int64 (C,), group of each category in [0, G), or -1 if unknown. It is saved in checkpoints and loaded
-            from them, because the logits of a trained classifier depend on it.
+        group: int64 (C,), group of each category in [0, G), or -1 if unknown. Checkpoints contain this buffer, because
+            the logits of a trained classifier depend on the groups.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("objectness",)
@@ -118,7 +120,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
     def compute_selected(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor, selected: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the losses for a given selection, bool (N, G)."""
+        """Return the losses for a given selection of proposals, bool (N, G)."""
         classes, objectness, others = self._split(logits)
         log_sums = self._log_sums(classes, others)
         own = classes.gather(1, labels.clamp(max=self.num_classes - 1).unsqueeze(1))
@@ -135,7 +137,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores (N, C + 1); see the class."""
+        """Return the scores (N, C + 1), background last, as described in the class docstring."""
         classes, objectness, others = self._split(widen(logits))
         foreground, background = objectness.softmax(dim=1).split(1, dim=1)
         in_group = (classes - self._log_sums(classes, others)[:, self.group]).exp()
@@ -157,7 +159,10 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return peak + (sums + (others - peak).exp()).log()
 
     def _indicator(self, dtype: torch.dtype) -> Tensor:
-        """Return (C, G), 1 where the category is in the group. A product with it sums in a deterministic order."""
+        """Return (C, G), 1 where the category is in the group and 0 elsewhere.
+
+        A matrix product with this tensor sums over the categories of each group in a deterministic order.
+        """
         groups = torch.arange(self.num_groups, device=self.group.device)
         return (self.group.unsqueeze(1) == groups).to(dtype)
 

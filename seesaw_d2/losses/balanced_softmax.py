@@ -17,14 +17,15 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 class BalancedSoftmaxLoss(CrossEntropyLoss):
     """Cross-entropy whose softmax weights each category by its number of training instances (equation 3).
 
-    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label. Scores are the softmax of z, as for balanced data.
+    L = -log(n_i e^{z_i} / Σ_j n_j e^{z_j}), where i is the label and n_j the number of instances of category j. Scores
+    are the softmax of z, which estimates the probabilities for balanced data.
 
     Reference: github jiawei-ren/BalancedMetaSoftmax-Classification. Deviations:
 
-    - Categories without instances count as if they had one. The reference divides by zero.
-    - For detectors the authors use sigmoids instead of this softmax. Here background is an objectness branch, because
-      the number of background proposals is not a property of the data. The softmax over the categories is theirs.
-    - The meta sampler, the second part of their method, is not included.
+    - A category without instances has n_j = 1. The reference divides by zero.
+    - The authors train detectors with sigmoids. Here detectors use the authors' softmax over the categories and an
+      objectness branch for background, because the data do not define a number of background instances.
+    - The meta sampler, the second part of the authors' method, is not included.
 
     Args:
         num_classes: C >= 1.
@@ -49,11 +50,11 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         self.register_buffer("log_prior", log_prior, persistent=False)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_j + log π_j, (R, C). The constant Σ_k n_k does not change the softmax."""
+        """Return z_j + log π_j, (R, C), where π_j = n_j / Σ_k n_k. The sum is constant and cancels in the softmax."""
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return log π_j, (C,), in the precision of the logits."""
+        """Return log π_j, (C,), with the dtype of the logits."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

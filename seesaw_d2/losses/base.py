@@ -23,7 +23,7 @@ _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
 class InvalidArgument(SeesawError):
-    """Raised for an invalid constructor argument. ``build_loss`` replaces the argument's name by the config key."""
+    """Raised for an invalid constructor argument. ``build_loss`` turns it into an error that names the config key."""
 
     def __init__(self, name: str, expected: str, found: Any):
         super().__init__(f"{name}: expected {expected}, found {found!r}")
@@ -42,7 +42,7 @@ def check_number(name: str, value: float, expected: str, accepts: Callable[[floa
 
 
 def check_integer(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` as an int. Raise InvalidArgument if it is too small or not an integer (True, 2.0)."""
+    """Return ``value`` as an int. Raise InvalidArgument if it is below ``minimum`` or not an int (for example 2.0)."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -56,40 +56,40 @@ class ClassificationLoss(nn.Module):
     """Base class of all classification losses. A subclass implements three methods:
 
     - ``compute`` returns the losses. It is a pure function of its arguments and of the module's state.
-    - ``update_statistics`` updates the method's statistics of the training, if it has any.
+    - ``update_statistics`` updates buffers that accumulate over the training, such as class counts.
     - ``probabilities`` returns the scores for inference.
 
     Args:
         num_classes: integer C >= 1, number of foreground categories.
-        background: how background is modelled. "objectness": two more logits after those of the C categories,
-            foreground and background, L = C + 2. "class": one more class, the last one, L = C + 1. "implicit": each
-            category is accepted or rejected independently, and a proposal that all reject is background, L = C. "none":
-            image classification without background, L = C and labels in [0, C). A loss that needs further logits
-            overrides ``num_logits`` and appends them.
+        background: how the loss models background. A loss that appends further logits overrides ``num_logits``.
+            "objectness": two more logits, foreground and background, follow those of the categories, L = C + 2.
+            "class": background is one more class, the last one, L = C + 1.
+            "implicit": binary classifiers, which all reject a background proposal, L = C.
+            "none": image classification without background, L = C and labels in [0, C).
 
     Raises:
         ValueError: ``num_classes`` is not an integer >= 1, or this loss does not support ``background``.
     """
 
-    # Supported ways to model background. The first one is the default.
+    # Supported values of ``background``. The first value is the default.
     backgrounds: ClassVar[tuple[str, ...]] = tuple(_BACKGROUND_LOGITS)
-    # Whether the statistics are updated with the batch before its loss is computed; EQL v2 updates them afterwards.
+    # True: update the statistics with a batch before computing its loss. False: afterwards, as in EQL v2.
     updates_first: ClassVar[bool] = True
-    # Soft labels over the C categories, which PairwiseClassBalance computes. "softmax": categories compete, each row of
-    # soft labels sums to 1. "sigmoid": categories are independent. None: not supported. ``compute`` and
-    # ``update_statistics`` take another argument, ``targets``: (N, C), 0 in background rows; None: one-hot labels.
+    # Supported soft labels over the C categories. "softmax": each row sums to 1. "sigmoid": categories are independent.
+    # None: no soft labels. Otherwise ``compute`` and ``update_statistics`` have an argument ``targets``: soft labels
+    # (N, C), 0 in background rows, or None for one-hot labels. ``PairwiseClassBalance`` passes soft labels.
     soft_labels: ClassVar[str | None] = None
-    # Whether ``forward`` takes maps: the loss is a sum over samples, and its statistics do not depend on the logits.
+    # Whether ``forward`` takes maps. Requires a sum over samples and statistics that do not depend on the logits.
     takes_maps: ClassVar[bool] = False
-    # Scores of the categories: "softmax", "sigmoids" (independent of each other) or "" (neither).
+    # How the scores of the categories are computed: "softmax", "sigmoids" (independent) or "" (neither).
     scores: ClassVar[str] = ""
-    # Constructor argument -> config key below MODEL.ROI_BOX_HEAD.CLS_LOSS.
+    # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
-    # Constructor argument -> statistic of the training set: "image_count" or "instance_count", (C,) int64,
-    # "num_images", an int, or "image_frequency", (C,), images with the category over annotated images. The argument is
-    # None if the training set cannot be read.
+    # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
+    # "num_images", an int, or "image_frequency", (C,), number of images with the category / number of annotated images.
+    # The argument is None if the training set cannot be read.
     statistics_keys: ClassVar[dict[str, str]] = {}
-    # Further keys of this node that the training schedule reads to compute values of the keys above.
+    # Config keys below CLS_LOSS from which the training schedule computes values of ``config_keys``.
     schedule_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_classes: int, *, background: str):
@@ -107,7 +107,7 @@ class ClassificationLoss(nn.Module):
 
     @property
     def num_label_values(self) -> int:
-        """Return the number of valid labels: C + 1 with background, C without. Labels lie in [0, num_label_values)."""
+        """Return the number of valid labels: C + 1 with background, C with background "none"."""
         return self.num_classes + (self.background != "none")
 
     def initial_bias(self) -> Tensor | None:
@@ -120,14 +120,14 @@ class ClassificationLoss(nn.Module):
 
         Args:
             node: the config node MODEL.ROI_BOX_HEAD.CLS_LOSS.
-            statistics: returns the category statistics of the training set. It may read annotations, so call it only if
-                needed. None: there are no statistics. Most losses set ``statistics_keys`` instead of calling it.
+            statistics: see ``build_loss``. It may read the annotations, so call it only if needed. Most losses set
+                ``statistics_keys`` instead of calling it.
         """
         return {argument: lookup(node, key) for argument, key in cls.config_keys.items()}
 
     @classmethod
     def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
-        """Return argument -> values that ``tools/choose_loss.py`` combines. Others keep the config's values."""
+        """Return constructor arguments and, for each argument, the values that ``tools/choose_loss.py`` compares."""
         return {}
 
     def forward(
@@ -141,18 +141,18 @@ class ClassificationLoss(nn.Module):
         """Return the losses of a batch. In training mode, also update the statistics of the loss.
 
         Args:
-            logits: (N, L) floating point. Half precision is converted to float32, also under autocast. With
-                ``takes_maps`` and background "none" or "class" also maps (N, L, H, W), whose pixels are the samples;
-                they need no more memory than in ``F.cross_entropy``.
-            labels: (N,) int64 in [0, C], where C is background (in [0, C) with background "none"). For maps (N, H, W).
+            logits: (N, L) floating point. Half precision is converted to float32, also under autocast. A loss with
+                ``takes_maps`` and background "none" or "class" also takes maps (N, L, H, W), whose pixels are the
+                samples. Maps need no more memory than in ``F.cross_entropy``.
+            labels: int64 (N,), or (N, H, W) for maps. Values are in [0, C], where C is background. With background
+                "none" they are in [0, C).
             weights: >= 0, with the shape of ``labels``. Default: all 1.
-            avg_factor: > 0, divisor of the weighted sums: a number, or a tensor of shape (), which is not synchronized
-                with the host. A tensor is clamped from below to 1.2e-7, the float32 epsilon, so that an empty batch
-                gives 0, not NaN. Default: ``default_avg_factor``, the number of this process's proposals with a weight
-                > 0, background included, at least 1. The box predictor passes its mean over all processes.
-                ``F.cross_entropy(weight=...)`` divides by the sum of the weights: pass ``weights.sum()``.
-            ignore_index: samples with this label have no loss and are not counted. It has the same requirements as
-                maps.
+            avg_factor: > 0, divisor of the weighted sums. Default: ``default_avg_factor``, which is the number of
+                proposals with a positive weight in this process, background included, at least 1. The box predictor
+                passes the mean over all processes. Pass ``weights.sum()`` to divide as ``F.cross_entropy(weight=...)``
+                does. A tensor of shape () is not synchronized with the host. It is clamped from below to the float32
+                epsilon, 1.2e-7, so that an empty batch gives 0 instead of NaN.
+            ignore_index: samples with this label have no loss and are not counted. Supported where maps are supported.
 
         Returns:
             dict of scalars whose names begin with loss_cls. Batches without proposals or without foreground give zeros
@@ -176,13 +176,13 @@ class ClassificationLoss(nn.Module):
         return losses
 
     def set_iteration(self, index: int, count: int) -> None:
-        """Declare that the next call is number ``index``, in [0, ``count``), of ``count`` calls in one training step.
+        """Announce that the next call is call ``index``, in [0, ``count``), of ``count`` calls in one training step.
 
-        A head that classifies every proposal several times per step calls this method. By default every call is a step.
+        Heads that classify a proposal several times per step call this method. Otherwise every call is a step.
         """
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
-        """Return the number of proposals with a positive weight. Losses with another average override it."""
+        """Return the default divisor of the weighted sums: the number of proposals with a positive weight."""
         return labels.numel() if weights is None else (weights > 0).sum()  # stays on the device
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
@@ -193,26 +193,26 @@ class ClassificationLoss(nn.Module):
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None, avg_factor: float | Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses as float32 or float64, without side effects. ``forward`` has checked the arguments."""
+        """Return the losses as float32 or float64, without side effects. ``forward`` checks the arguments."""
         raise NotImplementedError
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         """Update the statistics with a batch. Every rank calls it in every training step, without gradient."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores (N, C + 1), background last, for logits (N, L). With background "none": (N, C)."""
+        """Return the scores for logits (N, L): (N, C + 1) with background last, or (N, C) with background "none"."""
         raise NotImplementedError
 
     def check_width(self, logits: Tensor, *, maps: bool = False) -> None:
-        """Raise ValueError, with the required last layer, unless logits are (N, L), or with ``maps`` (N, L, ...)."""
+        """Raise ValueError unless logits have shape (N, L). With ``maps`` also accept shape (N, L, ...)."""
         right = (logits.dim() == 2 or (maps and logits.dim() > 2)) and logits.shape[1] == self.num_logits
         if torch.jit.is_tracing() or right:
             return
         more = self.num_logits - self.num_classes
         raise ValueError(
-            f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}; {type(self).__name__} with "
-            f'num_classes={self.num_classes} and background="{self.background}" needs a last layer of loss.num_logits '
-            f"= C{f' + {more}' if more else ''} = {self.num_logits} outputs"
+            f"logits: expected shape (N, {self.num_logits}), found {tuple(logits.shape)}. {type(self).__name__} with "
+            f'num_classes={self.num_classes} and background="{self.background}" needs a last layer with '
+            f"loss.num_logits = C{f' + {more}' if more else ''} = {self.num_logits} outputs."
         )
 
     def extra_repr(self) -> str:
@@ -221,7 +221,7 @@ class ClassificationLoss(nn.Module):
     def _map_losses(self, logits, labels, weights, avg_factor, ignore_index) -> dict[str, Tensor]:
         if not self.takes_maps or self.background == "objectness":
             name = f'{type(self).__name__} with background "{self.background}"'
-            raise ValueError(f"logits: {name} takes rows (N, L) without ignore_index, found {tuple(logits.shape)}")
+            raise ValueError(f"logits: {name} takes only (N, L) without ignore_index, found {tuple(logits.shape)}")
         self.check_width(logits, maps=True)
         check_inputs(logits, labels, weights, avg_factor, self.num_label_values, ignore_index)
         labelled = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
@@ -239,7 +239,7 @@ class ClassificationLoss(nn.Module):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Update the statistics in training mode, if ``updates_first`` equals ``before_loss``."""
+        """Update the statistics in training mode, but only if ``before_loss`` equals ``updates_first``."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)

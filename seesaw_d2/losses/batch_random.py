@@ -1,8 +1,8 @@
-"""Random numbers for losses that sample. They are computed on the device, equal on all devices and resumable.
+"""Random numbers for losses that sample. They are reproducible on every device and after a resume.
 
-A ``torch.Generator`` belongs to one device, and its state is not a tensor of the module. Here the random numbers of a
-batch are a hash of the batch's index, which is a buffer. So drawing them needs no synchronization, and a resumed
-training draws the same numbers as an uninterrupted one.
+The random numbers of a batch are a hash of the batch index, which is a buffer of the module. Therefore drawing needs no
+synchronization, and a resumed training draws the same numbers as an uninterrupted training. A ``torch.Generator`` would
+draw different numbers on each type of device, and checkpoints would not contain its state.
 """
 
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from seesaw_d2.utils.distributed import rank
 
-# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. Products wrap around.
+# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as signed integers. Products overflow and wrap around.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-# Each batch has 2^36 numbers, and processes and seeds have separate streams, so that no two sequences overlap.
+# A batch can draw 2^36 numbers. Each pair of process and seed has its own stream, so that no two sequences overlap.
 _BATCH_BITS, _STREAM = 36, 0xD1342543DE82EF95 - 2**64
 
 
@@ -21,7 +21,7 @@ class BatchRandom(nn.Module):
     """Uniform random numbers that depend on ``seed``, the rank and the number of previous batches.
 
     Buffers:
-        num_batches: int64 (), number of batches so far.
+        num_batches: int64 (), number of previous batches.
     """
 
     num_batches: Tensor
@@ -47,7 +47,7 @@ class BatchRandom(nn.Module):
         for shift, factor in _MIX:
             bits = (bits ^ _shift_right(bits, shift)) * factor
         bits = bits ^ _shift_right(bits, 31)
-        # Use the upper 53 bits and the midpoints of their intervals, which excludes 0 and 1.
+        # Use the upper 53 bits and add 0.5, so that neither 0 nor 1 occurs.
         return ((_shift_right(bits, 11).double() + 0.5) * 2.0**-53).clamp(max=1 - 2.0**-53).view(shape)
 
 

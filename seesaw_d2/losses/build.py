@@ -31,9 +31,9 @@ def build_loss(
     Args:
         cfg: a config with this project's keys.
         num_classes: C, number of foreground categories.
-        statistics: returns the category statistics of the training set: an object with ``image_count`` and
-            ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. It is called only by losses
-            that need statistics. None: there are no statistics.
+        statistics: function that returns the category statistics of the training set: an object with ``image_count``
+            and ``instance_count``, int64 (C,), ``num_images`` and ``num_annotated_images``. Only losses that need
+            statistics call it. None: the training set is unavailable.
         stage, num_stages: index and number of the stages of a cascade. Each stage has its own loss.
         has_background: True for a detector, which has background proposals and needs a loss that models background.
             False for an image classifier, which needs background "none".
@@ -56,12 +56,12 @@ def build_loss(
 
 
 def backgrounds_for(loss_class: type[ClassificationLoss], detector: bool) -> list[str]:
-    """Return the ways to model background that a loss supports in a detector or in an image classifier."""
+    """Return the values of ``background`` that a loss supports in a detector, or else in an image classifier."""
     return [name for name in loss_class.backgrounds if (name != "none") == detector]
 
 
 def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of, kind: str) -> ClassificationLoss:
-    """Build the loss named by the config key ``name_key``, which must be one of ``names``, for this kind of model."""
+    """Build the loss that the config key ``name_key`` names. Raise ConfigError if the name is not in ``names``."""
     name = lookup(node, name_key)
     if name not in names:
         raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
@@ -73,7 +73,7 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in {kind})")
     try:
         arguments = arguments_of(loss_class)
-        if "loss" in loss_class.config_keys:  # a wrapper; the same config node describes the wrapped loss
+        if "loss" in loss_class.config_keys:  # a wrapper: the same config node also describes the wrapped loss
             soft = [(name, other) for name, other in LOSS_REGISTRY if other.soft_labels]
             inner = [name for name, other in soft if backgrounds_for(other, kind == _DETECTOR)]
             arguments["loss"] = _build(node, loss_class.config_keys["loss"], inner, num_classes, arguments_of, kind)

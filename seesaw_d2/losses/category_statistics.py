@@ -1,4 +1,4 @@
-"""Statistics of the training set as arguments of losses."""
+"""Pass statistics of the training set to the constructors of losses."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from seesaw_d2.losses.base import InvalidArgument
 def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
     """Return the statistics of the training set, or None if its annotations cannot be read.
 
-    A loss built with None can predict but not train, so that a model can be used without its training data. Before a
-    training the preflight checks have already reported unreadable data sets.
+    A loss built with None can predict but not train, so that inference works without the training data. Before a
+    training the preflight checks report unreadable datasets.
     """
     try:
         return None if statistics is None else statistics()
@@ -23,11 +23,15 @@ def known_statistics(statistics: Callable[[], Any] | None) -> Any | None:
 
 
 def statistics_arguments(statistics_keys: Mapping[str, str], statistics: Callable[[], Any] | None) -> dict[str, Any]:
-    """Return the constructor arguments of a loss that are statistics of the training set. They are None if unknown.
+    """Return the constructor arguments of a loss that are statistics of the training set.
 
     Args:
-        statistics_keys: see ``ClassificationLoss``. If it is empty, ``statistics`` is not called.
+        statistics_keys: maps arguments to statistics; see ``ClassificationLoss``. If it is empty, ``statistics`` is not
+            called.
         statistics: see ``build_loss``.
+
+    Returns:
+        dict from argument to value. All values are None if the statistics are unknown.
     """
     known = known_statistics(statistics) if statistics_keys else None
     return {argument: None if known is None else _statistic(known, name) for argument, name in statistics_keys.items()}
@@ -43,7 +47,8 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
     """Return ``values``, one number >= 0 per category, as a float64 tensor (C,). Return None for None.
 
     Raises:
-        InvalidArgument: ``values`` are not numbers, have another shape, or are negative or not finite.
+        InvalidArgument: ``values`` are not numbers, have the wrong shape, or are negative or not finite. The message
+            names the argument ``name``.
     """
     if values is None:
         return None
@@ -63,5 +68,5 @@ def category_values(name: str, values: Any, num_classes: int) -> Tensor | None:
 
 
 def not_given(name: str) -> InvalidArgument:
-    """Return the error for training a loss without its ``category_values``."""
-    return InvalidArgument(name, "the statistics of the training set (None is for inference only)", None)
+    """Return the error to raise if a loss trains without the statistics in its argument ``name``."""
+    return InvalidArgument(name, "the statistics of the training set, because None allows only inference", None)

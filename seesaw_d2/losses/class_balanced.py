@@ -21,20 +21,21 @@ from seesaw_d2.losses.focal import FocalLoss
 class ClassBalancedFocalLoss(FocalLoss):
     """Focal loss weighted by the inverse effective number of samples v_i of the label's category i (equations 8, 12).
 
-    v_i = (1 - β) / (1 - β^{n_i}), then scaled. n_i is the number of training instances, at least 1. v replaces α.
+    v_i = (1 - β) / (1 - β^{n_i}), multiplied by a scale. n_i is the number of training instances of category i, at
+    least 1. The weights v replace the α of the focal loss.
 
-    Reference: github richardaecn/class-balanced-loss (image classification). As there, the sum is divided by the number
-    of foreground labels, and with background "none" v is scaled to Σ_i v_i = C. Deviation: the reference has no
-    background. Here background has weight 1, and v is scaled to a mean of 1 over the training instances, Σ_i n_i v_i =
-    Σ_i n_i. This keeps the balance between foreground and background. With the reference's scaling, most objects (those
-    of frequent categories) would have much less weight than background and would rarely be detected.
+    Reference: github richardaecn/class-balanced-loss (image classification). As in the reference, the sum is divided by
+    the number of foreground labels, and with background "none" the scale gives Σ_i v_i = C. Deviation: the reference
+    has no background. Here background has weight 1, and the scale gives v a mean of 1 over the training instances,
+    Σ_i n_i v_i = Σ_i n_i. This keeps the balance between foreground and background. With the scale of the reference,
+    frequent categories would have much less weight than background, and most objects would not be detected.
 
     Args:
         num_classes: C >= 1.
         instance_counts: (C,) n >= 0. None: unknown, for inference only.
         beta: β in [0, 1). 0 gives v = 1 for all categories, values near 1 give the inverse frequency. The paper uses
             0.999 for iNaturalist and ImageNet.
-        gamma: γ >= 0. The paper uses 0.5 for these data sets.
+        gamma: γ >= 0. The paper uses 0.5 for iNaturalist and ImageNet.
         background: "implicit" (default) or "none".
         prior: π; see ``SigmoidLoss``.
 
@@ -85,12 +86,13 @@ class ClassBalancedFocalLoss(FocalLoss):
 
 
 def effective_number_weights(counts: Tensor, beta: float, *, by_class: bool) -> Tensor:
-    """Return (1 - β) / (1 - β^n) for counts n >= 1, (C,), scaled to a mean of 1 over the instances or the classes.
+    """Return the class weights v_i = (1 - β) / (1 - β^{n_i}), (C,), scaled to a mean of 1.
 
     Args:
-        counts: (C,) float64.
+        counts: float64 (C,), n >= 1.
         beta: β in [0, 1).
-        by_class: True: scale to Σ_i v_i = C. False: scale to Σ_i n_i v_i = Σ_i n_i.
+        by_class: True: the mean over the classes is 1, Σ_i v_i = C. False: the mean over the instances is 1,
+            Σ_i n_i v_i = Σ_i n_i.
     """
     if beta == 0:
         return torch.ones_like(counts)

@@ -1,17 +1,17 @@
-"""Counts of the training data, from which ``ClassificationLoss.compared_values`` chooses values."""
+"""Properties of the training data from which ``ClassificationLoss.compared_values`` chooses values to compare."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Counts of the training data.
+    """Properties of the training data and schedule.
 
     Attributes:
         num_classes: C >= 1.
         num_images: number of annotated images, >= 1.
-        thresholds: (a, b), DATASETS.FREQUENCY_THRESHOLDS: a category with at most a images is rare, with at most b
-            common.
+        thresholds: DATASETS.FREQUENCY_THRESHOLDS, (a, b). A category with at most a images is rare, with at most b
+            images common, otherwise frequent.
         iterations: SOLVER.MAX_ITER.
     """
 
@@ -22,10 +22,10 @@ class TrainingData:
 
     @property
     def rare_share(self) -> float:
-        """Return the share of training images below which a category is rare."""
+        """Return the image frequency below which a category is rare: (a + 0.5) / num_images, to 4 digits."""
         return float(f"{(self.thresholds[0] + 0.5) / self.num_images:.4g}")
 
     @property
     def prior(self) -> float:
-        """Return 1 / C, at most 0.5: the initial probability of each sigmoid if they sum to 1."""
+        """Return min(0.5, 1 / C), the initial probability of each sigmoid with which the C sigmoids sum to 1."""
         return float(f"{min(0.5, 1 / self.num_classes):.4g}")

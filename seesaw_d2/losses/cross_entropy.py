@@ -19,12 +19,13 @@ from seesaw_d2.losses.precision import widen
 class CrossEntropyLoss(ClassificationLoss):
     """Softmax cross-entropy, L = -log σ_i (Seesaw Loss paper, equation 1), where i is the label.
 
-    Losses that modify the logits of the softmax can derive from this class and override ``adjusted_logits``. This class
-    handles background, weights and averages.
+    A loss that modifies the logits of the softmax can derive from this class and override ``adjusted_logits``. This
+    class handles background, weights and averages.
 
-    With background "objectness" there are two losses. ``loss_cls_classes`` is the softmax over C categories on the
-    foreground proposals, ``loss_cls_objectness`` is foreground against background on all proposals. Both are divided by
-    the same ``avg_factor``. Otherwise there is one loss, ``loss_cls``.
+    With background "objectness" there are two losses. ``loss_cls_classes`` is the softmax over the C categories,
+    computed for the foreground proposals. ``loss_cls_objectness`` is the softmax over foreground and background,
+    computed for all proposals. Both losses are divided by the same ``avg_factor``. With background "class" or "none"
+    the only loss is ``loss_cls``.
 
     Args:
         num_classes: C >= 1.
@@ -58,7 +59,10 @@ class CrossEntropyLoss(ClassificationLoss):
         }
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores; see ``ClassificationLoss``. "objectness": P(j) = σ_j σ_foreground (paper, section 3.3)."""
+        """Return the scores; see ``ClassificationLoss``.
+
+        With background "objectness" the score of category j is σ_j σ_foreground (Seesaw Loss paper, section 3.3).
+        """
         self.check_width(logits)
         logits = widen(logits)
         if self.background != "objectness":
@@ -68,21 +72,21 @@ class CrossEntropyLoss(ClassificationLoss):
         return torch.cat([classes.softmax(dim=1) * foreground, background], dim=1)
 
     def row_losses(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
-        """Return the losses (R,) for logits (R, K), labels (R,) and soft labels (R, K) or None."""
+        """Return the loss of each proposal, (R,), for logits (R, K), labels (R,) and soft labels (R, K) or None."""
         targets = labels if targets is None else targets
         return F.cross_entropy(self.adjusted_logits(logits, labels), targets, reduction="none")
 
     # The next two methods return the class losses (R,), their weights (R,) or None, and the objectness logits (N, 2).
 
     def _gathered(self, logits, labels, weights, targets, is_background):
-        """Gather the R foreground proposals."""
+        """Compute class losses for the R foreground proposals only."""
         rows = (~is_background).nonzero().squeeze(1)
         classes, objectness = _SplitForeground.apply(logits, rows, self.num_classes)
         weights, targets = (None if values is None else values[rows] for values in (weights, targets))
         return self.row_losses(classes, labels[rows], targets), weights, objectness
 
     def _masked(self, logits, labels, weights, targets, is_background):
-        """Keep all proposals, R = N. Background gets weight 0, and label 0 because this softmax has no entry C."""
+        """Compute class losses for all proposals, R = N. Background proposals get weight 0 and label 0."""
         classes, objectness = logits.split([self.num_classes, 2], dim=1)
         foreground = (~is_background).to(logits.dtype)
         weights = foreground if weights is None else weights * foreground
@@ -90,16 +94,16 @@ class CrossEntropyLoss(ClassificationLoss):
 
     @staticmethod
     def _gathers_rows(device: torch.device) -> bool:
-        # Gather on a CPU, where it is faster. On other devices gathering would synchronize, because the number of
-        # foreground proposals is known only on the device. A compiled graph needs shapes that do not depend on values.
+        # Gathering is faster on a CPU. On other devices it would synchronize with the host, because R depends on the
+        # labels. In a compiled graph shapes must not depend on values.
         return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _SplitForeground(torch.autograd.Function):
-    """Split logits (N, C + 2) into class logits of some proposals, (R, C), and objectness logits of all, (N, 2).
+    """Split logits (N, C + 2) into class logits (R, C) of the given rows and objectness logits (N, 2) of all rows.
 
-    The backward pass of indexing would allocate a tensor of the logits' size for each part and add them. With few
-    foreground proposals that costs more than the loss itself. This function allocates one.
+    Indexing would allocate two gradients with the size of the logits in the backward pass and add them. With few
+    foreground proposals this costs more than the loss itself. This function allocates one gradient.
     """
 
     @staticmethod

@@ -24,12 +24,15 @@ class EffectiveClassMarginLoss(SigmoidLoss):
     w_c = (N - n_c) / n_c · log(N / (N - n_c)).
 
     n_c is the number of training instances of category c, at least 1. Background is one more category, with
-    n = ratio · Σ_c n_c. N is the sum over all of them. Scores have neither margin nor factor 2:
-    σ(z_c) (1 - σ(z_background)).
+    n = ``background_ratio`` · Σ_c n_c. N is the sum of n over all categories and background. Scores use neither the
+    margin nor the factor 2: σ(z_c) (1 - σ(z_background)).
 
-    Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Deviations: the weights
-    are computed in float64 with log1p (the reference's float32 is off by more than 5 % for 163 categories of LVIS v1);
-    logits of any size are finite; proposal weights and ``avg_factor`` count (the reference ignores both).
+    Reference: github janghyuncho/ECM-Loss, mmdet/models/losses/effective_class_margin_loss.py. Deviations:
+
+    - The weights w are computed in float64 with log1p. The float32 weights of the reference are wrong by more than 5 %
+      for 163 categories of LVIS v1.
+    - Large logits give a finite loss.
+    - ``weights`` and ``avg_factor`` are used. The reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
@@ -38,9 +41,9 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         background: "class".
         prior: π; see ``SigmoidLoss``.
 
-    Buffers:
-        class_weights: float64 (L,), w. margins: float64 (L,), d. Not saved in checkpoints, because they describe the
-            training data.
+    Buffers (not saved in checkpoints, because they describe the training data):
+        class_weights: float64 (L,), w.
+        margins: float64 (L,), d.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("class",)

@@ -17,23 +17,25 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class EqualizationLoss(SigmoidLoss):
-    """Sigmoid cross-entropy in which other categories' proposals are not negatives of tail categories (equation 3).
+    """Sigmoid cross-entropy that removes the negative loss of tail categories in foreground proposals (equation 3).
 
     L = -Σ_j w_j log(p̂_j),   w_j = 1 - E(r) T_λ(f_j) (1 - y_j),
+    p̂_j = σ(z_j) where y_j = 1, else 1 - σ(z_j),
     E(r) = 1 for a foreground proposal, 0 for background, T_λ(f) = 1 for f < λ, else 0.
 
-    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As there, f < λ is a strict comparison in single
-    precision, and the initial probability is π = 0.001. Deviations: ``weights`` and ``avg_factor`` are used (the
-    reference ignores them and divides by N), and frequencies come from the data set (in the reference from a table for
-    LVIS).
+    Reference: github tztztztztz/eqlv2, mmdet/models/losses/eql.py. As in the reference, f < λ is compared in single
+    precision, and the initial probability is π = 0.001. Deviations:
+
+    - ``weights`` and ``avg_factor`` are used. The reference ignores both arguments and divides by N.
+    - Frequencies come from the training set. The reference reads a table for LVIS.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, number of training images with the category over number of annotated images. None:
+        image_frequency: (C,) f >= 0, number of training images with the category / number of annotated images. None:
             unknown, for inference only.
         lambda_: λ >= 0. Categories with a lower frequency are tail categories. The paper uses 1.77e-3 for LVIS v0.5,
             the reference 1.1e-3 for v1. 0 gives binary cross-entropy.
-        background: "implicit" (default) or "none" (all samples are foreground).
+        background: "implicit" (default), or "none", where all samples are foreground.
         prior: π; see ``SigmoidLoss``.
 
     Buffers:

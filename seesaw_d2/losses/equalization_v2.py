@@ -15,7 +15,7 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
 from seesaw_d2.utils.distributed import all_reduce_sum
 
-# Gradient ratio of a category without gradients so far. f(100) = 1 keeps its weights at 1.
+# Gradient ratio of a category before its first gradient. With f(100) = 1 both weights of the category are 1.
 _BALANCED = 100.0
 
 
@@ -23,28 +23,29 @@ _BALANCED = 100.0
 class EqualizationLossV2(SigmoidLoss):
     """Sigmoid cross-entropy that re-weights each category by its accumulated gradients (equations 3 to 6).
 
-    g_j = Σ positive gradients / Σ negative gradients of category j, over the training so far,
+    g_j = Σ positive gradients / Σ negative gradients of category j, over all previous training steps,
     f(x) = 1 / (1 + e^{-γ (x - μ)}),
-    negative samples of j have weight r_j = f(g_j), positive samples q_j = 1 + α (1 - f(g_j)).
+    r_j = f(g_j) is the weight of negative samples of j,
+    q_j = 1 + α (1 - f(g_j)) is the weight of positive samples of j.
 
-    The gradients are those of the weighted loss, q_j |σ - 1| or r_j σ. Background has its own classifier, the last one,
-    with weight 1 (in the paper: objectness branch). Scores are σ(z_j) (1 - σ(z_background)).
+    The gradient of a positive sample is q_j (1 - σ), that of a negative sample r_j σ. The last classifier predicts
+    background and has weight 1. It is the objectness branch of the paper. Scores are σ(z_j) (1 - σ(z_background)).
 
     Reference: github tztztztztz/eqlv2, mmdet/models/losses/eqlv2.py. MMDetection 3.3.0 has the same loss, but its
-    detectors compute scores with a softmax by mistake. As in the reference, gradients are accumulated after the loss
-    and without the proposals' weights, and the initial probability is π = 0.001. Deviations:
+    detectors compute scores with a softmax by mistake. As in the reference, gradients are accumulated after the loss is
+    computed and without proposal weights, and the initial probability is π = 0.001. Deviations:
 
-    - Sums are float64. Float32 sums of millions lose small gradients.
-    - The ratio is computed from the sums, not stored, so that an empty first batch does not set it to 0.
+    - Sums are float64. Large float32 sums lose small gradients.
+    - Only the sums are stored, not the ratio g. Therefore an empty first batch does not set g to 0.
     - ``weights`` and ``avg_factor`` are used in the loss.
 
     Args:
         num_classes: C >= 1.
         gamma: γ > 0, slope of f.
         mu: μ >= 0, the ratio at which f is 1/2.
-        alpha: α >= 0, largest increase of the weight of positive samples.
+        alpha: α >= 0. Weights of positive samples are in [1, 1 + α].
         background: "class" (default) or "none".
-        sync: True: sum the gradients of all processes. False: each process uses its own.
+        sync: True: sum the gradients of all processes. False: each process uses its own gradients.
         prior: π; see ``SigmoidLoss``.
 
     Buffers:
@@ -87,13 +88,13 @@ class EqualizationLossV2(SigmoidLoss):
         return {"prior": (data.prior,)}
 
     def gradient_ratio(self) -> Tensor:
-        """Return g, (C,) float64. It is 100 for categories without gradients so far."""
+        """Return g, float64 (C,). A category without previous gradients has g = 100."""
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return q_j where y_j = 1, r_j where y_j = 0, and their interpolation for soft labels, (N, L)."""
+        """Return the weights y_j q_j + (1 - y_j) r_j, (N, L), for hard or soft labels y."""
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
             negative = torch.cat([negative, negative.new_ones(1)])

@@ -21,33 +21,34 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 @LOSS_REGISTRY.register()
 class FederatedLoss(SigmoidLoss):
-    """A loss over a random subset S of the categories, drawn for each batch, for federated data sets such as LVIS.
+    """A loss over a random subset S of the categories, drawn for each batch, for federated datasets such as LVIS.
 
-    S contains the categories in the batch. If these are fewer than ``num_sampled``, the others are drawn without
-    replacement with probabilities proportional to their number of images to the power ``power``.
+    S contains all categories in the batch. If the batch has fewer than ``num_sampled`` categories, further categories
+    are drawn without replacement. The probability of a category is proportional to (number of images)^``power``.
 
     - background "implicit": sigmoid cross-entropy over S, L = Σ_{j in S} BCE(σ(z_j), y_j).
     - background "class": softmax cross-entropy over S and background.
 
     Reference: github xingyizhou/CenterNet2, centernet/modeling/roi_heads/fed_loss.py and custom_fast_rcnn.py, and
-    Detectron2 main's ``USE_FED_LOSS``. As there, each process draws its own S. Deviations:
+    ``USE_FED_LOSS`` in Detectron2's main branch. As in the references, each process draws its own S. Deviations:
 
-    - ``num_sampled`` counts categories only. In the reference background counts as one of them.
+    - ``num_sampled`` counts only categories. In the reference background is one of the ``num_sampled``.
     - Drawing needs no synchronization and is reproducible (see ``BatchRandom``).
-    - In the softmax, categories outside S do not compete. The reference multiplies each proposal's loss by whether its
-      own label is in S, which is always true, and so computes plain cross-entropy.
+    - The softmax excludes categories outside S. The reference only masks the losses of proposals whose label is outside
+      S. No label is outside S, so the reference computes plain cross-entropy.
 
     Args:
         num_classes: C >= 1.
         image_counts: (C,) number of training images with each category. None: unknown, for inference only.
         num_sampled: >= 1, size of S. S is larger if the batch has more categories.
-        power: >= 0. 0 draws uniformly from the categories that occur.
-        background: "implicit" (default), a sigmoid, or "class", a softmax.
+        power: >= 0. 0 draws uniformly from the categories that have images.
+        background: "implicit" (default) selects sigmoids, "class" selects a softmax.
         prior: π of the sigmoids; see ``SigmoidLoss``.
-        seed: seed of the draws.
+        seed: seed of the random numbers.
 
     Buffers:
-        sampling_weights: float64 (C,). Not saved in checkpoints, because it describes the training data.
+        sampling_weights: float64 (C,), (number of images)^``power``. Not saved in checkpoints, because it describes the
+            training data.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class")
@@ -90,7 +91,7 @@ class FederatedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return bool (C,): whether the category is in S."""
+        """Return S for a batch with these labels, as a bool tensor (C,)."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)

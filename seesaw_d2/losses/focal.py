@@ -19,14 +19,14 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 class FocalLoss(SigmoidLoss):
     """Focal loss, L = -Σ_j α_j (1 - p_j)^γ log(p_j), p_j = σ(z_j) where y_j = 1, else 1 - σ(z_j) (equation 5).
 
-    α_j is α for the label's category and 1 - α for the others.
+    α_j is α for the category of the label and 1 - α for all other categories.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py, whose box heads divide the sum by the number of
-    proposals. Deviations:
+    Reference: mmdet 3.3.0, mmdet/models/losses/focal_loss.py. Deviations:
 
-    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), whose α is tuned
-      for it. Dividing by all proposals makes the loss four times smaller if a quarter is foreground.
-    - The loss is computed in log space, so that its gradient is finite for every γ.
+    - By default the sum is divided by the number of foreground proposals, as in the paper (section 4), where α is tuned
+      for this divisor. MMDetection's box heads divide by the number of all proposals. If a quarter of the proposals is
+      foreground, that loss is four times smaller.
+    - The loss is computed in log space, so that the gradient is finite for every γ.
 
     Args:
         num_classes: C >= 1.

@@ -19,7 +19,7 @@ from seesaw_d2.losses.sigmoid import SigmoidLoss
 
 # Training clamps the logits to this range, as the reference does.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
-# Largest loss of a batch without weighting, as in the reference.
+# Upper bound of the loss of a batch with weighting "none", as in the reference.
 _MAX_LOSS = 20.0
 
 
@@ -27,37 +27,40 @@ _MAX_LOSS = 20.0
 class GumbelOptimizedLoss(SigmoidLoss):
     """Binary cross-entropy with the Gumbel activation η(z) = exp(-exp(-z)) in place of the sigmoid.
 
-    L = Σ_j w_j BCE(η(z_j), y_j). The weights w_j drop the negatives of rare categories, those with a frequency below λ:
+    L = Σ_j w_j BCE(η(z_j), y_j). The weights w_j remove negative samples of rare categories. A category is rare if its
+    frequency f is below λ. ``weighting`` selects w_j:
 
-    - "drop", the authors' choice (DropLoss, Hsieh et al., AAAI 2021): w_j = 0 for a rare category j in proposals of
+    - "drop" (DropLoss, Hsieh et al., AAAI 2021), used by the authors: w_j = 0 for a rare category j in proposals of
       other categories, and with probability 1 - ρ in background proposals. ρ is the share of rare categories in the
-      foreground proposals of the batch. A batch without foreground drops nothing.
+      foreground proposals of the batch. In a batch without foreground, w_j = 1.
     - "eql" (Tan et al., CVPR 2020): w_j = 0 for a rare category j in proposals of other categories.
-    - "none": w_j = 1. The loss of a batch is clamped to at most 20, where its gradient is 0.
+    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient.
 
-    With background "none" every image is foreground. "drop" and "eql" then give rare categories no negatives, so that
-    they are predicted for every image. Use weighting "none" for image classifiers.
+    Image classifiers (background "none") need weighting "none". They have no background samples, so "drop" and "eql"
+    would remove all negative samples of rare categories, and the model would predict these categories for every image.
 
-    Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As there, training clamps the
-    logits to [-4, 10]. Deviations:
+    Reference: github kostas1515/GOL, mmdet/models/losses/{droploss,eql,gumbel_ce}.py. As in the reference, training
+    clamps the logits to [-4, 10]. Deviations:
 
-    - The loss of a positive is exp(-z), and its gradient -exp(-z). In the reference PyTorch's binary_cross_entropy
-      removes almost all of this gradient below z = -3.3.
-    - "drop" draws its random numbers from a hash of the batch's index (``BatchRandom``).
-    - Proposal weights and ``avg_factor`` count. The reference's "drop" and "eql" ignore both.
+    - The loss of a positive sample is exp(-z) with gradient -exp(-z). The reference calls PyTorch's
+      binary_cross_entropy, which removes almost all of this gradient below z = -3.3.
+    - "drop" computes its random numbers from a hash of the batch index (``BatchRandom``).
+    - ``weights`` and ``avg_factor`` are used. With "drop" and "eql" the reference ignores both arguments.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, images with the category over annotated images. None: unknown, for inference only.
+        image_frequency: (C,) f >= 0, number of training images with the category / number of annotated images. None:
+            unknown, for inference only.
         weighting: "drop", "eql" or "none".
-        lambda_: λ >= 0. Frequencies are compared in float32, as in the reference. 1.1e-3 is the authors' for LVIS v1.
+        lambda_: λ >= 0. f < λ is compared in float32, as in the reference. The authors use 1.1e-3 for LVIS v1.
         activation: "gumbel" or "sigmoid".
-        background: "implicit" (default), "class" (scores are η(z_j) for each category) or "none".
+        background: "implicit" (default), "class" (the score of each category is η(z_j)) or "none".
         prior: initial η(z_j) or σ(z_j) of every classifier. 1.6e-7 gives the authors' bias for LVIS, -2.75.
-        seed: seed of the draws.
+        seed: seed of the random numbers.
 
     Buffers:
-        rare: bool (L,), f < λ; False for background. Not saved in checkpoints, because it describes the training data.
+        rare: bool (L,), f < λ, and False for background. Not saved in checkpoints, because it describes the training
+            data.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "class", "none")
@@ -110,7 +113,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         self.random.next_batch()
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Return η(z_j), or σ(z_j), (N, L)."""
+        """Return η(z_j), or σ(z_j) with activation "sigmoid", (N, L)."""
         return torch.exp(-torch.exp(-logits)) if self.gumbel else super().activation(logits)
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -131,7 +134,8 @@ class GumbelOptimizedLoss(SigmoidLoss):
         dropped = foreground.unsqueeze(1)
         if self.weighting == "drop":
             rare_rows = self.rare[labels.clamp(max=self.num_classes - 1)] & foreground
-            ratio = rare_rows.sum().double() / foreground.sum()  # NaN without foreground: nothing is greater
+            # Without foreground the ratio is NaN. No number is greater than NaN, so nothing is dropped.
+            ratio = rare_rows.sum().double() / foreground.sum()
             dropped = dropped | (self.random.uniform(*logits.shape) > ratio)
         return 1 - (dropped & self.rare).to(logits.dtype) * (1 - targets)
 

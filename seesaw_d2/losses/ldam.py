@@ -1,4 +1,4 @@
-"""LDAM-DRW, a margin that depends on the label, and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
+"""LDAM-DRW: label-dependent margins and deferred re-weighting (Cao et al., NeurIPS 2019, arXiv 1906.07413).
 
 Shapes: C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C, or C + 1 with
 a background class).
@@ -20,32 +20,32 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 @LOSS_REGISTRY.register()
 class LDAMLoss(CrossEntropyLoss):
-    """Cross-entropy with a margin for the label's category i, which is larger for rare categories (equation 13).
+    """Cross-entropy with a margin for the category i of the label. Rare categories have larger margins (equation 13).
 
     L = -v_i log(e^{z_i - s Δ_i} / (e^{z_i - s Δ_i} + Σ_{j≠i} e^{z_j})),   Δ_j = Δ_max (n_min / n_j)^{1/4}.
 
-    n_j is the number of training instances, at least 1. z are cosines times s, from a normalized classifier with
-    temperature s. v_i is 1 until iteration ``start_iter``. Then it is (1 - β) / (1 - β^{n_i}), scaled (deferred
-    re-weighting). Scores are the softmax of z.
+    n_j is the number of training instances of category j, at least 1. The logits z are cosines times s, computed by a
+    normalized classifier with temperature s. The class weight v_i is 1 for the first ``start_iter`` training steps.
+    Afterwards it is proportional to (1 - β) / (1 - β^{n_i}) (deferred re-weighting). Scores are the softmax of z.
 
     Reference: github kaidic/LDAM-DRW, losses.py and cifar_train.py. Deviations:
 
     - v has a mean of 1 over the training instances, and the sum of the losses is divided by ``avg_factor``. The
-      reference divides by the sum of the v of the batch, which is the same in expectation.
-    - The paper has no background. Background has no margin and v = 1.
+      reference divides by the sum of v_i over the batch. Both are equal in expectation.
+    - The paper has no background. Here background has no margin and v = 1.
 
     Args:
         num_classes: C >= 1.
         instance_counts: (C,) n >= 0. None: unknown, for inference only.
         max_margin: Δ_max >= 0, the margin of the rarest category, as a difference of cosines.
         scale: s > 0, the temperature of the classifier. The paper uses 30.
-        beta: β in [0, 1). 0: no re-weighting.
-        start_iter: integer >= 0, number of training steps before re-weighting.
+        beta: β in [0, 1). 0 disables re-weighting.
+        start_iter: integer >= 0, number of training steps without re-weighting.
         background: "objectness" (default), "class" or "none".
 
     Buffers:
-        margins: float64 (C,), s Δ. class_weights: float64 (C,), v. Not saved in checkpoints, because they describe the
-            training data.
+        margins: float64 (C,), s Δ. Not saved in checkpoints, because it describes the training data.
+        class_weights: float64 (C,), v after ``start_iter``. Not saved either.
         steps: int64 scalar, number of training steps so far.
     """
 
@@ -98,12 +98,12 @@ class LDAMLoss(CrossEntropyLoss):
         self._is_first_call = index == 0
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the training steps."""
+        """Increment ``steps`` in the first call of each training step."""
         if self._is_first_call:
             self.steps += 1
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_j, and z_i - s Δ_i for the label, (R, K)."""
+        """Return the logits (R, K) with the margin s Δ_i subtracted from the logit of each label i."""
         if self.margins is None:
             raise not_given("instance_counts")
         margins = self._of_labels(self.margins, labels, 0.0).to(logits.dtype)
@@ -118,7 +118,7 @@ class LDAMLoss(CrossEntropyLoss):
 
     def _of_labels(self, values: Tensor | None, labels: Tensor, background: float) -> Tensor:
         """Return the value of each label's category, (R,), or ``background`` for label C."""
-        assert values is not None  # adjusted_logits has raised otherwise
+        assert values is not None  # otherwise adjusted_logits raises first
         return torch.cat([values, values.new_full((1,), background)])[labels]
 
     def extra_repr(self) -> str:

@@ -18,9 +18,12 @@ from seesaw_d2.losses.compared import TrainingData
 class LogitAdjustedLoss(BalancedSoftmaxLoss):
     """Cross-entropy of z_j + τ log π_j, where π_j is the share of category j in the training instances (equation 10).
 
-    Scores are the softmax of z. τ = 1 gives Balanced Softmax. Reference: google-research, logit_adjustment (image
-    classification). Deviations: categories without instances count as if they had one; the paper has no background,
-    which is an objectness branch here.
+    Scores are the softmax of z. τ = 1 gives Balanced Softmax.
+
+    Reference: github google-research/google-research, logit_adjustment (image classification). Deviations:
+
+    - A category without instances counts as one instance.
+    - The paper has no background. Here an objectness branch predicts background.
 
     Args:
         num_classes: C >= 1.

@@ -10,36 +10,40 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Size in bytes of the logits of a block of pixels. A block fits into the cache of a CPU core and utilizes a GPU well.
+# Bytes of the logits in one block of pixels. A block fits into the cache of a CPU core, or is large enough for a GPU.
 _BLOCK_BYTES = {"cpu": 2**20}
 _OTHER_BLOCK_BYTES = 2**26
 
-# ``ClassificationLoss.compute`` of a loss that returns only loss_cls.
+# Type of ``ClassificationLoss.compute`` for a loss that returns only loss_cls.
 Compute = Callable[[Tensor, Tensor, Tensor | None, float], dict[str, Tensor]]
 
 
 def as_maps(logits: Tensor, *others: Tensor | None) -> list[Any]:
-    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``. Rows (N, L) become a map of one image."""
+    """Return logits (N, L, ...) and values (N, ...) for ``MapLoss``.
+
+    Logits (N, L) with values (N,) become one image with N pixels: logits (1, L, N) and values (1, N).
+    """
     if logits.dim() > 2:
         return [logits, *others]
     return [logits.t().unsqueeze(0), *(None if each is None else each.unsqueeze(0) for each in others)]
 
 
 class MapLoss(torch.autograd.Function):
-    """Sum of a loss over the labelled pixels of maps, computed block by block with its gradient.
+    """Sum a loss over the labelled pixels of maps, block by block, to save memory.
 
-    For the backward pass it saves only the gradient of the logits, one tensor of their size and type, like the log σ
-    that cross-entropy saves. It copies logits to rows for one block at a time.
+    The forward pass also computes the gradient of the logits and saves it for the backward pass. This is one tensor
+    with the shape and dtype of the logits, so it needs no more memory than the log σ that ``F.cross_entropy`` saves.
+    Only one block of logits at a time is copied to rows.
 
     Args of ``apply``:
         logits: (N, L, ...) in any memory format.
         labels: (N, ...) int64.
         weights: (N, ...) or None.
-        labelled: (N, ...) bool, the pixels that count.
+        labelled: (N, ...) bool, the pixels in the sum.
         compute: see ``Compute``.
 
     Returns:
-        the sum, a scalar; float32 for half-precision logits.
+        scalar tensor, the sum. It is float32 if the logits have half precision.
     """
 
     @staticmethod
@@ -55,7 +59,7 @@ class MapLoss(torch.autograd.Function):
             own_labels, own_labelled = labels[image].flatten(), labelled[image].flatten()
             own_weights = None if weights is None else weights[image].flatten().to(sums[0].dtype)
             for start in range(0, columns.shape[1], size):
-                # Copying a range of pixels and then selecting rows from it is faster than selecting pixels directly.
+                # Copying a range of pixels first and then selecting rows is faster than selecting pixels directly.
                 block = slice(start, start + size)
                 kept = own_labelled[block].nonzero().squeeze(1)
                 rows = columns[:, block].t().to(sums[0].dtype).contiguous()
@@ -82,7 +86,7 @@ def _has_columns(logits: Tensor) -> bool:
 
 
 def _columns(maps: Tensor) -> Tensor:
-    """Return the maps (L, ...) of one image as a view (L, P) with one column for each of P pixels."""
+    """Return the maps (L, ...) of one image as a view (L, P) with one column for each of the P pixels."""
     if maps.is_contiguous():
         return maps.flatten(1)
     return maps.movedim(0, -1).view(-1, len(maps)).t()

@@ -24,48 +24,49 @@ _FLOAT_BYTES = 4
 class PairwiseClassBalance(ClassificationLoss):
     """PCB: a wrapper that trains another loss with soft labels computed from the confusion between categories.
 
-    The buffer ``confusion`` contains P(j | i), a moving average of the predictions for proposals of category i among
-    the foreground categories. The soft label of a proposal of category i is
+    Row i of the buffer ``confusion`` contains P(j | i), a moving average of the scores of the foreground categories j
+    for proposals of category i. The soft label of a proposal of category i is
 
-    (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k),
+    (1 - a) onehot(i) + a q,   q_j = P(i | j) / Σ_k P(i | k).
 
-    where q ("fightback" label) is column i of the matrix. It has large values for the categories that are often
-    mistaken for i, which are rare categories if i is frequent. a is alpha, or grows linearly over the classifications
-    of one step in an iterative head (0, alpha / 2, alpha with three, see ``IterativeROIHeads``). For losses with
-    ``soft_labels`` "softmax" the rows of P and the labels q are distributions. For "sigmoid" P has independent
-    probabilities and q_j = P(i | j).
+    q is the "fightback" label, the normalized column i of ``confusion``. It has large values for the categories that
+    are often mistaken for i. If i is frequent, these are rare categories. The weight a is ``alpha`` with one
+    classification per step. In an iterative head it grows linearly over the classifications of one step, for example 0,
+    alpha / 2, alpha (see ``IterativeROIHeads``). If the wrapped loss has ``soft_labels`` "softmax", the rows of P and
+    the labels q are distributions. With "sigmoid" P contains independent probabilities and q_j = P(i | j).
 
-    Reference: the authors' mmdet 2.16 fork, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py, which copies
-    each loss. Here the wrapped loss computes everything except the labels. Deviations:
+    Reference: the authors' fork of mmdet 2.16, mmdet/models/losses/{cross_entropy,seesaw,eqlv2}_pcb_loss.py. It copies
+    the code of each loss. Here the wrapped loss computes everything except the labels. Deviations:
 
-    - The sums need one all_reduce of C x (C + 1) values, on every rank in every step. The reference gathers world_size
-      x C^2 values, and deadlocks if one rank has no foreground.
+    - Every rank calls one all_reduce of C x (C + 1) values in every step. The reference gathers world_size x C^2 values
+      and deadlocks if one rank has no foreground.
     - With one classification per step, a = alpha. The reference divides by zero.
-    - A category that was never predicted for another category keeps its hard label. The reference divides zero by zero.
-    - ``weights`` and ``avg_factor`` apply to the soft part as well. With cross-entropy the reference ignores the
-      weights in the soft part and divides by N, which is the same if all weights are 1. It also subtracts the entropy
-      of q, which has no gradient. With Seesaw Loss it returns the soft part separately, here the loss is one value.
-    - While a category has not been seen, the reference uses hard labels without logging this; see ``unseen``.
+    - A category that was never predicted for another category keeps hard labels. The reference divides zero by zero.
+    - ``weights`` and ``avg_factor`` also apply to the soft part of the loss. With cross-entropy the reference ignores
+      the weights in the soft part and divides by N, which is equal if all weights are 1. It also subtracts the entropy
+      of q, which has no gradient. With Seesaw Loss the reference returns the soft part as a separate loss.
+    - The reference uses hard labels until every category has been seen, without logging this. Here ``unseen`` selects
+      the behavior.
 
     Args:
-        num_classes: C >= 1, as in the wrapped loss.
+        num_classes: C >= 1, equal to the number of the wrapped loss.
         loss: the wrapped loss, which must support ``soft_labels``: CrossEntropyLoss, SeesawLoss, EqualizationLossV2.
-        alpha: in [0, 1], weight of the fightback labels. Published: 0.4 with cross-entropy, 0.2 with EQL v2, 0.05 with
-            Seesaw Loss.
+        alpha: in [0, 1], weight of the fightback labels. The paper uses 0.4 with cross-entropy, 0.2 with EQL v2 and
+            0.05 with Seesaw Loss.
         momentum: in [0, 1), momentum of the moving average in ``confusion``.
-        start_iter: integer >= 0, number of training steps before soft labels are used. Until then only the matrix is
-            updated. Published: 16 of 24 epochs, where the learning rate decays for the first time.
-        unseen: "wait" (reference): use hard labels until every category has had a foreground proposal, and log the
-            missing ones. "ignore": use soft labels in which unseen categories have no share.
+        start_iter: integer >= 0, number of training steps with hard labels. These steps only update ``confusion``. The
+            paper uses 16 of 24 epochs, the first decay of the learning rate.
+        unseen: "wait" (as the reference): use hard labels until every category has had a foreground proposal, and log
+            the missing categories. "ignore": use soft labels in which unseen categories have the value 0.
         max_matrix_mb: largest allowed size of the C x C float32 matrix, in 10^6 bytes.
-        background: None or the wrapped loss's.
+        background: None, or the ``background`` of the wrapped loss.
 
     Raises:
-        ValueError: a value is out of range, the loss does not support soft labels or does not match, or the matrix is
-            too large.
+        ValueError: a value is out of range, the wrapped loss has no soft labels, its ``num_classes`` or ``background``
+            differs, or the matrix is too large.
 
     Buffers:
-        confusion: float32 (C, C), [ground truth, prediction].
+        confusion: float32 (C, C), indexed by [ground truth, prediction].
         seen_counts: int64 (C,), number of foreground proposals of each category so far, in all processes.
         steps: int64 scalar, number of training steps so far.
     """
@@ -149,10 +150,10 @@ class PairwiseClassBalance(ClassificationLoss):
         rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
         batch = all_reduce_sum(sum_rows(rows, self._categories(labels), self.num_classes))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
-        present = counts > 0  # rows of other categories do not change
+        present = counts > 0  # rows of absent categories must not change
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # rows start at 0, so the first update must set the row
+        if softmax:  # rows start at 0, so normalize: the first update of a row then gives a distribution
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
@@ -171,7 +172,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return a, a scalar on the device. It is 0 until soft labels are used."""
+        """Return the weight a as a scalar tensor on the device. It is 0 while hard labels are used."""
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter
@@ -180,7 +181,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return active.to(dtype) * (self.alpha * share)
 
     def _categories(self, labels: Tensor) -> Tensor:
-        """Replace the label of background by a category. Its results have weight 0."""
+        """Replace the background label C by C - 1, a valid index. Callers give these rows weight 0."""
         return labels.clamp(max=self.num_classes - 1)
 
     def _update(self, logits, labels, *, before_loss):
@@ -190,7 +191,7 @@ class PairwiseClassBalance(ClassificationLoss):
                 self.loss.update_statistics(logits.detach(), labels, self.soft_targets(labels, logits.dtype))
 
     def _report(self) -> None:
-        """Log which categories have not been seen, at increasing intervals."""
+        """Log the categories that have not been seen, at increasing intervals."""
         self._calls += 1
         if self._calls < self._next_report or self.steps.is_meta:
             return
@@ -199,11 +200,12 @@ class PairwiseClassBalance(ClassificationLoss):
         self._next_report = self._calls + (self._calls if begun and missing else _REPORT_PERIOD)
         if not (begun and missing) or rank() != 0:
             return
-        what = "PCB uses hard labels until then" if self.unseen == "wait" else "soft labels do not include them"
+        waits = "PCB uses hard labels until every category has had one (PCB.UNSEEN wait)"
+        effect = waits if self.unseen == "wait" else "Soft labels do not include these categories (PCB.UNSEEN ignore)"
         listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         logging.getLogger(__name__).warning(
             f"{len(missing)} of {self.num_classes} categories have had no foreground proposal in {int(self.steps)} "
-            f"steps (START_ITER is {self.start_iter}): {what}. Contiguous ids: {listed}"
+            f"training steps, but PCB.START_ITER is {self.start_iter}. {effect}. Contiguous category ids: {listed}"
         )
 
     def extra_repr(self) -> str:
@@ -211,9 +213,9 @@ class PairwiseClassBalance(ClassificationLoss):
 
 
 def sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Return (count, K): the sum of the rows (N, K) of each ``index`` (N,), the same in each execution.
+    """Return (count, K), where row i is the sum of the ``rows`` (N, K) with ``index`` (N,) equal to i.
 
-    On CUDA, ``index_add_`` of floats adds in any order. ``index_put_`` sorts the indices first.
+    The result is deterministic. On CUDA ``index_put_`` sorts the indices first, but ``index_add_`` adds in any order.
     """
     sums = rows.new_zeros(count, rows.shape[1])
     if rows.device.type == "cuda":
@@ -226,13 +228,13 @@ def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) 
         offers = ", ".join(sorted(name for name, registered in LOSS_REGISTRY if registered.soft_labels))
         raise InvalidArgument("loss", f"a loss that takes soft labels ({offers})", type(loss).__name__)
     if loss.num_classes != num_classes:
-        raise InvalidArgument("loss", f"one of {num_classes} classes", loss)
+        raise InvalidArgument("loss", f"a loss with num_classes={num_classes}", loss)
     if loss.background != background:
-        raise InvalidArgument("background", f'"{loss.background}", that of the wrapped loss', background)
+        raise InvalidArgument("background", f'"{loss.background}", as in the wrapped loss', background)
 
 
 def _check_size(num_classes: int, max_matrix_mb: float) -> None:
     size = num_classes**2 * _FLOAT_BYTES / 1e6
     if size > max_matrix_mb:
-        matrix = f"the confusion matrix of {num_classes} x {num_classes} categories needs {size:.6g} MB"
-        raise InvalidArgument("max_matrix_mb", f"at least {size:.6g} ({matrix})", max_matrix_mb)
+        matrix = f"the size in MB of the confusion matrix of {num_classes} x {num_classes} categories"
+        raise InvalidArgument("max_matrix_mb", f"at least {size:.6g}, {matrix}", max_matrix_mb)

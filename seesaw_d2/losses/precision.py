@@ -1,4 +1,4 @@
-"""Half precision: losses are computed in float32."""
+"""Helpers that compute losses in float32 if the model uses half precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 

@@ -1,8 +1,8 @@
-"""Class counts recorded by a training, from which another training can start (Seesaw Loss paper, Table 4).
+"""Read class counts that one training recorded and another training uses (Seesaw Loss paper, Table 4).
 
-The file is JSON: ``{"class_counts": [[...], ...], ...}`` with one list per stage (one for Mask R-CNN), or a single
-list. Each list has C or, with background last, C + 1 integers >= 0. The optional key "categories" has the C class names
-in order. Other keys are ignored.
+The file is JSON: ``{"class_counts": [[...], ...], ...}`` with one list for each stage (one stage in Mask R-CNN), or
+``{"class_counts": [...]}`` with one list for all stages. A list has C integers >= 0, or C + 1 with background last. The
+optional key "categories" contains the C category names in order. Other keys are ignored.
 """
 
 import json
@@ -15,27 +15,27 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 @dataclass(frozen=True)
 class RecordedCounts:
-    """The class counts in a file, one list per stage. ``build_loss`` selects the list of its stage."""
+    """The class counts in a file. ``build_loss`` selects the list for the stage that it builds."""
 
     path: str
     stages: list[list[int]]
-    # Whether the last count of each stage is the count of background. None: unknown.
+    # Whether the last count in each list is the count of background. None: unknown.
     has_background: bool | None = field(default=None, compare=False)
     categories: Categories | None = None
 
     def of_stage(self, stage: int, num_stages: int, num_classes: int) -> list[int]:
-        """Return the counts of a stage. If the file has a single list, return it for every stage.
+        """Return the counts of a stage. If the file has only one list, return this list for every stage.
 
         Raises:
             ConfigError: the file has a different number of stages or categories.
         """
         if len(self.stages) not in (1, num_stages):
-            expected = "1" if num_stages == 1 else f"1 or {num_stages}"
-            raise ConfigError(f"{self.path}: expected the class counts of {expected} stages, found {len(self.stages)}")
+            expected = "1 list" if num_stages == 1 else f"1 or {num_stages} lists"
+            raise ConfigError(f"{self.path}: expected {expected} in class_counts, found {len(self.stages)}")
         counts = self.stages[stage if len(self.stages) > 1 else 0]
         if len(counts) not in (num_classes, num_classes + 1):
             raise ConfigError(
-                f"{self.path}: expected the counts of {num_classes} categories, or {num_classes + 1} with background, "
+                f"{self.path}: expected {num_classes} class counts in each list, or {num_classes + 1} with background, "
                 f"found {len(counts)}"
             )
         return counts
@@ -53,14 +53,16 @@ def read_recorded_counts(path: str) -> RecordedCounts:
         with open_regular(path, "r") as file:
             found = json.load(file)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot read the file: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a JSON file: {error}") from error
+        raise ConfigError(f"{path}: expected a JSON file, found invalid JSON: {error}") from error
     stages = found.get("class_counts") if isinstance(found, dict) else None
     if isinstance(stages, list) and stages and not isinstance(stages[0], list):
         stages = [stages]
     if not stages or not isinstance(stages, list) or not all(_is_counts(counts) for counts in stages):
-        raise ConfigError(f'{path}: expected "class_counts", a list of integers >= 0 or such a list for each stage')
+        raise ConfigError(
+            f'{path}: expected the key "class_counts" with a list of integers >= 0, or one such list for each stage'
+        )
     return RecordedCounts(path, stages, categories=entry_of(found, path))
 
 

@@ -28,31 +28,31 @@ class SeesawLoss(CrossEntropyLoss):
 
     L = -log(e^{z_i} / (Σ_{j≠i} S_ij e^{z_j} + e^{z_i})),   S_ij = M_ij C_ij,
     mitigation    M_ij = min(1, N_j / N_i)^p              reduces the gradient from frequent i to rare j,
-    compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    increases it where i is mistaken for j.
+    compensation  C_ij = max(1, σ_j / max(σ_i, eps))^q    increases the gradient where j is predicted instead of i.
 
-    This is the cross-entropy of z_j + log S_ij. It is computed in log space, so that nothing overflows. On a CPU
-    ``SeesawRows`` computes the same with fewer exponentials. S has no gradient. N are the counts in the buffer
+    L equals the cross-entropy of z_j + log S_ij, which is computed in log space to avoid overflow. On a CPU
+    ``SeesawRows`` computes the same loss with fewer exponentials. S has no gradient. N are the counts in the buffer
     ``class_counts``, clamped from below to 1.
 
-    Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As there, proposals are counted independently of their
-    weight, and a batch is counted before its loss is computed. Deviations:
+    Reference: mmdet 3.3.0, mmdet/models/losses/seesaw_loss.py. As in the reference, proposal weights do not affect the
+    counts, and a batch is counted before its loss is computed. Deviations:
 
-    - Counts are int64 sums over all processes. The reference has float32 counts per process and saves those of rank 0.
+    - Counts are int64 sums over all processes. The reference keeps float32 counts in each process and saves only the
+      counts of rank 0.
     - By default both losses are divided by the number of proposals with a positive weight. The reference divides the
       class loss by the number of foreground proposals.
     - ``avg_factor`` is used unchanged. The reference adds 1.2e-7.
 
     Args:
         num_classes: C >= 1.
-        p: >= 0, exponent of the mitigation factor. 0 turns it off.
-        q: >= 0, exponent of the compensation factor. 0 turns it off.
+        p: >= 0, exponent of the mitigation factor. 0 disables the factor.
+        q: >= 0, exponent of the compensation factor. 0 disables the factor.
         eps: in (0, 1], lower bound of σ_i in the compensation factor.
         background: "objectness" (default, section 3.3), "class" or "none"; see ``ClassificationLoss``.
-        class_counts: (C,) or, with background last, (C + 1,) fixed integer counts >= 0 (Table 4). Neither training nor
-            loading a checkpoint changes them. If a background class needs a count and none is given, it gets the
-            largest count of the categories: background is at least as frequent as any category, and how much more
-            depends on the sampling of proposals. None (default): count during training.
-        sync: True: count the batches of all processes. False: each process counts its own.
+        class_counts: None (default): count during training. Otherwise fixed integer counts >= 0 (Table 4), (C,), or
+            (C + 1,) with background last. Neither training nor loading a checkpoint changes fixed counts. If the count
+            of background is needed but missing, it is set to the largest count of a category.
+        sync: True: count the batches of all processes. False: each process counts only its own batches.
 
     Buffers:
         class_counts: int64 (C + 1,), background last. (C,) with background "none".
@@ -102,17 +102,17 @@ class SeesawLoss(CrossEntropyLoss):
             return arguments
         if source != "dataset":
             if not os.path.isfile(source):
-                raise InvalidArgument("class_counts", '"online", "dataset" or the path of recorded counts', source)
+                raise InvalidArgument("class_counts", '"online", "dataset" or the path of a file', source)
             return {**arguments, "class_counts": read_recorded_counts(source)}
         if statistics is None:
-            raise InvalidArgument("class_counts", '"online" (there are no statistics of a data set)', source)
+            raise InvalidArgument("class_counts", '"online", because the training set is unavailable', source)
         return {**arguments, "class_counts": statistics().instance_count}
 
     def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
-        """Add the batch's labels to ``class_counts``, unless the counts are fixed."""
+        """Add the number of labels of each class to ``class_counts``. Fixed counts do not change."""
         if not self.online:
             return
-        # bincount would synchronize on CUDA, because its output size depends on the labels.
+        # torch.bincount would synchronize on CUDA, because its output size depends on the labels.
         batch = torch.zeros_like(self.class_counts).scatter_add_(0, labels, torch.ones_like(labels))
         self.class_counts += all_reduce_sum(batch) if self.sync else batch
 
@@ -144,10 +144,9 @@ class SeesawLoss(CrossEntropyLoss):
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return log S_ij, (R, K), where i = labels[r] in row r. Both terms are 0 at j = i.
+        """Return log S_ij, (R, K), where i is the label of the row. log S_ii is 0.
 
-        On a CPU ``SeesawRows`` computes the same factors with fewer exponentials. A change here needs the same change
-        there.
+        ``SeesawRows`` computes the same factors on a CPU. Apply every change of this method to ``SeesawRows`` too.
         """
         factors = torch.zeros_like(logits) if self.q == 0 else self._log_compensation(logits, labels)
         if self.p > 0:
@@ -155,7 +154,7 @@ class SeesawLoss(CrossEntropyLoss):
         return factors
 
     def _counts(self, width: int, dtype: torch.dtype) -> Tensor:
-        """Return N of the first ``width`` classes, (width,)."""
+        """Return the counts N of the first ``width`` classes, (width,)."""
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
@@ -186,7 +185,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # fixed counts are an argument and belong to this training set
+        if not self.online:  # keep the fixed counts instead of the counts in the checkpoint
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

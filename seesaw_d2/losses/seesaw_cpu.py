@@ -1,6 +1,6 @@
-"""Seesaw Loss computed from probabilities instead of logits, for CPUs.
+"""Seesaw Loss for CPUs, computed from probabilities instead of logits.
 
-On a CPU it is faster than ``SeesawLoss.adjusted_logits``. Removing it would change the last bits of trained weights.
+On a CPU this is faster than ``SeesawLoss.adjusted_logits``. The results differ only by rounding.
 
 Shapes: R proposals, K entries of the softmax.
 """
@@ -10,32 +10,32 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Rows are processed in blocks of this size, so that intermediate values stay in a core's cache.
+# Size of a block of rows. The intermediate values of a block fit into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
-# Probabilities below this bound have lost precision.
+# Below this bound probabilities are inaccurate, and the log is computed from the logits.
 _TINY = 1e-30
-# With these bounds the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
-# underflow float32.
+# Within these bounds, the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
+# underflow in float32.
 _LARGEST_P = 2.0
 _LEAST_POWER = 1e-20
 
 
 def fits(p: float, q: float, eps: float) -> bool:
-    """Return whether ``SeesawRows`` can represent the powers for these exponents."""
+    """Return whether float32 can represent the powers that ``SeesawRows`` computes for these exponents."""
     return p <= _LARGEST_P and eps**q >= _LEAST_POWER
 
 
 class SeesawRows(torch.autograd.Function):
     """Compute -log(e^{z_i} / Σ_j S_ij e^{z_j}) for some rows and the first K columns of logits, S as in ``SeesawLoss``.
 
-    On a CPU exponentials dominate the cost. Cross-entropy computes one per logit in its forward pass and one in its
-    backward pass, and the adjusted logits z + log S need a third. This function needs one in total. With the softmax σ
-    of z,
+    On a CPU exponentials dominate the cost. The cross-entropy of z + log S computes three exponentials per logit: one
+    for log S, one in the forward pass and one in the backward pass. This function computes one. With the softmax σ of z
+    and
 
         S_ij σ_j ∝ w_j = σ_j min(N_j, N_i)^p max(σ_j, σ'_i)^q,    σ'_i = max(σ_i, eps),
 
-    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q, and its gradient is w_j / Σ_j w_j - [j = i]. Selecting
-    rows and columns here avoids copies of the logits and of their gradient.
+    the loss is log(Σ_j w_j / w_i), where w_i = σ_i N_i^p σ'_i^q. The gradient is w_j / Σ_k w_k - [j = i]. The function
+    selects rows and columns itself, which avoids copies of the logits and of the gradient.
 
     Args of ``apply``:
         logits: (N, L) float32 or float64.
@@ -45,7 +45,7 @@ class SeesawRows(torch.autograd.Function):
         p, q, eps: see ``SeesawLoss``. ``fits(p, q, eps)`` must be True.
 
     Returns:
-        the losses (R,), and the remaining columns of the logits, (N, L - K).
+        tuple of the losses, (R,), and the remaining columns of the logits, (N, L - K).
     """
 
     @staticmethod
@@ -92,6 +92,6 @@ class SeesawRows(torch.autograd.Function):
 
 
 def _blocks(weights: Tensor) -> list[slice]:
-    """Return slices of the rows of (R, K) so small that a block fits into a core's cache."""
+    """Return slices that split the rows of ``weights`` (R, K) into blocks of at most ``_BLOCK_BYTES``."""
     size = max(_BLOCK_BYTES // (weights.shape[1] * weights.element_size()), 1)
     return [slice(start, start + size) for start in range(0, len(weights), size)]

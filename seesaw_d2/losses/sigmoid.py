@@ -18,15 +18,15 @@ class SigmoidLoss(ClassificationLoss):
     """Binary cross-entropy of L independent classifiers, L = Σ_j f_j BCE(σ(z_j), y_j), summed over the classifiers.
 
     Subclasses override ``factors``, which returns f_j, and may replace the sigmoid by another activation. This class
-    handles background, weights, averages and scores. y_j is 1 for the label's category. A background proposal has y = 0
-    for all categories ("implicit") or y = 1 for the last classifier ("class").
+    handles background, weights, averages and scores. y_j is 1 for the category of the label and 0 for all others. With
+    background "implicit" a background proposal has y_j = 0 for all classifiers. With "class" it has y_j = 1 for the
+    last classifier.
 
     Args:
         num_classes: C >= 1.
         background: "implicit", "class" or "none", as the subclass supports; see ``ClassificationLoss``.
         prior: π in (0, 1), initial probability of every classifier (Lin et al., ICCV 2017, section 4.1). The initial
-            bias is -log((1 - π) / π). With 0.5 the bias is 0 and the loss of the first batch is L log 2, mostly from
-            negatives.
+            bias is -log((1 - π) / π). 0.5 gives the bias 0, with which the first loss is as large as L log 2.
     """
 
     backgrounds: ClassVar[tuple[str, ...]] = ("implicit", "none")
@@ -40,9 +40,9 @@ class SigmoidLoss(ClassificationLoss):
         return torch.full((self.num_logits,), -math.log((1 - self.prior) / self.prior))
 
     def targets(self, logits: Tensor, labels: Tensor, soft: Tensor | None = None) -> Tensor:
-        """Return y_j, (N, L).
+        """Return the targets y_j, (N, L).
 
-        Soft labels ``soft``, (N, C), replace the one-hot labels of the categories but not that of background.
+        Soft labels ``soft``, (N, C), replace the one-hot labels of the categories. The column of background remains.
         """
         columns = torch.arange(logits.shape[1], device=labels.device)
         hard = (labels.unsqueeze(1) == columns).to(logits.dtype)
@@ -53,7 +53,10 @@ class SigmoidLoss(ClassificationLoss):
         raise NotImplementedError
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Return the probabilities σ(z_j), (N, L). Losses with another activation override this and the next method."""
+        """Return the probabilities σ(z_j), (N, L).
+
+        A loss with another activation overrides this method and ``binary_losses``.
+        """
         return logits.sigmoid()
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -67,14 +70,12 @@ class SigmoidLoss(ClassificationLoss):
         return {"loss_cls": weighted_sum(losses.sum(dim=1), weights) / avg_factor}
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores, (N, C + 1), or σ(z_j), (N, C), with background "none".
+        """Return the scores, (N, C + 1) with background last, or (N, C) with background "none".
 
-        With background "class": σ(z_j) (1 - σ(z_background)) and, last, σ(z_background). With background "implicit":
-        σ(z_j) and, last, 1 - max_j σ(z_j).
-
-        Inference drops the column of background. Background has the highest score if no category has more than 1/2. The
-        product Π_j (1 - σ(z_j)) would be the probability of background for independent classifiers, but with a thousand
-        categories it is near 0 for almost every proposal.
+        - background "none": σ(z_j).
+        - background "class": σ(z_j) (1 - σ(z_background)), background has σ(z_background).
+        - background "implicit": σ(z_j), background has 1 - max_j σ(z_j), the highest score if no category has more than
+          1/2. The product Π_j (1 - σ(z_j)) would be near 0 with a thousand categories.
         """
         self.check_width(logits)
         probs = self.activation(widen(logits))

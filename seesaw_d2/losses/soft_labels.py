@@ -19,26 +19,29 @@ def soft_label_loss(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch with soft labels. In training mode, also update the statistics of the loss.
 
-    The class i with the largest target is the label of an image: Seesaw Loss counts it and uses its factors S_ij. The
-    loss is -Σ_j t_j log softmax_j(z + log S_i). With p = q = 0, and for ``CrossEntropyLoss``, this is
-    ``F.cross_entropy`` with probabilities. The paper has no soft labels.
+    The loss of an image with soft label t is -Σ_j t_j log softmax_j(z + log S_i), where class i has the largest t_j.
+    Seesaw Loss counts class i for the image. With p = q = 0 and for ``CrossEntropyLoss`` the loss equals
+    ``F.cross_entropy`` with probabilities as targets. The Seesaw Loss paper has no soft labels.
 
     Args:
-        loss: with ``background="none"`` and ``soft_labels`` "softmax": CrossEntropyLoss, SeesawLoss.
+        loss: CrossEntropyLoss or SeesawLoss with ``background="none"``.
         logits: (N, C) floating point.
-        targets: (N, C), >= 0, each row with the sum 1.
+        targets: (N, C) floating point, t >= 0, the sum of each row is 1.
         weights, avg_factor: as in ``ClassificationLoss.forward``.
 
     Raises:
-        ValueError: the loss does not take soft labels, or an argument has a wrong shape or value.
+        ValueError: the loss does not support soft labels, or an argument has a wrong shape or value.
     """
     if loss.soft_labels != "softmax" or loss.background != "none":
-        raise InvalidArgument("loss", 'a loss of one softmax with background "none"', loss)
+        raise InvalidArgument("loss", 'a loss with soft_labels "softmax" and background "none"', loss)
     loss.check_width(logits)
     if targets.shape != logits.shape or not targets.is_floating_point():
-        raise ValueError(f"targets: expected floats of shape {tuple(logits.shape)}, found {tuple(targets.shape)}")
+        raise ValueError(
+            f"targets: expected floats of shape {tuple(logits.shape)}, found {targets.dtype} of shape "
+            f"{tuple(targets.shape)}"
+        )
     if targets.device.type == "cpu" and not bool((targets >= 0).all() & ((targets.sum(dim=1) - 1).abs() < 1e-3).all()):
-        raise ValueError("targets: expected values >= 0 with the sum 1 in each row")
+        raise ValueError("targets: expected values >= 0 that sum to 1 in each row, found other values")
     labels = targets.argmax(dim=1)
     check_inputs(logits, labels, weights, avg_factor, loss.num_label_values)
     with without_autocast(logits.device):

@@ -19,24 +19,27 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 
 @LOSS_REGISTRY.register()
 class SoftmaxEqualizationLoss(CrossEntropyLoss):
-    """Cross-entropy in which tail classes are randomly left out of the softmax for images of other classes.
+    """Cross-entropy that randomly excludes tail classes from the softmax for images of other classes.
 
     L = -log(e^{z_i} / Σ_k w̃_k e^{z_k}),   w̃_k = 1 - β T_λ(f_k) (1 - y_k),
-    T_λ(f) = 1 for f < λ, else 0. β is 1 with probability γ, else 0, drawn for each image and class.
+    T_λ(f) = 1 for f < λ, else 0. β is drawn for each image and class: 1 with probability γ, else 0.
 
-    ``EqualizationLoss`` keeps the negative gradients from background to tail categories. Images have no background, so
-    without β tail classes would have no negative gradients and would always be predicted. Deviation: the authors' code
-    (simple_cls in tztztztztz/equalization_loss) draws β from torch's global generator. Here β is a hash of the batch's
-    index (``BatchRandom``), so that a resumed training draws the same values as an uninterrupted one.
+    If β were always 1, tail classes would have no negative gradients and would always be predicted. (In a detector,
+    ``EqualizationLoss`` keeps the negative gradients from background proposals.)
+
+    Reference: github tztztztztz/equalization_loss, simple_cls. Deviation: the reference draws β with PyTorch's global
+    generator. Here β is a hash of the batch index (``BatchRandom``), so that a resumed training draws the same values
+    as an uninterrupted training.
 
     Args:
         num_classes: C >= 1.
-        image_frequency: (C,) f >= 0, number of training images of the class over number of training images. None:
+        image_frequency: (C,) f >= 0, number of training images of the class / number of training images. None:
             unknown, for inference only.
-        lambda_: λ >= 0. Classes with a lower frequency are tail classes. 4.3e-4 is 50 of ImageNet-LT's 115,846 images.
+        lambda_: λ >= 0. Classes with a frequency below λ are tail classes. 4.3e-4 corresponds to 50 of the 115,846
+            images of ImageNet-LT.
         gamma: γ in [0, 1]. 0 gives cross-entropy.
         background: "none".
-        seed: seed of β.
+        seed: seed of the random numbers β.
 
     Buffers:
         tail: bool (C,), f < λ. Not saved in checkpoints, because it describes the training data.
@@ -44,7 +47,7 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
 
     backgrounds: ClassVar[tuple[str, ...]] = ("none",)
     soft_labels: ClassVar[str | None] = None
-    takes_maps: ClassVar[bool] = False  # classes are drawn for each sample of a batch
+    takes_maps: ClassVar[bool] = False  # β is drawn for all samples of a batch at once, not for blocks of pixels
     config_keys: ClassVar[dict[str, str]] = {"lambda_": "SOFTMAX_EQL.LAMBDA", "gamma": "SOFTMAX_EQL.GAMMA"}
     statistics_keys: ClassVar[dict[str, str]] = {"image_frequency": "image_frequency"}
     tail: Tensor | None

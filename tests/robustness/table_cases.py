@@ -162,10 +162,10 @@ CASES: list[Case] = cases(
     "counts and proposals",
     {
         "counts, right": (counts('{"class_counts": [1, 2]}'), None),
-        "counts of nan": (counts('{"class_counts": [NaN]}'), r'counts\.json: expected "class_counts"'),
+        "counts of nan": (counts('{"class_counts": [NaN]}'), r'counts\.json: .*"class_counts"'),
         "counts beyond 64 bits": (counts('{"class_counts": [18446744073709551616]}'), r"counts\.json: expected"),
-        "counts, 100,000 brackets": (counts("[" * 100_000), r"counts\.json: not a JSON file"),
-        "counts, not UTF-8": (counts(b"\xff"), r"counts\.json: not a JSON file"),
+        "counts, 100,000 brackets": (counts("[" * 100_000), r"counts\.json: .*JSON"),
+        "counts, not UTF-8": (counts(b"\xff"), r"counts\.json: .*JSON"),
         "counts, a pipe": (counts(os.mkfifo), r"counts\.json: .*a pipe"),
         "proposals, right": (proposals(RIGHT), None),
         "proposals with code": (proposals(touching), r"proposals\.pkl: expected a pickle .*holds posix\.system"),
