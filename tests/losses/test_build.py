@@ -40,7 +40,8 @@ def make_cfg(**changes):
 
 def statistics(counts, images=10):
     counts = np.array(counts, dtype=np.int64)
-    return lambda: SimpleNamespace(instance_count=2 * counts, image_count=counts, num_annotated_images=images)
+    known = {"instance_count": 2 * counts, "image_count": counts, "num_images": images}
+    return lambda: SimpleNamespace(**known, num_annotated_images=images)
 
 
 def never():
