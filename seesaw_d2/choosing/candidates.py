@@ -71,7 +71,6 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     node, default = lookup(cfg, _NODE), lookup(default_config(), _NODE)
     argument, _ = kind.tried(node)
     keys = [*kind.config_keys.values(), *(["COUNTS"] if kind.needs_counts else [])]
-    keys += ["FRACAL.NUM_IMAGES"] if kind.needs_dimensions else []
     changed = {key: lookup(node, key) for key in keys if lookup(node, key) != lookup(default, key)}
     found = {"NAME": name, **changed, kind.config_keys[argument]: value}
     return [text for key, each in found.items() for text in (f"{_NODE}.{key}", str(each))]

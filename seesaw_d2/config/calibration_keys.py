@@ -29,6 +29,11 @@ def add_calibration(cfg: CN) -> None:
     # fractal_dimension (tools/analyze_dataset.py --statistics). NorCal and LogitAdjustment also read a JSON file with
     # class counts (tools/record_class_counts.py).
     cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = "dataset"
-    # FRACAL with a CSV file in COUNTS: number of training images, 100170 for LVIS v1.
+    # FRACAL: link function from the frequency p of a category to its class weight, see CLS_LOSS.IIF.LINK. "base10",
+    # -log10 p, is the authors' choice. "none": all class weights are 0.
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL = CN()
+    cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.LINK = "base10"
+    # "images": p is the share of the training images with the category. "instances": its share of the instances.
+    cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.FREQUENCY = "images"
+    # FRACAL with a CSV file in CALIBRATION.COUNTS: number of training images, 100170 for LVIS v1.
     cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.NUM_IMAGES = 0

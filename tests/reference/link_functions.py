@@ -1,4 +1,4 @@
-"""Class weights of FRACAL from frequencies, number by number (github kostas1515/FRACAL, stat_files)."""
+"""Link functions of IIF and FRACAL, number by number (github kostas1515/FRACAL, stat_files)."""
 
 import math
 
@@ -19,11 +19,3 @@ def link(name: str, counts: list[int], total: int) -> list[float]:
     if name == "smooth":
         return [math.log((total + 1) / (n + 1)) + 1 for n in counts]
     return [LINKS[name](n / total) for n in counts]
-
-
-def fracal_weights(name: str, counts: list[int], total: int) -> list[float]:
-    """Return FRACAL's weights: the link minus its value at the uniform share 1 / C."""
-    num_classes = len(counts)
-    if name == "smooth":
-        return [weight + 1 - math.log((300 * num_classes + 1) / 301) for weight in link(name, counts, total)]
-    return [weight - LINKS[name](1 / num_classes) for weight in link(name, counts, total)]

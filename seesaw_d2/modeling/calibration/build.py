@@ -78,12 +78,7 @@ def _registered(name: str) -> type[Calibration]:
 
 
 def calibration_for(
-    name: str,
-    num_classes: int,
-    datasets: Sequence[str] = (),
-    counts: str = "dataset",
-    num_images: int = 0,
-    **parameters: Any,
+    name: str, num_classes: int, datasets: Sequence[str] = (), counts: str = "dataset", **parameters: Any
 ) -> Calibration:
     """Build a calibration for the argument ``calibration`` of ``SeesawBoxPredictor``, for example in a LazyConfig.
 
@@ -92,15 +87,13 @@ def calibration_for(
         num_classes: C.
         datasets: registered training sets, whose classes are counted; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
         counts: "dataset", or a file with the counts; see MODEL.ROI_HEADS.CALIBRATION.COUNTS.
-        num_images: number of training images, for FRACAL with a file.
-        parameters: keyword arguments of the class, such as gamma, tau or lambda_.
+        parameters: keyword arguments of ``from_statistics`` of the class, such as gamma, tau or lambda_.
 
     Raises:
         ConfigError: an unknown name, or class counts are unknown. InvalidArgument: a parameter is out of range.
     """
     cfg = default_config()
     cfg.DATASETS.TRAIN = tuple(datasets)
-    node = cfg.MODEL.ROI_HEADS.CALIBRATION
-    node.COUNTS, node.FRACAL.NUM_IMAGES = counts, num_images
+    cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS = counts
     calibration = _registered(name)
     return calibration.from_statistics(calibration_statistics(cfg, calibration, num_classes), **parameters)

@@ -6,29 +6,32 @@ Shapes: C categories. p_c is the share of training images with category c, D_c t
 import math
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from seesaw_d2.losses.base import check_number
-from seesaw_d2.losses.link_functions import link_weights
+from seesaw_d2.losses.base import InvalidArgument, check_number
+from seesaw_d2.losses.link_functions import LINKS, link_weights
 from seesaw_d2.modeling.calibration.base import Calibration, scale_odds
 
-# With the link "smooth" the uniform distribution is that of so many images of each category, and 2 is added.
-_SMOOTH_COUNT = 300
+# With the link "smooth" the uniform distribution has so many images or instances of each category, and 2 is added.
+_SMOOTH_COUNTS = {"images": 300, "instances": 1000}
 
 
-def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10") -> Tensor:
+def class_weights(counts: Tensor, total: float | Tensor, link: str = "base10", frequency: str = "images") -> Tensor:
     """Return g(p_c) - g(1 / C), (C,), for p = counts / total. It is 0 for p_c = 1 / C, except with "smooth".
 
     As in the reference, "base10" adds a decimal logarithm to natural logits, and the p_c of images do not sum to 1.
 
     Args:
         counts: (C,), > 0 and, with "prob", "normit" and "gombit", < ``total``.
-        total: number of all images.
+        total: number of all images (or instances).
         link: link function g; see ``losses.link_functions``.
+        frequency: kind of the counts, "images" or "instances". It changes the result with "smooth".
     """
     counts = counts.double()
     if link == "smooth":
-        uniform = link_weights(link, counts.new_tensor(_SMOOTH_COUNT), _SMOOTH_COUNT * len(counts)) - 2
+        count = _SMOOTH_COUNTS[frequency]
+        uniform = link_weights(link, counts.new_tensor(count), count * len(counts)) - 2
     else:
         uniform = link_weights(link, counts.new_tensor(1.0), len(counts))
     return link_weights(link, counts, total) - uniform
@@ -45,37 +48,85 @@ def fracal_sigmoid(weights: Tensor, dimensions: Tensor, lambda_: float) -> Tenso
     return weights - (spread / spread.sum()).log10() - math.log10(len(spread))
 
 
+def _finite_weights(counts: Tensor, total: int, link: str, frequency: str) -> Tensor:
+    """Return ``class_weights``, (C,), with counts that give finite weights."""
+    if link == "none":
+        return torch.zeros_like(counts)
+    if link != "smooth":
+        counts = counts.clamp(min=1)
+    if link in ("prob", "normit", "gombit"):
+        counts = counts.clamp(max=total - 0.5)
+    weights = class_weights(counts, total, link, frequency)
+    if not bool(weights.isfinite().all()):
+        raise InvalidArgument("link", f"a link that is finite for {len(counts)} categories, such as base10", link)
+    return weights
+
+
 class FRACAL(Calibration):
     """Multiply exp(z_c) by the class weight and divide it by D_c^λ. Background has factor 1.
 
     With sigmoids the score is σ(z) σ(z + w), where w are the offsets of ``fracal_sigmoid``.
 
-    Deviation: a category without training images counts as if it had one, and a category in all images as if it were
-    absent from half an image. The reference gives both an infinite weight.
+    Deviation: where the reference gives a category an infinite weight, a category without training images counts as if
+    it had one, and a category in all images as if it were absent from half an image.
 
     Args:
-        image_count: (C,) training images with the category.
-        num_images: number of training images.
+        image_count: (C,) training images with the category, or instances.
+        num_images: number of training images, or instances.
         dimensions: (C,) fractal dimensions in [1, 2].
         lambda_: λ >= 0; the paper's value is 2.
+        link: link function of the class weights, one of ``losses.link_functions.LINKS``, or "none": the weights are 0.
+        frequency: kind of the counts, "images" or "instances".
     """
 
     sigmoid_log_factors: Tensor
 
-    config_keys: ClassVar[dict[str, str]] = {"lambda_": "LAMBDA"}
+    config_keys: ClassVar[dict[str, str]] = {
+        "lambda_": "LAMBDA",
+        "link": "FRACAL.LINK",
+        "frequency": "FRACAL.FREQUENCY",
+        "num_images": "FRACAL.NUM_IMAGES",
+    }
     needs_dimensions: ClassVar[bool] = True
     grid: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 
-    def __init__(self, image_count: Tensor, num_images: int, dimensions: Tensor, lambda_: float):
+    def __init__(
+        self,
+        image_count: Tensor,
+        num_images: int,
+        dimensions: Tensor,
+        lambda_: float,
+        *,
+        link: str = "base10",
+        frequency: str = "images",
+    ):
         lambda_ = check_number("lambda_", lambda_, "a number >= 0", lambda value: value >= 0)
-        images = max(num_images, 1)
-        weights = class_weights(image_count.double().clamp(min=1).clamp(max=images - 0.5), images)
+        if link not in (*LINKS, "none"):
+            raise InvalidArgument("link", f"one of {', '.join(LINKS)}, none", link)
+        if frequency not in _SMOOTH_COUNTS:
+            raise InvalidArgument("frequency", " or ".join(_SMOOTH_COUNTS), frequency)
+        weights = _finite_weights(image_count.double(), max(num_images, 1), link, frequency)
         super().__init__(fracal(weights, dimensions, lambda_))
         self.register_buffer("sigmoid_log_factors", fracal_sigmoid(weights, dimensions, lambda_), persistent=False)
 
     @classmethod
-    def from_statistics(cls, statistics: Any, **arguments: Any) -> "FRACAL":
-        return cls(statistics.image_count, statistics.num_images, statistics.fractal_dimensions(), **arguments)
+    def from_statistics(
+        cls, statistics: Any, *, frequency: str = "images", num_images: int = 0, **arguments: Any
+    ) -> "FRACAL":
+        """Build the calibration from ``CalibrationStatistics``.
+
+        Args:
+            frequency: "images" or "instances", of which p_c is the share.
+            num_images: number of training images. 0: that of the statistics.
+            arguments: of the constructor.
+        """
+        counts, total = statistics.image_count, num_images or statistics.num_images
+        if frequency == "instances":
+            counts, total = statistics.instance_count, int(statistics.instance_count.sum())
+        if total < counts.max() and arguments.get("link") != "none":
+            expected = f"the number of training images, at least {int(counts.max())}, the images with a category"
+            raise InvalidArgument("num_images", expected, total)
+        return cls(counts, total, statistics.fractal_dimensions(), frequency=frequency, **arguments)
 
     def calibrate_sigmoids(self, probs: Tensor) -> Tensor:
         return probs * scale_odds(probs, self.sigmoid_log_factors)

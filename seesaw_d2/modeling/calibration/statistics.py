@@ -31,7 +31,7 @@ class CalibrationStatistics:
     num_classes: int
     image_count: Tensor | None
     instance_count: Tensor | None
-    num_images: int
+    num_images: int  # 0: unknown
     fractal_dimensions: Callable[[], Tensor]
 
 
@@ -52,12 +52,11 @@ def calibration_statistics(
     def dimensions() -> Tensor:
         return torch.as_tensor(training_fractal_dimensions(cfg, num_classes))
 
-    node = cfg.MODEL.ROI_HEADS.CALIBRATION
-    source, num_images = node.COUNTS, node.FRACAL.NUM_IMAGES
+    source = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
     if not calibration.needs_counts:
         return CalibrationStatistics(num_classes, None, None, 0, dimensions)
     if source.endswith(".csv"):
-        return _from_table(source, calibration, num_classes, num_images)
+        return _from_table(source, calibration, num_classes)
     if source != "dataset":
         if calibration.needs_dimensions:
             expected = f'"dataset" or a CSV file with {", ".join(COLUMNS)}, because {calibration.__name__} needs them'
@@ -79,7 +78,7 @@ def calibration_statistics(
     return CalibrationStatistics(num_classes, images, instances, found.num_images, dimensions)
 
 
-def _from_table(path: str, calibration: type[Calibration], num_classes: int, num_images: int) -> CalibrationStatistics:
+def _from_table(path: str, calibration: type[Calibration], num_classes: int) -> CalibrationStatistics:
     """Return the statistics in a CSV file. The model's classes are its rows, sorted by category id."""
     columns = COLUMNS if calibration.needs_dimensions else COLUMNS[:-1]
     rows = sorted(read_results_table(path, (), columns), key=lambda row: row["category_id"])
@@ -88,18 +87,7 @@ def _from_table(path: str, calibration: type[Calibration], num_classes: int, num
         found = f"{len(rows)} rows with {len(set(ids))} different ids"
         raise ConfigError(f"{_NODE}.COUNTS: {path}: expected a row for each of {num_classes} categories, found {found}")
     images, instances, *dimensions = map(torch.from_numpy, values)
-    if calibration.needs_dimensions:
-        _check_table(path, images, dimensions[0], num_images)
-    return CalibrationStatistics(num_classes, images, instances, num_images, lambda: dimensions[0])
-
-
-def _check_table(path: str, images: Tensor, dimensions: Tensor, num_images: int) -> None:
-    if not bool(((dimensions >= 1) & (dimensions <= 2)).all()):
-        found = f"values from {dimensions.min():g} to {dimensions.max():g}"
+    if dimensions and not bool(((dimensions[0] >= 1) & (dimensions[0] <= 2)).all()):
+        found = f"values from {dimensions[0].min():g} to {dimensions[0].max():g}"
         raise ConfigError(f"{_NODE}.COUNTS: {path}: fractal_dimension: expected numbers in [1, 2], found {found}")
-    largest = int(images.max())
-    if num_images < max(1, largest):
-        raise ConfigError(
-            f"{_NODE}.FRACAL.NUM_IMAGES: expected the number of training images, at least {largest}, the largest "
-            f"image_count in {path}, found {num_images}"
-        )
+    return CalibrationStatistics(num_classes, images, instances, 0, lambda: dimensions[0])

@@ -1,5 +1,7 @@
 """Calibrations and fractal dimensions equal the numbers of the reference implementations."""
 
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -8,16 +10,12 @@ import torch
 
 from seesaw_d2.data.records.fractal_dimension import fractal_dimension, occupied_cells
 from seesaw_d2.losses import CrossEntropyLoss
-from seesaw_d2.losses.link_functions import LINKS
-from seesaw_d2.modeling.calibration import NorCal, scale_categories, scale_odds
+from seesaw_d2.losses.link_functions import link_weights
+from seesaw_d2.modeling.calibration import FRACAL, NorCal
 from seesaw_d2.modeling.calibration.base import class_probabilities
-from seesaw_d2.modeling.calibration.fracal import class_weights, fracal, fracal_sigmoid
+from seesaw_d2.modeling.calibration.fracal import class_weights
+from seesaw_d2.modeling.calibration.statistics import CalibrationStatistics
 from tests import golden
-
-
-@pytest.fixture(params=[name.removeprefix("fracal_") for name in golden.names("fracal")])
-def size(request):
-    return request.param
 
 
 def tensor(values) -> torch.Tensor:
@@ -48,29 +46,59 @@ def norcal_arguments(key: str) -> dict[str, Any]:
     return {"gamma": float(kind.removeprefix("gamma")), "scaled": scaled, "normalize": not mode.endswith("norenorm")}
 
 
-@pytest.mark.parametrize("name", [*LINKS, "base10_obj", "raw_obj"])
-def test_fracal_with_softmax(size, name):
-    found = golden.load(f"fracal_{size}", "golden2")
-    weights, dimensions = weights_of(found, name), tensor(found["fractal_dimension"])
-    golden.assert_matches(weights, found[f"logit_weight_{name}"][:-1], golden.EXACT)
-    probs = tensor(found["logits"]).softmax(dim=1)
-    for power in (0, 1, 2) if name == "base10" else (2,):
-        actual = scale_categories(probs, fracal(weights, dimensions, power), keep_background=False)
-        golden.assert_matches(actual, found[f"softmax_{name}_l{power}"], golden.EXACT)
+@pytest.mark.parametrize("name", golden.names("fracal"))
+def test_each_array_of_fracal(name):
+    arrays = golden.load(name, "golden2")
+    logits, loss = tensor(arrays["logits"]), CrossEntropyLoss(len(arrays["image_count"]), background="class")
+    golden.assert_matches(loss.probabilities(logits), arrays["probs_in"], golden.EXACT)
+    outputs = [key for key in arrays if key.startswith("softmax_")]
+    assert len(outputs) >= 13
+    for key in outputs:
+        calibration = fracal_of(arrays, key)
+        single = key.endswith("_float32")
+        probs = loss.probabilities(logits.float() if single else logits)
+        tolerance = golden.SINGLE if single else golden.EXACT
+        golden.assert_matches(calibration(probs, "class"), arrays[key], tolerance)
+    probs = tensor(arrays["logits_sigmoid"]).sigmoid()
+    padded = torch.cat([probs, 1 - probs.amax(dim=1, keepdim=True)], dim=1)
+    for key in ("sigmoid_base10_l1", "sigmoid_base10_l2"):
+        actual = fracal_of(arrays, key)(padded, "implicit")
+        golden.assert_matches(actual[:, :-1], arrays[key], golden.EXACT)
 
 
-@pytest.mark.parametrize("power", [1, 2])
-def test_fracal_with_sigmoids(size, power):
-    found = golden.load(f"fracal_{size}", "golden2")
-    shift = fracal_sigmoid(weights_of(found, "base10"), tensor(found["fractal_dimension"]), power)
-    probs = tensor(found["logits_sigmoid"]).sigmoid()
-    golden.assert_matches(probs * scale_odds(probs, shift), found[f"sigmoid_base10_l{power}"], golden.EXACT)
+def fracal_of(arrays, key: str) -> FRACAL:
+    """Return the calibration of an array such as "softmax_base10_obj_l2"."""
+    link, frequency, lambda_ = re.fullmatch(r"[a-z]+_([a-z0-9]+?)(_obj)?_l([0-9.]+)(?:_float32)?", key).groups()
+    images, instances, dimensions = (
+        tensor(arrays[each]) for each in ("image_count", "instance_count", "fractal_dimension")
+    )
+    statistics = CalibrationStatistics(len(images), images, instances, int(arrays["n_images"]), lambda: dimensions)
+    return FRACAL.from_statistics(
+        statistics, lambda_=float(lambda_), link=link, frequency="instances" if frequency else "images"
+    )
 
 
-def weights_of(found, name: str) -> torch.Tensor:
-    if name.endswith("_obj"):
-        return class_weights(tensor(found["instance_count"]), found["instance_count"].sum(), name.removesuffix("_obj"))
-    return class_weights(tensor(found["image_count"]), float(found["n_images"]), name)
+def test_smooth_weights_of_instances():
+    """The reference's formula, ln((N + 1) / (n + 1)) + 2 - ln((1000 C + 1) / 1001), of which there is no array."""
+    counts = torch.tensor([1.0, 20, 300], dtype=torch.float64)
+    expected = (322 / (counts + 1)).log() + 2 - math.log(3001 / 1001)
+    golden.assert_matches(class_weights(counts, 321, "smooth", "instances"), expected, golden.EXACT)
+
+
+@pytest.mark.parametrize("name", golden.names("fracal"))
+def test_class_weights_of_fracal(name):
+    arrays = golden.load(name, "golden2")
+    totals = {"images": float(arrays["n_images"]), "instances": float(arrays["instance_count"].sum())}
+    counts = {"images": tensor(arrays["image_count"]), "instances": tensor(arrays["instance_count"])}
+    for key in (each for each in arrays if each.startswith(("link_", "logit_weight_"))):
+        frequency = "instances" if key.endswith("_obj") else "images"
+        link = key.removesuffix("_obj").rpartition("_")[2]
+        if key.startswith("link_"):
+            weights = link_weights(link, counts[frequency], totals[frequency])
+        else:
+            weights = class_weights(counts[frequency], totals[frequency], link, frequency)
+            weights = torch.cat([weights, torch.zeros(1)])
+        golden.assert_matches(weights, arrays[key], golden.EXACT)
 
 
 def test_fractal_dimensions():
@@ -82,3 +110,20 @@ def test_fractal_dimensions():
         cells = [occupied_cells(of_category, grid) for grid in range(1, 65)]
         assert cells == found["occupied_cells"][:, index].tolist()
         assert fractal_dimension(of_category) == pytest.approx(dimension, abs=1e-7)
+
+
+def test_the_other_dimensions():
+    """Information dimensions fit ln(G^2 / N), smooth ones ln(G^2 / (N + 1)), on the same cells."""
+    arrays = golden.load("fractal_dimension_8cat", "golden2")
+    x, y, width, height = arrays["bbox_xywh"].T
+    centres = np.stack([x + width / 2, y + height / 2], axis=1) / arrays["image_size_wh"]
+    for index, count in enumerate(arrays["instance_count"]):
+        of_category = centres[arrays["category_id"] == index + 1]
+        assert len(of_category) == count
+        grids = np.array([grid for grid in range(1, 65) if grid * grid <= count])
+        if count < 4:
+            continue
+        cells = np.array([occupied_cells(of_category, grid) for grid in grids])
+        for key, added in (("D_info_dim", 0), ("D_smooth_info_dim", 1)):
+            slope = np.polyfit(np.log(grids), np.log(grids**2 / (cells + added)), 1)[0]
+            assert arrays[key][index] == pytest.approx(slope, abs=1e-7), (index, key)

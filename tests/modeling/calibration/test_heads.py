@@ -8,7 +8,10 @@ from detectron2.modeling import build_model
 
 from seesaw_d2.config.loading import read_value
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.losses.base import InvalidArgument
+from seesaw_d2.losses.link_functions import LINKS
 from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
+from seesaw_d2.modeling.calibration import FRACAL
 from seesaw_d2.train.preflight.keys import check_written
 from seesaw_d2.train.preflight.keys.written import COMMAND_LINE, Layer
 from tests.modeling.tiny import CASCADE, NUM_CLASSES, tiny_batch, tiny_config
@@ -102,6 +105,17 @@ def test_seesaws_own_recorded_counts_of_each_stage(tmp_path):
         torch.testing.assert_close(stage.calibration.log_factors, logs)
 
 
+@pytest.mark.parametrize("link", [*LINKS, "none"])
+@pytest.mark.parametrize("counts", [[0, 1, 50], [100, 1, 0], [100]])
+def test_fracal_with_odd_counts_is_finite_or_refused(link, counts):
+    arguments = torch.tensor(counts), 100, torch.ones(len(counts)), 1.0
+    if len(counts) == 1 and link in ("prob", "normit", "gombit"):  # g(1 / C) is infinite
+        with pytest.raises(InvalidArgument, match="link"):
+            FRACAL(*arguments, link=link)
+    else:
+        assert FRACAL(*arguments, link=link).log_factors.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("overrides", "key", "value"),
     [
@@ -142,6 +156,8 @@ def test_losses_whose_scores_are_neither(counts, loss):
         ),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.COUNTS", "c.csv", f"{NODE}.FRACAL.NUM_IMAGES", 9), "FRACAL.NUM_IMAGES"),
         ((f"{NODE}.NAME", "TauNormalization", f"{NODE}.COUNTS", "c.csv"), "COUNTS"),
+        ((f"{NODE}.NAME", "NorCal", f"{NODE}.FRACAL.LINK", "raw"), "FRACAL.LINK"),
+        ((f"{NODE}.NAME", "FRACAL", f"{NODE}.FRACAL.LINK", "none", f"{NODE}.FRACAL.FREQUENCY", "images"), "FRACAL.F"),
         ((f"{NODE}.NAME", "LogitAdjustment", f"{NODE}.NORCAL.NORMALIZE", False), "NORCAL.NORMALIZE"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.BETA", 0.9), "NORCAL.BETA"),
         ((f"{NODE}.NAME", "NorCal", f"{NODE}.NORCAL.FACTOR", "effective_number", f"{NODE}.GAMMA", 0.9), "GAMMA"),

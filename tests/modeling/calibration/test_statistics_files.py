@@ -12,6 +12,7 @@ from seesaw_d2.data import register_datasets
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.modeling.calibration import FRACAL, calibration_for
+from seesaw_d2.modeling.calibration.fracal import class_weights
 from seesaw_d2.modeling.calibration.statistics import calibration_statistics
 from tests.golden import SHARED
 
@@ -57,14 +58,25 @@ def test_statistics_that_the_tool_wrote(config_file, tmp_path, name):
     assert expected.std() > 0
 
 
+@pytest.mark.parametrize("link", ["raw", "smooth"])
+def test_shares_of_instances_need_no_number_of_images(config_file, tmp_path, link):
+    path = tmp_path / "statistics.csv"
+    path.write_text(f"{HEADER}\n" + "".join(f"{index},{index},{index * index},1.5\n" for index in range(1, 7)))
+    keys = [f"{NODE}.NAME", "FRACAL", f"{NODE}.COUNTS", str(path), f"{NODE}.FRACAL.LINK", link]
+    cfg = load_config(str(config_file), [*keys, f"{NODE}.FRACAL.FREQUENCY", "instances", "DATASETS.TRAIN", "()"])
+    found = build_model(cfg).roi_heads.box_predictor.calibration.log_factors
+    expected = class_weights(torch.arange(1, 7) ** 2, 91, link, "instances") - 2 * np.log(1.5)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     ("rows", "name", "images", "words"),
     [
-        ("1,2,3,1\n2,4,5,1.5", "FRACAL", 9, ("COUNTS", "3", "2 rows")),
+        ("1,2,3,1\n2,4,5,1.5", "FRACAL", 9, ("COUNTS", "3", "2 rows", "statistics.csv")),
         ("1,2,3,1\n1,4,5,1.5\n3,4,4,1", "NorCal", 0, ("COUNTS", "3", "2 different")),
-        ("1,2,3,1\n2,4,5,2.5\n3,4,4,1", "FRACAL", 9, ("fractal_dimension", "2.5")),
-        ("1,2,3,1\n2,4,5,1.5\n3,4,4,1", "FRACAL", 3, ("FRACAL.NUM_IMAGES", "4", "3")),
-        ("1,2,3,1\n2,-4,5,1.5\n3,4,4,1", "LogitAdjustment", 0, ("line 3", "image_count", "-4")),
+        ("1,2,3,1\n2,4,5,2.5\n3,4,4,1", "FRACAL", 9, ("fractal_dimension", "2.5", "statistics.csv")),
+        ("1,2,3,1\n2,4,5,1.5\n3,4,4,1", "FRACAL", 3, ("num_images", "4", "3")),
+        ("1,2,3,1\n2,-4,5,1.5\n3,4,4,1", "LogitAdjustment", 0, ("statistics.csv, line 3", "image_count", "-4")),
         ("1,2,3,1\n2,4,5,x\n3,4,4,1", "FRACAL", 9, ("line 3", "fractal_dimension", "x")),
     ],
 )
@@ -72,7 +84,7 @@ def test_wrong_files(tmp_path, rows, name, images, words):
     path = tmp_path / "statistics.csv"
     path.write_text(f"{HEADER}\n{rows}\n")
     parameter = {"NorCal": "gamma", "FRACAL": "lambda_", "LogitAdjustment": "tau"}[name]
-    with pytest.raises(SeesawError, match=r"statistics\.csv") as error:
+    with pytest.raises(SeesawError) as error:
         calibration_for(name, 3, counts=str(path), num_images=images, **{parameter: 1.0})
     assert all(word in str(error.value) for word in words)
 

@@ -42,6 +42,8 @@ VALUES = {
     f"{PREDICTOR}.NAME": "Linear",
     f"{CALIBRATION}.NORCAL.FACTOR": "effective_number",
     f"{CALIBRATION}.NORCAL.SCALED": "logits",
+    f"{CALIBRATION}.FRACAL.FREQUENCY": "instances",
+    f"{CALIBRATION}.FRACAL.LINK": "raw",
     "MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE": "logits",
     "MODEL.ROI_BOX_CASCADE_HEAD.IOUS": (0.5, 0.7, 0.8),
     "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS": tuple((float(n),) * 4 for n in (1, 2, 3)),

@@ -11,7 +11,7 @@ from seesaw_d2.utils.declared_keys import covered
 _BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 _PCB, _LDAM = f"{_BOX_HEAD}.CLS_LOSS.PCB", f"{_BOX_HEAD}.CLS_LOSS.LDAM"
 _CALIBRATION = "MODEL.ROI_HEADS.CALIBRATION"
-_NORCAL = f"{_CALIBRATION}.NORCAL"
+_NORCAL, _FRACAL = f"{_CALIBRATION}.NORCAL", f"{_CALIBRATION}.FRACAL"
 _STEPS = ("WarmupMultiStepLR",)
 
 
@@ -31,6 +31,9 @@ _PROPOSES = Need(
 _COUNTS_TABLE = Need(
     f"{_CALIBRATION}.COUNTS", "a CSV file", lambda cfg: cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS.endswith(".csv")
 )
+_HAS_LINK = Need(
+    f"{_FRACAL}.LINK", "other than none", lambda cfg: cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.LINK != "none"
+)
 # C4 heads use the backbone's res5 for boxes and masks.
 _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
@@ -48,9 +51,10 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     ((f"{_NORCAL}.BETA",), (_is(f"{_NORCAL}.FACTOR", "effective_number"),)),
     ((f"{_NORCAL}.NORMALIZE",), (_is(f"{_NORCAL}.SCALED", "probabilities"),)),
     ((f"{_CALIBRATION}.TAU",), (_is(f"{_CALIBRATION}.NAME", "LogitAdjustment", "TauNormalization"),)),
-    ((f"{_CALIBRATION}.LAMBDA", f"{_CALIBRATION}.FRACAL.*"), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
+    ((f"{_CALIBRATION}.LAMBDA", f"{_FRACAL}.*"), (_is(f"{_CALIBRATION}.NAME", "FRACAL"),)),
     ((f"{_CALIBRATION}.COUNTS",), (_is(f"{_CALIBRATION}.NAME", "NorCal", "LogitAdjustment", "FRACAL"),)),
-    ((f"{_CALIBRATION}.FRACAL.NUM_IMAGES",), (_COUNTS_TABLE,)),
+    ((f"{_FRACAL}.NUM_IMAGES",), (_COUNTS_TABLE, _is(f"{_FRACAL}.FREQUENCY", "images"), _HAS_LINK)),
+    ((f"{_FRACAL}.FREQUENCY",), (_HAS_LINK,)),
     (("MODEL.RPN.*", "MODEL.ANCHOR_GENERATOR.*", "MODEL.PROPOSAL_GENERATOR.MIN_SIZE"), (_PROPOSES,)),
     (("MODEL.ANCHOR_GENERATOR.ANGLES",), (_is("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),)),
     (_OF_BOX_HEADS, (Need(f"{_BOX_HEAD}.NAME", "a box head", lambda cfg: bool(cfg.MODEL.ROI_BOX_HEAD.NAME)),)),
