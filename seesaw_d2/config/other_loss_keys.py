@@ -121,6 +121,15 @@ def _inverse_image_frequency(node: CN) -> None:
     node.COUNTS = "images"
 
 
+@_loss_node("LOCE")
+def _equilibrium(node: CN) -> None:
+    # EquilibriumLoss (LOCE; Feng et al., ICCV 2021), without the feature memory of the paper.
+    # alpha in [0, 1), momentum of the mean score of a category for each object of the category.
+    node.ALPHA = 0.9
+    # > 0, constant mean score of background. Only BACKGROUND "class" uses it.
+    node.BACKGROUND_SCORE = 0.01
+
+
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).

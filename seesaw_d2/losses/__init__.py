@@ -13,6 +13,7 @@ from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
 from seesaw_d2.losses.effective_class_margin import EffectiveClassMarginLoss
 from seesaw_d2.losses.equalization import EqualizationLoss
 from seesaw_d2.losses.equalization_v2 import EqualizationLossV2
+from seesaw_d2.losses.equilibrium import EquilibriumLoss
 from seesaw_d2.losses.federated import FederatedLoss
 from seesaw_d2.losses.focal import FocalLoss
 from seesaw_d2.losses.gumbel_optimized import GumbelOptimizedLoss
@@ -34,6 +35,7 @@ __all__ = [
     "EffectiveClassMarginLoss",
     "EqualizationLoss",
     "EqualizationLossV2",
+    "EquilibriumLoss",
     "FederatedLoss",
     "FocalLoss",
     "GumbelOptimizedLoss",

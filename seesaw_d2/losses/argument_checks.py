@@ -39,6 +39,20 @@ def check_inputs(
         _check_values(labels, weights, num_label_values)
 
 
+def check_objects(objects: Tensor, labels: Tensor) -> None:
+    """Raise ValueError unless ``objects`` are N int64 values in [0, N), for labels (N,).
+
+    Values are checked as in ``check_inputs``.
+    """
+    if objects.dtype != torch.int64 or objects.shape != labels.shape:
+        expected, found = f"torch.int64 of shape {tuple(labels.shape)}", f"{objects.dtype} of {tuple(objects.shape)}"
+        raise ValueError(f"objects: expected {expected}, found {found}")
+    if objects.device.type == "cpu" and not torch.compiler.is_compiling() and objects.numel():
+        low, high = (int(value) for value in objects.aminmax())
+        if low < 0 or high >= len(labels):
+            raise ValueError(f"objects: expected values in [0, {len(labels) - 1}], found {low} to {high}")
+
+
 def _check_avg_factor(avg_factor: Any) -> None:
     if avg_factor is None:
         return

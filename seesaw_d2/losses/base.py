@@ -81,13 +81,13 @@ class ClassificationLoss(nn.Module):
     soft_labels: ClassVar[str | None] = None
     # Whether ``forward`` takes maps. Requires a sum over samples and statistics that do not depend on the logits.
     takes_maps: ClassVar[bool] = False
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes ``objects``, see ``EquilibriumLoss``
     # How the scores of the categories are computed: "softmax", "sigmoids" (independent) or "" (neither).
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.
     config_keys: ClassVar[dict[str, str]] = {}
     # Maps constructor arguments to statistics of the training set: "image_count" or "instance_count", int64 (C,),
-    # "num_images", an int, or "image_frequency", (C,), number of images with the category / number of annotated images.
-    # The argument is None if the training set cannot be read.
+    # "num_images", or "image_frequency", (C,), images with the category / annotated images. None: unknown statistics.
     statistics_keys: ClassVar[dict[str, str]] = {}
     # Config keys below CLS_LOSS from which the training schedule computes values of ``config_keys``.
     schedule_keys: ClassVar[tuple[str, ...]] = ()

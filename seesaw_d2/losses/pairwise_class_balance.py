@@ -13,6 +13,7 @@ from torch import Tensor
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument, check_number
 from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
 # Training steps between two checks for missing categories. Each check synchronizes with the device.
@@ -210,17 +211,6 @@ class PairwiseClassBalance(ClassificationLoss):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, alpha={self.alpha}, momentum={self.momentum}, start_iter={self.start_iter}"
-
-
-def sum_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Return (count, K), where row i is the sum of the ``rows`` (N, K) with ``index`` (N,) equal to i.
-
-    The result is deterministic. On CUDA ``index_put_`` sorts the indices first, but ``index_add_`` adds in any order.
-    """
-    sums = rows.new_zeros(count, rows.shape[1])
-    if rows.device.type == "cuda":
-        return sums.index_put_((index,), rows, accumulate=True)
-    return sums.index_add_(0, index, rows)
 
 
 def _check_wrapped(loss: ClassificationLoss, num_classes: int, background: str) -> None:

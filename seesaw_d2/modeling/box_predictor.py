@@ -22,6 +22,7 @@ from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded, log_classification_metrics
 from seesaw_d2.modeling.lws import LWSLinear
+from seesaw_d2.modeling.matched_objects import matched_objects
 from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
@@ -115,7 +116,8 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         logits, deltas = predictions
         labels = proposal_labels(proposals, logits)
         means = self.mean_counts(logits, labels)
-        losses = self.classification_losses(logits, labels, means)
+        objects = self.matched_objects(proposals)
+        losses = self.classification_losses(logits, labels, means, objects=objects)
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
@@ -133,16 +135,24 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
-    def classification_losses(self, logits, labels, means=None, *, log: bool = True):
+    def matched_objects(self, proposals) -> torch.Tensor | None:
+        """Return ``matched_objects`` of the proposals if the loss uses them, else None."""
+        return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
+
+    def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):
         """Return the losses of the logits.
 
         Args:
             logits: (N, L).
             labels: (N,), see ``proposal_labels``.
             means: result of ``mean_counts``. None: average over this process's proposals.
+            objects: result of the method ``matched_objects``.
             log: whether to put accuracies into the event storage.
         """
-        losses = self.cls_loss(logits, labels) if means is None else self.cls_loss(logits, labels, avg_factor=means[0])
+        arguments = {} if means is None else {"avg_factor": means[0]}
+        if objects is not None:
+            arguments["objects"] = objects
+        losses = self.cls_loss(logits, labels, **arguments)
         if log:
             self._log_metrics(logits.detach(), labels)
         return {name: value * self._weight_of(name) for name, value in losses.items()}

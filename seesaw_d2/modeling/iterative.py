@@ -156,9 +156,10 @@ class IterativeROIHeads(SeesawROIHeads):
         labels = proposal_labels(proposals, logits)
         means = self.box_predictor.mean_counts(logits, labels)
         losses = self.box_predictor.box_losses(deltas, proposals, labels, means)
+        objects = self.box_predictor.matched_objects(proposals)
         for index, (logits, _) in enumerate(predictions):
             self.box_predictor.cls_loss.set_iteration(index, self.num_iterations)
-            each = self.box_predictor.classification_losses(logits, labels, means, log=index == last)
+            each = self.box_predictor.classification_losses(logits, labels, means, objects=objects, log=index == last)
             for name, value in each.items():
                 losses[name] = losses.get(name, 0) + value * self.loss_weights[index]
         return losses

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seesaw_d2.data import build_classification_test_loader, register_datasets
 from seesaw_d2.errors import ConfigError
-from seesaw_d2.losses.pairwise_class_balance import sum_rows
+from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import used_categories

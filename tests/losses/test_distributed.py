@@ -71,11 +71,15 @@ def strided_sum():
 GOLDEN = {"two_rank_seesaw_C5": golden_counts, "two_rank_eqlv2orig_C5": golden_gradients}
 
 
+def share_of(process, step):
+    rows = torch.zeros(16, dtype=torch.bool)
+    rows[FIRST[step]] = True
+    return rows if process == 0 else ~rows
+
+
 def run_process(process, arrays):
     def share(step):
-        rows = torch.zeros(16, dtype=torch.bool)
-        rows[FIRST[step]] = True
-        return rows if process == 0 else ~rows
+        return share_of(process, step)
 
     return {
         "whole": (world_size(), rank(), all_reduce_sum(torch.tensor([process + 1])).item()),
@@ -119,11 +123,13 @@ def test_two_processes_equal_one(two_processes, name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_without_sync_each_process_counts_its_own(two_processes, name):
-    whole = train(name, lambda step: slice(None))[0][2]
-    first, second = (each["alone"][name][0][2] for each in two_processes)
-    for key, value in whole.items():
-        assert not torch.equal(first[key], second[key])
-        torch.testing.assert_close(first[key] + second[key], value)
+    for process, each in enumerate(two_processes):
+        expected = train(name, lambda step, process=process: share_of(process, step))
+        for (_, _, actual), (_, _, state), (_, _, synchronized) in zip(
+            each["alone"][name], expected, each["sync"][name], strict=True
+        ):
+            assert_same_state(actual, state)
+            assert all(not torch.equal(value, synchronized[key]) for key, value in actual.items())
 
 
 def test_the_references_counts_per_process_and_ours(two_processes):

@@ -17,7 +17,7 @@ from seesaw_d2 import compat
 from seesaw_d2.data.sampling.loaders import _prefetching_device
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.losses import CrossEntropyLoss
-from seesaw_d2.losses.pairwise_class_balance import sum_rows
+from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.iterative import FeatureUpdate
 from seesaw_d2.modeling.roi_align_gradient import interpolation_weights

@@ -45,6 +45,13 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
     (("MODEL.ROI_KEYPOINT_HEAD.*", "TEST.KEYPOINT_OKS_SIGMAS"), (_is("MODEL.KEYPOINT_ON", True),)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.TEMPERATURE",), (_is(f"{_BOX_HEAD}.CLS_PREDICTOR.NAME", "NormedLinear"),)),
     ((f"{_BOX_HEAD}.CLS_LOSS.FEDERATED.PRIOR",), (_is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "implicit"),)),
+    (
+        (f"{_BOX_HEAD}.CLS_LOSS.LOCE.BACKGROUND_SCORE",),
+        (
+            _is(f"{_BOX_HEAD}.CLS_LOSS.BACKGROUND", "auto", "class"),
+            Need("MODEL.META_ARCHITECTURE", "a model with ROI heads", has_heads),
+        ),
+    ),
     (("MODEL.DOWNLOAD_*",), (Need("MODEL.WEIGHTS", "an address", lambda cfg: "://" in cfg.MODEL.WEIGHTS),)),
     ((f"{_CALIBRATION}.GAMMA", f"{_NORCAL}.*"), (_is(f"{_CALIBRATION}.NAME", "NorCal"),)),
     ((f"{_CALIBRATION}.GAMMA",), (_is(f"{_NORCAL}.FACTOR", "power"),)),

@@ -1,0 +1,132 @@
+"""Classification Equilibrium in Long-Tailed Object Detection, LOCE (Feng et al., ICCV 2021, arXiv 2108.07507).
+
+Shapes: N proposals, C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C,
+or C + 1 with a background class). Label C is background.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from seesaw_d2.losses.argument_checks import check_objects
+from seesaw_d2.losses.base import check_number
+from seesaw_d2.losses.build import LOSS_REGISTRY
+from seesaw_d2.losses.compared import TrainingData
+from seesaw_d2.losses.cross_entropy import CrossEntropyLoss
+from seesaw_d2.losses.row_sums import sum_rows
+from seesaw_d2.utils.distributed import all_reduce_sum
+
+_INITIAL_SCORE = 0.01
+# Smallest mean score in the loss. A mean score that underflows to 0 would give an infinite loss.
+_MIN_SCORE = 1e-12
+
+
+@LOSS_REGISTRY.register()
+class EquilibriumLoss(CrossEntropyLoss):
+    """Cross-entropy with a margin between two categories that depends on their mean scores (equation 2).
+
+    L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j the mean score of category j in the training
+    so far. Scores are the softmax of z. Background has the constant mean score ``background_score``.
+
+    Before each loss, m is updated with the scores of the batch. The mean score of an object is the mean probability of
+    its category in the proposals that match it. For a category with k objects in the batch,
+
+    m_j = α^k m_j + (1 - α^k) · mean of the k objects' scores.
+
+    Reference: github fcjian/LOCE, mmdet/models/losses/equilibrium_loss.py and roi_heads/loce_roi_head.py. Deviations:
+
+    - Memory-augmented feature sampling (MFS), the second part of the method, is not included.
+    - m is float64 and saved in checkpoints. The reference starts from 0.01 after each interruption.
+    - In the loss, m is at least 1e-12.
+    - With background "objectness", which the paper does not have, z are the logits of the C categories.
+    - If a caller does not pass ``objects``, each foreground proposal counts as an object.
+
+    Args:
+        num_classes: C >= 1.
+        alpha: α in [0, 1), momentum of m for one object.
+        background_score: > 0, mean score of background. Only background "class" uses it.
+        background: "class" (default), "objectness" or "none".
+        sync: True: average over the objects of all processes. False: each process uses its own.
+
+    Buffers:
+        mean_scores: float64 (K,), m, with background last. Initially 0.01.
+    """
+
+    soft_labels: ClassVar[str | None] = None
+    takes_maps: ClassVar[bool] = False
+    takes_objects: ClassVar[bool] = True
+    config_keys: ClassVar[dict[str, str]] = {"alpha": "LOCE.ALPHA", "background_score": "LOCE.BACKGROUND_SCORE"}
+    mean_scores: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        alpha: float = 0.9,
+        background_score: float = 0.01,
+        background: str = "class",
+        sync: bool = True,
+    ):
+        super().__init__(num_classes, background=background)
+        self.alpha = check_number("alpha", alpha, "a number in [0, 1)", lambda value: 0 <= value < 1)
+        self.background_score = check_number("background_score", background_score, "a number > 0", lambda v: v > 0)
+        self.sync = sync
+        scores = torch.full((num_classes + (background == "class"),), _INITIAL_SCORE, dtype=torch.float64)
+        scores[num_classes:] = self.background_score
+        self.register_buffer("mean_scores", scores)
+        self._objects: Tensor | None = None
+
+    @classmethod
+    def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
+        return {"alpha": (0.9, 0.99)}
+
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        ignore_index: int | None = None,
+        objects: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of a batch; see ``ClassificationLoss``. In training mode, also update the mean scores.
+
+        Args:
+            objects: (N,) int64 in [0, N). Proposals that match the same object have the same number. Numbers of
+                background proposals are not used. None: each proposal matches an object of its own.
+        """
+        if objects is not None:
+            check_objects(objects, labels)
+        self._objects = objects
+        losses = super().forward(logits, labels, weights, avg_factor, ignore_index)
+        self._objects = None
+        return losses
+
+    def update_statistics(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
+        """Update the mean scores of the categories in the batch."""
+        categories = labels.clamp(max=self.num_classes - 1)  # background has share 0
+        probs = logits[:, : len(self.mean_scores)].softmax(dim=1)
+        scores = probs.gather(1, categories.unsqueeze(1)).squeeze(1).double()
+        shares = self._shares(labels)
+        sums = sum_rows(torch.stack([shares, shares * scores], dim=1), categories, self.num_classes)
+        counts, totals = (all_reduce_sum(sums) if self.sync else sums).unbind(dim=1)
+        kept = self.alpha**counts
+        means = totals / counts.clamp(min=1)
+        self.mean_scores[: self.num_classes].mul_(kept).add_((1 - kept) * means)
+
+    def _shares(self, labels: Tensor) -> Tensor:
+        """Return 1 / n for a proposal of an object that n proposals match, 0 for background, float64 (N,)."""
+        foreground = (labels < self.num_classes).double()
+        if self._objects is None:
+            return foreground
+        numbers = torch.zeros_like(foreground).scatter_add(0, self._objects, foreground)
+        return foreground / numbers[self._objects].clamp(min=1)
+
+    def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return z_j + log m_j, (R, K)."""
+        return logits + self.mean_scores.clamp(min=_MIN_SCORE).log().to(logits.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, alpha={self.alpha}, background_score={self.background_score}"

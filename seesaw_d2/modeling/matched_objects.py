@@ -1,0 +1,37 @@
+"""Which proposals match the same ground-truth object.
+
+Shapes: N proposals of a batch, R proposals of an image.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+
+
+def matched_objects(proposals: Sequence[Instances]) -> Tensor:
+    """Return a number in [0, N) for each proposal, int64 (N,). Proposals of the same object have the same number.
+
+    Detectron2 keeps the matched box of a proposal, not its index. Two objects of an image with the same category and
+    the same box are one object here.
+
+    Args:
+        proposals: one ``Instances`` per image, at least one, with ``gt_classes``, and ``gt_boxes`` where the image has
+            objects.
+    """
+    found, start = [], 0
+    for each in proposals:
+        found.append(_first_rows(each) + start)
+        start += len(each)
+    return torch.cat(found)
+
+
+def _first_rows(proposals: Instances) -> Tensor:
+    """Return, for each proposal of an image, the index of the first proposal of the same object, (R,)."""
+    labels = proposals.gt_classes
+    if len(labels) == 0 or not proposals.has("gt_boxes"):  # only background
+        return torch.zeros_like(labels)
+    boxes = proposals.gt_boxes.tensor
+    same = (labels[:, None] == labels) & (boxes[:, None] == boxes).all(dim=2)
+    return same.int().argmax(dim=1)
