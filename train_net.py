@@ -13,16 +13,16 @@ import seesaw_d2
 from seesaw_d2.arguments import argument_parser, parse_arguments
 
 if __name__ == "__main__":
-    # Parse the arguments before importing PyTorch and Detectron2, which takes seconds.
+    # Parse the arguments first, because importing PyTorch and Detectron2 takes seconds.
     args = parse_arguments(argument_parser())
-    # Set before PyTorch starts its threads, because spinning threads slow down small models.
+    # OpenMP reads the variable when PyTorch is imported. Threads that spin while they wait slow down small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         seesaw_d2.register()
         from seesaw_d2.train.command_line import start
 
         status = start(args)
-    except KeyboardInterrupt:  # during imports, which take seconds
+    except KeyboardInterrupt:  # The job handles later interrupts.
         print("interrupted before the job started", file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-r"""Create a data set from the COCO export of a labelling tool (Label Studio, CVAT, Roboflow); see docs/own-data.md.
+r"""Create a data set from the COCO export of a labelling tool, such as Label Studio, CVAT or Roboflow.
+
+See docs/own-data.md. Examples:
 
     python datasets/prepare_export.py datasets/my_export/result.json --output datasets/my_data
     python datasets/prepare_export.py datasets/my_export/train/_annotations.coco.json \
@@ -10,7 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # find the package without installing it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, parser_of
@@ -19,26 +21,33 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("export", type=Path, help="annotation file in COCO's format")
-    parser.add_argument("--output", type=Path, required=True, help="folder for train.json, val.json and dataset.yaml")
+    parser.add_argument("export", type=Path, help="exported annotation file in the COCO format")
     parser.add_argument(
-        "--images", type=Path, help="folder with the images at any depth (default: the folder of the export)"
+        "--output", type=Path, required=True, help="folder to which train.json, val.json and dataset.yaml are written"
     )
-    parser.add_argument("--val", type=Path, help="annotation file of the validation images, if the export has one")
+    parser.add_argument(
+        "--images", type=Path, help="folder with the images, in any subfolders (default: the folder of the export)"
+    )
+    parser.add_argument(
+        "--val",
+        type=Path,
+        help="exported annotation file of the validation images (default: split the images at random)",
+    )
     parser.add_argument(
         "--val-share",
         type=float,
         default=0.2,
-        help="without --val: minimum share of images for validation; small sets with many rare categories get more",
+        help="minimum fraction of the images for validation (0.2). A small data set with many rare categories gets "
+        "more. Not with --val",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
-    parser.add_argument("--skip-bad-images", action="store_true", help="omit missing and unreadable images")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random split (0)")
+    parser.add_argument("--skip-bad-images", action="store_true", help="skip missing and unreadable images")
     parser.add_argument(
         "--allow-overlap", action="store_true", help="accept validation images that are also training images"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another data set in the output folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace another data set in OUTPUT")
     args = parser.parse_args(arguments)
-    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # warnings are included in the notes
+    logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # the notes below repeat its warnings
     from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
     done = prepare_export(
@@ -57,7 +66,7 @@ def main(arguments=None) -> None:
     for split, count in done.num_images.items():
         print(f"{split:10} {count} images")
     print(f"categories {len(done.category_images)}")
-    consequences = ("training image: they cannot be learnt", "validation image: they are not measured")
+    consequences = ("training image, which the model cannot learn", "validation image, which have no AP")
     for index, consequence in enumerate(consequences):
         names = [name for name, counts in done.category_images.items() if not counts[index]]
         if names:

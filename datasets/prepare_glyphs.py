@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""Make the glyph data set: 108 long-tailed categories, 1,500 small pictures, LVIS v1 annotations.
+"""Create the glyph data set: 108 long-tailed categories, 1,500 small images, LVIS v1 annotations.
 
-Run from the repository's root: ``python datasets/prepare_glyphs.py``. A second run finds the data set and
-does nothing. The easy data set, 40 characters that are not confused with each other, which has other defaults:
-``--alphabet plain --root datasets/glyphs_plain``. With label maps for semantic segmentation:
-``--alphabet plain --semantic --root datasets/glyphs_semantic``. For a benchmark of annotation loading at the size of
-LVIS: ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``.
+Run ``python datasets/prepare_glyphs.py`` in the repository's root. If the data set exists, the program does nothing.
+Options for other data sets:
+
+- ``--alphabet plain --root datasets/glyphs_plain``: 40 characters that are easy to distinguish, with other defaults.
+- ``--alphabet plain --semantic --root datasets/glyphs_semantic``: also label maps for semantic segmentation.
+- ``--categories 1203 --train-images 100000 --val-images 6000 --annotations-only --root datasets/glyphs_large``:
+  annotations of the size of LVIS, to benchmark annotation loading.
 """
 
 import argparse
@@ -13,17 +15,17 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # find the package without installing it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, literals
 
-# Maps options to a field of GlyphConfig and a description.
+# Option -> (field of GlyphConfig, description).
 NUMBERS = {
-    "categories": ("num_categories", "categories"),
-    "train-images": ("num_train_images", "training images"),
-    "val-images": ("num_val_images", "validation images"),
-    "image-size": ("image_size", "image size in pixels"),
+    "categories": ("num_categories", "number of categories"),
+    "train-images": ("num_train_images", "number of training images"),
+    "val-images": ("num_val_images", "number of validation images"),
+    "image-size": ("image_size", "side length of the images in pixels"),
     "max-objects": ("max_objects", "maximum number of objects in an image"),
     "max-category-images": ("max_category_images", "number of training images of the most frequent category"),
     "seed": ("seed", "random seed of the data set"),
@@ -31,22 +33,26 @@ NUMBERS = {
 
 
 def parse_arguments(arguments) -> argparse.Namespace:
-    """Parse the command line. Settings that are not given are None: the alphabet has its own defaults."""
+    """Parse the command line. Omitted options are None, because their defaults depend on the alphabet."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        epilog="The defaults in brackets are those of --alphabet similar; docs/glyphs.md describes both data sets.",
+        epilog="The values in parentheses are the defaults of --alphabet similar. docs/glyphs.md describes both "
+        "alphabets.",
     )
     add, defaults = parser.add_argument, literals("data/synthetic/config.py")
-    alphabet_help = "similar: 108 characters, many of them alike, many small objects; plain: the easy data set"
+    alphabet_help = (
+        "similar: 108 characters, many of which look alike, as small objects (default). "
+        "plain: 40 characters that are easy to distinguish, as larger objects"
+    )
     add("--alphabet", choices=("similar", "plain"), default="similar", help=alphabet_help)
     add("--root", default="datasets/glyphs", help="folder of the data set (datasets/glyphs)")
     for option, (name, meaning) in NUMBERS.items():
         add(f"--{option}", type=int, dest=name, metavar="N", help=f"{meaning} ({defaults['GlyphConfig.' + name]})")
     choices, default = defaults["BACKGROUNDS"], defaults["GlyphConfig.background"]
-    add("--background", choices=choices, help=f"behind the objects ({default})")
-    add("--workers", type=int, help="number of processes; default: one per core")
+    add("--background", choices=choices, help=f"textured: colour noise and lines. plain: one colour ({default})")
+    add("--workers", type=int, help="number of processes (default: one per core)")
     add("--semantic", action="store_true", help="also write semantic label maps to the folder semantic")
-    add("--annotations-only", action="store_true", help="write no images")
+    add("--annotations-only", action="store_true", help="write annotations without images")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
 
@@ -59,7 +65,7 @@ def show_progress(done: int, total: int) -> None:
 
 def describe(summary) -> str:
     groups = summary.frequencies
-    parts = [f"{summary.root}: {'made' if summary.made else 'already there, nothing to do'}"]
+    parts = [f"{summary.root}: {'created' if summary.made else 'exists already, nothing was changed'}"]
     parts.append(
         f"{sum(groups.values()):,} categories ({groups['r']} rare, {groups['c']} common, {groups['f']} frequent)"
     )
@@ -73,7 +79,7 @@ def describe(summary) -> str:
 
 @command
 def main(arguments=None) -> int | None:
-    # SIGTERM cleans up like Ctrl-C
+    # Exit by an exception at SIGTERM, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args = parse_arguments(arguments)
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs, plain_glyphs
@@ -95,7 +101,7 @@ def main(arguments=None) -> int | None:
     except OSError as error:
         raise OutputError(f"--root {args.root}: {error}") from error
     except KeyboardInterrupt:
-        print("interrupted; no files were left", file=sys.stderr)
+        print("interrupted: removed the unfinished files", file=sys.stderr)
         return 130
     print(describe(summary))
     return None

@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Create tiles for detection, or symbol crops for classification, from MUSCIMA++ v2.0; see docs/muscima.md.
+"""Create tiles for detection, or symbol crops for classification, from MUSCIMA++ v2.0.
+
+See docs/muscima.md. Examples:
 
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip
 python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops --fold 3
@@ -8,7 +10,7 @@ python datasets/prepare_muscima.py datasets/muscima/MUSCIMA-pp_v2.0.zip --crops 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # find the package without installing it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from command_line import command, literals, parser_of
@@ -17,41 +19,41 @@ from command_line import command, literals, parser_of
 def parse_arguments(arguments):
     parser, defaults = parser_of(__doc__), literals("data/muscima/settings.py")
     add = parser.add_argument
-    add("source", type=Path, help="archive (zip, tar) of MUSCIMA++ v2.0, or the folder with its unpacked content")
-    add("--crops", action="store_true", help="create symbol crops for classification, not tiles for detection")
-    add("--output", type=Path, help="default: datasets/muscima/tiles_fold0, crops_fold0, and so on")
-    add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: draw pages from the masks)")
+    add("source", type=Path, help="archive (zip, tar) of MUSCIMA++ v2.0, or the folder to which it was extracted")
+    add("--crops", action="store_true", help="create symbol crops for classification instead of tiles for detection")
+    add("--output", type=Path, help="folder of the data set (default: datasets/muscima/tiles_fold0, crops_fold0, ...)")
+    add("--images", type=Path, help="folder of CVC-MUSCIMA's page images (default: draw the pages from the masks)")
     add(
         "--folds",
         type=int,
         default=defaults["Split.folds"],
-        help="number of folds; a writer's fold is the writer's number modulo FOLDS (5)",
+        help="number of folds. Fold F holds the pages of the writers W with W mod FOLDS = F (5)",
     )
-    add("--fold", type=int, default=defaults["Split.fold"], help="test fold (0)")
-    add("--official", action="store_true", help="test on the published testset-independent instead of a fold")
+    add("--fold", type=int, default=defaults["Split.fold"], help="fold with the test pages (0)")
+    add("--official", action="store_true", help="use the published testset-independent as test pages, not a fold")
     add(
         "--leave-out",
         nargs="*",
         default=list(defaults["LEFT_OUT"]),
         metavar="CLASS",
-        help=f"classes that are drawn but are not objects ({' '.join(defaults['LEFT_OUT'])})",
+        help=f"classes that are drawn but not annotated ({' '.join(defaults['LEFT_OUT'])})",
     )
     tiles, crops = parser.add_argument_group("tiles"), parser.add_argument_group("crops")
     for group, option, name, kind, meaning in (
-        (tiles, "--scale", "TileSettings.scale", float, "scale factor of the pages"),
+        (tiles, "--scale", "TileSettings.scale", float, "factor by which pages are scaled before cutting"),
         (tiles, "--tile", "TileSettings.tile", int, "side length of a tile in pixels"),
-        (tiles, "--overlap", "TileSettings.overlap", int, "overlap of training tiles in pixels"),
-        (tiles, "--visible", "TileSettings.visible", float, "minimum visible share of an annotated symbol"),
+        (tiles, "--overlap", "TileSettings.overlap", int, "overlap of adjacent training tiles in pixels"),
+        (tiles, "--visible", "TileSettings.visible", float, "minimum fraction of a symbol inside the tile"),
         (crops, "--crop-size", "CropSettings.size", int, "side length of a crop in pixels"),
         (crops, "--context", "CropSettings.context", float, "ratio of the crop's side to the symbol's longer side"),
     ):
         group.add_argument(option, type=kind, help=f"{meaning} ({defaults[name]})")
-    add("--workers", type=int, help="number of processes; default: one per core")
+    add("--workers", type=int, help="number of processes (default: one per core)")
     add("--overwrite", action="store_true", help="replace a data set made with other settings")
     return parser.parse_args(arguments)
 
 
-# Option -> field of the settings. Each kind of data set rejects the options of the other.
+# Option -> field of TileSettings or CropSettings. --crops rejects the options of tiles. Tiles reject those of crops.
 TILE_OPTIONS = {"scale": "scale", "tile": "tile", "overlap": "overlap", "visible": "visible"}
 CROP_OPTIONS = {"crop_size": "size", "context": "context"}
 
@@ -89,7 +91,7 @@ def main(arguments=None) -> None:
     options = {"images": args.images, "workers": args.workers, "overwrite": args.overwrite, "progress": show_progress}
     print(f"MUSCIMA++ v2.0, licence {LICENCE}: {LICENCE_URL}\ncite {CITATION}")
     done = prepare(args.source, root, settings, **options)
-    print(f"{done.root}: {'made' if done.made else 'already there, nothing to do'}")
+    print(f"{done.root}: {'created' if done.made else 'exists already, nothing was changed'}")
     for part, counts in done.counts.items():
         print(f"  {part:5} " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
     for note in done.notes:

@@ -1,4 +1,4 @@
-"""Read, check, register, count and load data sets."""
+"""Load data sets: register, read, check, sample and map them to model inputs."""
 
 from seesaw_d2.data.classification.labelled_loaders import (
     build_classification_test_loader,

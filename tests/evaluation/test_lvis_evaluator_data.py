@@ -154,7 +154,7 @@ def test_numpy_is_left_alone():
 def test_evaluator_types(tmp_path):
     from detectron2.evaluation import COCOEvaluator
 
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: no data set is called"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*registered"):
         build_evaluator(make_cfg(), "nothing")
     with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*'sem_seg'"):
         build_evaluator(make_cfg(), "ade20k_sem_seg_val", str(tmp_path))

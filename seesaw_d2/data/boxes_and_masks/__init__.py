@@ -1,1 +1,1 @@
-"""Boxes, polygons and RLE masks of annotation files: checks, areas, and consistency of boxes and masks."""
+"""Check boxes, polygons and run-length masks of annotation files, compute areas, and compare boxes with masks."""

@@ -1,4 +1,4 @@
-"""Masks and areas of annotations as pycocotools computes them, for the evaluation of COCO and LVIS."""
+"""Compute masks and areas of annotations like pycocotools, for the evaluation of COCO and LVIS."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Return whether a checked segmentation has polygons with fewer than three points or an odd number of values."""
+    """Return whether a valid segmentation has a polygon with fewer than three points or an odd number of values."""
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Return a mask with the same pixels in every program, for a segmentation with unusable polygons.
+    """Replace a segmentation with unusable polygons by one that all programs read like pycocotools.
 
-    As in pycocotools, an odd last value is ignored and a polygon with fewer than three points has no pixels.
+    pycocotools ignores the last of an odd number of values, and polygons with fewer than three points.
 
     Args:
-        segmentation: polygons; see ``has_unusable_polygons``.
-        size: height and width of the image, pixels.
+        segmentation: list of polygons; see ``has_unusable_polygons``.
+        size: height and width of the image in pixels.
 
     Returns:
-        the polygons with three points or more. If there are none: a run-length mask without pixels, or None if
-            pycocotools cannot read the segmentation because its first polygon has at most two points.
+        the polygons with at least three points. If no such polygon exists: an empty run-length mask. If pycocotools
+            raises an error because the first polygon has at most two points: None.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -40,7 +40,7 @@ def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
 
     Args:
         annotation: an annotation with ``bbox`` (x, y, width, height) and optionally a valid ``segmentation``.
-        size: height and width of the image, pixels.
+        size: height and width of the image in pixels.
     """
     segmentation = annotation.get("segmentation")
     if has_unusable_polygons(segmentation):
@@ -57,14 +57,19 @@ def computed_area(annotation: dict[str, Any], size: tuple[int, int]) -> float:
 
 
 def box_polygon(box: list[float]) -> list[list[float]]:
-    """Return a box (x, y, width, height) as a segmentation."""
+    """Convert a box (x, y, width, height) to a segmentation with one polygon."""
     x, y, width, height = box
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return whether an area (pixels) is implausible for this box, for example a fraction of the image."""
+    """Return whether an annotated area is implausible for a box, for example because it is a fraction of the image.
+
+    Args:
+        area: area in pixels.
+        box: x, y, width, height in pixels.
+    """
     width, height = box[2:]
-    if width * height < 64:  # dominated by rounding
+    if width * height < 64:  # Rounding changes the areas of small masks too much.
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -1,6 +1,6 @@
-"""Findings that cause a warning: unusable objects, and boxes that disagree with the masks of their objects.
+"""Warn about objects that training cannot use, and about boxes that differ from the boxes around their masks.
 
-Shapes: N objects. Extents are (N, 4) float64: x1, y1, x2, y2 of the masks in pixels.
+Shapes: N objects. Extents are the boxes around the masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
 """
 
 import logging
@@ -22,8 +22,8 @@ class Disagreement:
 
     Attributes:
         ids: annotation ids of these objects.
-        causes: possible cause -> number of objects whose box it explains.
-        example: the first object's box and the box of its mask.
+        causes: possible cause -> number of these objects whose box the cause explains.
+        example: description of the first object's box and of the box around its mask.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -32,13 +32,13 @@ class Disagreement:
 
 
 def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, sizes: np.ndarray) -> Disagreement:
-    """Compare boxes with masks.
+    """Find the objects whose boxes disagree with their masks.
 
     Args:
         ids: (N,) ids of the annotations.
         boxes: (N, 4) boxes x, y, width, height.
-        extents: (N, 4) extents, NaN for objects that are not compared.
-        sizes: (N, 2), height and width of each object's image.
+        extents: (N, 4) extents. Objects with NaN are not compared.
+        sizes: (N, 2) height and width of each object's image.
     """
     frames = np.concatenate([sizes[:, ::-1], sizes[:, ::-1]], axis=1)
     compared = np.flatnonzero(~np.isnan(extents[:, 0]))
@@ -49,14 +49,15 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     objects, found = objects.take(wrong), ids[compared[wrong]].tolist()
     box, expected = objects.boxes[0].tolist(), boxes_of(objects.extents[0]).round(2).tolist()
     return Disagreement(
-        found, Counter(count_readings(objects)), f"id {found[0]} has the box {box}, its mask {expected}"
+        found, Counter(count_readings(objects)), f"id {found[0]} has the box {box}, but its mask has {expected}"
     )
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Return a description of the disagreement in all parts of a file, or "" if there is none.
+    """Describe the disagreement in all parts of a file for a warning. Return "" if all boxes agree.
 
     Args:
+        parts: results of ``find_disagreement`` for the parts.
         total: number of annotations in the file.
     """
     ids = [value for part in parts for value in part.ids]
@@ -64,24 +65,24 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
         return ""
     example = next(part.example for part in parts if part.ids)
     text = (
-        f"the boxes of {len(ids)} of {total} objects are not those of their masks: annotation ids {first_few(ids)}; "
-        f"{example} (x, y, width, height)"
+        f"the boxes of {len(ids)} of {total} objects differ from the boxes around their masks: annotation ids "
+        f"{first_few(ids)}. For example, {example} (x, y, width, height)"
     )
     causes: Counter = sum((part.causes for part in parts), Counter())
     cause, count = max(causes.items(), key=lambda item: item[1], default=("", 0))
-    return f"{text}. {count} of these boxes are {cause}" if 2 * count > len(ids) else text
+    return f"{text}. {count} of these boxes fit {cause}" if 2 * count > len(ids) else text
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings in a part of a file that cause a warning.
+    """Findings in a part of a file that cause warnings.
 
     Attributes:
         ids: (N,) ids of all annotations.
-        without_area: ids of boxes without an area.
-        without_polygons: ids of objects that lost polygons.
-        lost: number of these objects that lost all of their polygons.
-        disagreement: disagreement of boxes and masks.
+        without_area: ids of the annotations whose box has no area.
+        without_polygons: ids of the annotations with removed polygons.
+        lost: number of annotations whose polygons were all removed.
+        disagreement: objects whose boxes disagree with their masks.
     """
 
     ids: np.ndarray
@@ -96,14 +97,14 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
     without_area = [value for part in findings for value in part.without_area]
     if without_area:
         found = f"annotation ids {first_few(without_area)}"
-        warn_once(logger, f"{path}: {len(without_area)} boxes without an area are not trained on: {found}")
+        warn_once(logger, f"{path}: training ignores {len(without_area)} objects whose box has no area: {found}")
     without_polygons = [value for part in findings for value in part.without_polygons]
     if without_polygons:
         lost = sum(part.lost for part in findings)
         warn_once(
             logger,
-            f"{path}: polygons with fewer than 3 points or an odd number of coordinates are not trained on: annotation "
-            f"ids {first_few(without_polygons)}; {lost} objects have no other polygon and are not trained on either",
+            f"{path}: training ignores polygons with fewer than 3 points or an odd number of coordinates: annotation "
+            f"ids {first_few(without_polygons)}. It ignores {lost} objects that have no other polygon",
         )
     disagreement = describe_disagreement(
         [part.disagreement for part in findings], sum(len(part.ids) for part in findings)

@@ -1,7 +1,6 @@
-"""Detection of boxes that follow another convention than x, y, width, height in pixels, by comparison with masks.
+"""Find out by which convention boxes were written, if x, y, width, height in pixels disagrees with the masks.
 
-Shapes: all arrays are (N, 4) float64 with one row per object, in pixels unless another unit is given. Corners are x1,
-y1, x2, y2.
+Shapes: N objects. All arrays are (N, 4) float64, in pixels unless stated otherwise. Corners are x1, y1, x2, y2.
 """
 
 from collections.abc import Callable
@@ -9,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Tolerance for each side in pixels, for rounding and for conventions about the last pixel.
+# Tolerance for the position of each side: PIXELS (for rounding, and because some programs count the last pixel) plus
+# SHARE times the mask's width or height.
 PIXELS = 2.0
-# Additional tolerance as a fraction of the mask's width or height.
 SHARE = 0.05
 
 
 def corners_of(boxes: np.ndarray) -> np.ndarray:
-    """Return the corners of boxes x, y, width, height."""
+    """Convert boxes (..., 4) from (x, y, width, height) to (x1, y1, x2, y2)."""
     return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], axis=-1)
 
 
@@ -26,12 +25,12 @@ def boxes_of(corners: np.ndarray) -> np.ndarray:
 
 
 def centred(boxes: np.ndarray) -> np.ndarray:
-    """Convert boxes (..., 4) from (center x, center y, width, height) to (x1, y1, x2, y2)."""
+    """Convert boxes (..., 4) from (centre x, centre y, width, height) to (x1, y1, x2, y2)."""
     return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], axis=-1)
 
 
 def transposed(boxes: np.ndarray) -> np.ndarray:
-    """Return boxes or corners with x and y exchanged."""
+    """Exchange x and y in boxes or corners (..., 4)."""
     return boxes[..., [1, 0, 3, 2]]
 
 
@@ -40,8 +39,8 @@ class Objects:
     """Objects with a box and a mask.
 
     Attributes:
-        boxes: as in the annotation file.
-        extents: x1, y1, x2, y2 of the masks.
+        boxes: boxes in the annotation file.
+        extents: corners of the boxes around the masks.
         frames: width, height, width, height of the images.
     """
 
@@ -50,12 +49,12 @@ class Objects:
     frames: np.ndarray
 
     def agree(self, corners: np.ndarray) -> np.ndarray:
-        """Return whether boxes agree with the masks, up to ``PIXELS`` and ``SHARE`` at each side: (N,) bool.
+        """Return whether boxes agree with the masks within the tolerance, (N,) bool.
 
-        Both are clipped to the image first, because some tools clip only boxes and others only masks.
+        Boxes and masks are clipped to the image first, because some tools clip only boxes and others only masks.
 
         Args:
-            corners: corners of the boxes. NaN never agrees.
+            corners: corners of the boxes. Boxes with NaN do not agree.
         """
         return _near(np.clip(corners, 0, self.frames), np.clip(self.extents, 0, self.frames))
 
@@ -64,9 +63,9 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Return a dict from possible convention to the number of objects whose box it explains.
+    """Return a dict from convention to the number of objects whose box agrees with the mask under this convention.
 
-    Masks of a few pixels are ignored, because every convention explains them.
+    Masks of a few pixels are ignored, because they agree with boxes under every convention.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN
@@ -79,7 +78,13 @@ def _near(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
 
 
 def _turned(boxes: np.ndarray, before: np.ndarray, after: np.ndarray, quarters: int) -> np.ndarray:
-    """Return the corners after quarter turns of an image. ``before`` and ``after`` are its frames."""
+    """Return the corners of boxes after rotating the image.
+
+    Args:
+        boxes: boxes in the image before the rotation.
+        before, after: width, height, width, height of the image before and after the rotation.
+        quarters: number of rotations by 90 degrees.
+    """
     x1, y1, x2, y2 = np.split(corners_of(boxes) / before, 4, axis=1)
     for _ in range(quarters):
         x1, y1, x2, y2 = y1, 1 - x2, y2, 1 - x1
@@ -107,12 +112,21 @@ _Reading = Callable[[Objects], np.ndarray]
 
 
 def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
-    """Return the reading of boxes in another form and unit, where ``unit`` is the size of the whole image."""
+    """Return a function that tests a convention.
+
+    Args:
+        form: function that converts boxes in this convention to corners.
+        unit: width and height of the image in units of the boxes, such as 100 for percent. None: pixels.
+    """
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 
 
 def _after_turns(*quarters: int) -> _Reading:
-    """Return the reading of boxes in the image before quarter turns, in fractions or pixels of that image."""
+    """Return a function that tests whether boxes belong to the image before rotations by 90 degrees.
+
+    Args:
+        quarters: numbers of rotations to try.
+    """
 
     def reading(objects: Objects) -> np.ndarray:
         found = [
@@ -134,18 +148,23 @@ def _mirrored(objects: Objects) -> np.ndarray:
 
 
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
-    """Return the reading of correct boxes with masks in another form."""
+    """Return a function that tests whether the boxes are correct but the masks have another form.
+
+    Args:
+        form: function that converts the extents of the masks to correct corners.
+    """
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Possible convention -> function that returns a bool array (N,), True where it explains the box.
+# Description of a convention -> function that returns whether each box agrees with its mask under this convention, (N,)
+# bool. The descriptions complete the sentence "13 of these boxes fit ...".
 _READINGS: dict[str, _Reading] = {
-    "right as x1, y1, x2, y2": _as(lambda boxes: boxes),
-    "right as the box's centre, width, height": _as(centred),
-    "right as y, x, height, width": _as(lambda boxes: corners_of(transposed(boxes))),
-    "right as y1, x1, y2, x2": _as(transposed),
+    "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
+    "if they are read as the box's centre, width, height": _as(centred),
+    "if they are read as y, x, height, width": _as(lambda boxes: corners_of(transposed(boxes))),
+    "if they are read as y1, x1, y2, x2": _as(transposed),
     **{
-        f"right as {name} in {unit} of the image": _as(form, whole)
+        f"if they are read as {name} in {unit} of the image": _as(form, whole)
         for unit, whole in (("fractions", 1), ("percent", 100), ("thousandths", 1000))
         for name, form in (
             ("x, y, width, height", corners_of),
@@ -153,12 +172,12 @@ _READINGS: dict[str, _Reading] = {
             ("the box's centre, width, height", centred),
         )
     },
-    "right after a quarter turn of the image, as EXIF data ask for": _after_turns(1, 3),
-    "right after half a turn of the image, as EXIF data ask for": _after_turns(2),
-    "right in the mirrored image": _mirrored,
-    "right, and the masks are in fractions of the image": _with_masks(lambda each: each.extents * each.frames),
-    "right, and the masks' points are y, x": _with_masks(lambda each: transposed(each.extents)),
-    "of the masks' size in another place (the offset of a tile?)": _elsewhere,
-    "right for an image of another size": _of_another_scale,
-    "around the masks' centres, of another size (boxes before a rotation?)": _around_the_centre,
+    "if the image is rotated by 90 degrees, which EXIF data can require": _after_turns(1, 3),
+    "if the image is rotated by 180 degrees, which EXIF data can require": _after_turns(2),
+    "if the image is mirrored": _mirrored,
+    "if the masks are read as fractions of the image": _with_masks(lambda each: each.extents * each.frames),
+    "if the masks' points are read as y, x": _with_masks(lambda each: transposed(each.extents)),
+    "if they are moved (perhaps the offset of a tile is missing)": _elsewhere,
+    "if they are scaled (perhaps to another size of the image)": _of_another_scale,
+    "in the position of the centre but not in size (perhaps they were not rotated)": _around_the_centre,
 }

@@ -1,7 +1,8 @@
-"""Checks of the boxes and segmentations of an annotation file.
+"""Check the boxes and segmentations of an annotation file.
 
-Training omits, with a warning, polygons with fewer than three points or an odd number of values, objects that lose all
-of their polygons, and boxes without an area. Evaluation counts all objects, as the official evaluations do.
+Training ignores unusable polygons (with fewer than three points or an odd number of values), objects that have only
+unusable polygons, and boxes without an area. A warning names them. Evaluation counts all objects, like the official
+evaluations of COCO and LVIS.
 """
 
 import itertools
@@ -16,20 +17,22 @@ from seesaw_d2.data.records.annotation_checks import NUMBERS, column, float_arra
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Maximum of coordinates as a multiple of the image's longer side. Larger values are not drawing errors, and rasterizing
-# such polygons crashes or takes hours.
+# Maximum coordinate as a multiple of the image's longer side. Rasterizing polygons with larger coordinates crashes or
+# takes hours.
 FAR = 10
 
 
 def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: str) -> np.ndarray:
-    """Return the boxes, x, y, width, height in pixels: (N, 4) float64.
+    """Return the boxes x, y, width, height in pixels, (N, 4) float64.
 
     Args:
-        annotations: N entries.
+        annotations: entries of N annotations.
         sides: (N,) longer side of each annotation's image in pixels.
+        path: path of the file, for messages.
 
     Raises:
-        DataError: a box is missing, is not four finite numbers, or has a number beyond ``FAR`` times the side.
+        DataError: a box is missing, is not a list of four finite numbers, or has a number beyond ``FAR`` times the
+            longer side of the image.
     """
     boxes = column(annotations, "annotations", "bbox", path)
     bad = [index for index, box in enumerate(boxes) if type(box) is not list or len(box) != 4]
@@ -41,21 +44,21 @@ def checked_boxes(annotations: list[dict[str, Any]], sides: np.ndarray, path: st
     if len(bad):
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
-            f'{path}: "bbox" is not four finite numbers x, y, width, height: annotation ids {ids}; '
-            f"found {reprlib.repr(boxes[bad[0]])}"
+            f'{path}: "bbox": expected four finite numbers x, y, width, height, found {reprlib.repr(boxes[bad[0]])} '
+            f"(annotation ids {ids})"
         )
     _refuse_far(annotations, "bbox", np.flatnonzero((np.abs(array) > FAR * sides[:, None]).any(axis=1)), path)
     return array
 
 
 class Segmentations(NamedTuple):
-    """The segmentations of N annotations.
+    """Result of ``clean_segmentations`` for N annotations.
 
     Attributes:
-        keep: (N,) bool, False for objects that lost all of their polygons.
-        before: position -> original segmentation, for annotations that lost polygons.
-        extents: (N, 4) float64, x1, y1, x2, y2 of the masks. NaN for crowds, without a mask, and for masks that lost
-            polygons.
+        keep: (N,) bool. False: all polygons of the object were removed.
+        before: position of an annotation with removed polygons -> its original segmentation.
+        extents: (N, 4) float64, x1, y1, x2, y2 of the box around each mask. NaN for crowds, for objects without a mask,
+            and for masks with removed polygons.
     """
 
     keep: np.ndarray
@@ -64,13 +67,14 @@ class Segmentations(NamedTuple):
 
 
 def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, path: str) -> Segmentations:
-    """Check the segmentations and remove unusable polygons in place.
+    """Check the segmentations, and remove unusable polygons in place.
 
-    Objects without a segmentation (missing, null or empty) are kept, because boxes can be trained on.
+    Objects whose segmentation is missing, null or empty are kept, because a model can be trained on their boxes.
 
     Args:
-        annotations: N entries.
-        sizes: (N, 2) int64, height and width of each annotation's image, pixels.
+        annotations: entries of N annotations.
+        sizes: (N, 2) int64, height and width of each annotation's image in pixels.
+        path: path of the file, for messages.
 
     Raises:
         DataError: a segmentation is neither a list of polygons nor a run-length mask of its image's size, or a
@@ -89,16 +93,17 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
                 continue
             if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
                 before[index] = segmentation
-                # Also check polygons with an odd number of values, because evaluation only drops their last value.
+                # Keep polygons with an odd number of values until their coordinates are checked, because evaluation
+                # uses them without the last value.
                 annotation["segmentation"] = [polygon for polygon in segmentation if len(polygon) >= 6]
         elif not is_run_length_mask(segmentation, size):
             wrong.append(index)
     wrong += _with_other_than_numbers(annotations) if not wrong else []
     if wrong:
         raise DataError(
-            f'{path}: "segmentation" is neither a list of polygons (lists of numbers x, y, x, y, …) nor a '
-            "run-length mask (the image's [height, width] as size, counts that cover it): annotation ids "
-            f"{first_few(annotations[index]['id'] for index in wrong)}"
+            f'{path}: "segmentation": expected a list of polygons [x, y, x, y, ...], or a run-length mask with the '
+            "image's [height, width] as size and counts that sum to its number of pixels, found other values in the "
+            f"annotations with ids {first_few(annotations[index]['id'] for index in wrong)}"
         )
     polygons = _polygons(annotations)
     _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
@@ -116,7 +121,7 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
 
     def types(items) -> set[type]:
         polygons = [item["segmentation"] for item in items if type(item.get("segmentation")) is list]
-        # Build an intermediate list, because a chain of chains takes twice as long.
+        # An intermediate list takes half the time of nested chains.
         return set(map(type, itertools.chain.from_iterable([part for parts in polygons for part in parts])))
 
     if types(annotations) <= NUMBERS:
@@ -125,12 +130,12 @@ def _with_other_than_numbers(annotations: list[dict[str, Any]]) -> list[int]:
 
 
 class _Polygons(NamedTuple):
-    """P polygons.
+    """The P polygons of a list of annotations.
 
     Attributes:
-        owners: (P,) the position of each polygon's annotation.
-        ends: (P,) the end of each polygon's coordinates.
-        coordinates: of all polygons.
+        owners: (P,) position of each polygon's annotation in the list.
+        ends: (P,) end of each polygon's part of ``coordinates``.
+        coordinates: concatenated coordinates x, y, x, y, ... of all polygons.
     """
 
     owners: np.ndarray
@@ -148,13 +153,13 @@ def _polygons(annotations: list[dict[str, Any]]) -> _Polygons:
     ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
     try:
         values = np.fromiter(itertools.chain.from_iterable(parts), np.float64, ends[-1] if len(ends) else 0)
-    except OverflowError:  # an integer beyond float64
+    except OverflowError:  # an integer that float64 cannot represent
         values = float_array(list(itertools.chain.from_iterable(parts)))
     return _Polygons(np.array(owners, np.int64), ends, values)
 
 
 def _with_far_coordinates(polygons: _Polygons, sizes: np.ndarray) -> np.ndarray:
-    """Return the positions of annotations with a coordinate beyond ``FAR``."""
+    """Return the positions of annotations with a coordinate beyond ``FAR`` times the longer side of their image."""
     owners, ends, values = polygons
     if not len(owners):
         return owners
@@ -177,6 +182,6 @@ def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) ->
     if len(bad):
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
-            f'{path}: "{name}" has numbers beyond {FAR} times the longer side of the image: annotation ids {ids}; '
-            f"found {reprlib.repr(annotations[bad[0]][name])}"
+            f'{path}: "{name}": expected numbers of at most {FAR} times the longer side of the image, found '
+            f"{reprlib.repr(annotations[bad[0]][name])} (annotation ids {ids})"
         )

@@ -1,4 +1,4 @@
-"""Extents of masks.
+"""Compute the boxes around masks, which are called extents here.
 
 Shapes: N objects, P polygons. Extents are (N, 4) float64: x1, y1, x2, y2 in pixels.
 """
@@ -11,12 +11,13 @@ from pycocotools import mask as mask_utils
 
 
 def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarray, count: int) -> np.ndarray:
-    """Return the extents of ``count`` objects, NaN for objects without polygons.
+    """Return the extents of objects with polygons. The extents of objects without polygons are NaN.
 
     Args:
-        owners: (P,) int64, ascending, each polygon's object.
-        ends: (P,) the end of each polygon's coordinates.
-        coordinates: x, y, x, y, ..., at least one pair for each polygon.
+        owners: (P,) int64, index of each polygon's object, ascending.
+        ends: (P,) end of each polygon's part of ``coordinates``.
+        coordinates: concatenated coordinates x, y, x, y, ... of all polygons. Each polygon has at least one point.
+        count: N.
     """
     extents = np.full((count, 4), np.nan)
     if len(owners):
@@ -30,7 +31,7 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
 
 
 def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents of valid run-length masks, compressed or not; zeros for an empty mask."""
+    """Return the extents of valid run-length masks, compressed or not. The extents of an empty mask are 0."""
     compressed = [
         mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
     ]

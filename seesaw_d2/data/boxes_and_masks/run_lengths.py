@@ -1,4 +1,4 @@
-"""Checks of run-length masks, which pycocotools reads without checks."""
+"""Check run-length masks. pycocotools decodes invalid masks without an error."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
     """Return whether a parsed JSON value is a valid run-length mask of an image.
 
     Args:
-        value: a parsed JSON value. A valid mask is an object with ``size`` and ``counts``. The counts are a list of
-            integers or COCO's compressed string, with runs >= 0 whose sum is the number of pixels.
-        size: height and width of the image.
+        value: a parsed JSON value. A valid mask is an object with ``size`` and ``counts``. The counts are run lengths
+            >= 0 that sum to the number of pixels, as a list of integers or as COCO's compressed string.
+        size: height and width of the image in pixels.
     """
     if type(value) is not dict or type(value.get("size")) is not list:
         return False
@@ -27,20 +27,21 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """Return the runs (int64) in COCO's compressed string (``rleFrString`` in maskApi.c), or None if it is invalid.
+    """Return the run lengths in COCO's compressed string as int64, or None if the string is invalid.
 
-    Numbers consist of digits of 5 bits, lowest first. A digit is the character with code 48 + digit, + 32 if another
-    digit follows. Bit 16 of the last digit is the sign. From the fourth number on, the string contains differences to
-    the second to last number.
+    The string encodes integers in digits of 5 bits, lowest digit first (``rleFrString`` in pycocotools' maskApi.c). The
+    character of a digit has the code 48 + digit, plus 32 if another digit of the same integer follows. If bit 16 of the
+    last digit is set, the integer is negative. The first three integers are run lengths. Later integers are differences
+    between a run length and the run length two positions before it.
     """
     codes = np.frombuffer(counts.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
-    # Non-ASCII characters become "?", which is a digit.
+    # Also test isascii(), because encode() replaces other characters by "?", which is a valid digit.
     if not counts.isascii() or not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         return None
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > 7:  # 2^34 pixels: larger than any image, and sums cannot overflow below
+    if digits.max() > 7:  # More than 2^34 pixels. With fewer, the sums below cannot overflow.
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     runs = np.add.reduceat((codes & 31) << shifts, starts)

@@ -1,4 +1,4 @@
-"""MUSCIMA++ v2.0, handwritten music notation, as tiles for detection and as symbol crops for classification.
+"""Convert MUSCIMA++ v2.0 (handwritten music notation) to tiles for detection or symbol crops for classification.
 
 Source: Hajič jr. and Pecina, "The MUSCIMA++ Dataset for Handwritten Optical Music Recognition", ICDAR 2017.
 """

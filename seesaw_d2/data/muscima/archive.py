@@ -15,20 +15,23 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Maximum size of an annotation file, and of all files. The largest one has 2 MB, all have 100 MB.
+# Maximum size in bytes of one annotation file, and of all files. In MUSCIMA++ v2.0 these are 2 MB and 100 MB.
 _MAX_BYTES = 100_000_000
 _MAX_TOTAL = 1_000_000_000
 
 
 def read_files(source: Path) -> dict[str, bytes]:
-    """Return a dict, sorted by name, of the annotation files and the list of the official test set: name -> content.
+    """Read the annotation files and the list of the official test set.
 
     Args:
-        source: the published archive (zip, tar, tar.gz, tar.xz), or a folder in which it was unpacked.
+        source: the published archive (zip, tar, tar.gz, tar.xz), or a folder to which it was extracted.
+
+    Returns:
+        a dict from file name to content, sorted by name.
 
     Raises:
-        ConfigError: there is no such file or folder.
-        DataError: the source cannot be read, or has no annotation file.
+        ConfigError: the source does not exist, or is neither a file nor a folder.
+        DataError: the source cannot be read, is too large, or contains no annotation file.
     """
     if not source.exists():
         raise ConfigError(f"{source}: expected the archive or folder of MUSCIMA++ v2.0, found no such file or folder")
@@ -37,14 +40,14 @@ def read_files(source: Path) -> dict[str, bytes]:
     try:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
-        raise DataError(f"{source}: expected a folder, a zip or a tar archive: {reason(error)}") from None
+        raise DataError(f"{source}: expected a folder, a zip or a tar archive, found: {reason(error)}") from None
     if not any(_ANNOTATION.search(name) for name in files):
         raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found none")
     return dict(sorted(files.items()))
 
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file. Nothing is unpacked to the disk, so unsafe names are harmless."""
+    """Yield the name and content of each wanted file. Nothing is extracted to the disk, so unsafe names do no harm."""
     checked = _Sizes(source)
     if source.is_dir():
         for path in source.rglob("*"):
@@ -61,7 +64,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                checked.add(member.name, member.size)  # finding the next file unpacks this one, wanted or not
+                checked.add(member.name, member.size)  # tarfile decompresses unwanted files, too
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
 
@@ -71,22 +74,25 @@ def _wanted(name: str) -> bool:
 
 
 class _Sizes:
-    """Sizes of the files of a source, which are checked before they are unpacked."""
+    """Check of the file sizes in a source before the files are read."""
 
     def __init__(self, source: Path):
         self._source, self._total = source, 0
 
     def add(self, name: str, size: int) -> None:
-        """Raise DataError if an annotation file, or all files so far, are too large."""
+        """Add the size of a file. Raise DataError if the file, or the sum of all files so far, is too large."""
         self._total += size
         if size > _MAX_BYTES and _wanted(name):
             raise DataError(f"{self._source}: {name}: expected at most {_MAX_BYTES} bytes, found {size}")
         if self._total > _MAX_TOTAL:
-            raise DataError(f"{self._source}: expected at most {_MAX_TOTAL} bytes, found more from {name} on")
+            raise DataError(f"{self._source}: expected at most {_MAX_TOTAL} bytes in all, found more at file {name}")
 
 
 def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
-    """Yield the pages of ``read_files``, in the order of their files' names.
+    """Yield the page of each annotation file, in the order of ``files``.
+
+    Args:
+        files: result of ``read_files``.
 
     Raises:
         DataError: a file is invalid (see ``parse_page``), or two files describe the same page.
@@ -98,21 +104,29 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         page = parse_page(content, name)
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
-            raise DataError(f"{name}: expected one file per page, found a second one, {other}")
+            raise DataError(f"{name}: expected one file per page, found the same page in {other}")
         yield page
 
 
 def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
-    """Return the names of the pages in ``testset-independent.txt``. Their writers wrote no other pages.
+    """Return the page names in ``testset-independent.txt``.
+
+    Args:
+        files: result of ``read_files``.
 
     Raises:
-        DataError: the list is missing in the source, or contains the name of a missing page.
+        DataError: the source lacks this list, or the list contains the name of a missing page.
     """
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:
-        raise DataError(f"specifications/{TEST_SET}: expected this file beside the annotations, found none")
+        raise DataError(
+            f"--official: expected the file specifications/{TEST_SET} of MUSCIMA++ v2.0 in the source, found none"
+        )
     names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
     known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}
     if names - known:
-        raise DataError(f"{lists[0]}: expected names of annotation files, found {first_few(sorted(names - known))}")
+        raise DataError(
+            f"{lists[0]}: expected names of annotation files in the source, found no file for "
+            f"{first_few(sorted(names - known))}"
+        )
     return names

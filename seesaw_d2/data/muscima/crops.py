@@ -1,6 +1,6 @@
 """Crop the symbols of a page.
 
-Shapes: N crops, S is their side length in pixels.
+Shapes: N crops with a side length of S pixels.
 """
 
 import math
@@ -15,13 +15,18 @@ from seesaw_d2.data.muscima.settings import CropSettings
 
 
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
-    """Return crops of the symbols of a page, (N, S, S) uint8, and their categories.
+    """Crop each symbol of a page, except symbols of the classes ``settings.left_out``.
 
-    A crop is a square centred on the symbol's box whose side is ``settings.context`` times the box's longer side,
-    scaled to S. It contains all ink in this square.
+    A crop shows a square of the page, scaled to S x S pixels. The square is centred on the symbol's box, and its side
+    is ``settings.context`` times the longer side of the box. A crop also shows parts of other symbols in its square.
 
     Args:
+        page: the annotated page.
         image: see ``draw_page``.
+        settings: size and context of the crops, and classes to leave out.
+
+    Returns:
+        the crops, (N, S, S) uint8, and their N categories.
     """
     symbols = [symbol for symbol in page.symbols if symbol.category not in settings.left_out]
     crops = np.empty((len(symbols), settings.size, settings.size), dtype=np.uint8)
@@ -34,7 +39,7 @@ def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[n
 
 
 def _side(symbol: Symbol, settings: CropSettings) -> float:
-    """Return the side length of the square in pixels of the page."""
+    """Return the side length of the square to crop, in pixels of the page."""
     return settings.context * max(symbol.height, symbol.width)
 
 

@@ -1,6 +1,6 @@
-"""Create the image of a page from CVC-MUSCIMA's image, or from the union of the annotated masks.
+"""Create the image of a page from the scan in CVC-MUSCIMA, or from the union of the annotated masks.
 
-Shapes: H x W is the size of a page in pixels.
+Shapes: H and W are the height and width of a page in pixels.
 """
 
 import math
@@ -17,24 +17,27 @@ from seesaw_d2.utils.messages import first_few
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# Class whose mask is the paper between two staff lines.
+# The mask of this class marks the paper between two staff lines.
 _NOT_INK = ("staffSpace",)
-# In CVC-MUSCIMA's archives: .../ideal/w-05/image/p011.png (staff removal set), .../w-05/p011.png (writers' set).
+# Paths in CVC-MUSCIMA's archives: .../ideal/w-05/image/p011.png (staff removal), .../w-05/p011.png (writer
+# identification).
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
 _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
 
 def find_images(folder: Path) -> dict[tuple[int, int], Path]:
-    """Return a dict from (writer, number) to the page image of CVC-MUSCIMA below a folder.
+    """Find the page images of CVC-MUSCIMA in a folder and its subfolders.
 
-    If there are distorted versions beside the ideal one, the result has the ideal one.
+    Returns:
+        a dict from (writer, number of the page) to the image file. If the folder also contains distorted versions of a
+        page, the dict contains the ideal version.
 
     Raises:
         ConfigError: the folder does not exist, or contains no page image.
-        DataError: a page has several images.
+        DataError: the folder contains several images of a page.
     """
     if not folder.is_dir():
-        raise ConfigError(f"--images: expected a folder, found {folder}: no such folder")
+        raise ConfigError(f"--images: expected a folder of page images, found {folder}: no such folder")
     found: dict[tuple[int, int], list[Path]] = {}
     for path in sorted(folder.rglob("*.png")):
         text = path.relative_to(folder).as_posix()
@@ -42,7 +45,7 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
         if match:
             found.setdefault((int(match[1]), int(match[2])), []).append(path)
     if not found:
-        raise ConfigError(f"--images: expected page images named as w-05/image/p011.png below {folder}, found none")
+        raise ConfigError(f"--images: expected page images such as w-05/image/p011.png below {folder}, found none")
     return {key: _best(paths) for key, paths in found.items()}
 
 
@@ -54,10 +57,12 @@ def _best(paths: list[Path]) -> Path:
 
 
 def draw_page(page: Page, image: Path | None = None) -> np.ndarray:
-    """Return the image of a page, (H, W) uint8, where paper is 255.
+    """Return the image of a page with black ink on white paper, (H, W) uint8.
 
     Args:
-        image: CVC-MUSCIMA's image, dark on light or light on dark. None: use the union of the masks.
+        page: the annotated page.
+        image: image file of the page in CVC-MUSCIMA, black on white or white on black. None: draw the union of the
+            masks.
 
     Raises:
         DataError: the image cannot be read, or is smaller than the annotated page.
@@ -78,29 +83,30 @@ def _scan(page: Page, image: Path) -> np.ndarray:
     try:
         with Image.open(image) as file:
             if max(file.size) > MAX_SIDE:
-                raise DataError(f"{image}: expected at most {MAX_SIDE} pixels a side, found {file.size}")
+                found = f"{file.width} x {file.height}"
+                raise DataError(f"{image}: expected a width and height of at most {MAX_SIDE} pixels, found {found}")
             picture = np.asarray(file.convert("L"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{image}: cannot be read: {error}") from None
+        raise DataError(f"{image}: expected an image file, found: {error}") from None
     height, width = page.size
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(
-            f"{image}: expected at least {height} x {width} pixels for the symbols of {page.name}, found "
-            f"{picture.shape[0]} x {picture.shape[1]}"
+            f"{image}: expected a width and height of at least {width} x {height} pixels, because {page.name} has "
+            f"symbols there, found {picture.shape[1]} x {picture.shape[0]}"
         )
     return picture if picture.mean() > PAPER / 2 else PAPER - picture
 
 
 def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tuple[np.ndarray, int, int]:
-    """Downscale a part of a page by area averaging, on the pixel grid of the downscaled page.
+    """Downscale a part of a page by area averaging. The result is aligned with the pixels of the downscaled page.
 
     Args:
-        picture: (H, W) uint8. Pixels outside are 0.
+        picture: part of the page, (H, W) uint8. Pixels around it count as 0.
         scale: scale factor in (0, 1].
         top, left: position of the part on the page, in pixels.
 
     Returns:
-        the downscaled part, uint8, and its top and left on the downscaled page.
+        the downscaled part, uint8, and the top and left position of the part on the downscaled page.
     """
     if scale == 1:
         return picture, top, left
@@ -110,5 +116,5 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
     padded = Image.fromarray(np.pad(picture, margin))
     box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
-    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # because of rounding
+    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # rounding errors can exceed the image
     return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

@@ -1,4 +1,4 @@
-"""Create the annotation file of the training or test tiles in LVIS v1's format."""
+"""Create the annotation file of the training or test tiles in the LVIS v1 format."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,20 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# constant, so that the same settings always give the same bytes
+# A constant, so that the same settings always give the same bytes.
 _DATE = "2017-11-09 00:00:00"
 
 
 def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Return a dict from category id to (number of tiles with the category, number of its objects)."""
+    """Count tiles and objects of each category.
+
+    Args:
+        tiles: the training tiles.
+        ids: ids of all categories.
+
+    Returns:
+        a dict from category id to (number of tiles with this category, number of objects).
+    """
     images: dict[int, int] = defaultdict(int)
     objects: dict[int, int] = defaultdict(int)
     for tile in tiles:
@@ -32,7 +40,12 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return LVIS's category entries. As in LVIS, both parts have the training ``counts`` (``count_categories``)."""
+    """Return the category entries of an annotation file. As in LVIS, both files contain the training counts.
+
+    Args:
+        ids: category name -> id.
+        counts: result of ``count_categories``.
+    """
     return [
         {
             "id": identity,
@@ -51,15 +64,17 @@ def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int
 def annotation_file(
     tiles: list[Tile], categories: list[dict[str, Any]], part: str, side: int, pictures: str, first_image: int
 ) -> dict[str, Any]:
-    """Return the content of a part's annotation file.
+    """Return the content of the annotation file of one part.
 
-    Tiles are annotated exhaustively, so that all categories that are not in a tile are in its ``neg_category_ids``.
+    All symbols of a tile are annotated. Therefore ``neg_category_ids`` contains all categories that a tile lacks.
 
     Args:
-        part: "train" or "test", which is also the folder of the images below the image root.
+        tiles: tiles of the part.
+        categories: result of ``category_records``.
+        part: "train" or "test", also the name of the tiles' folder below the image root.
         side: side length of a tile in pixels.
-        pictures: description of the source of the page images.
-        first_image: id of the first image. Ids of both parts must differ.
+        pictures: description of the page images' source.
+        first_image: id of the first image. The ids of the two parts must differ.
     """
     ids = {category["id"] for category in categories}
     images, annotations = [], []

@@ -1,4 +1,4 @@
-"""Write the folder of a data set made from MUSCIMA++ atomically, with a record of its settings."""
+"""Create the folder of a data set from MUSCIMA++, or find an existing one with the same settings."""
 
 import re
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import orjson
 
 from seesaw_d2.data.muscima.settings import CropSettings, TileSettings
 from seesaw_d2.data.muscima.source import Source
-from seesaw_d2.data.synthetic.folder import Layout, read_record, whole_folder
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.atomic_folders import FolderLayout, atomic_folder, read_record
 from seesaw_d2.utils.messages import first_few
 
-LAYOUT = Layout(
+LAYOUT = FolderLayout(
     record="muscima.json",
     kind="a data set made of MUSCIMA++",
     contents={"counts": {"": {"": 0}}, "notes": [""]},
@@ -24,12 +24,12 @@ Contents = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Description of the created or existing data set.
+    """Summary of the created or existing data set.
 
     Attributes:
-        root: the folder.
-        made: True: created now. False: it existed already.
-        counts: split -> name of a count -> value.
+        root: folder of the data set.
+        made: True: this call created the data set. False: the data set existed.
+        counts: part ("train", "test") -> what was counted, such as "pages" -> number.
         notes: descriptions of omitted items, one line each.
     """
 
@@ -42,16 +42,16 @@ class Prepared:
 def make_once(
     root: Path, settings: dict, fill: Callable[[Path], tuple[Contents, list[str]]], overwrite: bool
 ) -> Prepared:
-    """Create a data set unless it exists.
+    """Create a data set, or return the summary of an existing data set with the same settings.
 
     Args:
-        root: the folder.
-        settings: all settings that define the content, after a round trip through JSON.
-        fill: function that writes to the folder in its argument and returns counts and notes.
-        overwrite: whether to replace a data set made with other settings.
+        root: folder of the data set.
+        settings: all settings that determine the content; see ``settings_record``.
+        fill: function that writes the data set to the folder in its argument and returns counts and notes.
+        overwrite: whether to replace a data set with other settings.
 
     Raises:
-        DataError: the folder has other content, or a data set with other settings and ``overwrite`` is False.
+        DataError: the folder contains other files, or a data set with other settings and ``overwrite`` is False.
     """
     found = read_record(root, LAYOUT)
     if found is not None and found["settings"] == settings:
@@ -59,10 +59,10 @@ def make_once(
     if found is not None and not overwrite:
         names = [key for key in settings if found["settings"].get(key) != settings[key]]
         raise DataError(
-            f"--output {root}: expected a data set made with these settings, found one with other {first_few(names)}; "
-            "--overwrite replaces it"
+            f"--output {root}: expected a data set with the requested settings, found other values of "
+            f"{first_few(names)}. Use --overwrite to replace it."
         )
-    with whole_folder(root, LAYOUT) as folder:
+    with atomic_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)
         record = {"settings": settings, "contents": {"counts": counts, "notes": notes}}
         (folder / LAYOUT.record).write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
@@ -70,6 +70,12 @@ def make_once(
 
 
 def settings_record(kind: str, settings: TileSettings | CropSettings, source: Source) -> dict:
-    """Return the settings of a data set after a round trip through JSON."""
+    """Return all settings that determine the content of a data set, as JSON values.
+
+    Args:
+        kind: "tiles" or "crops".
+        settings: settings of the tiles or crops.
+        source: pages and images from which the data set is created.
+    """
     record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
     return orjson.loads(orjson.dumps(record))

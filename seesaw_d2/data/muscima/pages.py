@@ -1,6 +1,6 @@
-"""Parse an annotation file of MUSCIMA++ v2.0: the symbols of one page with boxes and masks.
+"""Parse an annotation file of MUSCIMA++ v2.0, which contains the boxes and masks of the symbols on one page.
 
-Shapes: H x W is the size of a symbol's box in pixels.
+Shapes: H and W are the height and width of a symbol's box in pixels.
 """
 
 import re
@@ -12,8 +12,7 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length, far above a page of CVC-MUSCIMA (3,500 pixels). Larger numbers are mistakes that would fill the
-# memory.
+# Maximum side length in pixels. Pages of CVC-MUSCIMA have 3,500 pixels. Larger numbers would fill the memory.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -21,20 +20,24 @@ _RUN = re.compile(r"[01]:\d{1,9}")
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """An annotated object."""
+    """An annotated symbol.
+
+    Attributes:
+        category: name of the class.
+        top, left, height, width: position and size of the box, in pixels of the page.
+        runs: the mask, row by row, as lengths of alternating runs of 0 and 1. The first run is of 0.
+    """
 
     category: str
-    # position and size of the box, in pixels of the page
     top: int
     left: int
     height: int
     width: int
-    # lengths of alternating runs of 0 and 1, row by row, starting with 0
     runs: tuple[int, ...]
 
     @property
     def mask(self) -> np.ndarray:
-        """Return the mask, bool (H, W)."""
+        """Return the mask inside the box, (H, W) bool."""
         values = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(values, self.runs).reshape(self.height, self.width)
 
@@ -44,13 +47,13 @@ class Symbol:
 
     @property
     def key(self) -> tuple:
-        """Return a key that is equal for duplicates of an object."""
+        """Return a key that is equal for duplicates of a symbol: same class, box and mask."""
         return (self.category, self.top, self.left, self.height, self.width, self.runs)
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The symbols of one page: piece ``number`` as written by ``writer``."""
+    """A page with its symbols. The page shows the piece ``number``, copied by ``writer``."""
 
     name: str
     writer: int
@@ -59,7 +62,7 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the height and width of the part of the page that contains symbols, from the top left corner."""
+        """Return the height and width of the area from the page's top left corner to the end of its last symbols."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
@@ -68,29 +71,29 @@ def parse_page(content: bytes, where: str) -> Page:
     """Parse an annotation file.
 
     Args:
-        content: the file's bytes.
-        where: the file's name, for messages. It is also the page's name if the file has no ``document`` attribute.
+        content: content of the file.
+        where: name of the file, for messages. It is also the page's name if the file has no ``document`` attribute.
 
     Raises:
-        DataError: the content is not XML, declares a document type (which could define entities; no published file has
-            one), or is not an annotation of MUSCIMA++ v2.0.
+        DataError: the content is not XML, or not an annotation file of MUSCIMA++ v2.0, or declares a document type.
+            (Document types can define entities that expand to gigabytes. The published files have none.)
     """
     reader = _Reader(where)
     try:
         reader.parser.Parse(content, True)
     except DataError:
         raise
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two are raised for encodings
-        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0, which is XML: {error}") from None
+    except (expat.ExpatError, ValueError, LookupError) as error:  # unknown encodings raise the last two
+        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0 (XML), found: {error}") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
     if found is None:
-        raise DataError(f"{where}: expected a document named as CVC-MUSCIMA_W-05_N-11_D-ideal, found {name!r}")
+        raise DataError(f"{where}: expected a document name such as CVC-MUSCIMA_W-05_N-11_D-ideal, found {name!r}")
     return Page(name, int(found[1]), int(found[2]), tuple(reader.symbols))
 
 
 class _Reader:
-    """Handler that collects the symbols while expat parses."""
+    """Collects the symbols of a page in the callbacks of expat, a parser that does not build a tree."""
 
     def __init__(self, where: str):
         self.where = where
@@ -106,7 +109,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self._text
 
     def _refuse(self, name: str, *_: object) -> None:
-        raise DataError(f"{self.where}: expected no document type declaration, found one of {name!r}")
+        raise DataError(f"{self.where}: expected XML without a document type declaration, found <!DOCTYPE {name}>")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._path:
@@ -131,7 +134,7 @@ class _Reader:
 def _symbol(fields: dict[str, str], where: str) -> Symbol:
     missing = [name for name in FIELDS if not fields.get(name, "").strip()]
     if missing:
-        raise DataError(f"{where}: expected {', '.join(FIELDS)}, found no {missing[0]}")
+        raise DataError(f"{where}: expected the fields {', '.join(FIELDS)}, found no {missing[0]}")
     numbers = {}
     for name, least in (("Top", 0), ("Left", 0), ("Width", 1), ("Height", 1)):
         text = fields[name].strip()
@@ -141,21 +144,29 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
     for start, length in (("top", "height"), ("left", "width")):
         end = numbers[start] + numbers[length]
         if end > MAX_SIDE:
-            raise DataError(f"{where}: expected {start} + {length} of at most {MAX_SIDE} pixels, found {end}")
+            raise DataError(f"{where}: expected {start} + {length} <= {MAX_SIDE} pixels, found {end}")
     pixels = numbers["width"] * numbers["height"]
     return Symbol(fields["ClassName"].strip(), **numbers, runs=_runs(fields["Mask"].split(), pixels, where))
 
 
 def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
-    """Return lengths of alternating runs, such as (0, 5, 4) for ``["1:3", "1:2", "0:4"]``."""
+    """Convert the words of a mask to the lengths of alternating runs, from 0: ``["1:3", "1:2", "0:4"]`` to (0, 5, 4).
+
+    Args:
+        words: runs as "value:length".
+        pixels: number of pixels of the box, the expected sum of all lengths.
+        where: file and node, for messages.
+    """
     runs = [0]
     for word in words:
         if not _RUN.fullmatch(word):
-            raise DataError(f"{where}: Mask: expected runs as 0:14 or 1:2, found {word[:30]!r}")
+            raise DataError(f"{where}: Mask: expected runs such as 0:14 or 1:2, found {word[:30]!r}")
         if len(runs) % 2 == (word[0] == "0"):
             runs[-1] += int(word[2:])
         else:
             runs.append(int(word[2:]))
     if sum(runs) != pixels:
-        raise DataError(f"{where}: Mask: expected Width x Height = {pixels} pixels, found {sum(runs)}")
+        raise DataError(
+            f"{where}: Mask: expected runs with a total length of Width x Height = {pixels}, found {sum(runs)}"
+        )
     return tuple(runs)

@@ -1,4 +1,4 @@
-"""Convert MUSCIMA++ v2.0 to a data set of tiles in LVIS's format, or of symbol crops.
+"""Convert MUSCIMA++ v2.0 to a data set of tiles in the LVIS format, or of symbol crops in NumPy files.
 
 The same source, settings and library versions give the same bytes with any number of workers.
 """
@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Progress display, such as tqdm: takes an iterable over pages, their number and a description, and returns an iterable.
+# Function that wraps an iterable to display the progress, like tqdm. Arguments: iterable, its length, a description.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -41,18 +41,20 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create ``train.json``, ``test.json`` (LVIS v1) and ``images/{train,test}/*.png`` unless they exist.
+    """Create a detection data set, or return the summary of an existing one with the same settings.
 
-    The categories are those of all pages for any split, sorted by name. Symbols of categories without a training object
-    are omitted in the test part, because they cannot be learned.
+    The folder contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
+    categories are the classes of all pages, sorted by name, whatever the split. The test part omits the symbols of
+    categories without a training object, because a model cannot learn them.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        root: the data set's folder, which is created atomically at the end.
-        images: folder of CVC-MUSCIMA's page images. None: draw pages from the masks.
-        workers: number of processes. None: one per core.
-        overwrite: replace a data set made with other settings.
-        progress: function that wraps the iterable over pages.
+        root: folder of the data set. It is created when all files are complete.
+        settings: settings of the tiles, and the split into training and test pages.
+        images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
+        workers: number of worker processes. None: one per core.
+        overwrite: whether to replace a data set with other settings.
+        progress: function that displays the progress; see ``Progress``.
 
     Raises:
         ConfigError, DataError: a file is missing or invalid; see ``read_source`` and ``make_once``.
@@ -84,9 +86,10 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create ``train.npz`` and ``test.npz``, each with images (N, S, S), labels (N,) and names (C,), unless they exist.
+    """Create a classification data set, or return the summary of an existing one with the same settings.
 
-    For arguments, errors and classes see ``prepare_tiles``.
+    The folder contains ``train.npz`` and ``test.npz``, each with the arrays images (N, S, S), labels (N,) and names
+    (C,). For arguments, errors and classes see ``prepare_tiles``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)

@@ -1,10 +1,10 @@
-"""Settings for preparing MUSCIMA++."""
+"""Settings of data sets that are created from MUSCIMA++."""
 
 from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 
-# Composites, whose parts are also symbols, and staves. Their masks cover other symbols or the whole page.
+# Staves, and groups of symbols that are annotated themselves. Their masks cover other symbols or the whole page.
 LEFT_OUT = (
     "keySignature",
     "measureSeparator",
@@ -18,13 +18,13 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """Selection of the test pages. All other pages are for training.
+    """Split into test pages and training pages, with different writers.
 
     Attributes:
-        folds: k >= 2. Fold f contains the writers whose number modulo k is f.
-        fold: test fold, in [0, k).
-        official: True: test on the published test set (``testset-independent``) instead of a fold. Other pages of its
-            writers are in neither part.
+        folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.
+        fold: fold with the test pages, in [0, k). The other folds are for training.
+        official: False: use the folds. True: the pages of the published ``testset-independent`` are the test pages, and
+            the pages of all other writers are for training.
     """
 
     folds: int = 5
@@ -33,9 +33,11 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.folds < 2:
-            raise ConfigError(f"--folds: expected at least 2, found {self.folds}")
+            raise ConfigError(f"--folds: expected at least 2 folds, found {self.folds}")
         if not 0 <= self.fold < self.folds:
-            raise ConfigError(f"--fold: expected one of 0 to {self.folds - 1}, found {self.fold}")
+            raise ConfigError(
+                f"--fold: expected a number from 0 to {self.folds - 1} (--folds {self.folds}), found {self.fold}"
+            )
 
     @property
     def name(self) -> str:
@@ -44,11 +46,13 @@ class Split:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """Symbol crops for classification.
+    """Settings of the symbol crops for classification.
 
     Attributes:
-        size: side length of a crop in pixels.
-        context: ratio of the crop's side to the longer side of the symbol.
+        split: split into training and test pages.
+        left_out: classes that are not cropped.
+        size: side length of a crop in pixels, from 1 to 1024.
+        context: ratio of the cropped square's side to the symbol's longer side, from 1 to 100.
     """
 
     split: Split = field(default_factory=Split)
@@ -58,7 +62,7 @@ class CropSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 1024:
-            raise ConfigError(f"--crop-size: expected 1 to 1024 pixels, found {self.size}")
+            raise ConfigError(f"--crop-size: expected a number of pixels from 1 to 1024, found {self.size}")
         if not 1 <= self.context <= 100:
             raise ConfigError(f"--context: expected a number from 1 to 100, found {self.context}")
 
@@ -68,10 +72,12 @@ class TileSettings:
     """Settings of the tiles for detection.
 
     Attributes:
-        scale: in (0, 1], factor by which pages are scaled before they are cut into tiles.
-        tile: side length of a tile in pixels of the scaled page.
-        overlap: overlap of neighbouring training tiles in pixels. Test tiles do not overlap.
-        visible: in (0, 1]. A symbol is annotated in a tile that contains at least this share of its pixels.
+        split: split into training and test pages.
+        left_out: classes that are drawn but not annotated.
+        scale: factor by which pages are scaled before they are cut into tiles, from 0.01 to 1.
+        tile: side length of a tile in pixels of the scaled page, from 8 to 10,000.
+        overlap: overlap of adjacent training tiles in pixels, less than ``tile``. Test tiles do not overlap.
+        visible: minimum fraction of a symbol's pixels that a tile must contain to annotate the symbol, in (0, 1].
     """
 
     split: Split = field(default_factory=Split)
@@ -85,10 +91,11 @@ class TileSettings:
         if not 0.01 <= self.scale <= 1:
             raise ConfigError(f"--scale: expected a number from 0.01 to 1, found {self.scale}")
         if not 8 <= self.tile <= 10_000:
-            raise ConfigError(f"--tile: expected 8 to 10000 pixels, found {self.tile}")
+            raise ConfigError(f"--tile: expected a number of pixels from 8 to 10000, found {self.tile}")
         if not 0 <= self.overlap < self.tile:
             raise ConfigError(
-                f"--overlap: expected 0 to {self.tile - 1} pixels, less than a tile, found {self.overlap}"
+                f"--overlap: expected a number of pixels from 0 to {self.tile - 1} (--tile is {self.tile}), found "
+                f"{self.overlap}"
             )
         if not 0 < self.visible <= 1:
-            raise ConfigError(f"--visible: expected a number above 0, at most 1, found {self.visible}")
+            raise ConfigError(f"--visible: expected a fraction above 0 and at most 1, found {self.visible}")

@@ -1,4 +1,4 @@
-"""Pages of MUSCIMA++ v2.0, their images, and the split into training and test pages."""
+"""Read the pages of MUSCIMA++ v2.0, find their images, and split the pages into training and test pages."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,13 +14,18 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Pages in the order of their names, and the source of their images."""
+    """Pages of MUSCIMA++ and their images.
+
+    Attributes:
+        pages: pages, sorted by name.
+        official: names of the pages in the published test set. None: the test pages are a fold.
+        images: (writer, number of the page) -> image file. None: draw the pages from the masks.
+        digest: SHA-256 of the annotation files.
+    """
 
     pages: list[Page]
-    # names of the test pages if the published test set is selected
     official: frozenset[str] | None
     images: dict[tuple[int, int], Path] | None
-    # SHA-256 of the annotation files
     digest: str
 
     def image_of(self, page: Page) -> Path | None:
@@ -28,25 +33,28 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """Describe the source of the page images."""
+        """Return a description of where the page images come from."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the sorted categories of all pages, so that all folds have the same categories.
+        """Return the categories of all pages, sorted. All folds have the same categories.
+
+        Args:
+            left_out: classes to leave out.
 
         Raises:
-            DataError: ``left_out`` contains an unknown category, or all categories.
+            DataError: ``left_out`` contains an unknown class, or all classes.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # a subset of the pages may lack classes
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # a few pages can lack default classes
         if unknown:
-            raise DataError(f"--leave-out: expected classes of the pages, found {first_few(unknown)}")
+            raise DataError(f"--leave-out: expected classes of MUSCIMA++, found {first_few(unknown)}")
         if not found - set(left_out):
-            raise DataError(f"--leave-out: expected some class to be left, found all {len(found)} left out")
+            raise DataError(f"--leave-out: expected fewer than all {len(found)} classes, found all of them")
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """Return the training and the test pages.
+        """Return the pages of the parts "train" and "test".
 
         Raises:
             DataError: a part has no pages.
@@ -56,7 +64,8 @@ class Source:
         parts = {"train": [page for page in self.pages if page.writer not in writers], "test": test}
         for name, pages in parts.items():
             if not pages:
-                raise DataError(f"{split.name}: expected pages in both parts, found no {name} page")
+                option = "--official" if split.official else f"--fold {split.fold}"
+                raise DataError(f"{option}: expected training and test pages, found no {name} page in the source")
         return parts
 
     def _is_test(self, page: Page, split: Split) -> bool:
@@ -68,7 +77,8 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        images: folder of CVC-MUSCIMA's page images. None: draw pages from the masks.
+        images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
+        split: split into training and test pages.
 
     Raises:
         ConfigError, DataError: a file is missing or invalid; see ``read_files`` and ``find_images``.
@@ -79,9 +89,7 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
     if found is not None:
         missing = [page.name for page in pages if (page.writer, page.number) not in found]
         if missing:
-            raise DataError(
-                f"--images {images}: expected an image of each page, found no image of {first_few(missing)}"
-            )
+            raise DataError(f"--images {images}: expected an image of each page, found none of {first_few(missing)}")
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name.rsplit('/', 1)[-1]}\n{len(content)}\n".encode() + content)

@@ -1,7 +1,4 @@
-"""Cut a page into tiles with annotations in LVIS's format.
-
-Shapes: S is the side length of a tile in pixels of the downscaled page.
-"""
+"""Cut a page into tiles with annotations in the LVIS format."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,17 +16,22 @@ from seesaw_d2.data.muscima.settings import TileSettings
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile: its file name, and LVIS's fields without ids."""
+    """A tile.
+
+    Attributes:
+        file: file name of the image.
+        annotations: LVIS's annotation entries, without "id" and "image_id".
+        not_exhaustive: ids of the categories of symbols whose visible part is too small to be annotated.
+    """
 
     file: str
     annotations: list[dict[str, Any]]
-    # ids of categories with a visible part in the tile that is too small to be annotated
     not_exhaustive: list[int]
 
 
 @dataclass(frozen=True)
 class TilesOfPage:
-    """The tiles of a page, and the numbers of omitted symbols (duplicates and empty masks)."""
+    """The tiles of a page, and the numbers of symbols that are omitted as copies or for an empty mask."""
 
     tiles: list[Tile]
     copies: int
@@ -41,13 +43,16 @@ def cut_page(
 ) -> TilesOfPage:
     """Cut a page into tiles and write their images.
 
-    A training tile without an annotation is omitted. A test tile is omitted only if it has no ink, so that false
-    positives in it count. Tiles are padded with paper at the end of the page.
+    A training tile without an annotation is omitted. A test tile is omitted only if it contains no ink, so that
+    evaluation also counts false positives in tiles without an annotation. Tiles that exceed the page are padded with
+    paper.
 
     Args:
+        page: the annotated page.
         image: see ``draw_page``.
-        folder: folder of the images.
+        folder: folder to which the images are written.
         ids: category -> id. Symbols of other categories are drawn without annotation.
+        settings: settings of the tiles.
         is_train: True: tiles overlap by ``settings.overlap``. False: they do not overlap.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
@@ -66,7 +71,11 @@ def cut_page(
 
 
 def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[list[tuple], int, int]:
-    """Return (category id, mask, top, left) of each symbol on the downscaled page, and numbers of omitted symbols."""
+    """Downscale the symbols of a page, without copies and symbols with an empty mask.
+
+    Returns:
+        a list of (category id, mask, top, left), the number of copies, and the number of symbols with an empty mask.
+    """
     found, seen, copies, empty = [], set(), 0, 0
     for symbol in page.symbols:
         if symbol.category not in ids:
@@ -78,14 +87,14 @@ def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[l
         else:
             coverage, top, left = scaled(symbol.mask.astype(np.uint8) * 255, scale, symbol.top, symbol.left)
             mask = coverage >= 128
-            # a hairline covers no pixel by half, so use all pixels that it touches
+            # A thin line can cover less than half of every pixel. Then use all pixels that it touches.
             found.append((ids[symbol.category], mask if mask.any() else coverage > 0, top, left))
         seen.add(symbol.key)
     return found, copies, empty
 
 
 def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Yield top and left of the tiles that cover a page."""
+    """Yield the top and left position of each tile, so that the tiles cover a page."""
     tops, lefts = (range(0, max(side - overlap, 1), tile - overlap) for side in shape)
     yield from ((top, left) for top in tops for left in lefts)
 
@@ -111,13 +120,18 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
 
 
 def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
-    """Return the part of an interval inside a tile, relative to the interval's start, or None if it is empty."""
+    """Return the part of an interval inside a tile as a slice of the interval, or None if it is empty.
+
+    Args:
+        start, length: the interval, in pixels of the page.
+        tile_start, tile: start and length of the tile.
+    """
     low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
     return slice(low, high) if low < high else None
 
 
 def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Return LVIS's bbox, area and run-length mask, in pixels. (Polygons would close the holes of noteheads.)"""
+    """Return LVIS's fields bbox, area and segmentation. Run lengths keep holes of noteheads, unlike polygons."""
     encoded = coco_mask.encode(mask)
     return {
         "bbox": coco_mask.toBbox(encoded).tolist(),

@@ -1,1 +1,1 @@
-"""Annotation files, data set registration and the records made from them."""
+"""Read and check annotation files, register data sets, and create dataset dicts, which are called records here."""

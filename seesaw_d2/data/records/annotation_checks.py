@@ -1,6 +1,6 @@
-"""Checks of the structure of an annotation file: fields, types, ids and references.
+"""Check the fields, types, ids and references of an annotation file.
 
-All checks run over whole columns. Only if a column is invalid, its invalid entries are searched.
+Each check tests a whole column first, which is fast. It searches the invalid entries only if the column is invalid.
 """
 
 import itertools
@@ -18,19 +18,19 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Maximum side length in pixels: larger than any image, and small enough that no computation overflows.
+# Maximum side length in pixels. No image is larger, and no computation with such lengths overflows.
 MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """Return ``data[key]``, a list of objects.
+    """Return the list ``data[key]`` after checking that its entries are JSON objects.
 
     Raises:
-        DataError: the value is missing or not a list, or an entry is not an object.
+        DataError: the list is missing, the value is not a list, or an entry is not an object.
     """
     if key not in data:
         found = first_few(sorted(data), limit=8) or "none"
-        raise DataError(f'{path}: expected "{key}", as in LVIS and COCO files, found only: {found}')
+        raise DataError(f'{path}: expected the list "{key}", as in LVIS and COCO files, found only the keys {found}')
     value = data[key]
     if not isinstance(value, list):
         raise DataError(f'{path}: "{key}": expected a list, found {json_type(value)}')
@@ -41,16 +41,16 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
 
 
 def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
-    """Check the values of categories that are displayed or written: names, supercategories and others.
+    """Check that the values of categories can be displayed and written to files.
 
     Raises:
-        DataError: text has an unpaired surrogate ("\\ud800"), which cannot be encoded, a number has more than 64 bits,
-            or "name" or "supercategory" is not a string.
+        DataError: a text contains an unpaired surrogate ("\\ud800"), which UTF-8 cannot encode, a number has more than
+            64 bits, or "name" or "supercategory" is not a string.
     """
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
     if bad:
-        raise DataError(f'{path}: "name" in "categories" is not a string: ids {first_few(bad)}')
+        raise DataError(f'{path}: "name" in "categories": expected strings, found other values: ids {first_few(bad)}')
     for category in categories:
         where = f'{path}: "categories", id {category["id"]}'
         if problem := plain_problem(category):
@@ -61,23 +61,30 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
 
 
 def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
-    """Return the field's value in every entry of ``data[key]``.
+    """Return the value of a field in every entry.
+
+    Args:
+        items: the entries.
+        key: name of the list of entries, for messages.
+        field: the field.
+        path: path of the file, for messages.
 
     Raises:
-        DataError: an entry lacks the field. The message names entries by id, or by position if they have none.
+        DataError: an entry lacks the field. The message names entries by their ids, or if ids are missing by their
+            positions.
     """
     values = [item.get(field, _MISSING) for item in items]
     bad = [index for index, value in enumerate(values) if value is _MISSING]
     if bad:
-        raise DataError(f'{path}: no "{field}" in "{key}": {_label(items, bad)}')
+        raise DataError(f'{path}: expected "{field}" in every entry of "{key}", found none: {_label(items, bad)}')
     return values
 
 
 def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Return the field's value in every entry, (len(items),) int64.
+    """Return the value of an integer field in every entry, (len(items),) int64. See ``column`` for the arguments.
 
     Raises:
-        DataError: an entry lacks the field, or its value is not an integer of 64 bits.
+        DataError: an entry lacks the field, or a value is not an integer with at most 64 bits.
     """
     values = column(items, key, field, path)
     bad = []
@@ -88,77 +95,94 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
     if bad:
         found = first_few([reprlib.repr(values[index]) for index in bad])
         raise DataError(
-            f'{path}: "{field}" in "{key}" is not an integer of 64 bits: {_label(items, bad)}; found {found}'
+            f'{path}: "{field}" in "{key}": expected integers of 64 bits, found {found} ({_label(items, bad)})'
         )
     return np.array(values, dtype=np.int64)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Like ``integer_column``, but also check that every value is in [1, ``MAX_SIDE``]."""
+    """Like ``integer_column``, but raise DataError for values that are not in [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
-    for bad, problem in ((values < 1, "not positive"), (values > MAX_SIDE, f"above {MAX_SIDE}")):
-        if bad.any():
-            found = first_few(values[bad])
-            where = _label(items, np.flatnonzero(bad))
-            raise DataError(f'{path}: "{field}" in "{key}" is {problem}: {where}; found {found}')
+    bad = (values < 1) | (values > MAX_SIDE)
+    if bad.any():
+        found, where = first_few(values[bad]), _label(items, np.flatnonzero(bad))
+        raise DataError(
+            f'{path}: "{field}" in "{key}": expected integers from 1 to {MAX_SIDE}, found {found} ({where})'
+        )
     return values
 
 
 def id_column(items: list[dict[str, Any]], key: str, path: str) -> np.ndarray:
-    """Return the ids of the entries, (len(items),) int64, after checking that they are unique."""
+    """Return the ids of the entries, (len(items),) int64. Raise DataError if an id is missing, invalid or repeated."""
     ids = integer_column(items, key, "id", path)
     check_unique(ids, key, path)
     return ids
 
 
 def check_unique(ids: np.ndarray, key: str, path: str) -> None:
-    """Raise DataError unless the ids of ``data[key]`` are unique."""
+    """Raise DataError if an id occurs twice in the list ``key`` of a file."""
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = first_few(values[counts > 1])
-        raise DataError(f'{path}: ids occur more than once in "{key}": {twice}; expected each id once')
+        raise DataError(f'{path}: "{key}": expected unique ids, found several entries with the ids {twice}')
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
-    """Check that every value of the annotations' ``field`` is the id of an entry of ``data[key]``.
+    """Raise DataError if an annotation refers to an image or category that does not exist.
 
     Args:
-        ids: the values.
-        targets: the ids in ``data[key]``.
-        owners: ids of the annotations, for messages.
+        ids: (M,) values of the annotations' ``field``.
+        field: "image_id" or "category_id".
+        targets: ids of the existing entries.
+        key: name of the list of these entries, for messages.
+        path: path of the file, for messages.
+        owners: (M,) ids of the annotations, for messages.
     """
     unknown = ~np.isin(ids, targets)
     if unknown.any():
         values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
         raise DataError(
-            f'{path}: "{field}" of annotations is not the id of an entry of "{key}": {values} '
+            f'{path}: "{field}" in "annotations": expected ids of entries in "{key}", found {values} '
             f"(annotation ids {annotations})"
         )
 
 
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
-    """Check that the field, LVIS's list of category ids, is a list of integers in every image that has it.
+    """Check a list of category ids in every image that has the list. Ids of unknown categories only cause a warning.
 
-    Unknown ids only cause a warning, because they remain when a file is reduced to some of its categories.
+    Unknown ids occur if categories were removed from a file of LVIS.
+
+    Args:
+        images: entries of the images.
+        field: one of ``ID_LISTS``.
+        category_ids: ids of the categories.
+        path: path of the file, for messages.
+
+    Raises:
+        DataError: a value is not a list of integers with at most 64 bits.
     """
     lists = [image.get(field, []) for image in images]
     bad = [image["id"] for image, ids in zip(images, lists, strict=True) if type(ids) is not list]
     if not bad and not set(map(type, itertools.chain.from_iterable(lists))) <= {int}:
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not set(map(type, ids)) <= {int}]
     if bad:
-        raise DataError(f'{path}: "{field}" is not a list of category ids: image ids {first_few(bad)}')
+        raise DataError(
+            f'{path}: "{field}": expected lists of category ids, found other values in the images {first_few(bad)}'
+        )
     unknown = set(itertools.chain.from_iterable(lists)) - set(category_ids.tolist())
     if not all(-(2**63) <= value < 2**63 for value in unknown):
         large = {value for value in unknown if not -(2**63) <= value < 2**63}
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
-        raise DataError(f'{path}: "{field}" has numbers beyond 64 bits: image ids {first_few(bad)}')
+        raise DataError(
+            f'{path}: "{field}": expected integers of 64 bits, found larger ones in the images {first_few(bad)}'
+        )
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))
-        warn_once(logger, f'{path}: "{field}" names categories that are not in "categories": {found}')
+        warn_once(logger, f'{path}: "{field}" contains ids that are not in "categories": {found}')
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Check that every ``area`` is a finite number. A missing one, null and NaN are allowed."""
+    """Raise DataError if the ``area`` of an annotation is infinite or not a number. It may be missing, null or NaN."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))
@@ -166,28 +190,30 @@ def check_areas(items: list[dict[str, Any]], path: str) -> None:
         bad = [index for index, value in enumerate(values) if type(value) not in NUMBERS]
     if len(bad):
         found = first_few([reprlib.repr(values[index]) for index in bad])
-        raise DataError(f'{path}: "area" in "annotations" is not a finite number: {_label(items, bad)}; found {found}')
+        raise DataError(
+            f'{path}: "area" in "annotations": expected finite numbers, found {found} ({_label(items, bad)})'
+        )
 
 
 def count_nan_areas(data: dict[str, Any]) -> int:
-    """Return the number of annotations whose ``area`` is NaN, which Python's json can write."""
+    """Return the number of annotations whose ``area`` is NaN. Python's json module can write NaN."""
     items = data.get("annotations")
     areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
     return sum(type(area) is float and area != area for area in areas)
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Check that the field is 0, 1, false or true in every entry that has it."""
+    """Raise DataError if an entry has the field with another value than 0, 1, false or true."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return
     bad = [index for index, value in enumerate(values) if type(value) not in (int, bool) or value not in (0, 1)]
     found = first_few([reprlib.repr(values[index]) for index in bad])
-    raise DataError(f'{path}: "{field}" in "{key}" is neither 0 nor 1: {_label(items, bad)}; found {found}')
+    raise DataError(f'{path}: "{field}" in "{key}": expected 0 or 1, found {found} ({_label(items, bad)})')
 
 
 def float_array(numbers: list) -> np.ndarray:
-    """Return numbers, or lists of numbers of equal length, as float64. Integers beyond its range become infinite."""
+    """Return numbers, or lists of numbers of equal length, as a float64 array. Too large integers become infinity."""
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
@@ -203,7 +229,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """Return ``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
+    """Describe entries for a message: ``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

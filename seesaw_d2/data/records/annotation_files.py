@@ -1,6 +1,6 @@
 """Read and check annotation files, and convert them to Detectron2's dataset dicts.
 
-Large files are read by ``cache/fast_path.py``, which passes unusual objects to this module.
+``cache/store.py`` parses large files in parts, and uses this module for parts with unusual annotations.
 """
 
 import dataclasses
@@ -24,22 +24,27 @@ from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
 @dataclass(frozen=True, eq=False)
 class AnnotationFile:
-    """A checked annotation file. The entries are the parsed objects with all of their fields."""
+    """A checked annotation file. Entries are the parsed JSON objects with all of their fields.
+
+    Attributes:
+        path: path of the file.
+        format: a key of ``FORMATS``.
+        images: entries of the images, by ascending id.
+        image_files: file name of each image, relative to the image folder.
+        categories: entries of the categories, by ascending id. A position in the list is Detectron2's contiguous index.
+        annotations: entries of the M annotations that training can use, in the file's order, with valid polygons only.
+            None: the file has no annotations, like LVIS's test sets.
+        has_area: (M,) bool, whether the annotation's box has a positive width and height.
+        ground_truth: entries for evaluation: all annotations in the file's order, with all of their polygons.
+    """
 
     path: str
-    # a key of ``FORMATS``
     format: str
-    # by ascending id
     images: list[dict[str, Any]]
-    # of each image, relative to the image folder
     image_files: list[str]
-    # by ascending id, so that the position is Detectron2's contiguous index
     categories: list[dict[str, Any]]
-    # in the file's order, with usable polygons only; None if the file has no annotations (LVIS test sets)
     annotations: list[dict[str, Any]] | None
-    # bool, one entry per annotation: whether the box has a positive width and height
     has_area: np.ndarray
-    # for evaluation: all annotations in the file's order, with all of their polygons
     ground_truth: list[dict[str, Any]] | None = None
 
     @property
@@ -53,12 +58,12 @@ class AnnotationFile:
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
         """Return Detectron2's dataset dicts, by ascending image id.
 
-        Args:
-            image_root: folder that the image files are relative to.
-            contiguous_ids: category id -> index in [0, C). None: the rank of the id.
+        Objects whose box has no area are omitted. Crowds (``iscrowd`` 1) are included, because Detectron2's mapper
+        removes them. If the file has no annotations, the dicts have no key "annotations".
 
-        Objects whose box has no area are omitted. Crowds (``iscrowd`` 1) are included, and Detectron2's mapper omits
-        them. If the file has no annotations, the dicts have no key "annotations".
+        Args:
+            image_root: folder of the image files.
+            contiguous_ids: category id -> index in [0, C). None: use the positions in ``categories``.
         """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         records = {}
@@ -85,7 +90,7 @@ def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any
     segmentation = annotation.get("segmentation")
     if segmentation:
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            # Detectron2 only decodes compressed masks.
+            # Compress the run lengths, because Detectron2 does not read uncompressed ones.
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
         result["segmentation"] = segmentation
     return result
@@ -97,33 +102,32 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
     Args:
         path: the JSON file.
-        dataset_format: a key of ``FORMATS``, or "auto": the first format that matches the file.
+        dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the file.
 
     Raises:
-        DataError: the file violates its format; see ``annotation_checks`` and ``boxes_and_masks.checks``.
+        DataError: the file is missing or violates its format; see ``annotation_checks`` and
+            ``boxes_and_masks.checks``.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """Return the content of an annotation file. An ``area`` may be NaN; see ``load_json_object``."""
+    """Return the parsed content of an annotation file. The ``area`` of an annotation may be NaN."""
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Like ``read_annotations``, for a parsed file. Unusable polygons are removed from ``data`` in place.
-
-    Args:
-        path: for messages.
-    """
+    """Like ``read_annotations``, for the parsed content of a file. Remove invalid polygons from ``data`` in place."""
     found = find_format(dataset_format, data)
     if found.convert is not None:
         try:
             data = found.convert(data)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not in the format {found.name!r}: {type(error).__name__}: {error}") from error
+            raise DataError(
+                f"{path}: expected the format {found.name!r}, found: {type(error).__name__}: {error}"
+            ) from error
     header = read_header(data, path, found)
-    # LVIS's test sets have no annotations. For a training set, an error is raised later.
+    # LVIS's test sets have no annotations. ``check_trainable`` refuses such a file for training.
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -135,19 +139,25 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
 
 
 def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFormat) -> AnnotationFile:
-    """Check the images and categories of a parsed file, but not its annotations.
+    """Check the images and categories of a parsed file, and return the file without annotations.
 
     Args:
-        data: the file's lists, by name, in COCO's layout.
-        path: for messages.
-        annotation_format: the format.
+        data: content of the file, in COCO's layout.
+        path: path of the file, for messages.
+        annotation_format: format of the file.
+
+    Raises:
+        DataError: an image or category is invalid.
     """
     images, image_ids = _sorted_by_id(data, "images", path)
     if not images:
-        raise DataError(f'{path}: "images" is empty; expected at least one image')
+        raise DataError(f'{path}: "images": expected at least one image, found an empty list')
     for field in ("height", "width"):
         checks.positive_column(images, "images", field, path)
-    categories, category_ids = _sorted_categories(data, path)
+    categories, category_ids = _sorted_by_id(data, "categories", path)
+    if not categories:
+        raise DataError(f'{path}: "categories": expected at least one category, found an empty list')
+    checks.check_category_texts(categories, path)
     for field in ID_LISTS:
         checks.check_id_lists(images, field, category_ids, path)
     names = [annotation_format.file_name(image) for image in images]
@@ -157,26 +167,28 @@ def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFo
 
 @dataclass(frozen=True, eq=False)
 class CheckedAnnotations:
-    """The result of ``AnnotationChecker.check``."""
+    """Result of ``AnnotationChecker.check``.
 
-    # the N annotations that can be used for training
+    Attributes:
+        annotations, has_area, ground_truth: see ``AnnotationFile``.
+        findings: problems that only cause warnings.
+    """
+
     annotations: list[dict[str, Any]]
-    # (N,) bool, whether the box has an area
     has_area: np.ndarray
     findings: Findings
-    # all annotations, with all of their polygons
     ground_truth: list[dict[str, Any]]
 
 
 class AnnotationChecker:
-    """Checker of the annotations of a file, as a whole or in parts, in any order and process.
+    """Checks the annotations of a file, which can be split into parts that different processes check.
 
     Args:
         header: result of ``read_header`` for the file.
 
     Attributes:
-        image_ids, sizes: (I,) ascending ids, and (I, 2) heights and widths.
-        category_ids: (K,) ascending ids.
+        image_ids, sizes: (I,) ascending image ids, and (I, 2) heights and widths of the images.
+        category_ids: (K,) ascending category ids.
     """
 
     def __init__(self, header: AnnotationFile):
@@ -186,7 +198,7 @@ class AnnotationChecker:
         self.category_ids = np.array(header.category_ids, np.int64)
 
     def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
-        """Check the annotations, or a part of them.
+        """Check all annotations of the file or a part of them.
 
         Raises:
             DataError: an annotation is invalid.
@@ -216,10 +228,10 @@ class AnnotationChecker:
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[Findings]) -> None:
-        """Warn about the findings in all parts of the file.
+        """Log warnings about the findings in all parts of the file.
 
         Raises:
-            DataError: an id occurs in two parts.
+            DataError: two parts contain annotations with the same id.
         """
         if len(findings) > 1:
             checks.check_unique(np.concatenate([part.ids for part in findings]), "annotations", self.path)
@@ -236,11 +248,3 @@ def _sorted_by_id(data: dict[str, Any], key: str, path: str) -> tuple[list[dict[
     ids = checks.id_column(items, key, path)
     order = np.argsort(ids)
     return [items[index] for index in order], ids[order]
-
-
-def _sorted_categories(data: dict[str, Any], path: str) -> tuple[list[dict[str, Any]], np.ndarray]:
-    categories, ids = _sorted_by_id(data, "categories", path)
-    if not categories:
-        raise DataError(f'{path}: "categories" is empty; expected at least one category')
-    checks.check_category_texts(categories, path)
-    return categories, ids

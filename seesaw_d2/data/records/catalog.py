@@ -1,4 +1,4 @@
-"""Dataset dicts and categories of registered data sets, including those of Detectron2."""
+"""Load the dataset dicts and categories of registered data sets, including data sets of Detectron2."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,10 +17,11 @@ from seesaw_d2.data.records.semantic import read_classes
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.category_names import Categories
+from seesaw_d2.utils.messages import first_few
 
 
 class LazyMetadata(Metadata):
-    """Detectron2's Metadata that reads the categories from the annotation file at the first access."""
+    """Metadata of Detectron2 that reads the categories from the annotation file when they are first accessed."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -31,27 +32,28 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Do not use __setattr__, which would access the old values and thereby read the file.
+        # Detectron2's __setattr__ would access the old values, and that would read the file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def check_registered(name: str, key: str) -> None:
-    """Raise a ConfigError that names the config key and similar names if no data set has this name."""
+    """Raise ConfigError if no data set has this name. The message names the config key and similar names."""
     if name not in DatasetCatalog:
         near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
-        raise ConfigError(f"{key}: no data set is called {name!r}{did_you_mean(near) or '; see DATASETS.REGISTER'}")
+        hint = did_you_mean(near) or ". DATASETS.REGISTER adds data sets."
+        raise ConfigError(f"{key}: expected a registered data set, found no data set called {name!r}{hint}")
 
 
 def load_dataset(name: str) -> Sequence[dict[str, Any]]:
-    """Return Detectron2's dataset dicts of a registered data set without checking image files.
+    """Return the dataset dicts of a registered data set. Image files are not checked.
 
     Returns:
-        a list or, for a large annotation file, a ``CompiledRecords``, which creates each dict when it is indexed.
+        a list. For a large annotation file: a ``CompiledRecords``, which creates each dict when it is indexed.
 
     Raises:
-        DataError: the annotation file is missing or wrong, or has no image.
+        DataError: the annotation file is missing or invalid, or contains no image.
     """
     check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
@@ -62,41 +64,46 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
         if loads_coco_json(DatasetCatalog[name]):
             check_below(dicts, MetadataCatalog.get(name).image_root, MetadataCatalog.get(name).json_file)
     if not dicts:
-        raise DataError(f"data set {name!r} is empty; expected at least one image")
+        raise DataError(f"data set {name!r}: expected at least one image, found none")
     return dicts
 
 
 def _registered_dicts(name: str) -> list[dict[str, Any]]:
     try:
         return DatasetCatalog.get(name)
-    except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC
-        raise DataError(f"data set {name!r}: its files cannot be read: {error}") from error
+    except OSError as error:  # raised by Detectron2's loaders of Cityscapes and Pascal VOC
+        raise DataError(f"data set {name!r}: cannot read its files: {error}") from error
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """Return the annotation file of a registered data set. Callers share its entries, so do not modify them.
+    """Return the annotation file of a registered data set. Do not modify its entries, because other callers share them.
 
     Raises:
-        ConfigError: the data set is not registered, or its metadata names no annotation file.
-        DataError: the file is missing or wrong.
+        ConfigError: the data set is not registered, or its metadata has no ``json_file``.
+        DataError: the file is missing or invalid.
     """
     return _annotation_file(name, open_whole)
 
 
 def _annotation_file(name: str, read: Callable):
-    """Read the annotation file with ``read`` and store its categories in the metadata."""
+    """Return the annotation file of a data set, and store the categories in Detectron2's metadata.
+
+    Args:
+        name: name of the data set.
+        read: function that opens the file: ``open_annotations`` or ``open_whole``.
+    """
     if name not in DatasetCatalog.list():
         raise ConfigError(
-            f"data set {name!r}: expected a registered one, found no such name; DATASETS.REGISTER adds one"
+            f"expected a registered data set, found no data set called {name!r}. DATASETS.REGISTER adds data sets."
         )
     check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(
-            f"data set {name!r}: expected the path of an annotation file as json_file in its metadata, found none"
+            f"data set {name!r}: expected the path of its annotation file as json_file in MetadataCatalog, found none"
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # Detectron2's own registrations set the evaluator type but not the format.
+    # Detectron2's own data sets have no ``dataset_format``, but their evaluator type tells the format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -107,22 +114,24 @@ def _annotation_file(name: str, read: Callable):
 
 
 def category_ids(name: str, file: AnnotationFile) -> list[int]:
-    """Return the file's category id of each contiguous index, (C,)."""
+    """Return the category ids of a file, ordered by Detectron2's contiguous index, (C,)."""
     contiguous = _contiguous_ids(name, file)
     return [category for category, _ in sorted(contiguous.items(), key=lambda item: item[1])]
 
 
 def class_names(name: str) -> list[str] | None:
-    """Return the category names of a registered data set in the order of their indices, or None if unknown."""
+    """Return the category names of a registered data set, ordered by index. Return None if they are unknown."""
     return MetadataCatalog.get(name).get("thing_classes")
 
 
 def categories_of(name: str, key: str) -> Categories | None:
-    """Return the class names of a data set in the order of their indices, or None if they are unknown.
+    """Return the categories of a data set, ordered by index. Return None if they are unknown.
 
-    They are read from the annotation file if Detectron2 would only know them after loading the data set.
+    The names of a COCO data set are read from the annotation file, because Detectron2's metadata contains them only
+    after the data set was loaded.
 
     Args:
+        name: name of the data set.
         key: config key that contains the data set's name, for messages.
 
     Raises:
@@ -138,7 +147,7 @@ def categories_of(name: str, key: str) -> Categories | None:
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
-    """Return a dict from category id to index. For LVIS's built-in metadata the index is id - 1, as in Detectron2."""
+    """Return a dict from category id to index. In Detectron2's built-in metadata of LVIS, the index is id - 1."""
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
     if contiguous is None:
@@ -148,18 +157,18 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     unknown = [value for value in file.category_ids if value not in contiguous]
     if unknown:
         raise DataError(
-            f"{file.path}: categories {unknown[:5]} are not among the {len(contiguous)} of data set "
-            f"{name!r}; register the file under another name (DATASETS.REGISTER)"
+            f"{file.path}: expected the ids of the {len(contiguous)} categories of data set {name!r}, found other "
+            f"category ids: {first_few(unknown)}. Register the file under another name (DATASETS.REGISTER)."
         )
     return contiguous
 
 
 def check_annotation_file(name: str) -> None:
-    """Raise a DataError if the annotation file of a data set is missing, and name the folder of built-in data sets."""
+    """Raise DataError if the annotation file of a data set does not exist."""
     path = MetadataCatalog.get(name).get("json_file")
     if path and "://" not in path and not os.path.isfile(path):
         root = os.getenv("DETECTRON2_DATASETS", "datasets")
         raise DataError(
-            f"data set {name!r}: no annotation file at {path}. Detectron2 looks for its built-in data sets "
-            f"in $DETECTRON2_DATASETS (here {root!r}, read when the program starts)"
+            f"data set {name!r}: expected an annotation file at {path}, found no such file. Detectron2 looks for its "
+            f"built-in data sets in the folder DETECTRON2_DATASETS, an environment variable (now {root!r})"
         )

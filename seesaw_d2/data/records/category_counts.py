@@ -15,16 +15,20 @@ from seesaw_d2.errors import ConfigError, DataError
 
 @dataclass(frozen=True, eq=False)
 class CategoryStatistics:
-    """Numbers of images and instances of C categories, without crowds."""
+    """Numbers of images and instances of C categories. Crowds are not counted.
 
-    # category names, in the order of the indices
+    Attributes:
+        names: C category names, ordered by index.
+        num_images: number of all images.
+        num_annotated_images: number of images with at least one instance.
+        image_count: (C,) int64, number of images with at least one instance of the category.
+        instance_count: (C,) int64, number of instances of the category.
+    """
+
     names: tuple[str, ...]
     num_images: int
-    # images with at least one instance
     num_annotated_images: int
-    # (C,) int64, images with at least one instance of the category
     image_count: np.ndarray
-    # (C,) int64, instances of the category
     instance_count: np.ndarray
 
     @classmethod
@@ -34,8 +38,8 @@ class CategoryStatistics:
         """Count the objects of Detectron2's dataset dicts.
 
         Args:
-            dicts: the images. Without the key "annotations", an image has no instances.
-            num_classes: C.
+            dicts: dataset dicts. A dict without the key "annotations" counts as an image without instances.
+            num_classes: number of categories C.
             names: C category names. None: use the indices as names.
 
         Raises:
@@ -46,7 +50,7 @@ class CategoryStatistics:
             category = objects.category
             if len(category) and not 0 <= category.min() <= category.max() < num_classes:
                 found = category.max() if category.max() >= num_classes else category.min()
-                raise DataError(f"category indices must lie in [0, {num_classes}), found {found}")
+                raise DataError(f"category_id: expected category indices in [0, {num_classes}), found {found}")
             image, of_images = different_pairs(objects)
             annotated += np.count_nonzero(np.diff(image, prepend=-1))
             image_count += np.bincount(of_images, minlength=num_classes)
@@ -60,7 +64,7 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the statistics of the union of two disjoint sets of images."""
+        """Return the statistics of two disjoint sets of images together."""
         if self.names != other.names:
             raise ConfigError("DATASETS.TRAIN: expected data sets with the same categories in the same order")
         return CategoryStatistics(

@@ -1,4 +1,4 @@
-"""The records of several data sets as one sequence."""
+"""Concatenate the records of several data sets to one sequence."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Concatenate sequences of records, into a list if all of them are lists."""
+    """Concatenate sequences of records. Return a list if all of them are lists, else a ``Joined``."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
@@ -20,7 +20,7 @@ class Joined(Sequence):
     """Several sequences of records, concatenated without copying.
 
     Args:
-        parts: the sequences.
+        parts: sequences of records.
     """
 
     def __init__(self, parts: Sequence[Records]):

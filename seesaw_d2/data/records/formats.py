@@ -1,11 +1,11 @@
-"""Formats of annotation files. Each entry of ``FORMATS`` describes one. No other code depends on a format's name."""
+"""Define the formats of annotation files. To add a format, add it to ``FORMATS``. No other code checks format names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 AUTO = "auto"
-# Fields with lists of category ids of an image in LVIS's format.
+# Fields of an image in the LVIS format, which contain lists of category ids.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
@@ -25,16 +25,16 @@ def _is_lvis(data: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """Differences of a format from COCO's.
+    """Differences between a format and the COCO format.
 
     Attributes:
-        name: the value of FORMAT in DATASETS.REGISTER.
-        file_name: function that returns an image's file relative to the image folder.
+        name: value of FORMAT in DATASETS.REGISTER.
+        file_name: function that returns the file name of an image's entry, relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
-        federated: whether dataset dicts keep ``ID_LISTS``.
-        matches: function that returns whether FORMAT "auto" selects this format for a parsed file, which may lack
-            annotations.
-        convert: function that converts the parsed file to COCO's layout. None: it already has this layout.
+        federated: whether dataset dicts contain the fields ``ID_LISTS``.
+        matches: function that returns whether FORMAT "auto" selects this format for a parsed file. The file may be
+            passed without annotations.
+        convert: function that converts a parsed file to COCO's layout. None: the format has COCO's layout.
     """
 
     name: str
@@ -46,12 +46,12 @@ class AnnotationFormat:
 
 
 LVIS = AnnotationFormat("lvis", _lvis_file, '"coco_url" or "file_name"', federated=True, matches=_is_lvis)
-COCO = AnnotationFormat("coco")  # "auto" selects it if no other format matches
+COCO = AnnotationFormat("coco")  # "auto" selects COCO if no other format matches
 FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
 def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
-    """Return the format of this name. For "auto" return the first one that matches the parsed file, else COCO's."""
+    """Return the format with this name. For "auto", return the first format that matches the parsed file, else COCO."""
     if name != AUTO:
         return FORMATS[name]
     return next((each for each in FORMATS.values() if each.matches(data)), COCO)

@@ -1,4 +1,4 @@
-"""Fractal dimension of the positions of each category's objects (Alexandridis et al., CVPR 2025).
+"""Compute the fractal dimension of the object positions of each category (Alexandridis et al., CVPR 2025).
 
 Shapes: M boxes, C categories.
 """
@@ -18,25 +18,24 @@ _FEWEST_BOXES = 4
 
 
 def occupied_cells(centres: np.ndarray, grid: int) -> int:
-    """Return the number of cells of a ``grid`` x ``grid`` division of the image that contain a centre.
+    """Divide the image into ``grid`` x ``grid`` cells, and return the number of cells that contain a centre.
 
     Args:
         centres: (M, 2) x and y, divided by the image's width and height. Centres outside [0, 1) are in no cell.
-        grid: >= 1. Cells are half-open: [i / grid, (i + 1) / grid).
+        grid: number of cells per side, >= 1. Cells are half-open: [i / grid, (i + 1) / grid).
     """
-    starts = np.arange(grid + 1) * (
-        1 / grid
-    )  # multiples as in the reference, so that rounding at the borders is the same
+    # i * (1 / grid) as in the reference implementation, which rounds differently than i / grid.
+    starts = np.arange(grid + 1) * (1 / grid)
     cells = np.searchsorted(starts, centres, side="right") - 1
     inside = ((cells >= 0) & (cells < grid) & (centres < 1)).all(axis=1)
     return len(np.unique(cells[inside] @ np.array([grid, 1])))
 
 
 def fractal_dimension(centres: np.ndarray) -> float:
-    """Return the box-counting dimension of the centres of a category, at least 1.
+    """Return the box-counting dimension of the box centres of one category, clamped to at least 1.
 
-    It is the slope of the least-squares line of log N(G) over log G, where N is ``occupied_cells`` and G <= 64 are the
-    grids with no more cells than centres. Fewer than 4 centres, or a slope below 1, give 1.
+    The dimension is the slope of the least-squares line through the points (log G, log N(G)), where N(G) is the number
+    of occupied cells, and G <= 64 are all grids with at most M cells. For fewer than 4 centres, it is 1.
 
     Args:
         centres: (M, 2), see ``occupied_cells``.
@@ -45,7 +44,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
         return 1.0
     grids = [grid for grid in range(1, _LARGEST_GRID + 1) if grid * grid <= len(centres)]
     counts = np.array([occupied_cells(centres, grid) for grid in grids])
-    if not counts.all():  # all centres are outside, for which the reference fails
+    if not counts.all():  # All centres are outside the image. The reference computes log 0.
         return 1.0
     x, y = np.log(grids), np.log(counts)
     x = x - x.mean()
@@ -53,12 +52,18 @@ def fractal_dimension(centres: np.ndarray) -> float:
 
 
 def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the box centres of all objects that are not crowds, (M, 2), and their categories, (M,)."""
+    """Return the box centres of all objects that are not crowds, (M, 2), and their category indices, (M,).
+
+    Centres are divided by the image's width and height.
+
+    Raises:
+        DataError: an image has no width or height.
+    """
     centres, categories = [], []
     for image in dicts:
         if not (image.get("width") and image.get("height")):
             name = image.get("file_name", image.get("image_id"))
-            raise DataError(f"{name}: fractal dimensions need the image's width and height > 0, found none")
+            raise DataError(f"image {name}: expected a width and height > 0 for fractal dimensions, found none")
         for each in image.get("annotations", ()):
             if not each.get("iscrowd", 0):
                 x0, y0, x1, y1 = BoxMode.convert(list(each["bbox"]), each["bbox_mode"], BoxMode.XYXY_ABS)
@@ -68,11 +73,11 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
-    """Return the fractal dimension of each category in DATASETS.TRAIN, (``num_classes``,).
+    """Return the fractal dimension of each category in DATASETS.TRAIN, (num_classes,).
 
     Raises:
         ConfigError: a data set is not registered.
-        DataError: annotations cannot be read, or an image has no size.
+        DataError: an annotation file is missing or invalid, or an image has no width or height.
     """
     found = []
     for name in cfg.DATASETS.TRAIN:

@@ -1,4 +1,4 @@
-"""Precomputed proposals (MODEL.LOAD_PROPOSALS): read a pickle without running code, and rewrite it for Detectron2."""
+"""Load precomputed proposals (MODEL.LOAD_PROPOSALS) without running code from the pickle."""
 
 import pickle
 import tempfile
@@ -11,28 +11,32 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
-# The only class in such files is an enumeration of box formats.
+# The only class in files of proposals is Detectron2's enumeration of box formats. It is loaded as an integer.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
 def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
     """Add proposals to the records, like Detectron2's ``load_proposals_into_dataset``.
 
+    Args:
+        records: dataset dicts.
+        path: pickle with "ids", "boxes" and "objectness_logits".
+
     Raises:
-        DataError: the file cannot be read, contains objects other than arrays and plain values, or has no proposals.
+        DataError: the file cannot be read, contains objects other than arrays and plain values, or lacks proposals.
     """
     if "://" not in path and not PathManager.isfile(path):
-        raise DataError(f"{path}: no such file of proposals")
+        raise DataError(f"{path}: expected a file of proposals, found no such file")
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Give Detectron2 a rewritten copy, because NumPy's unpickling trusts types and sizes in the file.
+        # Pass a rewritten copy to Detectron2, because NumPy's unpickling trusts the types and sizes in the file.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()
             return load_proposals_into_dataset(records, copy.name)
-    except Exception as error:  # pickles and files with another layout raise many types
+    except Exception as error:  # Damaged pickles raise errors of many types.
         raise DataError(
-            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), which are arrays and plain "
-            f"values: {type(error).__name__}: {reason(error)}"
+            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits) with arrays and plain values, "
+            f"found: {type(error).__name__}: {reason(error)}"
         ) from error

@@ -1,7 +1,7 @@
-"""Sequences of records (dataset dicts), and functions over all their images and objects.
+"""Functions over all images and objects of a sequence of records. A record is one of Detectron2's dataset dicts.
 
-``RecordColumns`` is the interface of sequences that provide columns without creating the dicts. Other sequences, such
-as lists, are read dict by dict.
+A sequence that implements ``RecordColumns`` returns columns without creating the dicts. The functions read other
+sequences, such as lists, dict by dict.
 
 Shapes: I records, M objects, P pairs.
 """
@@ -16,30 +16,33 @@ Records = Sequence[dict[str, Any]]
 
 # Kinds of masks in ``ObjectColumns``.
 NO_MASK, POLYGONS, RUN_LENGTHS = range(3)
-# Number of images whose objects are in memory at a time.
+# Maximum number of images whose objects are in memory at the same time.
 STRETCH = 50_000
 
 
 class ObjectColumns(NamedTuple):
-    """Columns of M objects, in the order of their images."""
+    """Columns of M objects, in the order of their images.
 
-    # (M,) int64, the image's position in the records
+    Attributes:
+        image: (M,) int64, position of the object's record in the sequence.
+        category: (M,) int64, category index.
+        crowd: (M,) bool, whether the object is a crowd (``iscrowd`` 1).
+        mask: (M,) int8, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
+    """
+
     image: np.ndarray
-    # (M,) int64
     category: np.ndarray
-    # (M,) bool
     crowd: np.ndarray
-    # (M,) int8
     mask: np.ndarray
 
     def without_crowds(self) -> "ObjectColumns":
-        """Return the objects without crowds, which training does not use."""
+        """Return the objects that are not crowds, which are the objects for training."""
         return ObjectColumns(*(column[~self.crowd] for column in self))
 
 
 @runtime_checkable
 class RecordColumns(Protocol):
-    """Columns of I records."""
+    """Interface of a sequence of I records that returns columns without creating the dicts."""
 
     def take(self, positions: np.ndarray) -> Records:
         """Return the records at these positions."""
@@ -51,8 +54,10 @@ class RecordColumns(Protocol):
         """Yield each record's image file, or None if it has no file."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return "image_id", "height" or "width" of each record, (I,) int64, or object with None if some are
-        missing."""
+        """Return "image_id", "height" or "width" of each record, (I,).
+
+        The type is int64. If a record may lack the value, the type is object and missing values are None.
+        """
 
 
 class _Dicts:
@@ -91,7 +96,7 @@ def _columns(records: Records) -> RecordColumns:
 
 
 def take(records: Records, positions) -> Records:
-    """Return the records at these positions, as a sequence of the same kind."""
+    """Return the records at these positions. The result implements ``RecordColumns`` if ``records`` does."""
     return _columns(records).take(np.asarray(positions, np.int64))
 
 
@@ -101,7 +106,7 @@ def objects_of(records: Records) -> ObjectColumns:
 
 
 def object_columns(records: Records) -> Iterator[ObjectColumns]:
-    """Yield the objects of all records, for at most ``STRETCH`` images at a time."""
+    """Yield the objects of all records in parts of at most ``STRETCH`` images, to limit memory use."""
     for start in range(0, len(records), STRETCH):
         objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
         yield objects._replace(image=objects.image + start)
@@ -113,21 +118,21 @@ def file_names(records: Records) -> Iterator[str | None]:
 
 
 def image_column(records: Records, name: str) -> np.ndarray:
-    """Return each record's "image_id", "height" or "width"; see ``RecordColumns``."""
+    """Return "image_id", "height" or "width" of each record; see ``RecordColumns.image_column``."""
     return _columns(records).image_column(name)
 
 
 def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int | None, int | None]]]:
-    """Yield each record's image file and annotated (width, height)."""
+    """Yield each record's image file and its annotated (width, height)."""
     sizes = (image_column(records, name).tolist() for name in ("width", "height"))
     return zip(file_names(records), zip(*sizes, strict=True), strict=True)
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of image and category, sorted: (P,) images and (P,) categories.
+    """Return the distinct pairs of image and category, sorted by image: (P,) images and (P,) categories.
 
-    The objects are already sorted by image, so that a stable sort is fast. ``np.unique`` takes 50 times as long for
-    LVIS.
+    NumPy's stable sort is fast here, because the objects are sorted by image. ``np.unique`` would take 50 times as long
+    for LVIS.
     """
     width = int(objects.category.max()) + 1 if len(objects.category) else 1
     keys = np.sort(objects.image * width + objects.category, kind="stable")
@@ -135,19 +140,20 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of category and image, sorted: (P,) categories and (P,) images.
+    """Return the distinct pairs of category and image, sorted by category: (P,) categories and (P,) images.
 
-    Both arrays have small integer types, because there are millions of pairs.
+    Both arrays have small integer types to save memory, because LVIS has a million pairs.
 
     Args:
-        crowds: whether crowds count as objects.
+        records: I records.
+        crowds: True: crowds count as objects. False: they are ignored.
     """
     stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
     pairs = [(np.zeros(0, np.int32), np.zeros(0, np.uint16))]
     pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
     image, category = map(np.concatenate, zip(*pairs, strict=True))
     del pairs
-    order = np.argsort(category, kind="stable")  # for 16-bit integers NumPy's stable sort is a radix sort
+    order = np.argsort(category, kind="stable")  # a fast radix sort for 16-bit integers
     return category[order], image[order]
 
 

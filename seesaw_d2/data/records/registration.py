@@ -1,4 +1,4 @@
-"""Registration of custom data sets (DATASETS.REGISTER) with Detectron2."""
+"""Register the custom data sets of DATASETS.REGISTER with Detectron2."""
 
 import logging
 import os
@@ -31,17 +31,24 @@ _KNOWN = (*_REQUIRED, "FORMAT", *SEMANTIC_KEYS)
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A checked entry of DATASETS.REGISTER for detection, with absolute paths."""
+    """A checked entry of DATASETS.REGISTER for detection.
+
+    Attributes:
+        name: name of the data set.
+        json_file: absolute path of the annotation file.
+        image_root: absolute path of the image folder.
+        format: a key of ``FORMATS``, or "auto".
+        semantic: label maps of the images. None: the data set has no label maps.
+    """
 
     name: str
     json_file: str
     image_root: str
-    # a key of ``FORMATS``, or "auto"
     format: str = AUTO
     semantic: SemanticLabels | None = None
 
     def load(self) -> Sequence[dict[str, Any]]:
-        """Return Detectron2's dataset dicts and store the categories in the metadata."""
+        """Return the dataset dicts, and store the categories in Detectron2's MetadataCatalog."""
         file = open_annotations(self.json_file, self.format)
         metadata = MetadataCatalog.get(self.name)
         if isinstance(metadata, LazyMetadata):
@@ -68,20 +75,19 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    It checks that the files exist without reading them. Registering the same entry again has no effect.
+    The function checks that the files exist, but does not read them. Registering the same entry again has no effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, lacks a key or has an unknown one, a file or folder does not exist, or
+        ConfigError: an entry is not a mapping, lacks a key or has an unknown key, a file or folder does not exist, or
             a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
     for index, entry in enumerate(entries):
-        below("", entry.name, f"{_KEY}[{index}].NAME")  # the name is also used for a folder of results
+        below("", entry.name, f"{_KEY}[{index}].NAME")  # a folder of results has the same name
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
             raise ConfigError(
-                f"{_KEY}[{index}].NAME: expected another name than that of {_KEY}[{same[0]}], found {entry.name!r} in "
-                "both"
+                f"{_KEY}[{index}].NAME: expected different names, found {entry.name!r} here and in {_KEY}[{same[0]}]"
             )
         _check_free(entry, f"{_KEY}[{index}]")
     for entry in entries:
@@ -89,7 +95,7 @@ def register_datasets(cfg: CfgNode) -> None:
 
 
 def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
-    """Register one data set. Do nothing if the same entry is already registered."""
+    """Register one data set. If the same entry is already registered, do nothing."""
     if entry.name in DatasetCatalog and _registered.get(entry.name) == entry:
         return
     DatasetCatalog.register(entry.name, entry.load)
@@ -98,16 +104,16 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 
 
 def provide_names(cfg: CfgNode) -> None:
-    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog if they are not in it.
+    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to its DatasetCatalog.
 
-    Detectron2's DefaultPredictor can then use the class names of a run's config. The data sets are not registered in
-    DatasetCatalog. A warning is logged for an entry whose files are missing.
+    Detectron2's DefaultPredictor and Visualizer can then use the class names of a run's config. An entry whose files
+    are missing is skipped with a warning.
     """
     for index, value in enumerate(cfg.DATASETS.REGISTER):
         try:
             entry = _parse(value, f"{_KEY}[{index}]")
         except SeesawError as error:
-            warn_once(logger, f"no class names for drawings: {error}")
+            warn_once(logger, f"drawings show class indices instead of names: {error}")
             continue
         if entry.name not in MetadataCatalog.list():
             MetadataCatalog[entry.name] = entry.metadata()
@@ -121,10 +127,12 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     for key in value:
         if key not in _KNOWN:
             hint = did_you_mean(near_names(str(key).upper(), _KNOWN))
-            raise ConfigError(f"{where}.{key}: unknown key; expected {', '.join(_KNOWN)}{hint}")
+            raise ConfigError(f"{where}.{key}: unknown key. Expected the keys {', '.join(_KNOWN)}{hint}")
     for key in _REQUIRED:
         if key not in value:
-            raise ConfigError(f"{where}.{key}: missing; expected {', '.join(_REQUIRED)} and optionally FORMAT")
+            raise ConfigError(
+                f"{where}.{key}: expected the keys {', '.join(_REQUIRED)} and optionally FORMAT, found no {key}"
+            )
     for key, text in value.items():
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"{where}.{key}: expected a non-empty string, found {text!r}")
@@ -133,8 +141,8 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
         raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(known)}, found {dataset_format!r}")
     json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
-        found = "it is a directory" if os.path.isdir(json_file) else "no such file"
-        demo = "; python datasets/prepare_glyphs.py creates it" if "glyphs" in os.path.basename(json_file) else ""
+        found = "this is a folder" if os.path.isdir(json_file) else "no such file"
+        demo = ". python datasets/prepare_glyphs.py creates it" if "glyphs" in os.path.basename(json_file) else ""
         near = describe_near(near_files([json_file]))
         raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}{near}")
     if not os.path.isdir(image_root):
@@ -147,4 +155,4 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
         return
     other = _registered.get(entry.name)
     owner = f"with other settings ({other})" if other else "by Detectron2 or by another program"
-    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}; choose another name")
+    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}. Choose another name.")

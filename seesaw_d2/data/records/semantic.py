@@ -1,4 +1,4 @@
-"""Semantic label maps of a data set: SEM_SEG and SEM_SEG_CLASSES in DATASETS.REGISTER."""
+"""Read and check the semantic label maps of a data set: SEM_SEG and SEM_SEG_CLASSES in DATASETS.REGISTER."""
 
 import functools
 import os
@@ -16,16 +16,18 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.regular_files import open_regular
 
 SEMANTIC_KEYS = ("SEM_SEG", "SEM_SEG_CLASSES")
-_EXPECTED = 'expected {"classes": [{"name": "road", "image_count": 12}, ...]}, image_count in all classes or in none'
+_EXPECTED = (
+    'expected {"classes": [{"name": "road", "image_count": 12}, ...]}, with "image_count" in all classes or in none'
+)
 
 
 @dataclass(frozen=True)
 class SemanticClasses:
-    """C semantic classes.
+    """The C semantic classes of a data set.
 
     Attributes:
-        names: C names. Pixel values in label maps are indices of this tuple.
-        image_count: numbers of training images with each class (C). None: unknown.
+        names: C names. The pixel values of label maps are indices of this tuple.
+        image_count: C numbers of training images that contain the class. None: unknown.
     """
 
     names: tuple[str, ...]
@@ -37,7 +39,8 @@ class SemanticLabels:
     """Label maps of a data set.
 
     Attributes:
-        folder: folder with a label map for each image, an 8-bit gray PNG file with the image's path below IMAGES.
+        folder: folder of the label maps, which are 8-bit greyscale PNG files. A label map has the same path below this
+            folder as its image has below IMAGES, with the extension .png.
         classes_file: JSON file with the classes.
     """
 
@@ -45,7 +48,7 @@ class SemanticLabels:
     classes_file: str
 
     def added_to(self, records: Sequence[dict[str, Any]], image_root: str) -> list[dict[str, Any]]:
-        """Return the dataset dicts with ``sem_seg_file_name``, the path of the label map."""
+        """Return copies of the dataset dicts with the path of the label map as ``sem_seg_file_name``."""
         return [{**record, "sem_seg_file_name": self._path(record["file_name"], image_root)} for record in records]
 
     def _path(self, image: str, image_root: str) -> str:
@@ -53,23 +56,23 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Return the label maps of an entry of DATASETS.REGISTER, or None if it has none.
+    """Return the label maps of an entry of DATASETS.REGISTER, or None if the entry has no keys ``SEMANTIC_KEYS``.
 
     Args:
         value: the entry, whose values are strings.
         where: config key of the entry, for messages.
 
     Raises:
-        ConfigError: one of the two keys is missing, or the folder or file does not exist.
+        ConfigError: only one of the two keys exists, or the folder or file does not exist.
     """
     given = [key for key in SEMANTIC_KEYS if key in value]
     if not given:
         return None
     if len(given) < len(SEMANTIC_KEYS):
-        raise ConfigError(f"{where}: expected {' and '.join(SEMANTIC_KEYS)} or neither, found {given[0]} alone")
+        raise ConfigError(f"{where}: expected both {' and '.join(SEMANTIC_KEYS)} or neither, found only {given[0]}")
     folder, classes_file = (absolute_path(value[key]) for key in SEMANTIC_KEYS)
     demo = (
-        "; python datasets/prepare_glyphs.py --alphabet plain --semantic makes it" if "glyphs" in classes_file else ""
+        ". python datasets/prepare_glyphs.py --alphabet plain --semantic creates it" if "glyphs" in classes_file else ""
     )
     if not os.path.isdir(folder):
         raise ConfigError(f"{where}.SEM_SEG: expected a folder of label maps, found {folder}: no such folder{demo}")
@@ -80,27 +83,30 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
 
 @functools.cache
 def read_classes(path: str) -> SemanticClasses:
-    """Read a file of SEM_SEG_CLASSES.
+    """Read the JSON file of SEM_SEG_CLASSES.
 
     Raises:
-        DataError: the file is not JSON of the expected form.
+        DataError: the file is missing, or is not JSON of the expected form.
     """
     listed = load_json_object(path, _EXPECTED).get("classes")
     rows = listed if isinstance(listed, list) else []
     names = [row.get("name") if isinstance(row, dict) else None for row in rows]
     if not rows or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-        raise DataError(f"{path}: classes: {_EXPECTED} with different names, found {str(listed)[:80]}")
+        raise DataError(f'{path}: "classes": {_EXPECTED}, and unique names, found {str(listed)[:80]}')
     counts = [row.get("image_count") for row in rows]
     if all(count is None for count in counts):
         return SemanticClasses(tuple(names))
     wrong = [name for name, count in zip(names, counts, strict=True) if type(count) is not int or count < 0]
     if wrong:
-        raise DataError(f"{path}: image_count: {_EXPECTED}, integers >= 0; found others in {first_few(wrong)}")
+        raise DataError(
+            f'{path}: "image_count": {_EXPECTED}, as integers >= 0, found other values in the classes '
+            f"{first_few(wrong)}"
+        )
     return SemanticClasses(tuple(names), tuple(counts))
 
 
 def semantic_classes(name: str) -> SemanticClasses | None:
-    """Return the semantic classes of a registered data set, or None if it has none."""
+    """Return the semantic classes of a registered data set, or None if its metadata contains no semantic classes."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("sem_seg_classes"):
         return read_classes(metadata.sem_seg_classes)
@@ -109,29 +115,35 @@ def semantic_classes(name: str) -> SemanticClasses | None:
 
 
 def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
-    """Check that each record has a label map of the image's size, without decoding it.
+    """Check that each record has a label map of the image's size. Read only the headers of the label maps.
+
+    Args:
+        records: dataset dicts.
+        name: name of the data set, for messages.
 
     Raises:
-        DataError: the data set has no label maps, or files are missing, not images, of another size or not gray.
+        DataError: the data set has no label maps, or a label map is missing, not an image, not 8-bit greyscale, or of
+            another size than its image.
     """
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:
         raise DataError(
-            f"data set {name!r}: label maps that cannot be used ({len(wrong)}): {first_few(dict.fromkeys(wrong))}"
+            f"data set {name!r}: expected a label map for each image, found {len(wrong)} images without a valid label "
+            f"map: {first_few(dict.fromkeys(wrong))}"
         )
 
 
 def _problem(record: dict[str, Any]) -> str:
     path = record.get("sem_seg_file_name")
     if path is None:
-        return "none; set SEM_SEG in DATASETS.REGISTER to their folder"
+        return "no label maps. Set SEM_SEG in DATASETS.REGISTER to the folder of the label maps"
     try:
         with open_regular(path, "rb") as file, Image.open(file) as image:
             size, mode = image.size, image.mode
     except OSError as error:
-        return f"{path} ({'no such file' if isinstance(error, FileNotFoundError) else 'no image'})"
+        return f"{path} ({'no such file' if isinstance(error, FileNotFoundError) else 'not an image'})"
     if mode != "L":
-        return f"{path} (expected 8 bits in gray, mode L, found mode {mode})"
+        return f"{path} (expected 8-bit greyscale, Pillow's mode L, found mode {mode})"
     expected = record.get("width"), record.get("height")
     return "" if expected in ((None, None), size) else f"{path} (expected width x height {expected}, found {size})"
 
@@ -139,8 +151,13 @@ def _problem(record: dict[str, Any]) -> str:
 def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
     """Return a label map, (H, W) uint8.
 
+    Args:
+        path: image file of the label map.
+        num_classes: number of classes.
+        ignored: value of pixels without a class.
+
     Raises:
-        DataError: a value is neither a class nor ``ignored``.
+        DataError: a pixel value is neither in [0, num_classes) nor ``ignored``.
     """
     with open_regular(path, "rb") as file:
         labels = np.asarray(Image.open(file))
@@ -149,10 +166,10 @@ def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
 
 
 def check_values(labels: np.ndarray, path: str, num_classes: int, ignored: int) -> None:
-    """Raise DataError if a value is neither in [0, num_classes) nor ``ignored``."""
+    """Raise DataError if a value of a label map is neither in [0, num_classes) nor ``ignored``."""
     wrong = np.unique(labels[(labels >= num_classes) & (labels != ignored)])
     if len(wrong):
         raise DataError(
-            f"{path}: expected values in [0, {num_classes - 1}] or MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignored}, found "
-            f"{first_few(wrong.tolist())}"
+            f"{path}: expected pixel values from 0 to {num_classes - 1}, or {ignored} "
+            f"(MODEL.SEM_SEG_HEAD.IGNORE_VALUE), found {first_few(wrong.tolist())}"
         )

@@ -1,4 +1,4 @@
-"""Category statistics of registered data sets.
+"""Compute the category statistics of registered data sets.
 
 Shapes: C categories.
 """
@@ -25,11 +25,11 @@ _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """Return the statistics of one registered data set. They are cached until its annotation file changes.
+    """Return the category statistics of a registered data set. The result is cached until the annotation file changes.
 
     Args:
         name: name of the data set.
-        dicts: all dataset dicts of the data set. None: load them.
+        dicts: dataset dicts of the whole data set. None: load them.
     """
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
@@ -43,11 +43,11 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the combined statistics of all data sets in DATASETS.TRAIN, before images are filtered.
+    """Return the statistics of all data sets in DATASETS.TRAIN together, including images that training omits.
 
     Raises:
-        ConfigError: DATASETS.TRAIN is empty, a name in it is not registered, or the categories differ.
-        DataError: an annotation file is missing or wrong.
+        ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
+        DataError: an annotation file is missing or invalid.
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
@@ -61,23 +61,26 @@ def training_statistics(cfg: CfgNode) -> CategoryStatistics:
 
 
 def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> np.ndarray | None:
-    """Return the frequency groups of DATASETS.TRAIN's categories, (num_classes,).
+    """Return the frequency group of each category in DATASETS.TRAIN (0: rare, 1: common, 2: frequent).
 
     Args:
+        cfg: config with the data sets and DATASETS.FREQUENCY_THRESHOLDS.
         num_classes: number of categories of the model. None: MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        the groups, or None if DATASETS.TRAIN is empty, cannot be read (a custom loader may replace it) or has another
-        number of categories. The reason is logged.
+        the groups, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of categories, log
+        the reason and return None. A custom loader may not need DATASETS.TRAIN.
     """
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
     try:
         image_count = training_statistics(cfg).image_count
         if len(image_count) != num_classes:
             raise ConfigError(
-                f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {len(image_count)}"
+                f"DATASETS.TRAIN: expected the {num_classes} categories of the model, found {len(image_count)}"
             )
     except SeesawError as error:
-        warn_once(logger, f"accuracies of rare, common and frequent categories are not logged: {error}", logging.INFO)
+        warn_once(
+            logger, f"accuracies of rare, common and frequent categories will not be logged: {error}", logging.INFO
+        )
         return None
     return frequency_groups(image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)

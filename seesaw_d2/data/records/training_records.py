@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_training_dicts(cfg: CfgNode) -> Records:
-    """Return the concatenated dataset dicts of all data sets in DATASETS.TRAIN, checked for training.
+    """Return the dataset dicts of all data sets in DATASETS.TRAIN together, after checking them for training.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty or contains an unknown data set, or INPUT.MASK_FORMAT does not match the
             masks.
-        DataError: an annotation file is missing or invalid, images are missing, or no image with an object is left.
+        DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.
     """
     names = list(cfg.DATASETS.TRAIN)
     if not names:
@@ -59,7 +59,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records that Detectron2's ``get_detection_dataset_dicts`` keeps."""
+    """Return the records to train on: with objects and enough keypoints, as in ``get_detection_dataset_dicts``."""
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
@@ -67,15 +67,15 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
         kept = filter_images_with_few_keypoints(records, minimum)
         if len(records) and not kept:
             raise DataError(
-                f"MODEL.KEYPOINT_ON: expected images with at least {minimum} keypoints "
-                "(MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE), found none in DATASETS.TRAIN"
+                f"MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE is {minimum}, but no image of DATASETS.TRAIN has "
+                "that many annotated keypoints. Set MODEL.KEYPOINT_ON False to train without keypoints."
             )
         records = kept
     return records
 
 
 def with_objects(records: Records) -> Records:
-    """Return the records of images with an object that is not a crowd, like Detectron2's filter of lists."""
+    """Return the records with an object that is not a crowd, like ``filter_images_with_only_crowd_annotations``."""
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
     found = np.zeros(len(records), dtype=bool)
@@ -87,8 +87,9 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Log Detectron2's table of instances. Sequences that are not lists are passed to it as one image per class."""
+    """Log the numbers of instances by ``print_instances_class_histogram``."""
     if not isinstance(records, list):
+        # Creating all dicts would be slow. Pass one image with all instances for each class.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))
@@ -99,40 +100,43 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise DataError if no image is left for training."""
+    """Raise DataError if there are no records to train on."""
     if not records:
         raise DataError(
-            f"no image of {', '.join(names)} has an object to train on; "
-            "set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to keep images without objects"
+            f"DATASETS.TRAIN: expected images with objects, found none in {', '.join(names)}. Set "
+            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False to keep images without objects."
         )
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Check that a data set has the annotations that the training of this model needs.
+    """Check that a data set has the annotations that this model needs for training.
 
     Raises:
-        DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
-        ConfigError: an object's mask is run-length encoded and INPUT.MASK_FORMAT is "polygon".
+        DataError: the data set has no annotations. With MODEL.MASK_ON: an object has no mask.
+        ConfigError: with MODEL.MASK_ON: an object's mask is run-length encoded, and INPUT.MASK_FORMAT is "polygon".
     """
     if "annotations" not in records[0]:
-        raise DataError(f"DATASETS.TRAIN: {name!r} has no annotations (a test set?); expected a training set")
+        raise DataError(
+            f'DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "annotations". '
+            "It may be a test set."
+        )
     if not cfg.MODEL.MASK_ON:
         return
     maskless, encoded = _images_with_masks(records, NO_MASK, RUN_LENGTHS)
     if maskless:
         raise DataError(
-            f"data set {name!r}: {len(maskless)} objects have no segmentation (image ids "
-            f"{first_few(dict.fromkeys(maskless))}), which MODEL.MASK_ON True needs; set it False to train only boxes"
+            f"data set {name!r}: MODEL.MASK_ON is True, but {len(maskless)} objects have no segmentation (image ids "
+            f"{first_few(dict.fromkeys(maskless))}). Set MODEL.MASK_ON False to train only boxes."
         )
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask", as {len(encoded)} objects of {name!r} have run-length '
-            f"masks (image ids {first_few(dict.fromkeys(encoded))}); found {cfg.INPUT.MASK_FORMAT!r}"
+            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}: {len(encoded)} objects of '
+            f"{name!r} have run-length masks (image ids {first_few(dict.fromkeys(encoded))})"
         )
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return, for each kind of mask, the image ids of the objects with such a mask, except crowds."""
+    """Return a list of image ids for each kind of mask, with one id for each object with such a mask, except crowds."""
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):
         for positions, kind in zip(found, kinds, strict=True):

@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 def validate_datasets(
     cfg: CfgNode, *, training: bool = True, num_classes_key: str = "MODEL.ROI_HEADS.NUM_CLASSES"
 ) -> None:
-    """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, categories.
+    """Check the annotation files, images and categories of the data sets of a detection job.
 
-    It reads annotation files and image headers (see ``check_headers``) without decoding pixels. The category counts are
-    cached for ``training_statistics``.
+    The function reads annotation files and image headers, but decodes no images (see ``check_headers``). It caches the
+    category counts for ``training_statistics``.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: if True, check both; if False, check only DATASETS.TEST, for an evaluation.
-        num_classes_key: config key of the model's number of categories.
+        training: True: check DATASETS.TRAIN and DATASETS.TEST. False: check only DATASETS.TEST, for an evaluation.
+        num_classes_key: config key with the model's number of categories.
 
     Raises:
-        ConfigError: a list is empty, a name is unknown, the model's number of categories differs from the data's,
-            the data sets differ in their categories, or another key contradicts the data.
-        DataError: an annotation file is missing or wrong, image files are missing or do not match their
-            annotations, or there is no object to train on.
+        ConfigError: a list of data sets is empty, a name is unknown, the data sets have different categories, the model
+            has another number of categories, or another key contradicts the data.
+        DataError: an annotation file is missing or invalid, image files are missing or have another size than
+            annotated, or no image has an object to train on.
     """
     validate_resizing(cfg)
     used = used_datasets(cfg, training=training, classification=False)
@@ -52,7 +52,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # A data set without this file has a custom loader, and possibly a mapper that reads other files.
+        # A data set without an annotation file has a custom loader, and its mapper may read other image files.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -64,7 +64,10 @@ def validate_datasets(
 
 
 def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets of semantic segmentation, like ``validate_datasets`` but for label maps.
+    """Check the images and label maps of the data sets of a semantic segmentation job.
+
+    Args:
+        cfg, training: see ``validate_datasets``.
 
     Raises:
         ConfigError, DataError: see ``validate_datasets`` and ``validate_label_maps``.
@@ -78,10 +81,13 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check that every image has a label map, and that the model has the classes of the data sets.
+    """Check that every image has a label map, and that the model has as many classes as the data sets.
+
+    Args:
+        cfg, training: see ``validate_datasets``.
 
     Raises:
-        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is not the number of classes, or the data sets differ in their
+        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is not the number of classes, or the data sets have different
             classes.
         DataError: see ``check_label_maps``.
     """
@@ -93,7 +99,9 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
     key, count = "MODEL.SEM_SEG_HEAD.NUM_CLASSES", cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
     for name, names in known.items():
         if len(names) != count:
-            raise ConfigError(f"{key}: expected {len(names)}, the number of classes in {name!r}, found {count}")
+            raise ConfigError(
+                f"{key} is {count}, but data set {name!r} has {len(names)} semantic classes. Set {key} {len(names)}."
+            )
         if names != next(iter(known.values())):
             raise ConfigError(f"DATASETS: expected data sets with the same semantic classes, found {', '.join(known)}")
 
@@ -101,9 +109,13 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
     """Return (config key, name) of each data set that a job uses.
 
+    Args:
+        cfg: a config whose data sets are registered.
+        training: True: use DATASETS.TRAIN and DATASETS.TEST. False: use only DATASETS.TEST.
+        classification: True: the model classifies images. False: the model detects objects.
+
     Raises:
-        ConfigError: there is no data set, a name is unknown, or a data set is for detection and the model for
-            classification, or vice versa.
+        ConfigError: the config names no data set, a name is unknown, or a data set is of the other kind.
     """
     frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
@@ -111,23 +123,28 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
     if not any(key == needed for key, _ in used):
         raise ConfigError(f"{needed}: expected at least one data set, found none")
-    kinds = {False: "objects in images", True: "labelled images"}
+    kinds = {False: "detection", True: "classification"}
     for key, name in used:
         check_registered(name, key)
         found = MetadataCatalog.get(name).get("evaluator_type") == EVALUATOR_TYPE
         if found != classification:
             raise ConfigError(
-                f"{key}: MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} expects a data set of "
-                f"{kinds[classification]}, found {name!r}, one of {kinds[found]}"
+                f"{key}: expected {kinds[classification]} data sets for MODEL.META_ARCHITECTURE "
+                f"{cfg.MODEL.META_ARCHITECTURE}, found the {kinds[found]} data set {name!r}"
             )
     return used
 
 
 def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics | None:
-    """Read a data set and check that its image files exist. Return its category statistics, or None.
+    """Read a data set, and check that its image files exist.
 
     Args:
-        check: called with cfg, the name, and the records whose image file exists.
+        cfg: a config whose data sets are registered.
+        name: name of the data set.
+        check: function of (cfg, name, records whose image file exists) with further checks. None: no further checks.
+
+    Returns:
+        the category statistics, or None if the data set has no category names.
     """
     records = load_dataset(name)
     present = without_missing_images(records, [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -137,9 +154,14 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 
 
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
-    """Raise ConfigError unless all data sets have the same categories and the model has their number.
+    """Raise ConfigError if data sets have different categories, or the model has another number of categories.
 
-    An evaluation does not need DATASETS.TRAIN, but its categories are compared, too, if it can be read.
+    An evaluation also compares the categories of DATASETS.TRAIN if the annotation files can be read.
+
+    Args:
+        cfg: a config whose data sets are registered.
+        used: result of ``used_datasets``.
+        key_of_number: config key with the model's number of categories.
     """
     known = [(key, name, class_names(name)) for key, name in used if class_names(name)]
     if not known:
@@ -148,35 +170,36 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
     for key, name, found in known[1:]:
         if list(found) != list(expected):
             raise ConfigError(
-                f"{key}: expected {name!r} to have the categories of {first!r} ({first_key}) in the same "
-                f"order; {_first_difference(expected, found)}"
+                f"{key}: expected {name!r} to have the same categories as {first!r} ({first_key}) in the same order: "
+                f"{_first_difference(expected, found)}"
             )
     num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
         raise ConfigError(
-            f"{key_of_number}: expected {len(expected)}, the number of categories of {first!r}, "
-            f"found {num_classes}; set {key_of_number} {len(expected)}"
+            f"{key_of_number} is {num_classes}, but data set {first!r} ({first_key}) has {len(expected)} categories. "
+            f"Set {key_of_number} {len(expected)}."
         )
     if first_key != "DATASETS.TRAIN":
         check_training_order(cfg, Categories(tuple(expected), f"data set {first!r} ({first_key})"))
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if DATASETS.TRAIN has the evaluated categories in another order.
+    """Raise ConfigError if DATASETS.TRAIN contains the evaluated categories in another order.
 
-    Different names at the same indices only cause a warning. A training set that cannot be read, or has another number
-    of categories, is not compared.
+    If the names differ in more than the order, only log a warning. Skip a training set that cannot be read.
 
     Args:
+        cfg: config with DATASETS.TRAIN.
         tested: the evaluated categories.
-        ids: category ids of ``tested`` if results contain category ids, else None. With ids, data sets with different
-            numbers of categories are compared by their common ids.
+        ids: category ids of ``tested``. If the numbers of categories differ, compare the categories whose ids occur in
+            both data sets. None: results contain no category ids. Then skip training sets with another number of
+            categories.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
             trained = categories_of(name, "DATASETS.TRAIN")
         except SeesawError as error:
-            warn_once(logger, f"DATASETS.TRAIN: the categories of {name!r} are not compared: {error}")
+            warn_once(logger, f"DATASETS.TRAIN: cannot compare the categories of {name!r}: {error}")
             continue
         if trained is None:
             continue
@@ -188,7 +211,7 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Return the categories of both sets, reduced to the ids that the sets have in common."""
+    """Return the categories of the training and test set whose ids occur in both data sets."""
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())
@@ -198,6 +221,6 @@ def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Se
 def _first_difference(expected: list[str], found: list[str]) -> str:
     for index, (left, right) in enumerate(itertools.zip_longest(expected, found)):
         if left != right:
-            counts = f"{len(expected)} and {len(found)} in all"
+            counts = f"{len(expected)} and {len(found)} categories in all"
             return f"at index {index} expected {left!r}, found {right!r} ({counts})"
     raise AssertionError("the lists are equal")

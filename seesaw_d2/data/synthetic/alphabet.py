@@ -1,13 +1,13 @@
-# ruff: noqa: RUF001 - the alphabets have look-alikes on purpose
-"""The categories: single characters of an alphabet, then pairs of them.
+# ruff: noqa: RUF001 - the alphabets contain characters that look alike on purpose
+"""Categories of glyphs: the characters of an alphabet, then pairs of characters.
 
-An alphabet of N characters has N categories of one character; the next N² are all ordered pairs, drawn as one object.
-Pairs rather than one character in several styles: a style is lost at 30 pixels, a second character is not.
+In an alphabet of N characters, the first N categories are single characters, and the next N² categories are ordered
+pairs, each drawn as one object. Pairs remain legible at 30 pixels, but font styles of one character would not.
 """
 
 from dataclasses import dataclass
 
-# Names are plain words: "$$" in a figure's label would be a formula, "&" in HTML an entity.
+# Names are words, because Matplotlib reads "$$" as a formula and HTML reads "&" as an entity.
 _SIGNS = {
     "&": "ampersand", "?": "question", "#": "hash", "$": "dollar", "!": "exclamation", "%": "percent", "@": "at",
     "+": "plus", "=": "equals", "/": "slash", "(": "open_round", ")": "close_round", "[": "open_square",
@@ -19,7 +19,7 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Groups of characters that are confused with each other, so that a part of the alphabet is as difficult as all of it.
+# Groups of characters that look alike. Data sets with few categories take the first groups, so they are difficult, too.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -33,9 +33,9 @@ class Alphabet:
     """The characters of the categories and the fonts of Matplotlib that draw them.
 
     Attributes:
-        characters: all different.
-        fonts: file names below Matplotlib's ``fonts/ttf``.
-        digit_words: digits are named "zero" to "nine". Otherwise they are their own names.
+        characters: distinct characters.
+        fonts: file names in Matplotlib's ``fonts/ttf``.
+        digit_words: True: digits are named "zero" to "nine". False: they are named "0" to "9".
     """
 
     characters: str
@@ -52,7 +52,8 @@ class Alphabet:
         if index < count:
             return self.characters[index]
         shift, first = divmod(index - count, count)
-        # Pairs of neighbours, then of next neighbours: any number of categories uses all characters evenly.
+        # First pair each character with its successor, then with the one after it, so that any number of categories
+        # uses the characters evenly.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
@@ -69,12 +70,12 @@ class Alphabet:
 
 
 ALPHABETS = {
-    # Letters of both cases, numerals, signs, and Greek letters but those that equal Latin ones.
+    # Letters of both cases, digits, signs, and the Greek letters that do not equal Latin letters.
     "similar": Alphabet(
         "".join(_SIMILAR),
         _BOLD + _REGULAR,
         digit_words=True,
     ),
-    # 40 bold capital letters, digits and signs that are easy to distinguish: without I and O, which look like 1 and 0.
+    # Capital letters, digits and signs that are easy to distinguish. I, O, 1 and 0 are omitted.
     "plain": Alphabet("ABCDEFGHJKLMNPQRSTUVWXYZ23456789&?#$ΣΩΔΨ", _BOLD, digit_words=False),
 }

@@ -1,6 +1,6 @@
-"""Write the LVIS v1 JSON of a split record by record, with all fields of LVIS.
+"""Write the annotation file of a split in the LVIS v1 format, with all fields of LVIS.
 
-Annotations arrive as text in order, so that the required memory does not depend on the number of images.
+The file is written record by record, so that the memory use does not depend on the number of images.
 """
 
 import json
@@ -21,14 +21,14 @@ INFO = {
     "version": "1",
     "year": 2025,
     "contributor": "seesaw_d2",
-    # All dates are constant, so that the same settings always give the same bytes
+    # a constant, so that the same settings always give the same bytes
     "date_created": "2025-01-01 00:00:00",
 }
 LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.org/licenses/LICENSE-2.0"}]
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the categories with ids 1 to C. As in LVIS, both splits have the counts of the training split."""
+    """Return the category entries, with ids 1 to C. As in LVIS, both splits contain the training counts."""
     records = []
     alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):
@@ -50,17 +50,17 @@ def category_records(config: GlyphConfig) -> list[dict]:
 
 
 def image_id(config: GlyphConfig, split: str, image: int) -> int:
-    """Return the id of an image. Ids start from 1, and those of validation images follow those of training images."""
+    """Return the id of an image. Training images have the ids from 1, and validation images the ids after them."""
     return image + 1 + (config.num_train_images if split == "val" else 0)
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """Return the image's path below the image root. As in LVIS, it is also the end of the image's coco_url."""
+    """Return the image's path below the image root. As in LVIS, the image's ``coco_url`` ends with this path."""
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
 def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
-    """Return the image's entry. Detectron2 finds its file by the last two parts of ``coco_url``."""
+    """Return an image's entry. Detectron2 finds the image file by the last two parts of ``coco_url``."""
     return {
         "id": image_id(config, plan.split, image),
         "width": config.image_size,
@@ -83,7 +83,13 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """Return an object's entry. ``image`` is the image's id. Box and area are computed from polygons, in pixels."""
+    """Return an object's entry, with the box and area of its polygons in pixels.
+
+    Args:
+        annotation_id: id of the annotation.
+        image: id of the image.
+        placed: the object.
+    """
     polygons = placed.polygons()
     points = np.concatenate(polygons)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -104,7 +110,14 @@ def polygon_area(points: np.ndarray) -> float:
 
 
 def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations: Iterable[list[str]]) -> None:
-    """Write a split's JSON with one record per line. ``annotations`` yields lists of records as JSON texts."""
+    """Write a split's annotation file with one record per line.
+
+    Args:
+        file: text file to write to.
+        config: settings of the data set.
+        plan: plan of the split.
+        annotations: iterable of lists with annotation entries as JSON texts.
+    """
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')
     _write_list(file, "categories", (to_json(record) for record in category_records(config)), ",")

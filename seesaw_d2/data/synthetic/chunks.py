@@ -1,4 +1,4 @@
-"""Draw images in worker processes, one chunk of consecutive images at a time."""
+"""Draw the images of a data set in chunks, which worker processes can process in parallel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,10 +24,12 @@ class Chunk:
     """Consecutive images of a split, with all inputs for drawing them.
 
     Attributes:
-        images: indices within the split.
-        categories: category indices of the objects of each image.
-        first_annotation: number of objects on all previous images.
-        image_root: images are written to the folder ``split`` below this folder. None: draw no images.
+        config: settings of the data set.
+        split: "train" or "val".
+        images: indices of the images in the split.
+        categories: category indices of the objects in each image.
+        first_annotation: number of objects in all earlier images of the split.
+        image_root: folder whose subfolder ``split`` receives the images. None: do not draw images.
         semantic_root: like ``image_root``, for semantic label maps.
     """
 
@@ -51,7 +53,7 @@ def split_chunks(
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Write the images. Return their number and their annotations as JSON texts."""
+    """Draw and write the images of a chunk. Return the number of images, and the annotation entries as JSON texts."""
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)
     for image, categories in zip(chunk.images, chunk.categories, strict=True):

@@ -1,4 +1,4 @@
-"""Settings of a glyph data set, which are checked before anything is drawn."""
+"""Settings of a glyph data set, which are checked when they are created."""
 
 import math
 from dataclasses import dataclass
@@ -9,36 +9,36 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# The rarest category would have 600·exp(-0.14·40) = 2.2 images without the floor of min_category_images.
-# This number is fixed, so that the shares of rare, common and frequent categories are the same for any number of them.
+# Training images of the last rank for decay None, before clamping to min_category_images: 2.2. A fixed value gives the
+# same shares of rare, common and frequent categories for any number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# One image is a square grid of cells when random places run out; this is what a cell needs over an object.
+# Minimum ratio of a cell to the smallest object in it, if objects are placed in a square grid of cells.
 CELL_MARGIN = 1.1
 
 
 @dataclass(frozen=True)
 class GlyphConfig:
-    """Settings of a data set. Equal settings (and library versions) give equal bytes.
+    """Settings of a glyph data set. The same settings and library versions give the same bytes.
 
-    The category of rank r (0 is the most frequent) occurs once in each of ``max(min_category_images,
-    max_category_images·exp(-decay·r))`` training images.
+    A category of frequency rank r, where 0 is the most frequent, occurs once in each of
+    ``max(min_category_images, max_category_images·exp(-decay·r))`` training images.
 
     Attributes:
-        num_categories: 1 to the alphabet's ``max_categories``.
-        num_train_images, num_val_images: at least as many as the frequencies need.
-        image_size: side length of the square images in pixels, at least 64. Objects scale with it.
-        max_objects: maximum number of objects per image, 1 to 25.
-        seed: 0 to 2^32 - 1.
-        val_instances_per_category: validation instances of every category, each on another image.
-        max_category_images, min_category_images: training images of the most and least frequent category.
-        decay: per rank; None for ``log(max_category_images / 2.2) / num_categories``, which leaves
-            about 28 % of the categories rare at any number of them, if the most frequent one has 600 images.
-        object_size: smallest and largest long side of an object, as fractions of ``image_size``.
-        max_neg_categories: ``neg_category_ids`` are all absent categories up to this many, else a random
-            sample: all of 1203 on 100,000 images would be 600 MB of JSON.
-        alphabet: "similar" (many characters that are confused with each other, bold and regular fonts) or "plain" (40
-            characters that are easy to distinguish, bold fonts).
+        num_categories: from 1 to the alphabet's ``max_categories``.
+        num_train_images, num_val_images: numbers of images. They must have room for all instances.
+        image_size: side length of the square images in pixels, from 64 to 8192. Objects scale with it.
+        max_objects: maximum number of objects per image, from 1 to 25.
+        seed: random seed, from 0 to 2^32 - 1.
+        val_instances_per_category: number of validation instances of every category, each in a different image.
+        max_category_images, min_category_images: numbers of training images of the most and least frequent category.
+        decay: exponential decay per rank, >= 0. None: ``log(max_category_images / 2.2) / num_categories``. With
+            ``max_category_images`` 600, about 28 % of the categories are then rare for any ``num_categories``.
+        object_size: minimum and maximum length of an object's longer side, as fractions of ``image_size``.
+        max_neg_categories: maximum length of an image's ``neg_category_ids``. If more categories are absent, the list
+            is a random sample of them. (Complete lists of 1203 categories in 100,000 images would take 600 MB.)
+        alphabet: "similar": 108 characters, many of which look alike, in bold and regular fonts. "plain": 40 characters
+            that are easy to distinguish, in bold fonts.
         background: "textured" (colour noise and lines) or "plain" (one colour).
     """
 
@@ -88,8 +88,8 @@ class GlyphConfig:
         is_pair = isinstance(size, tuple) and len(size) == 2 and all(map(_is_number, size))
         if not (is_pair and 0.1 <= size[0] <= size[1] <= 0.9 and size[0] <= limit):
             raise ConfigError(
-                f"object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and "
-                f"smallest <= {limit:.3f}, so that max_objects={self.max_objects} fit; found {size!r}"
+                f"object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and smallest <= "
+                f"{limit:.3f}, so that max_objects={self.max_objects} objects fit into an image, found {size!r}"
             )
 
     def category_images(self) -> np.ndarray:
@@ -102,9 +102,12 @@ class GlyphConfig:
 
 
 def plain_glyphs(**changes) -> GlyphConfig:
-    """Return the settings of the easy data set, with changes: 40 plain characters, at most 6 large ones in an image.
+    """Return the settings of the easy data set: 40 plain characters, and at most 6 large objects in an image.
 
-    The data set has 11 rare, 16 common and 13 frequent categories.
+    With its 1,200 training images, 11 categories are rare, 16 common and 13 frequent.
+
+    Args:
+        changes: fields of ``GlyphConfig`` that replace the settings.
     """
     plain: dict[str, Any] = {
         "alphabet": "plain",
@@ -133,12 +136,19 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raise ConfigError unless there are enough images for all instances, with at most one per category and image."""
+    """Raise ConfigError if the images have no room for all instances. An image has a category at most once.
+
+    Args:
+        name: setting with the number of images, for messages.
+        num_images: number of images.
+        category_images: (C,) number of images of each category.
+        max_objects: maximum number of objects per image.
+    """
     total = int(category_images.sum())
     needed = max(int(category_images.max()), -(-total // max_objects))
     if num_images < needed:
         raise ConfigError(
-            f"{name}: expected at least {needed} images, because {len(category_images)} categories have "
-            f"{total} instances (one category up to {category_images.max()}, each on an image of its own) "
-            f"and an image holds max_objects={max_objects}; found {num_images}"
+            f"{name}: expected at least {needed} images, found {num_images}: the {len(category_images)} categories "
+            f"have {total} instances, an image holds max_objects={max_objects}, and the {category_images.max()} "
+            "instances of the most frequent category need different images"
         )

@@ -11,14 +11,14 @@ from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE, Bend, Silhouette, d
 
 MAX_ANGLE = math.radians(20)
 MAX_ASPECT = MAX_SHEAR = 0.2
-GAP = SUPERSAMPLE  # minimum distance in subpixels between boxes, and to the image's edge
-PLACES = 60  # number of random positions tried for an object
-RESIZES = 3  # number of random sizes tried for an image's objects
+GAP = SUPERSAMPLE  # minimum distance in subpixels between two boxes, and between a box and the image's edge
+PLACES = 60  # number of random positions to try for an object
+RESIZES = 3  # number of times to draw new random sizes for the objects of an image
 
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """An object in its image, with its top left corner at (x, y) subpixels."""
+    """An object in an image, with the top left corner at (x, y) in subpixels."""
 
     category: int
     silhouette: Silhouette
@@ -32,19 +32,25 @@ class PlacedGlyph:
 
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
-    """Draw and place the objects of one image, in the order of ``categories`` (category indices)."""
+    """Draw and place the objects of one image.
+
+    Args:
+        categories: (M,) category index of each object. The result has the same order.
+        config: settings of the data set.
+        rng: random generator of shapes, sizes and positions.
+    """
     alphabet = ALPHABETS[config.alphabet]
     texts = [alphabet.text(int(category)) for category in categories]
     bends = [_random_bend(alphabet.fonts, rng) for _ in texts]
     low, high = (fraction * config.image_size for fraction in config.object_size)
     for _ in range(RESIZES):
-        # Two characters need the upper half of the sizes to be legible.
+        # Pairs of characters are legible only in the upper half of the size range.
         sizes = [rng.uniform(low if len(text) == 1 else (low + high) / 2, high) for text in texts]
         shapes = _draw(texts, bends, sizes, config)
         places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
         if places is not None:
             break
-    else:  # rare; it always succeeds, because the config checks object_size
+    else:  # The grid always has room, because GlyphConfig checks object_size.
         shapes = _draw(texts, bends, [low] * len(texts), config)
         places = _grid_places(shapes, config, rng)
     return [
@@ -66,7 +72,13 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a free position (x, y) for each shape, or None if a shape does not fit. ``side`` is in subpixels."""
+    """Return a random position (x, y) for each shape, or None if no free position was found for a shape.
+
+    Args:
+        shapes: silhouettes of the objects.
+        side: side length of the image in subpixels.
+        rng: random generator.
+    """
     taken = np.zeros((0, 4), dtype=np.int64)  # x0, y0, x1, y1
     for shape in shapes:
         extent = np.array(shape.outline.shape[::-1])

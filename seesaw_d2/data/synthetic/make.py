@@ -1,6 +1,7 @@
-"""Generate a glyph data set: plan it, draw it in worker processes, and write the folder."""
+"""Generate a glyph data set: plan the images, draw them in worker processes, and write the folder."""
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,14 +11,20 @@ from pathlib import Path
 from seesaw_d2.data.synthetic.annotations import to_json, write_split
 from seesaw_d2.data.synthetic.chunks import draw_chunk, split_chunks
 from seesaw_d2.data.synthetic.config import GlyphConfig
-from seesaw_d2.data.synthetic.folder import GLYPHS, read_record, whole_folder
 from seesaw_d2.data.synthetic.plan import SPLITS, frequency, plan_split, train_image_counts
 from seesaw_d2.data.synthetic.semantic import check_semantic, write_classes
 from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import GROUP_LETTERS
+from seesaw_d2.utils.atomic_folders import FolderLayout, atomic_folder, read_record
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-RECIPE = 1  # increase it when the same settings give other data
+RECIPE = 1  # Increase this number if a change of the code gives other data for the same settings.
+LAYOUT = FolderLayout(
+    record="glyphs.json",
+    kind="a glyph data set",
+    contents={"frequencies": {"r": 0, "c": 0, "f": 0}, "images": {"": 0}, "instances": {"": 0}, "megabytes": 0},
+    files=re.compile(r"glyphs\.json|annotations/glyphs_\w+\.json|(images|semantic)/(train|val)/\d{12,}\.(jpg|png)"),
+)
 
 Progress = Callable[[int, int], None]
 
@@ -27,12 +34,12 @@ class GlyphSummary:
     """Summary of the created or existing data set.
 
     Attributes:
-        root: the folder.
-        made: True: created now. False: it existed already.
-        frequencies: number of categories in each of LVIS's groups "r", "c", "f".
-        images, instances: split ("train", "val") -> number.
-        megabytes: size on the disk in units of 10^6 bytes.
-        seconds: duration of this call.
+        root: folder of the data set.
+        made: True: this call created the data set. False: the data set existed.
+        frequencies: LVIS's group ("r", "c", "f") -> number of categories.
+        images, instances: split ("train", "val") -> number of images or instances.
+        megabytes: size of the files in units of 10^6 bytes.
+        seconds: duration of the call.
     """
 
     root: Path
@@ -54,61 +61,59 @@ def make_glyphs(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
-    """Generate the data set at ``root`` unless it already exists.
+    """Generate a glyph data set in the folder ``root``, or return the summary of an existing one.
 
-    It writes ``annotations/glyphs_{train,val}.json`` (LVIS v1), ``images/{train,val}/*.jpg`` (the image root
-    of Detectron2's LVIS loader is ``root/images/``) and ``glyphs.json``, the settings. The same settings
-    and library versions give the same bytes with any number of workers, and the same annotations with and
-    without pictures.
+    The folder contains ``annotations/glyphs_{train,val}.json`` in the LVIS v1 format, ``images/{train,val}/*.jpg``, and
+    the settings in ``glyphs.json``. For Detectron2's LVIS loader, the image root is ``root/images/``. The same settings
+    and library versions give the same bytes with any number of workers. The annotations do not depend on ``images``.
 
     Args:
-        root: folder of the data set. It is created atomically at the end, and not at all after an interruption.
-        config: settings of the data set. None: the defaults.
-        workers: number of processes that draw. None: one per available core. 1: draw in this process.
-        images: False: write only annotations, for benchmarks that do not read images.
-        semantic: True: also write semantic label maps, ``semantic/{train,val}/*.png`` (0 is background, i + 1 is
-            category i, 255 marks ignored edges of objects), and their classes,
-            ``annotations/glyphs_semantic_classes.json``.
-        overwrite: whether to replace a data set made with other settings.
-        progress: function that is called with the number of finished images and of all images.
+        root: folder of the data set. It is created when all files are complete. An interrupted call leaves no folder.
+        config: settings of the data set. None: the defaults of ``GlyphConfig``.
+        workers: number of worker processes. None: one per available core. 1: draw in this process.
+        images: True: write images and annotations. False: write only annotations.
+        semantic: True: also write the label maps ``semantic/{train,val}/*.png`` (0: background, i + 1: category i,
+            255: ignored edges of objects), and the classes ``annotations/glyphs_semantic_classes.json``.
+        overwrite: whether to replace a glyph data set that was generated with other settings.
+        progress: function that is called with the number of finished images and the number of all images.
 
     Raises:
-        ConfigError: ``workers`` is not positive, or there are more categories than label maps can have.
-        DataError: ``root`` has other content, or was made with other settings and ``overwrite`` is False.
+        ConfigError: ``workers`` is not positive, or label maps cannot represent this number of categories.
+        DataError: ``root`` contains other files, or a data set with other settings and ``overwrite`` is False.
     """
     start = time.perf_counter()
     root, config = Path(os.path.realpath(root)), config or GlyphConfig()
     workers = count_workers(workers)
     settings = {"recipe": RECIPE, "images": images, **to_plain(config)}
-    if semantic:  # the key exists only for data sets with label maps
+    if semantic:
         check_semantic(config)
         settings["semantic"] = True
-    found = read_record(root, GLYPHS)
+    found = read_record(root, LAYOUT)
     if found is not None:
-        # folders of earlier versions do not name these
+        # Earlier versions had no settings for the alphabet and the background.
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
         differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:
             return _summary(root, False, found["contents"], start)
         if not overwrite:
             raise DataError(
-                f"root {root}: expected a data set made with these settings, found another "
-                f"({', '.join(differences)}); use overwrite (--overwrite) to replace it"
+                f"root {root}: expected a data set with the requested settings, found one in which "
+                f"{', '.join(differences)}. Set overwrite (--overwrite) to replace it."
             )
-    with whole_folder(root, GLYPHS) as folder:
+    with atomic_folder(root, LAYOUT) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
         record = {"settings": settings, "contents": contents}
-        (folder / GLYPHS.record).write_text(to_json(record) + "\n", encoding="utf-8")
+        (folder / LAYOUT.record).write_text(to_json(record) + "\n", encoding="utf-8")
     return _summary(root, True, contents, start)
 
 
 def to_plain(config: GlyphConfig) -> dict:
-    """Return the settings after a round trip through JSON."""
+    """Return the settings as a dict in which tuples are lists, as after loading them from JSON."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe the settings that differ. Additional images are not a difference."""
+    """Describe the settings that differ. An existing data set with images also serves a request without images."""
     return [
         f"{key} is {found.get(key)!r}, not {value!r}"
         for key, value in wanted.items()
@@ -117,7 +122,7 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Describe the missing parts of a data set. Single images are not checked."""
+    """Describe the missing annotation files and image folders. The images in these folders are not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     parts += [f"semantic/{split}" for split in SPLITS if semantic]
@@ -129,7 +134,7 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
-    """Write annotations, images and label maps, and return the values of the summary."""
+    """Write annotations, images and label maps. Return the fields of ``GlyphSummary`` that describe them."""
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()

@@ -1,6 +1,6 @@
 """Draw an image: textured background, clutter, coloured objects, blur and noise.
 
-Shapes: images are (H, W, 3) float32 in RGB, with values from about 0 to 255.
+Shapes: images are (H, W, 3) float32 in RGB, with values in [0, 255] before noise is added.
 """
 
 import cv2
@@ -9,16 +9,24 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-TEXTURE_CELLS = (2, 5, 12, 30)  # number of cells per side of each layer of colour noise
+# Layers of colour noise: number of cells per side, and maximum standard deviation.
+TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
 MIN_CONTRAST = 60.0  # minimum difference between the means of an object's two colours
-MAX_BLUR = 0.8  # maximum standard deviation, in pixels of an image of width 128
-MAX_NOISE = 10.0
+MAX_BLUR = 0.8  # maximum standard deviation in pixels, for images of width 128
+MAX_NOISE = 10.0  # maximum standard deviation
 
 
 def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator, background: str) -> np.ndarray:
-    """(size, size, 3) uint8: a new picture with the objects on it. ``background`` is that of ``GlyphConfig``."""
+    """Return a new image with the objects, (size, size, 3) uint8.
+
+    Args:
+        objects: objects that do not overlap.
+        size: side length of the image in pixels.
+        rng: random generator of colours, blur and noise.
+        background: see ``GlyphConfig``.
+    """
     picture = draw_background(size, rng, background == "textured")
     for placed in objects:
         paint(picture, placed, *contrasting_colours(rng))
@@ -29,7 +37,7 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
-    """Return a random colour. If textured, it has colour noise at several scales, and lines in any direction."""
+    """Return an image of a random colour, (size, size, 3). If ``textured``, add colour noise and random lines."""
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
     if not textured:
@@ -37,7 +45,7 @@ def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.n
     for cells, std in zip(TEXTURE_CELLS, TEXTURE_STD, strict=True):
         noise = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(0, std))
         picture += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    # OpenCV draws smooth lines only on 8-bit images
+    # OpenCV draws antialiased lines only on 8-bit images.
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(MAX_CLUTTER_LINES + 1)):
         start, end = rng.integers(0, size, size=(2, 2)).tolist()
@@ -55,7 +63,13 @@ def contrasting_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) -> None:
-    """Paint an object in place. Its edges are antialiased by the share of covered subpixels."""
+    """Paint an object on the image in place, with antialiased edges.
+
+    Args:
+        picture: (H, W, 3).
+        placed: the object.
+        face_colour, border_colour: (3,) colours of the glyph and of the border around it.
+    """
     left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
     height, width = placed.silhouette.outline.shape
     right, bottom = -(-(placed.x + width) // SUPERSAMPLE), -(-(placed.y + height) // SUPERSAMPLE)

@@ -1,6 +1,6 @@
-"""Plan a split: select the categories in each image before anything is drawn.
+"""Plan a split: assign the categories to the images before drawing them.
 
-Shapes: I images, C categories, P objects (pairs of an image and a category).
+Shapes: I images, C categories, P objects. An object is a pair of an image and a category.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from seesaw_d2.data.synthetic.config import GlyphConfig
 from seesaw_d2.data.synthetic.seeds import generator
 
 SPLITS = ("train", "val")
-RARE_IMAGES, COMMON_IMAGES = 10, 100  # LVIS's thresholds: rare in up to 10 training images, common in up to 100
+# LVIS's thresholds: rare categories occur in at most 10 training images, common categories in at most 100.
+RARE_IMAGES, COMMON_IMAGES = 10, 100
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class SplitPlan:
 
     Attributes:
         split: "train" or "val".
-        offsets: (I + 1,) int64. Image i has the objects offsets[i] to offsets[i + 1] - 1.
-        categories: (P,) int32, category indices from 0 to C - 1. An image has each category at most once.
+        offsets: (I + 1,) int64. The objects of image i are categories[offsets[i]:offsets[i + 1]].
+        categories: (P,) int32, category index of each object in [0, C). An image has a category at most once.
     """
 
     split: str
@@ -33,36 +34,36 @@ class SplitPlan:
         return len(self.offsets) - 1
 
     def of_image(self, image: int) -> np.ndarray:
-        """Return the category indices of the image's objects."""
+        """Return the category indices of an image's objects."""
         return self.categories[self.offsets[image] : self.offsets[image + 1]]
 
 
 def category_ranks(config: GlyphConfig) -> np.ndarray:
-    """Return a random frequency rank for each category, (C,), which does not depend on the glyph's appearance."""
+    """Return a random frequency rank for each category, (C,). Rank 0 is the most frequent."""
     return generator(config, "ranks").permutation(config.num_categories)
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
+    """Return the number of training images of each category, (C,) int64, which equals its number of instances."""
     return config.category_images()[category_ranks(config)]
 
 
 def frequency(image_count: int) -> str:
-    """Return LVIS's group of a category: "r", "c" or "f"."""
+    """Return LVIS's group of a category with this number of training images: "r", "c" or "f"."""
     if image_count <= RARE_IMAGES:
         return "r"
     return "c" if image_count <= COMMON_IMAGES else "f"
 
 
 def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
-    """Distribute the categories of a split over its images. It takes seconds for 100,000 images."""
+    """Assign the categories to the images of a split, "train" or "val". This takes seconds for 100,000 images."""
     if split == "train":
         counts, num_images = train_image_counts(config), config.num_train_images
     else:
         counts = np.full(config.num_categories, config.val_instances_per_category)
         num_images = config.num_val_images
     rng = generator(config, "plan", SPLITS.index(split))
-    images = _deal(counts, num_images, config.max_objects, rng)
+    images = _assign(counts, num_images, config.max_objects, rng)
     categories = np.repeat(np.argsort(-counts, kind="stable"), np.sort(counts)[::-1]).astype(np.int32)
     _fill_empty(images, num_images, rng)
     order = np.argsort(images, kind="stable")
@@ -70,38 +71,38 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
     return SplitPlan(split, offsets, categories[order])
 
 
-def _deal(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the images of each category, (P,), with the most frequent category first."""
+def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the image index of each object, (P,), from the most to the least frequent category."""
     for balanced in (False, True):
-        images = _try_deal(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
+        images = _try_assign(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
             return images
-    # Assigning each category to the emptiest images succeeds if any assignment exists, which the config's check of the
-    # capacity ensures.
-    raise AssertionError("the capacity was checked")
+    # A balanced assignment succeeds if any assignment exists, and GlyphConfig checked that one exists.
+    raise AssertionError("the images have no room for all objects")
 
 
-def _try_deal(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarray | None:
+def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarray | None:
+    """Assign each category to random images, or if ``balanced`` to the emptiest. Return None if the room runs out."""
     room = np.full(num_images, max_objects, dtype=np.int64)
-    dealt = []
+    assigned = []
     for count in counts:
         if balanced:
             key = rng.random(num_images) - room
-        else:  # exponential random variables draw without replacement, in proportion to the free capacity
+        else:  # The smallest of these keys are a weighted sample without replacement, with the room as weights.
             key = rng.standard_exponential(num_images) / np.maximum(room, 1)
         key[room == 0] = np.inf
         chosen = np.sort(np.argpartition(key, count - 1)[:count])
         if np.isinf(key[chosen]).any():
             return None
         room[chosen] -= 1
-        dealt.append(chosen)
-    return np.concatenate(dealt)
+        assigned.append(chosen)
+    return np.concatenate(assigned)
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects from images with several objects to empty images, in place, as long as there are such images."""
+    """Move objects in place from images with several objects to empty images, until one of the two kinds runs out."""
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)
-    spare = np.delete(order, first)[: len(empty)]  # every image keeps one object
+    spare = np.delete(order, first)[: len(empty)]  # each image keeps its first object
     images[spare] = empty[: len(spare)]

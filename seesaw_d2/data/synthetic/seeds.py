@@ -1,4 +1,4 @@
-"""Create a separate random generator for each purpose and image, so that results do not depend on earlier draws."""
+"""Create independent random generators for each purpose and image, so that workers can draw images in any order."""
 
 import numpy as np
 
@@ -8,5 +8,12 @@ _PURPOSES = {"ranks": 1, "plan": 2, "layout": 3, "picture": 4, "negatives": 5}
 
 
 def generator(config: GlyphConfig, purpose: str, split: int = 0, image: int = 0) -> np.random.Generator:
-    """Return the generator for a purpose. ``split`` 0 is training, ``image`` counts from 0 within the split."""
+    """Return the random generator for a purpose.
+
+    Args:
+        config: settings of the data set, including the seed.
+        purpose: a key of ``_PURPOSES``.
+        split: 0: training. 1: validation.
+        image: index of the image in the split.
+    """
     return np.random.default_rng([config.seed, _PURPOSES[purpose], split, image])

@@ -1,4 +1,4 @@
-"""Semantic label maps of the glyph data set: background is class 0, category i is class i + 1."""
+"""Create semantic label maps of the glyph data set. Class 0 is the background, and class i + 1 is category i."""
 
 from pathlib import Path
 
@@ -13,21 +13,22 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# Minimum covered share of a pixel that belongs to an object, and maximum share of a background pixel. Pixels in between
-# are ignored.
+# A pixel belongs to an object that covers at least 0.75 of it, and to the background if objects cover at most 0.25.
+# Other pixels are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 
 def check_semantic(config: GlyphConfig) -> None:
-    """Raise ConfigError if the classes do not fit into 8 bits beside ``IGNORED``."""
+    """Raise ConfigError if 8-bit label maps cannot represent all classes and ``IGNORED``."""
     if config.num_categories >= IGNORED:
         raise ConfigError(
-            f"semantic: label maps of 8 bits have at most {IGNORED - 1} categories, found {config.num_categories}"
+            f"num_categories: expected at most {IGNORED - 1} with semantic, because label maps have 8 bits, found "
+            f"{config.num_categories}"
         )
 
 
 def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
-    """Return the label map of an image, (size, size) uint8."""
+    """Return the label map of an image with these objects, (size, size) uint8."""
     labels = np.zeros((size, size), np.uint8)
     for placed in objects:
         fine = np.zeros((SUPERSAMPLE * size, SUPERSAMPLE * size), np.uint8)
@@ -40,7 +41,7 @@ def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
 
 
 def write_classes(folder: Path, config: GlyphConfig) -> None:
-    """Write the classes' names and numbers of training images to a file for SEM_SEG_CLASSES in DATASETS.REGISTER."""
+    """Write the file for SEM_SEG_CLASSES in DATASETS.REGISTER: class names and numbers of training images."""
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
     (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

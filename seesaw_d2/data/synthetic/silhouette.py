@@ -1,6 +1,6 @@
 """Create shapes of glyphs: draw them with a font, distort them, add a border, and trace polygons.
 
-All steps use a grid with SUPERSAMPLE × SUPERSAMPLE subpixels per pixel.
+Masks and polygons have SUPERSAMPLE × SUPERSAMPLE subpixels per image pixel.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLE = 4
-BORDER = 1 / 64  # of the image's side: 2 pixels of 128
-POLYGON_TOLERANCE = 1.0  # subpixels by which a polygon may cut a corner
+BORDER = 1 / 64  # width of an object's border as a fraction of the image's side: 2 pixels of 128
+POLYGON_TOLERANCE = 1.0  # maximum distance of a polygon from the traced contour, in subpixels
 
 
 @dataclass(frozen=True)
 class Bend:
-    """Distortion of a glyph: font, rotation (radians), relative change of width, shear."""
+    """Appearance of a glyph: font file, rotation in radians, relative change of the width, and shear."""
 
     font: str
     angle: float
@@ -27,19 +27,19 @@ class Bend:
     shear: float
 
     def matrix(self) -> np.ndarray:
-        """Return the linear map, (2, 2) float64."""
+        """Return the distortion as a linear map, (2, 2) float64."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([[cos, -sin], [sin, cos]]) @ [[1 + self.aspect, self.shear], [0, 1]]
 
 
 @dataclass(frozen=True)
 class Silhouette:
-    """An object's shape, cropped to its extent of h × w subpixels.
+    """An object's shape, cropped to its bounding box of h × w subpixels.
 
     Attributes:
-        outline: (h, w) uint8, 255 on the object, which is the glyph with its border and filled holes.
-        face: (h, w) uint8, 255 on the glyph itself.
-        polygons: list of (K, 2) int, contours of the outline in subpixels relative to the crop's corner.
+        outline: (h, w) uint8, 255 inside the object, which is the glyph with its border and filled holes.
+        face: (h, w) uint8, 255 inside the glyph.
+        polygons: list of (K, 2) int, contours of the outline in subpixels from the crop's top left corner.
     """
 
     outline: np.ndarray
@@ -48,11 +48,18 @@ class Silhouette:
 
 
 def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
-    """Draw an object whose longer side with border is ``size`` pixels, in an image of ``image_size`` pixels."""
+    """Draw an object.
+
+    Args:
+        text: one or two characters.
+        bend: appearance of the glyph.
+        size: longer side of the object with its border, in pixels.
+        image_size: side length of the image in pixels.
+    """
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
     glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
     matrix = bend.matrix()
-    # the traced outline is about 1.5 pixels wider than the glyph with two borders
+    # The traced outline is about 1.5 subpixels wider than the glyph with its two borders.
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -66,25 +73,35 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
 
 def trace(outline: np.ndarray) -> list[np.ndarray]:
-    """Return polygons around the white area of a mask (h, w), in corner coordinates from 0 to w and from 0 to h."""
-    # OpenCV's contours run through the centres of the outermost pixels, half a pixel inside the shape. First mark all
-    # four corners of each white pixel, so that the contours follow the outer edge.
+    """Return polygons around the white area of a mask (h, w), with coordinates in [0, w] and [0, h]."""
+    # OpenCV's contours run through the centres of the outermost pixels, half a pixel inside the shape. Therefore trace
+    # a mask of the pixel corners, whose contours follow the outer edges of the pixels.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
         corners[dy : dy + height, dx : dx + width] |= outline
     contours, _ = cv2.findContours(corners, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     polygons = [cv2.approxPolyDP(contour, POLYGON_TOLERANCE, closed=True)[:, 0] for contour in contours]
-    return polygons[::-1]  # OpenCV finds the lowest first
+    return polygons[::-1]  # OpenCV returns the lowest contour first
 
 
 def _em(image_size: int) -> int:
-    """Return the font size for drawing, about the size of a medium object, so that distortion hardly scales it."""
+    """Return the font size in subpixels. It is near the size of a medium object, so that distorting hardly scales."""
     return SUPERSAMPLE * image_size // 4
 
 
 def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) -> np.ndarray:
-    """Apply a linear map to the glyph, and return a mask of 0 and 255 with ``margin`` around it."""
+    """Apply a linear map to a glyph.
+
+    Args:
+        glyph: (h, w) uint8.
+        hull: (K, 2) convex hull of the glyph.
+        matrix: (2, 2) linear map.
+        margin: width of the empty margin around the result in subpixels.
+
+    Returns:
+        uint8 mask with the values 0 and 255.
+    """
     points = hull @ matrix.T
     shift = margin - np.floor(points.min(axis=0))
     width, height = (np.ceil(points.max(axis=0)) + shift + margin + 1).astype(int)
@@ -95,7 +112,7 @@ def _bend(glyph: np.ndarray, hull: np.ndarray, matrix: np.ndarray, margin: int) 
 
 @lru_cache(maxsize=256)
 def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the upright text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64."""
+    """Return the undistorted text in white on black, (h, w) uint8, and its convex hull, (K, 2) float64."""
     face = _load_font(font, em)
     left, top, right, bottom = face.getbbox(text)
     image = Image.new("L", (right - left + 2, bottom - top + 2))
@@ -103,12 +120,12 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
     glyph = np.asarray(image)
     white = np.where(glyph > 127, np.uint8(255), np.uint8(0))
     contours, _ = cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    hull = cv2.convexHull(np.concatenate(contours))  # of the edges: ten times faster than of all points
+    hull = cv2.convexHull(np.concatenate(contours))  # ten times faster than the hull of all white pixels
     return glyph, hull[:, 0].astype(np.float64)
 
 
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # The basic layout does not depend on whether Pillow was built with Raqm.
+    # Pillow's default layout depends on whether it was built with Raqm.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)

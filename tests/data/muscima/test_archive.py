@@ -40,7 +40,7 @@ def test_splits(tmp_path):
     assert parts(Split(fold=1)) == {"train": [(5, 3), (10, 7)], "test": [(1, 3)]}
     assert parts(Split(folds=3, fold=2)) == {"train": [(1, 3), (10, 7)], "test": [(5, 3)]}
     assert parts(Split(official=True)) == {"train": [(1, 3), (5, 3)], "test": [(10, 7)]}
-    with pytest.raises(DataError, match=r"fold2.*test"):
+    with pytest.raises(DataError, match=r"--fold 2.*test"):
         parts(Split(fold=2))
 
 

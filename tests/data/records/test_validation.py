@@ -38,7 +38,7 @@ def test_right(make):
 def test_names(make):
     cfg = make()
     cfg.DATASETS.TEST = ("lvis_v1_vla",)
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: no data set is called 'lvis_v1_vla'.*'lvis_v1_val'"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*'lvis_v1_vla'.*'lvis_v1_val'"):
         validate_datasets(cfg)
     cfg.DATASETS.TRAIN = ()
     with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set, found none"):
@@ -49,7 +49,7 @@ def test_names(make):
 
 
 def test_number_of_categories(make):
-    with pytest.raises(ConfigError, match=r"NUM_CLASSES: expected 2, .* found 80; set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
+    with pytest.raises(ConfigError, match=r"NUM_CLASSES is 80, .* 2 categories.* Set MODEL\.ROI_HEADS\.NUM_CLASSES 2"):
         validate_datasets(make(MODEL__ROI_HEADS__NUM_CLASSES=80))
 
 
@@ -60,19 +60,19 @@ def test_categories_of_train_and_test(make):
         validate_datasets(make(val=data))
     data["categories"] = data["categories"][1:]
     data["annotations"] = [item for item in data["annotations"] if item["category_id"] == 3]
-    with pytest.raises(ConfigError, match=r"at index 1 expected 'seven', found None \(2 and 1 in all\)"):
+    with pytest.raises(ConfigError, match=r"at index 1 expected 'seven', found None \(2 and 1 "):
         validate_datasets(make(val=data))
 
 
 def test_files(make, tmp_path):
     data = toy_data()
     data["annotations"][0]["category_id"] = 4
-    with pytest.raises(DataError, match=r'not the id of an entry of "categories": 4'):
+    with pytest.raises(DataError, match=r'"categories", found 4'):
         validate_datasets(make(val=data))
     data = toy_data()
     del data["annotations"]
     validate_datasets(make(val=data))
-    with pytest.raises(DataError, match="has no annotations"):
+    with pytest.raises(DataError, match=r"DATASETS\.TRAIN: .*annotations"):
         validate_datasets(make(train=data))
     (tmp_path / "images/3.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of 4 image files.*3\.jpg"):
@@ -109,7 +109,7 @@ def test_nothing_to_train_on(make):
     data = toy_data()
     data["annotations"].clear()
     cfg = make(train=data)
-    with pytest.raises(DataError, match=r"has an object to train on; .*DATALOADER\.FILTER_EMPTY_ANNOTATIONS False"):
+    with pytest.raises(DataError, match=r"DATASETS\.TRAIN: .*DATALOADER\.FILTER_EMPTY_ANNOTATIONS False"):
         validate_datasets(cfg)
     validate_datasets(cfg, training=False)
     validate_datasets(make(val=data))

@@ -210,5 +210,5 @@ def test_objects_without_masks(toy):
 def test_test_set_for_training(toy):
     data = toy_data()
     del data["annotations"]
-    with pytest.raises(DataError, match="has no annotations"):
+    with pytest.raises(DataError, match=r"DATASETS\.TRAIN: .*annotations"):
         build_train_loader(toy(data))

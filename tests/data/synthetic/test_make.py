@@ -186,7 +186,7 @@ def test_script(tmp_path):
     assert first.returncode == 0, first.stderr
     assert "5 categories (5 rare, 0 common, 0 frequent)" in first.stdout
     assert len(list((tmp_path / "made/glyphs/images").rglob("*.jpg"))) == 45
-    assert "already there" in run_script(*arguments, cwd=tmp_path).stdout
+    assert "exists already" in run_script(*arguments, cwd=tmp_path).stdout
     refused = run_script(*arguments, "--seed", "3", cwd=tmp_path)
     assert refused.returncode == 2
     assert "seed is 0, not 3" in refused.stderr

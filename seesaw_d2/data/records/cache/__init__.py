@@ -1,1 +1,1 @@
-"""Cache of large annotation files, which are parsed once, stored as arrays and memory-mapped by every process."""
+"""Cache large annotation files: parse them once, store them as arrays, and memory-map the arrays in every process."""

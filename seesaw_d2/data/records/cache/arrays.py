@@ -1,7 +1,8 @@
-"""An annotation file as arrays.
+"""Convert an annotation file to arrays.
 
-Shapes: I images, N objects that are trained on, in the order of their images, K categories. An array named ``*_end``
-holds the end of each entry's part of another array. The part begins at the end of the entry before.
+Shapes: I images, K categories, N objects that can be used for training, in the order of their images. Lists of
+different lengths are concatenated to one array. An array with a name ``*_end`` contains the end of each list in the
+concatenated array. A list starts at the end of the previous list.
 """
 
 import itertools
@@ -17,13 +18,14 @@ from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Kinds of segmentations. TEXT: run lengths compressed in the file. BYTES: compressed by this module.
+# Kinds of segmentations. TEXT: run lengths that the file contains in compressed form. BYTES: run lengths that this
+# module compressed.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
-ABSENT = -1  # of a flag
-# File names can have bytes that are not UTF-8. Python represents them by surrogates.
+ABSENT = -1  # value of "crowd" for objects without the field iscrowd
+# File names can contain bytes that are not UTF-8, which Python represents by surrogates.
 _ERRORS = "surrogateescape"
 
-# Name -> type. The arrays from "bbox" on belong to objects.
+# Name of an array -> type. The arrays up to ``ID_LISTS`` describe images. The arrays from "bbox" on describe objects.
 ARRAYS = {
     "image_id": "i8",
     "height": "i8",
@@ -40,19 +42,19 @@ ARRAYS = {
     "kind": "i1",
     "part_end": "i8",
     "runs_end": "i8",
-    # polygons: the ends of their coordinates, and the coordinates x, y, x, y, ...; then the characters of run lengths
+    # ends and coordinates (x, y, x, y, ...) of the polygons, and characters of the compressed run lengths
     "polygon_end": "i8",
     "coordinates": "f8",
     "runs": "u1",
 }
 
 Tables = dict[str, np.ndarray]
-# Arrays of ``object_tables`` with one row per object.
+# The arrays of ``object_tables`` with one row per object.
 _FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
 def header_tables(header: "AnnotationFile") -> Tables:
-    """Return the arrays of the images, with the fields of ``AnnotationFile.to_dataset_dicts``."""
+    """Return the arrays of the images, which contain the fields of ``AnnotationFile.to_dataset_dicts``."""
     federated = FORMATS[header.format].federated
     names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
@@ -74,8 +76,8 @@ class Objects:
     """The stored fields of N annotations.
 
     Attributes:
-        image_id, category_id: (N,) int64.
-        bbox: (N, 4) float64.
+        image_id, category_id: (N,) int64, ids in the file.
+        bbox: (N, 4) float64, x, y, width, height in pixels.
         crowd: (N,) int8, 0, 1 or ``ABSENT``.
         segmentations: N segmentations, as in the file.
     """
@@ -100,12 +102,13 @@ class Objects:
 
 
 def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
-    """Return the arrays of the objects, with the fields of ``AnnotationFile.to_dataset_dicts``.
+    """Return the arrays of the objects, which contain the fields of ``AnnotationFile.to_dataset_dicts``.
 
-    The array "object_end" is replaced by "owner", (N,), the position of each object's image.
+    Instead of "object_end", the result contains "owner", (N,), the index of each object's image. ``join_tables``
+    computes "object_end".
 
     Args:
-        objects: objects of known images and categories.
+        objects: objects whose image and category ids exist.
         image_ids, category_ids: (I,) and (K,) ascending ids.
     """
     owner = np.searchsorted(image_ids, objects.image_id)
@@ -131,12 +134,15 @@ def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndar
 
 
 def to_name(characters) -> str:
-    """Return a file's name from its part of the array "names"."""
+    """Convert a file name's part of the array "names" to a string."""
     return str(characters, "utf-8", _ERRORS)
 
 
 def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:
-    """Return (N,) kinds, and N strings of compressed run lengths, empty for other kinds."""
+    """Return the kinds of N segmentations, (N,), and N byte strings with the compressed run lengths of TEXT and BYTES.
+
+    The byte strings of other kinds are empty.
+    """
     kinds, runs = np.zeros(len(segmentations), np.int8), [b""] * len(segmentations)
     for index, value in enumerate(segmentations):
         if not value:
@@ -159,7 +165,12 @@ def _characters(strings: list[bytes]) -> np.ndarray:
 
 
 def join_tables(parts: list[Tables], num_images: int) -> Tables:
-    """Concatenate the arrays of all parts and sort the objects by image. Clear the parts to free memory."""
+    """Concatenate the arrays of all parts, and sort the objects by image.
+
+    Args:
+        parts: results of ``object_tables``. They are emptied to free memory.
+        num_images: number of images in the file.
+    """
     joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
     for key in ("part_end", "polygon_end", "runs_end"):
         joined[key] = np.cumsum(np.concatenate([_lengths(part.pop(key)) for part in parts]))
@@ -171,7 +182,12 @@ def join_tables(parts: list[Tables], num_images: int) -> Tables:
 
 
 def _in_order(tables: Tables, order: np.ndarray) -> Tables:
-    """Return the objects at the positions ``order``, (N,)."""
+    """Return the arrays with the objects in another order.
+
+    Args:
+        tables: arrays of the objects.
+        order: (N,) old index of each object.
+    """
     runs, runs_end = _take(tables["runs"], tables["runs_end"], order)
     polygons, part_end = _take(np.arange(len(tables["polygon_end"])), tables["part_end"], order)
     coordinates, polygon_end = _take(tables["coordinates"], tables["polygon_end"], polygons)
@@ -181,7 +197,16 @@ def _in_order(tables: Tables, order: np.ndarray) -> Tables:
 
 
 def _take(values: np.ndarray, ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the entries ``values[end_before:end]`` at the positions ``order``, and their ends."""
+    """Reorder concatenated lists.
+
+    Args:
+        values: the concatenated lists.
+        ends: (N,) end of each list.
+        order: (N,) old index of each list.
+
+    Returns:
+        the concatenated lists in the new order, and their ends.
+    """
     lengths = _lengths(ends)
     taken = np.cumsum(lengths[order])
     shift = np.repeat((ends - lengths)[order] - (taken - lengths[order]), lengths[order])

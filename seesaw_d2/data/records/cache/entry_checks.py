@@ -1,7 +1,7 @@
-"""Check the owner, permissions and checksums of a compiled annotation file before it is used.
+"""Check the owner, permissions and checksums of a compiled annotation file before loading it.
 
-Checksums detect damage and entries of other annotation files. They do not protect against users who can write to the
-folder. Therefore folders that other users can write to are not used.
+Checksums detect damaged files, but an attacker can compute them, too. Therefore folders that other users can write to
+are not used.
 """
 
 import json
@@ -18,34 +18,35 @@ _MAX_DESCRIPTION = 1 << 26  # bytes
 
 
 class UnfitEntryError(Exception):
-    """The entry is damaged, or belongs to another file. The message describes the problem."""
+    """A compiled file is damaged or belongs to another annotation file. The message describes the problem."""
 
 
 def foreign_folder(folder: str) -> str:
-    """Return the reason why other users may have written to a folder, or "" if it is private or does not exist.
+    """Return the reason why other users can write to a folder, or "" if the folder is private or does not exist.
 
-    It must belong to this user or to root, and no other user may write to it. Its group may write if it is the user's
-    private group, as with the umask 002 of many Linux systems. On Windows nothing is checked.
+    A private folder belongs to this user or to root, and no other user has write permission. The folder's group may
+    have write permission if it is the user's private group, which is the default of many Linux systems (umask 002). On
+    Windows, the result is always "".
     """
     if not hasattr(os, "geteuid") or not os.path.lexists(folder):
         return ""
     status = os.stat(folder)
     if status.st_uid not in (os.geteuid(), 0):
-        return f"a folder of user {status.st_uid}"
+        return f"a folder of the user with id {status.st_uid}"
     by_group = status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid)
     if by_group or status.st_mode & stat.S_IWOTH:
-        return f"one that other users can write to (mode {stat.S_IMODE(status.st_mode):o})"
+        return f"a folder that other users can write to (mode {stat.S_IMODE(status.st_mode):o})"
     return ""
 
 
 def _is_private_group(group: int) -> bool:
-    """Return whether a group is this user's primary one, has the user's name, and no other member."""
-    import grp  # not above: Windows has neither
+    """Return whether a group is this user's primary group, has the user's name, and has no other members."""
+    import grp  # imported here, because Windows has neither module
     import pwd
 
     try:
         user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
-    except KeyError:  # a user or a group without a name, as in containers
+    except KeyError:  # In containers, users and groups may have no name.
         return False
     return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
 
@@ -54,7 +55,8 @@ def file_checksum(path: str) -> int:
     """Return the CRC-32 of a file's content.
 
     Raises:
-        UnfitEntryError: the path is not a regular file. OSError: the file cannot be read.
+        UnfitEntryError: the path is not a regular file.
+        OSError: the file cannot be read.
     """
     if kind := irregular(path):
         raise UnfitEntryError(f"{os.path.basename(path)} is {kind}")
@@ -62,15 +64,16 @@ def file_checksum(path: str) -> int:
 
 
 def checked_description(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of an entry, with a checksum of the description."""
+    """Return a description of a compiled file together with its own checksum."""
     return {**description, "checksum": _checksum(description)}
 
 
 def read_description(path: str) -> dict[str, Any]:
-    """Return a description that ``checked_description`` created.
+    """Read a description that ``checked_description`` created.
 
     Raises:
-        UnfitEntryError: the description was modified. OSError: the file cannot be read.
+        UnfitEntryError: the file is not such a description, or its checksum is wrong.
+        OSError: the file cannot be read.
     """
     name = os.path.basename(path)
     if kind := irregular(path):
@@ -82,7 +85,7 @@ def read_description(path: str) -> dict[str, Any]:
             description = json.load(file)
         checksum = description.pop("checksum")
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        raise UnfitEntryError(f"{name} is not a description of an entry") from None
+        raise UnfitEntryError(f"{name} is not a description of a compiled file") from None
     if checksum != _checksum(description):
         raise UnfitEntryError(f"{name} does not match its checksum")
     return description

@@ -1,7 +1,7 @@
-"""A fast conversion to arrays for annotations that are valid and have polygons or no mask.
+"""Convert valid annotations with polygons or without masks to arrays.
 
-All other annotations are passed to ``AnnotationChecker``, which works on dicts, takes twice as long, and raises errors
-and warnings.
+``AnnotationChecker`` converts all other annotations, and raises errors and warnings. It takes twice as long, because it
+works on dicts.
 """
 
 import msgspec
@@ -15,7 +15,7 @@ from seesaw_d2.data.records.cache.arrays import ABSENT, Objects, Tables, object_
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """An annotation with exactly these types. msgspec rejects true and 1.0 as ids."""
+    """An annotation that msgspec parses only if its values have exactly these types. true and 1.0 are not integers."""
 
     id: int
     image_id: int
@@ -32,11 +32,16 @@ _decode = msgspec.json.Decoder(list[_Annotation]).decode
 def simple_tables(
     text: bytes, image_ids: np.ndarray, sizes: np.ndarray, category_ids: np.ndarray
 ) -> tuple[Tables, Findings] | None:
-    """Return ``object_tables`` and findings of a JSON list of annotations, or None unless all are simple.
+    """Convert annotations to arrays if this module supports all of them.
 
     Args:
-        text: the list as JSON.
-        image_ids, sizes, category_ids: (I,) ascending ids, (I, 2) heights and widths, and (K,) ascending ids.
+        text: unparsed JSON list of annotations.
+        image_ids: (I,) image ids, ascending.
+        sizes: (I, 2) heights and widths of the images.
+        category_ids: (K,) category ids, ascending.
+
+    Returns:
+        the result of ``object_tables`` and the findings. If an annotation is invalid or of another kind: None.
     """
     try:
         found = _decode(text)
@@ -60,7 +65,7 @@ def simple_tables(
     tables = object_tables(objects, image_ids, category_ids)
     if not _is_usable(tables, FAR * sizes.max(axis=1)):
         return None
-    # The tables are sorted by image with a stable sort.
+    # Sort the ids like the tables: by image, with a stable sort.
     ids = ids[np.argsort(np.searchsorted(image_ids, image_id), kind="stable")]
     return tables, Findings(ids, [], [], 0, _disagreement(tables, ids, sizes))
 
@@ -73,7 +78,12 @@ def _disagreement(tables: Tables, ids: np.ndarray, sizes: np.ndarray) -> Disagre
 
 
 def _is_usable(tables: Tables, reach: np.ndarray) -> bool:
-    """Return whether all polygons have at least three points and no number exceeds its image's ``reach``, (I,)."""
+    """Return whether all polygons have at least three points, and all coordinates are within the reach of their image.
+
+    Args:
+        tables: result of ``object_tables``.
+        reach: (I,) maximum absolute value of coordinates in each image.
+    """
     lengths = np.diff(tables["polygon_end"], prepend=0)
     if (lengths < 6).any() or (lengths % 2).any():
         return False

@@ -24,15 +24,15 @@ from seesaw_d2.data.records.cache.entry_checks import (
 from seesaw_d2.utils.file_locks import lock_or_wait
 from seesaw_d2.utils.regular_files import irregular
 
-VERSION = 2  # version of the format
-# Prefix of folders that are not complete yet.
+VERSION = 2  # version of the file format
+# Prefix of incomplete folders.
 UNFINISHED = "tmp-"
-# Seconds after which a folder counts as unused, and after which an incomplete folder counts as abandoned.
+# Age in seconds at which ``tidy`` removes unused folders and incomplete folders.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
-# Seconds to wait for another process that compiles the same file. Then this process compiles it, too.
+# Maximum time in seconds to wait for another process that compiles the same file. Later, this process compiles it, too.
 _LONGEST_COMPILATION = 1800
 _META = "meta.json"
-# Names of folders that this module creates: hashes, and names from ``tempfile``.
+# Names of folders that this module creates: hashes, or the prefix and 8 random characters of ``tempfile``.
 _ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
 
 
@@ -44,7 +44,7 @@ def cache_folder() -> str | None:
 
 
 class MappedTables(dict):
-    """Memory-mapped arrays of a folder. Pickling stores only the folder's name."""
+    """Memory-mapped arrays of a compiled file, by name. Pickling stores only the folder's name."""
 
     def __init__(self, folder: str):
         self._folder = folder
@@ -57,7 +57,12 @@ class MappedTables(dict):
 
 
 def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
-    """Atomically write the arrays and their description to a folder that only this user can read.
+    """Write a compiled file atomically, with permissions for this user only. Then tidy the cache.
+
+    Args:
+        folder: folder of the compiled file.
+        meta: description of the compiled file, as JSON values.
+        tables: arrays of the file; see ``arrays.ARRAYS``.
 
     Raises:
         OSError: the folder cannot be written.
@@ -78,10 +83,10 @@ def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
 
 
 def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
-    """Return the description and the arrays of a folder, or None if it is missing.
+    """Return the description and the arrays in a folder, or None if the folder does not exist.
 
     Raises:
-        UnfitEntryError: the content differs from the content that ``write_folder`` wrote under this name.
+        UnfitEntryError: other users can write to the folder, or it does not contain what ``write_folder`` wrote.
     """
     if not os.path.lexists(folder):
         return None
@@ -92,17 +97,17 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
     try:
         meta = read_description(os.path.join(folder, _META))
         if differing := [key for key, value in _identity(folder, folder).items() if meta.get(key) != value]:
-            raise UnfitEntryError(f"another {' and '.join(differing)} than in {_META}")
+            raise UnfitEntryError(f"files that do not match the {' and '.join(differing)} in {_META}")
         tables = MappedTables(folder)
     except OSError as error:
         raise UnfitEntryError(f"{error.strerror} ({os.path.basename(error.filename or '')})") from None
-    with contextlib.suppress(OSError):  # a folder without write permission is not removed either
+    with contextlib.suppress(OSError):  # without write permission, tidy() cannot remove the folder either
         os.utime(folder)
     return meta, tables
 
 
 def make_private(cache: str) -> None:
-    """Create a folder that only this user can access.
+    """Create a folder that only this user can access, or check an existing folder.
 
     Raises:
         OSError: the folder cannot be created, or other users can write to it.
@@ -112,13 +117,13 @@ def make_private(cache: str) -> None:
         os.mkdir(cache, mode=0o700)
     if foreign := foreign_folder(cache):
         raise PermissionError(
-            errno.EACCES, f"expected a folder that only you can write to (chmod 700), found {foreign}"
+            errno.EACCES, f"expected a folder that only its owner can write to (chmod 700), found {foreign}"
         )
 
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Hold the lock of a folder in this block. The system releases the lock of a dead process."""
+    """Hold an exclusive lock of a folder in a block. The system releases the lock of a process that dies."""
     if kind := irregular(f"{folder}.lock"):
         raise OSError(errno.EINVAL, f"expected a lock file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
@@ -127,7 +132,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 def tidy(cache: str) -> None:
-    """Remove entries that were not used for 60 days and incomplete ones older than a day. Ignore errors."""
+    """Remove compiled files that were not used for 60 days, and incomplete ones older than a day. Ignore errors."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(cache) as entries:
         for entry in entries:
@@ -141,7 +146,7 @@ def tidy(cache: str) -> None:
 
 
 def _is_entry(entry: os.DirEntry) -> bool:
-    """Return whether the name and the files of a folder show that this module created it."""
+    """Return whether this module created a folder, judged by the names of the folder and its files."""
     if not _ENTRY.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
         return False
     return {_META, *(f"{key}.npy" for key in ARRAYS)}.issuperset(os.listdir(entry.path))
@@ -149,9 +154,9 @@ def _is_entry(entry: os.DirEntry) -> bool:
 
 @contextlib.contextmanager
 def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
-    """Open a new file and sync it to the disk at the end.
+    """Open a new file, and sync it to the disk at the end of the block.
 
-    Without the sync, a crash of the machine could leave a renamed folder with files of zeros.
+    Without the sync, the files could contain only zeros if the machine crashes after the folder is renamed.
     """
     with open(os.path.join(folder, name), "wb") as file:
         yield file
@@ -160,13 +165,18 @@ def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
 
 
 def _identity(folder: str, written: str) -> dict[str, Any]:
-    """Return the values that identify an entry: version, name, and checksums of its arrays in ``written``."""
+    """Return the values that identify a compiled file: version of the format, name, and checksums of the arrays.
+
+    Args:
+        folder: folder of the compiled file.
+        written: folder that contains the arrays now.
+    """
     sums = {key: file_checksum(os.path.join(written, f"{key}.npy")) for key in ARRAYS}
     return {"version": VERSION, "name": os.path.basename(folder), "checksums": sums}
 
 
 def _remove(folder: str) -> None:
-    """Remove an unusable entry if it exists. Ignore errors, because it may belong to another user."""
+    """Remove an unusable compiled file if it exists. Ignore errors, because it may belong to another user."""
     if os.path.isdir(folder) and not os.path.islink(folder):
         shutil.rmtree(folder, ignore_errors=True)
     else:

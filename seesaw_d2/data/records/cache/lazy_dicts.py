@@ -1,4 +1,4 @@
-"""Dataset dicts that are created from arrays when they are indexed.
+"""Create dataset dicts from the arrays of a compiled annotation file when they are indexed.
 
 Shapes: I records, K categories.
 """
@@ -18,22 +18,22 @@ from seesaw_d2.data.records.records import ObjectColumns
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# The kind of mask in ``ObjectColumns`` for each kind of segmentation: none, polygons, and two of run lengths.
+# Kind of segmentation in ``arrays`` (none, polygons, two kinds of run lengths) -> kind of mask in ``ObjectColumns``.
 _MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
 
 
 class CompiledRecords(Sequence):
-    """Detectron2's dataset dicts of an annotation file. Each dict is created from arrays when it is indexed.
+    """Dataset dicts of an annotation file, as a sequence that creates each dict when it is indexed.
 
-    The entries equal those of ``AnnotationFile.to_dataset_dicts``. The arrays are memory-mapped, so that processes
-    share them.
+    The dicts equal the results of ``AnnotationFile.to_dataset_dicts``. The sequence implements ``RecordColumns``.
+    Processes share the memory-mapped arrays.
 
     Args:
-        tables: see ``arrays.ARRAYS``.
-        image_root: folder that the image files are relative to.
+        tables: arrays of the file; see ``arrays.ARRAYS``.
+        image_root: folder of the image files.
         categories: (K,) contiguous indices of the file's categories, by ascending id.
-        has_annotations: False: the records have no key "annotations".
-        indices: (I,) indices of the images. None: all images.
+        has_annotations: whether the dicts have the key "annotations".
+        indices: (I,) indices of the images in the file. None: all images.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class CompiledRecords(Sequence):
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
-        # Each object's position in the arrays.
+        # index of each object in the arrays
         number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
         return ObjectColumns(
             image=np.repeat(np.arange(len(self)), count),
@@ -139,14 +139,14 @@ class CompiledRecords(Sequence):
         return int(array[index - 1]) if index else 0, int(array[index])
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``_range`` of several indices."""
+        """Return the starts and ends of ``_range`` for several indices."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """A checked annotation file as arrays, with the attributes of ``AnnotationFile``."""
+    """A checked annotation file as arrays (``tables``). The other attributes are those of ``AnnotationFile``."""
 
     path: str
     format: str
@@ -164,8 +164,8 @@ class CompiledFile:
         unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
         if unknown:
             raise DataError(
-                f"{self.path}: expected the categories of the data set's thing_dataset_id_to_contiguous_id, found "
-                f"annotations of other category ids: {first_few(unknown)}"
+                f"{self.path}: expected annotations of the {len(contiguous)} category ids in the data set's "
+                f"thing_dataset_id_to_contiguous_id, found annotations with other category ids: {first_few(unknown)}"
             )
         categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
         return CompiledRecords(self.tables, image_root, categories, has_annotations=self.has_annotations)

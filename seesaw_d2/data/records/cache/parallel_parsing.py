@@ -1,6 +1,6 @@
-"""Cut an annotation file into parts and parse them in worker processes.
+"""Split an annotation file into parts, and parse the parts in worker processes.
 
-Millions of annotations as Python objects need gigabytes. Here each process has the objects of one part at a time.
+Millions of annotations as Python objects need gigabytes of memory. Here each process holds the objects of one part.
 """
 
 import multiprocessing
@@ -19,18 +19,18 @@ from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 # Number of annotations in a part, about 10 MB of objects.
 PART = 10_000
-# More processes are not faster, because one process concatenates their results.
+# More workers are not faster, because one process concatenates their results.
 MAX_WORKERS = 8
 
 T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """The file is not a JSON object whose annotations are a list, or cannot be cut into parts."""
+    """The file cannot be split into parts, because it is not a JSON object with a list of annotations."""
 
 
 class _File(msgspec.Struct, gc=False):
-    """Raw JSON text of the lists of an annotation file, and of each annotation."""
+    """An annotation file, whose lists of images and categories and whose single annotations are unparsed JSON."""
 
     images: msgspec.Raw | UnsetType = UNSET
     categories: msgspec.Raw | UnsetType = UNSET
@@ -38,10 +38,14 @@ class _File(msgspec.Struct, gc=False):
 
 
 def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
-    """Return the parsed images and categories of a file, and the text of each annotation (None without the list).
+    """Split an annotation file.
+
+    Returns:
+        a dict with the parsed lists of images and categories, and the unparsed JSON of each annotation. If the file has
+        no list of annotations, the second value is None.
 
     Raises:
-        UnusualFileError: the file cannot be read in this way.
+        UnusualFileError: the file cannot be split.
     """
     try:
         with open_regular(path, "rb") as file:
@@ -49,20 +53,20 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         lists = {"images": texts.images, "categories": texts.categories}
         data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # the errors of both libraries are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # msgspec and orjson raise ValueErrors
         raise UnusualFileError from error
 
 
-# Texts and function of ``read_parts``. Forked workers inherit them, because sending gigabytes is slow.
+# Arguments of ``read_parts``. Forked workers inherit them, because sending gigabytes to the workers is slow.
 _inherited: list[tuple[list[msgspec.Raw], Callable[[bytes], Any]]] = []
 
 
 def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) -> Iterator[T]:
-    """Yield ``read(part)`` for each part in order. If there are several parts, worker processes compute it.
+    """Yield ``read(part)`` for each part in order, computed by worker processes if there are several parts.
 
     Args:
-        texts: JSON texts of the annotations. If there are none, there is one empty part.
-        read: function of a JSON list of at most ``PART`` annotations.
+        texts: unparsed JSON of each annotation. An empty list gives one empty part.
+        read: function of a part, which is an unparsed JSON list of at most ``PART`` annotations.
         path: path of the file, for messages.
 
     Raises:
@@ -77,7 +81,7 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
             yield from mapped(_read_part, starts)
     except BrokenProcessPool:
         raise SeesawError(
-            f"{path}: a process that read a part of this file was killed; check that there is enough memory"
+            f"{path}: a worker process that parsed this file was killed, probably because the machine ran out of memory"
         ) from None
     finally:
         _inherited.pop()

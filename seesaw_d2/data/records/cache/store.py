@@ -1,8 +1,9 @@
 """Open annotation files. Small files are kept in memory. Large files are compiled to arrays and memory-mapped.
 
-The folder of compiled files is ``annotations`` below ``$SEESAW_D2_CACHE``, by default ``$XDG_CACHE_HOME/seesaw_d2`` or
-``~/.cache/seesaw_d2``. An empty ``SEESAW_D2_CACHE`` disables compiling. The name of a compiled file is a hash of the
-annotation file's content and of the code that reads and checks it, so that a change of either causes a new compilation.
+Compiled files are stored in the subfolder ``annotations`` of the folder ``SEESAW_D2_CACHE``, an environment variable.
+Its default is ``$XDG_CACHE_HOME/seesaw_d2`` or ``~/.cache/seesaw_d2``. If the variable is empty, no file is compiled.
+The name of a compiled file is a hash of the annotation file and of the code that reads and checks annotation files.
+Therefore a file is compiled again if the file or the code has changed.
 """
 
 import contextlib
@@ -37,22 +38,22 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Size in bytes. Larger annotation files are compiled. Smaller ones are parsed in a second and kept in memory up to this
-# total size.
+# Minimum size in bytes of annotation files to compile. Smaller files are parsed in a second, and kept in memory up to
+# this total size.
 MIN_SIZE = 50_000_000
-# Seconds. A file that was modified more recently may change again without a new modification time, so it is not kept.
+# Minimum age in seconds of files to keep in memory. A younger file could change again without a new modification time.
 _SETTLED = 1.0
 _RECORDS = Path(__file__).parents[1]
 
-# (kind, path, format, fingerprint) -> the file and its warnings, in the order of opening.
+# ("compiled" or "whole", path, format, fingerprint) -> (file, warnings), ordered by the time of opening.
 _opened: dict[tuple, tuple[AnnotationFile | CompiledFile, list[str]]] = {}
 
 
 def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | CompiledFile:
-    """Read and check an annotation file, or return the result of an earlier call for the same content.
+    """Read and check an annotation file, or return the result of an earlier call if the file has not changed.
 
     Args:
-        path, dataset_format: as in ``read_annotations``.
+        path, dataset_format: see ``read_annotations``.
 
     Raises:
         DataError: see ``read_annotations``.
@@ -65,7 +66,7 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
         try:
             folder = os.path.join(cache, _digest(path, dataset_format))
         except OSError:
-            return read_annotations(path, dataset_format)  # raises the error that names the problem
+            return read_annotations(path, dataset_format)  # raises DataError with the reason
         with collected_warnings() as messages:
             file = _from_cache(path, dataset_format, folder, state)
         _opened[key] = file, messages
@@ -73,9 +74,9 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Like ``read_annotations``, but keep a small file in memory and read it again only if it has changed.
+    """Like ``read_annotations``, but keep a small file in memory, and read it again only if it has changed.
 
-    All callers share the entries, so do not modify them.
+    Do not modify the entries of the result, because other callers share them.
     """
     state = fingerprint(path)
     if state is None or state[1] >= MIN_SIZE or time.time() - state[0] / 1e9 < _SETTLED or not os.path.isfile(path):
@@ -90,7 +91,7 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file and repeat its warnings for ``collected_warnings``."""
+    """Return an opened file, and log its warnings again, because a caller may collect them."""
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -98,22 +99,22 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Drop the oldest files until ``size`` additional bytes fit into ``MIN_SIZE``."""
+    """Remove the oldest files from memory until a file of ``size`` bytes fits into ``MIN_SIZE``."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
 
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
-    """Load or create a compiled file. ``state`` is the fingerprint from before the content was hashed."""
+    """Load or create a compiled file. ``state`` is the annotation file's fingerprint from before it was hashed."""
     try:
         make_private(os.path.dirname(folder))
         if found := _load(folder, path):
             return found
-        # If several processes start together, one compiles and the others wait.
+        # If several processes need the file at the same time, one process compiles it and the others wait.
         with locked(folder):
             return _load(folder, path) or _compile(path, dataset_format, folder, state)
-    except OSError as error:  # a read-only folder
+    except OSError as error:  # for example, the folder is read-only
         _warn_not_kept(path, folder, error)
         return _compile(path, dataset_format, None, state)
 
@@ -121,14 +122,14 @@ def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> Co
 def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
     warn_once(
         logger,
-        f"{os.path.dirname(folder)}: {error.strerror or error}: the compiled annotations of {path} cannot be stored, "
-        "so every process parses the file. Set SEESAW_D2_CACHE to another folder",
+        f"{os.path.dirname(folder)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
+        "process will parse the file. Set the environment variable SEESAW_D2_CACHE to another folder to avoid this",
     )
 
 
 @functools.cache
 def _code_digest() -> str:
-    """Return a hash of the code that reads and checks annotation files (of no code in a zipped package)."""
+    """Return a hash of the source files that read and check annotation files. A zipped package has no such files."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
@@ -141,7 +142,7 @@ def _code_digest() -> str:
 def _digest(path: str, dataset_format: str) -> str:
     """Return the name of the folder of a compiled file."""
     digest = hashlib.sha256(f"{VERSION} {_code_digest()} {dataset_format}\n".encode())
-    block = memoryview(bytearray(1 << 18))  # fits the processor's cache
+    block = memoryview(bytearray(1 << 18))  # a size that fits into the processor's cache
     with open_regular(path, "rb", buffering=0) as file:
         while size := file.readinto(block):
             digest.update(block[:size])
@@ -149,11 +150,12 @@ def _digest(path: str, dataset_format: str) -> str:
 
 
 def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -> CompiledFile:
-    """Parse a file and store its arrays in the folder. Without a folder, keep them in memory.
+    """Parse an annotation file, and store its arrays in a folder. If ``folder`` is None, keep them in memory.
 
-    If the fingerprint differs from ``state``, the file has changed since it was hashed, and it is not stored.
+    If the fingerprint is no longer ``state``, the file has changed since it was hashed. Then do not store the arrays.
     """
-    logger.info(f"{path}: parsing and checking. Later starts load the result from {folder}")
+    later = f". Later runs load the result from {folder}" if folder else ""
+    logger.info(f"{path}: parsing and checking the annotations{later}")
     with no_garbage_collection(), collected_warnings() as warnings:
         file, tables = read_tables(path, dataset_format)
         tables = {key: np.ascontiguousarray(value, ARRAYS[key]) for key, value in tables.items()}
@@ -173,7 +175,7 @@ def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -
                 del tables
                 give_back_freed_memory()
                 return mapped
-        except OSError as error:  # a full disk
+        except OSError as error:  # for example, the disk is full
             _warn_not_kept(path, folder, error)
     return _compiled_file(meta, path, tables)
 
@@ -183,7 +185,7 @@ def _load(folder: str, path: str) -> CompiledFile | None:
         found = load_folder(folder)
     except UnfitEntryError as error:
         warn_once(
-            logger, f"{folder}: expected the compiled annotations of {path}, found {error}; they are compiled again"
+            logger, f"{folder}: expected the compiled annotations of {path}, found {error}. They are compiled again"
         )
         return None
     if found is None:
@@ -200,10 +202,10 @@ def _compiled_file(meta: dict[str, Any], path: str, tables: Tables) -> CompiledF
 
 
 def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]:
-    """Read and check an annotation file.
+    """Read and check an annotation file, and convert it to arrays.
 
     Returns:
-        the file, whose list of annotations may be replaced by an empty one, and its arrays.
+        the file, and its arrays. The list of annotations in the file may be empty, because the arrays contain them.
 
     Raises:
         DataError: see ``read_annotations``.
@@ -211,7 +213,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     try:
         return _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read the whole file, so that error messages name the entries of all parts.
+        # Read the file as a whole, so that an error message names the invalid entries of all parts.
         file = read_annotations(path, dataset_format)
         tables, category_ids = header_tables(file), np.array(file.category_ids, np.int64)
         objects = Objects.of(itertools.compress(file.annotations or [], file.has_area))
@@ -228,14 +230,14 @@ def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, Tabl
     tables, checker = header_tables(header), AnnotationChecker(header)
     has_annotations = raw is not None
     parts = list(read_parts(raw or [], functools.partial(read_part, checker), path))
-    del raw  # frees a gigabyte before the parts are joined
+    del raw  # free a gigabyte before the parts are joined
     checker.finish([findings for _, findings in parts])
     tables |= join_tables([objects for objects, _ in parts], len(header.images))
     return dataclasses.replace(header, annotations=[] if has_annotations else None), tables
 
 
 def read_part(checker: AnnotationChecker, text: bytes) -> tuple[Tables, Findings]:
-    """Return the arrays (see ``object_tables``) and the findings of a JSON list of annotations."""
+    """Check a JSON list of annotations. Return its arrays (see ``object_tables``) and findings."""
     simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
     if simple is not None:
         return simple

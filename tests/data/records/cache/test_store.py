@@ -251,7 +251,7 @@ def test_warnings_are_said_again(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(store, "read_tables", lambda *a: pytest.fail("the file was parsed"))
     with caplog.at_level(logging.WARNING):
         open_annotations(path)
-    assert "1 boxes without an area are not trained on" in caplog.text
+    assert "1 objects whose box has no area" in caplog.text
 
 
 def test_a_worker_process_gets_the_folder_and_no_arrays(tmp_path):

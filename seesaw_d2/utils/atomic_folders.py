@@ -1,4 +1,4 @@
-"""Write the folder of a data set atomically, with a record of its settings."""
+"""Write the folder of a generated data set atomically, and replace only folders that this project generated."""
 
 import os
 import re
@@ -15,14 +15,14 @@ from seesaw_d2.utils.json_reading import load_json_object
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Files of a kind of data set.
+class FolderLayout:
+    """Files in the folder of one kind of generated data set, by which the folder is recognized.
 
     Attributes:
-        record: name of the file with the settings.
-        kind: description of the folder, for messages.
+        record: name of the JSON file with the entries "settings" and "contents".
+        kind: name of the data set, for messages.
         contents: example of the record's entry "contents", with its keys and types. The key "" stands for any key.
-        files: pattern of the relative paths of all files.
+        files: pattern that matches the relative path of every file in the folder.
     """
 
     record: str
@@ -31,16 +31,8 @@ class Layout:
     files: re.Pattern[str]
 
 
-GLYPHS = Layout(
-    record="glyphs.json",
-    kind="a glyph data set",
-    contents={"frequencies": {"r": 0, "c": 0, "f": 0}, "images": {"": 0}, "instances": {"": 0}, "megabytes": 0},
-    files=re.compile(r"glyphs\.json|annotations/glyphs_\w+\.json|(images|semantic)/(train|val)/\d{12,}\.(jpg|png)"),
-)
-
-
-def read_record(root: Path, layout: Layout) -> dict | None:
-    """Return the record of the settings in a folder, or None if the folder does not exist or is empty.
+def read_record(root: Path, layout: FolderLayout) -> dict | None:
+    """Return the content of a folder's record file, or None if the folder does not exist or is empty.
 
     Raises:
         DataError: the folder has other content.
@@ -53,8 +45,8 @@ def read_record(root: Path, layout: Layout) -> dict | None:
         record = {}
     if not isinstance(record.get("settings"), dict) or not _fits(record.get("contents"), layout.contents):
         raise DataError(
-            f"root {root}: expected no folder, an empty one or {layout.kind} (with a readable {layout.record}), found "
-            "other content; nothing was overwritten"
+            f"root {root}: expected a new or empty folder, or {layout.kind} with a readable {layout.record}, found "
+            "other content. Nothing was overwritten. Choose another folder."
         )
     return record
 
@@ -70,35 +62,35 @@ def _fits(value: Any, example: Any) -> bool:
     return isinstance(value, str) if isinstance(example, str) else type(value) in (int, float)
 
 
-def check_own_files(root: Path, layout: Layout) -> None:
-    """Raise DataError if the folder has a file that is not of this kind of data set, which would be lost."""
+def _check_replaceable(root: Path, layout: FolderLayout) -> None:
+    """Raise DataError if replacing the folder would delete a file that does not belong to the data set."""
+    read_record(root, layout)
     for folder, inner, files in os.walk(root):
         links = [name for name in inner if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*files, *links]):
             path = os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
             if name in links or not layout.files.fullmatch(path):
-                raise DataError(f"root {root}: expected only files of {layout.kind}, found {path}; move it elsewhere")
+                raise DataError(f"root {root}: expected only files of {layout.kind}, found {path}. Move it elsewhere.")
 
 
 @contextmanager
-def whole_folder(root: Path, layout: Layout) -> Iterator[Path]:
-    """Yield a temporary folder that replaces ``root`` at the end, or is removed after an exception.
+def atomic_folder(root: Path, layout: FolderLayout) -> Iterator[Path]:
+    """Yield a temporary folder, and rename it to ``root`` at the end of the block.
 
-    A killed process leaves the temporary folder, which is hidden and never used as a data set.
+    If the block raises an exception, the temporary folder is removed and ``root`` is unchanged. If the process is
+    killed, the temporary folder, whose name starts with a dot, can remain.
 
     Raises:
-        DataError: ``root`` contains anything but a data set of this kind, before or after the block.
+        DataError: ``root`` exists, is not empty, and is not a data set with this layout.
     """
-    read_record(root, layout)
-    check_own_files(root, layout)
+    _check_replaceable(root, layout)
     root.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
         fresh = work / "new"
         fresh.mkdir()
         yield fresh
-        read_record(root, layout)  # check again, because another process may have written to it
-        check_own_files(root, layout)
+        _check_replaceable(root, layout)  # again, because another process may have written to it
         if root.exists():
             root.rename(work / "old")
         os.replace(fresh, root)
