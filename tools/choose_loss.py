@@ -32,7 +32,7 @@ def parse(arguments) -> argparse.Namespace:
         "--calibrations",
         default="NorCal",
         metavar="NAME,...",
-        help="evaluate the classifiers of a detector also with these calibrations, or none (default: %(default)s)",
+        help="evaluate the classifiers also with these calibrations, or none (default: %(default)s)",
     )
     add("--workers", type=int, help="processes; default: one per core")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config, with MODEL.WEIGHTS")

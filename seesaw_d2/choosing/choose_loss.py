@@ -51,8 +51,7 @@ class Options:
         metric: the ranking is by this metric. None: AP, or for image classifiers the mean accuracy over classes.
         workers: processes. None: one per core, one on a GPU.
         report: number of methods, the best ones, that are evaluated on the test images.
-        calibrations: names in the registry of the calibrations that are evaluated with each trained classifier of a
-            detector.
+        calibrations: names in the registry of the calibrations that are evaluated with each trained classifier.
     """
 
     output: str | None = None
@@ -158,7 +157,7 @@ def _comparison(cfg: CfgNode, model: nn.Module, folder: Path, options: Options) 
         batch=cfg.SOLVER.IMS_PER_BATCH * per_image,
         limits=limits_of(model) if detector else None,
         average_logits=detector and getattr(model.roi_heads, "average", "") == "logits",
-        calibrations=tuple(options.calibrations) if detector else (),
+        calibrations=tuple(options.calibrations),
     )
 
 

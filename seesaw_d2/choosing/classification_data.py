@@ -4,7 +4,7 @@ Shapes: N images, D features, C classes.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import nn
 
 from seesaw_d2.choosing.candidates import NONE
 from seesaw_d2.choosing.classifier_training import Samples, logits_of
+from seesaw_d2.choosing.detecting import Scoring
 from seesaw_d2.data.classification.labelled_loaders import build_classification_test_loader
 from seesaw_d2.data.records.statistics import training_statistics
 from seesaw_d2.evaluation.classification_metrics import ClassificationResults, shot_accuracy
@@ -69,23 +70,36 @@ class ClassificationData:
         classifiers: Sequence[nn.Linear],
         losses: Sequence[ClassificationLoss],
         fold: int | None,
+        *,
+        calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
         **_,
     ) -> dict[str, dict[str, float]]:
-        """Return accuracies in percent on the images of a fold, with the label ``NONE``. None: on the test images.
+        """Return accuracies in percent on the images of a fold. None: on the test images.
 
         "classes" is the mean over classes with images; the others are those of ``shot_accuracy``.
+
+        Args:
+            calibrated: returns calibrated variants of a scoring, by label.
+
+        Returns:
+            a dict for each variant, by label, and for the label ``NONE``.
         """
         features, labels = self._part("test" if fold is None else "train")
         if fold is not None:
             chosen = np.flatnonzero(self._fold_of == fold)
             features, labels = features[chosen], labels[chosen]
         logits = torch.from_numpy(logits_of(classifiers[0], features))
-        with torch.no_grad():
-            confidence, predicted = losses[0].cpu().eval().probabilities(logits).max(dim=1)
+        plain = Scoring([losses[0].cpu().eval()], [None], [classifiers[0].cpu()])
+        scorings = {NONE: plain, **calibrated(plain)}
+        return {label: self._accuracies(scoring, logits, labels) for label, scoring in scorings.items()}
+
+    @torch.no_grad()
+    def _accuracies(self, scoring: Scoring, logits: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        confidence, predicted = scoring([logits]).max(dim=1)
         confusion = ClassificationResults(labels, predicted.numpy(), confidence.numpy(), self.num_classes).confusion
         tested = confusion.sum(axis=1) > 0
         of_class = confusion.diagonal()[tested] / confusion.sum(axis=1)[tested]
-        return {NONE: {"classes": 100 * float(of_class.mean()), **shot_accuracy(confusion, self._groups)}}
+        return {"classes": 100 * float(of_class.mean()), **shot_accuracy(confusion, self._groups)}
 
     @functools.cached_property
     def _fold_of(self) -> np.ndarray:

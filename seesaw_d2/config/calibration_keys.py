@@ -4,8 +4,8 @@ from detectron2.config import CfgNode as CN
 
 
 def add_calibration(cfg: CN) -> None:
-    # Calibration of the class scores of a trained model at test time: "" (none), "NorCal", "FRACAL",
-    # "LogitAdjustment" or "TauNormalization". It does not change the training.
+    # Calibration of the class scores of a trained detector or ImageClassifier at test time: "" (none), "NorCal",
+    # "FRACAL" (detectors only), "LogitAdjustment" or "TauNormalization". It does not change the training.
     cfg.MODEL.ROI_HEADS.CALIBRATION = CN()
     cfg.MODEL.ROI_HEADS.CALIBRATION.NAME = ""
     # NorCal: gamma >= 0, exponent of the image counts that the scores are divided by. 0 changes nothing.

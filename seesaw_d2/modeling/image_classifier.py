@@ -18,6 +18,8 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.losses.build import build_loss
 from seesaw_d2.modeling.box_predictor import PREDICTOR_KEYS, build_classifier, check_classifier_config
 from seesaw_d2.modeling.building import check_program
+from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
+from seesaw_d2.modeling.calibration.build import build_calibration
 from seesaw_d2.modeling.classification_accuracy import GroupsWhenNeeded
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.deferred_scalars import put_scalars
@@ -34,11 +36,12 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
         pixel_mean, pixel_std: three numbers each, in the channel order of the images.
+        calibration: changes the probabilities of inference by class frequency. None: nothing.
         frequency_groups: called once, without arguments, at the first log. Returns (C,) ints, 0 few, 1 medium, 2
             many training images, for logging accuracies by group, or None if the groups are unknown.
 
     Raises:
-        ValueError: the loss models background.
+        ValueError: the loss models background, or the calibration does not fit the loss or the classifier.
     """
 
     task: ClassVar[str] = "classification"  # selects the data, checks and loaders of the trainer
@@ -50,6 +53,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
     config_keys: ClassVar[tuple[str, ...]] = (
         *PREDICTOR_KEYS,
         "MODEL.CLASSIFIER.NUM_CLASSES",
+        "MODEL.ROI_HEADS.CALIBRATION.*",
         "DATASETS.FREQUENCY_THRESHOLDS",
     )
 
@@ -63,15 +67,19 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         temperature: float = 20.0,
         pixel_mean=(123.675, 116.28, 103.53),
         pixel_std=(58.395, 57.12, 57.375),
+        calibration: Calibration | None = None,
         frequency_groups: Callable[[], np.ndarray | None] | None = None,
     ):
         super().__init__()
         if cls_loss.background != "none":
             raise ValueError(f'cls_loss: expected background "none", found {cls_loss.background!r}')
+        if calibration is not None:
+            calibration.check(cls_loss, cls_predictor)
         self.backbone = backbone
         *_, (self._feature, shape) = backbone.output_shape().items()
         self.classifier = build_classifier(cls_predictor, shape.channels, cls_loss, temperature)
         self.cls_loss = cls_loss
+        self.calibration = calibration
         self.register_buffer("pixel_mean", torch.as_tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.as_tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self._find_groups = frequency_groups
@@ -84,9 +92,11 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         check_classifier_config(node)
         num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
         statistics = functools.partial(training_statistics, cfg)
+        cls_loss = build_loss(cfg, num_classes, statistics, has_background=False)
         return {
             "backbone": build_backbone(cfg),
-            "cls_loss": build_loss(cfg, num_classes, statistics, has_background=False),
+            "cls_loss": cls_loss,
+            "calibration": build_calibration(cfg, cls_loss),
             "cls_predictor": node.NAME,
             "temperature": node.TEMPERATURE,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -110,7 +120,8 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         """
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))
-            return [{"probabilities": probs} for probs in self.cls_loss.probabilities(logits)]
+            found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
+            return [{"probabilities": probs} for probs in found]
         labels = self.labels(batched_inputs)  # before the backbone, so that the copy overlaps with it
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)

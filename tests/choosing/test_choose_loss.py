@@ -155,6 +155,10 @@ def test_an_image_classifier(tmp_path, capsys):
     assert result["metric"] == "classes"
     assert len(result["ranking"]) == 4
     assert result["test"][0]["metrics"].keys() == {"classes", "overall", "many", "medium", "few"}
+    labels = {"none", "NorCal 0.2", "NorCal 0.5", "NorCal 0.8"}
+    assert {frozenset(row["metrics"]) for row in trainings(tmp_path / "run/choose_loss")} == {frozenset(labels)}
+    assert all(row["calibrated"]["label"] in labels for row in result["ranking"])
+    assert result["test"][0]["calibrated"]["metrics"].keys() == result["test"][0]["metrics"].keys()
     assert main(["--config-file", DIGITS, *FEW, *weights(DIGITS, tmp_path), *settings, "--metric"]) == 2
 
 

@@ -43,7 +43,7 @@ def scale_odds(probs: Tensor, log_factors: Tensor) -> Tensor:
 
 
 class Calibration(nn.Module):
-    """Base class of the calibrations. A subclass computes ``log_factors`` in its constructor.
+    """Base class of the calibrations of detectors and image classifiers. A subclass computes ``log_factors``.
 
     With an objectness branch, only the softmax over the categories is calibrated, and P(background) does not change. If
     background is a class of the softmax, ``keeps_background`` says whether P(background) stays the same. With sigmoids
@@ -102,13 +102,17 @@ class Calibration(nn.Module):
     def check(cls, loss: ClassificationLoss, cls_predictor: str) -> None:
         """Raise InvalidArgument unless the scores of a loss are one softmax or independent sigmoids.
 
+        FRACAL, whose statistics are those of boxes, also needs a loss with background.
+
         Args:
             cls_predictor: kind of the classifier, see ``SeesawBoxPredictor``.
         """
         inner = getattr(loss, "loss", loss)
-        backgrounds = {"softmax": ("objectness", "class"), "sigmoids": ("implicit",)}.get(inner.scores, ())
-        if loss.background not in backgrounds:
-            expected = "a loss whose scores are one softmax, or sigmoids with background implicit"
+        kinds = {"softmax": ("objectness", "class", "none"), "sigmoids": ("implicit", "none")}
+        if cls.needs_dimensions and loss.background == "none":
+            raise InvalidArgument("calibration", "a detector, whose boxes have fractal dimensions", cls.__name__)
+        if loss.background not in kinds.get(inner.scores, ()):
+            expected = "a loss whose scores are one softmax, or sigmoids with background implicit or none"
             found = f"{cls.__name__} with {type(inner).__name__}, background {loss.background}"
             raise InvalidArgument("calibration", expected, found)
 
@@ -124,11 +128,20 @@ class Calibration(nn.Module):
 def class_probabilities(
     logits: Tensor, loss: ClassificationLoss, calibration: Calibration | None, classifier: nn.Linear
 ) -> Tensor:
-    """Return the probabilities (N, C + 1), background last, of logits (N, L), after the calibration, if any.
+    """Return the probabilities of logits (N, L), after the calibration, if any.
 
     Args:
         classifier: the layer that computed the logits.
+
+    Returns:
+        (N, C + 1), background last. With background "none": (N, C).
     """
     if calibration is None:
         return loss.probabilities(logits)
-    return calibration(loss.probabilities(calibration.adjust_logits(logits, classifier)), loss.background)
+    probs = loss.probabilities(calibration.adjust_logits(logits, classifier))
+    if loss.background != "none":
+        return calibration(probs, loss.background)
+    # A background that is never detected changes nothing: a softmax is normalized over the categories.
+    sigmoids = getattr(loss, "loss", loss).scores == "sigmoids"
+    padded = torch.cat([probs, torch.zeros_like(probs[:, :1])], dim=1)
+    return calibration(padded, "implicit" if sigmoids else "class")[:, :-1]

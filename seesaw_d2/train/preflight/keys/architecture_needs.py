@@ -32,6 +32,7 @@ SWITCHES = ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON", "MODEL.LOAD_PROPOSALS", "TEST.
 _KEYS: tuple[tuple[tuple[str, ...], tuple[type, ...]], ...] = (
     ((f"{_BOX_HEAD}.CLS_LOSS.*",), (*_CLASSIFIERS, SigmoidDetector)),
     ((f"{_BOX_HEAD}.CLS_PREDICTOR.*",), _CLASSIFIERS),
+    (("MODEL.ROI_HEADS.CALIBRATION.*",), (GeneralizedRCNN, ImageClassifier)),
     (("MODEL.CLASSIFIER.*", "INPUT.CLASSIFICATION.*"), (ImageClassifier,)),
     (("VIS_PERIOD",), (GeneralizedRCNN, RetinaNet)),
     (("MODEL.ROI_*", *SWITCHES), (GeneralizedRCNN,)),
