@@ -103,7 +103,7 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     except OSError as error:
         raise DataError(f"{path}: cannot read the results file: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON, which has no NaN or Infinity: {error}") from None
+        raise DataError(f"{path}: not JSON (JSON has no NaN or Infinity): {error}") from None
     if not isinstance(results, list):
         raise DataError(f"{path}: expected a list of detections, found {json_type(results)}")
     return detections_from_results(results, ground_truth, path)

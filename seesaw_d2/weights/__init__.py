@@ -1,1 +1,1 @@
-"""Weights files: reading, conversion from other projects, and edits without training."""
+"""Read weights files, convert weights of other projects, and change classifiers without training."""

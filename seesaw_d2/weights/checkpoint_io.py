@@ -16,24 +16,29 @@ from seesaw_d2.weights.torch_files import is_archive, seal
 
 
 def read_checkpoint(path: str, *, inspect: bool = False) -> dict[str, Any]:
-    """Load a checkpoint of Detectron2 or of this project on the CPU. Its weights are below the key "model".
+    """Load a checkpoint of Detectron2 or of this project to the CPU, without running code in the file.
 
-    It loads only tensors and plain values, and runs no code in the file. For ``inspect`` see ``read_weights_file``.
+    Args:
+        path: path of the checkpoint.
+        inspect: see ``read_weights_file``.
+
+    Returns:
+        the checkpoint, a dict of tensors and plain values with the weights below the key "model".
 
     Raises:
-        WeightsError: the file cannot be read, is corrupt or is not a checkpoint.
+        WeightsError: the file is unreadable, corrupt or not a checkpoint.
     """
     state = read_weights_file(path, inspect=inspect)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise WeightsError(f'{path}: expected a checkpoint with the weights below "model"')
+        raise WeightsError(f'{path}: expected a checkpoint with weights below the key "model", found no such key')
     return state
 
 
 def write_checkpoint(path: str, state: Any) -> None:
-    """Write a checkpoint atomically (see ``atomic_file``), with a checksum (see ``seal``). Create the folder.
+    """Write a checkpoint atomically (see ``atomic_file``) with a checksum (see ``seal``). Create missing folders.
 
     Raises:
-        OutputError: the file cannot be written, for example because the disk is full.
+        OutputError: writing failed, for example because the disk is full.
     """
     with atomic_file(path, needed=_size(state)) as file:
         torch.save(state, file)
@@ -41,10 +46,10 @@ def write_checkpoint(path: str, state: Any) -> None:
 
 
 def write_safetensors(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and text metadata to a safetensors file, atomically. Tensors that share memory are copied.
+    """Write tensors and metadata atomically to a safetensors file.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: writing failed, for example because the disk is full.
     """
     with atomic_file(path) as file:
         file.write(save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
@@ -62,26 +67,30 @@ def _size(value: Any) -> int:
 
 
 def check_output(source: str, target: str, *, overwrite: bool) -> None:
-    """Check the input file of a conversion, then its output file.
+    """Check the input file and the output file of a conversion, before the conversion starts.
+
+    Args:
+        source: path of the input file.
+        target: path of the output file.
+        overwrite: True: ``target`` may exist if it is a PyTorch file. False: ``target`` must not exist.
 
     Raises:
-        WeightsError: ``source`` is not a file.
-        ConfigError: ``target`` is not a .pth file, equals ``source``, or exists while ``overwrite`` is False or it is
-            not a PyTorch file.
+        WeightsError: ``source`` is not a regular file.
+        ConfigError: ``target`` does not end in .pth, is the same file as ``source``, or must not be overwritten.
     """
     check_regular_file(source)
     if not target.endswith(".pth"):
-        raise ConfigError(f"output: expected the name of a .pth file, found {target}")
+        raise ConfigError(f"output: expected a file name that ends in .pth, found {target}")
     if os.path.realpath(source) == os.path.realpath(target):
-        raise ConfigError(f"output: expected another file than the checkpoint, found {target}")
+        raise ConfigError(f"output: {target} is the input checkpoint. Choose another file name")
     if os.path.isdir(target) or (os.path.lexists(target) and not overwrite):
         raise ConfigError(
-            f"{target}: expected the name of a new file, found an existing one; use --overwrite to replace it"
+            f"{target}: the output file already exists. Choose another name, or replace the file with --overwrite"
         )
     if os.path.lexists(target) and not (is_plain_file(target) and is_archive(target)):
         raise ConfigError(
-            f"{target}: expected a new file name or an existing PyTorch file to replace, found a file of another kind; "
-            "nothing was written"
+            f"{target}: --overwrite replaces only PyTorch files, but the existing file has another format. Choose "
+            "another file name"
         )
 
 
@@ -91,5 +100,6 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _is_finite(value: Tensor) -> bool:
-    # NaN and infinity remain in a sum, which is several times as fast. A sum of finite values can overflow.
+    # A sum is several times faster than isfinite() of each value, and NaN and infinity remain in it. If the sum is not
+    # finite, test each value, because a sum of finite values can overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())

@@ -1,4 +1,4 @@
-"""Nearest class mean: replace a trained classifier by the mean features of each class, without training.
+"""Nearest class mean: replace the weights of a trained classifier by the mean features of each class.
 
 Shapes: C classes, D features.
 """
@@ -25,17 +25,22 @@ from seesaw_d2.weights.file_checks import check_weights_file
 
 
 def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
-    """Write a copy of the checkpoint MODEL.WEIGHTS whose last layer's weights are the class means.
+    """Write a copy of the checkpoint MODEL.WEIGHTS with class means as weights of the classifier.
 
-    Source: Kang et al., ICLR 2020, section 4.2, with cosine similarity: logit_c = tau cos(x, mean of class c), as
-    ``NormedLinear`` computes. (Their alternative, the Euclidean distance of normalized features, gives the same
-    ranking.) The means are over the training images, preprocessed as in evaluation. A class without images gets weight
-    0.
+    The classifier then computes logit_c = tau cos(x, mean of class c), as ``NormedLinear`` does. The means are over the
+    training images, preprocessed as in evaluation. A class without images gets zero weights.
+
+    Source: Kang et al., ICLR 2020, section 4.2, variant with cosine similarity. Their other variant, the Euclidean
+    distance of normalized features, ranks the classes in the same way.
+
+    Args:
+        cfg: config of an image classifier, with MODEL.WEIGHTS and DATASETS.TRAIN.
+        path: path of the new checkpoint.
 
     Raises:
-        ConfigError: the config does not describe an image classifier with a normalized classifier.
-        WeightsError: the checkpoint is missing or wrong.
-        DataError: the data is missing or wrong.
+        ConfigError: the model is not an image classifier, or its classifier is not ``NormedLinear``.
+        WeightsError: the checkpoint is missing, corrupt or does not fit the model.
+        DataError: the training data is missing or invalid.
     """
     resolve_device(cfg)
     check_names(cfg)
@@ -44,14 +49,14 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
     key = "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME"
     if cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME != "NormedLinear":
         found = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME
-        raise ConfigError(f"{key}: expected NormedLinear, because class means are compared by cosine, found {found!r}")
+        raise ConfigError(f"{key}: class means need NormedLinear, which computes cosine similarities, found {found!r}")
     check_weights_file(cfg.MODEL.WEIGHTS, limits_of(cfg))
     register_datasets(cfg)
     CLASSIFICATION.validate_datasets(cfg, training=True)
     check_output(cfg.MODEL.WEIGHTS, str(path), overwrite=False)
     check_writable(os.path.dirname(os.path.abspath(path)), "output")
     model = build_model(cfg).eval()
-    # Do not compare the checkpoint's categories: only the classifier depends on them, and it is replaced below.
+    # Do not compare categories: only the classifier depends on them, and the code below replaces its weights.
     SeesawCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
     with torch.no_grad():
         model.classifier.weight.copy_(class_means(model, cfg))
@@ -61,7 +66,7 @@ def class_mean_checkpoint(cfg: CfgNode, path: Path) -> None:
 
 @torch.no_grad()
 def class_means(model, cfg: CfgNode) -> Tensor:
-    """Return the mean features of each class over DATASETS.TRAIN: (C, D). A class without images gets 0."""
+    """Return the mean features of each class over the images of DATASETS.TRAIN, (C, D). Without images, they are 0."""
     num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     sums = torch.zeros(num_classes, model.classifier.in_features, dtype=torch.float64, device=model.device)
     counts = torch.zeros(num_classes, dtype=torch.float64, device=model.device)

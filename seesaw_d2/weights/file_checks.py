@@ -1,4 +1,4 @@
-"""Check that a weights file exists and is complete before it is loaded. Download it if it is remote."""
+"""Check that a weights file exists and is complete, before a model loads the file. Download remote files."""
 
 import os
 
@@ -13,28 +13,38 @@ from seesaw_d2.weights.torch_files import is_archive
 from seesaw_d2.weights.torchvision_backbones import SCHEME, torchvision_file
 
 _LIMITED = ("http://", "https://", "ftp://", "detectron2://", "catalog://", MMDET)
-_CACHED = tuple(each for each in _LIMITED if each != MMDET)  # cached as downloaded, without conversion
+_CACHED = tuple(each for each in _LIMITED if each != MMDET)  # the cache contains the downloaded files themselves
 
 
 def download(url: str, limits: Limits | None = None) -> str:
-    """Download weights from an address that Detectron2 knows (https, detectron2, catalog, ...); return the path.
+    """Download weights and return the path of the local file.
 
     Args:
-        url: the address.
-        limits: limits of time and size. They do not apply to addresses of path handlers that other programs register.
+        url: an address that a path handler of Detectron2 supports, such as ``https://`` or ``detectron2://``.
+        limits: limits on time and size. Path handlers that other programs register ignore them.
+
+    Raises:
+        WeightsError: the download failed.
     """
     options = {"limits": limits} if url.startswith(_LIMITED) else {}
     try:
         return PathManager.get_local_path(url, **options)
     except Exception as error:  # downloaders raise many types
-        raise WeightsError(f"MODEL.WEIGHTS: {url}: cannot be downloaded: {type(error).__name__}: {error}") from error
+        raise WeightsError(f"MODEL.WEIGHTS: cannot download {url}: {type(error).__name__}: {error}") from error
 
 
 def check_weights_file(path: str, limits: Limits | None = None) -> None:
-    """Raise WeightsError if a weights file is missing or truncated. A remote file is downloaded.
+    """Check that a weights file exists and is complete. Download a remote file first.
 
-    Only the directory of the archive is read. It is at the end of the file, so a truncated file has none. A download
-    that is not a file of weights does not stay in the cache.
+    This function reads only the directory of the archive. The directory is at the end of the file, so a truncated
+    file has no directory. A download that is not a weights file is removed from the cache.
+
+    Args:
+        path: path or address of the file.
+        limits: see ``download``.
+
+    Raises:
+        WeightsError: the file is missing, truncated or not a weights file.
     """
     if path.startswith(SCHEME):
         path = torchvision_file(path, limits)
@@ -59,8 +69,8 @@ def _check_local(path: str) -> None:
         with open_regular(path, "rb") as file:
             magic = file.read(2)
     except OSError as error:
-        raise WeightsError(f"MODEL.WEIGHTS: {path}: cannot be read: {error.strerror or error}") from error
-    if not archive and magic != b"\x80\x02":  # PyTorch's format before 1.6
+        raise WeightsError(f"MODEL.WEIGHTS: cannot read {path}: {error.strerror or error}") from error
+    if not archive and magic != b"\x80\x02":  # first bytes of the format before PyTorch 1.6
         raise WeightsError(
             f"MODEL.WEIGHTS: {path}: expected a PyTorch checkpoint, found a truncated file or another format"
         )

@@ -1,4 +1,4 @@
-"""Convert weights between file formats, for ``tools/convert_weights.py``."""
+"""Convert weights between the .pth and the safetensors format, for ``tools/convert_weights.py``."""
 
 import json
 import os
@@ -15,26 +15,31 @@ from seesaw_d2.weights.safe_reading import (
     read_weights_file,
 )
 
-# Entries that are converted with the weights: how names are matched, and the categories.
+# Entries to convert in addition to the weights. The first two select how Detectron2 matches names, and ENTRY contains
+# the categories.
 _KEPT = ("__author__", "matching_heuristics", ENTRY)
 
 
 def convert_weights(source: str, target: str) -> tuple[int, list[str]]:
-    """Write the weights of ``source`` to ``target``, a new .safetensors or .pth file.
+    """Convert the weights in a file to another file format.
+
+    Args:
+        source: path of a file that ``read_weights_file`` supports.
+        target: path of a new file that ends in .safetensors or .pth.
 
     Returns:
-        the number of tensors written, and the names of the entries that were not converted.
+        the number of written tensors, and the names of the entries that were not converted, such as the optimizer.
 
     Raises:
-        ConfigError: ``target`` exists or has another extension.
-        WeightsError: ``source`` cannot be read.
+        ConfigError: ``target`` already exists or has another extension.
+        WeightsError: ``source`` is unreadable or not a weights file.
     """
     if not target.endswith((SAFETENSORS, ".pth")):
-        raise ConfigError(f"{target}: expected a name that ends in {SAFETENSORS} or .pth")
+        raise ConfigError(f"{target}: expected an output file name that ends in {SAFETENSORS} or .pth")
     if "://" not in source:
         check_regular_file(source)
     if os.path.lexists(target):
-        raise ConfigError(f"{target}: expected the name of a new file, found an existing one")
+        raise ConfigError(f"{target}: the output file already exists. Choose another name")
     path = download(source) if "://" in source else source
     content = as_checkpoint(read_weights_file(path), path)
     model = content.pop("model")

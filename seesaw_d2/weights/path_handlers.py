@@ -1,4 +1,4 @@
-"""Path handlers of ``torchvision://`` and ``mmdet://`` for Detectron2's checkpointers, registered on import."""
+"""Register path handlers, so that Detectron2's checkpointers can load ``torchvision://`` and ``mmdet://``."""
 
 import os
 import pickle
@@ -18,10 +18,8 @@ from seesaw_d2.weights.torchvision_backbones import SCHEME, convert_resnet, torc
 class TorchvisionHandler(PathHandler):
     """Path handler of ``torchvision://NAME``, such as ``torchvision://resnet50``.
 
-    Files have the format of Detectron2's model zoo.
-
-    Detectron2's checkpointer matches the names in such a file to those of any model with a ResNet. The file is
-    converted once and cached in the folder of Detectron2's downloads.
+    It converts the weights of torchvision once to the format of Detectron2's model zoo, and caches the file in the
+    folder of Detectron2's downloads. Detectron2's checkpointer can load this format into any model with a ResNet.
     """
 
     def _get_supported_prefixes(self):
@@ -43,9 +41,9 @@ class TorchvisionHandler(PathHandler):
 
 
 class MmdetHandler(PathHandler):
-    """Path handler of ``mmdet://FILE``, a published file of MMDetection (``published.FILES``).
+    """Path handler of ``mmdet://FILE``, where FILE is a published checkpoint of MMDetection in ``published.FILES``.
 
-    The file is downloaded and converted once and cached in the folder of Detectron2's downloads.
+    It downloads and converts the file once, and caches the result in the folder of Detectron2's downloads.
     """
 
     def _get_supported_prefixes(self):
@@ -59,7 +57,9 @@ class MmdetHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            from seesaw_d2.weights.converters import convert_mmdet_file  # not at the top, because it imports the models
+            from seesaw_d2.weights.converters import (
+                convert_mmdet_file,
+            )  # imports the models, which only this address needs
 
             os.makedirs(os.path.dirname(converted), exist_ok=True)
             convert_mmdet_file(original, converted, overwrite=True)

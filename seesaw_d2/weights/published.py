@@ -1,4 +1,4 @@
-"""Published Seesaw Loss models: files of MMDetection (configs/seesaw_loss) that the converter supports."""
+"""Seesaw Loss checkpoints that MMDetection publishes in its configs/seesaw_loss and that the converter supports."""
 
 SCHEME = "mmdet://"
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/seesaw_loss/"
@@ -23,10 +23,10 @@ def _files() -> dict[str, str]:
     return files
 
 
-# Name of a config -> file name.
+# Config of this project -> name of the published file.
 FILES = _files()
 
 
 def published_url(file: str) -> str:
-    """Return the address of a file of ``FILES``."""
+    """Return the download address of a file name in ``FILES``."""
     return _FOLDER + file

@@ -1,7 +1,7 @@
-"""Read files of weights as data, without running any code that they may contain.
+"""Read weights files without running code that they may contain.
 
-Formats: PyTorch (.pth and others, as a zip archive or in the format before PyTorch 1.6), pickles (.pkl of Detectron2's
-model zoo and of Caffe2), safetensors.
+Supported formats: files of ``torch.save`` (any extension, also the format before PyTorch 1.6), pickles (.pkl of
+Detectron2's model zoo and of Caffe2) and safetensors.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from seesaw_d2.utils.plain_pickles import STAND_INS, finish, load_plain_pickle
 from seesaw_d2.utils.regular_files import irregular, open_regular
 from seesaw_d2.weights.torch_files import check_torch_file, is_archive
 
-# Files to read with Python's own pickle, separated by ":" (";" on Windows). It is an environment variable and not a
-# config key, so that a config that is distributed with weights cannot declare them trusted.
+# Environment variable with the paths of trusted files, which Python's own pickle reads, separated by ":" (";" on
+# Windows). It is not a config key, because then a config distributed with weights could declare them trusted.
 TRUST_VARIABLE = "SEESAW_TRUST_WEIGHTS"
 SAFETENSORS = ".safetensors"
 # Maximum number of unknown classes in a checkpoint of another program. MMDetection saves about ten.
@@ -31,7 +31,7 @@ _MAX_IGNORED = 100
 
 
 class _Ignored:
-    """Placeholder for an object of an unknown class. It accepts any arguments and state, and does nothing."""
+    """Placeholder for an object of an unknown class. It accepts and ignores any arguments and any state."""
 
     def __new__(cls, *_: Any, **__: Any):
         return super().__new__(cls)
@@ -47,20 +47,21 @@ class _Ignored:
 
 
 def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
-    """Return the content of a file of weights, on the CPU: tensors, arrays and plain values.
+    """Read a weights file to the CPU: tensors, arrays and plain values.
 
     Args:
-        path: the file. If ``SEESAW_TRUST_WEIGHTS`` names it, Python's own pickle reads it.
-        ignore_unknown: True: read the file as PyTorch's whatever its extension, replace objects of unknown classes by
-            placeholders instead of raising, and ignore ``SEESAW_TRUST_WEIGHTS``.
-        inspect: True: check all records of the file, and leave the tensors in the file until they are used.
+        path: path of the file. If SEESAW_TRUST_WEIGHTS contains the path, Python's own pickle reads the file and may
+            run code in it.
+        ignore_unknown: True: treat the file as a file of ``torch.save`` whatever its extension, ignore
+            SEESAW_TRUST_WEIGHTS, and replace objects of unknown classes by placeholders. False: raise for such objects.
+        inspect: True: verify the checksums of all records, and memory-map the tensors instead of reading them.
 
     Returns:
-        the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, with the metadata as text.
+        the saved object. For a safetensors file: ``{"model": tensors, **metadata}``, where metadata values are strings.
 
     Raises:
-        WeightsError: the file is missing, not a regular file, corrupt or of another format, or it contains objects that
-            could run code.
+        WeightsError: the file is missing, corrupt, not a regular file or of an unsupported format, or it contains
+            objects that could run code.
     """
     check_regular_file(path)
     try:
@@ -78,19 +79,23 @@ def read_weights_file(path: str, *, ignore_unknown: bool = False, inspect: bool 
         raise
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # for corrupt and other files, pickle and PyTorch raise many types
+    except Exception as error:  # pickle and PyTorch raise many types for corrupt files
         raise WeightsError(_explain(path, error, may_trust=not ignore_unknown)) from error
 
 
 def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
-    """Convert the content of a file of weights to the layout of Detectron2's checkpointer, with weights below "model".
+    """Convert the content of a weights file to the layout of Detectron2's checkpoints, with weights below "model".
 
-    As in ``DetectionCheckpointer._load_file``, a .pkl file comes from Detectron2's model zoo or from Caffe2, whose
-    names are matched by heuristics, and a .pyth file comes from pycls.
+    The extension selects the source, as in ``DetectionCheckpointer._load_file``: a .pkl file comes from Detectron2's
+    model zoo or from Caffe2, and a .pyth file comes from pycls. Names of Caffe2 are matched by heuristics.
+
+    Args:
+        content: result of ``read_weights_file``.
+        path: path of the file, for its extension and for error messages.
 
     Raises:
-        WeightsError: there is no mapping of names to tensors or arrays, or an array has a type that tensors do not
-            support.
+        WeightsError: the content has no dict from names to tensors or arrays, or an array has a data type that tensors
+            do not support.
     """
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {type(content).__name__}")
@@ -110,7 +115,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         found = type(content["model"]).__name__
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {found}")
     if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics would fail
-        raise WeightsError(f"{path}: expected a mapping of parameters, found an empty one")
+        raise WeightsError(f"{path}: expected a mapping of parameters, found an empty mapping")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)
     return content
@@ -123,7 +128,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
         except TypeError as error:
             found = shortened(str(value.dtype))
             raise WeightsError(
-                f"{path}: {shortened(str(name))}: expected numbers, found an array of {found}"
+                f"{path}: {shortened(str(name))}: expected an array of numbers, found an array of {found}"
             ) from error
     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
         raise WeightsError(
@@ -133,7 +138,7 @@ def _as_tensor(name: Any, value: Any, path: str) -> torch.Tensor:
 
 
 def check_regular_file(path: str) -> None:
-    """Raise WeightsError unless ``path`` is a regular file. Reading a pipe may block forever."""
+    """Raise WeightsError if ``path`` is not a regular file. Reading a pipe, for example, may block forever."""
     found = irregular(path)
     if found:
         raise WeightsError(f"{path}: expected a file of weights, found {found}")
@@ -142,20 +147,20 @@ def check_regular_file(path: str) -> None:
 
 
 def is_trusted(path: str) -> bool:
-    """Return whether ``SEESAW_TRUST_WEIGHTS`` names this file."""
+    """Return True if SEESAW_TRUST_WEIGHTS contains the path of this file."""
     named = os.environ.get(TRUST_VARIABLE, "").split(os.pathsep)
     return os.path.realpath(path) in {os.path.realpath(name) for name in named if name}
 
 
 def _read_torch(path: str, *, ignore_unknown: bool = False, inspect: bool = False) -> Any:
-    """Read a file of ``torch.save`` with PyTorch's restricted unpickler.
+    """Read a file of ``torch.save`` with PyTorch's restricted unpickler. For the arguments see ``read_weights_file``.
 
-    With ``ignore_unknown``, add a placeholder for each unknown class that PyTorch reports and read again.
-    (``get_unsafe_globals_in_checkpoint`` would list them at once, but not for files from before PyTorch 1.6.)
+    PyTorch reports only the first unknown class. With ``ignore_unknown``, add a placeholder for this class and read the
+    file again. (``get_unsafe_globals_in_checkpoint`` lists all classes, but not for the format before PyTorch 1.6.)
     """
     check_torch_file(path, records=inspect)
     known: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    mapped = (ignore_unknown or inspect) and is_archive(path)  # a memory-mapped file is cheap to read again
+    mapped = (ignore_unknown or inspect) and is_archive(path)  # reading a memory-mapped file again is cheap
     ignored: set[str] = set()
     while True:
         try:
@@ -183,17 +188,17 @@ def _read_safetensors(path: str) -> dict[str, Any]:
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file, or a corrupt one: {shortened(str(error))}") from error
+        raise WeightsError(f"{path}: not a safetensors file, or corrupt: {shortened(str(error))}") from error
     if "matching_heuristics" in metadata:
         metadata["matching_heuristics"] = metadata["matching_heuristics"] == "True"
     if ENTRY in metadata:
-        with contextlib.suppress(ValueError, RecursionError):  # on failure the text is kept and not used
+        with contextlib.suppress(ValueError, RecursionError):  # keep invalid text unchanged: its reader ignores it
             metadata[ENTRY] = json.loads(metadata[ENTRY])
     return {**metadata, "model": model}
 
 
 def _full_name(name: str) -> str:
-    """Return a class's name with its module. PyTorch's messages omit ``builtins``."""
+    """Return the name of a class with its module. PyTorch's messages omit the module ``builtins``."""
     return name if "." in name else f"builtins.{name}"
 
 
@@ -208,7 +213,7 @@ def _explain(path: str, error: Exception, *, may_trust: bool) -> str:
 
 
 def _reason(text: str, error: Exception) -> str:
-    """Return the reason in PyTorch's message, without its advice to load the file unsafely."""
+    """Return the reason in PyTorch's message, without PyTorch's advice to load the file with ``weights_only=False``."""
     found = re.search(r"WeightsUnpickler error:\s*(?!Unsupported operand)(\S.*)", text)
     if found:
         return f": {shortened(found.group(1))}"

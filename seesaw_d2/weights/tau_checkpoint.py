@@ -1,4 +1,4 @@
-"""τ-normalization (Kang et al., ICLR 2020, section 4): rescale a trained classifier's weights, without training.
+"""τ-normalization (Kang et al., ICLR 2020, section 4): rescale the weights of a trained classifier, without training.
 
 Shapes: D input features, C categories, L >= C logits, the last L - C for background.
 """
@@ -19,25 +19,26 @@ from seesaw_d2.train.tasks import CLASSIFICATION, task_of
 from seesaw_d2.utils.category_names import kept_entry
 from seesaw_d2.weights.checkpoint_io import check_output, read_checkpoint, write_checkpoint
 
-# Mask R-CNN has one box predictor, Cascade R-CNN has a list of them, and ImageClassifier has a classifier.
+# Classifier weights of Mask R-CNN (one box predictor), of Cascade R-CNN (numbered box predictors) and of
+# ImageClassifier.
 _CLASSIFIER = re.compile(r"(?:^|\.)box_predictor(?:\.\d+)?\.cls_score\.weight$|^classifier\.weight$")
 
 
 def tau_normalize(weight: Tensor, num_classes: int, tau: float) -> Tensor:
-    """Return w_i / ‖w_i‖^τ for the rows of the categories. The rows of background are not changed.
+    """Divide the weight vector w_i of each category by ‖w_i‖^τ.
 
-    Weights of categories with more examples have larger norms and therefore larger logits. With τ = 1 all norms become
-    1. τ = 0 changes nothing. Kang et al. classify images, where there is no background class, and drop the bias. For
-    detection, this follows the reference code of BAGS (BalancedGroupSoftmax, tools/test_lvis_tnorm.py): the row of
-    background and the bias are kept.
+    Weight vectors of categories with more examples have larger norms and therefore larger logits. τ = 1 scales all
+    norms to 1, and τ = 0 changes nothing. Kang et al. classify images without a background class, and drop the bias.
+    For detection, this function keeps the weights of background, as the reference code of BAGS does
+    (BalancedGroupSoftmax, tools/test_lvis_tnorm.py).
 
     Args:
-        weight: (L, D), the first C rows belong to the categories.
+        weight: (L, D) weights of the classifier. The first C rows belong to the categories, the others to background.
         num_classes: C.
         tau: τ >= 0, usually in [0, 1].
 
     Returns:
-        (L, D). A row of zeros stays zero.
+        (L, D) rescaled weights. Rows of background and rows of zeros do not change.
     """
     scale = row_scales(weight, num_classes, tau)
     return torch.cat([(weight[:num_classes] * scale).to(weight.dtype), weight[num_classes:]])
@@ -52,22 +53,23 @@ def normalize_checkpoint(
     drop_bias: bool = False,
     overwrite: bool = False,
 ) -> dict[float, str]:
-    """Write a checkpoint with a τ-normalized classifier for each τ, for ``--eval-only``.
+    """For each τ, write a checkpoint with a τ-normalized classifier, to be evaluated with ``--eval-only``.
 
     Args:
-        checkpoint: a .pth file of a model with a linear classifier.
-        output: the .pth file to write. With several τ the files are <output>_tau<τ>.pth.
-        taus: τ >= 0, without repetitions.
-        config_file: the training's config. Default: config.yaml in the checkpoint's folder.
-        drop_bias: True: set the categories' biases to 0, as Kang et al. do. False: keep them.
-        overwrite: replace files that exist.
+        checkpoint: path of a .pth file of a model with a linear classifier.
+        output: path of the .pth file to write. With several τ the files are named <output>_tau<τ>.pth.
+        taus: values of τ >= 0, without repetitions.
+        config_file: config of the training. Default: config.yaml in the folder of the checkpoint.
+        drop_bias: True: set the biases of the categories to 0, as Kang et al. do. False: keep the biases.
+        overwrite: True: replace existing files. False: raise if a file exists.
 
     Returns:
-        a dict from τ to the file written. The files contain only the model, so training cannot be resumed from them.
+        a dict from τ to the path of the written file. The files contain only the model, so training cannot resume from
+        these files.
 
     Raises:
-        ConfigError: a τ or the output is wrong, or the classifier is not linear.
-        WeightsError: the checkpoint cannot be read or does not belong to the config.
+        ConfigError: a τ or an output path is invalid, or the classifier is not linear.
+        WeightsError: the checkpoint is unreadable or does not fit the config.
     """
     _check_taus(taus)
     paths = {tau: _path(output, tau) if len(taus) > 1 else output for tau in taus}
@@ -87,10 +89,14 @@ def normalize_checkpoint(
 
 
 def find_config(checkpoint: str) -> str:
-    """Return the path of the config that a training writes to the folder of its checkpoints."""
+    """Return the path of config.yaml, which a training writes to the folder of its checkpoints.
+
+    Raises:
+        ConfigError: the file does not exist.
+    """
     path = os.path.join(os.path.dirname(checkpoint), "config.yaml")
     if not os.path.isfile(path):
-        raise ConfigError(f"--config-file: expected the training's config, because there is no {path}; found none")
+        raise ConfigError(f"{path} does not exist. Set --config-file to the config of the training")
     return path
 
 
@@ -103,15 +109,16 @@ def _check_taus(taus: Sequence[float]) -> None:
 
 
 def _check_config(cfg: CfgNode) -> int:
-    """Check that the config's classifier is linear, and return C."""
+    """Check that the classifier in the config is linear, and return C."""
     box_head = cfg.MODEL.ROI_BOX_HEAD
     task = task_of(cfg)
     detectron2s = ("StandardROIHeads", "CascadeROIHeads", "Res5ROIHeads")
     ours = task is CLASSIFICATION or cfg.MODEL.ROI_HEADS.NAME not in detectron2s
     if ours and box_head.CLS_PREDICTOR.NAME != "Linear":
         raise ConfigError(
-            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear (NormedLinear normalizes its weights itself, "
-            f"LWSLinear has a learned scale), found {box_head.CLS_PREDICTOR.NAME}"
+            f"MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: expected Linear, found {box_head.CLS_PREDICTOR.NAME}. "
+            "τ-normalization has no effect on NormedLinear, which normalizes its weights, and would change the scales "
+            "that LWSLinear has learned"
         )
     return task.num_classes(cfg)
 
@@ -119,13 +126,15 @@ def _check_config(cfg: CfgNode) -> int:
 def _classifiers(model: dict[str, Tensor], num_classes: int, path: str) -> list[str]:
     names = [name for name in model if _CLASSIFIER.search(name)]
     if not names:
-        raise WeightsError(f"{path}: expected a model with roi_heads.box_predictor.cls_score or classifier, found none")
+        raise WeightsError(
+            f"{path}: no classifier weights, expected roi_heads.box_predictor.cls_score.weight or classifier.weight"
+        )
     for name in names:
         rows = len(model[name])
         if not num_classes <= rows <= num_classes + 2:
             raise WeightsError(
-                f"{path}: {name}: expected rows for the config's {num_classes} categories and at most 2 for "
-                f"background (BAGS has more), found {rows}"
+                f"{path}: {name} has {rows} rows, expected one for each of the {num_classes} categories of the config "
+                "and at most 2 for background (BAGS has more and is not supported)"
             )
     return names
 

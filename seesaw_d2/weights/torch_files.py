@@ -1,7 +1,8 @@
-"""Check files of ``torch.save`` before PyTorch reads them, and add a checksum after PyTorch wrote them.
+"""Check files of ``torch.save`` before PyTorch reads them, and add a checksum after PyTorch has written them.
 
-PyTorch writes a checksum for each record of its archive, but not for the headers, which contain the offsets of the
-records. It also does not check the sizes in its pickle. A wrong size gives weights from uninitialized memory.
+PyTorch stores a checksum for each record of its zip archive, but no checksum for the headers, which contain the offsets
+of the records. PyTorch also does not check the tensor sizes in its pickle. A wrong size would give weights from
+uninitialized memory.
 """
 
 import functools
@@ -24,22 +25,22 @@ from seesaw_d2.utils.regular_files import open_regular
 _SEAL = b"seesaw_d2 headers sha256 "
 _DIGITS = 64
 _CHUNK = 1 << 20
-# Pickles in a file from before PyTorch 1.6: magic number, version, system information, content, names of the storages.
+# The format before PyTorch 1.6 has five pickles: magic number, version, system information, content, storage names.
 _LEGACY_PICKLES = 5
 
 
 def check_torch_file(path: str, *, records: bool = False) -> None:
-    """Check the headers, the pickles and the sizes of a file of ``torch.save``.
+    """Check the headers, the pickles and the tensor sizes of a file of ``torch.save``.
 
     Args:
-        path: a regular file.
-        records: whether to compare the records with their checksums also in files without this project's checksum.
-            (PyTorch neither compares them nor needs them to be right.)
+        path: path of a regular file.
+        records: True: verify the checksum of each record. False: verify these checksums only if the file also has the
+            checksum of this project (see ``seal``). PyTorch itself does not verify checksums.
 
     Raises:
-        WeightsError: the archive is compressed (PyTorch never does this, and unpacking could fill the memory); its
-            headers or a record do not match their checksum; a tensor has no data in the file.
-        Exception: any type, for a corrupt file or a pickle that ``check_pickle`` rejects.
+        WeightsError: the archive is compressed (PyTorch never compresses, and unpacking could fill the memory), a
+            checksum does not match, or the file lacks the data of a tensor.
+        Exception: any other type, if the file is corrupt or ``check_pickle`` rejects a pickle.
     """
     with open_regular(path, "rb") as file:
         if not zipfile.is_zipfile(file):
@@ -55,13 +56,22 @@ def check_torch_file(path: str, *, records: bool = False) -> None:
 
 
 def check_archive(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Raise WeightsError if the headers or a record of an archive do not match their checksum. Read all records."""
+    """Verify the checksums of the headers and of all records of an archive.
+
+    Args:
+        archive: the archive.
+        file: the same file, open for reading.
+        path: path of the file, for error messages.
+
+    Raises:
+        WeightsError: a checksum does not match.
+    """
     _check_seal(archive, file, path)
     _check_records(archive, path)
 
 
 def is_archive(path: str) -> bool:
-    """Return whether a file is a zip archive, possibly a damaged one, for which Python may raise an error."""
+    """Return True if a file is a zip archive. The archive may be corrupt, so that opening it raises an error."""
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
@@ -69,7 +79,7 @@ def is_archive(path: str) -> bool:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Write a checksum of an archive's headers into the archive's comment, which PyTorch ignores.
+    """Add a checksum of the headers to an archive, in its zip comment, which PyTorch ignores.
 
     Args:
         file: a complete archive of ``torch.save``, open for reading and writing.
@@ -87,31 +97,31 @@ def _check_entries(archive: zipfile.ZipFile, path: str) -> None:
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if packed or unpacked > size:
         raise WeightsError(
-            f"{path}: expected PyTorch's uncompressed archive, found one of {size} bytes that unpacks to {unpacked}"
+            f"{path}: expected an uncompressed archive, found an archive of {size} bytes that unpacks to {unpacked}"
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with duplicate names")
+        raise WeightsError(f"{path}: expected a PyTorch checkpoint, found an archive with duplicate record names")
 
 
 def _check_records(archive: zipfile.ZipFile, path: str) -> None:
     bad = archive.testzip()
     if bad is not None:
-        raise WeightsError(f"{path}: damaged: the checksum of {shown(bad)} does not match its content")
+        raise WeightsError(f"{path} is damaged: the content of record {shown(bad)} does not match its checksum")
 
 
 def _check_seal(archive: zipfile.ZipFile, file: IO[bytes], path: str) -> None:
-    """Compare the headers with their checksum. Files of other programs and of earlier versions have no checksum."""
+    """Verify the checksum of the headers. Accept archives of other programs and earlier versions, which have none."""
     comment = archive.comment
     if not comment:
         return
     file.seek(-len(comment) - 2, os.SEEK_END)
     length = file.read(2) == struct.pack("<H", len(comment))
     if not length or comment != _SEAL + _digest(archive, file, len(comment)):
-        raise WeightsError(f"{path}: damaged: the headers of the archive do not match their checksum")
+        raise WeightsError(f"{path} is damaged: the headers of the archive do not match their checksum")
 
 
 def _digest(archive: zipfile.ZipFile, file: IO[bytes], comment: int) -> bytes:
-    """Return the SHA-256 of all bytes outside of the records' contents, for a comment of this length."""
+    """Return the SHA-256 of an archive except record contents and comment. ``comment`` is the length of the comment."""
     size = file.seek(0, os.SEEK_END) - len(archive.comment)
     digest, position = hashlib.sha256(struct.pack("<Q", size)), 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -136,11 +146,11 @@ def _update(digest: Any, file: IO[bytes], start: int, stop: int) -> None:
 
 
 def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the pickle, and check that each of its storages has a record of the right size."""
+    """Check the pickle of an archive, and check that the archive has a record of the right size for each storage."""
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        return  # PyTorch's own error is more informative
+        return  # PyTorch will raise a more informative error
     with archive.open(pickles[0]) as member, io.BufferedReader(member) as file:
         _, storages = check_pickle(file)
     folder = pickles[0].removesuffix("data.pkl")
@@ -149,7 +159,7 @@ def _check_storages(archive: zipfile.ZipFile, path: str) -> None:
         found = sizes.get(f"{folder}data/{key}")
         if found is None or found < needed:
             raise WeightsError(
-                f"{path}: expected a file of weights, found a tensor of {needed} bytes with data of {found or 0}"
+                f"{path}: expected a file of weights, found a tensor of {needed} bytes with data of {found or 0} bytes"
             )
 
 
@@ -165,16 +175,16 @@ def _check_legacy(file: IO[bytes], path: str) -> None:
 
 
 def _storage(identity: list) -> tuple[str, int]:
-    """Return key and size in bytes of a storage, given its id in a pickle: ("storage", type, key, device, number)."""
+    """Return key and size in bytes of a storage, given its persistent id: ("storage", type, key, device, number)."""
     kind, key, number = identity[1], identity[2], identity[4]
     if not isinstance(kind, Node) or kind.kind != "global" or not isinstance(key, str) or type(number) is not int:
-        raise pickle.UnpicklingError("holds a storage without type, name and number")
+        raise pickle.UnpicklingError("contains a storage without type, name and number of values")
     if number < 0:
-        raise pickle.UnpicklingError(f"holds a storage of {number} values")
+        raise pickle.UnpicklingError(f"contains a storage of {number} values")
     return key, number * _bytes_of(kind.items[1])
 
 
 @functools.lru_cache
 def _bytes_of(storage: str) -> int:
-    """Return the size in bytes of a value in a storage type of PyTorch, such as "FloatStorage"."""
+    """Return the size in bytes of one value of a PyTorch storage type, such as "FloatStorage"."""
     return 1 if storage == "UntypedStorage" else torch.serialization.StorageType(storage).dtype.itemsize

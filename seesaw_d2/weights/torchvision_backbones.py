@@ -1,4 +1,4 @@
-"""Find and download ImageNet weights of torchvision's ResNets, and rename them for Detectron2's ResNet."""
+"""Download ImageNet weights of torchvision's ResNets, and rename them for Detectron2's ResNet."""
 
 import os
 import re
@@ -24,16 +24,20 @@ _RENAMES = (
 
 
 def torchvision_file(uri: str, limits: Limits | None = None) -> str:
-    """Return the local file of ``torchvision://<name>``. Download it into torch.hub's cache if it is not there.
+    """Return the local file of ``torchvision://<name>``. Download a missing file to torch.hub's cache.
 
-    The weights are torchvision's IMAGENET1K_V1, as for MMDetection's ``torchvision://``.
+    The weights are torchvision's IMAGENET1K_V1, as in MMDetection's ``torchvision://``.
+
+    Args:
+        uri: the address, such as ``torchvision://resnet50``.
+        limits: limits on the time and size of the download.
 
     Raises:
-        WeightsError: the name is unknown, or the download failed. The message then has the address and the local path.
+        WeightsError: the name is unknown, or the download failed.
     """
     name = uri.removeprefix(SCHEME)
     if name not in NAMES:
-        raise WeightsError(f"MODEL.WEIGHTS: {uri}: expected {SCHEME} with one of {', '.join(NAMES)}")
+        raise WeightsError(f"MODEL.WEIGHTS: expected {SCHEME} followed by one of {', '.join(NAMES)}, found {uri}")
     url = _url(name)
     path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
     if not os.path.isfile(path):
@@ -41,8 +45,8 @@ def torchvision_file(uri: str, limits: Limits | None = None) -> str:
             _download(url, path, limits or Limits())
         except OSError as error:
             raise WeightsError(
-                f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download it elsewhere and save it as {path}, "
-                "or set MODEL.WEIGHTS to its path"
+                f"MODEL.WEIGHTS: {uri}: cannot download {url} ({error}). Download the file elsewhere and save it as "
+                f"{path}, or set MODEL.WEIGHTS to the path of the file"
             ) from error
     return path
 
@@ -52,39 +56,44 @@ def _url(name: str) -> str:
 
 
 def _download(url: str, path: str, limits: Limits) -> None:
-    (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))  # first digits of the SHA-256
+    (digest,) = re.findall(
+        r"-([0-9a-f]{8,})\.", os.path.basename(url)
+    )  # the file name contains the first digits of the SHA-256
     fetch(url, path, limits, digest=digest)
 
 
 def is_torchvision_resnet(state) -> bool:
-    """Return whether a loaded file contains the state of one of torchvision's ResNets."""
+    """Return True if an object loaded from a file is the state dict of one of torchvision's ResNets."""
     return isinstance(state, dict) and {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= state.keys()
 
 
 def convert_resnet(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
-    """Rename the state of torchvision's ResNet for Detectron2's. No tensor changes. The classifier is dropped.
+    """Rename the parameters and buffers of torchvision's ResNet for Detectron2's ResNet, and drop the classifier.
 
     Args:
         state: torchvision's state dict.
         prefix: prefix of each new name, such as "backbone.bottom_up.".
 
+    Returns:
+        a dict from new name to unchanged tensor.
+
     Raises:
         WeightsError: a name does not belong to torchvision's ResNets.
     """
+    # The result must not have the version numbers of a state dict: for these, FrozenBatchNorm2d changes the variances.
     converted = {}
     for name, tensor in state.items():
         if name.startswith("fc.") or name.endswith("num_batches_tracked"):
             continue
         new_name = rename_resnet(name)
         if new_name is None:
-            raise WeightsError(f"{name}: expected a name of torchvision's ResNets")
-        # A plain dict without torchvision's version numbers, for which FrozenBatchNorm2d would change the variances.
+            raise WeightsError(f"{name} is not a parameter or buffer of torchvision's ResNets")
         converted[prefix + new_name] = tensor
     return converted
 
 
 def rename_resnet(name: str) -> str | None:
-    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None if there is none."""
+    """Return Detectron2's name for a parameter or buffer of torchvision's ResNets, or None for an unknown name."""
     for pattern, replacement in _RENAMES:
         new_name, found = re.subn(pattern, replacement, name)
         if found:
@@ -93,25 +102,25 @@ def rename_resnet(name: str) -> str | None:
 
 
 def resnet_prefix(model: torch.nn.Module) -> str:
-    """Return the prefix of the names of Detectron2's ResNet in a model.
+    """Return the prefix of ResNet parameters in a Detectron2 model, such as "backbone.bottom_up.".
 
     Raises:
-        WeightsError: the model has no ResNet or more than one.
+        WeightsError: the model has no ResNet or several ResNets.
     """
     end = "stem.conv1.weight"
     prefixes = [name.removesuffix(end) for name in model.state_dict() if name.endswith(end)]
     if len(prefixes) != 1:
         raise WeightsError(
-            f"MODEL.WEIGHTS: torchvision's ResNet weights need a model with one ResNet, found {len(prefixes)}"
+            f"MODEL.WEIGHTS: torchvision's ResNet weights need a model with one ResNet, found {len(prefixes)} ResNets"
         )
     return prefixes[0]
 
 
 def check_torchvision_config(cfg: CfgNode) -> None:
-    """Check that the config describes torchvision's ResNet, which Detectron2's defaults do not.
+    """Check that the config describes the ResNet and the images of torchvision. Detectron2's defaults do not.
 
     Raises:
-        ConfigError: the depth, the stride or the channel order differs.
+        ConfigError: the depth, the position of strides or the channel order differs.
     """
     name = cfg.MODEL.WEIGHTS.removeprefix(SCHEME)
     if name not in NAMES:
@@ -123,4 +132,4 @@ def check_torchvision_config(cfg: CfgNode) -> None:
     }
     for key, (found, value) in expected.items():
         if found != value:
-            raise ConfigError(f"{key}: expected {value!r} with MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}, found {found!r}")
+            raise ConfigError(f"{key}: MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} needs {value!r}, found {found!r}")

@@ -75,7 +75,7 @@ CASES: list[Case] = cases(
         "a tensor in a pickle": (pickled({"model": {"weight": torch.ones(2, 3)}}), rf"w\.pkl: {HOLDS}torch\._utils"),
         "TorchScript": (script, r"w\.pth: expected "),
         "a tar with paths outside": (tar, r"w\.pth: expected a PyTorch checkpoint"),
-        "a zip bomb": (archive(bomb), r"w\.pth: .*found one of \d+ bytes that unpacks to 30000\d+"),
+        "a zip bomb": (archive(bomb), r"w\.pth: .*of \d+ bytes that unpacks to 30000\d+"),
         "a zip with paths outside": (archive(climbing), r"w\.pth: expected a file of weights"),
         "a zip without data": (archive(without("data/0")), r"w\.pth: expected a file of weights"),
         "a zip without its pickle": (archive(without("data.pkl")), r"w\.pth: expected a file of weights"),

@@ -74,7 +74,7 @@ def test_one_tau_without_biases(run, tmp_path, capsys):
     # Written twice only if told to.
     content = output.read_bytes()
     assert main([str(run / "model_final.pth"), str(output), "--tau", "0.5"]) == 2
-    assert "one.pth: expected the name of a new file" in capsys.readouterr().err
+    assert "one.pth: " in capsys.readouterr().err
     assert output.read_bytes() == content
     assert main([str(run / "model_final.pth"), str(output), "--tau", "0.5", "--overwrite"]) == 0
     assert output.read_bytes() != content
@@ -108,8 +108,8 @@ def checkpoint(tmp_path):
         (["out.pth", "--tau", "-0.5"], "found -0.5"),
         (["out.pth", "--tau", "nan"], "tau: expected numbers >= 0"),
         (["out.pth", "--sweep", "0.5", "0.5"], "found 0.5, 0.5"),
-        (["out.pkl", "--tau", "0.5"], "output: expected the name of a .pth file"),
-        (["model.pth", "--tau", "0.5", "--overwrite"], "output: expected another file than the checkpoint"),
+        (["out.pkl", "--tau", "0.5"], "out.pkl"),
+        (["model.pth", "--tau", "0.5", "--overwrite"], "output: model.pth "),
         (["out.pth", "--tau", "0.5", "--config-file", "nowhere.yaml"], "nowhere.yaml: no such config file"),
     ],
 )
@@ -130,8 +130,8 @@ class Dangerous:
     ("content", "message"),
     [
         ({"model": {"backbone.weight": torch.ones(3)}}, "roi_heads.box_predictor.cls_score"),
-        ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}}, f"{CLASSIFIER}.weight: "),
-        ({"weights": {}}, 'expected a checkpoint with the weights below "model"'),
+        ({"model": {f"{CLASSIFIER}.weight": torch.ones(C + 6, 4)}}, f"{CLASSIFIER}.weight has {C + 6} "),
+        ({"weights": {}}, '"model"'),
         ({"model": Dangerous()}, "builtins.print"),
         (b"torn", "model.pth"),
         (None, "model.pth"),
@@ -159,4 +159,4 @@ def test_classifiers_that_tau_is_not_for(checkpoint, capsys):
     assert "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME: " in capsys.readouterr().err
     config.unlink()
     assert main([str(checkpoint), str(checkpoint.parent / "out.pth"), "--tau", "0.5"]) == 2
-    assert "--config-file: " in capsys.readouterr().err
+    assert "--config-file" in capsys.readouterr().err

@@ -183,11 +183,11 @@ def test_a_torn_file_in_the_cache(tmp_path, cache, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"MODEL.WEIGHTS": "torchvision://resnet101"}, "MODEL.RESNETS.DEPTH: expected 101"),
-        ({"INPUT.FORMAT": "BGR"}, "INPUT.FORMAT: expected 'RGB'"),
-        ({"MODEL.RESNETS.STRIDE_IN_1X1": True}, "MODEL.RESNETS.STRIDE_IN_1X1: expected False"),
-        ({"MODEL.WEIGHTS": "torchvision://resnet51"}, "expected torchvision:// with one of resnet18"),
-        ({"MODEL.WEIGHTS": "torchvision://vgg16"}, "expected torchvision:// with one of resnet18"),
+        ({"MODEL.WEIGHTS": "torchvision://resnet101"}, "MODEL.RESNETS.DEPTH: .*101.* 101"),
+        ({"INPUT.FORMAT": "BGR"}, "INPUT.FORMAT: .*'RGB'.*'BGR'"),
+        ({"MODEL.RESNETS.STRIDE_IN_1X1": True}, "MODEL.RESNETS.STRIDE_IN_1X1: .*False.*True"),
+        ({"MODEL.WEIGHTS": "torchvision://resnet51"}, "MODEL.WEIGHTS: .*resnet50.*resnet51"),
+        ({"MODEL.WEIGHTS": "torchvision://vgg16"}, "MODEL.WEIGHTS: .*resnet50.*vgg16"),
     ],
 )
 def test_a_config_that_the_weights_do_not_fit(cache, overrides, message):

@@ -1,4 +1,4 @@
-"""Check that converted weights fit a config's model, before they are written."""
+"""Check that converted weights fit the model of a config, before the weights are written."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from seesaw_d2.weights.checkpoint_io import not_finite
 
 
 def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
-    """Return a dict from name to shape of the saved parameters and buffers of a config's model."""
+    """Return the shapes of all parameters and buffers that a checkpoint of the model of a config contains, by name."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "meta"
@@ -23,24 +23,28 @@ def model_shapes(cfg: CfgNode) -> dict[str, torch.Size]:
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError if ``state`` contains NaN or infinity. The message has the first names."""
+    """Raise WeightsError if ``state`` contains NaN or infinity. ``source`` is the file name in the message."""
     if names := not_finite(state):
-        raise WeightsError(f"{source}: expected finite weights, found nan or infinity in {first_few(names)}")
+        raise WeightsError(f"{source}: expected finite weights, found NaN or infinity in {first_few(names)}")
 
 
 def check_fit(
     state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str, config: str, *, partly: bool = False
 ) -> list[str]:
-    """Raise WeightsError unless ``state`` has exactly the model's parameters, in their shapes.
+    """Check that converted weights have the names and shapes of a model.
 
     Args:
         state: name -> converted tensor.
         shapes: result of ``model_shapes``.
-        source, config: file names for the message.
-        partly: allow missing parameters.
+        source, config: names of the checkpoint and of the config, for error messages.
+        partly: True: parameters of the model may be missing in ``state``. False: they must not.
 
     Returns:
-        the names of missing parameters, without buffers of losses, because predictions do not depend on them.
+        the names of the missing parameters. Buffers of losses may always be missing and are not returned, because
+        predictions do not depend on them.
+
+    Raises:
+        WeightsError: a parameter is missing, unknown or of another shape.
     """
     lacking = [name for name in shapes if name not in state and ".cls_loss." not in name]
     lines = [] if partly else [f"{name}: not in the checkpoint" for name in lacking]

@@ -1,4 +1,4 @@
-"""Read weights and metadata in checkpoints of other programs, which also contain optimizers and unknown objects."""
+"""Read weights and metadata from checkpoints of other programs, which may also contain objects of unknown classes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,24 +9,24 @@ import torch
 from seesaw_d2.errors import WeightsError
 from seesaw_d2.weights.safe_reading import read_weights_file
 
-# Number of nesting levels of "meta" that are returned. The deepest text that a caller needs is meta -> config.
+# Maximum nesting depth of the values returned from "meta". Callers need at most meta -> config -> text.
 _MAX_DEPTH = 3
 
 
 def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return weights and metadata in a checkpoint of MMDetection, mmengine, torchvision or other PyTorch programs.
+    """Read the weights and the metadata of a checkpoint of MMDetection, mmengine, torchvision or a similar program.
 
-    It runs no code in the file and ignores objects of unknown classes.
+    This function runs no code in the file and ignores objects of unknown classes.
 
     Args:
-        path: a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.
+        path: path of a file of ``torch.save`` with the weights below "state_dict", below "model" or at the top level.
 
     Returns:
-        a dict from name to tensor on the CPU, and the plain values (text, numbers, lists, mappings) below "meta".
+        a dict from name to tensor on the CPU, and the plain values (text, numbers, lists, dicts) below "meta".
 
     Raises:
-        WeightsError: the file is missing, corrupt or not a checkpoint, or it contains a function that PyTorch always
-            blocks (``os.system``).
+        WeightsError: the file is missing, corrupt or not a checkpoint, or it refers to a function that PyTorch always
+            blocks, such as ``os.system``.
     """
     content = read_weights_file(path, ignore_unknown=True)
     if not isinstance(content, dict):
@@ -38,14 +38,14 @@ def read_foreign_checkpoint(path: str) -> tuple[dict[str, torch.Tensor], dict[st
             break
     weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     if not weights:
-        raise WeightsError(f'{path}: expected parameters below "state_dict", found none')
+        raise WeightsError(f'{path}: no parameters below "state_dict", below "model" or at the top level')
     meta = content.get("meta") if state is not content else None
     return weights, _plain(meta, 0) if isinstance(meta, dict) else {}
 
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Prepend ``path`` to the message of a WeightsError raised in the block."""
+    """Prepend ``path`` to the message of each WeightsError that the body of the ``with`` statement raises."""
     try:
         yield
     except WeightsError as error:

@@ -1,6 +1,6 @@
 """Convert MMDetection's Seesaw Loss models: Mask R-CNN and Cascade Mask R-CNN with FPN, R-50 and R-101.
 
-Shapes: C categories, L = C + 2 logits: C categories, foreground, background.
+Shapes: C categories, L = C + 2 logits (C categories, then foreground and background).
 """
 
 import os
@@ -15,7 +15,7 @@ from torch import Tensor
 from seesaw_d2.errors import ConfigError, WeightsError
 from seesaw_d2.weights.converters.mmdet_names import is_before_2, is_dropped, plain_name, rename_mmdet
 
-# Number of blocks in a ResNet's third stage -> depth.
+# Number of blocks in the third stage of a ResNet -> depth of the ResNet.
 _DEPTHS = {6: 50, 23: 101}
 LVIS_CLASSES, LVIS_V05_CLASSES = 1203, 1230
 _PUBLISHED = re.compile(
@@ -25,13 +25,14 @@ _PUBLISHED = re.compile(
 
 @dataclass(frozen=True)
 class MmdetModel:
-    """Description of the model in a checkpoint of MMDetection.
+    """Properties of the model in an MMDetection checkpoint.
 
     Attributes:
         cascade: True: Cascade Mask R-CNN. False: Mask R-CNN.
         depth: depth of the ResNet, 50 or 101.
         num_classes: C.
-        normed_mask: whether mask prediction is normalized, which adds no parameters. None: unknown.
+        normed_mask: True: mask prediction is normalized. False: it is not. None: unknown. Both variants have the same
+            parameters.
         sampler: sampler of the training, "random" or "rfs" (repeat factor sampling). None: unknown.
     """
 
@@ -43,22 +44,22 @@ class MmdetModel:
 
     @property
     def is_lvis(self) -> bool:
-        """Return whether the model has as many categories as LVIS v1."""
+        """Return True if the model has as many categories as LVIS v1."""
         return self.num_classes == LVIS_CLASSES
 
     @property
     def is_lvis_v05(self) -> bool:
-        """Return whether the model has as many categories as LVIS v0.5."""
+        """Return True if the model has as many categories as LVIS v0.5."""
         return self.num_classes == LVIS_V05_CLASSES
 
     @property
     def is_published(self) -> bool:
-        """Return whether MMDetection has published such a model: LVIS v1, known sampler, not Cascade with R-50."""
+        """Return True if MMDetection publishes such a model: LVIS v1, known sampler, no cascade with R-50."""
         return self.is_lvis and self.sampler is not None and (self.depth == 101 or not self.cascade)
 
     @property
     def config(self) -> str:
-        """Return the path of this project's config for the model."""
+        """Return the path of the closest config of this project. ``overrides`` has the remaining differences."""
         mask = "_normmask" if self.normed_mask else ""
         end = f"{self.sampler or 'random'}_seesaw{mask}_2x.yaml"
         if self.is_lvis_v05 and not self.cascade:
@@ -68,7 +69,7 @@ class MmdetModel:
 
     @property
     def overrides(self) -> list[str]:
-        """Return the overrides KEY VALUE ... with which the config evaluates the model as MMDetection does."""
+        """Return overrides KEY, VALUE, ... with which ``config`` evaluates the model as MMDetection does."""
         words = evaluation_keys(self.cascade)
         if f"_R_{self.depth}_" not in self.config:
             words += ["MODEL.RESNETS.DEPTH", str(self.depth)]
@@ -80,7 +81,12 @@ class MmdetModel:
 
 
 def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
-    """Return overrides KEY VALUE ... for MMDetection's resizing and its average over the stages of a cascade."""
+    """Return config overrides for evaluation as in MMDetection, as a list KEY, VALUE, ....
+
+    Args:
+        cascade: True: add the override that averages logits over the stages of a cascade, as MMDetection does.
+        resize: value of INPUT.RESIZE, the library that resizes images.
+    """
     average = ["MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE", "logits"] if cascade else []
     return ["INPUT.RESIZE", resize, *average]
 
@@ -88,24 +94,24 @@ def evaluation_keys(cascade: bool, resize: str = "opencv") -> list[str]:
 def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Rename a state dict of MMDetection 2 or 3 for Detectron2, and convert its class counts to integers.
 
-    Other tensors do not change. (MMDetection counts classes on each GPU separately and saves those of the first GPU in
-    float32.)
+    Other tensors do not change. MMDetection stores class counts as float32. Each GPU counts its own images, and the
+    checkpoint contains only the counts of the first GPU.
 
     Args:
         state: MMDetection's state dict.
 
     Returns:
-        the converted state, and the unknown names.
+        the converted state dict, and the names of ``state`` that are unknown and therefore not converted.
 
     Raises:
-        WeightsError: the state belongs to MMDetection 1 or to a one-stage model, or all names are unknown.
+        WeightsError: ``state`` belongs to MMDetection 1 or to a one-stage model, or all names are unknown.
     """
     converted, unrecognised = {}, []
     for name, tensor in state.items():
         if is_before_2(name):
             raise WeightsError(
-                f"{name}: expected a parameter of a Mask or Cascade Mask R-CNN of MMDetection 2 or 3, found one of "
-                "another model or of version 1"
+                f"{name}: expected a parameter of Mask R-CNN or Cascade Mask R-CNN of MMDetection 2 or 3, found a "
+                "parameter of another model or of MMDetection 1"
             )
         new_name = rename_mmdet(name)
         if is_dropped(name):
@@ -117,37 +123,37 @@ def convert_mmdet(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[
         else:
             converted[new_name] = tensor
     if not converted:
-        ours = " (these are Detectron2's names: has it been converted already?)"
+        ours = " (these are Detectron2's names, so the checkpoint may already be converted)"
         known = any(name.startswith(("backbone.bottom_up.", "roi_heads.")) for name in unrecognised)
         torchvisions = any(name.startswith(("backbone.body.", "roi_heads.mask_predictor.")) for name in unrecognised)
         hint = (
-            " (these are torchvision's names: use tools/convert_torchvision_checkpoint.py)"
+            " (these are torchvision's names. Use tools/convert_torchvision_checkpoint.py)"
             if torchvisions
             else ours * known
         )
-        raise WeightsError(f"expected names of MMDetection, found {', '.join(unrecognised[:3])}, ...{hint}")
+        raise WeightsError(f"expected parameter names of MMDetection, found {', '.join(unrecognised[:3])}, ...{hint}")
     return converted, unrecognised
 
 
 def _as_counts(name: str, tensor: Tensor) -> Tensor:
     if not (tensor.isfinite().all() and (tensor >= 0).all()):
-        raise WeightsError(f"{name}: expected counts >= 0")
+        raise WeightsError(f"{name}: expected finite class counts >= 0, found other values")
     return tensor.round().to(torch.int64)
 
 
 def describe_mmdet(
     state: Mapping[str, Tensor], meta: Mapping[str, Any], path: str = "", *, normed_mask: bool | None = None
 ) -> MmdetModel:
-    """Describe the model in a checkpoint by its parameters, its config text and its published file name.
+    """Detect the model in a checkpoint from parameters, config text and file name.
 
     Args:
-        state: the checkpoint's weights.
-        meta: the checkpoint's metadata, with its config text at "config" (2.x) or "cfg" (3.x).
-        path: the file's name.
-        normed_mask: whether mask prediction is normalized. None: unknown.
+        state: weights of the checkpoint.
+        meta: metadata of the checkpoint, with the config text at "config" (MMDetection 2) or "cfg" (MMDetection 3).
+        path: file name of the checkpoint. File names of published checkpoints describe their models.
+        normed_mask: True or False: mask prediction is or is not normalized. None: detect this from text or file name.
 
     Raises:
-        ConfigError: the parameters are not those of a Seesaw Loss model of MMDetection.
+        ConfigError: the parameters do not belong to a Seesaw Loss model of MMDetection.
     """
     names = {plain_name(name): tensor for name, tensor in state.items()}
     blocks = {name.split(".")[2] for name in names if re.match(r"backbone\.layer3\.\d+\.conv3\.", name)}
@@ -157,9 +163,9 @@ def describe_mmdet(
     counts, classifier = (names.get(prefix + name) for name in ("loss_cls.cum_samples", "fc_cls.weight"))
     if depth is None or counts is None or classifier is None or len(classifier) != len(counts) + 1:
         raise ConfigError(
-            f"--config-file: expected a config for the model in {path or 'the checkpoint'}, found none; it is needed "
-            "because the model is not one of MMDetection's Seesaw Loss models (R-50 or R-101, Mask or Cascade Mask "
-            f"R-CNN): {_difference(len(blocks), counts, classifier, prefix)}"
+            f"--config-file: cannot detect the config of {path or 'the checkpoint'}, because its model is not a Seesaw "
+            "Loss model of MMDetection (R-50 or R-101, Mask or Cascade Mask R-CNN): "
+            f"{_difference(len(blocks), counts, classifier, prefix)}. Set --config-file to the config of the model"
         )
     text = config_text(meta)
     published = _PUBLISHED.search(os.path.basename(path))
@@ -173,7 +179,7 @@ def describe_mmdet(
 
 
 def config_text(meta: Mapping[str, Any]) -> str:
-    """Return the config text in a checkpoint's metadata, or "" if there is none."""
+    """Return the config text in the metadata of a checkpoint, or "" if the metadata has no config text."""
     return next((meta[key] for key in ("cfg", "config") if isinstance(meta.get(key), str)), "")
 
 

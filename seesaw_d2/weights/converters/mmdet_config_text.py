@@ -1,6 +1,6 @@
-"""Parse the config text in a checkpoint of MMDetection without running it.
+"""Parse the config text in a checkpoint of MMDetection without running the text.
 
-MMDetection saves a training's config as Python source: assignments of ``dict(...)`` calls, lists and plain values.
+MMDetection saves the config of a training as Python source, which assigns ``dict(...)`` calls, lists and plain values.
 """
 
 import ast
@@ -10,7 +10,7 @@ from typing import Any
 
 from seesaw_d2.errors import WeightsError
 
-# Maximum number of characters. A config has about 20,000, or 60,000 with class names.
+# Maximum number of characters. Typical configs have 20,000, or 60,000 with class names.
 MAX_TEXT = 1_000_000
 _MAX_STRING, _MAX_NUMBER = 10_000, 2**63
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
@@ -22,7 +22,7 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class NotLiteral:
-    """Placeholder for a value that could only be computed by running the text."""
+    """Placeholder for a value of a config that cannot be computed without running the config text."""
 
     def __init__(self, line: int):
         self.line = line
@@ -32,13 +32,14 @@ class NotLiteral:
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
-    """Return the variables that a config text assigns, by name.
+    """Return the variables that a config text assigns, as a dict from name to value.
 
-    Values are numbers, text, None, lists (also for tuples) and dicts. ``NotLiteral`` replaces any other value. Earlier
-    variables and ``**`` of dicts are resolved. ``_delete_``, which refers to base configs, is dropped.
+    Values are numbers, text, None, lists (also for tuples) and dicts. ``NotLiteral`` replaces any other value. The
+    parser resolves references to earlier variables and ``**`` of dicts, and drops ``_delete_``, which affects only
+    base configs.
 
     Raises:
-        WeightsError: the text is too long, is not Python source, or has statements other than assignments.
+        WeightsError: the text is too long, is not Python source, or contains other statements than assignments.
     """
     if len(text) > MAX_TEXT:
         raise WeightsError(f"config text: expected at most {MAX_TEXT} characters, found {len(text)}")
@@ -93,7 +94,7 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
 
 
 def _merged(pairs: Sequence[tuple[ast.expr | None, ast.expr]], node: ast.AST, names: dict[str, Any]) -> Any:
-    """Evaluate a dict, given as pairs (key, value), with key None for ``**``."""
+    """Evaluate the pairs (key, value) of a dict in the syntax tree. A pair for ``**value`` has the key None."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         each = _value(value, names)

@@ -1,4 +1,4 @@
-"""Convert a checkpoint file of MMDetection, with the settings in its config text."""
+"""Convert a checkpoint file of MMDetection, and take over the settings in its config text."""
 
 import functools
 import math
@@ -37,14 +37,14 @@ class Converted:
     """Result of a conversion.
 
     Attributes:
-        model: the detected model. None if a config was given.
-        config: path of the model's config.
-        overrides: KEY VALUE pairs with which the config reproduces MMDetection's detections.
-        carried: those of ``overrides`` that were read from the checkpoint's config text.
-        notes: settings that could not be compared, one line each.
-        device: the config's MODEL.DEVICE.
-        written: number of tensors written.
-        unrecognised: names that were not converted.
+        model: the detected model. None: the caller passed a config, so nothing was detected.
+        config: path of the config of the model.
+        overrides: config overrides KEY, VALUE, ... that make ``config`` reproduce MMDetection's detections.
+        carried: the part of ``overrides`` that comes from the config text of the checkpoint.
+        notes: one line for each setting that could not be compared with the config.
+        device: MODEL.DEVICE of the config.
+        written: number of written tensors.
+        unrecognised: names in the checkpoint that are unknown and were not converted.
     """
 
     model: MmdetModel | None
@@ -66,20 +66,20 @@ def convert_mmdet_file(
     normed_mask: bool | None = None,
     overwrite: bool = False,
 ) -> Converted:
-    """Convert a checkpoint of MMDetection for --eval-only or as a start of training.
+    """Convert a checkpoint of MMDetection, for evaluation with ``--eval-only`` or for the start of a training.
 
     Args:
-        source: a .pth file of MMDetection 2 or 3.
-        target: the .pth file to write.
-        config_file: this project's config of the model. Default: detected from the checkpoint.
-        overrides: KEY, VALUE, ... for the config.
-        normed_mask: whether mask prediction is normalized, for checkpoints without this information.
-        overwrite: replace ``target`` if it exists.
+        source: path of a .pth file of MMDetection 2 or 3.
+        target: path of the .pth file to write.
+        config_file: config of this project for the model. Default: detect the config from the checkpoint.
+        overrides: config overrides KEY, VALUE, ....
+        normed_mask: True or False: mask prediction is or is not normalized. Required if the checkpoint does not say so.
+        overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
 
     Raises:
-        ConfigError: the config cannot be detected, the checkpoint's config has settings that this project's models do
-            not support, or ``target`` is wrong.
-        WeightsError: ``source`` cannot be read, is not finite, or does not fit the config's model exactly.
+        ConfigError: the config cannot be detected, the checkpoint has a setting that the models of this project do not
+            support, or ``target`` is invalid.
+        WeightsError: ``source`` is unreadable, contains NaN or infinity, or does not fit the model of the config.
     """
     check_output(source, target, overwrite=overwrite)
     state, meta = read_foreign_checkpoint(source)
@@ -106,37 +106,37 @@ def convert_mmdet_file(
 
 
 def read_settings(meta: Mapping[str, Any], source: str, *, must_read: bool) -> tuple[Settings, list[str]]:
-    """Return the settings in a checkpoint's config text that affect detections, and a note for each missing one.
+    """Return the settings in the config text of a checkpoint that affect detections, and notes on missing settings.
 
     Args:
-        meta: the checkpoint's metadata.
-        source: the checkpoint's file name.
-        must_read: True: raise if the text cannot be parsed. False: return a note.
+        meta: metadata of the checkpoint.
+        source: file name of the checkpoint.
+        must_read: if the text cannot be parsed, True: raise ConfigError. False: return a note.
 
     Raises:
-        ConfigError: this project's models do not support a setting, or the text cannot be parsed.
+        ConfigError: the models of this project do not support a setting, or the text cannot be parsed.
     """
     settings, text = Settings(), config_text(meta)
     if not text.strip():
         missing = "temperature, channels, sizes, thresholds and NMS"
-        return settings, [f"The checkpoint has no config text: {missing} were not compared with the config"]
+        return settings, [f"The checkpoint has no config text, so {missing} were not compared with the config"]
     try:
         config = parse_config_text(text)
     except WeightsError as error:
         if must_read:
-            raise ConfigError(f"{source}: {error}; set --config-file to convert it without its config text") from error
-        return settings, [f"The checkpoint's config was not compared: {error}"]
+            raise ConfigError(f"{source}: {error}. Set --config-file to convert without this config text") from error
+        return settings, [f"The config text of the checkpoint was not compared with the config: {error}"]
     read_model(config, settings)
     read_images(config, settings)
     if settings.problems:
         more = [f"and {len(settings.problems) - _LISTED} more"] if len(settings.problems) > _LISTED else []
         listed = "; ".join([*settings.problems[:_LISTED], *more])
-        raise ConfigError(f"{source}: its config has settings that are not supported: {listed}")
+        raise ConfigError(f"{source}: its config text has unsupported settings: {listed}")
     if not settings.unsaid:
         return settings, []
     base = " (it does not contain its _base_ configs)" if "_base_" in config else ""
     return settings, [
-        "The config's values are used for settings that the checkpoint's config does not contain: "
+        "The config text of the checkpoint does not contain these settings, so the values of the config apply: "
         f"{first_few(settings.unsaid, 10)}{base}"
     ]
 
@@ -145,12 +145,12 @@ def _model_of(state, meta, source: str, settings: Settings, normed_mask: bool | 
     said = settings.normed_mask
     if said is not None and normed_mask not in (None, said):
         expected, found = ("normed", "plain") if said else ("plain", "normed")
-        raise ConfigError(f"--mask: expected {expected} as in the config text of {source}, found {found}")
+        raise ConfigError(f"--mask: the config text of {source} says {expected}, but --mask is {found}")
     model = describe_mmdet(state, meta, source, normed_mask=normed_mask if said is None else said)
     if model.normed_mask is None:
         raise ConfigError(
-            "--mask: expected normed or plain, because neither the checkpoint's config text nor its file name says "
-            "whether mask prediction is normalized, and the parameters are the same; found none"
+            f"--mask: set --mask to normed or plain, because neither the config text nor the file name of {source} "
+            "says whether mask prediction is normalized"
         )
     return model
 
@@ -161,7 +161,7 @@ def _evaluation_keys(cfg: CfgNode, settings: Settings) -> list[str]:
 
 
 def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
-    """Return overrides KEY VALUE ... for the settings in which the checkpoint's config differs from ``cfg``.
+    """Return config overrides KEY, VALUE, ... for the settings of a checkpoint that differ from ``cfg``.
 
     Raises:
         ConfigError: the heads of ``cfg`` do not support a setting.
@@ -172,8 +172,8 @@ def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
     if cfg.MODEL.ROI_HEADS.NAME in _DETECTRON2_HEADS:
         if wanted.pop(f"{_PREDICTOR}.NAME", "Linear") != "Linear":
             raise ConfigError(
-                "MODEL.ROI_HEADS.NAME: expected a head of this project for the checkpoint's normalized classifier, "
-                f"found {cfg.MODEL.ROI_HEADS.NAME}"
+                f"MODEL.ROI_HEADS.NAME: {cfg.MODEL.ROI_HEADS.NAME} does not support the normalized classifier of the "
+                "checkpoint. Use a head of this project"
             )
         wanted.pop(f"{_PREDICTOR}.TEMPERATURE", None)
     words = []
@@ -193,7 +193,7 @@ def _same(found: Any, value: Any) -> bool:
 
 
 def _categories(meta: Mapping[str, Any], num_classes: int) -> dict[str, list[str]]:
-    """Return the class names in a checkpoint's metadata as an entry of this project's checkpoints."""
+    """Return the class names in the metadata of a checkpoint, as an entry for checkpoints of this project."""
     data = meta.get("dataset_meta")
     data = data if isinstance(data, dict) else {}
     for names in (meta.get("CLASSES"), data.get("classes"), data.get("CLASSES")):

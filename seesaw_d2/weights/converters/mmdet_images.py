@@ -1,7 +1,7 @@
-"""Convert MMDetection's test pipeline and preprocessor to this project's config keys.
+"""Convert the test pipeline and the preprocessor of MMDetection to config keys of this project.
 
-MMDetection 2 normalizes, resizes and pads in the pipeline, inside MultiScaleFlipAug. MMDetection 3 normalizes and pads
-in the model's data_preprocessor.
+MMDetection 2 resizes, normalizes and pads images in the pipeline, inside MultiScaleFlipAug. MMDetection 3 resizes in
+the pipeline, and normalizes and pads in the data_preprocessor of the model.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from seesaw_d2.weights.converters import mmdet_parts as parts
 from seesaw_d2.weights.converters.mmdet_settings import Settings, is_numbers
 
-# Possible places of the test pipeline in a config, in the order in which they are tried.
+# Paths in a config where the test pipeline may be. The first that exists is used.
 _PLACES = (
     "test_dataloader.dataset",
     "data.test",
@@ -18,12 +18,17 @@ _PLACES = (
     "val_dataloader.dataset",
     "data.val",
 )
-# MMDetection's backend -> INPUT.RESIZE
+# Resize backend of MMDetection -> INPUT.RESIZE
 _BACKENDS = {"cv2": "opencv", "pillow": "pillow"}
 
 
 def read_images(config: Mapping[str, Any], found: Settings) -> None:
-    """Read channels, mean, standard deviation, padding, size and resizing."""
+    """Read channel order, mean, standard deviation, padding, test size and resize backend from a config.
+
+    Args:
+        config: the parsed config of MMDetection.
+        found: receives the settings and the problems.
+    """
     model = config.get("model")
     new = isinstance(model, dict) and isinstance(model.get("data_preprocessor"), dict)
     if new:
@@ -42,9 +47,9 @@ def read_images(config: Mapping[str, Any], found: Settings) -> None:
         else:
             _read_step(step, where, found, new=new)
     if not new and "MODEL.PIXEL_MEAN" not in found.keys:
-        found.problems.append(f"{place}: expected Normalize in it, or data_preprocessor in the model, found neither")
+        found.problems.append(f"{place}: the pipeline has no Normalize, and the model has no data_preprocessor")
     if "INPUT.MIN_SIZE_TEST" not in found.keys and not found.problems:
-        found.problems.append(f"{place}: expected Resize in it, found {', '.join(map(str, names))}")
+        found.problems.append(f"{place}: expected a pipeline with Resize, found {', '.join(map(str, names))}")
 
 
 def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
@@ -52,7 +57,7 @@ def _test_pipeline(config: Mapping[str, Any]) -> tuple[str, list | None]:
         node: Any = config
         for key in place.split("."):
             node = node.get(key) if isinstance(node, dict) else None
-        for _ in range(4):  # ConcatDataset and other wrappers
+        for _ in range(4):  # unwrap ConcatDataset and similar wrappers
             if isinstance(node, dict) and "pipeline" not in node:
                 inner = node.get("dataset", node.get("datasets"))
                 node = inner[0] if isinstance(inner, list) and inner else inner
@@ -98,10 +103,10 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         found.problems += parts.PAD.problems(step, where)
     elif kind == "RandomFlip":  # it has no effect inside MultiScaleFlipAug
         if step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"]) not in (0, None):
-            found.problems.append(f"{where}: RandomFlip: expected no augmentation in the test pipeline")
+            found.problems.append(f"{where}: RandomFlip: the test pipeline must not flip images")
     elif kind == "Resize":
         found.problems += parts.RESIZE.problems(step, where)
-        if new and "keep_ratio" not in step:  # the default of 3.x
+        if new and "keep_ratio" not in step:  # in MMDetection 3, keep_ratio is False by default
             found.problems.append(f"{where}.keep_ratio: expected True, found False")
         _read_scale(step.get("scale", step.get("img_scale")), where, found)
         backend = step.get("backend", "cv2")

@@ -1,21 +1,21 @@
 """Rename MMDetection's parameters of Mask R-CNN and Cascade Mask R-CNN with ResNet and FPN for Detectron2.
 
-MMDetection 2.0 to 3.3 use the same names. No tensor is transposed or permuted: in both projects, class-specific box
-regression is ordered by category, anchors by position and then aspect ratio, and features are flattened as C, H, W.
-Releases before 2.0 are rejected: their classifiers have background first, and their box widths are x2 - x1 + 1.
+MMDetection 2.0 to 3.3 use the same names. Tensors do not change, because both projects order class-specific box
+regression by category, order anchors by position and then by aspect ratio, and flatten features as C, H, W.
+MMDetection 1 is not supported: background is the first class there, and the width of a box is x2 - x1 + 1.
 """
 
 import re
 
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# Dropped buffers: batch counts, and the mean and standard deviation of images, which are config keys here.
+# Buffers to drop: batch counts, and the mean and standard deviation of images, which are config keys in this project.
 _DROPPED = re.compile(r"\.num_batches_tracked$|^data_preprocessor\.")
 _BEFORE_2 = re.compile(r"^(?:module\.)?(?:bbox_head|mask_head)\.")
 
 
-# (prefix in MMDetection, prefix in Detectron2, offset of the number): "#" is the number of a layer or level, "@" is "."
-# or, in a cascade, ".<stage>.".
+# (prefix in MMDetection, prefix in Detectron2, offset added to "#"). "#" is the number of a layer or level. "@" is
+# ".<stage>." in a cascade, and "." otherwise.
 _TABLE = (
     ("neck.lateral_convs.#.conv.", "backbone.fpn_lateral#.", 2),
     ("neck.fpn_convs.#.conv.", "backbone.fpn_output#.", 2),
@@ -42,22 +42,22 @@ _PATTERNS = tuple((_compiled(source), target, offset) for source, target, offset
 
 
 def plain_name(name: str) -> str:
-    """Remove the prefix of DistributedDataParallel."""
+    """Remove the prefix "module.", which DistributedDataParallel adds to parameter names."""
     return name.removeprefix("module.")
 
 
 def is_dropped(name: str) -> bool:
-    """Return whether a buffer has no counterpart and does not affect predictions."""
+    """Return True for a buffer that Detectron2 lacks and that does not affect predictions."""
     return bool(_DROPPED.search(plain_name(name)))
 
 
 def is_before_2(name: str) -> bool:
-    """Return whether a name belongs to the heads of MMDetection 1."""
+    """Return True for a parameter name in the heads of MMDetection 1."""
     return bool(_BEFORE_2.match(name))
 
 
 def rename_mmdet(name: str) -> str | None:
-    """Return Detectron2's name for a parameter of MMDetection's detectors, or None if it is unknown."""
+    """Return Detectron2's name for a parameter of MMDetection's detectors, or None for an unknown name."""
     name = plain_name(name)
     if name.startswith("backbone."):
         renamed = rename_resnet(name.removeprefix("backbone."))

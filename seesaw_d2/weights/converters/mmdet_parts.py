@@ -1,8 +1,8 @@
-"""Allowed keys and values of an MMDetection config, for each part of Mask and Cascade Mask R-CNN.
+"""Supported keys and values of an MMDetection config, for each part of Mask R-CNN and Cascade Mask R-CNN.
 
-There are three kinds of keys: those that are accepted only with values that this project's models support, those that
-are carried over to a config key (see ``mmdet_settings``), and those that do not affect detections. Other keys and
-values are rejected. Missing keys have MMDetection's defaults.
+A part has three kinds of keys. "fixed" keys must have a value that the models of this project support. "carried" keys
+are converted to config keys of this project (see ``mmdet_settings``). "free" keys do not affect detections. The
+converter rejects all other keys. Missing keys have MMDetection's defaults.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """The known keys of one dict of the config.
+    """Supported keys of one dict in an MMDetection config.
 
     Attributes:
-        fixed: key -> values that this project's models support.
-        free: keys that do not affect detections or that the parameters' shapes determine.
-        carried: keys that are read elsewhere.
+        fixed: key -> values that the models of this project support.
+        free: keys that do not affect detections, or whose values follow from the shapes of the parameters.
+        carried: keys that ``mmdet_settings`` or ``mmdet_images`` converts.
     """
 
     fixed: Mapping[str, tuple] = field(default_factory=dict)
@@ -25,7 +25,12 @@ class Part:
     carried: frozenset[str] = frozenset()
 
     def problems(self, found: Mapping[str, Any], where: str) -> list[str]:
-        """Return one line for each unknown key and each unsupported value."""
+        """Return one line for each unknown key and each unsupported value of the dict ``found``.
+
+        Args:
+            found: the dict.
+            where: path of the dict in the config, for the messages.
+        """
         lines = []
         for key, value in found.items():
             if key in self.fixed and value not in self.fixed[key]:
@@ -146,7 +151,7 @@ BOX_HEAD = _part(
     "num_shared_fcs conv_out_channels",
     carried="bbox_coder cls_predictor_cfg loss_cls",
 )
-# p, q and eps affect training only.
+# p, q and eps affect only training.
 SEESAW = _part(type=("SeesawLoss",), use_sigmoid=(False,), free="p q eps num_classes reduction loss_weight return_dict")
 NORMED_LINEAR = _part(
     type=("NormedLinear",), power=(1,), eps=(1e-6,), free="in_features out_features", carried="tempearture"

@@ -1,4 +1,4 @@
-"""Convert the settings of MMDetection's configs that affect detections to this project's config keys."""
+"""Convert the settings of an MMDetection config that affect detections to config keys of this project."""
 
 import math
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ STRIDES = (4, 8, 16, 32, 64)
 
 
 class Settings:
-    """Settings collected from a config.
+    """Settings read from an MMDetection config.
 
     Attributes:
-        keys: config key -> value with which this project's model reproduces MMDetection's detections.
-        normed_mask: whether mask prediction is normalized. None: not set.
-        problems: unsupported settings, one line each, starting with their place in MMDetection's config.
-        unsaid: settings that the text does not contain.
+        keys: config key of this project -> value that reproduces MMDetection's detections.
+        normed_mask: True or False: mask prediction is or is not normalized. None: the config does not say so.
+        problems: one line for each unsupported setting, which starts with the path of the setting in the config.
+        unsaid: paths of settings that the config does not contain.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,11 @@ class Settings:
         self.unsaid: list[str] = []
 
     def part(self, value: Any, known: Part, place: str, default: Any = None) -> Any:
-        """Check the dict ``value`` against ``known`` and return it, or ``default`` if it is None or not a dict."""
+        """Check the dict ``value`` against ``known``, and append its problems.
+
+        Returns:
+            ``value``, or ``default`` if ``value`` is None or not a dict.
+        """
         if isinstance(value, dict):
             self.problems += known.problems(value, place)
             return value
@@ -39,7 +43,7 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` under a config key."""
+        """Store the number ``owner[name]`` under a config key. Append a missing or invalid number to the attributes."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
@@ -48,9 +52,9 @@ class Settings:
             self.reject(f"{where}.{name}", "a number", owner[name])
 
     def set(self, key: str, value: Any, where: str) -> None:
-        """Store a value under a config key. Parts that share a key (the stages of a cascade) must agree."""
+        """Store a value under a config key. Two stages of a cascade that share the key must have the same value."""
         if self.keys.setdefault(key, value) != value:
-            self.problems.append(f"{where}: expected one value for {key}, found {self.keys[key]!r} and {value!r}")
+            self.problems.append(f"{where}: expected equal values for {key}, found {self.keys[key]!r} and {value!r}")
 
     def reject(self, where: str, expected: str, found: Any) -> None:
         """Append an unsupported setting to ``problems``."""
@@ -58,7 +62,7 @@ class Settings:
 
 
 def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
-    """Return whether ``values`` is a list of ``count`` finite numbers."""
+    """Return True if ``values`` is a list of ``count`` finite numbers of the given type."""
     return (
         isinstance(values, list)
         and len(values) == count
@@ -67,7 +71,12 @@ def is_numbers(values: Any, count: int, kind: Any = (int, float)) -> bool:
 
 
 def read_model(config: Mapping[str, Any], found: Settings) -> None:
-    """Read the architecture, the heads and the thresholds of detections."""
+    """Read the settings of the model (backbone, RPN, ROI heads, test thresholds) from a config.
+
+    Args:
+        config: the parsed config of MMDetection.
+        found: receives the settings and the problems.
+    """
     model = found.part(config.get("model"), parts.MODEL, "model")
     if not model:
         return
@@ -100,7 +109,7 @@ def _read_rpn(head: Mapping[str, Any], where: str, found: Settings) -> None:
         scales, ratios = anchors.get("scales"), anchors.get("ratios")
         if is_numbers(scales, 1):
             found.set("MODEL.ANCHOR_GENERATOR.SIZES", [[scales[0] * stride] for stride in STRIDES], where)
-        else:  # Detectron2 has another order of anchors for several scales
+        else:  # with several scales, Detectron2 orders anchors differently
             found.reject(f"{where}.anchor_generator.scales", "one number", scales)
         if isinstance(ratios, list) and is_numbers(ratios, len(ratios)):
             found.set("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [ratios], where)
@@ -135,12 +144,12 @@ def _read_roi_head(head: Mapping[str, Any], found: Settings) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return a list of the parts of all stages, also for a single part."""
+    """Return a list of the parts of all stages. A config has a single part if it applies to all stages."""
     return value if isinstance(value, list) else [value]
 
 
 def _box_weights(found: Settings, head: Mapping[str, Any], where: str) -> list[float]:
-    """Return the inverse of the coder's standard deviations, or [] if they are not set."""
+    """Return box regression weights: the inverse of the standard deviations of the box coder, [] if not set."""
     coder = found.part(head.get("bbox_coder"), parts.CODER, f"{where}.bbox_coder")
     deviations = coder.get("target_stds")
     if is_numbers(deviations, 4) and all(value > 0 for value in deviations):
@@ -168,14 +177,16 @@ def _read_mask_head(found: Settings, head: Mapping[str, Any], place: str) -> Non
         found, head.get("predictor_cfg") or {"type": "Conv"}, parts.NORMED_CONV, parts.CONV, place
     )
     if found.normed_mask not in (None, normed):
-        found.problems.append(f"{place}: expected one kind in all stages, found two")
+        found.problems.append(
+            f"{place}: expected the same mask predictor in all stages, found normalized and plain ones"
+        )
     found.normed_mask = normed
     if normed:
         found.number(checked, "tempearture", place, f"{MASK}.TEMPERATURE")
 
 
 def _predictor(found: Settings, predictor: Any, normed: Part, plain: Part, place: str) -> tuple[bool, dict[str, Any]]:
-    """Return whether a predictor is normalized, and its settings. MMDetection spells a key "tempearture"."""
+    """Return True if a predictor is normalized, and its settings. MMDetection spells one key "tempearture"."""
     is_normed = isinstance(predictor, dict) and predictor.get("type") in normed.fixed["type"]
     return is_normed, {"tempearture": 20, **found.part(predictor, normed if is_normed else plain, place)}
 

@@ -1,9 +1,11 @@
-"""Convert torchvision's Mask R-CNN (ResNet, FPN) trained on COCO.
+"""Convert torchvision's Mask R-CNN (ResNet, FPN), trained on COCO, to Detectron2.
 
-Shapes: C categories. After conversion, backbone, FPN, RPN head and both ROI heads compute the same functions as in
-torchvision. Three differences remain: torchvision rounds anchors to whole pixels, resizes images in floating point, and
-aligns regions without the half-pixel offset. POOLER_TYPE "ROIAlign" with POOLER_SAMPLING_RATIO 2, in
-MODEL.ROI_BOX_HEAD and MODEL.ROI_MASK_HEAD, removes the last one.
+After conversion, backbone, FPN, RPN head and both ROI heads compute the same functions as in torchvision. Detections
+still differ slightly, because torchvision rounds anchors to whole pixels, resizes images in floating point, and uses
+ROIAlign without the half-pixel offset. To use the same ROIAlign, set POOLER_TYPE to "ROIAlign" and
+POOLER_SAMPLING_RATIO to 2 in MODEL.ROI_BOX_HEAD and MODEL.ROI_MASK_HEAD.
+
+Shapes: C categories.
 """
 
 import math
@@ -21,9 +23,10 @@ from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, mode
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# eps of Detectron2's batch normalization.
+# The eps of Detectron2's batch normalization.
 _EPS = 1e-5
-# (torchvision's name, offset of the number, Detectron2's name). Names before torchvision 0.13 lack the second number.
+# (torchvision's name, offset added to the number, Detectron2's name). Before torchvision 0.13, names had no second
+# number.
 _RENAMES = (
     (r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_lateral{}."),
     (r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", 2, "backbone.fpn_output{}."),
@@ -35,7 +38,7 @@ _RENAMES = (
     (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", 0, "roi_heads.mask_head.mask_fcn{}."),
     (r"^roi_heads\.mask_predictor\.conv5_mask\.", 0, "roi_heads.mask_head.deconv."),
 )
-# Layers with rows for categories, background first -> (Detectron2's name, rows per category, keep background).
+# Layer with rows for each category, background first -> (Detectron2's name, rows per category, keep background?).
 _BY_CATEGORY = {
     "roi_heads.box_predictor.cls_score.": ("roi_heads.box_predictor.cls_score.", 1, True),
     "roi_heads.box_predictor.bbox_pred.": ("roi_heads.box_predictor.bbox_pred.", 4, False),
@@ -46,19 +49,22 @@ _BY_CATEGORY = {
 def convert_torchvision_detector(
     state: Mapping[str, Tensor], *, keep_classes: bool = False, eps: float = 0.0
 ) -> dict[str, Tensor]:
-    """Convert a state dict to Detectron2's names and order of categories.
+    """Convert a state dict of torchvision's Mask R-CNN to Detectron2's parameter names and category order.
 
     Args:
         state: torchvision's state dict.
-        keep_classes: True: also convert the layers with rows for categories: classifier (background moves from the
-            first row to the last), boxes and masks (background is dropped). If there are 91 categories, keep COCO's 80.
-            False: drop these layers.
-        eps: eps of the model's batch normalization: 0 for published weights, 1e-5 for models trained from ImageNet
-            weights. The difference to Detectron2's eps is subtracted from the variances.
+        keep_classes: True: also convert the layers with rows for each category. Background becomes the last row of the
+            classifier, and the rows of background are dropped from boxes and masks. If the state dict has 91
+            categories, keep only COCO's 80. False: drop these layers.
+        eps: eps of the batch normalization in torchvision's model: 0 for published weights, 1e-5 for models trained
+            from ImageNet weights. The variances change by the difference from Detectron2's eps.
+
+    Returns:
+        a dict from Detectron2's name to tensor.
 
     Raises:
         WeightsError: a name does not belong to torchvision's Mask R-CNN.
-        ConfigError: ``eps`` is negative or not a number.
+        ConfigError: ``eps`` is negative or not finite.
     """
     if not 0 <= eps < math.inf:
         raise ConfigError(f"--eps: expected a number >= 0, found {eps}")
@@ -74,7 +80,7 @@ def convert_torchvision_detector(
             continue
         new_name = _rename(name)
         if new_name is None:
-            raise WeightsError(f"{name}: expected a name of torchvision's Mask R-CNN with FPN (not version 2)")
+            raise WeightsError(f"{name} is not a parameter of torchvision's Mask R-CNN with FPN (version 1)")
         converted[new_name] = tensor - (_EPS - eps) if name.endswith("running_var") else tensor
     if not converted:
         raise WeightsError("expected parameters of torchvision's Mask R-CNN, found none")
@@ -94,7 +100,13 @@ def _rename(name: str) -> str | None:
 
 
 def _reordered(tensor: Tensor, rows: int, background: bool) -> Tensor:
-    """Reorder rows from torchvision's C + 1 categories to Detectron2's C, plus background last if it is kept."""
+    """Move the rows of background from the first position to the last, or drop them if ``background`` is False.
+
+    Args:
+        tensor: (``rows`` * (C + 1), ...) weights or biases with background first.
+        rows: number of rows per category.
+        background: True: the result has rows for background.
+    """
     parts = tensor.view(-1, rows, *tensor.shape[1:])
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     categories = [index for index in range(1, len(parts)) if len(parts) != len(names) or names[index] != "N/A"]
@@ -112,21 +124,21 @@ def convert_torchvision_file(
     eps: float = 0.0,
     overwrite: bool = False,
 ) -> list[str]:
-    """Convert a checkpoint file of torchvision's Mask R-CNN for a config's model.
+    """Convert a checkpoint file of torchvision's Mask R-CNN to the model of a config.
 
     Args:
-        source: a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
-        target: the .pth file to write.
-        config_file, overrides: the config of the model.
+        source: path of a .pth file of torchvision, such as maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth.
+        target: path of the .pth file to write.
+        config_file, overrides: config of the model, and overrides KEY, VALUE, ....
         keep_classes, eps: see ``convert_torchvision_detector``.
-        overwrite: replace ``target`` if it exists.
+        overwrite: True: replace an existing ``target``. False: raise if ``target`` exists.
 
     Returns:
-        the model's parameters that are missing in ``target`` and keep their initial values.
+        names of the parameters of the model that ``target`` lacks. A training starts from their initial values.
 
     Raises:
-        ConfigError: ``target`` or the config is wrong.
-        WeightsError: ``source`` cannot be read or does not fit the config's model.
+        ConfigError: ``target`` or the config is invalid.
+        WeightsError: ``source`` is unreadable or does not fit the model of the config.
     """
     check_output(source, target, overwrite=overwrite)
     state, _ = read_foreign_checkpoint(source)

@@ -117,7 +117,8 @@ def test_what_nothing_tells_is_asked_for(tmp_path, capsys):
     save_empty(tmp_path / "in.pth", {}, depth=50, cascade=False, num_classes=1203)
     status, _, err = run(capsys, tmp_path / "in.pth", tmp_path / "out.pth")
     assert status == 2
-    assert "--mask: expected normed or plain" in err
+    assert "--mask: " in err
+    assert "in.pth" in err
     assert not (tmp_path / "out.pth").exists()
 
 

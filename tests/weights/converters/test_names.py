@@ -89,12 +89,12 @@ def test_class_counts():
     assert counts.dtype == torch.int64
     assert counts.tolist() == [3, 16777216, 0]
     for wrong in (float("nan"), -1.0):
-        with pytest.raises(WeightsError, match=r"cum_samples: expected counts >= 0"):
+        with pytest.raises(WeightsError, match="cum_samples: "):
             convert_mmdet({name: torch.tensor([wrong])})
 
 
 def test_other_programs_and_version_1():
-    with pytest.raises(WeightsError, match="expected names of MMDetection, found fc"):
+    with pytest.raises(WeightsError, match=r"MMDetection, found fc\.weight"):
         convert_mmdet({"fc.weight": torch.ones(1)})
     with pytest.raises(WeightsError, match=r"bbox_head\.fc_cls\.weight: "):
         convert_mmdet({"bbox_head.fc_cls.weight": torch.ones(1)})
