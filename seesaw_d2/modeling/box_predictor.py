@@ -27,40 +27,43 @@ from seesaw_d2.modeling.normalized_layers import NormedLinear
 from seesaw_d2.modeling.statistics_provider import training_frequency_groups, training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
-# Config keys that the predictor and the losses read.
+# Config keys of the losses and the classifier.
 PREDICTOR_KEYS = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*", "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.*")
-# Config keys that ROI heads with this predictor read.
+# Config keys of ROI heads with this predictor.
 BOX_KEYS = (*PREDICTOR_KEYS, "MODEL.ROI_HEADS.CALIBRATION.*")
 CLASSIFIERS = ("NormedLinear", "Linear", "LWSLinear")
-# Options of Detectron2 main and CenterNet2 that change the loss or the scores. Their config keys are the names in upper
-# case below MODEL.ROI_BOX_HEAD.
+# Options of Detectron2's main branch and of CenterNet2 that change the loss or the scores. The config key of an option
+# is its name in upper case, below MODEL.ROI_BOX_HEAD.
 OTHER_OPTIONS = ("use_sigmoid_ce", "use_fed_loss", "mult_proposal_score")
 
 
 class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
     """Detectron2's box predictor with any ClassificationLoss and a classifier of ``cls_loss.num_logits`` outputs.
 
-    Box regression, NMS and top-k are Detectron2's. The default classifier is that of the Seesaw Loss paper (section 3):
-    normalized linear activation with temperature 20, with the objectness branch in the same layer.
+    Box regression, NMS and top-k are unchanged. The default classifier is the normalized linear layer of the Seesaw
+    Loss paper (section 3) with temperature 20. The same layer contains the objectness branch.
 
-    In distributed training the classification and box losses are averages over the proposals of all processes, as in
-    one process with the whole batch. Detectron2 averages over the proposals of each process. Classification metrics are
-    logged for the main process's proposals. Losses that sample (BAGS, federated) sample independently in each process.
+    In distributed training the classification and box losses are averages over the proposals of all processes, so that
+    they equal those of one process with the whole batch. Detectron2 averages over the proposals of each process. Logged
+    classification metrics describe the proposals of the main process. Losses with random sampling (BAGS, federated
+    loss) sample independently in each process.
 
     Args:
         input_shape: output shape of the box head.
         cls_loss: the loss. Its ``num_classes`` must equal ``num_classes``.
         cls_predictor: "NormedLinear", "Linear" or "LWSLinear".
-        temperature: > 0, tau of NormedLinear. Ignored by the others.
-        frequency_groups: called once, without arguments, at the first log. Returns a (C,) int array, 0 rare, 1
-            common, 2 frequent, for logging accuracies by group, or None if the groups are unknown. Groups of another
-            number of categories are ignored with a warning. It must be picklable to pickle the model.
-        calibration: changes the scores of inference, mostly by class frequency; None: nothing.
+        temperature: > 0, tau of NormedLinear. The other classifiers ignore it.
+        frequency_groups: function without arguments that returns an int array (C,), 0 rare, 1 common, 2 frequent, or
+            None if the groups are unknown. It is called once, when accuracies by group are first logged. If the array
+            does not have length C, a warning is logged and no accuracies by group. To pickle the model, the function
+            must be picklable.
+        calibration: changes the scores at inference, mostly by class frequency. None: scores are unchanged.
         kwargs: arguments of ``FastRCNNOutputLayers``. ``loss_weight["loss_cls"]`` scales each ``loss_cls*``.
 
     Raises:
-        ValueError: unknown ``cls_predictor``, temperature <= 0, a loss with another number of classes, a calibration
-            that does not fit the loss or the classifier, or one of ``OTHER_OPTIONS`` is True.
+        ValueError: ``cls_predictor`` is unknown, ``temperature`` is not positive, ``cls_loss`` has a wrong number of
+            classes, ``calibration`` does not support the loss or the classifier, or an option in ``OTHER_OPTIONS`` is
+            True.
     """
 
     @configurable
@@ -88,8 +91,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        # Not saved in checkpoints, because it describes the training data.
-        self.register_buffer("groups", None, persistent=False)
+        self.register_buffer("groups", None, persistent=False)  # describes the training data, not the model
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
@@ -102,16 +104,15 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        # Not a lambda, so that the model can be pickled.
-        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)
+        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # picklable, unlike a lambda
         return ret
 
     def losses(self, predictions, proposals):
-        """Return a dict of scalar losses, as in Detectron2.
+        """Return a dict of scalar losses, as ``FastRCNNOutputLayers.losses`` does.
 
         Args:
-            predictions: logits (N, L) and deltas.
-            proposals: proposals with ground truth, one ``Instances`` per image.
+            predictions: logits (N, L) and box deltas, (N, B) or (N, B C).
+            proposals: one ``Instances`` for each image, with the ground truth of the proposals.
         """
         logits, deltas = predictions
         labels = proposal_labels(proposals, logits)
@@ -121,12 +122,13 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {**losses, **self.box_losses(deltas, proposals, labels, means)}
 
     def mean_counts(self, logits, labels) -> torch.Tensor | None:
-        """Return the mean over processes of the number of proposals that each loss averages over.
+        """Return the divisors of the classification and the box loss, averaged over all processes.
 
-        Collective: every process must call it.
+        This is a collective operation: every process must call it.
 
         Returns:
-            (2,) float, for the classification and the box loss, or None if there is only one process.
+            float tensor (2,), the mean number of proposals in the classification and in the box loss, or None in a
+            single process.
         """
         if world_size() == 1:
             return None
@@ -136,18 +138,18 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return all_reduce_sum(counts).clamp(min=1) / world_size()
 
     def matched_objects(self, proposals) -> torch.Tensor | None:
-        """Return ``matched_objects`` of the proposals if the loss uses them, else None."""
+        """Return ``matched_objects(proposals)`` if the loss takes matched objects, otherwise None."""
         return matched_objects(proposals) if self.cls_loss.takes_objects and proposals else None
 
     def classification_losses(self, logits, labels, means=None, *, objects=None, log: bool = True):
-        """Return the losses of the logits.
+        """Return a dict of scalar classification losses, multiplied by their ``loss_weight``.
 
         Args:
             logits: (N, L).
             labels: (N,), see ``proposal_labels``.
-            means: result of ``mean_counts``. None: average over this process's proposals.
+            means: result of ``mean_counts``. None: average over the proposals of this process.
             objects: result of the method ``matched_objects``.
-            log: whether to put accuracies into the event storage.
+            log: whether to log accuracies in the event storage.
         """
         arguments = {} if means is None else {"avg_factor": means[0]}
         if objects is not None:
@@ -158,20 +160,19 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         return {name: value * self._weight_of(name) for name, value in losses.items()}
 
     def box_losses(self, deltas, proposals, labels, means=None):
-        """Return the loss of the deltas. ``labels`` and ``means`` are as in ``classification_losses``."""
+        """Return the box regression loss. For ``labels`` and ``means`` see ``classification_losses``."""
         empty = deltas.new_zeros(0, len(self.box2box_transform.weights))
         boxes = _concatenate([p.proposal_boxes.tensor for p in proposals], empty)
-        # Proposals of images without objects have no ground-truth boxes. They are background, so their targets are not
-        # used.
+        # In images without objects, proposals have no gt_boxes. All of them are background, so any target is ignored.
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
-        if means is not None:  # divide by the mean over the processes instead of this process's number of proposals
+        if means is not None:  # box_reg_loss has divided by the number of proposals in this process
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
     def predict_probs(self, predictions, proposals):
-        """Return the (calibrated) probabilities (R_i, C + 1) of each image, background last."""
+        """Return the scores (R_i, C + 1) of the R_i proposals of each image, background last, after calibration."""
         logits, _ = predictions
         probs = class_probabilities(logits, self.cls_loss, self.calibration, self.cls_score)
         return probs.split([len(p) for p in proposals], dim=0)
@@ -186,7 +187,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the last layer. Weights have standard deviation 0.01, the bias is the loss's ``initial_bias``."""
+    """Build the classifier ``name``. Weights have a standard deviation of 0.01, the bias is ``initial_bias``."""
     if name not in CLASSIFIERS:
         raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
     if name == "NormedLinear":
@@ -212,22 +213,19 @@ def check_classifier_config(node) -> None:
 
 
 def check_loss_keys(cfg) -> None:
-    """Raise ConfigError if an option in ``OTHER_OPTIONS`` is True, or if MODEL.DEVICE is auto.
-
-    The keys of these options exist only on Detectron2's main branch or in CenterNet2.
-    """
+    """Raise ConfigError if the key of an option in ``OTHER_OPTIONS`` is True, or if MODEL.DEVICE is "auto"."""
     check_program(cfg)
     for name in map(str.upper, OTHER_OPTIONS):
         if cfg.MODEL.ROI_BOX_HEAD.get(name, False):
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{name}: expected False with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME}, "
-                "because MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME defines the loss and the scores (it offers FederatedLoss and "
-                "sigmoid losses), found True"
+                "found True. Select the loss and the scores with MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME instead, for example "
+                "FederatedLoss or a sigmoid loss."
             )
 
 
 def proposal_labels(proposals, like):
-    """Concatenate the labels of the proposals of all images: (N,) int64, on the device of ``like``."""
+    """Concatenate the labels of all images to an int64 tensor (N,). Without images use the device of ``like``."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

@@ -1,4 +1,4 @@
-"""Build models. Warn if another program builds a model from a config with keys that this program does not read."""
+"""Build models, and warn about config keys that a training program other than ``train_net.py`` does not read."""
 
 import functools
 import logging
@@ -30,7 +30,7 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """Mark that models built in this context belong to a program that reads all keys."""
+    """Declare, as a context manager, that the running program reads all config keys. ``check_program`` then skips."""
     token = _own_program.set(True)
     try:
         yield
@@ -39,25 +39,25 @@ def own_program() -> Iterator[None]:
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """Build a model with Detectron2's ``build_model`` in a program that reads all keys."""
+    """Run Detectron2's ``build_model`` in the context of ``own_program``."""
     with own_program():
         return detectron2_build_model(cfg)
 
 
 def check_program(cfg: CfgNode) -> None:
-    """Warn if another program builds a model from a config with keys that only ``train_net.py`` reads.
+    """Warn if the running program ignores config keys, because only ``train_net.py`` reads them.
 
-    Model components call this function when they are built. The warning lists the keys and is logged once. In such a
-    program this function also sets the class names of DATASETS.REGISTER in the metadata, for Detectron2's
-    DefaultPredictor and Visualizer.
+    Model components call this function in ``from_config``. Outside of ``own_program`` it logs the ignored keys once. It
+    also sets the class names of DATASETS.REGISTER in the metadata, which Detectron2's DefaultPredictor and Visualizer
+    need.
 
     Raises:
         ConfigError: MODEL.DEVICE is "auto", which Detectron2 does not support.
     """
     if cfg.MODEL.DEVICE == "auto":
         raise ConfigError(
-            "MODEL.DEVICE: expected cuda or cpu, found 'auto', which only seesaw_d2's programs and "
-            "seesaw_d2.model_zoo.get_cfg replace"
+            "MODEL.DEVICE: expected cuda or cpu, found 'auto'. Only the programs of seesaw_d2 and "
+            "seesaw_d2.model_zoo.get_cfg replace auto by a device."
         )
     if not _own_program.get():
         provide_names(cfg)
@@ -69,22 +69,22 @@ def check_program(cfg: CfgNode) -> None:
 @functools.cache
 def _warn(keys: tuple[str, ...]) -> None:
     logger.warning(
-        f"Config keys that neither the model nor Detectron2's DefaultTrainer reads: {', '.join(keys)}. train_net.py "
-        "reads them. docs/library.md describes what other trainers have to do"
+        f"These config keys have no effect, because only train_net.py reads them: {', '.join(keys)}. "
+        "docs/library.md describes how other trainers can support them."
     )
 
 
 def trainer_keys(cfg: CfgNode) -> list[str]:
-    """Return the keys with non-default values that only ``train_net.py`` reads, not the model."""
+    """Return the config keys with non-default values that ``train_net.py`` reads but models do not read."""
     defaults = _defaults()
     keys = [key for key in own_keys() if not read_by_models(key) and read_value(cfg, key) != read_value(defaults, key)]
     return [*keys, *([_SAMPLER] if cfg.DATALOADER.SAMPLER_TRAIN in _OWN_SAMPLERS else [])]
 
 
 def read_by_models(key: str) -> bool:
-    """Return whether a head, backbone, meta-architecture or loss of this project declares that it reads a key.
+    """Return whether a head, backbone or meta-architecture of this project declares that it reads ``key``.
 
-    Keys that only the schedule reads (``schedule_keys`` of losses) do not count.
+    Return False for ``schedule_keys`` of losses, because only the training schedule reads these keys.
     """
     return covered(_declared_keys(), key) and not key.endswith(_schedule_keys())
 
@@ -103,5 +103,5 @@ def _schedule_keys() -> tuple[str, ...]:
 
 @functools.cache
 def own_keys() -> tuple[str, ...]:
-    """Return the full keys that this project adds to Detectron2's, without inner nodes."""
+    """Return the full names of the config keys that this project adds to Detectron2's config, without inner nodes."""
     return tuple(sorted(set(leaf_keys(_defaults())) - set(config_keys(get_cfg()))))

@@ -1,4 +1,4 @@
-"""Cascade R-CNN as in Detectron2 or, by config, as in the Seesaw Loss paper.
+"""Cascade R-CNN, trained as in Detectron2 (default) or as in the Seesaw Loss paper.
 
 Shapes: S stages, R regions of a batch.
 """
@@ -30,31 +30,31 @@ from seesaw_d2.modeling.roi_heads import GlobalMaskLosses, global_mask_losses
 class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads):
     """``CascadeROIHeads`` with a :class:`SeesawBoxPredictor` in every stage. Each stage has its own loss and counts.
 
-    The defaults are Detectron2's Cascade R-CNN. The paper's and MMDetection's ("cascade-mask-rcnn", mmdet 3.3.0,
-    models/roi_heads/cascade_roi_head.py) is trained differently:
+    The default arguments give Detectron2's Cascade R-CNN. The Seesaw Loss paper uses MMDetection's Cascade R-CNN
+    (mmdet 3.3.0, models/roi_heads/cascade_roi_head.py), which differs in four ways:
 
-    - The losses of each stage are weighted by 1, 0.5, 0.25, and gradients to the features are not scaled. Detectron2
-      sums the losses and divides the gradients from the heads to the features by S. So in Detectron2 the gradients of
-      the heads have factor 1 and those of the backbone 1 / S. In MMDetection both have the stage's weight.
-    - Each stage has a mask head, which is trained on the stage's foreground. At test time the mask heads of all stages
-      get the final boxes, and their probabilities are averaged. Detectron2 has one mask head, trained on the foreground
-      of the first stage.
-    - Each stage adds the ground truth to its proposals and samples from them. Detectron2 samples once.
-
-    At test time the class probabilities of the stages are averaged (Detectron2), or their logits (MMDetection).
+    - Loss weights: MMDetection multiplies the losses of the stages by 1, 0.5, 0.25. Detectron2 sums the losses and
+      divides the gradients from the heads to the features by S.
+    - Mask heads: in MMDetection each stage has a mask head and trains it on its own foreground proposals. At test time
+      all mask heads get the final boxes, and their probabilities are averaged. Detectron2 has one mask head, which is
+      trained on the foreground of the first stage.
+    - Sampling: in MMDetection each stage adds the ground truth to its proposals and samples from them. Detectron2
+      samples once, before the first stage.
+    - Scores: MMDetection averages the logits of the stages. Detectron2 averages their class probabilities.
 
     Args:
-        kwargs: arguments of ``CascadeROIHeads``. ``mask_head`` may be a list of S mask heads, one per stage.
         stage_loss_weights: S numbers >= 0. Default: all 1.
-        scale_gradients: whether to divide the gradients from the stages' heads to the features by S. Gradients of a
-            single mask head are not scaled.
-        resample: whether stages after the first sample proposals as the first does. They sample from the boxes refined
-            by the previous stage (except those that were ground truth, as in the reference) and, with
-            ``proposal_append_gt``, from the ground truth.
-        average: "probabilities" or "logits", see above.
+        scale_gradients: whether to divide the gradients from the heads of the stages to the features by S. Gradients of
+            a single mask head are not divided.
+        resample: whether each stage samples proposals. Stages after the first sample from the boxes that the previous
+            stage refined, without the refined ground truth, as in MMDetection. With ``proposal_append_gt`` they also
+            sample from the ground truth.
+        average: "probabilities" or "logits", the values to average over the stages at test time.
+        mask_head: a mask head, or a list of S mask heads, one for each stage.
+        kwargs: further arguments of ``CascadeROIHeads``.
 
     Raises:
-        ValueError: the number of weights or of mask heads does not equal S, or ``average`` is unknown.
+        ValueError: the number of weights or mask heads is not S, or ``average`` is unknown.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (
@@ -83,7 +83,9 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if len(self.stage_loss_weights) != stages:
             raise ValueError(f"stage_loss_weights: expected {stages} numbers, found {self.stage_loss_weights}")
         if isinstance(mask_head, nn.ModuleList) and len(mask_head) != stages:
-            raise ValueError(f"mask_head: expected 1, or {stages} (one per stage), found {len(mask_head)}")
+            raise ValueError(
+                f"mask_head: expected 1 head, or a list of {stages} (one per stage), found {len(mask_head)}"
+            )
         self.per_stage_masks = per_stage
         self.scale_gradients = scale_gradients
         self.resample = resample
@@ -104,7 +106,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before Detectron2 builds the predictors that are replaced below
+        check_heads_config(cfg)  # Detectron2's own errors, raised while building predictors, would be less clear
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [
@@ -126,7 +128,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return ret
 
     def _forward_box(self, features, proposals, targets=None):
-        """Run ``CascadeROIHeads._forward_box``. In training, add the losses of the mask heads if each stage has one."""
+        """Return losses in training, else detections. The losses include those of the mask heads of the stages."""
         if not self.training:
             return self._detect(features, proposals)
         box_features = [features[f] for f in self.box_in_features]
@@ -145,7 +147,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return losses
 
     def _detect(self, features, proposals) -> list[Instances]:
-        """Return the detections computed from ``average_probs``."""
+        """Return the detections of each image, with the scores of ``average_probs`` and the boxes of the last stage."""
         box_features = [features[f] for f in self.box_in_features]
         sizes = [each.image_size for each in proposals]
         predictions, boxes = [], None
@@ -159,11 +161,11 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return fast_rcnn_inference(boxes, scores, sizes, *limits)[0]
 
     def average_probs(self, predictions, proposals) -> list[torch.Tensor]:
-        """Return the probabilities (R_i, C + 1) of each image, averaged over the stages, background last.
+        """Return the scores (R_i, C + 1) of each image, averaged over the stages, background last.
 
         Args:
             predictions: (logits, deltas) of each of the S stages.
-            proposals: the proposals of each image, which define how many rows belong to the image.
+            proposals: the R_i proposals of each image.
         """
         if self.average == "logits":
             mean = torch.stack([logits for logits, _ in predictions]).mean(dim=0)
@@ -173,7 +175,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         return [mean_of_stages(images) for images in zip(*found, strict=True)]
 
     def _next_proposals(self, boxes, proposals, stage: int, targets) -> list[Instances]:
-        """Return the labelled proposals of a stage, made from the boxes that the previous stage predicted."""
+        """Return labelled proposals for ``stage``. They contain the ``boxes`` that the previous stage predicted."""
         if self.resample:
             kept = [~_is_ground_truth(each) for each in proposals]
             counts = read([each.sum() for each in kept])
@@ -182,7 +184,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         refined = self._create_proposals_from_boxes(boxes, [each.image_size for each in proposals])
         if not self.resample:
             return self._match_and_label_boxes(refined, stage, targets)
-        for each in refined:  # Detectron2 needs this field to append the ground truth
+        for each in refined:  # add_ground_truth_to_proposals requires this field
             each.objectness_logits = each.proposal_boxes.tensor.new_zeros(len(each))
         first, self.proposal_matcher = self.proposal_matcher, self.proposal_matchers[stage]  # type: ignore[has-type]
         try:
@@ -223,7 +225,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         if not (self.mask_on and self.per_stage_masks):
             return super()._forward_mask(features, instances)
         if self.training:
-            return {}  # the losses are those of the stages
+            return {}  # _forward_box has computed the mask losses
         x = self._mask_features(features, [each.pred_boxes for each in instances])
         probabilities = []  # S lists of (R_i, 1, M, M), one per image
         for head in self.mask_head:
@@ -235,12 +237,12 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of the stages' scores, rounded as in Detectron2's inference."""
+    """Return the mean over stages, with the order of operations (and the rounding) of ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 
 def _is_ground_truth(proposals: Instances) -> torch.Tensor:
-    """Return a bool tensor (R,), True for ground-truth boxes that ``label_and_sample_proposals`` added."""
+    """Return a bool tensor (R,), True for ground-truth boxes, which ``label_and_sample_proposals`` adds."""
     boxes = proposals.proposal_boxes.tensor
     if not proposals.has("gt_boxes"):  # an image without objects
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -1,4 +1,4 @@
-"""Checks of the config of Cascade R-CNN."""
+"""Check the config of Cascade R-CNN."""
 
 import math
 from collections.abc import Iterable
@@ -14,18 +14,19 @@ AVERAGES = ("probabilities", "logits")
 
 
 def check_average(average: str, predictors: Iterable[nn.Module]) -> None:
-    """Raise InvalidArgument if an average is unknown, or a calibration changes the logits of each stage."""
+    """Raise InvalidArgument if ``average`` is unknown, or is "logits" with a calibration of each stage's logits."""
     if average not in AVERAGES:
         raise InvalidArgument("average", f"one of {', '.join(AVERAGES)}", average)
     if average == "logits" and any(isinstance(getattr(p, "calibration", None), TauNormalization) for p in predictors):
-        raise InvalidArgument("average", '"probabilities" with TauNormalization, which changes each stage', average)
+        expected = '"probabilities", because TauNormalization calibrates the logits of each stage separately'
+        raise InvalidArgument("average", expected, average)
 
 
 def check_cascade_config(cfg) -> None:
     """Raise ConfigError if the keys of Cascade R-CNN are invalid."""
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         key = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
-        raise ConfigError(f"{key}: expected True, because Cascade R-CNN needs class-agnostic boxes, found False")
+        raise ConfigError(f"{key}: expected True, because a cascade refines class-agnostic boxes, found False")
     node = cfg.MODEL.ROI_BOX_CASCADE_HEAD
     stages, weights = len(node.IOUS), list(node.STAGE_LOSS_WEIGHTS)
     valid = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
@@ -41,10 +42,10 @@ def check_cascade_config(cfg) -> None:
     if node.AVERAGE == "logits" and calibration == "TauNormalization":
         raise ConfigError(
             'MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE: expected "probabilities" with MODEL.ROI_HEADS.CALIBRATION.NAME '
-            f"{calibration}, which changes the logits of each stage, found {node.AVERAGE!r}"
+            f"{calibration}, which calibrates the logits of each stage separately, found {node.AVERAGE!r}"
         )
     if cfg.MODEL.MASK_ON and cfg.MODEL.ROI_MASK_HEAD.PER_STAGE and not cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE:
         raise ConfigError(
-            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with a mask head that does its own pooling "
-            "(MODEL.ROI_MASK_HEAD.POOLER_TYPE is empty), found True"
+            "MODEL.ROI_MASK_HEAD.PER_STAGE: expected False with MODEL.ROI_MASK_HEAD.POOLER_TYPE '' (a mask head that "
+            "pools features itself), found True"
         )

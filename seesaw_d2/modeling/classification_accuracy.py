@@ -1,4 +1,4 @@
-"""Classification accuracy of proposals, computed from probabilities so that all losses are comparable.
+"""Log the classification accuracy of proposals, computed from scores so that all losses are comparable.
 
 Shapes: N proposals, C foreground categories. Label C is background.
 """
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict:
-    """Return the accuracies of a batch, in [0, 1]. They are NaN if no proposal belongs to the set.
+    """Return the accuracies of a batch, in [0, 1]. An accuracy over no proposals is NaN.
 
     Args:
         probs: (N, C + 1), background last.
@@ -27,11 +27,15 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
         groups: (C,) int64, 0 rare, 1 common, 2 frequent. None: unknown.
 
     Returns:
-        dict of scalar tensors. ``cls_accuracy`` (share of correct predictions), ``fg_cls_accuracy`` (share of correct
-        predictions among foreground) and ``false_negative`` (share of foreground predicted as background) are as in
-        Detectron2. ``objectness_accuracy`` is the accuracy of foreground against background. ``class_accuracy`` is the
-        accuracy among foreground when background is excluded from the prediction (``acc_classes`` of MMDetection), and
-        ``class_accuracy_rare``, ``_common`` and ``_frequent`` are the same for each group.
+        dict of scalar tensors:
+
+        - ``cls_accuracy``: share of correct predictions, as in Detectron2.
+        - ``fg_cls_accuracy``: share of correct predictions among foreground proposals, as in Detectron2.
+        - ``false_negative``: share of foreground proposals predicted as background, as in Detectron2.
+        - ``objectness_accuracy``: accuracy of predicting foreground or background.
+        - ``class_accuracy``: accuracy among foreground proposals if the prediction excludes background. This is
+          MMDetection's ``acc_classes``.
+        - ``class_accuracy_rare``, ``_common``, ``_frequent``: ``class_accuracy`` of each group, if groups are known.
     """
     num_classes = probs.shape[1] - 1
     foreground = labels < num_classes
@@ -53,7 +57,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None 
 
 
 def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device: torch.device) -> Tensor | None:
-    """Return the group of each category as int64 (C,) on ``device``, or None if the groups are unknown.
+    """Return the groups from ``find_groups()`` as an int64 tensor (C,) on ``device``, or None if they are unknown.
 
     If ``find_groups`` does not return ``num_classes`` groups, log a warning and return None.
     """
@@ -64,22 +68,22 @@ def group_tensor(find_groups: Callable[[], Any] | None, num_classes: int, device
     if tuple(groups.shape) == (num_classes,):
         return groups
     logger.warning(
-        "Accuracies of rare, common and frequent categories are not logged: the training data has %d categories, the "
-        "model %d",
+        "Accuracies of rare, common and frequent categories are not logged, because the training data has %d "
+        "categories but the model has %d.",
         *(groups.numel(), num_classes),
     )
     return None
 
 
 class GroupsWhenNeeded:
-    """Mixin for modules with a ``cls_loss``. It looks up the frequency groups when they are first needed."""
+    """Mixin for modules with a ``cls_loss`` that computes the frequency groups when they are first needed."""
 
     groups: Tensor | None
     cls_loss: ClassificationLoss
     _find_groups: Callable[[], Any] | None
 
     def frequency_groups(self, device: torch.device) -> Tensor | None:
-        """Return ``group_tensor`` of the training data. The first call stores it in the buffer ``groups``."""
+        """Return the group of each category, see ``group_tensor``. The buffer ``groups`` caches the result."""
         if self._find_groups is not None:
             self.groups = group_tensor(self._find_groups, self.cls_loss.num_classes, device)
             self._find_groups = None
@@ -91,7 +95,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def log_classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None, prefix="fast_rcnn"):
-    """Put :func:`classification_metrics` into Detectron2's event storage, except NaN."""
+    """Put :func:`classification_metrics` into Detectron2's event storage. NaN values are not logged."""
     if not len(labels):
         return
     metrics = classification_metrics(probs, labels, groups)

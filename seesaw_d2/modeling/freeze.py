@@ -1,4 +1,4 @@
-"""Freezing the parameters and statistics of a part of a model."""
+"""Freeze parameters and batch statistics of a part of a model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,35 +13,35 @@ _KEY = "MODEL.FREEZE"
 
 
 def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = ()) -> nn.Module:
-    """Freeze parameters and statistics of a model in place. Call it before DDP and the optimizer are created.
+    """Freeze parameters and batch statistics of a model in place. Call this before creating DDP and the optimizer.
 
     Decoupled training (Kang et al., ICLR 2020; Seesaw Loss paper, Table 9) freezes everything except the last layer of
-    the classifier. A frozen parameter requires no gradient, so that Detectron2's optimizers and DDP ignore it. A frozen
-    layer stays in evaluation mode even after ``model.train()``, so that its batch normalization does not use or update
-    batch statistics and its dropout is inactive. The reference (eqlv2's ``freeze``) does not change the mode, which
-    suffices only for frozen batch normalization.
+    the classifier. A frozen parameter requires no gradient, so optimizers and DDP ignore it. A frozen layer stays in
+    evaluation mode even after ``model.train()``, so dropout is inactive and batch normalization uses and keeps its
+    running statistics. The reference (``freeze`` of eqlv2) does not change the mode, so it needs FrozenBatchNorm.
 
-    Modules whose mode selects between losses and predictions (meta architecture, proposal generator, heads) are not
-    kept in evaluation mode. Only layers without children and modules in backbones are. Losses are never frozen, because
-    their statistics belong to the continued training.
+    Only layers without children and modules in backbones stay in evaluation mode. The mode of other modules (meta
+    architecture, proposal generator, heads) selects between losses and predictions. Losses are never frozen, because
+    the continued training must update their statistics.
 
     Args:
-        model: the model, not wrapped.
-        names: patterns of what to freeze (see ``utils.parameter_patterns.matches``). If empty, nothing is frozen.
-        exceptions: patterns of what not to freeze although it matches ``names``. Parameters that are frozen otherwise
-            stay frozen (Detectron2's FREEZE_AT, the weights of ``LWSLinear``).
+        model: the model, not wrapped by DDP.
+        names: patterns that select what to freeze (see ``utils.parameter_patterns.matches``). If empty, freeze nothing.
+        exceptions: patterns that exclude matches of ``names``. Parameters that Detectron2's FREEZE_AT or ``LWSLinear``
+            froze before stay frozen.
 
     Returns:
         the model.
 
     Raises:
-        ConfigError: a pattern matches no parameter, there are exceptions without names, or no parameter remains
+        ConfigError: a pattern matches no parameter, ``exceptions`` are set without ``names``, or no parameter remains
             trainable.
     """
     if not names:
         if exceptions:
             raise ConfigError(
-                f'{_KEY}.NAMES: expected patterns, because {_KEY}.EXCEPT is set (["*"] freezes the rest), found []'
+                f"{_KEY}.NAMES: expected at least one pattern with {_KEY}.EXCEPT {list(exceptions)}, found []. To "
+                'freeze all other parameters, set ["*"].'
             )
         return model
     parameters = dict(model.named_parameters())
@@ -57,9 +57,9 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
 
 
 class _StayInEval:
-    """Replacement for a module's ``train`` that keeps the module in evaluation mode.
+    """Replace ``train`` of a module, so that the module stays in evaluation mode.
 
-    It is a class, so that a copied or unpickled module gets its own instance.
+    This is a class instead of a closure, so that copying or pickling a module also copies the reference to the module.
     """
 
     def __init__(self, module: nn.Module):
@@ -70,7 +70,7 @@ class _StayInEval:
 
 
 def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Module]:
-    """Yield the modules to keep in evaluation mode: those frozen by name, or with only frozen parameters."""
+    """Yield the modules that must stay in evaluation mode: their name matches, or all their parameters are frozen."""
     in_backbone, in_loss = _inside(model, Backbone), _inside(model, ClassificationLoss)
     for name, module in model.named_modules():
         is_layer = id(module) in in_backbone or not any(module.children())
@@ -84,5 +84,5 @@ def _frozen_layers(model, names, exceptions, frozen: set[str]) -> Iterator[nn.Mo
 
 
 def _inside(model: nn.Module, kind: type) -> set[int]:
-    """Return the ids of all modules of a type and of their submodules."""
+    """Return the ids of all modules of type ``kind`` and of their submodules."""
     return {id(inner) for module in model.modules() if isinstance(module, kind) for inner in module.modules()}

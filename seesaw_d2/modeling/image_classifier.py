@@ -1,4 +1,4 @@
-"""Image classification with any classification loss.
+"""Image classifier with any classification loss.
 
 Shapes: B images, C classes, D features.
 """
@@ -29,22 +29,22 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 class ImageClassifier(GroupsWhenNeeded, nn.Module):
     """Image classifier: backbone, global average pooling, one linear or normalized layer, any ClassificationLoss.
 
-    Source: Seesaw Loss paper, section 4.4. Detectors use the same losses and last layers.
+    Source: Seesaw Loss paper, section 4.4. The losses and last layers are the same as in detectors.
 
     Args:
-        backbone: its last output is used, (B, D) or feature maps (B, D, h, w), which are averaged.
+        backbone: the classifier uses the last output, features (B, D) or feature maps (B, D, h, w). Feature maps are
+            averaged over h and w.
         cls_loss: a loss with ``background="none"``.
         cls_predictor, temperature: as in ``SeesawBoxPredictor``.
-        pixel_mean, pixel_std: three numbers each, in the channel order of the images.
-        calibration: changes the probabilities of inference by class frequency. None: nothing.
-        frequency_groups: called once, without arguments, at the first log. Returns (C,) ints, 0 few, 1 medium, 2
-            many training images, for logging accuracies by group, or None if the groups are unknown.
+        pixel_mean, pixel_std: one number for each channel, in the channel order of the images.
+        calibration: changes the probabilities at inference by class frequency. None: probabilities are unchanged.
+        frequency_groups: as in ``SeesawBoxPredictor``, where 0 means few, 1 medium and 2 many training images.
 
     Raises:
         ValueError: the loss models background, or the calibration does not fit the loss or the classifier.
     """
 
-    task: ClassVar[str] = "classification"  # selects the data, checks and loaders of the trainer
+    task: ClassVar[str] = "classification"  # the trainer selects data, checks and loaders by this name
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -112,38 +112,38 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
         """Return the losses in training mode, else the probabilities.
 
         Args:
-            batched_inputs: dicts with "image", (3, H, W), all of the same size, and in training "label", an int in [0,
-                C).
+            batched_inputs: dicts with "image", (3, H, W), and in training "label", an int in [0, C). All images have
+                the same size.
 
         Returns:
-            in training a dict of scalar losses, else {"probabilities": (C,)} for each image.
+            in training a dict of scalar losses, otherwise a dict {"probabilities": (C,)} for each image.
         """
         if not self.training:
             logits = self.classifier(self.features(batched_inputs))
             found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
             return [{"probabilities": probs} for probs in found]
-        labels = self.labels(batched_inputs)  # before the backbone, so that the copy overlaps with it
+        labels = self.labels(batched_inputs)  # first, so that the copy overlaps with the computation of the backbone
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)
         return losses
 
     def labels(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the labels (B,) on the device, copied asynchronously."""
+        """Copy the labels to the device asynchronously. Return (B,)."""
         labels = torch.tensor([item["label"] for item in batched_inputs])
         if self.device.type == "cuda":
             labels = labels.pin_memory()
         return labels.to(self.device, non_blocking=True)
 
     def features(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        """Return the inputs of the last layer, (B, D)."""
+        """Return the pooled features, (B, D), which are the input of the last layer."""
         images = torch.stack([item["image"] for item in batched_inputs]).to(self.device, non_blocking=True)
         features = self.backbone((images - self.pixel_mean) / self.pixel_std)[self._feature]
         return features.mean(dim=(2, 3)) if features.dim() == 4 else features
 
     @torch.no_grad()
     def _log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Log the accuracy of the training batch, in total and for each group."""
+        """Log the accuracy of the batch, over all images and for each group. A group without images is not logged."""
         groups = self.frequency_groups(labels.device)
         right = (self.cls_loss.probabilities(logits).argmax(dim=1) == labels).float()
         metrics = {"accuracy": right.mean()}
@@ -151,5 +151,4 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
             for index, name in enumerate(SHOT_NAMES):
                 inside = groups[labels] == index
                 metrics[f"accuracy_{name}"] = (right * inside).sum() / inside.sum()
-        # NaN if the batch has no image of the group
         put_scalars([f"classifier/{name}" for name in metrics], torch.stack(list(metrics.values())))

@@ -1,4 +1,4 @@
-"""The iterative head of PCB, which classifies every proposal several times and updates its features in between.
+"""Iterative ROI heads of PCB, which classify every proposal several times and update the features in between.
 
 Shapes: R regions of a batch, C categories, L logits of the loss, D channels, H x W pixels of the pooled features.
 """
@@ -19,7 +19,7 @@ from seesaw_d2.modeling.roi_heads import SeesawROIHeads
 
 _NODE = "MODEL.ROI_ITERATIVE_HEAD"
 _AGNOSTIC = "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"
-# Constructor argument of IterativeROIHeads -> config key below MODEL.ROI_ITERATIVE_HEAD.
+# Maps constructor arguments of IterativeROIHeads to config keys below MODEL.ROI_ITERATIVE_HEAD.
 _CONFIG_KEYS = {
     "num_iterations": "NUM_ITERATIONS",
     "loss_weights": "LOSS_WEIGHTS",
@@ -30,18 +30,20 @@ _CONFIG_KEYS = {
 
 
 class FeatureUpdate(nn.Module):
-    """Update of the pooled features between two iterations: x * location(deltas) + category(logits).
+    """Update the pooled features x between two iterations: x * location(deltas) + category(logits).
 
-    ``category`` and ``location`` are perceptrons (linear layers with ReLU in between, PyTorch's initialization). The
-    logits give one offset per channel, the deltas one factor per pixel.
+    ``category`` and ``location`` are perceptrons with ReLU between the linear layers and PyTorch's initialization.
+    ``category`` maps the logits to one offset for each channel, ``location`` maps the deltas to one factor for each
+    pixel.
 
     Args:
         num_logits: L.
         num_deltas: 4 C.
-        channels, resolution: D, (H, W).
+        channels: D.
+        resolution: (H, W).
         num_fc: >= 1, number of linear layers in each perceptron.
         fc_dim: >= 1, width of the hidden layers.
-        layer_norm: whether to normalize the logits first.
+        layer_norm: whether ``category`` begins with a LayerNorm of the logits.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class FeatureUpdate(nn.Module):
         count, channels, height, width = features.shape
         scale = self.location(deltas).view(count, 1, height, width)
         updated = features * scale + self.category(logits).view(count, channels, 1, 1)
-        if updated.dtype == torch.float16:  # the scale is unbounded; infinity would become NaN in the next layer
+        if updated.dtype == torch.float16:  # the product can overflow, and infinity becomes NaN in the next layer
             largest = torch.finfo(torch.float16).max
             updated = updated.clamp(-largest, largest)
         return updated
@@ -68,30 +70,33 @@ class IterativeROIHeads(SeesawROIHeads):
     """``SeesawROIHeads`` that runs box head and predictor several times, with a :class:`FeatureUpdate` in between.
 
     Source: Relieving Long-tailed Instance Segmentation via Pairwise Class Balance (He et al., CVPR 2022), section
-    "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py. The iterations share their
-    layers. The classification losses are summed with ``loss_weights``. The box loss, and scores and boxes at test time,
-    are those of the last iteration. ``set_iteration`` passes the index of the iteration to the loss, from which
-    ``PairwiseClassBalance`` computes its alpha. Any other ClassificationLoss works too and counts each iteration.
+    "iterative learning", and the authors' mmdet/models/roi_heads/iterative_roi_head.py.
 
-    Deviations:
+    All iterations share the same box head and predictor. The classification loss is the sum over the iterations with
+    ``loss_weights``. The box loss uses only the last iteration, as do scores and boxes at test time. ``set_iteration``
+    passes the index of the iteration to the loss, because ``PairwiseClassBalance`` computes its weight from the index.
+    Any ClassificationLoss works. Losses that count proposals count them in each iteration.
 
-    - Any pooler resolution and number of channels are supported (reference: 7 x 7 x 256).
+    Deviations from the reference:
+
+    - Any pooler resolution and number of channels are supported. The reference supports only 7 x 7 x 256.
     - One iteration is equivalent to ``SeesawROIHeads``. The reference divides by zero in its losses.
-    - The update after the last iteration, which is not used, is not computed.
+    - The features are not updated after the last iteration, because nothing uses this update.
 
-    The published models use MMDetection's Shared2FCBBoxHead, which is Detectron2's FastRCNNConvFCHead with NUM_FC 2 and
-    FC_DIM 1024. To use another box head, set MODEL.ROI_BOX_HEAD.NAME or the argument ``box_head``.
+    The published models use MMDetection's Shared2FCBBoxHead. Detectron2's FastRCNNConvFCHead with NUM_FC 2 and FC_DIM
+    1024 is equivalent. To use a different box head, set MODEL.ROI_BOX_HEAD.NAME or the argument ``box_head``.
 
     Args:
         pooled_channels: D, number of channels of the features that ``box_pooler`` pools.
         num_iterations: integer >= 1.
-        loss_weights: one number >= 0 per iteration.
-        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. Published: 2, 512, and layer_norm only with EQL v2.
+        loss_weights: one number >= 0 for each iteration.
+        num_fc, fc_dim, layer_norm: see :class:`FeatureUpdate`. The authors use 2, 512, and ``layer_norm`` only with EQL
+            v2.
         kwargs: arguments of ``StandardROIHeads``, with ``box_predictor=SeesawBoxPredictor(...)``.
 
     Raises:
-        ValueError: boxes are class-agnostic (the location perceptron needs deltas for each category), or a value is out
-            of range.
+        ValueError: boxes are class-agnostic, but ``location`` needs deltas for each category, or a value is out of
+            range.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = (f"{_NODE}.*",)
@@ -113,7 +118,8 @@ class IterativeROIHeads(SeesawROIHeads):
         self.num_iterations, self.loss_weights = num_iterations, tuple(loss_weights)
         num_deltas = self.box_predictor.bbox_pred.out_features
         if num_deltas != 4 * self.num_classes:
-            raise InvalidArgument("box_predictor", f"4 box deltas for each of {self.num_classes} classes", num_deltas)
+            expected = f"{4 * self.num_classes} box deltas, 4 for each of {self.num_classes} classes"
+            raise InvalidArgument("box_predictor", expected, num_deltas)
         if num_iterations > 1:
             num_logits = self.box_predictor.cls_loss.num_logits
             resolution = self.box_pooler.output_size
@@ -166,10 +172,10 @@ class IterativeROIHeads(SeesawROIHeads):
 
 
 def check_iterative_config(cfg: CfgNode) -> None:
-    """Raise ConfigError unless ``IterativeROIHeads`` can be built from the config."""
+    """Raise ConfigError if the config has a value that ``IterativeROIHeads`` does not support."""
     if cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(
-            f"{_AGNOSTIC}: expected False, because IterativeROIHeads needs class-specific boxes, found True"
+            f"{_AGNOSTIC}: expected False, because IterativeROIHeads needs box deltas for each class, found True"
         )
     node = cfg.MODEL.ROI_ITERATIVE_HEAD
     try:
@@ -182,7 +188,7 @@ def check_iterative_config(cfg: CfgNode) -> None:
 def _check_values(num_iterations, loss_weights, num_fc, fc_dim) -> None:
     for name, value in (("num_iterations", num_iterations), ("num_fc", num_fc), ("fc_dim", fc_dim)):
         check_number(name, value, "an integer >= 1", lambda number: number >= 1 and number == int(number))
-    expected = f"{num_iterations} numbers >= 0, one per iteration"
+    expected = f"{num_iterations} numbers >= 0, one for each iteration"
     if len(loss_weights) != num_iterations:
         raise InvalidArgument("loss_weights", expected, loss_weights)
     for weight in loss_weights:

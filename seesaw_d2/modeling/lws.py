@@ -9,15 +9,16 @@ from torch import Tensor, nn
 
 
 class LWSLinear(nn.Linear):
-    """Linear layer z = (f ⊙ W) x + b in which only the scale f, one number per logit, is learned.
+    """Linear layer z = (f ⊙ W) x + b that trains only the scale f, one number for each logit.
 
-    Learnable weight scaling (Kang et al., ICLR 2020, section 4): w̃_i = f_i · w_i, where w_i are the weights of a
-    trained classifier, with frozen features. Reference: eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py, with the
-    same results. As there, the bias is not scaled, and background has a scale, too. Weight and bias require no
-    gradient, independently of ``MODEL.FREEZE``.
+    Source: learnable weight scaling (Kang et al., ICLR 2020, section 4), w̃_i = f_i · w_i, where w_i are the weights of
+    a trained classifier. Train it with frozen features (``MODEL.FREEZE``). Weight and bias never require a gradient.
 
-    ``weight`` and ``bias`` in the state dict are those of ``nn.Linear``, so that the checkpoint of a linear classifier
-    can be loaded. Only ``weight_scaler`` is new.
+    Reference: github tztztztztz/eqlv2, mmdet/models/roi_heads/bbox_heads/lws_layer.py. Results are equal. As in the
+    reference, the bias is not scaled, and the logit of background also has a scale.
+
+    ``weight`` and ``bias`` have the same names in the state dict as in ``nn.Linear``, so that the layer can load the
+    checkpoint of a linear classifier. Only ``weight_scaler`` is new.
 
     Args:
         in_features: D.
@@ -27,12 +28,12 @@ class LWSLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True):
         super().__init__(in_features, out_features, bias=bias)
-        # f, (L, 1). It starts at 1, which gives the trained classifier.
+        # f, (L, 1). With f = 1 the layer equals the trained classifier.
         self.weight_scaler = nn.Parameter(torch.ones(out_features, 1))
         self.weight.requires_grad_(False)
         if bias:
             self.bias.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (R, L) for x (R, D)."""
+        """Return the logits (R, L) for x (R, D)."""
         return F.linear(x, self.weight * self.weight_scaler, self.bias)

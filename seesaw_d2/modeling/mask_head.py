@@ -1,4 +1,4 @@
-"""Mask heads that compute one filter per region, plain and normalized.
+"""Mask heads that compute only one filter of the last layer for each region, with or without normalization.
 
 Shapes: R regions of a batch, C categories (1 if class-agnostic), D channels, M x M mask pixels.
 """
@@ -23,13 +23,13 @@ from seesaw_d2.modeling.normalized_layers import NormedConv2d, one_filter_each
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
-    """Detectron2's mask head, computing only the filter of each region's category.
+    """Detectron2's mask head, but the last layer computes only the mask of each region's category.
 
-    This is the ground-truth category in training and the predicted category at inference. Parameters, results and
-    gradients equal those of Detectron2, which computes logits (R, C, M, M) and uses one channel per region. With LVIS's
-    1203 categories these need 1 GB for 256 regions, and the same for the gradient.
+    The category is the ground truth in training and the prediction at inference. Parameters, results and gradients
+    equal those of ``MaskRCNNConvUpsampleHead``, which computes logits (R, C, M, M) and uses one of the C channels. With
+    1203 categories (LVIS) and 256 regions these logits need 1 GB, and their gradient needs another 1 GB.
 
-    Args: as ``MaskRCNNConvUpsampleHead``.
+    Args: as in ``MaskRCNNConvUpsampleHead``.
     """
 
     @classmethod
@@ -38,7 +38,12 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return super().from_config(cfg, input_shape)
 
     def forward(self, x, instances):
-        """Return losses in training, else instances, for region features (R, D, M/2, M/2), as ``BaseMaskRCNNHead``."""
+        """Return losses in training, else ``instances`` with ``pred_masks``, as ``BaseMaskRCNNHead.forward`` does.
+
+        Args:
+            x: region features (R, D, M/2, M/2).
+            instances: one ``Instances`` for each image, with R regions in total.
+        """
         for layer in list(self)[:-1]:
             x = layer(x)
         logits = self.selected_logits(x, self._classes(instances, x))  # (R, 1, M, M)
@@ -48,15 +53,15 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
         return instances
 
     def selected_logits(self, x, class_index):
-        """Return ``predictor(x)[r, class_index[r]]``, (R, 1, M, M), for x (R, D, M, M)."""
+        """Return ``predictor(x)[r, class_index[r]]`` of each region r, (R, 1, M, M), for x (R, D, M, M)."""
         logits = one_filter_each(x, self.predictor.weight.flatten(1)[class_index])
         return logits + self.predictor.bias[class_index].view(-1, 1, 1, 1).to(logits.dtype)
 
     def _classes(self, instances, x):
-        """Return the index of each region's filter, (R,), for x (R, D, M, M)."""
+        """Return the index of the filter for each region, (R,), for x (R, D, M, M)."""
         if self.predictor.out_channels == 1:
             return x.new_zeros(x.shape[0], dtype=torch.int64)
-        if not self.training:  # no branch on the number of regions, because tracing would record it
+        if not self.training:  # do not branch on the number of regions, because tracing would record the branch
             return cat([i.pred_classes for i in instances], dim=0)
         classes = [i.gt_classes for i in instances if len(i)]
         return cat(classes, dim=0) if classes else x.new_zeros(0, dtype=torch.int64)
@@ -64,17 +69,17 @@ class SelectiveMaskHead(MaskRCNNConvUpsampleHead):
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class NormedMaskHead(SelectiveMaskHead):
-    """Mask head with a normalized last layer, z = tau * W~ * x~ + b.
+    """Mask head with a normalized last layer, z = τ W̃ x̃ + b, see ``NormedConv2d``.
 
-    Source: Seesaw Loss, section 3.3, "Normalized Mask Prediction", and MMDetection's ``NormedConv2d`` in
-    ``FCNMaskHead``, which computes all C filters.
+    Source: Seesaw Loss paper, section 3.3, "Normalized Mask Prediction". Reference: mmdet 3.3.0, ``FCNMaskHead`` with
+    ``NormedConv2d``, which computes the masks of all C categories.
 
     Args:
         input_shape, num_classes, conv_dims, conv_norm, kwargs: as in ``MaskRCNNConvUpsampleHead``.
-        temperature: > 0, tau.
+        temperature: τ > 0.
 
     Raises:
-        ValueError: temperature <= 0.
+        ValueError: ``temperature`` is not positive.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_MASK_HEAD.TEMPERATURE",)

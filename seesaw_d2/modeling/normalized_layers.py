@@ -15,19 +15,19 @@ from seesaw_d2.losses.base import check_number
 class NormedLinear(nn.Linear):
     """Normalized linear layer, z = τ W̃ᵀ x̃ + b with w̃ = w / (‖w‖^power + eps), x̃ = x / (‖x‖^power + eps).
 
-    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py, with the same results. Norms are computed in
-    float32 or float64, so that half-precision features cannot overflow.
+    Reference: mmdet 3.3.0, mmdet/models/layers/normed_predictor.py. Results are equal. Norms are computed in float32 or
+    float64, so that the norm of half-precision features does not overflow.
 
     Args:
         in_features: D.
-        out_features: number of logits of the loss, such as C.
+        out_features: number of logits, for example C.
         bias: whether the layer has a bias b.
         temperature: τ > 0.
-        power: > 0. With 1, weights and features have norm 1.
-        eps: > 0. Zero vectors stay zero and have a finite gradient.
+        power: > 0. With 1, w̃ and x̃ are unit vectors.
+        eps: > 0. A zero vector gives 0 with a finite gradient.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: ``temperature``, ``power`` or ``eps`` is not positive.
     """
 
     temperature: float
@@ -51,7 +51,7 @@ class NormedLinear(nn.Linear):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (R, C) for x (R, D)."""
+        """Return the logits (R, out_features) for x (R, D)."""
         weight = _scaled(self.weight, self.weight, 1, self.power, self.eps)
         return F.linear(_scaled(x, x, -1, self.power, self.eps, self.temperature), weight, self.bias)
 
@@ -62,16 +62,17 @@ class NormedLinear(nn.Linear):
 class NormedConv2d(nn.Conv2d):
     """Convolution of normalized features with normalized filters; see ``NormedLinear``.
 
-    The feature vector at each position is normalized over its channels before padding. A filter is normalized over its
-    channels at each position of the kernel or, with ``norm_over_kernel``, as one vector.
+    The features at each position are normalized over the D channels before padding.
 
-    Reference: as in ``NormedLinear``. Deviation: the initialization is that of the linear layer, a normal distribution
-    with standard deviation 0.01, and bias 0. The reference uses Conv2d's initialization, which its mask head replaces.
+    Reference: as in ``NormedLinear``. Deviation: weights are initialized like those of ``NormedLinear``, with a
+    standard deviation of 0.01 and bias 0. The reference keeps the initialization of Conv2d, and its mask head replaces
+    it.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding: as in ``nn.Conv2d``.
         temperature, power, eps: as in ``NormedLinear``.
-        norm_over_kernel: see above.
+        norm_over_kernel: True: normalize each filter as one vector. False: normalize a filter over its channels, at
+            each position of the kernel separately.
         kwargs: further arguments of ``nn.Conv2d``.
     """
 
@@ -108,26 +109,28 @@ class NormedConv2d(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
     def forward_selected(self, x: Tensor, class_index: Tensor) -> Tensor:
-        """Return ``forward(x)[r, class_index[r]]``, computing only one filter per region.
+        """Return ``forward(x)[r, class_index[r]]`` of each region r, computing only one filter for each region.
 
-        This avoids the C x H x W outputs of each region. It also avoids a normalized copy of the features, because
-        dividing the output by the norm of each position gives the same result. With half-precision products the
-        features are normalized first, because unnormalized features can overflow.
+        This saves memory, because the outputs of the other C - 1 filters are not computed. A normalized copy of the
+        features is not needed either: dividing the output by the norm of the features at each position gives the same
+        result. If products are computed in half precision, the features are normalized first to avoid an overflow.
 
         Args:
             x: (R, D, H, W).
             class_index: (R,) int64 in [0, C).
 
         Returns:
-            (R, 1, H, W). The gradients of x, weight and bias equal those of ``forward`` followed by selection.
+            (R, 1, H, W). The gradients of x, weight and bias equal those of ``forward`` followed by indexing.
 
         Raises:
-            ValueError: this is not a 1 x 1 convolution with stride 1, no padding and one group.
+            ValueError: the layer is not a 1 x 1 convolution with stride 1, no padding and one group.
         """
         plain = ((1, 1), (1, 1), (0, 0), 1)
         found = (self.kernel_size, self.stride, self.padding, self.groups)
         if found != plain:
-            raise ValueError(f"forward_selected: expected kernel size, stride, padding, groups {plain}, found {found}")
+            raise ValueError(
+                f"forward_selected: expected (kernel size, stride, padding, groups) {plain}, found {found}"
+            )
         weight = self.weight.flatten(1)[class_index]
         weight = _scaled(weight, weight, 1, self.power, self.eps)
         half = _multiplies_in_half(x)
@@ -144,7 +147,7 @@ class NormedConv2d(nn.Conv2d):
 
 
 def one_filter_each(x: Tensor, filters: Tensor) -> Tensor:
-    """Apply one 1 x 1 filter per region. Return (R, 1, H, W) for x (R, D, H, W) and filters (R, D)."""
+    """Apply a different 1 x 1 filter to each region. Return (R, 1, H, W) for x (R, D, H, W) and filters (R, D)."""
     return torch.bmm(filters.unsqueeze(1), x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
 
 
@@ -160,7 +163,7 @@ def _reset_parameters(layer: nn.Linear | nn.Conv2d) -> None:
 
 
 def _multiplies_in_half(x: Tensor) -> bool:
-    """Return whether matrix products of ``x`` are computed in float16 or bfloat16, by autocast or by its dtype."""
+    """Return whether matrix products with ``x`` use float16 or bfloat16, because of autocast or the dtype of ``x``."""
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     return torch.finfo(dtype).bits < 32
@@ -169,10 +172,10 @@ def _multiplies_in_half(x: Tensor) -> bool:
 def _scaled(
     values: Tensor, vectors: Tensor, dim: int | tuple[int, ...], power: float, eps: float, scale: float = 1.0
 ) -> Tensor:
-    """Return ``values`` * scale / (‖vectors‖^power + eps) in the dtype of ``values``, with the norm over ``dim``."""
+    """Return ``values`` * scale / (‖vectors‖^power + eps). Norms are over ``dim``, the dtype is that of ``values``."""
     wide = torch.promote_types(vectors.dtype, torch.float32)
     norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True, dtype=wide)
     if power != 1:
-        # The clamp keeps the gradient of a power below 1 finite at a zero vector.
+        # At a zero vector the gradient of a power below 1 would be infinite without the clamp.
         norm = norm.clamp(min=torch.finfo(wide).tiny).pow(power)
     return (values * (scale / (norm + eps))).to(values.dtype)

@@ -1,4 +1,4 @@
-"""RetinaNet and FCOS with any sigmoid loss of this project.
+"""RetinaNet and FCOS with any sigmoid loss of this package.
 
 Shapes: N images, R anchors of an image, A anchors of a position, C categories, L logits of the loss.
 """
@@ -25,24 +25,31 @@ from seesaw_d2.modeling.statistics_provider import training_statistics
 from seesaw_d2.utils.distributed import all_reduce_sum, world_size
 
 _NODE = "MODEL.RETINANET"
-# Keys of Detectron2's focal loss, which CLS_LOSS replaces.
+# Config keys of Detectron2's focal loss. They have no effect, because CLS_LOSS replaces the focal loss.
 _REPLACED = (f"{_NODE}.FOCAL_LOSS_ALPHA", f"{_NODE}.FOCAL_LOSS_GAMMA", f"{_NODE}.PRIOR_PROB")
 
 
 class SigmoidDetector(DenseDetector):
-    """Mixin that adds the argument ``cls_loss`` to a one-stage detector of Detectron2. It must be the first base class.
+    """Mixin for one-stage detectors of Detectron2 that replaces the focal loss. It must be the first base class.
 
-    The loss is divided by Detectron2's moving average of the number of foreground anchors, which here includes all
-    processes and is saved in checkpoints. With ``FocalLoss`` the detectors equal Detectron2's. The loss defines the
-    scores, for EQL v2 σ(z_j) (1 - σ(z_background)), for which the head has one more logit.
+    With ``FocalLoss`` the detectors equal Detectron2's. As in Detectron2, the loss is divided by a moving average of
+    the number of foreground anchors. Here the average includes all processes, and checkpoints contain it. The scores
+    are those of the loss. With background "class" (EQL v2) the head has one more logit for each anchor.
+
+    Buffers:
+        loss_normalizer: float64 scalar, the moving average. 0 before the first step.
     """
 
-    task: ClassVar[str] = "one-stage detection"  # selects the checks of the trainer
+    task: ClassVar[str] = "one-stage detection"  # the trainer selects checks by this name
     config_keys: ClassVar[tuple[str, ...]] = ("MODEL.ROI_BOX_HEAD.CLS_LOSS.*",)
     loss_normalizer: Tensor
 
     def set_loss(self, cls_loss: ClassificationLoss) -> None:
-        """Set ``cls_loss``, and replace the last classification layer by one with ``cls_loss.num_logits`` outputs."""
+        """Set ``cls_loss``, and replace the last classification layer by a layer with L logits for each anchor.
+
+        Raises:
+            InvalidArgument: the loss has no sigmoids, models no background or has a different number of classes.
+        """
         if not isinstance(cls_loss, SigmoidLoss) or cls_loss.background == "none":
             expected = 'a loss of sigmoids with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
@@ -57,12 +64,11 @@ class SigmoidDetector(DenseDetector):
         bias = torch.zeros(cls_loss.num_logits) if bias is None else bias
         layer.bias = nn.Parameter(bias.repeat(anchors))
         self.head.cls_score = layer
-        # 0 before the first step.
         self.register_buffer("loss_normalizer", torch.zeros((), dtype=torch.float64))
 
     def losses(self, anchors, pred_logits, gt_labels, *others):
-        """Return Detectron2's losses, with ``cls_loss`` in place of the focal loss."""
-        # Detectron2 computes its focal loss for one class only, which is cheap. The result is discarded.
+        """Return the same losses as Detectron2's detector, with ``cls_loss`` instead of the focal loss."""
+        # super().losses also computes the focal loss. Pass a single class to make it cheap, and discard the result.
         one_class = [torch.where(each < 0, each, (each == self.num_classes).long()) for each in gt_labels]
         num_classes, self.num_classes = self.num_classes, 1
         try:
@@ -91,14 +97,14 @@ class SigmoidDetector(DenseDetector):
         return [logits, *others]
 
     def _foreground(self, logits: Tensor) -> Tensor:
-        """Convert logits (N, R, L) to (N, R, C), so that their sigmoids are the scores of the loss."""
+        """Convert logits (N, R, L) to logits (N, R, C) whose sigmoids are the scores of the loss."""
         scores = self.cls_loss.probabilities(logits.flatten(0, 1))[:, : self.num_classes]
         return torch.logit(scores).view(*logits.shape[:2], self.num_classes)
 
 
 @META_ARCH_REGISTRY.register()
 class LongTailRetinaNet(SigmoidDetector, RetinaNet):
-    """Detectron2's ``RetinaNet`` with the sigmoid loss of MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+    """Detectron2's ``RetinaNet`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS, see ``SigmoidDetector``.
 
     Args:
         cls_loss: a ``SigmoidLoss`` with background "implicit" or "class".
@@ -126,9 +132,9 @@ class LongTailRetinaNet(SigmoidDetector, RetinaNet):
 
 @META_ARCH_REGISTRY.register()
 class LongTailFCOS(SigmoidDetector, FCOS):
-    """Detectron2's ``FCOS`` with the sigmoid loss of MODEL.ROI_BOX_HEAD.CLS_LOSS; see ``SigmoidDetector``.
+    """Detectron2's ``FCOS`` with the sigmoid loss in MODEL.ROI_BOX_HEAD.CLS_LOSS, see ``SigmoidDetector``.
 
-    Detectron2 has no YAML config of FCOS. This class reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM,
+    Detectron2 has no config keys for FCOS. This class reads NUM_CLASSES, IN_FEATURES, NUM_CONVS, NORM,
     SCORE_THRESH_TEST, TOPK_CANDIDATES_TEST and NMS_THRESH_TEST below MODEL.RETINANET.
 
     Args:
@@ -166,12 +172,12 @@ class LongTailFCOS(SigmoidDetector, FCOS):
         }
 
     def label_anchors(self, anchors, gt_instances):
-        """Run ``FCOS.label_anchors`` with support for images without objects, for which v0.6 raises an error."""
+        """Run ``FCOS.label_anchors``. Support images without objects, for which Detectron2 v0.6 raises an error."""
         return super().label_anchors(anchors, [each if len(each) else _outside(each) for each in gt_instances])
 
 
 def _outside(empty: Instances) -> Instances:
-    """Return instances with one box outside of the image, which no anchor matches."""
+    """Return instances with one box outside of the image. No anchor matches this box."""
     found = Instances(empty.image_size)
     found.gt_boxes = Boxes(empty.gt_boxes.tensor.new_tensor([[-2.0, -2.0, -1.0, -1.0]]))
     found.gt_classes = empty.gt_classes.new_zeros(1)
@@ -179,7 +185,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return Detectron2's "GN". Detectron2's heads also try it with 1 channel, for which PyTorch has no 32 groups."""
+    """Return the layer of Detectron2's norm "GN". Heads also call it with 1 channel, which 32 groups do not allow."""
     return nn.GroupNorm(min(32, channels), channels)
 
 
@@ -187,21 +193,21 @@ def sigmoid_loss(cfg) -> ClassificationLoss:
     """Build the loss of a one-stage detector.
 
     Raises:
-        ConfigError: the loss has no sigmoids, or a key of Detectron2's focal loss is set.
+        ConfigError: the loss has no sigmoids, or a config key of Detectron2's focal loss is set.
     """
     check_program(cfg)
     name = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME
     names = [known for known, each in LOSS_REGISTRY if issubclass(each, SigmoidLoss) and each.backgrounds != ("none",)]
     if name not in names:
         raise ConfigError(
-            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME: expected a loss of sigmoids ({', '.join(names)}) with "
+            f"MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME: expected a sigmoid loss ({', '.join(names)}) with "
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, found {name!r}"
         )
     for key in _REPLACED:
         if read_value(cfg, key) != read_value(default_config(), key):
             raise ConfigError(
-                f"{key}: expected {read_value(default_config(), key)} with MODEL.META_ARCHITECTURE "
-                f"{cfg.MODEL.META_ARCHITECTURE}, found {read_value(cfg, key)}; set the loss below "
-                "MODEL.ROI_BOX_HEAD.CLS_LOSS instead (FOCAL.ALPHA, FOCAL.GAMMA, FOCAL.PRIOR)"
+                f"{key}: expected the default {read_value(default_config(), key)} with MODEL.META_ARCHITECTURE "
+                f"{cfg.MODEL.META_ARCHITECTURE}, found {read_value(cfg, key)}. Set ALPHA, GAMMA and PRIOR below "
+                "MODEL.ROI_BOX_HEAD.CLS_LOSS.FOCAL instead."
             )
     return build_loss(cfg, cfg.MODEL.RETINANET.NUM_CLASSES, functools.partial(training_statistics, cfg))

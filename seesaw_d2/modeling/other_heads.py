@@ -1,4 +1,4 @@
-"""A mixin that installs this project's box predictors in ROI heads of other projects, such as CenterNet2 or Detic."""
+"""Mixin that adds the box predictors of this package to ROI heads of other projects, such as CenterNet2 or Detic."""
 
 from typing import Any, ClassVar
 
@@ -14,18 +14,19 @@ from seesaw_d2.modeling.box_predictor import BOX_KEYS, SeesawBoxPredictor, check
 class SeesawPredictors:
     """Mixin that replaces the box predictors of another project's ROI heads. It must be the first base class.
 
-    ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass`` works with heads that derive from ``StandardROIHeads``
-    or ``CascadeROIHeads`` and build their predictors in ``_init_box_head``. It does not change sampling, stages and
-    inference of the heads. For example, the cascade heads of CenterNet2 and Detic still combine class and proposal
-    scores, √(P(j) score) (MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE). Each stage has its own loss and counts.
-    With Detectron2's ``RROIHeads``, boxes, deltas and NMS are rotated.
+    Use it as ``class Mine(SeesawPredictors, CustomCascadeROIHeads): pass``. The heads must derive from
+    ``StandardROIHeads`` or ``CascadeROIHeads`` and build their predictors in ``_init_box_head``. Each stage of a
+    cascade has its own loss and counts. With Detectron2's ``RROIHeads`` the predictor supports rotated boxes.
+
+    Sampling, stages and inference of the heads do not change. For example, the cascade heads of CenterNet2 and Detic
+    still compute scores √(P(j) · proposal score) if MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE is True.
 
     Raises:
-        ConfigError: one of these options is on: MULT_PROPOSAL_SCORE with heads that have one predictor, because the
-            replaced predictor would multiply the scores; USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS replaces;
-            WITH_IMAGE_LABELS, Detic's losses of image labels.
-        InvalidArgument: a class is defined whose heads come before this mixin, or never call ``_init_box_head``, as
-            ``Res5ROIHeads``: they would keep their own predictors.
+        ConfigError: one of these config keys is True: MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE or USE_FED_LOSS, which CLS_LOSS
+            replaces; WITH_IMAGE_LABELS, which needs Detic's losses of image labels; MULT_PROPOSAL_SCORE with heads that
+            have a single predictor, because there the replaced predictor would compute these scores.
+        InvalidArgument: a class is defined in which this mixin is not the first base, or whose heads do not call
+            ``_init_box_head`` (``Res5ROIHeads``). Such heads would keep their own predictors.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -36,9 +37,7 @@ class SeesawPredictors:
         if not issubclass(builders[0], SeesawPredictors):
             raise InvalidArgument(f"bases of {cls.__name__}", "SeesawPredictors first", builders[0].__name__)
         if issubclass(cls, Res5ROIHeads):
-            expected = (
-                "heads that build their predictors in _init_box_head; for C4 combine yours with SeesawRes5ROIHeads"
-            )
+            expected = "heads that build their predictors in _init_box_head (for C4, derive from SeesawRes5ROIHeads)"
             raise InvalidArgument(f"bases of {cls.__name__}", expected, Res5ROIHeads.__name__)
 
     @classmethod
@@ -49,8 +48,8 @@ class SeesawPredictors:
             )
         own = cfg.clone()
         own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # the heads multiply
-        check_loss_keys(own)  # before the heads build the predictors that are replaced
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # in a cascade the heads compute these scores
+        check_loss_keys(own)
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:
             ret["box_predictor"] = _replaced(cfg, ret["box_head"], ret["box_predictor"])
@@ -67,7 +66,8 @@ class _BoxPredictor(SeesawBoxPredictor):
     def forward(self, x, classifier_info=(None, None, None)):
         if any(each is not None for each in classifier_info):
             raise ValueError(
-                "classifier_info: expected (None, None, None), because this head has fixed classes; found a classifier"
+                "classifier_info: expected (None, None, None), because this predictor has fixed classes, found a "
+                "classifier"
             )
         return super().forward(x)
 
@@ -76,7 +76,7 @@ class _BoxPredictor(SeesawBoxPredictor):
 
 
 class _RotatedBoxPredictor(_BoxPredictor, RotatedFastRCNNOutputLayers):
-    """The inference is that of rotated boxes."""
+    """Box predictor whose ``inference`` supports rotated boxes."""
 
 
 def _replaced(cfg, box_head, plain: FastRCNNOutputLayers, **stage: int) -> SeesawBoxPredictor:

@@ -1,4 +1,4 @@
-"""Gradient of RoIAlign by matrix products, for small feature maps on a CPU.
+"""RoIAlign whose gradient is computed with matrix products, for small feature maps on a CPU.
 
 Shapes: N images, C channels, H x W feature map, R regions, P x Q pooled grid.
 """
@@ -11,24 +11,25 @@ from torchvision.ops import roi_align
 
 from seesaw_d2.losses.precision import without_autocast
 
-# Largest side of feature maps for which matrix products were faster than torchvision's gradient.
+# Largest side of a feature map for which matrix products are faster than torchvision's gradient.
 LARGEST_SIDE = 64
 
 
 class ProductROIAlign(ROIAlign):
-    """Detectron2's ROIAlign with its gradient computed by matrix products on a CPU. The output is torchvision's.
+    """Detectron2's ROIAlign with a faster gradient on a CPU.
 
-    Bilinear interpolation is a product: output[r, c] = Y[r] features[c] X[r]ᵀ, where Y (P, H) and X (Q, W) depend only
-    on the region. So the gradient of an image's features is the sum over its regions of Y[r]ᵀ gradient X[r], which is
-    one matrix product for all regions and channels. torchvision adds the values one by one. The results are equal up to
-    rounding. On other devices, for larger maps and in half precision it is the same as ROIAlign.
+    Bilinear interpolation is a matrix product: output[r, c] = Y[r] features[c] X[r]ᵀ, where Y (P, H) and X (Q, W)
+    depend only on the region r. Therefore the gradient of the features of an image is Σ_r Y[r]ᵀ gradient[r] X[r], the
+    sum over the regions of the image. It is computed with one matrix product for all regions and channels. torchvision
+    adds the values one by one. The gradients are equal up to rounding, the outputs are equal. On other devices, for
+    feature maps larger than ``LARGEST_SIDE`` and in half precision, this class runs ROIAlign.
     """
 
     def forward(self, input: Tensor, rois: Tensor) -> Tensor:
-        """Return (R, C, P, Q) for features (N, C, H, W) and regions.
+        """Return the pooled regions (R, C, P, Q).
 
         Args:
-            input: (N, C, H, W).
+            input: features (N, C, H, W).
             rois: (R, 5), image index, x0, y0, x1, y1.
         """
         wide = input.dtype in (torch.float32, torch.float64)
@@ -39,7 +40,7 @@ class ProductROIAlign(ROIAlign):
 
 
 def with_product_gradients(model: nn.Module) -> None:
-    """Replace each ROIAlign in the model's ROIPoolers by a ProductROIAlign, in place."""
+    """Replace each ROIAlign in the ROIPoolers of the model by a ProductROIAlign, in place."""
     for pooler in [each for each in model.modules() if isinstance(each, ROIPooler)]:
         for index, plain in enumerate(pooler.level_poolers):
             if type(plain) is ROIAlign:
@@ -64,7 +65,14 @@ class _ROIAlign(torch.autograd.Function):
 def features_gradient(
     grad: Tensor, rois: Tensor, shape: torch.Size, scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """Return the gradient of the features, (N, C, H, W), given the gradient of the output, (R, C, P, Q)."""
+    """Return the gradient of the features, (N, C, H, W).
+
+    Args:
+        grad: gradient of the output, (R, C, P, Q).
+        rois: (R, 5), see ``ProductROIAlign.forward``.
+        shape: (N, C, H, W).
+        scale, sampling_ratio, aligned: as in ``ROIAlign``.
+    """
     height, width = shape[2:]
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -83,14 +91,16 @@ def features_gradient(
 
 
 def interpolation_weights(start: Tensor, size: Tensor, bins: int, length: int, sampling_ratio: int) -> Tensor:
-    """Return the weight of each position of an axis in each bin, (R, bins, length).
+    """Return the interpolation weights Y or X of one axis, (R, bins, length).
 
-    A bin is the mean of equidistant samples: ``sampling_ratio`` samples or, with 0, one per position that the bin
-    covers (none if it is empty). A sample interpolates between two positions. A sample outside of the map is 0 if its
-    distance is more than 1. Otherwise it is clamped to the edge.
+    A bin is the mean of equidistant samples, and a sample interpolates linearly between two positions of the feature
+    map. Samples up to 1 outside of the map are clamped to the edge. Samples further outside have the value 0.
 
     Args:
-        start, size: (R,), in positions.
+        start, size: (R,), start and size of each region along the axis, in positions of the feature map.
+        bins: number of bins, P or Q.
+        length: size of the feature map, H or W.
+        sampling_ratio: number of samples in each bin. 0: ceil(size / bins), which is 0 for an empty region.
     """
     per_bin = size / bins
     count = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else per_bin.ceil()

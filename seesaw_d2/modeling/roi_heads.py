@@ -1,8 +1,7 @@
-"""Detectron2's ROI heads with this project's box predictor.
+"""Detectron2's ROI heads with the box predictor of this package.
 
-A config needs only ``MODEL.ROI_HEADS.NAME``: ``SeesawROIHeads`` with FPN or DC5, ``SeesawRes5ROIHeads`` with C4, or
-``SeesawCascadeROIHeads`` (cascade.py).
-``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
+To use them, set ``MODEL.ROI_HEADS.NAME`` to ``SeesawROIHeads`` (FPN or DC5), ``SeesawRes5ROIHeads`` (C4) or
+``SeesawCascadeROIHeads`` (cascade.py). ``MODEL.ROI_MASK_HEAD.NAME`` selects the mask head, as in Detectron2.
 """
 
 from typing import ClassVar
@@ -25,25 +24,29 @@ from seesaw_d2.utils.distributed import share_of_mean
 def global_mask_losses(
     losses: dict[str, torch.Tensor], labels: list[torch.Tensor], num_classes: int
 ) -> dict[str, torch.Tensor]:
-    """Scale a process's mask losses so that their mean over processes is the mean over the foreground of all processes.
+    """Scale the mask losses of this process to average over the foreground proposals of all processes.
 
-    Detectron2 averages mask losses over the foreground proposals of each process, so that a proposal weighs more in a
-    process with few of them. Collective: every process must call it.
+    DDP averages gradients over processes. Detectron2 averages mask losses over the foreground proposals of each
+    process, so a proposal has a larger weight in a process with few foreground proposals. After scaling, the mean over
+    processes is the mean over all foreground proposals.
+
+    This is a collective operation: every process must call it.
 
     Args:
-        losses: losses of a mask head.
-        labels: labels of each image's proposals, (R_i,) in [0, num_classes]. Those below num_classes are foreground.
+        losses: losses of a mask head, averaged over the foreground proposals of this process.
+        labels: labels of the proposals of each image, (R_i,). Labels in [0, num_classes) are foreground.
+        num_classes: number of categories.
     """
     count = sum(((each >= 0) & (each < num_classes)).sum() for each in labels)
     return {name: loss * share_of_mean(count, loss) for name, loss in losses.items()}
 
 
 class GlobalMaskLosses:
-    """Mixin for Detectron2's ROI heads with one mask head, which applies ``global_mask_losses``.
+    """Mixin for Detectron2's ROI heads that applies ``global_mask_losses`` to the losses of a single mask head.
 
-    It also raises an error in three cases. The box predictors must not be Detectron2's ``FastRCNNOutputLayers``, whose
-    loss is its own. CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores.
-    There must be one list of proposals for each image, unlike with the branches of TridentNet.
+    Raises:
+        InvalidArgument: a box predictor is Detectron2's ``FastRCNNOutputLayers``, which has its own loss.
+        ValueError: in ``forward``, see ``check_call``.
     """
 
     def __init__(self, *args, **kwargs):
@@ -52,7 +55,7 @@ class GlobalMaskLosses:
         for each in predictor if isinstance(predictor, nn.ModuleList) else [predictor]:
             if type(each) is FastRCNNOutputLayers:
                 key = "box_predictors" if predictor is not each else "box_predictor"
-                expected = "SeesawBoxPredictor(..., cls_loss=...), in a LazyConfig its _target_ and cls_loss"
+                expected = "SeesawBoxPredictor(..., cls_loss=...) (in a LazyConfig, set _target_ and cls_loss)"
                 raise InvalidArgument(key, expected, "Detectron2's FastRCNNOutputLayers")
 
     def forward(self, images, features, proposals, targets=None):
@@ -60,14 +63,19 @@ class GlobalMaskLosses:
         return super().forward(images, features, proposals, targets)
 
     def check_call(self, proposals, targets) -> None:
-        """Raise ValueError in the last two cases of ``GlobalMaskLosses``. ``targets`` is None at inference."""
+        """Raise ValueError if a base class of another project does not work with these heads.
+
+        CenterNet2's attribute ``mult_proposal_score`` must be False, because the loss defines the scores. There must be
+        one entry in ``proposals`` for each image, unlike in TridentNet, which repeats the images. ``targets`` is None
+        at inference.
+        """
         if getattr(self, "mult_proposal_score", False):
             raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
         if targets is not None and len(targets) != len(proposals):
             raise ValueError(
-                f"proposals: expected one entry for each of the {len(targets)} images, found {len(proposals)}; heads "
-                "of a project that repeats the images, such as TridentNet's, must come before those of this package "
-                "in the bases of a class (docs/downstream.md)"
+                f"proposals: expected one entry for each of {len(targets)} images, found {len(proposals)}. Heads that "
+                "repeat the images, such as TridentNet's, must come before the heads of seesaw_d2 in the list of base "
+                "classes (docs/downstream.md)."
             )
 
     def _forward_mask(self, features, instances):
@@ -81,9 +89,9 @@ class GlobalMaskLosses:
 class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
     """``StandardROIHeads`` (Mask R-CNN) with a :class:`SeesawBoxPredictor`.
 
-    It can be constructed from a config, or from explicit arguments like ``StandardROIHeads``, with
-    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss, too, is averaged over the
-    foreground of all processes (``global_mask_losses``). Keypoint heads are Detectron2's.
+    Construct it from a config, or with the arguments of ``StandardROIHeads`` and
+    ``box_predictor=SeesawBoxPredictor(...)``. In distributed training the mask loss is an average over the foreground
+    proposals of all processes (``global_mask_losses``). Keypoint heads are unchanged.
     """
 
     # Config keys that this class reads in addition to those of ``StandardROIHeads``. ".*" means all keys below a node.
@@ -91,7 +99,7 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # before Detectron2 builds the predictor that is replaced below
+        check_heads_config(cfg)  # Detectron2's own errors, raised while building the predictor, would be less clear
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret
@@ -101,8 +109,8 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
 class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
     """``Res5ROIHeads`` (C4 backbones) with a :class:`SeesawBoxPredictor`.
 
-    It can be constructed from a config, or from explicit arguments like ``Res5ROIHeads``, with
-    ``box_predictor=SeesawBoxPredictor(...)``. The mask loss is averaged as in ``SeesawROIHeads``.
+    Construct it from a config, or with the arguments of ``Res5ROIHeads`` and ``box_predictor=SeesawBoxPredictor(...)``.
+    The mask loss is averaged as in ``SeesawROIHeads``.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = BOX_KEYS
@@ -113,8 +121,8 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         (name,), channels = cfg.MODEL.ROI_HEADS.IN_FEATURES, 4 * cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
         if input_shape[name].channels != channels:
             raise ConfigError(
-                f"MODEL.ROI_HEADS.IN_FEATURES: expected a feature map of {channels} channels, because res5 takes the "
-                f"output of a ResNet's res4; found {name} with {input_shape[name].channels} channels"
+                f"MODEL.ROI_HEADS.IN_FEATURES: expected a feature map with {channels} channels, such as res4 of a "
+                f"ResNet, found {name} with {input_shape[name].channels} channels"
             )
         ret = super().from_config(cfg, input_shape)
         channels = ret["box_predictor"].cls_score.in_features
@@ -122,7 +130,7 @@ class SeesawRes5ROIHeads(GlobalMaskLosses, FewerWaits, Res5ROIHeads):
         return ret
 
     def forward(self, images, features, proposals, targets=None):
-        """Run ``Res5ROIHeads.forward``, with ``global_mask_losses``."""
+        """Run ``Res5ROIHeads.forward``. In training, apply ``global_mask_losses`` to the mask losses."""
         if not self.training:
             return super().forward(images, features, proposals, targets)
         self.check_call(proposals, targets)

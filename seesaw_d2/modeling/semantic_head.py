@@ -29,19 +29,19 @@ CLASSIFIERS = ("NormedLinear", "Linear")
 class SeesawSemSegFPNHead(SemSegFPNHead):
     """Detectron2's ``SemSegFPNHead`` with Seesaw Loss or cross-entropy over the labelled pixels.
 
-    With cross-entropy and a linear classifier it equals ``SemSegFPNHead`` in one process. In distributed training the
-    loss is an average over the labelled pixels of all processes. Seesaw Loss counts the pixels of all processes
-    (int64), except those with ``ignore_value``.
+    In a single process, cross-entropy with a linear classifier equals ``SemSegFPNHead``. In distributed training the
+    loss is an average over the labelled pixels of all processes. Seesaw Loss counts the labelled pixels of all
+    processes. Pixels with ``ignore_value`` are not labelled.
 
     Args:
         input_shape, num_classes, conv_dims, kwargs: as in ``SemSegFPNHead``.
         cls_loss: a loss with ``background="none"`` that takes maps.
-        cls_predictor: "NormedLinear", a 1 x 1 ``NormedConv2d``, or "Linear", a 1 x 1 convolution.
+        cls_predictor: "NormedLinear" selects a 1 x 1 ``NormedConv2d``, "Linear" a 1 x 1 ``Conv2d``.
         temperature: > 0, tau of NormedLinear.
 
     Raises:
-        ValueError: the loss models background, does not take maps or has another number of classes, or the classifier
-            is unknown.
+        ValueError: the loss models background, does not take maps or has a wrong number of classes, or
+            ``cls_predictor`` is unknown.
     """
 
     config_keys: ClassVar[tuple[str, ...]] = PREDICTOR_KEYS
@@ -58,10 +58,11 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         temperature: float = 20.0,
         **kwargs,
     ):
-        # By keyword: Detectron2 takes a positional DictConfig, which a LazyConfig has here, for a whole config.
+        # Pass input_shape by keyword. In a LazyConfig it is a DictConfig, and as a positional argument Detectron2 would
+        # interpret it as a config.
         super().__init__(input_shape=input_shape, num_classes=num_classes, conv_dims=conv_dims, **kwargs)
         if not cls_loss.takes_maps or cls_loss.background != "none" or cls_loss.num_classes != num_classes:
-            expected = f'a loss of {num_classes} classes with background "none" that takes maps'
+            expected = f'a loss with num_classes={num_classes}, background="none" and takes_maps=True'
             raise InvalidArgument("cls_loss", expected, cls_loss)
         if cls_predictor not in CLASSIFIERS:
             raise InvalidArgument("cls_predictor", f"one of {', '.join(CLASSIFIERS)}", cls_predictor)
@@ -86,7 +87,7 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return the loss of logits (N, C, h, w) and labels (N, H, W)."""
+        """Return the loss for logits (N, C, h, w), which are upsampled, and labels (N, H, W)."""
         logits = F.interpolate(
             predictions.float(), scale_factor=self.common_stride, mode="bilinear", align_corners=False
         )
@@ -96,25 +97,30 @@ class SeesawSemSegFPNHead(SemSegFPNHead):
 
 
 def check_feature_maps(node, strides: dict[str, int]) -> None:
-    """Raise ConfigError if IN_FEATURES or COMMON_STRIDE below MODEL.SEM_SEG_HEAD does not match the backbone."""
+    """Raise ConfigError if MODEL.SEM_SEG_HEAD.IN_FEATURES or COMMON_STRIDE does not match the backbone.
+
+    Args:
+        node: MODEL.SEM_SEG_HEAD.
+        strides: stride of each output of the backbone.
+    """
     key, names = "MODEL.SEM_SEG_HEAD", node.IN_FEATURES
     if not names or not set(names) <= set(strides):
         raise ConfigError(f"{key}.IN_FEATURES: expected some of {', '.join(strides)} of the backbone, found {names}")
     ratios = [strides[name] / node.COMMON_STRIDE for name in names] if node.COMMON_STRIDE > 0 else [0.0]
     if any(ratio < 1 or not math.log2(ratio).is_integer() for ratio in ratios):
         raise ConfigError(
-            f"{key}.COMMON_STRIDE: expected the strides of {key}.IN_FEATURES ({', '.join(names)}) divided by powers of "
-            f"2, found {node.COMMON_STRIDE}"
+            f"{key}.COMMON_STRIDE: expected the stride of each of {key}.IN_FEATURES ({', '.join(names)}) divided by "
+            f"a power of 2, found {node.COMMON_STRIDE}"
         )
 
 
 def check_semantic_config(cfg) -> None:
-    """Raise ConfigError if the loss or the classifier of the config cannot be used for semantic segmentation."""
+    """Raise ConfigError if semantic segmentation does not support the head, loss or classifier of the config."""
     check_program(cfg)
     if cfg.MODEL.SEM_SEG_HEAD.NAME == "PointRendSemSegHead":
         raise ConfigError(
-            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead, which trains its points "
-            "with cross-entropy; with it, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead"
+            "MODEL.SEM_SEG_HEAD.NAME: expected SeesawSemSegFPNHead, found PointRendSemSegHead, which trains with "
+            "cross-entropy. To use PointRend, set MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME SemSegFPNHead."
         )
     check_classifier_config(cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR)
     losses = [name for name, each in LOSS_REGISTRY if each.takes_maps and not each.statistics_keys]
@@ -127,5 +133,5 @@ def check_semantic_config(cfg) -> None:
         if value not in expected:
             raise ConfigError(
                 f"MODEL.ROI_BOX_HEAD.{key}: expected {' or '.join(expected)} with MODEL.SEM_SEG_HEAD.NAME "
-                f"{cfg.MODEL.SEM_SEG_HEAD.NAME}, found {value!r}; SemSegFPNHead has Detectron2's cross-entropy"
+                f"{cfg.MODEL.SEM_SEG_HEAD.NAME}, found {value!r}"
             )

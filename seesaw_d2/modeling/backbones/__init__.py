@@ -1,1 +1,1 @@
-"""Backbones. Importing a module of this package registers its backbones in Detectron2."""
+"""Backbones. Importing a module of this package registers its backbones in Detectron2's registry."""

@@ -18,18 +18,17 @@ from seesaw_d2.modeling.backbones.small_image_resnet import WIDTHS, small_image_
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.declared_keys import reads
 
-# Names of torchvision's residual networks. torchvision has no ResNet-10, which the first paper on ImageNet-LT uses (Liu
-# et al., CVPR 2019).
+# Names of torchvision's residual networks.
 TORCHVISION = sorted(
     name
     for name in torchvision.models.list_models(module=torchvision.models)
     if name.startswith(("resnet", "resnext", "wide_resnet"))
 )
-# Plain networks for small images: (width, stride) of each convolution.
+# Convolutional networks without residual connections, for small images: (width, stride) of each convolution.
 SMALL = {
-    # 0.1 M parameters, for images of about 8 pixels
+    # 0.1 M parameters, for images of about 8 pixels.
     "tiny": ((32, 1), (64, 2), (128, 1)),
-    # 0.2 M parameters, for images of about 32 pixels
+    # 0.2 M parameters, for images of about 32 pixels.
     "small": ((16, 2), (32, 2), (48, 1), (64, 2), (96, 1), (128, 1)),
 }
 NAMES = (*SMALL, "resnet10", "resnet32", *TORCHVISION)
@@ -41,7 +40,10 @@ _TIMM = "timm/"
 def build_image_backbone(cfg, input_shape: ShapeSpec):
     """Build the backbone ``MODEL.CLASSIFIER.BACKBONE`` with random weights.
 
-    MODEL.WEIGHTS loads trained weights, with the parameter names of the classifier.
+    To load trained weights, set MODEL.WEIGHTS to a checkpoint of the classifier.
+
+    Raises:
+        ConfigError: see ``check_image_backbone``.
     """
     name = cfg.MODEL.CLASSIFIER.BACKBONE
     check_image_backbone(name)
@@ -53,9 +55,9 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
 
         model = timm.create_model(name.removeprefix(_TIMM), num_classes=0, in_chans=input_shape.channels)
         return ImageBackbone(model, model.num_features)
-    if name == "resnet32":  # the CIFAR network: torchvision has none for images of 32 pixels
+    if name == "resnet32":
         return ImageBackbone(small_image_resnet(input_shape.channels, blocks=5), WIDTHS[-1], stride=4)
-    if name == "resnet10":
+    if name == "resnet10":  # used for ImageNet-LT by Liu et al., CVPR 2019; not in torchvision
         model = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
     else:
         model = torchvision.models.get_model(name, weights=None)
@@ -65,12 +67,12 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
 
 
 class ImageBackbone(Backbone):
-    """Wrapper that makes any network a Detectron2 backbone with one output, "features".
+    """Wrap any network as a Detectron2 backbone with one output, "features".
 
     Args:
-        model: maps images (B, 3, H, W) to features (B, D) or feature maps (B, D, h, w).
+        model: maps images (B, 3, H, W) to pooled features (B, D) or to feature maps (B, D, h, w).
         channels: D.
-        stride: stride of the feature maps. None: the output is already pooled.
+        stride: stride of the feature maps. None: the features are pooled.
     """
 
     def __init__(self, model: nn.Module, channels: int, stride: int | None = None):
@@ -86,13 +88,16 @@ class ImageBackbone(Backbone):
 
 
 def check_image_backbone(name: str) -> None:
-    """Raise ConfigError unless ``MODEL.CLASSIFIER.BACKBONE`` names a network that can be built here."""
+    """Raise ConfigError if MODEL.CLASSIFIER.BACKBONE is unknown, or if it requires timm and timm is not installed."""
     key = "MODEL.CLASSIFIER.BACKBONE"
     if not name.startswith(_TIMM):
         _check_known(key, name, NAMES, " or timm/NAME with a timm model")
         return
     if importlib.util.find_spec("timm") is None:
-        raise ConfigError(f"{key}: {name!r} needs timm, which is not installed (pip install timm)")
+        raise ConfigError(
+            f"{key}: expected a backbone of an installed package, found {name!r}, but timm is not installed. Run: "
+            "pip install timm"
+        )
     import timm
 
     _check_known(key, name.removeprefix(_TIMM).split(".")[0], timm.list_models(), " after timm/")
@@ -106,7 +111,7 @@ def _check_known(key: str, name: str, known, suffix: str) -> None:
 
 
 def _plain(in_channels: int, layers: tuple[tuple[int, int], ...]) -> nn.Sequential:
-    """Build 3 x 3 convolutions with batch normalization. ``layers`` contains their widths and strides."""
+    """Build a sequence of 3 x 3 convolutions with batch normalization and ReLU, one for each (width, stride)."""
     convs = []
     for width, stride in layers:
         conv = Conv2d(

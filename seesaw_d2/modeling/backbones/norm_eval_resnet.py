@@ -1,4 +1,4 @@
-"""ResNet with FPN whose batch normalization uses pre-trained statistics, as in MMDetection's ``norm_eval``."""
+"""ResNet with FPN whose batch normalization keeps pre-trained statistics, like MMDetection's ``norm_eval=True``."""
 
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
@@ -9,13 +9,13 @@ from seesaw_d2.utils.declared_keys import reads
 
 
 class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with fixed mean and variance, also in training. Weight and bias are trained.
+    """Batch normalization that trains weight and bias but keeps mean and variance fixed, also in training mode.
 
-    Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, which its
-    Seesaw Loss configs use. Detectron2's FrozenBatchNorm2d also fixes weight and bias.
+    Source: MMDetection's ResNet with ``norm_eval=True`` and ``norm_cfg=dict(type="BN", requires_grad=True)``, as in
+    MMDetection's Seesaw Loss configs. Detectron2's FrozenBatchNorm2d also fixes weight and bias.
     """
 
-    # As in FrozenBatchNorm2d, which subtracts eps from the variance of files with a lower version.
+    # FrozenBatchNorm2d subtracts eps from the variance of state dicts with a lower version.
     _version = 3
 
     def __init__(self, *args, **kwargs):
@@ -31,22 +31,25 @@ class FixedStatisticsBatchNorm2d(nn.BatchNorm2d):
 def build_norm_eval_resnet_fpn_backbone(cfg, input_shape):
     """Build Detectron2's ``build_resnet_fpn_backbone`` with fixed statistics in batch normalization.
 
-    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the others ``MODEL.RESNETS.NORM`` "BN"
-    trains weight and bias (with weight decay SOLVER.WEIGHT_DECAY_NORM), "FrozenBN" does not.
+    Stages up to ``MODEL.BACKBONE.FREEZE_AT`` are frozen, as in Detectron2. In the other stages ``MODEL.RESNETS.NORM``
+    "BN" trains weight and bias (with weight decay SOLVER.WEIGHT_DECAY_NORM). "FrozenBN" keeps them fixed.
 
     Raises:
-        ConfigError: another value of ``MODEL.RESNETS.NORM``.
+        ConfigError: ``MODEL.RESNETS.NORM`` is neither "BN" nor "FrozenBN".
     """
     norm = cfg.MODEL.RESNETS.NORM
     if norm not in ("BN", "FrozenBN"):
-        raise ConfigError(f"MODEL.RESNETS.NORM: expected BN or FrozenBN with {cfg.MODEL.BACKBONE.NAME}, found {norm!r}")
+        raise ConfigError(
+            f"MODEL.RESNETS.NORM: expected BN or FrozenBN with MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME}, found "
+            f"{norm!r}"
+        )
     backbone = build_resnet_fpn_backbone(cfg, input_shape)
     fix_statistics(backbone.bottom_up)
     return backbone
 
 
 def fix_statistics(module: nn.Module) -> None:
-    """Replace every ``nn.BatchNorm2d`` below ``module`` by FixedStatisticsBatchNorm2d. Its state is kept."""
+    """Replace every ``nn.BatchNorm2d`` in ``module`` by a FixedStatisticsBatchNorm2d with the same state."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:

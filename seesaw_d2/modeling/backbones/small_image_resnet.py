@@ -11,7 +11,11 @@ WIDTHS = (16, 32, 64)
 
 
 class ZeroPadShortcut(nn.Module):
-    """The paper's option A: every ``stride``-th pixel, and zeros as the additional channels, half on each side."""
+    """Shortcut without parameters ("option A" of the paper).
+
+    Take every ``stride``-th pixel and add ``channels`` channels of zeros, half before and half after the input
+    channels.
+    """
 
     def __init__(self, stride: int, channels: int):
         super().__init__()
@@ -22,9 +26,9 @@ class ZeroPadShortcut(nn.Module):
 
 
 def small_image_resnet(in_channels: int, blocks: int) -> nn.Sequential:
-    """Return a network of 6 ``blocks`` + 1 convolutions: 5 blocks and a last layer make ResNet-32, 0.46 M parameters.
+    """Build a network of 6 ``blocks`` + 1 convolutions. With 5 blocks and a linear layer it is ResNet-32, 0.46 M.
 
-    Convolutions start from He et al.'s normal distribution, as in the reference of LDAM (github kaidic/LDAM-DRW).
+    Weights are initialized with ``kaiming_normal_``, as in LDAM's reference (github kaidic/LDAM-DRW).
     """
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False),

@@ -1,5 +1,5 @@
-"""Steps of Detectron2's R-CNN training with one host-device synchronization per batch, not several per image.
+"""Reimplement steps of Detectron2's R-CNN training with one host-device synchronization per batch.
 
-The results equal Detectron2's, random numbers included. Inference, tracing and heads of other projects use Detectron2's
-code.
+Detectron2's code synchronizes several times per image. The results are equal, including random numbers. Inference,
+tracing and heads of other projects use Detectron2's code.
 """

@@ -1,4 +1,4 @@
-"""Sampling of proposals and selection of the foreground, with one synchronization per batch.
+"""Sample proposals and select foreground proposals with one synchronization per batch.
 
 Shapes: R proposals of an image.
 """
@@ -19,7 +19,7 @@ from seesaw_d2.modeling.fewer_gpu_syncs.matching import match, sample
 
 @torch.no_grad()
 def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: Sequence[Instances]) -> list[Instances]:
-    """Compute and log the same as ``ROIHeads.label_and_sample_proposals``."""
+    """Label and sample the proposals of each image. Results and logs equal ``ROIHeads.label_and_sample_proposals``."""
     if heads.proposal_append_gt:
         proposals = add_ground_truth_to_proposals(targets, proposals)
     pairs = list(zip(proposals, targets, strict=True))
@@ -50,11 +50,13 @@ def label_and_sample(heads: ROIHeads, proposals: Sequence[Instances], targets: S
 
 
 def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) -> Tensor:
-    """Return the class of each proposal, (R,): the class of its object, ``background``, or -1 if it is ignored.
+    """Return the class of each proposal, (R,), as ``ROIHeads._sample_proposals`` does.
 
     Args:
-        classes: classes of the image's objects.
-        index, labels: (R,), from a ``Matcher``.
+        classes: (M,), classes of the objects in the image.
+        index: (R,), index of the object that a ``Matcher`` assigned to each proposal.
+        labels: (R,), label from the ``Matcher``: 1 foreground, 0 background, -1 ignored.
+        background: class of background proposals. Ignored proposals get class -1.
     """
     if not len(classes):
         return torch.zeros_like(index) + background
@@ -65,7 +67,7 @@ def classes_of(classes: Tensor, index: Tensor, labels: Tensor, background: int) 
 
 
 def foreground(proposals: Sequence[Instances], background: int) -> list[Instances]:
-    """Return the foreground proposals of each image, as the first list of ``select_foreground_proposals``."""
+    """Return the foreground proposals of each image, like the first result of ``select_foreground_proposals``."""
     masks = [(each.gt_classes != -1) & (each.gt_classes != background) for each in proposals]
     flags = torch.cat(masks).cpu().split([len(each) for each in masks])
     found = []
@@ -78,7 +80,7 @@ def foreground(proposals: Sequence[Instances], background: int) -> list[Instance
 
 
 def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence[Tensor]:
-    """Return the indices of each image, on the CPU (in one transfer) if a field of ``targets`` needs that."""
+    """Return the indices of each image. If ``targets`` contain polygons, copy all to the CPU in one transfer."""
     fields = (value for each in targets for value in each.get_fields().values())
     if not any(isinstance(value, PolygonMasks) for value in fields):
         return indices
@@ -86,5 +88,5 @@ def on_host(indices: Sequence[Tensor], targets: Sequence[Instances]) -> Sequence
 
 
 def select(value, index: Tensor, host: Tensor):
-    """Return ``value[index]``. Polygons are indexed with ``host``, a copy of the index on the CPU."""
+    """Return ``value[index]``. For polygons use ``host``, a copy of the index on the CPU."""
     return value[host if isinstance(value, PolygonMasks) else index]

@@ -1,4 +1,4 @@
-"""Functions that do not synchronize with the device, and ``read``, which synchronizes once."""
+"""Functions on indices and boxes without host-device synchronization, and ``read``, which synchronizes once."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def read(values: Sequence[Tensor]) -> list[int]:
-    """Return scalar tensors of integers or bools as numbers, with one synchronization for all of them."""
+    """Convert integer or bool tensors of shape () to Python ints, with one synchronization for all of them."""
     return torch.stack([value.long() for value in values]).tolist() if values else []
 
 
@@ -17,12 +17,12 @@ def nth_true(mask: Tensor, order: Tensor) -> Tensor:
 
 
 def true_indices(mask: Tensor, count: int) -> Tensor:
-    """Return ``mask.nonzero()[:, 0]`` for a bool mask (N,) that has ``count`` true elements."""
+    """Return ``mask.nonzero()[:, 0]`` for a bool mask (N,) with ``count`` True elements."""
     return nth_true(mask, torch.arange(count, device=mask.device))
 
 
 def clip_boxes(boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Clip (K, 4) boxes to an image of this (height, width), like ``Boxes.clip`` without its synchronizing check."""
+    """Clip boxes (K, 4) to an image of ``size`` (height, width), like ``Boxes.clip`` without the check for NaN."""
     height, width = size
     corners = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
     return torch.stack(corners, dim=2).flatten(1)

@@ -1,4 +1,4 @@
-"""The loss of a mask head. It synchronizes only for polygons, once per batch.
+"""Compute the loss of a mask head without synchronization, or with one per batch if masks are polygons.
 
 Shapes: R regions of a batch, C categories, M x M mask pixels.
 """
@@ -15,7 +15,7 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 class BatchedMaskHead(MaskRCNNConvUpsampleHead):
-    """``MaskRCNNConvUpsampleHead`` with ``mask_loss``."""
+    """``MaskRCNNConvUpsampleHead`` that computes its loss with ``mask_loss``."""
 
     def forward(self, x, instances):
         if not self.training:
@@ -24,10 +24,10 @@ class BatchedMaskHead(MaskRCNNConvUpsampleHead):
 
 
 def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Tensor:
-    """Return ``mask_rcnn_loss`` of logits (R, C or 1, M, M), and log the same values without synchronizing."""
+    """Return the result of ``mask_rcnn_loss`` for logits (R, C or 1, M, M), and log the same scalars."""
     instances = [each for each in instances if len(each)]
-    period = vis_period > 0 and get_event_storage().iter % vis_period == 0
-    if period or not instances:  # Detectron2 logs the masks
+    visualizes = vis_period > 0 and get_event_storage().iter % vis_period == 0
+    if visualizes or not instances:
         return mask_rcnn_loss(logits, instances, vis_period)
     truth = mask_targets(instances, logits)
     if logits.size(1) == 1:
@@ -40,9 +40,9 @@ def mask_loss(logits: Tensor, instances: list[Instances], vis_period: int) -> Te
 
 
 def mask_targets(instances: list[Instances], logits: Tensor) -> Tensor:
-    """Return the ground truth of the regions, (R, M, M) in [0, 1], on the device of the logits."""
+    """Return the ground-truth masks of the regions, (R, M, M) in [0, 1], on the device of the logits."""
     boxes = [each.proposal_boxes.tensor for each in instances]
-    if any(isinstance(each.gt_masks, PolygonMasks) for each in instances):  # drawn on the CPU
+    if any(isinstance(each.gt_masks, PolygonMasks) for each in instances):  # polygons are rasterized on the CPU
         boxes = list(torch.cat(boxes).cpu().split([len(each) for each in boxes]))
     pairs = zip(instances, boxes, strict=True)
     masks = [each.gt_masks.crop_and_resize(own, logits.size(2)) for each, own in pairs]

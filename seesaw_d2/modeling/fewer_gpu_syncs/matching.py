@@ -1,4 +1,4 @@
-"""Matching of boxes with ground truth, and sampling, for all images of a batch.
+"""Match boxes with ground truth and sample boxes, with one synchronization for all images of a batch.
 
 Shapes: M ground-truth boxes and N boxes (anchors or proposals) of an image.
 """
@@ -11,14 +11,15 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Index of the matched object (N,), label (N,), and a bool (): True if the overlaps were valid.
+# Index of the matched object (N,), label (N,), and a bool tensor (), True if all overlaps were >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
 def match(matcher: Matcher, overlaps: Tensor) -> Match:
-    """Return the result of ``matcher(overlaps)`` for (M, N) overlaps, and whether all overlaps are >= 0.
+    """Return the result of ``matcher(overlaps)`` for overlaps (M, N), and whether all overlaps are >= 0.
 
-    Detectron2 synchronizes to assert this. Here ``sample`` asserts it for all images at once.
+    Detectron2's ``Matcher`` asserts that all overlaps are >= 0, which synchronizes for each image. Here ``sample``
+    asserts this for all images at once.
     """
     if type(matcher) is not Matcher or overlaps.numel() == 0:
         return *matcher(overlaps), torch.ones((), dtype=torch.bool, device=overlaps.device)
@@ -35,21 +36,22 @@ def match(matcher: Matcher, overlaps: Tensor) -> Match:
 def sample(
     labels: Sequence[Tensor], valid: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Run ``subsample_labels`` for each image. Return the indices of positive and of negative samples.
-
-    It draws the same random numbers.
+    """Sample boxes of each image, like Detectron2's ``subsample_labels`` and with the same random numbers.
 
     Args:
-        labels: (N,) of each image; -1 is ignored.
-        valid: bool () of each image, from ``match``.
+        labels: labels (N,) of each image. Boxes with label -1 are ignored.
+        valid: the third result of ``match`` for each image.
         num_samples, positive_fraction, background: as in ``subsample_labels``.
+
+    Returns:
+        the indices of the positive and of the negative samples of each image.
 
     Raises:
         AssertionError: an overlap was negative or NaN, as in Detectron2's ``Matcher``.
     """
     masks = [((each != -1) & (each != background), each == background) for each in labels]
     counts = read([*valid, *(mask.sum() for pair in masks for mask in pair)])
-    assert all(counts[: len(valid)]), "overlaps of boxes: expected numbers >= 0, found NaN or negative ones"
+    assert all(counts[: len(valid)]), "overlaps of boxes: expected numbers >= 0, found NaN or negative numbers"
     pairs = zip(counts[len(valid) :: 2], counts[len(valid) + 1 :: 2], strict=True)
     found = []
     for (positive, negative), (num_positive, num_negative) in zip(masks, pairs, strict=True):

@@ -1,4 +1,4 @@
-"""A region proposal network with fewer host-device synchronizations.
+"""Region proposal network with fewer host-device synchronizations.
 
 Shapes: B images, R anchors of an image, K proposals of an image before non-maximum suppression.
 """
@@ -20,11 +20,10 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class BatchedRPN(RPN):
-    """Detectron2's ``RPN`` with the same parameters, results and errors, and fewer synchronizations in training.
+    """Detectron2's ``RPN`` with fewer synchronizations in training. Parameters, results and errors are the same.
 
-    The host synchronizes once for the samples of all images, once for their losses and once for the check of the
-    proposals. Detectron2 synchronizes about ten times per image. Non-maximum suppression is Detectron2's and
-    synchronizes once per image.
+    Sampling, losses and the check of the proposals synchronize once each for all images of a batch. Detectron2
+    synchronizes about ten times per image. Non-maximum suppression is unchanged and synchronizes once per image.
     """
 
     @torch.no_grad()
@@ -34,7 +33,7 @@ class BatchedRPN(RPN):
         for each in gt_instances:
             overlaps = retry_if_cuda_oom(pairwise_iou)(each.gt_boxes, anchors)
             index, label, is_valid = retry_if_cuda_oom(match)(self.anchor_matcher, overlaps)
-            label = label.to(anchors.device)  # Detectron2 moves labels to the CPU after "out of memory"
+            label = label.to(anchors.device)  # retry_if_cuda_oom may have moved it to the CPU
             if self.anchor_boundary_thresh >= 0:
                 label[~anchors.inside_box(each.image_size, self.anchor_boundary_thresh)] = -1
             labels.append(label)
@@ -54,7 +53,7 @@ class BatchedRPN(RPN):
         targets = labels[sampled]
         positive = sampled[targets == 1]
         all_anchors = Boxes.cat(anchors)
-        # Treat the anchors of all images as those of a single image with index 0.
+        # Pass the positive anchors of all images as the anchors of one image. The foreground mask 0 selects this image.
         localization = _dense_box_regression_loss(
             [all_anchors[positive % len(all_anchors)]],
             self.box2box_transform,
@@ -87,7 +86,7 @@ class BatchedRPN(RPN):
             return [self._suppress(*image, levels) for image in images]
 
     def _suppress(self, boxes, scores, large, count: int, size, levels) -> Instances:
-        """Return the proposals of an image after NMS of the ``count`` boxes that are ``large`` enough."""
+        """Return the proposals of an image after NMS of the ``count`` boxes that the mask ``large`` (K,) selects."""
         if count != len(boxes):
             index = true_indices(large, count)
             boxes, scores, levels = boxes[index], scores[index], levels[index]
@@ -96,7 +95,16 @@ class BatchedRPN(RPN):
 
 
 def _candidates(proposals, logits, limit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the best boxes of all levels (B, K, 4), their scores (B, K) and levels (K,). Inputs are lists by level."""
+    """Return the ``limit`` best boxes of each level, concatenated.
+
+    Args:
+        proposals: decoded boxes (B, R_l, 4) of each level.
+        logits: objectness logits (B, R_l) of each level.
+        limit: largest number of boxes for each image and level.
+
+    Returns:
+        boxes (B, K, 4), logits (B, K) and levels (K,).
+    """
     images = torch.arange(len(logits[0]), device=logits[0].device)[:, None]
     boxes, scores, levels = [], [], []
     for level, (each, score) in enumerate(zip(proposals, logits, strict=True)):
