@@ -117,7 +117,8 @@ class InverseImageFrequencyLoss(CrossEntropyLoss):
     def _load_from_state_dict(self, state_dict, prefix, *args):
         if self._has_counts:  # they belong to this training set
             state_dict[prefix + "link_weights"] = self.link_weights
-        self._has_weights |= prefix + "link_weights" in state_dict
+        saved = state_dict.get(prefix + "link_weights")
+        self._has_weights |= saved is not None and bool(torch.isfinite(saved).all())
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:

@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from seesaw_d2.export.graph import predict
-from seesaw_d2.losses import LOSS_REGISTRY, BalancedGroupSoftmaxLoss
+from seesaw_d2.losses import LOSS_REGISTRY, BalancedGroupSoftmaxLoss, InverseImageFrequencyLoss
 from seesaw_d2.train import load_config
 from tests.modeling.tiny import CASCADE, tiny_config
 
@@ -71,6 +71,8 @@ def with_weights(cfg: CfgNode, folder: Path) -> CfgNode:
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
         if isinstance(module, BalancedGroupSoftmaxLoss):  # what it learns from the training set
             module.group.copy_(torch.arange(module.num_classes) % module.num_groups)
+        if isinstance(module, InverseImageFrequencyLoss):
+            module.link_weights.copy_(torch.linspace(0.5, 2, module.num_classes))
     path = folder / "weights.pth"
     torch.save({"model": model.state_dict()}, path)
     cfg.MODEL.WEIGHTS = str(path)

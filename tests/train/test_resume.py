@@ -71,6 +71,7 @@ STATES = {
     "cosine": ["TEST.EVAL_PERIOD", "0", "SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"],
     "bags": ["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "BalancedGroupSoftmaxLoss"],
     "federated": ["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "FederatedLoss"],
+    "loce": ["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "EquilibriumLoss"],
     "eqlv2": ["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "EqualizationLossV2"],
     "pcb": [
         *("MODEL.ROI_HEADS.NAME", "IterativeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "PairwiseClassBalance"),
