@@ -10,7 +10,15 @@ _SHOWN = ("AP", "APr", "APc", "APf")
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for no calibration and for each calibration: "name", "value" as text, "metrics", "masks"."""
+    """Return the rows of the report: first without calibration ("none"), then with each calibration.
+
+    Args:
+        result: result of ``calibrate``.
+
+    Returns:
+        dicts with "name" of the calibration, "value" (parameter and chosen value, as text), "metrics" of boxes, and
+        "masks" (metrics of masks, None if not evaluated).
+    """
     rows = [{"name": "none", "value": "", "metrics": result["before"]}]
     for name, metrics in result["after"].items():
         chosen = result["chosen"][name]
@@ -20,10 +28,11 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
-    """Return AP on the test set before and after as text, with AP_fixed behind each value.
+    """Return a text table of AP on the test set without and with each calibration. Each cell is "AP / AP_fixed".
 
     Args:
-        task: "metrics" (of boxes) or "masks".
+        result: result of ``calibrate``.
+        task: "metrics" for boxes, "masks" for masks.
     """
     rows = calibration_rows(result)
     names = [f"{row['name']} {row['value']}".strip() for row in rows]
@@ -40,7 +49,15 @@ def _cell(value: float | None) -> str:
 
 
 def write_calibration_report(result: dict[str, Any], path: str) -> None:
-    """Write the page of a result of ``calibrate``."""
+    """Write the HTML report of a calibration.
+
+    Args:
+        result: result of ``calibrate``.
+        path: path of the HTML file.
+
+    Raises:
+        ConfigError: ``path`` exists and is not a report of this project.
+    """
     check_page(path)
     figures = {
         name: lines(

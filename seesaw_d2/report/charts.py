@@ -1,4 +1,4 @@
-"""SVG charts. The style sheet of the page defines their colours. Screen readers can read the titles."""
+"""Draw SVG charts for HTML reports. The style sheet of the page defines the colours."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 44, 34, 10
-# Number of colours for runs in the style sheet.
+# Number of colours that the style sheet defines for runs.
 COLORS = 8
 
 
@@ -19,7 +19,13 @@ def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Mark
 
 
 class _Scale:
-    """Mapping of data to pixels on a linear or logarithmic axis. On the latter, values below 0.5 are drawn at 0.5."""
+    """Function from data to pixels on an axis.
+
+    Args:
+        low, high: ends of the axis in units of the data.
+        start, end: ends of the axis in pixels.
+        log: True: logarithmic axis, on which values below 0.5 are drawn at 0.5. False: linear axis.
+    """
 
     def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
         self.log, self.start, self.end = log, start, end
@@ -50,13 +56,13 @@ def _axes(x: _Scale, y: _Scale) -> list[str]:
 
 
 def _tip(text: str, runs: Sequence[str], index: int) -> str:
-    """Return the tooltip of a mark, with the name of its run if there are several."""
+    """Return the tooltip of a mark in the chart. With several runs, it starts with the name of the run."""
     text = f"{runs[index]}: {text}" if len(runs) > 1 else text
     return f"<title>{escape(text)}</title>" if text else ""
 
 
 def _guide(x: _Scale, value: float) -> str:
-    """Return a vertical line at a value, or "" if the axis does not reach it."""
+    """Return a vertical line at a value, or "" if the value is outside of the axis."""
     place = f"{x(value):.1f}"
     inside = min(x.start, x.end) <= x(value) <= max(x.start, x.end)
     line = f'<line class="guide" x1="{place}" x2="{place}" y1="{TOP + 22}" y2="{HEIGHT - BOTTOM}"/>'
@@ -75,14 +81,16 @@ def scatter(
     log_y: bool = False,
     diagonal: bool = False,
 ) -> Markup:
-    """Draw points.
+    """Draw a scatter plot.
 
     Args:
-        series: for each run, points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
+        title: description for screen readers.
+        series: for each run, a list of points (x, y, tooltip) or (x, y, tooltip, radius in pixels).
+        x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         guides: values of x at which to draw a vertical line.
-        log_x, log_y: use logarithmic axes.
-        diagonal: draw the line from (0, 0) to (1, 1), and include these points in the axes.
+        log_x, log_y: True: use a logarithmic axis.
+        diagonal: True: draw the line from (0, 0) to (1, 1).
     """
     points = [point for one in series for point in one]
     if not points:
@@ -111,12 +119,15 @@ def lines(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Draw a line through the points (x, y) of each series, thinned out to some hundred points.
+    """Draw a line chart. Each line is reduced to a few hundred points.
 
     Args:
+        title: description for screen readers.
+        series: for each run, a list of points (x, y).
+        x_label, y_label: labels of the axes.
         name: name of y in the tooltips. Default: ``y_label``.
         runs: names of the runs, for the tooltips.
-        top: upper end of the axis. Default: the largest value.
+        top: upper end of the y axis. Default: the largest value.
     """
     points = [point for one in series for point in one]
     if not points:
@@ -144,11 +155,15 @@ def bars(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Draw a group of bars for each name, with one bar for each series. A value of None has no bar.
+    """Draw a bar chart with a group of bars for each name and one bar for each run in a group.
 
     Args:
+        title: description for screen readers.
+        names: names of the groups.
+        series: for each run, the height of the bar in each group. None: no bar.
+        x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
-        top: upper end of the axis. Default: the largest value.
+        top: upper end of the y axis. Default: the largest value.
     """
     values = [value for one in series for value in one if value is not None]
     y = _Scale(0, top or max([*values, 1e-9]), HEIGHT - BOTTOM, TOP + 22)

@@ -1,4 +1,4 @@
-"""The report of image classifiers: accuracy by shots, confusions and calibration of several runs, as one HTML page."""
+"""Write the HTML report of image classifiers: accuracy by shots, confusions and calibration of several runs."""
 
 import os
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ _EXPECTED = "expected the results of an evaluation of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
-    """Return a text table of accuracy by shots.
+    """Return a text table of accuracy by shots, with one line per run.
 
     Args:
-        runs: title -> results of an evaluation, which contain "classification".
+        runs: title of a run -> results of its evaluation, a dict with "classification".
     """
     width = max(map(len, runs)) + 2
     lines = [" " * width + "".join(f"{column:>9}" for column in COLUMNS)]
@@ -38,11 +38,12 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
     """Write a page with accuracy by shots, accuracy of each class, confusions of few-shot classes, and calibration.
 
     Args:
-        folders: title -> output folder of an evaluation, ``OUTPUT_DIR/inference/<data set>``.
-        path: path of the HTML file, which needs no other file.
+        folders: title of a run -> output folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
+        path: path of the HTML file. The file is self-contained.
 
     Raises:
-        DataError: a file of an evaluation is missing or wrong. ConfigError: ``path`` is another file.
+        DataError: a file of an evaluation is missing or invalid.
+        ConfigError: ``path`` exists and is not a report of this project.
     """
     check_page(path)
     runs = [{"name": title, **_read(folder)} for title, folder in folders.items()]
@@ -74,7 +75,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
 
 
 def _headline(runs: list[dict[str, Any]]) -> str:
-    """Return the accuracy of few-shot classes of the first and last run, or "" if it is undefined."""
+    """Return text with the accuracy of few-shot classes in the first and the last run, or "" if it is undefined."""
     values = [run["metrics"]["few"] for run in ([runs[0], runs[-1]] if len(runs) > 1 else runs)]
     if any(value is None or value != value for value in values):
         return ""
@@ -82,10 +83,10 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    """Return the files of an evaluation.
+    """Read and check the files of an evaluation.
 
     Raises:
-        DataError: one is missing, or is not what the evaluation writes.
+        DataError: a file is missing or does not have the content that ``ClassificationEvaluator`` writes.
     """
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
     return {
@@ -97,7 +98,7 @@ def _read(folder: str) -> dict[str, Any]:
 
 
 def _config(folder: str) -> dict[str, Any]:
-    """Return the config of the run that wrote the evaluation, or {} if it is not known."""
+    """Return the config of the run that wrote the evaluation, or {} if the run folder has no config."""
     inference, _ = os.path.split(os.path.abspath(folder))
     return read_config(os.path.dirname(inference))[1] if os.path.basename(inference) == "inference" else {}
 
@@ -130,7 +131,7 @@ def _calibration_points(run: dict[str, Any]) -> list[tuple[float, float, str, fl
 
 
 def _confusions(run: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the confused pairs of few-shot classes, the most frequent first."""
+    """Return the rows of confusion.csv whose true class is few-shot, the most frequent pairs first."""
     per_class = {row["class"]: row for row in run[PER_CLASS_FILE]}
     rows = [{**per_class[row["class"]], **row} for row in run[CONFUSION_FILE] if row["class"] in per_class]
     return sorted((row for row in rows if row["shots"] == "few"), key=lambda row: -row["images"])

@@ -1,4 +1,4 @@
-"""Predicted category of each object, from the detections of any model."""
+"""Find the predicted category of each object in the detections of a model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,20 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.overlaps import overlaps
 
-# Minimum IoU and score of a detection that is a prediction for an object.
+# A detection is a prediction for an object if it has at least this IoU with the object and at least this score.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Predictions for G objects.
+    """Predicted categories of G objects.
 
     Attributes:
-        image_ids, labels: (G,) image and true category of the object.
-        answers: (G,) predicted category, or -1 without a prediction.
-        scores: (G,) score of the prediction, or 0 without one.
-        answered: (G,) bool, True if there is a prediction.
-        boxes: (G, 4) xywh box of the object in pixels.
+        image_ids, labels: (G,) image id and true category id of each object.
+        answers: (G,) predicted category id, or -1 for an object without a prediction.
+        scores: (G,) score of the prediction, or 0 for an object without a prediction.
+        answered: (G,) bool, True if the object has a prediction.
+        boxes: (G, 4) XYWH boxes of the objects in pixels.
     """
 
     image_ids: np.ndarray
@@ -34,11 +34,19 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """Return a bool array (G,), True where the predicted category is the true one."""
+        """Return a bool array (G,), True where the predicted category equals the true category."""
         return self.answered & (self.answers == self.labels)
 
     def groups(self, members: dict[str, set[int]]) -> dict[str, dict[str, Any]]:
-        """Return the number of objects of each group, and the percentages right, wrong and not found."""
+        """Summarize the predictions for the objects of each frequency group.
+
+        Args:
+            members: "r", "c" or "f" -> ids of the categories in this group.
+
+        Returns:
+            a dict for each group with the number of objects, the percentages of objects that are predicted as their
+            category, as another category and not at all, and the scores of correct predictions.
+        """
         found = {}
         for name, ids in members.items():
             mask = np.isin(self.labels, list(ids))
@@ -53,7 +61,12 @@ class Outcome:
         return found
 
     def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
-        """Return (true, predicted, count, objects of the true category) of some categories, most frequent first."""
+        """Return the most frequent confusions of objects of the given true categories.
+
+        Returns:
+            at most ``limit`` tuples (true category, predicted category, number of confused objects, number of objects
+            of the true category), the most frequent first.
+        """
         wrong = self.answered & ~self.right & np.isin(self.labels, list(category_ids))
         pairs, counts = np.unique(
             np.stack([self.labels[wrong], self.answers[wrong]], axis=1), axis=0, return_counts=True
@@ -65,10 +78,11 @@ class Outcome:
 
 
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
-    """Find the prediction for each object: the detection of any category with IoU >= 0.5 and the highest score.
+    """Find the prediction for each object, which is the detection of any category with the highest score.
 
-    Detections with a score below 0.05 are ignored. Unlike in AP, a detection may be the prediction for several objects,
-    and ranks do not matter. The result shows which categories a model confuses, not how well it ranks detections.
+    Only detections with an IoU of at least 0.5 with the object and a score of at least 0.05 count. Unlike in AP, one
+    detection may be the prediction for several objects. The result shows which categories a model confuses. It does
+    not measure how well the model ranks detections.
     """
     kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]

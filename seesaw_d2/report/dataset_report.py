@@ -1,4 +1,4 @@
-"""Categories of a data set and how often they are sampled, as text and as a CSV file.
+"""Report how often the categories of a data set are sampled, as text and as a CSV file.
 
 Shapes: C categories.
 """
@@ -20,7 +20,10 @@ HEADER = ("category", "group", "images", "instances", "repeat factor")
 
 
 def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
-    """Return C rows by frequency: the columns of HEADER, then the instances per epoch of each sampling."""
+    """Return one row per category, in descending order of frequency.
+
+    The columns are those of HEADER, followed by the number of instances per epoch with each sampling.
+    """
     counts = analysis.statistics
     order = np.lexsort((-counts.instance_count, -counts.image_count))
     return [
@@ -37,10 +40,11 @@ def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
 
 
 def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str:
-    """Return the shares of the groups under each sampling, and the most and least frequent categories, as text.
+    """Return a text report: the share of each frequency group under each sampling, and a table of categories.
 
     Args:
-        num_categories: number of most and of least frequent categories to list.
+        analysis: the sampling analysis of a data set.
+        num_categories: list this number of the most frequent and of the least frequent categories.
     """
     counts, samplings = analysis.statistics, list(analysis.epoch_images)
     lines = [analysis.summary(), ""]
@@ -74,7 +78,7 @@ def _line(first, *others) -> str:
 
 
 def write_categories(analysis: SamplingAnalysis, path: str) -> None:
-    """Write ``category_rows`` to a CSV file."""
+    """Write the rows of ``category_rows`` to a CSV file."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*HEADER, *(f"instances an epoch, {name}" for name in analysis.epoch_instances)])

@@ -1,4 +1,4 @@
-"""Figure of detections beside ground truth, with right and wrong ones marked."""
+"""Draw a figure of ground truth and detections, which marks correct, wrong and missing detections."""
 
 from collections import Counter, defaultdict
 from types import SimpleNamespace
@@ -20,29 +20,30 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # makes masks and boxes smooth on small images
-PANEL = 3.4  # inches of an image's side
+SCALE = 3.0  # scale of the drawing, so that masks and boxes are smooth on small images
+PANEL = 3.4  # side length of an image in inches
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Draw each image with its ground truth, then with the detections of each results file.
+    """Draw images of a data set, each with its ground truth and beside it with the detections of each results file.
 
-    Detections are marked as right or wrong, and objects that no detection finds as missed. The images are spread evenly
-    over the data set, so that successes and failures have about their proportion in it. Of detections with an IoU above
-    0.7 only the best is drawn.
+    The figure marks detections as right or wrong, and objects without a detection as missed. The images are at equal
+    distances in the data set, so that they are a fair sample. Of several detections with an IoU above 0.7, only the
+    detection with the highest score is drawn.
 
     Args:
         dataset_name: name of a registered data set with annotations.
-        results: title -> file in LVIS's results format.
-        path: path of the figure; its extension gives the format.
+        results: title -> path of a file in LVIS's results format.
+        path: path of the figure. The extension selects the file format.
         num_images: number of images.
         min_score: minimum score of drawn detections, in [0, 1].
-        groups: (C,) ints, 0 rare, 1 common, 2 frequent. The labels of the ground truth have the colours of the groups.
+        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which colours the labels of the
+            ground truth. None: unknown.
 
     Raises:
-        DataError: see ``read_results``; a results file has no boxes.
+        DataError: a results file is invalid (see ``read_results``) or has no boxes.
     """
     metadata = MetadataCatalog.get(dataset_name)
     known = DatasetCatalog.get(dataset_name)
@@ -59,7 +60,7 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
             for record in records
         }
         columns[f"{title}\n{_count(judged)}"] = judged
-    per_row = 2 if len(records) > 1 and len(columns) < 3 else 1  # images side by side
+    per_row = 2 if len(records) > 1 and len(columns) < 3 else 1  # number of images side by side
     rows = -(-len(records) // per_row)
     figure = Figure(figsize=(PANEL * per_row * len(columns), (PANEL + 0.05) * rows + 0.8))
     axes = figure.subplots(rows, per_row * len(columns), squeeze=False)
@@ -77,11 +78,11 @@ def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3
 
 
 def _legend(groups, min_score: float) -> str:
-    text = f"detections above {min_score:.0%}: right green ✓, wrong red ✗; missed objects yellow, dashed"
+    text = f"detections with a score above {min_score:.0%}: right green ✓, wrong red ✗. Missed objects: yellow, dashed"
     if groups is None:
         return text
     colors = zip(GROUP_NAMES, ("orange", "blue", "white"), strict=True)
-    return f"{text}\nlabels of the ground truth: {', '.join(f'{name} {color}' for name, color in colors)}"
+    return f"{text}\nlabel colours of the ground truth: {', '.join(f'{name} {color}' for name, color in colors)}"
 
 
 def _count(judged: dict[int, list[Shown]]) -> str:
@@ -90,7 +91,7 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw objects on the image, and their labels as text of the figure, which stays sharp."""
+    """Draw boxes and masks on the image, and draw the labels as text of the figure, which is sharper than pixels."""
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
     solid = [each.verdict != MISSED for each in shown]
@@ -114,7 +115,7 @@ def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
         mark = "" if each.verdict == TRUTH else MARKS[each.verdict][0]
         style = {"facecolor": "black", "alpha": 0.65, "pad": 0.6, "edgecolor": "none"}
         text = mark + metadata.thing_classes[each.category]
-        right = x0 > 0.7 * image.shape[1]  # there the label ends at the object, so that it stays on the image
+        right = x0 > 0.7 * image.shape[1]  # near the right border, align the label to the right side of the box
         place = {"x": x1 if right else x0, "y": max(y0, 14), "ha": "right" if right else "left", "va": "bottom"}
         ax.text(**place, s=text, color=color, fontsize=7.5, bbox=style, clip_on=True)
 
@@ -134,7 +135,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the exhaustively annotated categories of the image, or None if all are."""
+    """Return the categories for which the annotation of the image is exhaustive. None: all categories."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
@@ -143,11 +144,15 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Return image id -> detections to draw, best score first."""
+    """Read the detections to draw from a results file.
+
+    Returns:
+        a dict from image id to detections in descending order of scores.
+    """
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:
-        raise DataError(f'{file}: expected detections with "bbox", found none')
+        raise DataError(f'{file}: expected detections with "bbox", found only masks')
     results = results[results.scores >= min_score]
     boxes = BoxMode.convert(results.boxes, BoxMode.XYWH_ABS, BoxMode.XYXY_ABS).tolist()
     masks = results.rles() if results.has_masks else [None] * len(results)
@@ -165,6 +170,6 @@ def _best(objects: list[tuple[Shown, float]]) -> list[Shown]:
 
 
 def _choose(records, num_images: int) -> list:
-    """Return images at equal distances in the data set, from the first on."""
+    """Return images at equal distances in the data set, starting with the first image."""
     count = min(num_images, len(records))
     return [records[i * len(records) // count] for i in range(count)]

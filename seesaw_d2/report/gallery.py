@@ -1,4 +1,4 @@
-"""Gallery of the detection report: small JPEGs, and boxes of ground truth and detections."""
+"""Build the gallery of the detection report: small JPEGs with boxes of the ground truth and the detections."""
 
 import base64
 import io
@@ -13,16 +13,25 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.confusions import Outcome
 
-# Length of the longer side in pixels, and JPEG quality. 1,000 images take about 12 MB.
+# Length of the longer side of an image in pixels, and JPEG quality. 1,000 images need about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
-# Crops beside a confusion: their number, side length in pixels, and ratio of the side to the object's longer side.
+# Crops beside a confusion: number, side length in pixels, and side length divided by the longer side of the object.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
 
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
-    """Return image ids: first images with missed objects of rare categories, then of common ones, then other images."""
+    """Choose images: first images with missed objects of rare categories, then of common categories, then others.
+
+    Args:
+        outcomes: predictions of each run.
+        members: "r", "c" or "f" -> ids of the categories in this frequency group.
+        limit: maximum number of images.
+
+    Returns:
+        image ids.
+    """
     weight: dict[int, float] = {}
     for outcome in outcomes:
         failed = ~outcome.right
@@ -38,7 +47,7 @@ def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: 
 def gallery_entry(
     image_id: int, file_name: str, ground_truth: LVIS, runs: list[tuple[Detections, Outcome]]
 ) -> dict[str, Any] | None:
-    """Return an image with its boxes, or None if the image file cannot be read."""
+    """Return the template variables of an image and its boxes, or None if the image file is unreadable."""
     try:
         pixels = read_image(file_name, "RGB")
     except Exception:  # decoders raise errors of many types; omit the image
@@ -77,7 +86,16 @@ def gallery_entry(
 def confusion_crops(
     outcome: Outcome, pairs: list[tuple[int, int]], files: dict[int, str]
 ) -> dict[tuple[int, int], list[str]]:
-    """Return small JPEGs (base64) of the first objects of each pair (true category, predicted category)."""
+    """Cut out the first objects of each confusion.
+
+    Args:
+        outcome: predictions of a run.
+        pairs: pairs (true category, predicted category).
+        files: image id -> path of the image. Empty: return no crops.
+
+    Returns:
+        pair -> base64 texts of small JPEGs.
+    """
     chosen = {
         pair: np.flatnonzero((outcome.labels == pair[0]) & (outcome.answers == pair[1]))[:_CROPS].tolist()
         for pair in pairs

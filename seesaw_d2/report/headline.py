@@ -1,11 +1,11 @@
-"""The headline of the detection report, and the settings in which the compared runs differ."""
+"""Compose the headline of the detection report, and list the settings in which the compared runs differ."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from seesaw_d2.report.run_folders import Run
 
-# Keys of schedule, data and evaluation. If these differ, the runs differ not only in the method.
+# Keys of schedule, data and evaluation. A fair comparison of methods needs equal values.
 _COMPARED = (
     "DATASETS.REGISTER",
     "DATASETS.TRAIN",
@@ -32,9 +32,13 @@ _COMPARED = (
 
 
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the main result: ``text``, such as "rare 41.9 → 52.0 AP", and its description, ``note``.
+    """Return the main result of the report, AP of the first and of the last run.
 
-    The result is mask AP if all runs have it, else box AP, of rare categories if defined, else of all.
+    AP of masks takes precedence over AP of boxes, and AP of rare categories over AP of all categories.
+
+    Returns:
+        a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", which describes the text. Both are "" if no AP is
+        defined.
     """
     task = "segm" if all("segm" in entry["metrics"] for entry in evaluated) else "bbox"
     found = [entry["metrics"].get(task, {}) for entry in (evaluated[0], evaluated[-1])][: len(evaluated)]
@@ -52,14 +56,18 @@ def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[s
 
 
 def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return ``config_differences`` of the runs, and the evaluated IoU types if these differ."""
+    """Return the settings in which the runs differ: config keys, and the evaluated IoU types.
+
+    Returns:
+        pairs of a setting and its value in each run.
+    """
     found = config_differences([run.config for run in runs])
     tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
     return found + [("evaluated IoU types", tasks)] * (len(set(tasks)) > 1)
 
 
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return (key, value of each config) for the keys of schedule, data and evaluation that differ between configs."""
+    """Return the keys of schedule, data and evaluation that differ between configs, each with the value per config."""
     found = []
     for key in _COMPARED:
         values = [_used_entries(one) if key == "DATASETS.REGISTER" else _value(one, key) for one in configs]
@@ -77,7 +85,7 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 
 def _used_entries(config: dict[str, Any]) -> list[Any] | None:
-    """Return the entries of DATASETS.REGISTER that the run trains or tests on, or None if the config has none."""
+    """Return the entries of DATASETS.REGISTER that the run trains or tests on. None: the config lacks the key."""
     train, test, entries = (_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
     if not isinstance(entries, list):
         return None

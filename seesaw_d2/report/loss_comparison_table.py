@@ -1,4 +1,4 @@
-"""The result of a comparison of losses as text."""
+"""Format the result of a comparison of losses as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,10 @@ import numpy as np
 
 
 def comparison_table(result: Mapping[str, Any]) -> str:
-    """Return the ranking, how sure it is, the test result and the config of the best method.
+    """Return text with the ranking, the reliability of the ranking, the test results and the config of the best method.
 
     Args:
-        result: of ``choosing.choose_loss``.
+        result: result of ``choosing.choose_loss``.
     """
     best = result["ranking"][0]
     lines = [
@@ -26,12 +26,17 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"config     {_words(best['config'])}",
         f"results    {result['output']}/choose_loss.json",
     ]
-    lines += [f"left out   {name}: {reason}" for name, reason in result["refused"].items()]
+    lines += [f"omitted    {name}: {reason}" for name, reason in result["refused"].items()]
     return "\n".join(lines)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
-    """Return a line for each row, with ``calibrated``, the name of a metric, after calibration."""
+    """Return the lines of a table.
+
+    Args:
+        rows: one dict per method.
+        calibrated: name of the metric in an additional column for the best calibration. "": no such column.
+    """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
     calibrated = calibrated if any(row.get("calibrated") for row in rows) else ""
@@ -48,7 +53,7 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
 
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows of the test images and, after each, a row with its calibration."""
+    """Insert a row with the calibrated metrics after each row of the test images that has a calibration."""
     found: list[Mapping[str, Any]] = []
     for row in rows:
         calibrated = row["calibrated"]
@@ -59,7 +64,7 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return the method that is best after calibration, if calibrations were evaluated."""
+    """Return a line about the method that is best after calibration, or [] if no calibration was evaluated."""
     rows = [row for row in result["ranking"] if row["calibrated"]]
     if not rows:
         return []
@@ -79,10 +84,10 @@ def _certainty(result: Mapping[str, Any]) -> list[str]:
     first, second = result["ranking"][:2]
     deviation = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
     text = (
-        f"{result['metric']} of {first['name']} minus {second['name']}, by seed: {found['mean']:+.1f}{deviation}, "
-        f"positive in {found['wins']} of {found['count']}."
+        f"{result['metric']} of {first['name']} minus {second['name']}: {found['mean']:+.1f}{deviation} over seeds, "
+        f"positive for {found['wins']} of {found['count']} seeds."
     )
-    said = "The first is better." if found["clear"] else "These seeds do not tell which of the two is better."
+    said = f"{first['name']} is better." if found["clear"] else "These seeds do not show which of the two is better."
     return [text, said]
 
 

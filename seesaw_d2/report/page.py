@@ -1,4 +1,4 @@
-"""The detection report: one HTML page made from run folders, without network access or other files."""
+"""Write the detection report: one self-contained HTML page about one or more run folders."""
 
 import datetime
 import logging
@@ -33,7 +33,7 @@ from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.category_names import Categories, check_order
 
 logger = logging.getLogger(__name__)
-# Group metrics first, then the others.
+# Columns of the results table: AP of the frequency groups first.
 _METRICS = ("APr", "APc", "APf", *(metric for metric in METRICS if metric not in ("APr", "APc", "APf")))
 
 
@@ -47,24 +47,24 @@ def write_report(
     num_images: int = 24,
     title: str = "Long-tailed instance segmentation",
 ) -> dict[str, str]:
-    """Write the page.
+    """Write the detection report of one or more runs.
 
     Args:
-        folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The others are compared to the first.
+        folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The first is the baseline.
         path: path of the HTML file.
-        dataset: data set of the results. Default: the first of DATASETS.TEST of the first run.
-        config_file: config whose DATASETS.REGISTER contains the data set. Needed for runs of plain Detectron2 on data
-            that was registered in code.
+        dataset: data set of the results. Default: first data set of DATASETS.TEST of the first run.
+        config_file: config whose DATASETS.REGISTER contains the data set. Runs of plain Detectron2 on data that was
+            registered in code need it.
         names: names of the runs. Default: names of the folders.
         num_images: number of images in the gallery.
         title: title of the page.
 
     Returns:
-        a dict from "run: section" to the reason why the section has no data of the run.
+        a dict from "run: section" to the reason why the section does not show the run.
 
     Raises:
-        ConfigError, DataError: a folder has no results, the results have other images or categories, etc. Nothing is
-            written.
+        ConfigError, DataError: an argument is invalid, a folder has no results, or the results belong to other images
+            or categories. Nothing is written.
     """
     check_page(path)
     names = _distinct(folders, names)
@@ -73,7 +73,7 @@ def write_report(
     dataset = dataset or _test_set(cfg, folders[0], config_file)
     file = read_annotation_file(dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none")
+        raise DataError(f"{file.path}: the annotation file has no annotations, so results cannot be evaluated")
     ids = category_ids(dataset, file)
     ground_truth = ground_truth_with_groups(file, frequency_letters(cfg, dataset, file))
     tested = categories_of(dataset, "--dataset")
@@ -100,7 +100,10 @@ def write_report(
 
 
 def run_config(folder: str, config_file: str = "") -> CfgNode:
-    """Return a config (or the defaults) with the data sets of a run, whose other keys may be unknown."""
+    """Load a config, or the default config, and copy the keys that name data sets from config.yaml of a run.
+
+    Other keys of the run are not read, because this project may not know them.
+    """
     cfg = load_config(config_file)
     for key, value in run_datasets(folder).items():
         cfg.DATASETS[key] = tuple(value) if key in ("TRAIN", "TEST") else value
@@ -111,27 +114,31 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
     if cfg.DATASETS.TEST:
         return cfg.DATASETS.TEST[0]
     if config_file or os.path.exists(os.path.join(folder, "config.yaml")):
-        raise ConfigError(f"{folder}: DATASETS.TEST of its config is empty; give the data set with --dataset")
+        raise ConfigError(
+            f"{folder}: DATASETS.TEST in the config is empty. Set --dataset to the data set of the results"
+        )
     raise ConfigError(
-        f"{folder}: expected a run folder (OUTPUT_DIR of a training) with config.yaml, found none; for other folders "
-        "give the data set with --dataset"
+        f"{folder}: expected a run folder (OUTPUT_DIR of a training) with config.yaml, found no config.yaml. For other "
+        "folders, set --dataset to the data set of the results"
     )
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return the given names or, by default, the shortest distinct ends of the paths."""
+    """Return the names of the runs. Default: the shortest last parts of the paths that are all different."""
     if not folders:
-        raise ConfigError("runs: expected at least one run folder, found none")
+        raise ConfigError("runs: expected at least one run folder, found 0")
     if names:
         if len(names) != len(folders) or len(set(names)) != len(names):
-            raise ConfigError(f"--names: expected {len(folders)} different names, found {', '.join(names)}")
+            raise ConfigError(
+                f"--names: expected {len(folders)} different names, one for each run, found {', '.join(names)}"
+            )
         return list(names)
     parts = [os.path.abspath(folder).split(os.sep) for folder in folders]
     for depth in range(1, max(map(len, parts)) + 1):
         found = ["/".join(part[-depth:]) for part in parts]
         if len(set(found)) == len(found):
             return found
-    raise ConfigError("runs: expected different folders, found the same folder twice")
+    raise ConfigError(f"runs: expected different folders, found the same folder twice: {', '.join(folders)}")
 
 
 def _check_order(runs: list[Run], tested: Categories) -> None:
@@ -156,7 +163,7 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 
 
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
-    """Return lists of C training images and instances, in the order of the indices, or None if unknown."""
+    """Return the numbers of training "images" and "instances" of the C categories, by index. None: unknown."""
     categories = [ground_truth.cats[key] for key in ids]
     if all("image_count" in c and "instance_count" in c for c in categories):
         return {name: [c[f"{name[:-1]}_count"] for c in categories] for name in ("images", "instances")}
@@ -170,7 +177,7 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 
 
 def _image_files(dataset: str) -> dict[int, str]:
-    """Return a dict from image id to image file of a data set."""
+    """Return a dict from image id to the path of the image, for all images of a data set."""
     records = load_dataset(dataset)
     return dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
 

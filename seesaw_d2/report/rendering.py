@@ -1,4 +1,4 @@
-"""Rendering of the HTML reports."""
+"""Render the HTML reports."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from seesaw_d2.utils.escaping import printable
 from seesaw_d2.utils.own_files import check_replaceable
 
-# Text in the pages of all versions, so that a report replaces only reports.
+# Pages of all versions contain this text. An existing file without it is not a report and must not be overwritten.
 _MARK = "Made by seesaw_d2. This page needs no network."
 
 
 def check_page(path: str) -> None:
-    """Raise ConfigError if ``path`` exists and is not a page of this project."""
+    """Raise ConfigError if ``path`` exists and is not a report of this project."""
     check_replaceable(path, _MARK, "a report")
 
 
 def render(name: str, **context: Any) -> str:
-    """Render a template in templates/."""
+    """Render a template of the folder templates/ with the given variables."""
     loader = PackageLoader("seesaw_d2.report")
     environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
     return printable(environment.get_template(name).render(context))

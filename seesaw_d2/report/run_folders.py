@@ -1,4 +1,4 @@
-"""Reading of run folders, of this project or of plain Detectron2."""
+"""Read run folders (OUTPUT_DIR of a training) of this project and of plain Detectron2."""
 
 import contextlib
 import glob
@@ -20,20 +20,20 @@ from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
-_LARGEST = 1e30  # of a number that is drawn
+_LARGEST = 1e30  # ignore larger numbers in metrics.json, because the charts cannot draw them
 
 
 class _NamesAsText(yaml.SafeLoader):
-    """YAML loader of configs written by Detectron2 that constructs no Python objects.
+    """YAML loader for configs that Detectron2 has written. It constructs no Python objects.
 
-    Detectron2 writes tuples and, in LazyConfigs, classes, functions and objects with Python's YAML tags. Tuples are
-    loaded as lists, the others as their names.
+    Detectron2 writes tuples and, in LazyConfigs, classes, functions and objects with YAML tags for Python. This loader
+    returns lists for tuples, and names for classes, functions and objects.
     """
 
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# Config values are never dates.
+# A config value that looks like a date is text.
 _NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
@@ -41,7 +41,17 @@ for _tag in ("name:", "object:", "object/new:"):
 
 @dataclass
 class Run:
-    """Contents of a run folder. ``missing``: section of the report -> reason why the run has no data for it."""
+    """Contents of a run folder.
+
+    Attributes:
+        curves: the lines of metrics.json with numbers.
+        classification: content of classification.json, the accuracy on ground-truth boxes.
+        weight_norms: (C,) norm of each row of the classifier's weight.
+        class_counts: (C,) class counts that the loss has accumulated.
+        categories: categories stored in model_final.pth.
+        environment, command: versions and command line in log.txt.
+        missing: section of the report -> reason why the run has no data for the section.
+    """
 
     name: str
     folder: str
@@ -50,10 +60,8 @@ class Run:
     results_file: str
     curves: list[dict[str, float]] = field(default_factory=list)
     classification: dict[str, Any] | None = None
-    # (C,) norms of the classifier's rows, (C,) class counts accumulated by the loss
     weight_norms: list[float] | None = None
     class_counts: list[int] | None = None
-    # in model_final.pth
     categories: Categories | None = None
     environment: str = ""
     command: str = ""
@@ -61,12 +69,12 @@ class Run:
 
 
 def read_run(folder: str, num_classes: int, dataset: str, name: str | None = None) -> Run:
-    """Read a run folder.
+    """Read the config, the results, the training curves and the final weights of a run.
 
     Args:
         folder: OUTPUT_DIR of a training.
         num_classes: C.
-        dataset: data set of the results.
+        dataset: name of the data set of the results.
         name: name of the run. Default: name of the folder.
 
     Raises:
@@ -77,8 +85,8 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     model = config.get("MODEL")
     if isinstance(model, dict) and model.get("META_ARCHITECTURE") == "SemanticSegmentor":
         raise DataError(
-            f"{folder}: MODEL.META_ARCHITECTURE: expected a detector or an ImageClassifier, found SemanticSegmentor; "
-            "its results are in results.json and semantic_per_class.csv"
+            f"{folder}: MODEL.META_ARCHITECTURE: expected a detector or an ImageClassifier, found SemanticSegmentor. "
+            "See results.json and semantic_per_class.csv for the results of semantic segmentation"
         )
     run = Run(name or os.path.basename(folder), folder, config, config_text, find_results(folder, dataset))
     if not config_text:
@@ -91,13 +99,16 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
 
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """Return text and content of a run's config.yaml. Both are empty if there is no such file.
+    """Read config.yaml of a run.
+
+    Returns:
+        the text and the parsed content. Both are empty if the file does not exist.
 
     Raises:
-        DataError: the folder is missing, or the file is not YAML of plain values.
+        DataError: the folder is missing, or the file is not valid YAML.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found none")
+        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found no such folder")
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}
@@ -109,10 +120,10 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
 
 
 def run_datasets(folder: str) -> dict[str, Any]:
-    """Return the keys below DATASETS in config.yaml of a run that name data sets.
+    """Return the keys below DATASETS in config.yaml of a run that name data sets, with their values.
 
     Raises:
-        DataError: one of them has another type.
+        DataError: a value has the wrong type.
     """
     path = os.path.join(folder, "config.yaml")
     names = {"REGISTER": (dict, "mappings"), "TRAIN": (str, "names"), "TEST": (str, "names")}
@@ -126,7 +137,11 @@ def run_datasets(folder: str) -> dict[str, Any]:
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """Return the results file of a data set, in the folder of this project or of Detectron2."""
+    """Return the path of the results file of a data set, in the layout of this project or of Detectron2.
+
+    Raises:
+        DataError: the run has no results of the data set.
+    """
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
     for path in places:
         if os.path.isfile(path):
@@ -135,11 +150,10 @@ def find_results(folder: str, dataset: str) -> str:
     if others:
         names = ", ".join(os.path.basename(os.path.dirname(path)) for path in others)
         raise DataError(
-            f"{folder}: expected results of {dataset!r}, found results of {names}; all runs need the same data set"
+            f"{folder}: expected results of {dataset!r}, found results of {names}. All runs need results of the same "
+            "data set"
         )
-    raise DataError(
-        f"{folder}: expected results of {dataset!r}, found neither of {', '.join(places)}; evaluate the run first"
-    )
+    raise DataError(f"{folder}: no results of {dataset!r}, expected one of {', '.join(places)}. Evaluate the run first")
 
 
 def _read_curves(run: Run) -> None:
@@ -147,17 +161,17 @@ def _read_curves(run: Run) -> None:
     try:
         with open_regular(path, "r", encoding="utf-8", errors="replace") as file:
             for line in file:
-                with contextlib.suppress(ValueError, RecursionError):  # an incomplete last line of a killed run
+                with contextlib.suppress(ValueError, RecursionError):  # a killed run leaves an incomplete last line
                     run.curves.append(_numbers(json.loads(line)))
     except OSError:
         pass
     run.curves = [line for line in run.curves if {"iteration", "total_loss"} <= line.keys()]
     if not run.curves:
-        run.missing["curves"] = "metrics.json is missing or has no losses"
+        run.missing["curves"] = "metrics.json is missing or contains no losses"
 
 
 def _numbers(line: Any) -> dict[str, float]:
-    """Return the entries that can be drawn."""
+    """Return the entries of a line of metrics.json that charts can draw."""
     return {key: value for key, value in line.items() if _is_number(value)} if isinstance(line, dict) else {}
 
 
@@ -200,26 +214,30 @@ def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
         content = as_checkpoint(read_weights_file(path), path)
-    except WeightsError:  # the other sections do not need the weights
+    except WeightsError:  # show the other sections, which do not need the weights
         reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is missing")
         run.missing["norms"] = run.missing["counts"] = reason
         return
     weights, run.categories = content["model"], entry_of(content, path)
-    # For a cascade: norms and counts of the last stage.
+    # Of a cascade, show the last stage.
     classifier = _last(weights, r"box_predictor(\.\d+)?\.cls_score\.weight$", num_classes)
     if classifier is not None and classifier.dim() > 1:
         run.weight_norms = classifier.float().flatten(1).norm(dim=1).tolist()
     else:
-        run.missing["norms"] = "the model has no linear classifier with finite weights"
+        run.missing["norms"] = "model_final.pth has no linear classifier with finite weights"
     counts = _last(weights, r"cls_loss\.class_counts$", num_classes)
     if counts is not None and counts.dim() == 1 and counts.min() >= 0:
         run.class_counts = counts.tolist()
     else:
-        run.missing["counts"] = "its loss has no class counts"
+        run.missing["counts"] = "the loss has no class counts"
 
 
 def _last(weights: dict[str, torch.Tensor], name: str, num_classes: int) -> torch.Tensor | None:
-    """Return the rows of classes of the last parameter with this name, or None if it has other values."""
+    """Return the class rows of the last parameter whose name matches a pattern.
+
+    Returns:
+        the first ``num_classes`` rows, or None if no parameter matches, or if it is too short or not finite.
+    """
     found = [value for key, value in weights.items() if re.search(name, key)]
     if not found or not found[-1].dim() or len(found[-1]) < num_classes or found[-1].is_complex():
         return None

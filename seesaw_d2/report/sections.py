@@ -1,6 +1,6 @@
-"""Charts and tables of the detection report.
+"""Build the charts and tables of the detection report.
 
-Shapes: C categories, in the order of the model's indices.
+Shapes: C categories, in the order of the class indices of the model.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,12 @@ def build_sections(
     """Return the template variables of the charts and tables.
 
     Args:
-        files: image id -> image file, for the crops beside confusions. Empty: no crops.
+        runs: the runs.
+        evaluated: evaluation of each run.
+        ground_truth: ground truth of the data set.
+        ids: (C,) category ids by class index.
+        counts: numbers of training "images" and "instances" of each category. None: unknown.
+        files: image id -> path of the image, for crops beside confusions. Empty: no crops.
     """
     members = {letter: found for letter, found in group_members(ground_truth).items() if found}
     names = {key: ground_truth.cats[key]["name"] for key in ids}
@@ -72,7 +77,7 @@ def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
     bins = [f"{low / 10:g}" for low in range(10)]
     shares = {letter: [_shares(answer[letter]) for answer in answers] for letter in members}
     top = max((value for series in shares.values() for one in series for value in one), default=0) or None
-    for letter, series in shares.items():  # one axis for all groups
+    for letter, series in shares.items():  # all groups share the range of the y axis
         title = f"Scores of right predictions, {NAME_OF_LETTER[letter]} categories"
         found[f"scores_{letter}"] = charts.bars(
             title, bins, series, "% of objects", x_label="score, from", runs=runs, top=top
@@ -81,7 +86,7 @@ def _answer_charts(answers, members, runs: list[str]) -> dict[str, Any]:
 
 
 def _shares(answer: dict[str, Any]) -> list[float]:
-    """Return the histogram of a group's right predictions by score, in percent of its objects."""
+    """Return a histogram of the scores of correct predictions in a group, in percent of all objects of the group."""
     return [100 * count / max(answer["objects"], 1) for count in answer["histogram"]]
 
 
@@ -112,7 +117,7 @@ def _curve_charts(runs: list[Run]) -> dict[str, Any]:
     for key, title in (*_CURVES, *((f"fast_rcnn/class_accuracy_{g}", f"accuracy, {g}") for g in GROUP_NAMES)):
         series = [[(line["iteration"], line[key]) for line in run.curves if key in line] for run in runs]
         if any(series):
-            # The caption names the curve. Accuracies of all groups have the same axis.
+            # All accuracies share the range of the y axis.
             label, top = ("accuracy", 1) if "accuracy" in title else ("", None)
             names = [run.name for run in runs]
             found[f"curve_{title}"] = charts.lines(

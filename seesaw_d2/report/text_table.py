@@ -1,14 +1,14 @@
-"""LVIS metrics as text."""
+"""Format LVIS metrics as text."""
 
 METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 TASKS = {"bbox": "box", "segm": "mask"}
 
 
 def results_table(results: dict) -> str:
-    """Return box and mask AP of an evaluation as a table.
+    """Return a text table of the box and mask metrics of an evaluation.
 
     Args:
-        results: content of ``results.json``: task ("bbox", "segm") -> metric -> percent, None if undefined.
+        results: content of ``results.json``: task ("bbox" or "segm") -> metric -> percent. None: undefined.
     """
     lines = ["      " + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in TASKS.items():

@@ -1,6 +1,6 @@
 const value = (cell) => { const text = cell.dataset.v; return text === undefined || text === "" ? null : Number(text); };
 
-// Differences of the results table to the run that is chosen.
+// Show the difference of each value in the results table from the value of the chosen run.
 const baseline = document.getElementById("baseline");
 function compare() {
   const base = Number(baseline.value);
@@ -20,7 +20,7 @@ function compare() {
 }
 if (baseline) { baseline.addEventListener("change", compare); compare(); }
 
-// The category table: sorted by its header buttons, filtered by name and group.
+// Sort the category table by its header buttons, and filter it by name and group.
 const table = document.getElementById("categories");
 if (table) {
   const body = table.tBodies[0];
@@ -34,7 +34,7 @@ if (table) {
     rows.sort((first, second) => {
       const a = text ? first.cells[index].textContent : value(first.cells[index]);
       const b = text ? second.cells[index].textContent : value(second.cells[index]);
-      if (a === null || b === null) return (a === null) - (b === null);  // unknown ones last, both ways
+      if (a === null || b === null) return (a === null) - (b === null);  // unknown values are last in both orders
       return (text ? a.localeCompare(b) : a - b) * (down ? -1 : 1);
     });
     body.append(...rows);
@@ -53,7 +53,7 @@ if (table) {
   search.addEventListener("input", filter); group.addEventListener("change", filter); filter();
 }
 
-// The gallery: pictures are made from their data when they come near the window.
+// Draw each image of the gallery when it comes near the visible part of the page.
 const gallery = document.getElementById("gallery");
 if (gallery) {
   const data = JSON.parse(document.getElementById("gallery-data").textContent);

@@ -1,7 +1,7 @@
 "use strict";
 const all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
 
-// Tables wider than their frame can be scrolled: say so below them.
+// Show a hint below tables that are wider than their frame and can be scrolled.
 const frames = all(".scroll");
 for (const frame of frames) {
   const hint = document.createElement("p");
@@ -9,10 +9,10 @@ for (const frame of frames) {
   frame.after(hint);
 }
 const measure = () => frames.forEach((frame) => frame.classList.toggle("overflows", frame.scrollWidth > frame.clientWidth + 1));
-const sizes = new ResizeObserver(measure);  // differences that are written later widen a table
+const sizes = new ResizeObserver(measure);  // a table becomes wider when report.js adds differences
 frames.forEach((frame) => { sizes.observe(frame); all("table", frame).forEach((table) => sizes.observe(table)); });
 
-// Each table can be saved as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it.
+// Add a button to each table that saves it as CSV. Text that a spreadsheet would treat as a formula gets an apostrophe.
 const csvCell = (cell) => {
   const small = cell.querySelector("small");
   const text = (small ? cell.firstChild.textContent : cell.textContent).trim();
