@@ -1,1 +1,1 @@
-"""Choose a calibration or a loss with a trained model: stored proposals and features, without training the model."""
+"""Choose a calibration or a loss for a trained model from stored proposals and features, without training the model."""

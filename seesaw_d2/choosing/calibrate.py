@@ -1,4 +1,4 @@
-"""Choose the calibration of a trained detector and its parameter, and report metrics on other images."""
+"""Choose a calibration and its parameter for a trained detector, and report metrics on other images."""
 
 import dataclasses
 import os
@@ -39,28 +39,34 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 
 
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Choose a detector's calibration on one set of images, and report its metrics on another.
+    """Choose the calibration of a detector on one set of images, and report its metrics on another set.
 
-    The proposals are stored once. A call that was interrupted resumes. Writes ``calibration.json`` and
-    ``calibration.html``.
+    This function runs the model once, stores the proposals, and writes ``calibration.json`` and ``calibration.html``.
+    If a call was interrupted, the next call with the same arguments resumes.
+
+    Args:
+        config_file, overrides: config of the detector, and overrides KEY, VALUE, ....
+        options: see ``Options``.
 
     Returns:
-        The content of ``calibration.json``:
-        "before", "after": box metrics on the test set, without and with each calibration;
-        "masks": mask metrics on the test set, by calibration;
-        "curves": metrics of each tried value, on the images used to choose;
-        "parameters": name of each calibration's parameter, the last component of its config key;
-        "chosen": value of each parameter;
-        "best": name of the best calibration;
-        "config": the config keys that select it.
+        the content of ``calibration.json``, a dict with these keys:
+
+        - "before", "after": box metrics on the test set, without and with each calibration.
+        - "masks": calibration -> mask metrics on the test set.
+        - "curves": calibration -> metrics of each tried value, on the images used for the choice.
+        - "parameters": calibration -> name of its parameter, the last component of its config key.
+        - "chosen": calibration -> chosen values of its parameter, one for each fold.
+        - "best": name of the best calibration.
+        - "config": the overrides KEY, VALUE, ... that select the best calibration.
 
     Raises:
-        ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is invalid.
+        ConfigError, DataError, WeightsError: the config, the data, the weights, an option or the output folder is
+            invalid.
     """
     check_options(options)
     cfg = load_config(config_file, overrides)
     if options.masks and not cfg.MODEL.MASK_ON:
-        raise ConfigError("--masks: expected MODEL.MASK_ON True, found False")
+        raise ConfigError("--masks: the model predicts no masks, because MODEL.MASK_ON is False")
     preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
     preflight.run()
     tested = whole_set(_test_set(cfg))
@@ -93,7 +99,7 @@ def _test_set(cfg: CfgNode) -> str:
 
 def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
     if options.fold_count:
-        folds(tested.image_ids, options.fold_count)  # only to check: raises an error if fold_count is invalid
+        folds(tested.image_ids, options.fold_count)  # raise an error now if fold_count is invalid
         return tested
     name = chosen_set(cfg, options.choose_on)
     check_disjoint(name, tested.dataset)
@@ -101,7 +107,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates (the first without calibration), and the unsupported calibrations with reasons."""
+    """Return the candidates and a dict from unsupported calibration to reason. The first candidate is uncalibrated."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -130,9 +136,18 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return the best candidate of each calibration on each subset, the first one if several are equal."""
+    """Return the best candidate of each calibration on each subset. Of equal candidates, the first is the best.
+
+    Args:
+        candidates: all candidates.
+        found: label of a candidate -> its metrics on each subset.
+        metric: the metric to maximize.
+    """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
-        raise ConfigError(f"--metric: expected objects that {metric} counts in the images of the choice, found none")
+        raise ConfigError(
+            f"--metric: {metric} is undefined, because the images used for the choice have no objects that it counts. "
+            "Choose another metric or more images"
+        )
     names = dict.fromkeys(each.name for each in candidates)
     return {
         name: [
@@ -146,7 +161,7 @@ def _choices(
 def _report(
     stored: Stored, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds], workers: int
 ) -> dict[str, Metrics]:
-    """Return the metrics on the test set of each calibration with the parameters chosen for each part of it."""
+    """Return the metrics of each calibration on the test set. Each part of the test set has its own parameter."""
     works = [
         Work([each.scoring for each in chosen[: len(parts)]], [list(enumerate(parts))]) for chosen in choices.values()
     ]
@@ -157,7 +172,7 @@ def _report(
 def _masks(
     stored: Stored, model: nn.Module, tested: ImageSet, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds]
 ) -> dict[str, Metrics]:
-    """Return the metrics of masks of each calibration, for the detections that TEST.DETECTIONS_PER_IMAGE allows."""
+    """Return the mask metrics of each calibration on the test set, for TEST.DETECTIONS_PER_IMAGE detections."""
     fold_of = {key: index for index, ids in enumerate(parts) for key in ids}
     scorings = {name: lambda key, chosen=chosen: chosen[fold_of[key]].scoring for name, chosen in choices.items()}
     images, inputs = EvaluatedImages(stored.cfg, stored.dataset), tested.inputs(stored.cfg)

@@ -1,4 +1,4 @@
-"""Options of a calibration, and the folder of its files."""
+"""Options for choosing a calibration, and the output folder."""
 
 import hashlib
 import json
@@ -21,24 +21,26 @@ from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
 SETTINGS, MARK = "settings.json", "calibration.txt"
-# AP_fixed has no limit of detections for an image. This one bounds the memory. AP counts TEST.DETECTIONS_PER_IMAGE.
+# Limit of detections per image, which bounds the memory. AP_fixed has no such limit, and AP uses
+# TEST.DETECTIONS_PER_IMAGE.
 FIXED_DETECTIONS_PER_IMAGE = 2000
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the choice of a calibration.
+    """Options for choosing a calibration.
 
     Attributes:
         output: folder of all files. None: OUTPUT_DIR/calibration.
-        calibrations: names in the registry. None: all that the model allows.
-        values: of the parameter of each calibration. None: the grid of each.
-        choose_on: data set of the images to choose on. None: DATASETS.TRAIN.
-        images: maximum number of these images.
-        fold_count: 0, or number of folds of the test set: each fold gets the parameters chosen on the others.
+        calibrations: names in the registry. None: all calibrations that the model supports.
+        values: values of the parameter to try, for each calibration. None: the grid of the calibration.
+        choose_on: data set whose images are used for the choice. None: DATASETS.TRAIN.
+        images: maximum number of images used for the choice.
+        fold_count: 0: choose on ``choose_on``. >= 2: split the test set into this number of folds, and evaluate each
+            fold with the parameter that is best on the other folds.
         metric: the metric to maximize, one of ``METRICS``.
-        workers: processes of the sweep. None: one per core.
-        masks: evaluate masks, too, by another pass of the model over the test set.
+        workers: number of processes. None: one per core.
+        masks: True: also evaluate masks, which needs another pass of the model over the test set.
     """
 
     output: str | None = None
@@ -53,15 +55,15 @@ class Options:
 
 
 def numbers(text: str, name: str) -> list[float]:
-    """Return the numbers of an argument that separates them by commas."""
+    """Parse numbers separated by commas. ``name`` is the name of the argument, for the error message."""
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise ConfigError(f"{name}: expected numbers, separated by commas, found {text!r}") from None
+        raise ConfigError(f"{name}: expected numbers separated by commas, such as 0.5,1, found {text!r}") from None
 
 
 def check_options(options: Options) -> None:
-    """Raise ConfigError if an option is wrong."""
+    """Raise ConfigError if the value of an option is invalid, or if options exclude each other."""
     check_names(options.calibrations or ())
     count_workers(options.workers)
     if options.metric not in METRICS:
@@ -69,7 +71,9 @@ def check_options(options: Options) -> None:
     if options.images < 1:
         raise ConfigError(f"--images: expected at least 1, found {options.images}")
     if options.fold_count and options.choose_on:
-        raise ConfigError(f"--folds: expected no --choose-on with it, found {options.choose_on}")
+        raise ConfigError(
+            f"--folds: --folds chooses on the test set, so --choose-on {options.choose_on} has no effect. Remove one"
+        )
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
         raise ConfigError(
             f"--values: expected different numbers, found {', '.join(map(str, options.values)) or 'none'}"
@@ -77,7 +81,7 @@ def check_options(options: Options) -> None:
 
 
 def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
-    """Return what all files of a folder depend on."""
+    """Return the settings on which all files in the output folder depend, as JSON values."""
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS, own.MODEL.ROI_HEADS.CALIBRATION.NAME = "", ""
@@ -92,20 +96,23 @@ def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageS
 
 
 def digest_of(images: ImageSet) -> str:
-    """Return a text that identifies the images."""
+    """Return text that identifies a set of images: data set, number of images, and hash of the image ids."""
     text = f"{images.dataset} {images.image_ids}"
     return f"{images.dataset}, {len(images.image_ids)} images, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def take_folder(output: Path, settings: dict[str, Any]) -> None:
-    """Create the folder, or check that it belongs to an earlier call with these settings."""
+    """Create the output folder, or check that an existing folder belongs to a call with the same settings.
+
+    Raises:
+        ConfigError: the folder belongs to a call with other settings.
+    """
     claim_folder(output, MARK)
     path = output / SETTINGS
     found = load_json_object(str(path), "expected the settings of a calibration") if path.exists() else {}
     for key, value in settings.items():
         if found.get(key, value) != value:
             raise ConfigError(
-                f"--output: {output}: expected a calibration with {key} {value}, found one with {found[key]}; "
-                "name another folder"
+                f"--output: {output} has a calibration with {key} {found[key]}, expected {value}. Choose another folder"
             )
     write_text(path, json.dumps(settings, indent=1))

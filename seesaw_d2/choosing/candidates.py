@@ -1,4 +1,4 @@
-"""Candidates of the choice: each calibration of the registry with each value of its parameter."""
+"""List the candidates for a calibration: each calibration of the registry with each value of its parameter."""
 
 import contextlib
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class Candidate:
 
     Attributes:
         name: name in the registry, or ``NONE``.
-        key: config key of the parameter, "" for ``NONE``.
+        key: config key of the parameter. "" for ``NONE``.
         value: value of the parameter.
-        scoring: the model's losses with this calibration.
+        scoring: function from logits to scores with this calibration.
     """
 
     name: str
@@ -37,18 +37,21 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Return the name with the value."""
+        """Return text that identifies the candidate: name and value, or only the name for ``NONE``."""
         short = f"{self.value:g}"
         return f"{self.name} {short if float(short) == self.value else self.value}" if self.key else self.name
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return scorings with every third value of each calibration, by label, without those that the loss does not allow.
+    """Return scorings with every third value of the grid of each calibration.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
-        names: names in the registry.
+        names: names in the registry. Calibrations that the loss does not support are skipped.
         plain: scoring without a calibration.
+
+    Returns:
+        label of a candidate -> scoring.
     """
     found = {}
     for name in names:
@@ -59,10 +62,11 @@ def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> d
 
 
 def overrides_of(cfg: CfgNode, label: str) -> list[str]:
-    """Return the config keys and values of a candidate's label.
+    """Return the config overrides KEY, VALUE, ... that select a candidate.
 
     Args:
-        cfg: config of the model. The result includes its other keys of the calibration that differ from the default.
+        cfg: config of the model. Other keys of the calibration that differ from their default are included.
+        label: ``Candidate.label``.
     """
     name, _, value = label.partition(" ")
     if name == NONE:
@@ -77,23 +81,23 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError if a name is not in the registry."""
+    """Raise ConfigError if a name is not in the registry of calibrations."""
     known = sorted(name for name, _ in CALIBRATION_REGISTRY)
     for name in names:
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--calibrations: expected some of {', '.join(known)}, found {name!r}{hint}")
+            raise ConfigError(f"--calibrations: {name!r} is unknown, expected some of {', '.join(known)}{hint}")
 
 
 def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[float] | None = None) -> list[Candidate]:
-    """Return a candidate for each value of a calibration.
+    """Return a candidate for each value of the parameter of a calibration.
 
     Args:
-        cfg: config of the model. Its CALIBRATION.NAME is ignored. Its other keys of this node are kept, except that of
-            the varied parameter.
-        plain: the model's losses without a calibration.
+        cfg: config of the model. ``name`` replaces MODEL.ROI_HEADS.CALIBRATION.NAME, and each value replaces the key of
+            the parameter. The other keys of the node apply.
+        plain: scoring of the model without a calibration.
         name: name in the registry.
-        values: values of the parameter. None: those of ``Calibration.tried``.
+        values: values of the parameter. None: the grid that ``Calibration.tried`` returns.
 
     Raises:
         ConfigError: the model does not support the calibration, class counts are unknown, or a value is out of range.

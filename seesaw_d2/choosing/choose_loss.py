@@ -1,4 +1,4 @@
-"""Choose the classification loss of a trained model by trainings of the classifier alone."""
+"""Choose the classification loss for a model: train only the classifier of a trained model with each loss."""
 
 import dataclasses
 import hashlib
@@ -41,17 +41,18 @@ _FEWEST_FOLDS, _MOST_ITERATIONS = 3, 2000
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the comparison of losses.
+    """Options for comparing losses.
 
     Attributes:
         output: folder of all files. None: OUTPUT_DIR/choose_loss.
-        losses: names in the registry. None: all that fit.
-        seeds: trainings of each candidate, >= 1. Each holds out another part of the training images.
-        iterations: of each training. None: SOLVER.MAX_ITER, at most 2000.
-        metric: the ranking is by this metric. None: AP, or for image classifiers the mean accuracy over classes.
-        workers: processes. None: one per core, one on a GPU.
-        report: number of methods, the best ones, that are evaluated on the test images.
-        calibrations: names in the registry of the calibrations that are evaluated with each trained classifier.
+        losses: names in the registry. None: all losses that fit the model.
+        seeds: number of trainings of each candidate, >= 1. Each training holds out another part of the training images.
+        iterations: number of iterations of each training. None: SOLVER.MAX_ITER, but at most 2000.
+        metric: the metric that ranks the methods. None: AP for detectors, mean accuracy over classes for image
+            classifiers.
+        workers: number of processes. None: one per core, or one on a GPU.
+        report: evaluate this number of best methods on the test images.
+        calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each one.
     """
 
     output: str | None = None
@@ -65,17 +66,28 @@ class Options:
 
 
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Store features, train classifiers, rank them, and write ``choose_loss.json``.
+    """Store features of a trained model, train a classifier with each loss, rank the losses, and write the result.
 
-    An interrupted call continues. The ranking is by held-out parts of the training images. The test images
-    are used for the best methods only, after the choice.
+    The ranking uses held-out parts of the training images. Only the best methods are evaluated on the test images,
+    after the ranking. The result is written to ``choose_loss.json``. If a call was interrupted, the next call with the
+    same arguments resumes.
+
+    Args:
+        config_file, overrides: config of the model, and overrides KEY, VALUE, ....
+        options: see ``Options``.
 
     Returns:
-        The content of the file: "ranking" (a row for each method, with its best parameters), "candidates" (all),
-        "config" (keys of the best one), "difference" (to the second), "test" (metrics of the best ones).
+        the content of ``choose_loss.json``, a dict with these keys:
+
+        - "ranking": a row for each method (loss and classifier) with its best parameters, the best method first.
+        - "candidates": a row for each candidate (a method with parameters).
+        - "config": config key -> value of the best candidate.
+        - "difference": difference between the best two methods.
+        - "test": metrics of the best methods on the test images.
 
     Raises:
-        ConfigError, DataError, WeightsError: config, data, weights, an option or the folder is wrong.
+        ConfigError, DataError, WeightsError: the config, the data, the weights, an option or the output folder is
+            invalid.
     """
     _check_options(options)
     cfg = load_config(config_file, overrides)
@@ -125,7 +137,7 @@ def _check_options(options: Options) -> None:
     for name in options.losses or ():
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--losses: expected some of {', '.join(known)}, found {name!r}{hint}")
+            raise ConfigError(f"--losses: {name!r} is unknown, expected some of {', '.join(known)}{hint}")
     for name in ("seeds", "iterations", "report"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -179,12 +191,12 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
 
     found, refused = candidates_of(data, detector, build, options.losses)
     if not found:
-        raise ConfigError(f"--losses: expected a loss that fits the model, found {', '.join(options.losses or ())}")
+        raise ConfigError(f"--losses: none of {', '.join(options.losses or ())} fits the model")
     return found, refused
 
 
 def _digest(cfg: CfgNode, model: nn.Module, comparison: Comparison) -> str:
-    """Return a hash of all settings, weights and data that change the results of a trial."""
+    """Return a hash of all settings, weights and data on which the result of a trial depends."""
     numbers = [comparison.iterations, comparison.batch, comparison.folds, data_digest(cfg), digest_of_model(model)]
     text = f"{numbers}{comparison.calibrations}{annotations_of(cfg)}{cfg.SOLVER.dump()}{cfg.TEST.dump()}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Stored features of an image classifier's training and test images, and the accuracy of new classifiers on them.
+"""Store the features of an image classifier, and compute the accuracy of new classifiers from these features.
 
 Shapes: N images, D features, C classes.
 """
@@ -24,11 +24,15 @@ from seesaw_d2.utils.atomic_files import atomic_file, make_folder
 
 
 def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progress) -> None:
-    """Store the inputs of the last layer for DATASETS.TRAIN and DATASETS.TEST, prepared as in evaluation.
+    """Store the inputs of the last layer for the images of DATASETS.TRAIN and DATASETS.TEST.
+
+    Images are preprocessed as in evaluation.
 
     Args:
-        folder: gets a folder for each part with features.npy, (N, D) float16, and labels.npy, (N,).
-        progress: ``(iterable, total, text)`` -> the iterable, with a progress bar.
+        cfg, model: a trained image classifier.
+        folder: output folder. Its folders "train" and "test" each get features.npy, (N, D) float16, and labels.npy,
+            (N,) int64.
+        progress: function of (iterable, total, text) that returns the iterable with a progress bar.
     """
     model.eval()
     for part, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST)):
@@ -46,11 +50,14 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 
 
 class ClassificationData:
-    """Features that ``record_classification`` stored, and the accuracy that new classifiers reach on them.
+    """Data for training and evaluating classifiers on the features that ``record_classification`` has stored.
 
-    The methods are those of ``DetectionData``.
+    It has the interface of ``DetectionData``. The folds are stratified: each fold has the same share of each class.
 
-    The folds are stratified: each has its share of the images of every class.
+    Args:
+        cfg: config of the image classifier.
+        folder: the folder of ``record_classification``.
+        folds: number of parts into which the training images are split.
     """
 
     shown = ("classes", "overall", "many", "medium", "few")
@@ -61,7 +68,7 @@ class ClassificationData:
         self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training images without those of a fold. None: all."""
+        """Return the training images that are not in a fold. With ``fold`` None, return all training images."""
         features, labels = self._part("train")
         return Samples(features, labels, np.flatnonzero(self._fold_of != (-1 if fold is None else fold)))
 
@@ -103,7 +110,7 @@ class ClassificationData:
 
     @functools.cached_property
     def _fold_of(self) -> np.ndarray:
-        """(N,) fold of each training image."""
+        """Return the fold (N,) of each training image."""
         labels, generator = self._part("train")[1], np.random.default_rng(0)
         order = generator.permutation(len(labels))
         order = order[np.argsort(labels[order], kind="stable")]

@@ -1,4 +1,4 @@
-"""Training of classifiers alone, on stored features, with the config's optimizer.
+"""Train a classifier on stored features, with the optimizer of the config.
 
 Shapes: N stored samples, D features.
 """
@@ -19,12 +19,12 @@ from seesaw_d2.train.preflight.schedule import WITH_START
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Stored samples and which of them are trained on.
+    """Training samples: a subset of stored features and labels.
 
     Attributes:
-        features: (N, D), float16, perhaps memory-mapped.
+        features: (N, D) float16 array, possibly memory-mapped.
         labels: (N,) integers.
-        chosen: indices of the samples that are trained on.
+        chosen: indices of the samples to train on.
     """
 
     features: np.ndarray
@@ -32,7 +32,15 @@ class Samples:
     chosen: np.ndarray
 
     def batches(self, size: int, seed: int):
-        """Yield batches of ``size`` samples without end: features, float32, and labels. Each epoch has a new order."""
+        """Yield an infinite sequence of batches, shuffled in each epoch.
+
+        Args:
+            size: number of samples in a batch.
+            seed: seed of the shuffling.
+
+        Yields:
+            features (size, D) float32 and labels (size,).
+        """
         generator, waiting = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
         while True:
             while len(waiting) < size:
@@ -42,7 +50,10 @@ class Samples:
 
 
 def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
-    """Return a copy of a config whose schedule, with the start of deferred losses, has another length."""
+    """Return a copy of a config whose schedule is scaled to another number of iterations.
+
+    The steps, the warm-up and the iteration at which deferred losses start change in proportion.
+    """
     scale = iterations / cfg.SOLVER.MAX_ITER
     found = cfg.clone()
     found.defrost()
@@ -57,11 +68,14 @@ def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
 
 
 def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, batch: int, seed: int) -> nn.Linear:
-    """Train a new classifier with a loss, for SOLVER.MAX_ITER iterations of ``batch`` samples.
+    """Train a new classifier with a loss for SOLVER.MAX_ITER iterations.
 
     Args:
-        cfg: its keys CLS_PREDICTOR and SOLVER are used, and MODEL.DEVICE.
-        loss: its statistics are updated.
+        cfg: config with MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, SOLVER and MODEL.DEVICE.
+        loss: the loss. Training updates its statistics, such as class counts.
+        samples: the training samples.
+        batch: number of samples in a batch.
+        seed: seed of the initial weights and of the shuffling.
     """
     node, device = cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR, torch.device(cfg.MODEL.DEVICE)
     with seeded(mixed_seed(seed)):
@@ -81,7 +95,7 @@ def train_classifier(cfg: CfgNode, loss: ClassificationLoss, samples: Samples, b
 
 @torch.no_grad()
 def logits_of(classifier: nn.Linear, features: np.ndarray, rows: int = 16384) -> np.ndarray:
-    """Return the logits (N, L), float32, of stored features (N, D)."""
+    """Return the logits (N, L) float32 of stored features (N, D), computed in chunks of ``rows`` samples."""
     device = classifier.weight.device
     parts = np.array_split(np.arange(len(features)), max(1, -(-len(features) // rows)))
     found = [classifier(torch.from_numpy(features[part].astype(np.float32)).to(device)).cpu().numpy() for part in parts]

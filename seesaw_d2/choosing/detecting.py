@@ -1,4 +1,4 @@
-"""Compute detections from stored proposals: scores, calibration, threshold, NMS and top-k, as in inference.
+"""Compute detections from stored proposals as in inference: scores, calibration, score threshold, NMS and top-k.
 
 Shapes: R proposals of an image, C categories, L logits, K boxes of a proposal (1 or C).
 """
@@ -20,12 +20,18 @@ from seesaw_d2.losses.base import ClassificationLoss
 from seesaw_d2.modeling.calibration.base import Calibration, class_probabilities
 from seesaw_d2.modeling.cascade import mean_of_stages
 
-_MOST_LOGITS = 2**22  # of a stage that ``batch_detections`` computes at once
+_MOST_LOGITS = 2**22  # maximum number of logits per stage that ``batch_detections`` processes at once
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Score threshold, IoU threshold of NMS and number of detections of an image, as of Detectron2's box predictor."""
+    """Thresholds that select detections, as in Detectron2's FastRCNNOutputLayers.
+
+    Attributes:
+        score_thresh: minimum score of a detection.
+        nms_thresh: IoU threshold of NMS.
+        topk: maximum number of detections per image. Negative: no limit.
+    """
 
     score_thresh: float
     nms_thresh: float
@@ -34,23 +40,31 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Losses, calibrations (or None) and classifiers of the stages, whose probabilities are averaged."""
+    """Function from logits to scores, which averages the probabilities of the stages.
+
+    Attributes:
+        losses: the loss of each stage.
+        calibrations: the calibration of each stage. None: no calibration.
+        classifiers: the classifier of each stage.
+    """
 
     losses: Sequence[ClassificationLoss]
     calibrations: Sequence[Calibration | None]
     classifiers: Sequence[nn.Linear]
 
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
-        """Return scores (R, C + 1) for the logits (R, L) of each stage."""
+        """Return scores (R, C + 1) for a list with the logits (R, L) of each stage."""
         stages = zip(logits, self.losses, self.calibrations, self.classifiers, strict=True)
         return mean_of_stages([class_probabilities(*stage) for stage in stages])
 
 
 def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Return the detections of a stored image, in pixels of the resized image, as the heads do.
+    """Select the detections of a stored image as the ROI heads do, with boxes in pixels of the resized image.
 
     Args:
-        scoring: a ``Scoring``, or another function from the logits of the stages to scores (R, C + 1).
+        image: stored proposals of the image.
+        scoring: a ``Scoring``, or another function from a list with the logits of each stage to scores (R, C + 1).
+        limits: thresholds.
     """
     scores = scoring([_tensor(each) for each in image.logits])
     thresholds = (limits.score_thresh, limits.nms_thresh, limits.topk)
@@ -59,14 +73,14 @@ def selected(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], l
 
 
 def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tensor], limits: Limits) -> Instances:
-    """Return the detections of a stored image, in pixels of the image file, as the model does; see ``selected``."""
+    """Call ``selected``, and rescale the boxes to pixels of the image file, as the model does."""
     return detector_postprocess(selected(image, scoring, limits), *image.output_size)
 
 
 def all_detections(
     images: Sequence[ImageProposals], scoring: Callable[[list[Tensor]], Tensor], limits: Limits
 ) -> Detections:
-    """Return the detections of all images, with contiguous category indices."""
+    """Return the detections of all images, one image at a time. Categories are contiguous indices."""
     with torch.no_grad():
         found = [Detections.from_instances(detections_of(image, scoring, limits), image.image_id) for image in images]
     return Detections.concatenate(found) if found else Detections.empty(masks=False)
@@ -78,7 +92,13 @@ def batch_detections(
     scoring: Callable[[list[Tensor]], Tensor],
     limits: Limits,
 ) -> Detections:
-    """Return the detections of all images for the logits (P, L) of their P proposals, by stage, in fewer steps."""
+    """Return the same detections as ``all_detections``, but process many images at once.
+
+    Args:
+        images: stored images with P proposals in total.
+        logits: logits (P, L) of each stage, which replace the stored logits.
+        scoring, limits: see ``selected``.
+    """
     counts = [len(image.columns["boxes"]) for image in images]
     ends, fast, parts = np.cumsum(counts), applicable(images), []
     step = max(1, _MOST_LOGITS // max(1, max(counts, default=0) * logits[0].shape[1]))
@@ -96,5 +116,5 @@ def batch_detections(
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Copy an array of a memory-mapped file. float16 becomes float32, in which the model computes."""
+    """Copy an array, which may be memory-mapped, to a tensor. Convert float16 to float32, as the model computes."""
     return torch.from_numpy(np.array(array, np.float32 if array.dtype == np.float16 else array.dtype))

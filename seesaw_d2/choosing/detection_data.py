@@ -1,4 +1,4 @@
-"""Stored proposals of a detector's training and test images, and AP that new classifiers reach on them.
+"""Store the proposals of a detector, and compute AP of new classifiers from these proposals.
 
 Shapes: P proposals, L logits, C categories.
 """
@@ -29,31 +29,39 @@ from seesaw_d2.modeling.iterative import IterativeROIHeads
 
 
 def check_detector(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError unless new classifiers can be trained on the model's stored features."""
+    """Check that new classifiers can be trained on stored features of a detector.
+
+    Raises:
+        ConfigError: the model does not support this, or the training and test data are unsuitable.
+    """
     box_predictors(model)
     if isinstance(model.roi_heads, IterativeROIHeads):
         raise ConfigError(
-            "MODEL.ROI_HEADS.NAME: expected heads whose features do not depend on the logits, found IterativeROIHeads"
+            "MODEL.ROI_HEADS.NAME: IterativeROIHeads is not supported, because its features depend on the logits, so "
+            "that they change with the classifier"
         )
     if cfg.MODEL.LOAD_PROPOSALS:
-        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, because new proposals are computed, found True")
+        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, because the model must compute proposals, found True")
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
             raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
     common = common_files(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
     if common:
         raise ConfigError(
-            f"DATASETS.TEST: expected no image of DATASETS.TRAIN, because the loss is chosen on those, found {common}"
+            f"DATASETS.TEST: the training and the test data share {common}. Test images must be different, because the "
+            "loss is chosen on the training images"
         )
 
 
 def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: dict[str, Any], progress) -> None:
-    """Store the proposals of DATASETS.TRAIN, as in training and as in inference, and of DATASETS.TEST.
+    """Store the proposals of the images of DATASETS.TRAIN and DATASETS.TEST.
 
     Args:
-        folder: gets the folders train, held_out and test.
+        cfg, model: a trained detector.
+        folder: output folder. Its folder "train" gets the proposals of training images sampled as in training,
+            "held_out" the proposals of the same images as in inference, and "test" those of the test images.
         made_from: see ``ProposalWriter``.
-        progress: ``(iterable, total, text)`` -> the iterable, with a progress bar.
+        progress: function of (iterable, total, text) that returns the iterable with a progress bar.
     """
     batches = _Epoch(cfg)
     seed = max(cfg.SEED, 0)
@@ -66,7 +74,7 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
 
 class _Epoch:
-    """The batches of one epoch of the training loader, without the last incomplete one."""
+    """Iterable of the complete batches of one epoch of the training loader."""
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg.clone()
@@ -82,21 +90,21 @@ class _Epoch:
 
 
 class DetectionData:
-    """Features that ``record_detection`` stored, and the AP that new classifiers reach on them.
+    """Data for training and evaluating classifiers on the proposals that ``record_detection`` has stored.
 
     Args:
-        cfg: of the detector.
-        limits: its thresholds.
-        average_logits: whether it is a cascade that averages logits.
-        folder: of ``record_detection``.
-        folds: number of parts of the training images. One of them is held out.
+        cfg: config of the detector.
+        limits: thresholds of the detector.
+        average_logits: True: the detector is a cascade that averages the logits of its stages. False: probabilities.
+        folder: the folder of ``record_detection``.
+        folds: number of parts into which the training images are split.
 
     Attributes:
         num_classes: C.
         num_stages: number of classifiers.
     """
 
-    shown = ("AP", "APr", "APc", "APf")  # the default of the ranking first
+    shown = ("AP", "APr", "APc", "APf")  # the first metric ranks the methods by default
     has_background = True
 
     def __init__(self, cfg: CfgNode, limits: Limits, average_logits: bool, folder: Path, folds: int):
@@ -106,7 +114,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage, without those of a fold's images. None: all."""
+        """Return the training samples of a stage whose images are not in a fold. With ``fold`` None, return all."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
@@ -121,18 +129,20 @@ class DetectionData:
         extra: Sequence[str] = (),
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
     ) -> dict[str, dict[str, float]]:
-        """Return AP, APr, APc, APf of classifiers, one per stage, on the images of a fold. None: on the test images.
+        """Compute AP, APr, APc and APf of new classifiers.
 
         Args:
-            extra: more metrics of the registry.
-            calibrated: returns calibrated variants of a scoring, by label.
+            classifiers, losses: the classifier and the loss of each stage.
+            fold: fold of the training images to evaluate. None: evaluate the test images.
+            extra: names of optional metrics of the registry.
+            calibrated: function from a scoring to its calibrated variants, a dict from label to scoring.
 
         Returns:
-            a dict for each variant, by label, and for the label ``NONE``.
+            label -> metric -> percent, for each calibrated variant and, with the label ``NONE``, without calibration.
         """
         images, evaluated = self._evaluated(fold)
         logits = [logits_of(each, self._features(fold, stage)) for stage, each in enumerate(classifiers)]
-        if self._average_logits:  # the last stage's scores of the mean
+        if self._average_logits:  # like the cascade, apply the last stage to the mean logits
             logits, losses, classifiers = [np.mean(logits, axis=0)], losses[-1:], classifiers[-1:]
         own = [each.cpu() for each in classifiers]
         plain = Scoring([loss.cpu().eval() for loss in losses], [None] * len(losses), own)
@@ -143,7 +153,7 @@ class DetectionData:
         return result
 
     def _features(self, fold: int | None, stage: int) -> np.ndarray:
-        """Return the features (P, D) of the proposals of a fold's images, or of the test images."""
+        """Return the features (P, D) of all proposals in the images of a fold. ``fold`` None: in the test images."""
         stored = self._part("test" if fold is None else "held_out")
         features = stored.column(f"features{stage}")
         if fold is None:
@@ -152,7 +162,7 @@ class DetectionData:
 
     @functools.cached_property
     def _fold_of(self) -> dict[int, int]:
-        """Image id -> fold."""
+        """Return a dict from the id of a training image to its fold."""
         ids = np.sort(self._part("held_out").image_ids)
         order = np.random.default_rng(0).permutation(len(ids))
         return {int(ids[place]): number % self._folds for number, place in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Evaluate detections in some images of a registered data set."""
+"""Evaluate detections in a subset of the images of a registered data set."""
 
 import functools
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 
 
 class EvaluatedImages:
-    """Evaluator of detections in some images of a registered data set, like ``LongTailEvaluator``.
+    """Evaluator that computes the metrics of ``LongTailEvaluator`` on a subset of the images of a data set.
 
     Args:
         cfg: see ``LongTailEvaluator.from_config``.
-        dataset_name: a registered data set with annotations, in LVIS or COCO format.
-        image_ids: the images. None: all.
+        dataset_name: name of a registered data set with annotations in LVIS or COCO format.
+        image_ids: ids of the images to evaluate. None: all images.
 
     Raises:
         DataError: the data set has no annotations.
@@ -36,7 +36,7 @@ class EvaluatedImages:
     def _ground_truth(self):
         file = read_annotation_file(self._name)
         if not file.ground_truth:
-            raise DataError(f"{file.path}: expected annotations, found none (a test set?)")
+            raise DataError(f"{file.path}: the annotation file has no annotations. It may belong to a test set")
         found = ground_truth_with_groups(file, frequency_letters(self._cfg, self._name, file))
         if self._image_ids is None:
             return found
@@ -51,7 +51,16 @@ class EvaluatedImages:
     def metrics(
         self, detections: Detections, iou_type: str = "bbox", extra: Sequence[str] = ("fixed",)
     ) -> dict[str, float]:
-        """Return metric -> percent (including AP_fixed) for detections with contiguous category indices."""
+        """Compute the metrics of detections.
+
+        Args:
+            detections: detections with contiguous category indices.
+            iou_type: "bbox" or "segm".
+            extra: names of optional metrics of the registry.
+
+        Returns:
+            metric -> percent.
+        """
         found = detections.with_category_ids(self._category_ids[detections.category_ids])
         ground_truth = self._ground_truth
         return evaluate_detections(

@@ -1,4 +1,4 @@
-"""The features of a trained model's training and test images on disk, and what they depend on."""
+"""Store the features of a trained model for its training and test images, with a digest of the settings."""
 
 import hashlib
 import json
@@ -21,18 +21,22 @@ from seesaw_d2.utils.json_reading import fingerprint
 
 
 def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
-    """Store the features of training and test images, unless the folder has them.
+    """Store the features of the training and test images. Skip this if the folder already contains them.
+
+    Args:
+        cfg, model: a trained detector or image classifier.
+        folder: output folder.
 
     Raises:
-        ConfigError: the folder has features of other weights, data or settings.
+        ConfigError: the folder contains features that depend on other weights, data or settings.
     """
     made_from = {"config": data_digest(cfg), "annotations": annotations_of(cfg), "model": digest_of_model(model)}
     path, text = folder / "complete.json", json.dumps(made_from, indent=1)
     if path.is_file():
         if path.read_text() != text:
             raise ConfigError(
-                f"{path}: expected features that this config, these weights and these annotations gave, found "
-                "features of other settings; name another --output"
+                f"{path}: the folder contains features of another config, other weights or other annotations. Choose "
+                "another folder with --output"
             )
         return
     (record_detection if task_of(cfg) is DETECTION else record_classification)(cfg, model, folder, made_from, _shown)
@@ -44,7 +48,7 @@ def _shown(iterable, total: int, text: str):
 
 
 def data_digest(cfg: CfgNode) -> str:
-    """Return a hash of the config keys that change the features."""
+    """Return a hash of the config keys on which the stored features depend."""
     own = cfg.clone()
     own.defrost()
     own.MODEL.WEIGHTS = ""
@@ -53,7 +57,7 @@ def data_digest(cfg: CfgNode) -> str:
 
 
 def annotations_of(cfg: CfgNode) -> dict[str, Any]:
-    """Return the fingerprint of each annotation file of DATASETS, by data set."""
+    """Return a dict from each data set of DATASETS.TRAIN and DATASETS.TEST to a fingerprint of its annotation file."""
     register_datasets(cfg)
     names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     files = {name: vars(MetadataCatalog.get(name)).get("json_file") for name in names}

@@ -1,4 +1,4 @@
-"""Select the images for the choice of a parameter, and the images for the report."""
+"""Select images to choose a parameter on, and other images to report metrics on."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ class ImageSet:
 
     Attributes:
         dataset: name of the data set.
-        image_ids: ids of the images in the order in which they are read.
-        seen: whether the model was trained on them.
+        image_ids: ids of the images, in the order of reading.
+        seen: True: the model was trained on these images.
     """
 
     dataset: str
@@ -31,7 +31,7 @@ class ImageSet:
     seen: bool = False
 
     def inputs(self, cfg: CfgNode) -> Iterator[dict[str, Any]]:
-        """Yield Detectron2's model input of each image."""
+        """Yield the model input of each image, a dict in Detectron2's format."""
         loaded = cfg.clone()
         loaded.defrost()
         if cfg.MODEL.LOAD_PROPOSALS and self.dataset in cfg.DATASETS.TRAIN:
@@ -48,7 +48,7 @@ def whole_set(name: str) -> ImageSet:
 
 
 def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
-    """Return at most ``count`` images of a data set, drawn at random without replacement, in the data set's order."""
+    """Draw at most ``count`` images of a data set at random, and return them in the order of the data set."""
     ids = np.array(whole_set(name).image_ids)
     if count < len(ids):
         ids = ids[np.sort(np.random.default_rng(seed).permutation(len(ids))[:count])]
@@ -56,30 +56,39 @@ def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
-    """Return the data set to choose on: ``name``, or else the only one of DATASETS.TRAIN."""
+    """Return the name of the data set used for the choice: ``name``, or by default the one data set of DATASETS.TRAIN.
+
+    Raises:
+        ConfigError: the data set is not registered, or DATASETS.TRAIN does not have exactly one data set.
+    """
     if name is not None:
         check_registered(name, "--choose-on")
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"--choose-on: expected one data set, found {len(cfg.DATASETS.TRAIN)} in DATASETS.TRAIN "
-            f"({first_few(cfg.DATASETS.TRAIN)}); name one of them or another registered one"
+            f"--choose-on: DATASETS.TRAIN has {len(cfg.DATASETS.TRAIN)} data sets ({first_few(cfg.DATASETS.TRAIN)}). "
+            "Set --choose-on to one of them, or to another registered data set"
         )
     return cfg.DATASETS.TRAIN[0]
 
 
 def check_disjoint(chosen: str, reported: str) -> None:
-    """Raise ConfigError if two data sets have an annotation file or an image file in common."""
+    """Raise ConfigError if two data sets share an annotation file or an image file.
+
+    Args:
+        chosen: name of the data set used for the choice.
+        reported: name of the test set.
+    """
     common = common_files(chosen, reported)
     if common:
         raise ConfigError(
-            f"--choose-on: expected no image of DATASETS.TEST {reported!r}, because parameters must not be chosen on "
-            f"the images whose results are reported, found {common} in {chosen!r}; use --folds for cross-validation"
+            f"--choose-on: {chosen!r} and DATASETS.TEST {reported!r} share {common}. Parameters must not be chosen on "
+            "test images. Choose other images, or use --folds for cross-validation"
         )
 
 
 def common_files(first: str, second: str) -> str:
-    """Return the image files (the first few), or the annotation file, that two data sets share, or ""."""
+    """Return text with the annotation file or the first image files that two data sets share, "" if there are none."""
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
     common = sorted(paths[0] & paths[1])
@@ -87,10 +96,10 @@ def common_files(first: str, second: str) -> str:
 
 
 def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int, ...]]:
-    """Return ``count`` disjoint parts of the images, of equal size up to one.
+    """Split images at random into ``count`` disjoint folds, whose sizes differ by at most 1.
 
     Raises:
-        ConfigError: there are fewer than 2 parts, or fewer images than parts.
+        ConfigError: ``count`` is less than 2 or more than the number of images.
     """
     if not 2 <= count <= len(image_ids):
         raise ConfigError(f"--folds: expected a number from 2 to {len(image_ids)}, the number of images, found {count}")

@@ -1,4 +1,4 @@
-"""Files of JSON lines, to which an interrupted program appends after it was started again."""
+"""Read and append to files with one JSON value per line, so that an interrupted program can resume."""
 
 import json
 import os
@@ -9,10 +9,12 @@ from seesaw_d2.errors import DataError, OutputError
 
 
 def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Return the values of the complete lines, [] if there is no file. A killed process leaves an incomplete last line.
+    """Return the values of the complete lines of a file, or [] if the file does not exist.
+
+    A killed process may leave an incomplete last line, which this function ignores.
 
     Raises:
-        DataError: a complete line is not JSON, or the file cannot be read.
+        DataError: a complete line is not JSON, or the file is unreadable.
     """
     if not os.path.lexists(path):
         return []
@@ -23,7 +25,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def cut_incomplete_line(path: str | os.PathLike) -> None:
-    """Remove an incomplete last line, so that the next one starts a line."""
+    """Remove an incomplete last line from a file, so that the next value starts on its own line."""
     if os.path.isfile(path):
         os.truncate(path, len(_complete(Path(path).read_bytes())))
 
@@ -38,7 +40,7 @@ def append_line(path: str | os.PathLike, value: dict[str, Any]) -> None:
         with open(path, "a") as file:
             file.write(json.dumps(value) + "\n")
     except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+        raise OutputError(f"{os.fspath(path)}: cannot write the file: {error.strerror}") from error
 
 
 def _complete(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Losses, classifiers and parameters that are compared: every loss of the registry that fits the model.
+"""List the candidates of a comparison: each loss of the registry that fits the model, with classifiers and parameters.
 
 Shapes: C categories.
 """
@@ -18,18 +18,18 @@ from seesaw_d2.utils.declared_keys import lookup
 
 BOX_HEAD = "MODEL.ROI_BOX_HEAD"
 CLASSIFIERS = {"Linear": "linear", "NormedLinear": "normalized"}
-# Label of a calibration, see ``candidates.Candidate`` -> metric -> percent.
+# Label of a calibration (see ``candidates.Candidate.label``) -> metric -> percent.
 Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A loss with its hyperparameters, and a classifier.
+    """A loss with hyperparameters, and a type of classifier.
 
     Attributes:
         loss: name in the registry.
         classifier: a key of ``CLASSIFIERS``.
-        values: maps config keys below CLS_LOSS, such as "SEESAW.P", to values.
+        values: config key below CLS_LOSS, such as "SEESAW.P" -> value.
     """
 
     loss: str
@@ -38,7 +38,7 @@ class Candidate:
 
     @property
     def method(self) -> tuple[str, str]:
-        """Loss and classifier, without the parameters."""
+        """Return loss and classifier. Candidates of the same method differ only in hyperparameters."""
         return self.loss, self.classifier
 
     @property
@@ -48,7 +48,7 @@ class Candidate:
         return ", ".join([self.loss, *values, CLASSIFIERS[self.classifier]])
 
     def overrides(self) -> dict[str, Any]:
-        """Return config key -> value."""
+        """Return a dict from config key to value that selects this candidate."""
         values = {f"{BOX_HEAD}.CLS_LOSS.{key}": value for key, value in self.values.items()}
         return {
             f"{BOX_HEAD}.CLS_LOSS.NAME": self.loss,
@@ -58,7 +58,7 @@ class Candidate:
         }
 
     def config(self, cfg: CfgNode) -> CfgNode:
-        """Return a copy of a config with this candidate."""
+        """Return a copy of a config with ``overrides`` applied."""
         found = cfg.clone()
         found.defrost()
         for key, value in self.overrides().items():
@@ -69,7 +69,14 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One training. With ``fold`` None, all training images are used and the test images are reported."""
+    """One training of a candidate.
+
+    Attributes:
+        candidate: the candidate.
+        seed: seed of the training.
+        fold: fold of the training images to hold out and evaluate. None: train on all training images and evaluate the
+            test images.
+    """
 
     candidate: Candidate
     seed: int
@@ -77,7 +84,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Return a name that is unique in a comparison."""
+        """Return a name that is unique among the trials of a comparison."""
         part = "test" if self.fold is None else f"fold {self.fold}"
         return f"{self.candidate.name}; seed {self.seed}; {part}"
 
@@ -85,13 +92,16 @@ class Trial:
 def candidates_of(
     data: TrainingData, detector: bool, build: Callable[[Candidate], object], losses: Sequence[str] | None = None
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates, and the names of those that cannot be built, with the reason.
+    """List the candidates for a model.
 
     Args:
-        data: counts of the training data.
-        detector: whether the model is a detector, with background.
-        build: builds the losses of a candidate, or raises SeesawError.
-        losses: names in the registry. None: all.
+        data: category statistics of the training data.
+        detector: True: the model is a detector, whose loss models background. False: an image classifier.
+        build: function that builds the losses of a candidate, or raises SeesawError.
+        losses: names in the registry. None: all losses.
+
+    Returns:
+        the candidates, and a dict from the name of a candidate that ``build`` rejects to the reason.
     """
     found, refused = [], {}
     for name, loss_class in sorted(LOSS_REGISTRY):
@@ -109,9 +119,9 @@ def candidates_of(
 
 
 def _settings(loss_class: type[ClassificationLoss], data: TrainingData, detector: bool) -> list[dict[str, Any]]:
-    """Return the combinations of the values that the loss compares and its ways to model background."""
+    """Return all combinations of the hyperparameter values of a loss and its ways to model background."""
     backgrounds = backgrounds_for(loss_class, detector)
-    if "loss" in loss_class.config_keys:  # a wrapper has the background of the wrapped loss
+    if "loss" in loss_class.config_keys:  # the wrapped loss defines how background is modelled
         backgrounds = backgrounds[:1]
     compared = {loss_class.config_keys[name]: values for name, values in loss_class.compared_values(data).items()}
     if len(backgrounds) != 1:

@@ -1,4 +1,4 @@
-"""Training and evaluation of candidates with several seeds, in parallel, resumable."""
+"""Train and evaluate candidates with several seeds, in parallel. An interrupted comparison resumes."""
 
 import functools
 import time
@@ -28,17 +28,17 @@ from seesaw_d2.utils.worker_processes import worker_map
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Stored features and how candidates are trained on them.
+    """Stored features, and the settings for training candidates on these features.
 
     Attributes:
-        cfg: of the trained model.
-        folder: of the stored features.
-        folds: number of parts of the training images.
-        iterations: of each training.
-        batch: samples in a batch.
-        limits: thresholds of a detector. None: an image classifier.
+        cfg: config of the trained model.
+        folder: folder of the stored features.
+        folds: number of parts into which the training images are split.
+        iterations: number of iterations of each training.
+        batch: number of samples in a batch.
+        limits: thresholds of the detector. None: the model is an image classifier.
         average_logits: see ``DetectionData``.
-        calibrations: names of the calibrations, each with a few values, that are evaluated with each classifier.
+        calibrations: names of calibrations. Each trained classifier is evaluated with a few values of each of them.
     """
 
     cfg: CfgNode
@@ -52,18 +52,25 @@ class Comparison:
 
     @property
     def kind(self) -> type[DetectionData] | type[ClassificationData]:
-        """Return the class of the stored features."""
+        """Return the class that reads the stored features of this type of model."""
         return ClassificationData if self.limits is None else DetectionData
 
     def open(self) -> DetectionData | ClassificationData:
-        """Return the stored features."""
+        """Open the stored features."""
         if self.limits is None:
             return ClassificationData(self.cfg, self.folder, self.folds)
         return DetectionData(self.cfg, self.limits, self.average_logits, self.folder, self.folds)
 
 
 def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) -> list[ClassificationLoss]:
-    """Return the config's loss for each stage."""
+    """Build the loss of the config for each stage of a model.
+
+    Args:
+        cfg: config with the loss and the training data.
+        num_classes: number of classes.
+        stages: number of stages, 1 except for cascades.
+        detector: True: the loss models background. False: the loss of an image classifier.
+    """
     statistics = functools.partial(training_statistics, cfg)
     return [
         build_loss(cfg, num_classes, statistics, stage=stage, num_stages=stages, has_background=detector)
@@ -75,9 +82,13 @@ _opened: dict[Path, DetectionData | ClassificationData] = {}
 
 
 def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
-    """Train the classifiers of a trial and return its metrics, by the label of the calibration, and seconds."""
+    """Train and evaluate the classifiers of a trial.
+
+    Returns:
+        a dict with the metrics for each label of a calibration, and the duration in seconds.
+    """
     started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)  # the processes share the cores
+    torch.set_num_threads(1)  # one thread per process, because there is one process per core
     try:
         register_datasets(comparison.cfg)
         if comparison.folder not in _opened:
@@ -101,11 +112,18 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
 def run_trials(
     comparison: Comparison, trials: Sequence[Trial], path: Path, settings: str, workers: int
 ) -> dict[Trial, Metrics]:
-    """Return the metrics of each trial, with a progress bar.
+    """Run trials in parallel, with a progress bar.
 
     Args:
-        path: file of finished trials. Those in it that have the same settings are not run again.
-        settings: digest of the settings, weights and data. Trials in the file with another digest are run again.
+        comparison: stored features and settings.
+        trials: the trials.
+        path: file to which finished trials are appended. Trials that are in the file are not run again if they have the
+            same ``settings``.
+        settings: digest of all settings, weights and data on which the results depend.
+        workers: number of processes.
+
+    Returns:
+        trial -> metrics.
     """
     cut_incomplete_line(path)
     rows = [row for row in complete_lines(path) if row["settings"] == settings]
@@ -135,7 +153,7 @@ def _run(comparison: Comparison, trials: Sequence[Trial], workers: int) -> Itera
 
 
 def by_candidate(results: Mapping[Trial, Metrics], name: str) -> dict[Candidate, np.ndarray]:
-    """Return the metric ``name`` of each candidate: an array (S,) with one value for each of its S seeds, in order."""
+    """Return the values of one metric for each candidate: an array (S,) with one value per seed, sorted by seed."""
     found: dict[str, list[tuple[int, float]]] = {}
     candidates = {}
     for trial, metrics in results.items():

@@ -1,4 +1,4 @@
-"""The content of choose_loss.json: rows of methods, with and without calibration.
+"""Build the content of choose_loss.json: rows of methods, with and without calibration.
 
 Shapes: S seeds.
 """
@@ -19,12 +19,13 @@ from seesaw_d2.choosing.ranking import Ranked, difference
 def ranked(
     cfg: CfgNode, ranking: Sequence[Ranked], results: Mapping[Trial, Metrics], shown: Sequence[str], metric: str
 ) -> dict[str, Any]:
-    """Return the rows of the best candidate of each method, of all candidates, and the difference of the best two.
+    """Return the part of choose_loss.json about the ranking: "ranking", "candidates", "config" and "difference".
 
     Args:
         cfg: config of the trained model.
-        results: of all candidates on held-out training images.
-        shown: names of the metrics.
+        ranking: best candidate of each method, sorted.
+        results: metrics of all candidates on held-out training images.
+        shown: names of the metrics in a row.
         metric: name of the metric that chooses calibrations.
     """
     best = [entry.candidate for entry in ranking]
@@ -42,11 +43,11 @@ def ranked(
 
 
 def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) -> list[dict[str, Any]]:
-    """Return rows of the methods that were evaluated on the test images, with the calibrations of ``rows``.
+    """Return a row for each method that was evaluated on the test images.
 
     Args:
-        rows: of the ranking.
-        results: on the test images.
+        rows: rows of the ranking. They determine the calibration of each method.
+        results: metrics on the test images.
     """
     found = []
     for candidate in dict.fromkeys(trial.candidate for trial in results):
@@ -62,11 +63,15 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Return the best label for each seed, chosen on the other seeds' images, and the best one of all seeds.
+    """Choose the calibration of a candidate by the mean of a metric. Of equal calibrations, choose the first.
 
     Args:
-        trials: S >= 2 results of a candidate, each on other images.
-        metric: the mean of this metric is the largest. The first label wins if several are equal.
+        trials: S >= 2 results of the candidate. Each seed was evaluated on different images.
+        metric: the metric to maximize.
+
+    Returns:
+        for each seed, the label that is best on the images of the other seeds, and the label that is best over all
+        seeds.
     """
     values = np.array([[_or_low(trial[label][metric]) for label in trials[0]] for trial in trials])
     labels = list(trials[0])

@@ -1,4 +1,4 @@
-"""Mask AP of several scorings of stored proposals, from one more pass of the model over the images."""
+"""Compute mask AP of several scorings of stored proposals, with another pass of the model over the images."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -22,11 +22,18 @@ def mask_metrics(
     limits: Limits,
     images: EvaluatedImages,
 ) -> dict[str, dict[str, float]]:
-    """Return the metrics of the masks of each scoring's detections. The backbone runs once for all scorings.
+    """Predict and evaluate the masks of the detections of each scoring. The backbone runs once per image.
 
     Args:
-        inputs: Detectron2's model inputs, one per stored image, in their order.
-        scorings: name -> function from an image id to the scoring of the image.
+        model: the detector.
+        inputs: model inputs in Detectron2's format, one per stored image, in the order of ``stored``.
+        stored: stored proposals of the images.
+        scorings: name -> function from an image id to the scoring for this image.
+        limits: thresholds of the detector.
+        images: evaluator of the images.
+
+    Returns:
+        name -> metric -> percent.
     """
     found: dict[str, list[Detections]] = {name: [] for name in scorings}
     with torch.no_grad(), inference_context(model):

@@ -1,4 +1,4 @@
-"""Rankings of candidates and how sure they are.
+"""Rank candidates, and test whether the best candidate is better than the second.
 
 Shapes: S seeds.
 """
@@ -13,19 +13,19 @@ from seesaw_d2.choosing.loss_candidates import Candidate
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A candidate with its values (S,) of the metric that the ranking is by."""
+    """A candidate and its values (S,) of the metric that ranks the candidates, one per seed."""
 
     candidate: Candidate
     values: np.ndarray
 
     @property
     def mean(self) -> float:
-        """Return the mean over the seeds, without NaN."""
+        """Return the mean over the seeds, ignoring NaN, or -inf if all values are NaN."""
         return float(np.nanmean(self.values)) if np.isfinite(self.values).any() else float("-inf")
 
 
 def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
-    """Return the best candidate of each method, by the mean over the seeds, the best one first."""
+    """Return the best candidate of each method by the mean over the seeds, sorted in descending order."""
     best: dict[tuple[str, str], Ranked] = {}
     for candidate, values in found.items():
         entry = Ranked(candidate, values)
@@ -36,7 +36,13 @@ def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired differences of two candidates by seed: mean, standard deviation, and how many of all are positive."""
+    """Summary of the differences of two candidates, paired by seed.
+
+    Attributes:
+        mean, deviation: mean and standard deviation of the differences.
+        wins: number of positive differences.
+        count: number of differences.
+    """
 
     mean: float
     deviation: float
@@ -45,12 +51,12 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Return whether the mean is more than two standard errors above 0 and all differences are positive."""
+        """Return True if all differences are positive and their mean is more than two standard errors above 0."""
         return self.wins == self.count > 1 and self.mean > 2 * self.deviation / self.count**0.5
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Return the paired difference of two arrays (S,)."""
+    """Summarize the differences ``first - second`` of two arrays (S,) of metrics, paired by seed."""
     values = first - second
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return Difference(float(np.mean(values)), deviation, int((values > 0).sum()), len(values))

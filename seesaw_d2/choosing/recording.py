@@ -1,4 +1,4 @@
-"""Run inference and store the proposals of each image with logits and boxes, without selecting detections.
+"""Run inference, and store all proposals of each image with logits and boxes, before detections are selected.
 
 Shapes: R proposals of an image, L logits, D features of the box head.
 """
@@ -24,7 +24,7 @@ from seesaw_d2.modeling.box_predictor import SeesawBoxPredictor
 
 
 def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
-    """Return the model's box predictors, one per stage.
+    """Return the box predictors of a model, one per stage.
 
     Raises:
         ConfigError: the model is not a two-stage detector with this project's box predictor.
@@ -39,15 +39,20 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the model's thresholds (of the last stage, as in Detectron2's cascade)."""
+    """Return the thresholds of a model. Of a cascade, return those of the last stage, as Detectron2 uses them."""
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
 
 def scoring_of(model: nn.Module, calibrated: bool = True) -> Scoring:
-    """Return copies on the CPU of the model's losses, classifiers and, if ``calibrated``, calibrations."""
+    """Return the scoring of a model, with copies of its losses and classifiers on the CPU.
+
+    Args:
+        model: a two-stage detector.
+        calibrated: True: include the calibration of the model. False: score without calibration.
+    """
     predictors = box_predictors(model)
-    if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor gets the mean of the logits
+    if getattr(model.roi_heads, "average", "") == "logits":  # the last predictor scores the mean logits
         predictors = predictors[-1:]
     return Scoring(
         [_on_cpu(each.cls_loss) for each in predictors],
@@ -61,7 +66,7 @@ def _on_cpu(module):
 
 
 def digest_of_model(model: nn.Module) -> str:
-    """Return a hash of all parameters and saved buffers."""
+    """Return a hash of all parameters and persistent buffers of a model."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -78,21 +83,23 @@ def record(
     features: bool = False,
     dtype: str = "float32",
 ) -> StoredProposals:
-    """Run the model on images and store their proposals. An interrupted call continues.
+    """Run a model on images and store the proposals. If a call was interrupted, the next call resumes.
 
-    The model's own detections of the first image are compared with those that the stored columns give, because heads of
-    other projects may compute scores differently.
+    For the first image, this function compares the detections of the model with detections computed from the stored
+    columns, because ROI heads of other projects may compute scores differently.
 
     Args:
-        model: a two-stage detector. It is set to evaluation mode during the call. Its calibration has no effect.
-        inputs: Detectron2's model inputs, one per image, in an order that ``made_from`` defines.
-        folder, made_from: see ``ProposalWriter``. The model's digest is added.
-        features: store ``features{i}`` (R, D) float16, the inputs of each stage's classifier, and ``rois{i}`` (R, 4),
-            the boxes in which they were pooled, in pixels of the resized image, too.
-        dtype: of the logits, "float32" or "float16". With float16 scores differ by about 0.001.
+        model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
+            Stored logits do not depend on its calibration.
+        inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify them and their order.
+        folder: output folder, see ``ProposalWriter``.
+        made_from: see ``ProposalWriter``. The digest of the model is added.
+        features: True: also store ``features{i}`` (R, D) float16, the inputs of the classifier of stage i, and
+            ``rois{i}`` (R, 4), the boxes that they were pooled from, in pixels of the resized image.
+        dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:
-        ConfigError: the model cannot be recorded, or ``folder`` has something else.
+        ConfigError: the model is not supported, or ``folder`` contains other files or other proposals.
     """
     source = {**made_from, "model": digest_of_model(model), "features": features, "dtype": dtype}
     writer = ProposalWriter(folder, source, vars(limits_of(model)))
@@ -110,20 +117,27 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Compare the highest scores. On a GPU they differ in the last digits, so that the order may differ."""
+    """Compare the highest scores of detections from stored columns with those of the model.
+
+    Only scores are compared, because on a GPU they differ in the last digits, so that the order of detections may
+    differ.
+
+    Raises:
+        ConfigError: the scores differ.
+    """
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))
     close = torch.allclose(found[:number], expected.scores[:number], atol=0.01)
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
-            "MODEL.ROI_HEADS.NAME: expected heads whose scores are the mean of the box predictors' probabilities, "
-            f"found {type(model.roi_heads).__name__}, whose {len(expected)} detections in image {image.image_id} "
-            f"differ from the {len(found)} detections with these scores"
+            f"MODEL.ROI_HEADS.NAME: {type(model.roi_heads).__name__} is not supported, because its scores are not the "
+            f"mean of the probabilities of its box predictors: its {len(expected)} detections in image "
+            f"{image.image_id} differ from the {len(found)} detections computed from the stored proposals"
         )
 
 
 class _Recorder:
-    """Collector of the box predictors' outputs while the model runs on an image, without masks and keypoints."""
+    """Recorder of the inputs and outputs of the box predictors while the model runs on an image."""
 
     def __init__(self, model: nn.Module, features: bool, dtype: str):
         self._model, self._features, self._dtype = model, features, np.dtype(dtype)
@@ -132,7 +146,7 @@ class _Recorder:
         self._size = (0, 0)
 
     def run(self, each: dict[str, Any]) -> tuple[ImageProposals, Any]:
-        """Return the proposals and the detections of an image."""
+        """Run the model on an image, and return its proposals and its detections."""
         self._columns.clear()
         output = self._model([each])[0]["instances"].to("cpu")
         columns = {name: self._array(name, value) for name, value in self._columns.items()}
@@ -147,7 +161,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the predictors. Masks and keypoints are not computed."""
+        """Return a context manager in which the model records its box predictors and skips masks and keypoints."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

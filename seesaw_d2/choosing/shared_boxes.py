@@ -1,6 +1,6 @@
-"""Detections of many images at once, where all categories of a proposal share a box.
+"""Select the detections of many images at once, for models with class-agnostic box regression.
 
-Shapes: I images, R proposals of an image (the largest number, others are filled up), C categories, P proposals in all.
+Shapes: I images, R proposals per image (images with fewer proposals are padded), C categories, P proposals in total.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ from torch import Tensor
 from seesaw_d2.choosing.stored_proposals import ImageProposals
 from seesaw_d2.evaluation.detections import Detections
 
-# NMS compares all pairs of an image's proposals for each category. With more proposals it is slower than torchvision's.
+# The NMS here compares all pairs of proposals of an image for each category. With more proposals per image,
+# torchvision's NMS is faster.
 MOST_PROPOSALS = 128
 
 
 def applicable(images: Sequence[ImageProposals]) -> bool:
-    """Return whether categories share the boxes, and images have few proposals."""
+    """Return True if the categories of a proposal share one box, and no image has more than MOST_PROPOSALS of them."""
     return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
 
 
@@ -26,12 +27,16 @@ def shared_box_detections(
 ) -> Detections:
     """Return the same detections as ``fast_rcnn_inference`` and ``detector_postprocess``, for many images at once.
 
-    Category indices are contiguous. IoUs can differ by rounding, because torchvision's NMS of several categories shifts
-    boxes before it compares them.
+    IoUs can differ by rounding errors, because torchvision's ``batched_nms`` shifts the boxes of each category before
+    it compares them.
 
     Args:
-        images: images for which ``applicable`` is True.
-        scores: (P, C + 1), background last, of the proposals of all images.
+        images: images for which ``applicable`` returns True.
+        scores: (P, C + 1) scores of the proposals of all images, background last.
+        score_thresh, nms_thresh, topk: see ``Limits``.
+
+    Returns:
+        detections with contiguous category indices.
     """
     if not images:
         return Detections.empty(masks=False)
@@ -41,7 +46,7 @@ def shared_box_detections(
 
 
 def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return clipped boxes (I, R, 4) and scores (I, C, R). Missing and infinite proposals have the score -1."""
+    """Return clipped boxes (I, R, 4) and scores (I, C, R). The scores of padding and of infinite proposals are -1."""
     largest = max(len(each) for each in rows)
     boxes = torch.zeros(len(images), largest, 4)
     scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)
@@ -56,11 +61,15 @@ def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[T
 
 
 def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float) -> Tensor:
-    """Return which scores above the threshold remain after NMS of each category, bool (I, C, R).
+    """Apply NMS to each image and category separately.
 
     Args:
-        boxes: (I, R, 4), XYXY.
+        boxes: (I, R, 4) XYXY boxes, shared by all categories.
         scores: (I, C, R).
+        score_thresh, nms_thresh: see ``Limits``.
+
+    Returns:
+        (I, C, R) bool, True for the scores above the threshold that NMS keeps.
     """
     low, high = (combine(boxes[:, :, None], boxes[:, None]) for combine in (torch.maximum, torch.minimum))
     sides = (high[..., 2:] - low[..., :2]).clamp(min=0)
@@ -77,7 +86,10 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
 
 
 def _best(images: Sequence[ImageProposals], boxes: Tensor, scores: Tensor, topk: int) -> Detections:
-    """Return the ``topk`` highest scores >= 0 of each image (< 0: all), with boxes in pixels of the image files."""
+    """Return the ``topk`` detections with the highest scores >= 0 of each image, or all if ``topk`` is negative.
+
+    Boxes are in pixels of the image files.
+    """
     flat = scores.flatten(1)
     found, place = flat.topk(flat.shape[1] if topk < 0 else min(topk, flat.shape[1]))
     category, proposal = place.div(scores.shape[2], rounding_mode="floor"), place % scores.shape[2]

@@ -1,6 +1,6 @@
-"""Store proposals of many images on disk, with the classifier's logits and the predicted boxes.
+"""Store the proposals of many images on disk, with logits and predicted boxes.
 
-Shapes: R proposals of an image, P of all images, L logits of a loss, K boxes of a proposal (1, or one per category).
+Shapes: R proposals of an image, P proposals of all images, L logits, K boxes per proposal (1, or one per category).
 """
 
 import json
@@ -21,14 +21,14 @@ DESCRIPTION, _IMAGES, _KIND = "proposals.json", "images.jsonl", "seesaw_d2 store
 
 @dataclass(frozen=True, eq=False)
 class ImageProposals:
-    """Outputs of inference for the proposals of an image, before the selection of detections.
+    """Outputs of a detector for all proposals of an image, before detections are selected.
 
     Attributes:
         image_id: id in the annotation file.
-        size: (h, w) of the resized image, to which ``boxes`` belong.
-        output_size: (H, W) of the image file.
-        columns: name -> (R, width) array. "boxes": (R, 4 K) float32, XYXY in pixels of the resized image, not clipped.
-            "logits0", "logits1", ...: (R, L), of each stage whose probabilities are averaged. Others: see ``record``.
+        size: (height, width) of the resized image.
+        output_size: (height, width) of the image file.
+        columns: name -> array (R, width). "boxes" (R, 4 K) float32 has XYXY boxes in pixels of the resized image, not
+            clipped. "logits0" (R, L), "logits1", ... have the logits of each stage. For other columns see ``record``.
     """
 
     image_id: int
@@ -43,15 +43,15 @@ class ImageProposals:
 
 
 def _stages(columns: Iterable[str]) -> list[str]:
-    """Return the names of the columns of logits, by stage."""
+    """Return the names of the columns with logits, in order of the stages."""
     return sorted(name for name in columns if name.removeprefix("logits").isdigit())
 
 
 class StoredProposals(Sequence[ImageProposals]):
-    """The images in a folder in the order in which they were added. Arrays are read from memory-mapped files.
+    """Sequence of the images that ``ProposalWriter`` has written to a folder. Arrays are memory-mapped.
 
     Raises:
-        DataError: the folder has no stored proposals, or its files are inconsistent.
+        DataError: the folder contains no stored proposals, or the files are inconsistent.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -81,7 +81,7 @@ class StoredProposals(Sequence[ImageProposals]):
 
     @property
     def counts(self) -> np.ndarray:
-        """The number of proposals of each image."""
+        """Return the number of proposals of each image."""
         return np.diff(self._starts)
 
     @property
@@ -95,26 +95,25 @@ class StoredProposals(Sequence[ImageProposals]):
             dtype, width = self.description["columns"][name]
             rows, path = int(self._starts[-1]), _file(self.folder, name)
             if not path.is_file() or path.stat().st_size < rows * width * np.dtype(dtype).itemsize:
-                raise DataError(f"{path}: expected {rows} rows of {width} numbers, found fewer")
+                raise DataError(f"{path}: the file is truncated, expected {rows} rows of {width} numbers")
             shape = (rows, width)
             self._columns[name] = np.memmap(path, dtype, "r", shape=shape) if rows else np.zeros(shape, dtype)
         return self._columns[name]
 
 
 class ProposalWriter:
-    """Writer that adds images to a folder. After an interruption, a writer with the same ``made_from`` continues.
+    """Writer that appends the proposals of images to a folder. After an interruption, a new writer continues.
 
     Args:
-        folder: it is created, or has the stored proposals of an earlier writer.
-        made_from: JSON values that define the proposals, such as weights and image ids. Those of an earlier writer must
-            be equal.
-        settings: JSON values for ``StoredProposals.description``.
+        folder: a new or empty folder, or a folder that an earlier writer with the same ``made_from`` has created.
+        made_from: JSON values that identify the proposals, such as digests of the weights and of the image ids.
+        settings: JSON values to store in ``StoredProposals.description``.
 
     Attributes:
         written: number of complete images in the folder.
 
     Raises:
-        ConfigError: the folder has other files, or proposals with another ``made_from``.
+        ConfigError: the folder contains other files, or proposals with another ``made_from``.
     """
 
     def __init__(self, folder: str | os.PathLike, made_from: dict[str, Any], settings: dict[str, Any] | None = None):
@@ -134,12 +133,13 @@ class ProposalWriter:
             found = _read_description(self.folder)
         except DataError as error:
             raise ConfigError(
-                f"{self.folder}: expected an empty folder or stored proposals, found other files"
+                f"{self.folder}: expected a new folder or stored proposals, found other files. Choose another folder"
             ) from error
         for key, value in self._description["made_from"].items():
             if found["made_from"].get(key) != value:
                 raise ConfigError(
-                    f"{self.folder}: expected proposals made from {key} {value}, found {found['made_from'].get(key)}"
+                    f"{self.folder}: the folder contains proposals with {key} {found['made_from'].get(key)}, expected "
+                    f"{value}. Choose another folder"
                 )
         self._description = found
         images = _read_images(self.folder)
@@ -153,7 +153,7 @@ class ProposalWriter:
         """Append an image.
 
         Raises:
-            OutputError: the disk is full, or the folder cannot be written.
+            OutputError: writing failed, for example because the disk is full.
         """
         columns = {name: [str(array.dtype), array.shape[1]] for name, array in image.columns.items()}
         if self._description["columns"] is None:
@@ -174,8 +174,8 @@ class ProposalWriter:
                 with open(_file(self.folder, name), "ab") as file:
                     file.write(np.ascontiguousarray(array).tobytes())
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
-        append_line(self.folder / _IMAGES, line)  # last: an image counts when its line is complete
+            raise OutputError(f"{self.folder}: cannot write to the folder: {error.strerror}") from error
+        append_line(self.folder / _IMAGES, line)  # write the line last, because it marks the image as complete
         self.written += 1
 
 
@@ -188,15 +188,15 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a JSON file that describes stored proposals, found none: {error}") from error
+        raise DataError(f"{path}: cannot read the description of stored proposals: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != _KIND:
-        raise DataError(f"{path}: expected a JSON file that describes stored proposals, found other content")
+        raise DataError(f"{path}: expected a description of stored proposals, found other JSON content")
     return found
 
 
 def _read_images(folder: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of the images."""
+    """Return the complete lines of the file that lists the images."""
     path = folder / _IMAGES
     if not path.is_file():
-        raise DataError(f"{path}: expected a file with one image in each line, found no file")
+        raise DataError(f"{path}: no such file, expected the list of the images with stored proposals")
     return complete_lines(path)

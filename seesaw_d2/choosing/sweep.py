@@ -1,4 +1,4 @@
-"""Compute metrics of several scorings of stored proposals in parallel."""
+"""Compute the metrics of several scorings of stored proposals in parallel."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.utils.worker_processes import worker_map
 
-# Stored metrics, in the order of tables.
+# Metrics to compute and store. Tables list them in this order.
 METRICS = ("AP", "APr", "APc", "APf", "AP_fixed", "APr_fixed", "APc_fixed", "APf_fixed")
 Metrics = dict[str, float]
 ImageIds = tuple[int, ...]
@@ -26,7 +26,7 @@ ImageIds = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stored:
-    """Stored proposals, and the settings of their evaluation."""
+    """Stored proposals, and the settings for evaluating them."""
 
     cfg: CfgNode
     dataset: str
@@ -36,12 +36,12 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Task of a process: compute the metrics of each result.
+    """Task for a worker process: compute detections with several scorings, and evaluate them.
 
     Attributes:
         scorings: S scorings of the proposals.
-        results: for each result, its parts: index of a scoring, and the images that get its detections. The images of
-            all parts are evaluated together.
+        results: the evaluations to compute. Each is a list of pairs (index of a scoring, image ids). The detections of
+            each pair, computed with its scoring, are evaluated together.
     """
 
     scorings: Sequence[Scoring]
@@ -49,9 +49,9 @@ class Work:
 
 
 def compute(stored: Stored, work: Work) -> list[Metrics]:
-    """Return the metrics of each result of ``work``, in percent; NaN where a group has no objects."""
+    """Return the metrics of each result of ``work`` in percent. Metrics of groups without objects are NaN."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the processes share the cores
+    torch.set_num_threads(1)  # one thread per process, because there is one process per core
     try:
         register_datasets(stored.cfg)
         proposals = StoredProposals(stored.folder)
@@ -72,7 +72,7 @@ _read_once: dict[tuple, EvaluatedImages] = {}
 
 
 def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
-    """Return the images with their ground truth, which a process reads once for all works of a run."""
+    """Return the evaluator of some images. A process reads the ground truth once for all tasks."""
     key = (stored.folder, stored.dataset, image_ids)
     if key not in _read_once:
         _read_once.clear()
@@ -81,7 +81,7 @@ def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
 
 
 def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> Iterator[list[Metrics]]:
-    """Yield the result of ``compute`` for each work, in order, with a progress bar."""
+    """Run ``compute`` for each task in parallel, and yield the results in order, with a progress bar."""
     workers = min(workers, max(len(works), 1))
     with worker_map(workers, fork=False) as parallel:
         results = parallel(compute, [stored] * len(works), works)
@@ -91,10 +91,17 @@ def run_all(stored: Stored, works: Sequence[Work], workers: int, title: str) -> 
 def sweep(
     stored: Stored, candidates: Sequence[Candidate], subsets: Sequence[ImageIds], path: str | Path, workers: int
 ) -> dict[str, list[Metrics]]:
-    """Return the metrics of each candidate, by label, on each subset of the images.
+    """Evaluate each candidate on each subset of the images, in parallel.
 
     Args:
-        path: file of finished candidates. Those in it are not computed again.
+        stored: stored proposals.
+        candidates: the candidates.
+        subsets: image ids of each subset.
+        path: file to which finished candidates are appended. Candidates that are in the file are not evaluated again.
+        workers: number of processes.
+
+    Returns:
+        label of a candidate -> metrics on each subset.
     """
     cut_incomplete_line(path)
     finished = {row["label"]: row["metrics"] for row in complete_lines(path)}

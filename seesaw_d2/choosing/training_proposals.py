@@ -1,4 +1,4 @@
-"""Stored proposals of training images, sampled and labelled as the heads do it in training.
+"""Store proposals of training images, sampled and labelled as in training.
 
 Shapes: N proposals of a batch, D features of the box head.
 """
@@ -30,17 +30,22 @@ def record_training(
     made_from: dict[str, Any],
     seed: int = 0,
 ) -> list[StoredProposals]:
-    """Run the model on training batches and store the sampled proposals of each stage. It changes no parameter.
+    """Run a model on training batches, and store the sampled proposals of each stage.
 
-    Batch normalization and dropout are in evaluation mode. An interrupted call continues.
+    The model does not change: there is no backward pass, and batch normalization and dropout are in evaluation mode. If
+    a call was interrupted, the next call resumes.
 
     Args:
-        predictors: of ``box_predictors``.
-        batches: of the training loader, with ground truth, in an order that ``made_from`` defines.
-        folder: it has one folder of stored proposals for each stage. Columns: "boxes", "features" (R, D) float16, the
-            inputs of the stage's classifier, and "labels" (R, 1) int64, C for background.
+        model: a two-stage detector.
+        predictors: result of ``box_predictors``.
+        batches: batches of the training loader, with ground truth. ``made_from`` must identify them and their order.
+        folder: output folder with a folder of stored proposals for each stage. Their columns are "boxes", "features"
+            (R, D) float16, the inputs of the classifier, and "labels" (R, 1) int64, where C is background.
         made_from: see ``ProposalWriter``.
-        seed: of the sampling of proposals.
+        seed: seed for sampling proposals.
+
+    Returns:
+        the stored proposals of each stage.
     """
     source = {**made_from, "seed": seed}
     folders = [Path(folder) / f"stage{stage}" for stage in range(len(predictors))]
@@ -76,7 +81,10 @@ def _split(batch, features, proposals) -> list[ImageProposals]:
 
 @contextlib.contextmanager
 def _labelling(model: nn.Module) -> Iterator[None]:
-    """Put the model into training mode, without masks, keypoints, and updates of batch normalization."""
+    """Return a context manager in which the model is in training mode, but skips masks and keypoints.
+
+    Batch normalization and dropout stay in evaluation mode.
+    """
     modes = {module: module.training for module in model.modules()}
     heads = model.roi_heads
     before = {name: getattr(heads, name) for name in ("mask_on", "keypoint_on") if hasattr(heads, name)}
@@ -97,7 +105,7 @@ def _labelling(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watching(predictors: Sequence[SeesawBoxPredictor]) -> Iterator[list[list[Any]]]:
-    """Yield a list that has the features (N, D) and proposals of the latest batch for each stage."""
+    """Yield a list with an entry for each stage: the features (N, D) and the proposals of the latest batch."""
     found: list[list[Any]] = [[None, None] for _ in predictors]
     handles = []
     try:

@@ -1,1 +1,1 @@
-"""Drawing of detections and ground truth on images, and of sampling charts."""
+"""Draw detections and ground truth on images, and charts of sampling."""

@@ -1,4 +1,4 @@
-"""Draw a figure of the predictions of two image classifiers for the same images."""
+"""Draw a figure with the predictions of several image classifiers for the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _PER_ROW, _INCHES = 8, 1.75
 
 @dataclass(frozen=True, eq=False)
 class AnsweredImage:
-    """An image (H, W, 3) uint8, its class, the class's number of training images, and the answer of each run."""
+    """An image (H, W, 3) uint8, its true class, the number of training images of this class, and the predictions."""
 
     pixels: np.ndarray
     label: str
@@ -23,14 +23,25 @@ class AnsweredImage:
 
 
 def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str]) -> dict[str, list[int]]:
-    """Return the positions of images that only the last run, only the first, both, and neither answer right."""
+    """Group images by the outcome: correct only in the last run, only in the first run, in both runs or in neither.
+
+    Args:
+        labels: true class of each image.
+        first, last: predicted class of each image by the first and the last run.
+
+    Returns:
+        outcome -> positions of its images.
+    """
     right = [(a == label, b == label) for label, a, b in zip(labels, first, last, strict=True)]
     kinds = {"last": (False, True), "first": (True, False), "both": (True, True), "neither": (False, False)}
     return {name: [i for i, pair in enumerate(right) if pair == kind] for name, kind in kinds.items()}
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` positions, of each outcome its share, at least one, evenly over its list."""
+    """Choose about ``limit`` images, so that each outcome keeps its share and has at least one image.
+
+    The images of an outcome are at equal distances in its list.
+    """
     total = sum(map(len, found.values()))
     chosen = {}
     for name, positions in found.items():
@@ -41,14 +52,14 @@ def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, li
 
 @plain_text()
 def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence[str], path) -> None:
-    """Draw images in rows below the title of their section. Right answers are green, wrong ones red.
+    """Draw a figure with sections of images and the predictions of each run: green if correct, red if wrong.
 
     Args:
         sections: title -> images.
-        runs: names of the runs, in the order of the answers.
-        path: path of the figure. Its extension defines the format.
+        runs: names of the runs, in the order of the predictions of an image.
+        path: path of the figure. The extension selects the file format.
     """
-    lines = []  # a title, or up to _PER_ROW images
+    lines = []  # each line is a title or a list of up to _PER_ROW images
     for title, images in sections.items():
         lines += [title, *(images[i : i + _PER_ROW] for i in range(0, len(images), _PER_ROW))]
     heights = [0.16 if isinstance(line, str) else 1.0 for line in lines]

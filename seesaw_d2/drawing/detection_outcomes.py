@@ -1,4 +1,4 @@
-"""Mark the detections of an image as right or wrong, and the objects without a detection as missed."""
+"""Classify the detections of an image as right or wrong, and objects without a detection as missed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ RIGHT, WRONG, UNJUDGED, MISSED, TRUTH = "right", "wrong", "unjudged", "missed", 
 
 @dataclass(frozen=True)
 class Shown:
-    """An object of the ground truth or a detection.
+    """A detection, or an object of the ground truth, to be drawn.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
-        segmentation: polygons or a run-length mask, or None.
-        category: contiguous index.
-        verdict: of a detection RIGHT, WRONG or UNJUDGED, of an object TRUTH or MISSED.
+        segmentation: polygons or run lengths in COCO's format. None: no mask.
+        category: contiguous category index.
+        verdict: RIGHT, WRONG or UNJUDGED for a detection, TRUTH or MISSED for an object.
     """
 
     box: Sequence[float]
@@ -29,16 +29,19 @@ class Shown:
 
 
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
-    """Return the detections with their verdicts, then the missed objects.
+    """Match the detections of an image with its objects, and set their verdicts.
 
-    A detection is right if its IoU with an object of its category is at least 0.5, and no detection with a higher score
-    is matched to this object. An object is missed if no detection of any category has this IoU with it.
+    A detection is right if it has an IoU of at least 0.5 with an object of its category that no detection with a higher
+    score has matched. An object is missed if no detection of any category has an IoU of at least 0.5 with the object.
 
     Args:
-        detections: in descending order of the scores.
-        truths: the annotated objects of the image.
-        judged: the exhaustively annotated categories of the image. A detection of another category that
+        detections: detections in descending order of scores.
+        truths: annotated objects of the image.
+        judged: categories for which the annotation of the image is exhaustive. A detection of another category that
             matches no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
+
+    Returns:
+        the detections with their verdicts, followed by the missed objects.
     """
     if not truths or not detections:
         verdicts = [_of_no_object(each, judged) for each in detections]

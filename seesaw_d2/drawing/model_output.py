@@ -1,4 +1,4 @@
-"""Drawing of the output of a model: masks, boxes, names, scores, and marks of the frequency groups."""
+"""Draw the output of a model: masks, boxes, names, scores, and marks of the frequency groups."""
 
 import numpy as np
 from detectron2.structures import Instances
@@ -6,9 +6,9 @@ from detectron2.utils.visualizer import Visualizer
 
 from seesaw_d2.drawing.plain_text import plain_text
 
-# Colours of the frequency groups, legible on most backgrounds. Last: groups are not known.
+# Colours of rare, common and frequent categories, and of categories whose group is unknown.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
-# Marks after the names of rare, common and frequent categories.
+# Marks behind the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
 
 
@@ -26,11 +26,12 @@ def draw_instances(
         image: (H, W, 3) uint8 RGB.
         instances: output of a Detectron2 model, on the CPU.
         names: C category names.
-        groups: (C,) 0 rare, 1 common, 2 frequent, for colours and marks. None: one colour, no marks.
-        min_score: minimum score of drawn detections.
+        groups: (C,) frequency group of each category (0 rare, 1 common, 2 frequent), which selects colour and mark.
+            None: use one colour and no marks.
+        min_score: minimum score of drawn detections, in [0, 1].
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB image with the detections.
     """
     shown = instances[instances.scores >= min_score]
     if not len(shown):

@@ -1,21 +1,27 @@
-"""Draw text literally. By default matplotlib typesets text between dollar signs, and fails if this is not possible."""
+"""Draw text literally. By default, matplotlib parses text between dollar signs as mathematics, and may fail."""
 
 from contextlib import AbstractContextManager
 
 import matplotlib
 from matplotlib.figure import Figure
 
-# Marks the PNG and JPEG files of this project's figures. Files without it are not overwritten.
+# PNG and JPEG files of this project contain this text. Existing files without the text are not overwritten.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 
 def plain_text() -> AbstractContextManager[None]:
-    """Return a context manager (or decorator) in which new figures draw text literally."""
+    """Return a context manager, also usable as a decorator, in which new figures draw text literally."""
     return matplotlib.rc_context({"text.parse_math": False})
 
 
 def save_figure(figure: Figure, path, dpi: int) -> None:
-    """Write a figure. PNG and JPEG files are marked as this project's; the extension of ``path`` gives the format."""
+    """Write a figure to a file, and add PICTURE_MARK to PNG and JPEG files.
+
+    Args:
+        figure: the figure.
+        path: path of the file. The extension selects the file format.
+        dpi: resolution in dots per inch.
+    """
     ending = str(path).rpartition(".")[2].lower()
     figure.savefig(
         path,

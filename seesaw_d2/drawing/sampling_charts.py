@@ -1,4 +1,4 @@
-"""Charts of how often the categories of a data set are sampled."""
+"""Draw charts of how often the categories of a data set are sampled."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ COLORS = ("#d95f02", "#1f78b4", "#7f7f7f")
 
 @plain_text()
 def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> None:
-    """Draw images and repeat factor of each category by frequency, and the shares of the groups.
+    """Draw the number of images and the repeat factor of each category, and the share of each frequency group.
 
     Args:
-        path: path of the image; its extension gives the format.
+        analysis: the sampling analysis of a data set.
+        path: path of the figure. The extension selects the file format.
         title: title of the figure.
     """
     figure = Figure(figsize=(13, 4))
