@@ -199,7 +199,10 @@ window.addEventListener("load", () => setTimeout(() => {
   seen.left = texts.every((cell) => getComputedStyle(cell).textAlign === "left");
   seen.right = all("#results td[data-m]").every((cell) => getComputedStyle(cell).textAlign === "right");
   const frame = document.querySelector("#results").closest(".scroll");
+  measure();  // the page's ResizeObserver calls it, but only when a frame is drawn, which --dump-dom does not ensure
   const overflows = frame.scrollWidth > frame.clientWidth + 1;
+  const last = all("#results thead th").find((cell) => cell.textContent.trim() === "APf");
+  seen.reach = last.getBoundingClientRect().right;
   seen.hinted = overflows === (getComputedStyle(frame.nextElementSibling).display !== "none");
   seen.csv = csvOf(document.getElementById("results")).split("\\r\\n");
   const fake = document.createElement("td"); fake.textContent = "=1+1"; seen.formula = csvCell(fake);
@@ -222,8 +225,9 @@ FRAME = """<iframe src="page.html" style="width: {}px; height: 900px; border: 0"
 @pytest.mark.parametrize("width", [390, 768, 1400])
 @pytest.mark.slow
 def test_in_a_browser(runs, width):
-    page = runs / "page.html"
-    assert report.main([str(runs / "confused"), str(runs / "good"), "--output", str(page)]) == 0
+    page, long = runs / "page.html", runs / "Seesaw_Loss_with_a_long_name_and_NLA"
+    (runs / "good").rename(long)
+    assert report.main([str(runs / "confused"), str(long), "--output", str(page)]) == 0
     page.write_text(page.read_text().replace("</body>", SCRIPT + "</body>"))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=5000"]
     frame = runs / "frame.html"
@@ -242,6 +246,7 @@ def test_in_a_browser(runs, width):
     assert seen["first"] != seen["second"]
     assert seen["width"] == width
     assert seen["wide"] <= 0
+    assert seen["reach"] <= width  # APr, APc and APf are in view without scrolling
     assert seen["images"] > 0
     assert 0 < seen["less"] < seen["boxes"]
     assert seen["left"]
