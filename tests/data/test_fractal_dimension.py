@@ -31,6 +31,15 @@ def test_centres_are_relative_to_the_image_without_crowds():
     assert categories.tolist() == [3, 1]
 
 
+@pytest.mark.parametrize("mode", [BoxMode.XYWH_ABS, BoxMode.XYXY_ABS])
+def test_centres_have_double_precision(mode):
+    """Single precision would move centres on the border of two cells."""
+    box = [0.0, 0.0, 0.6, 0.2]
+    objects = [{"bbox": box, "bbox_mode": mode, "category_id": 0}]
+    centres, _ = dataset_centres([{"width": 1, "height": 1, "annotations": objects}])
+    assert centres.tolist() == [[0.3, 0.1]]
+
+
 def test_an_image_without_size():
     with pytest.raises(DataError, match=r"a\.jpg"):
         dataset_centres([{"file_name": "a.jpg", "annotations": []}])

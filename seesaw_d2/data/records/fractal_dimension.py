@@ -66,10 +66,20 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
             raise DataError(f"image {name}: expected a width and height > 0 for fractal dimensions, found none")
         for each in image.get("annotations", ()):
             if not each.get("iscrowd", 0):
-                x0, y0, x1, y1 = BoxMode.convert(list(each["bbox"]), each["bbox_mode"], BoxMode.XYXY_ABS)
-                centres.append(((x0 + (x1 - x0) / 2) / image["width"], (y0 + (y1 - y0) / 2) / image["height"]))
+                x, y = _centre(each["bbox"], each["bbox_mode"])
+                centres.append((x / image["width"], y / image["height"]))
                 categories.append(each["category_id"])
     return np.array(centres, np.float64).reshape(-1, 2), np.array(categories, np.int64)
+
+
+def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
+    """Return the centre in double precision, for x, y, width, height with the operations of the reference."""
+    if mode == BoxMode.XYWH_ABS:
+        x, y, width, height = box
+        return x + width / 2, y + height / 2
+    # A list would be converted in single precision.
+    x0, y0, x1, y1 = BoxMode.convert(np.array([box], np.float64), mode, BoxMode.XYXY_ABS)[0].tolist()
+    return x0 + (x1 - x0) / 2, y0 + (y1 - y0) / 2
 
 
 def training_fractal_dimensions(cfg: CfgNode, num_classes: int) -> np.ndarray:
