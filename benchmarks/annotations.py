@@ -1,14 +1,19 @@
 #!/usr/bin/env python
-"""Time and memory until a process has the records of LVIS's training set, on a generated file of its kind.
+"""Measure the time and memory to load the dataset dicts of a generated annotation file that resembles LVIS.
 
     python benchmarks/annotations.py --images 10000 --detectron2
     python benchmarks/annotations.py --images 100170
 
-1203 categories, 12.7 objects an image, polygons of LVIS's sizes: with LVIS v1's 100,170 images 1.1 GB of JSON. Each
-line is a fresh process: "first" parses, checks and compiles, "next" maps what was made, "detectron2" is its own
-``load_lvis_json``. Seconds are CPU seconds of all threads and, in brackets, the clock's. Memory is what the process has
-of its own afterwards (anonymous, in ``/proc/self/smaps_rollup``) over what it had after its imports, and the peak while
-it worked. "epoch" is the time to make every record once.
+The file has 1203 categories, 12.7 objects per image, and polygons of the same sizes as in LVIS. With the 100,170 images
+of LVIS v1, it has 1.1 GB. Each row of the table is measured in a new process:
+
+    first         parse and check the file, and write the cache
+    next          memory-map the cache
+    detectron2    Detectron2's load_lvis_json
+
+Columns: "CPU s" has CPU seconds of all threads and, in brackets, wall-clock seconds. "own memory" is the anonymous
+memory (/proc/self/smaps_rollup) after loading minus the memory after the imports. "peak" is the maximum resident
+memory. "epoch" is the time to create each dataset dict once.
 """
 
 import argparse
@@ -25,7 +30,14 @@ CATEGORIES = 1203
 
 
 def write(path, num_images, seed=0, outlines=True):
-    """Streams the file: it is larger than what should be held. Without outlines objects are boxes alone."""
+    """Write an annotation file image by image, because it may be larger than the memory.
+
+    Args:
+        path: path of the file.
+        num_images: number of images.
+        seed: seed of the generator.
+        outlines: whether objects have polygons. False: only boxes.
+    """
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, CATEGORIES + 1) ** 1.1
     counts = rng.poisson(12.7, num_images)
@@ -64,27 +76,27 @@ def write(path, num_images, seed=0, outlines=True):
 
 
 def own_memory():
-    """GB that this process shares with nobody and no file."""
+    """Return the anonymous memory of this process in GB, which it shares with no process and no file."""
     with open("/proc/self/smaps_rollup") as file:
         lines = dict(line.split(":") for line in file if line.startswith(("Anonymous:", "LazyFree:")))
     return int(lines["Anonymous"].split()[0]) / 1e6
 
 
 def peak_from_now():
-    """Forget the peak until now, which a process that was forked has of its parent: GB resident now."""
+    """Reset the peak memory, which a forked process inherits, and return the resident memory in GB."""
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     return highest_memory()
 
 
 def highest_memory():
-    """GB resident at the highest point, mapped files among them."""
+    """Return the maximum resident memory in GB, including mapped files."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e6
 
 
 def measure(kind, path):
-    """One process's part: prints a line of numbers."""
+    """Load the file as ``kind`` says, and print the measured numbers as JSON."""
     if kind == "detectron2":
         import lvis.lvis  # noqa: F401
         from detectron2.data.datasets.lvis import load_lvis_json
@@ -106,8 +118,10 @@ def measure(kind, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", nargs="+", type=int, default=[10_000])
-    parser.add_argument("--detectron2", action="store_true", help="its loader too, which takes 13 GB at LVIS's size")
+    parser.add_argument("--images", nargs="+", type=int, default=[10_000], help="numbers of images (default: 10000)")
+    parser.add_argument(
+        "--detectron2", action="store_true", help="measure Detectron2's loader, too. It needs 13 GB for LVIS"
+    )
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:

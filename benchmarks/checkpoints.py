@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Time to write a checkpoint and to resume from it, against Detectron2's checkpointer in the same run.
+"""Measure the time to write a checkpoint and to resume from it, compared with Detectron2's checkpointer.
 
     python benchmarks/checkpoints.py
 
-Mask R-CNN R-50-FPN with 1203 categories and the momentum of SGD: 400 MB. Checkpoints of this project are flushed to the
-disk, are read without running code, and have checksums that ``--resume`` verifies. Those of Detectron2 have none of
-these. The first number of a cell is CPU seconds of all threads; the clock's seconds follow in brackets.
+The checkpoint has 400 MB: Mask R-CNN R-50-FPN with 1203 categories, and the momentum of SGD. Unlike Detectron2, this
+project syncs checkpoints to the disk, reads them without running code, and verifies checksums with ``--resume``. Each
+cell of the table has CPU seconds of all threads and, in brackets, wall-clock seconds.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def timed(function) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=5, help="number of repetitions (default: 5)")
     args = parser.parse_args()
     model, optimizer = make_model()
     with tempfile.TemporaryDirectory() as folder:

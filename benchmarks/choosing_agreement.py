@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""How well the ranking of tools/choose_loss.py agrees with full trainings: Kendall's τ from benchmarks/choosing.json.
+"""Compare the rankings of tools/choose_loss.py with full trainings: Kendall's τ of the numbers in choosing.json.
 
     python benchmarks/choosing_agreement.py
     python benchmarks/choosing_agreement.py --without "class-balanced focal loss" --values
 
-A column is one ranking of the tool. "held out, seed 0" ranks by the held-out training images, as the tool does; "test"
-by the test images; "mean" by the mean of the held-out seeds. The interval has 95 % of the τ of 2000 samples of the
-methods, drawn with replacement.
+Each printed line is for one ranking of the tool. "held out, seed 0" ranks by held-out training images, as the tool
+does. "held out, mean" ranks by the mean over the seeds, and "test" by the test images. The interval is a 95 % bootstrap
+interval from 2000 samples of the methods.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from published_order import kendall  # noqa: E402
 
 
 def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, float]]:
-    """Return ranking -> method -> value, for the rankings that have the metric of several methods."""
+    """Return ranking -> method -> value of the metric, for rankings in which several methods have the metric."""
     found: dict[str, dict[str, float]] = {}
     for name, method in methods.items():
         for ranking, metrics in method["tool"].items():
@@ -37,7 +37,7 @@ def columns_of(methods: dict[str, dict], metric: str) -> dict[str, dict[str, flo
 
 
 def interval(full: list[float], tool: list[float], samples: int = 2000) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 % quantiles of τ over samples of the methods."""
+    """Return the 2.5 % and 97.5 % quantiles of τ over bootstrap samples of the methods."""
     generator, pairs, found = random.Random(0), list(zip(full, tool, strict=True)), []
     for _ in range(samples):
         drawn = generator.choices(pairs, k=len(pairs))
@@ -66,8 +66,10 @@ def report(data: dict, without: list[str], values: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--without", action="append", default=[], metavar="METHOD", help="leave a method out")
-    parser.add_argument("--values", action="store_true", help="print the values, too")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="METHOD", help="omit a method. Repeat the option to omit more"
+    )
+    parser.add_argument("--values", action="store_true", help="also print the metrics of each method")
     args = parser.parse_args()
     report(json.loads((ROOT / "choosing.json").read_text()), args.without, args.values)
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-r"""Exports of a model, compared with it; images per second of both, in batches and in half precision.
+r"""Measure the differences between exported files and the model, and the images per second of both.
 
     python benchmarks/export.py
     python benchmarks/export.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_normmask_2x.yaml \
         --images 2 --batch-size 2 --rounds 3 MODEL.DEVICE cpu
-    python benchmarks/export.py --config-file ... --file onnx --file onnx-float16 --images 0   # these files, no speed
+    python benchmarks/export.py --config-file ... --file onnx --file onnx-float16 --images 0   # no speed
 
-A model of any config, by default the quickstart's, with random weights or --weights, on made-up pictures, one thread on
-a CPU. Each round takes each way once, one after the other; medians of the rounds, on a CPU of this process's CPU
-seconds. Resizing is in all times, the pasting of masks in none.
+The model has random weights or --weights, and runs on generated images. On a CPU it uses one thread. Each round
+measures each way of running the model once. The table has medians over the rounds, of CPU seconds on a CPU and of
+wall-clock seconds on a GPU. All times include resizing, and exclude pasting the masks into the images.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FILES = {
 
 
 def pictures(cfg, count):
-    """Noise in rectangles, of the size that the model gets."""
+    """Return ``count`` images of random rectangles, in the size of the model's inputs."""
     random = np.random.default_rng(0)
     height, width = cfg.INPUT.MIN_SIZE_TEST, min(cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST * 4 // 3)
     small = random.integers(0, 256, (count, height // 16, width // 16, 3), dtype=np.uint8)
@@ -47,7 +47,7 @@ def pictures(cfg, count):
 
 
 def eager(model, cfg, batch, dtype):
-    """A function over pictures: the model itself, ``batch`` of them in a forward pass."""
+    """Return a function that runs the model on a list of images, ``batch`` images per forward pass."""
 
     def run(given):
         for start in range(0, len(given), batch):
@@ -59,7 +59,11 @@ def eager(model, cfg, batch, dtype):
 
 
 def exported(cfg, folder, file_format, dtype, sample):
-    """A function over pictures: the file of a format; None if it is too far from the model. Prints how far it is."""
+    """Export the model to a file, and print its differences from the model.
+
+    Returns:
+        a function that runs the file on a list of images, or None if the differences are too large.
+    """
     start = time.process_time()
     try:
         written = export_model(cfg, str(Path(folder) / dtype), file_format, dtype=dtype, picture=sample)
@@ -85,7 +89,7 @@ def exported(cfg, folder, file_format, dtype, sample):
 
 
 def files(cfg, folder, names, sample):
-    """Name -> a function over pictures, for each file that the model is exported to."""
+    """Export the model to files with these names. Return name -> function that runs the file on a list of images."""
     differences = [f"largest difference of {name}" if name == OUTPUTS[0] else name for name in OUTPUTS]
     header("file", "CPU seconds to export and compare", "MiB", *differences, "detections in the images compared")
     written = {name: exported(cfg, folder, *FILES[name], sample) for name in names}
@@ -94,13 +98,15 @@ def files(cfg, folder, names, sample):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", default=CONFIG)
-    parser.add_argument("--weights", help="trained ones; default: random ones")
-    parser.add_argument("--images", type=int, default=32, help="0: no times, the files alone")
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--file", action="append", choices=FILES, help="may be repeated; default: all")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
+    parser.add_argument("--config-file", default=CONFIG, help="config of the model (default: the quickstart config)")
+    parser.add_argument("--weights", help="weights of the model (default: random weights)")
+    parser.add_argument("--images", type=int, default=32, help="number of images (default: 32); 0: measure no times")
+    parser.add_argument("--batch-size", type=int, default=8, help="images per batch of the model (default: 8)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
+    parser.add_argument(
+        "--file", action="append", choices=FILES, help="file to export. Repeat the option for more (default: all)"
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args()
     torch.set_num_threads(1)
     cfg = load_config(args.config_file, args.opts)
@@ -121,7 +127,7 @@ def main():
     ways["eager, bfloat16"] = eager(model, cfg, 1, "bfloat16")
     ways[f"eager, bfloat16, batches of {args.batch_size}"] = eager(model, cfg, args.batch_size, "bfloat16")
     ways |= from_files
-    for function in ways.values():  # TorchScript optimizes in its first calls
+    for function in ways.values():  # TorchScript optimizes the model in the first calls
         function(given[:2])
     functions = {name: lambda function=function: function(given) for name, function in ways.items()}
     times = interleaved(functions, args.rounds, cfg.MODEL.DEVICE)

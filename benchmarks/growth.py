@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""How time and memory grow with the number of categories and of processes (of images: growth_images.py).
+"""Measure how time and memory grow with the number of categories, and what collectives of two processes cost.
 
     python benchmarks/growth.py
     python benchmarks/growth.py categories --device cuda
 
-"categories": forward and backward of what depends on their number: Seesaw Loss on 512 proposals, the box predictor (its
-classifier and class-specific boxes, and with boxes of no class), and the mask head's prediction of 32 regions; beside
-Detectron2's. Memory is the peak of tensors beside parameters and input. "processes": what a collective of the
-statistics costs with two processes and gloo, per iteration.
+"categories" measures forward and backward passes of modules that depend on the number of categories, compared with
+Detectron2's modules: Seesaw Loss on 512 proposals, the box predictor with class-specific and class-agnostic boxes, and
+the mask head on 32 regions. Memory is the peak of tensors, without parameters and inputs. "processes" measures the time
+of collectives per iteration, with two processes and gloo. For the number of images, see growth_images.py.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def report(num_categories: int, what: str, functions: dict, args) -> None:
 
 
 def box_predictors(num_categories: int, device: str):
-    """Functions that train one step of each."""
+    """Return name -> function that runs a forward and backward pass of a box predictor."""
     shape = ShapeSpec(channels=WIDTH)
     common = {"box2box_transform": Box2BoxTransform((10, 10, 5, 5)), "num_classes": num_categories}
     theirs = FastRCNNOutputLayers(shape, **common)
@@ -101,7 +101,7 @@ def mask_heads(num_categories: int, device: str):
     shape, instances = ShapeSpec(channels=256, height=14, width=14), regions(REGIONS, num_categories, device)
     x = torch.rand(REGIONS, 256, 14, 14, device=device)
     kinds = {"ours": SelectiveMaskHead}
-    if num_categories < 5000:  # 1.3 GB for the masks and as much for the gradient, several times
+    if num_categories < 5000:  # with more, Detectron2's head needs several times 1.3 GB for masks and gradients
         kinds = {"Detectron2's": MaskRCNNConvUpsampleHead, **kinds}
     heads = {
         name: kind(shape, num_classes=num_categories, conv_dims=[256, 256]).to(device) for name, kind in kinds.items()
@@ -121,7 +121,7 @@ def one_of_two(rank: int, folder: str, categories: list[int], queue) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
-    from seesaw_d2.train.step_report import measured_values
+    from seesaw_d2.train.step_report import reduced_values
 
     def timed(function, count=30):
         function()
@@ -134,7 +134,7 @@ def one_of_two(rank: int, folder: str, categories: list[int], queue) -> None:
     values, finite = torch.rand(6), torch.tensor(True)
     found = [
         (0, "losses, by comm.gather (Detectron2's)", timed(lambda: comm.gather({f"loss_{i}": 0.5 for i in range(6)}))),
-        (0, "losses, check and data time, one sum", timed(lambda: measured_values(values, finite, 0.1))),
+        (0, "losses, check and data time, one sum", timed(lambda: reduced_values(values, finite, 0.1))),
     ]
     for num_categories in categories:
         for name in STATISTICS:
@@ -170,10 +170,16 @@ PARTS = {"categories": grow_categories, "processes": grow_processes}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--categories", type=int, nargs="+", default=[80, 1203, 13204])
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--device", default="cpu", help="of the part about categories")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"parts: {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--categories",
+        type=int,
+        nargs="+",
+        default=[80, 1203, 13204],
+        help="numbers of categories",
+    )
+    parser.add_argument("--repetitions", type=int, default=3, help="number of repetitions (default: 3)")
+    parser.add_argument("--device", default="cpu", help='device of the part "categories" (default: cpu)')
     args = parser.parse_args()
     torch.set_num_threads(1)
     for part in args.parts:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""How what every process does when a training starts grows with the number of images: time and memory.
+"""Measure how time and memory of the start of a training grow with the number of images.
 
     python benchmarks/growth_images.py --images 20000 200000
     python benchmarks/growth_images.py --images 1000000 --boxes
 
-On generated annotation files of LVIS's kind that are compiled already, each with a process of its own whose memory is
-looked at. CPU seconds. A million images with outlines are 11 GB of JSON, without 1.6 GB.
+The annotation files are generated and resemble LVIS. The benchmark measures CPU seconds and memory in a new process,
+which reads the file from the cache. A million images with polygons are 11 GB of JSON, without polygons 1.6 GB.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from measuring import header, row
 
 
 def measure(path: str, masks: bool) -> None:
-    """One process's part: what a training's start does, and what memory it leaves. Prints a line of numbers."""
+    """Run the steps of the start of a training, and print their CPU seconds and memory as JSON."""
     from detectron2.config import get_cfg
 
     from seesaw_d2 import add_seesaw_config
@@ -63,21 +63,23 @@ def measure(path: str, masks: bool) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[5000, 20_000])
-    parser.add_argument("--boxes", action="store_true", help="objects without outlines, as most of OpenImages' are")
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[5000, 20_000], help="numbers of images (default: 5000 20000)"
+    )
+    parser.add_argument("--boxes", action="store_true", help="objects have only boxes, as most objects of OpenImages")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         measure(args.measure, masks=not args.boxes)
         return
-    header("images", "what", "CPU s", "memory kept GB", "peak GB beside what was imported")
+    header("images", "what", "CPU s", "memory kept GB", "peak GB without imports")
     for count in args.images:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "annotations.json")
             write(path, count, outlines=not args.boxes)
             environment = {**os.environ, "SEESAW_D2_CACHE": os.path.join(folder, "cache"), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, __file__, "--measure", path, *["--boxes"] * args.boxes]
-            for _ in range(2):  # the first one compiles
+            for _ in range(2):  # the first process writes the cache
                 output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
             found, peak = json.loads(output.splitlines()[-1])
             for name, (seconds, gigabytes) in found.items():

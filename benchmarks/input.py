@@ -1,16 +1,21 @@
 #!/usr/bin/env python
-"""Decoding, resizing and loading of training images, against Detectron2's, and what the model needs.
+"""Measure decoding, resizing and loading of training images, compared with Detectron2.
 
     python benchmarks/input.py
     python benchmarks/input.py --photos folder/of/photos --device cuda --workers 0 4 8
 
-Without --photos: generated JPEG files of 640 x 480, as most of LVIS's are. "decode" is from the file's bytes to RGB
-pixels, by Pillow (Detectron2's), OpenCV and torchvision, with the largest difference from Pillow's pixels; "resize" to
-a short edge of 800, by Pillow, PyTorch and OpenCV, with the share of pixels that differ (INPUT.RESIZE); "mapper" is
-Detectron2's DatasetMapper with 12 polygons, and the same as this project builds it for each. These are CPU seconds of
-one thread. "load" is batches of 8 through worker processes, by the clock: Detectron2's loader and ours. The last line
-is the images a second that training takes: the quickstart's model on the CPU, or with --device cuda R-50-FPN with 1203
-categories on 16 images of 800 pixels.
+Without --photos, the images are generated JPEG files of 640 x 480 pixels, a common size in LVIS. Rows of the table:
+
+    decode    from the bytes of a file to RGB pixels, with Pillow (as Detectron2), OpenCV and torchvision, and the
+              largest difference from Pillow's pixels
+    resize    to a short edge of 800 pixels, with Pillow, PyTorch and OpenCV (INPUT.RESIZE), and the fraction of pixels
+              that differ from Pillow's
+    mapper    Detectron2's DatasetMapper with 12 polygons, and this project's mapper with each INPUT.RESIZE
+    load      batches of 8 images with worker processes, with Detectron2's loader and this project's loader
+    training takes    images per second that a training consumes: the quickstart model on a CPU, or, with --device cuda,
+              R-50-FPN with 1203 categories on 16 images of 800 pixels
+
+"load" and, on a GPU, "training takes" are measured in wall-clock seconds. The others are CPU seconds of one thread.
 """
 
 import argparse
@@ -44,7 +49,7 @@ RESIZES = (PILLOW, PYTORCH, OPENCV)
 
 
 def make_photos(folder: Path, count: int, size=(640, 480), seed: int = 0) -> list[Path]:
-    """Noise of several scales, so that files have photos' sizes."""
+    """Write images of noise at several scales, whose files have about the size of photos, and return their paths."""
     rng, paths = np.random.default_rng(seed), []
     for number in range(count):
         image = np.zeros((size[1], size[0], 3), np.float32)
@@ -103,7 +108,7 @@ def by_pytorch(image: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
 
 
 def each(function, items):
-    """Calls it with each of the items."""
+    """Return a function that calls ``function`` with each of the items."""
     return lambda: [function(item) for item in items]
 
 
@@ -145,7 +150,7 @@ def decoding_and_mapping(paths, records, repetitions: int) -> None:
 
 
 def loading(records, workers: int, batches: int, repetitions: int) -> None:
-    """By the clock, as several processes work; the loaders' own start is not counted."""
+    """Measure the loaders in wall-clock seconds, because several processes work, without the time to start workers."""
 
     def theirs():
         return build_detection_train_loader(
@@ -189,12 +194,12 @@ def needs(device: str, repetitions: int) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
-    parser.add_argument("--batches", type=int, default=8)
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--photos", type=Path, help="folder of JPEG files (default: generated files)")
+    parser.add_argument("--images", type=int, default=32, help="number of images (default: 32)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="numbers of workers (default: 0 2)")
+    parser.add_argument("--batches", type=int, default=8, help="number of batches to load (default: 8)")
+    parser.add_argument("--repetitions", type=int, default=3, help="number of repetitions (default: 3)")
+    parser.add_argument("--device", default="cpu", help="device of the training (default: cpu)")
     args = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)

@@ -1,20 +1,23 @@
 #!/usr/bin/env python
-"""A whole training iteration, and inference, against Detectron2's own Mask R-CNN and trainer.
+"""Measure a training iteration and inference, compared with Detectron2's Mask R-CNN and trainer.
 
     python benchmarks/iteration.py
     python benchmarks/iteration.py --model quickstart --options
     python benchmarks/iteration.py --device cuda --images 16 --size 800 --proposals 512 --options
 
-"lvis" is R-50-FPN with 1203 categories and class-specific masks; "quickstart" the glyphs' model, 108 categories, masks
-and boxes of no class. "Detectron2's" has its own heads (StandardROIHeads, FastRCNNOutputLayers,
-MaskRCNNConvUpsampleHead), its own optimizer and SimpleTrainer, on a GPU also its AMPTrainer; "ours" the same backbone
-and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as the config has them (the quickstart's has
-three of docs/speed.md's keys). --options measures each key alone. Freed memory is kept (see measuring.py), which
-Detectron2's model gains from too; with GLIBC_TUNABLES= before the command it is not. Batches are generated and in
-memory; weights are random, the same in backbone and RPN, and an image has as many objects as foreground proposals are
-sampled: a trained RPN finds more of them. Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU
-of the clock's), and the ratio to Detectron2's in the same repetition with its quartiles. Memory is the peak of one
-iteration's tensors.
+Models:
+    lvis           R-50-FPN with 1203 categories and class-specific masks
+    quickstart     the glyph model with 108 categories, class-agnostic masks and boxes
+    Detectron2's   StandardROIHeads, FastRCNNOutputLayers, MaskRCNNConvUpsampleHead, Detectron2's optimizer and
+                   SimpleTrainer. On a GPU also AMPTrainer.
+    ours           the same backbone and RPN with Seesaw Loss, SelectiveMaskHead and this project's trainer, as in the
+                   config. The quickstart config sets three keys of docs/speed.md. --options measures each key alone.
+
+Batches are generated and stay in memory. Weights are random, and equal in all backbones and RPNs. Images have as many
+objects as foreground proposals that are sampled, because a random RPN finds fewer objects than a trained RPN.
+Repetitions of the models are interleaved. Times are medians, on a CPU of CPU seconds of one thread, on a GPU of
+wall-clock seconds. Ratios to Detectron2 have their quartiles. Memory is the peak of the tensors in one iteration. The
+processes keep freed memory (see measuring.py), which also makes Detectron2's model faster.
 """
 
 import argparse
@@ -120,7 +123,7 @@ def ours(args, overrides=()):
 
 
 def training(trainer):
-    """A function that trains one iteration."""
+    """Return a function that runs one training iteration."""
     trainer.iter, storage = 0, EventStorage(0)
 
     def step():
@@ -132,17 +135,17 @@ def training(trainer):
 
 
 def inference(trainer, image):
-    """A function that detects in one image, and returns how many objects.
+    """Return a function that runs the model on one image, and returns the number of detections.
 
-    Random classifiers score all categories alike; here biases make them differ, and background rare, the same in
-    all models.
+    A random classifier gives similar scores to all categories. Therefore this function sets the biases, equally in all
+    models, so that scores differ between categories and background has a low score.
     """
     model = trainer.model
     predictor = model.roi_heads.box_predictor
     with torch.no_grad():
         bias = predictor.cls_score.bias
         bias.fill_(-5)  # background
-        bias[predictor.num_classes : -1] = 5  # foreground, where there is such a logit
+        bias[predictor.num_classes : -1] = 5  # the objectness branch's logit of foreground, if it exists
         categories = bias[: predictor.num_classes]
         categories.copy_(torch.randn(len(categories), generator=torch.Generator().manual_seed(0)) * 3)
 
@@ -168,12 +171,12 @@ def report(kind, functions, images, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=list(MODELS), default="lvis")
-    parser.add_argument("--images", type=int, help="in a batch; default 1 (lvis), 8 (quickstart)")
-    parser.add_argument("--size", type=int, help="side of the images; default 256, 128")
-    parser.add_argument("--proposals", type=int, help="sampled in an image; default 128, 64")
+    parser.add_argument("--images", type=int, help="images per batch (default: 1 for lvis, 8 for quickstart)")
+    parser.add_argument("--size", type=int, help="height and width of the images (default: 256 and 128)")
+    parser.add_argument("--proposals", type=int, help="sampled proposals per image (default: 128 and 64)")
     parser.add_argument("--detections", type=int, default=100)
-    parser.add_argument("--options", action="store_true", help="each option of docs/speed.md alone, too")
-    parser.add_argument("--only", nargs="+", help="with --options: these alone")
+    parser.add_argument("--options", action="store_true", help="also measure each option of docs/speed.md alone")
+    parser.add_argument("--only", nargs="+", help="with --options: measure only these options")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--device", default="cpu")

@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Time of Seesaw Loss, forward and backward, against cross-entropy and the reference's algorithm.
+"""Measure the time of Seesaw Loss, compared with cross-entropy and the algorithm of MMDetection.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --device cuda
     python benchmarks/losses.py --loss EqualizationLossV2 --categories 1203
 
-Every loss takes part, as a config builds it; where it wants to know how frequent categories are, that is the labels'
-distribution. 1024 proposals, of which some are foreground, drawn from a Zipf distribution over the categories. All run
-on the same logits, with Seesaw's objectness branch (1024, C + 2), unless background has none:
-``torch.nn.functional.cross_entropy`` takes them as they are. The reference is MMDetection 3.3.0's SeesawLoss, its
-algorithm written down again below: class counts by a loop over the batch's labels, ratios as C x C matrices.
-Interleaved repetitions, one thread on a CPU: medians of CPU time (on a GPU of the clock's), and of the ratios in the
-same repetition with their quartiles.
+--loss selects another loss. The benchmark measures forward and backward passes on 1024 proposals. The labels of the
+foreground proposals have a Zipf distribution over the categories, and losses that need category statistics get this
+distribution. With Seesaw Loss, all functions get the same logits (1024, C + 2), which include the objectness branch.
+"reference" is the algorithm of SeesawLoss in MMDetection 3.3.0, written again below: a loop over the labels in the
+batch updates the class counts, and the ratios of class counts are a C x C matrix. Repetitions of the functions are
+interleaved. Times are medians, on a CPU of CPU seconds of one thread, on a GPU of wall-clock seconds. Ratios have their
+quartiles.
 """
 
 import argparse
@@ -32,7 +32,7 @@ P, Q, EPS = 0.8, 2.0, 1e-2
 
 
 def reference(logits, labels, counts):
-    """MMDetection's steps, one after the other; ``counts`` (C + 1,) float32 is updated."""
+    """Return Seesaw Loss as MMDetection computes it, and update ``counts`` (C + 1,) float32 in place."""
     num_classes = logits.shape[1] - 2
     for label in labels.unique():
         counts[label] += (labels == label).sum()
@@ -57,7 +57,7 @@ def frequencies(num_classes):
 
 
 def built(name, num_classes):
-    """A loss as a config builds it for 100,000 images, all with the most frequent category."""
+    """Build a loss from a config, with statistics of 100,000 images that all contain the most frequent category."""
     cfg = get_cfg()
     add_seesaw_config(cfg)
     cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME = name
@@ -77,13 +77,13 @@ def batch(num_classes, num_foreground, device, rows=1024):
 
 
 def contestants(name, num_classes, num_foreground, device):
-    """Name -> a forward and backward pass."""
+    """Return name -> function that runs a forward and backward pass of a loss."""
     loss = built(name, num_classes).to(device)
-    # Without background its place is an ordinary category's: there is one more of them.
+    # For a loss without background, the last category takes the place of background in the labels.
     labels = batch(loss.num_label_values - 1, num_foreground, device)
     counts = torch.zeros(num_classes + 1, device=device)
     logits = torch.randn(len(labels), loss.num_logits, device=device, requires_grad=True)
-    # Where background has no logit, cross-entropy gets one for it.
+    # If the loss has no logit for background, give cross-entropy one more logit.
     width = max(loss.num_logits, loss.num_label_values)
     plain = logits if width == loss.num_logits else torch.randn(len(labels), width, device=device, requires_grad=True)
     functions = {
@@ -102,11 +102,20 @@ def contestants(name, num_classes, num_foreground, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loss", default="SeesawLoss", choices=[name for name, _ in LOSS_REGISTRY])
-    parser.add_argument("--categories", nargs="+", type=int, default=[80, 1203, 13204])
-    parser.add_argument("--foreground", nargs="+", type=int, default=[64, 256, 1024])
-    parser.add_argument("--repetitions", type=int, default=21)
-    parser.add_argument("--device", default="cpu")
+    names = [name for name, _ in LOSS_REGISTRY]
+    parser.add_argument("--loss", default="SeesawLoss", choices=names, help="loss to measure (default: SeesawLoss)")
+    parser.add_argument(
+        "--categories",
+        nargs="+",
+        type=int,
+        default=[80, 1203, 13204],
+        help="numbers of categories",
+    )
+    parser.add_argument(
+        "--foreground", nargs="+", type=int, default=[64, 256, 1024], help="foreground proposals (default: 64 256 1024)"
+    )
+    parser.add_argument("--repetitions", type=int, default=21, help="number of repetitions (default: 21)")
+    parser.add_argument("--device", default="cpu", help="device (default: cpu)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     header("C", "foreground", "cross-entropy ms", "ours ms", "reference ms", "ours / cross-entropy", "reference / ours")

@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-"""Time and memory of LVIS evaluation after inference, on a generated set of LVIS val's kind.
+"""Measure time and memory of the LVIS evaluation after inference, on generated data that resembles LVIS val.
 
     python benchmarks/lvis_evaluation.py --images 500 1000 2000
     python benchmarks/lvis_evaluation.py --images 500 --engine official
     python benchmarks/lvis_evaluation.py --images 2000 --processes 2
 
-1203 categories, 12 objects and 300 detections with masks in each image of 480 x 640; each size runs in fresh processes.
-Seconds are CPU seconds of the evaluating process (all of its threads), which other programs on the machine disturb
-little; "wall" is the clock's. "write" makes the results file, "boxes" and "masks" evaluate, "all" adds gathering and
-the ground truth. Memory is the peak of that process: ground truth, detections, and 0.4 GB of libraries.
+The data has 1203 categories, and 12 objects and 300 detections with masks per image of 480 x 640 pixels. Each number of
+images runs in new processes. Seconds are CPU seconds of all threads of the main process, except "wall", which is
+wall-clock seconds. "write" is for writing the results file, "boxes" and "masks" for the metrics. "all" also includes
+gathering the detections and reading the ground truth. Memory is the peak of the main process: ground truth, detections,
+and 0.4 GB for libraries.
 """
 
 import argparse
@@ -28,7 +29,7 @@ CATEGORIES, OBJECTS, DETECTIONS, HEIGHT, WIDTH = 1203, 12, 300, 480, 640
 
 
 def shapes(rng, count=400, variants=5):
-    """Blobs as compressed masks with boxes: ``count`` of them, each in several versions that overlap."""
+    """Return ``count`` random blobs, each as a list of overlapping variants: (run lengths, box, area)."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     found = []
     for _ in range(count):
@@ -46,7 +47,7 @@ def shapes(rng, count=400, variants=5):
 
 
 def make(num_images: int, folder: str, rank: int, processes: int):
-    """Writes the annotation file (rank 0) and returns this process's detections, one Detections for each image."""
+    """Return this process's detections, one ``Detections`` per image. Rank 0 also writes the annotation file."""
     from seesaw_d2.evaluation import Detections
 
     rng = np.random.default_rng(0)
@@ -82,7 +83,7 @@ def make(num_images: int, folder: str, rank: int, processes: int):
         if image % processes != rank:
             continue
         boxes = np.array([entry[1] for entry in entries])
-        # Copies, as a model's masks are each a bytes object of its own.
+        # Copy the bytes, because each mask of a model is a separate object.
         masks = [bytes(bytearray(entry[0])) for entry in entries]
         ids = np.full(DETECTIONS, image, dtype=np.int64)
         sizes = np.tile(np.array([HEIGHT, WIDTH], dtype=np.int32), (DETECTIONS, 1))
@@ -137,9 +138,11 @@ def measure(rank, processes, num_images, engine, folder, queue):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[500, 1000, 2000])
-    parser.add_argument("--engine", default="hotcoco")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[500, 1000, 2000], help="numbers of images (default: 500 1000 2000)"
+    )
+    parser.add_argument("--engine", default="hotcoco", help="TEST.LVIS_ENGINE: hotcoco or official (default: hotcoco)")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
     args = parser.parse_args()
     print(
         "| images | engine | processes | boxes s | masks s | write s | all s | wall s | peak GB | file MB | AP^b, AP |"

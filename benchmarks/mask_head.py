@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Time and memory of the mask heads against Detectron2's, which computes the masks of all categories for a region.
+"""Measure time and memory of the mask heads, compared with Detectron2's, which computes the masks of all categories.
 
     python benchmarks/mask_head.py
     python benchmarks/mask_head.py --device cuda --categories 80 1203 13204 --regions 256
 
-Four convolutions of 256 channels, the deconvolution and the last layer, on 14 x 14 features. "train" is forward and
-backward. Times are medians of interleaved repetitions, one thread on a CPU; memory is the peak of what tensors take
-beside the parameters and the input, from PyTorch's profiler on a CPU.
+The heads have four convolutions with 256 channels, a deconvolution and the last layer, and run on 14 x 14 features.
+"train" is a forward and backward pass. Times are medians of interleaved repetitions, with one thread on a CPU. Memory
+is the peak of tensors without parameters and inputs, which PyTorch's profiler measures on a CPU.
 """
 
 import argparse
@@ -47,10 +47,12 @@ def step(kind, head, x, instances):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regions", nargs="+", type=int, default=[32, 256])
-    parser.add_argument("--categories", nargs="+", type=int, default=[1203])
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--regions", nargs="+", type=int, default=[32, 256], help="numbers of regions")
+    parser.add_argument(
+        "--categories", nargs="+", type=int, default=[1203], help="numbers of categories (default: 1203)"
+    )
+    parser.add_argument("--repetitions", type=int, default=5, help="number of repetitions (default: 5)")
+    parser.add_argument("--device", default="cpu", help="device (default: cpu)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     shape = ShapeSpec(channels=256, height=14, width=14)

@@ -1,8 +1,8 @@
-"""What the benchmarks have in common: interleaved repetitions, ratios with their spread, peak memory.
+"""Measure time and memory for the benchmarks: interleaved repetitions, ratios with quartiles, peak memory.
 
-They run with freed memory kept in the process, as training and inference on a CPU do here: what a contestant gets from
-the kernel and how long that takes would depend on who ran before. With GLIBC_TUNABLES= before the command it is as
-glibc does by itself.
+The benchmarks keep freed memory in the process, as training and inference of this project do on a CPU. Otherwise the
+time to get memory from the kernel would depend on the functions that ran before. To use the default of glibc, set
+GLIBC_TUNABLES= before the command.
 """
 
 import statistics
@@ -22,9 +22,17 @@ def synchronize(device: str) -> None:
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int, device: str = "cpu", warm_up: int = 1):
-    """Name -> seconds of each repetition; in each, all functions run one after the other.
+    """Measure functions in interleaved repetitions: each repetition runs all functions once.
 
-    On a CPU they are this process's CPU seconds, which other programs change least; on a GPU the clock's.
+    Args:
+        functions: name -> function.
+        repetitions: number of measured repetitions.
+        device: device on which the functions run.
+        warm_up: number of repetitions before the measured ones.
+
+    Returns:
+        name -> seconds of each repetition. On a CPU, they are CPU seconds of this process, which other programs affect
+        little. On a GPU, they are wall-clock seconds.
     """
     clock = time.perf_counter if device.startswith("cuda") else time.process_time
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -40,7 +48,10 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int,
 
 
 def ratio(times: list[float], reference: list[float]) -> str:
-    """Median of the repetitions' ratios, and the middle half of them: what slows the machine down slows both down."""
+    """Format the median and the quartiles of the ratios ``times`` / ``reference`` of all repetitions.
+
+    A ratio depends little on the load of the machine, because the load slows down both times.
+    """
     ratios = sorted(a / b for a, b in zip(times, reference, strict=True))
     if len(ratios) < 2:
         return f"{ratios[0]:.2f}"
@@ -58,7 +69,7 @@ def header(*names: str) -> None:
 
 
 def peak_memory(function: Callable[[], object], device: str) -> float:
-    """MB at the highest point, over the start."""
+    """Return the peak memory of the tensors that the function allocates, in MB."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""A detector of any config with random weights that detect something."""
+"""Build a detector with random weights that has detections."""
 
 import numpy as np
 import torch
@@ -7,18 +7,19 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from torch import nn
 
-_SPREAD = 3.0  # of the classes' logits: some hundreds of 1203 categories above LVIS's threshold, not all and not none
+# Standard deviation of the biases of the classes. Some hundreds of 1203 categories get scores above LVIS's threshold.
+_SPREAD = 3.0
 
 
 def random_detector(cfg: CfgNode, image: np.ndarray) -> nn.Module:
-    """The model in evaluation mode, the same for the same config.
+    """Return a model in evaluation mode, which depends only on its arguments.
 
-    With the weights that a training starts from, what goes through a deep backbone grows from block to block, and every
-    category has the same score everywhere. Here normalizations have the statistics of an image, categories differ, and
-    boxes are moved.
+    With the usual initial weights, features grow from block to block of a deep backbone, and all categories have the
+    same score everywhere. Therefore this function sets the statistics of the normalization layers to those of an image,
+    and draws random biases of the classes and random weights of the box regression.
 
     Args:
-        cfg: of a detector.
+        cfg: config of a detector.
         image: (3, H, W) uint8.
     """
     torch.manual_seed(0)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Size and opening time of a report of LVIS's size: 1203 categories, 1,000 images in the gallery, two runs.
+"""Measure the size and loading time of a report with 1203 categories, as in LVIS, 1,000 images and two runs.
 
     python benchmarks/report_page.py --photos folder/of/photos --output output/large
 
-The photos are used again and again under other names. With Chromium on the path, the time from the start of loading to
-the "load" event is that of the page itself (performance.now()), without the browser's own start.
+The benchmark repeats the photos under other names. If the command chromium exists, it also measures the time from the
+start of loading to the "load" event, without the start of the browser.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def make(photos: list[Path], folder: Path) -> list[str]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of .jpg or .png files")
+    parser.add_argument("--output", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     from seesaw_d2.report.page import write_report
     from seesaw_d2.utils.own_files import claim_folder

@@ -1,15 +1,14 @@
 #!/usr/bin/env python
-"""Samplers at the size of LVIS v1's training set, against Detectron2's.
+"""Measure the samplers on a generated data set of the size of LVIS v1, compared with Detectron2's samplers.
 
     python benchmarks/sampler.py
     python benchmarks/sampler.py --images 1000000
 
-100,170 generated images with 12.7 objects each of 1203 categories (Zipf). "repeat factors": each image's from the
-records; "epoch": the indices of one epoch in their order. Detectron2's reads its list of dicts, this project's the
-same list, and "columns" the same annotations as the compiled annotation file gives them. Detectron2 v0.6 has no
-class-aware sampler: the eqlv2 reference's way, shuffled lists, is written down again below and gives as many indices.
-Samplers compute on the CPU whatever --device is. Interleaved repetitions, one thread: medians of CPU time,
-and the ratio to the first with its quartiles.
+The data set has 100,170 images with 12.7 objects on average, and 1203 categories with a Zipf distribution. The
+benchmark measures the repeat factors of all images, the indices of one epoch, and class-aware sampling. "ours" reads
+the same list of dataset dicts as Detectron2. "ours, columns" reads the cached annotation file. Detectron2 v0.6 has no
+class-aware sampler. Therefore "eqlv2's way" is the algorithm of the EQL v2 reference, written again below. Repetitions
+are interleaved. Times are medians of CPU seconds of one thread. Ratios have their quartiles.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def make_records(num_images: int, seed: int = 0) -> list[dict]:
 
 
 def compiled(records: list[dict], folder: str):
-    """The same as an annotation file, opened: records whose columns are mapped."""
+    """Write the records to an annotation file, and return the dataset dicts that the cache of this file provides."""
     images = [
         {"id": r["image_id"], "width": 8, "height": 8, "coco_url": "a/b.jpg", "neg_category_ids": []} for r in records
     ]
@@ -63,7 +62,10 @@ def compiled(records: list[dict], folder: str):
 
 
 def reference_class_aware(records: list[dict], count: int) -> list[int]:
-    """eqlv2's CASDataset: a shuffled list of categories, and one of each category's images, gone through in turn."""
+    """Return image indices like CASDataset of the EQL v2 reference.
+
+    It goes through a shuffled list of categories and, for each category, through a shuffled list of images.
+    """
     images: dict[int, list[int]] = {}
     for index, record in enumerate(records):
         for category in {a["category_id"] for a in record["annotations"]}:
@@ -100,9 +102,9 @@ def compare(what: str, functions: dict, repetitions: int) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=100_170)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="no effect: samplers are the CPU's work")
+    parser.add_argument("--images", type=int, default=100_170, help="number of images (default: 100170)")
+    parser.add_argument("--repetitions", type=int, default=5, help="number of repetitions (default: 5)")
+    parser.add_argument("--device", default="cpu", help="ignored, because samplers run on the CPU")
     args = parser.parse_args()
     torch.set_num_threads(1)
     records = make_records(args.images)
@@ -112,7 +114,7 @@ def main():
         theirs = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency
         factors = image_repeat_factors(columns, THRESHOLD)
         if not torch.equal(factors, theirs(records, THRESHOLD)):
-            raise SystemExit("the factors differ")
+            raise SystemExit("error: the repeat factors differ from Detectron2's")
         plain, stream = RepeatFactorTrainingSampler(factors, seed=0), RepeatFactorStream(factors, seed=0)
         generator = torch.Generator().manual_seed(0)
 

@@ -1,8 +1,8 @@
-"""Seesaw Loss in CenterNet2 (https://github.com/xingyizhou/CenterNet2), with its score multiplication.
+"""Use Seesaw Loss in CenterNet2 (https://github.com/xingyizhou/CenterNet2), and keep its score multiplication.
 
-Import this module in CenterNet2's train_net.py. Its ``setup`` gets one line before the config file is merged,
-``add_seesaw_config(cfg)``, and one line after it, ``use_seesaw(cfg)``. In a checkout of CenterNet2 this command shows
-the predictors of a config:
+Import this module in CenterNet2's train_net.py. In the function ``setup``, call ``add_seesaw_config(cfg)`` before the
+line that merges the config file, and ``use_seesaw(cfg)`` after it. In a checkout of CenterNet2, this command prints the
+box predictors of a config:
 
     PYTHONPATH=. python path/to/centernet2_heads.py configs/CenterNet2_R50_1x.yaml
 """
@@ -20,13 +20,14 @@ from seesaw_d2.modeling import SeesawPredictors
 
 @ROI_HEADS_REGISTRY.register()
 class SeesawCenterNet2ROIHeads(SeesawPredictors, CustomCascadeROIHeads):
-    """CenterNet2's cascade with Seesaw Loss in each stage. Scores are √(P(j) proposal score), as in CenterNet2."""
+    """CenterNet2's cascade with Seesaw Loss in each stage. Scores are √(P(j) · proposal score), as in CenterNet2."""
 
 
 def use_seesaw(cfg: CfgNode) -> None:
-    """Set the keys of a CenterNet2 config, in place."""
+    """Select Seesaw Loss in a CenterNet2 config, in place."""
     cfg.MODEL.ROI_HEADS.NAME = "SeesawCenterNet2ROIHeads"
-    cfg.MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE = False  # MODEL.ROI_BOX_HEAD.CLS_LOSS replaces both
+    # MODEL.ROI_BOX_HEAD.CLS_LOSS replaces these two losses.
+    cfg.MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE = False
     cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS = False
 
 

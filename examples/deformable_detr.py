@@ -4,8 +4,8 @@
     pip install 'seesaw_d2[transformers]'
     python deformable_detr.py --iterations 10
 
-Its classifier is a sigmoid for each category, so that losses of sigmoids fit: focal, EQL, federated and others.
-``use_loss`` is the line that makes the difference. The model is tiny and starts from random weights.
+Deformable DETR classifies with a sigmoid for each category. Therefore it can use the losses of sigmoids: focal, EQL,
+federated and others. ``use_loss`` replaces the loss. The model is tiny and starts from random weights.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from seesaw_d2.integrations.transformers import use_loss
 from seesaw_d2.losses import EqualizationLoss
 
 SIZE, NUM_CLASSES = 64, 5
-FREQUENCY = [0.76, 0.06, 0.06, 0.06, 0.06]  # share of the images that have the category
+FREQUENCY = [0.76, 0.06, 0.06, 0.06, 0.06]  # fraction of the images that contain each category
 
 
 def squares(count: int, seed: int) -> dict:
-    """Return images of one square each. Brightness is the category, and most squares have the first category."""
+    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
     generator = torch.Generator().manual_seed(seed)
     images = 0.1 * torch.rand(count, 3, SIZE, SIZE, generator=generator)
     labels = []
@@ -30,7 +30,7 @@ def squares(count: int, seed: int) -> dict:
         x, y = torch.randint(4, SIZE // 2, (2,), generator=generator).tolist()
         side = SIZE // 3
         image[:, y : y + side, x : x + side] += (label.item() + 1) / NUM_CLASSES
-        box = torch.tensor([[x + side / 2, y + side / 2, side, side]]) / SIZE  # center, width and height, of the image
+        box = torch.tensor([[x + side / 2, y + side / 2, side, side]]) / SIZE  # center, width, height, relative
         labels.append({"class_labels": label, "boxes": box})
     return {"pixel_values": images, "labels": labels}
 
@@ -55,12 +55,12 @@ def tiny_model() -> DeformableDetrForObjectDetection:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=10, help="number of training iterations (default: 10)")
     iterations = parser.parse_args().iterations
     torch.manual_seed(0)
     loss = EqualizationLoss(NUM_CLASSES, image_frequency=FREQUENCY, lambda_=0.1)
     model = use_loss(tiny_model(), loss).train()
-    for classifier in model.class_embed:  # sigmoids start near 0; published weights have learned it
+    for classifier in model.class_embed:  # random weights need initial scores near 0, trained weights do not
         classifier.bias.data.copy_(loss.initial_bias())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for iteration in range(iterations):

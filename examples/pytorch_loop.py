@@ -17,14 +17,14 @@ RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
 
 
 def points(centers: torch.Tensor, counts, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return points around the centers of their classes (N, FEATURES), and their classes (N,)."""
+    """Return points (N, FEATURES) around the centers of their classes, and the classes of the points (N,)."""
     labels = torch.repeat_interleave(torch.arange(NUM_CLASSES), torch.tensor(counts))
     noise = torch.randn(len(labels), FEATURES, generator=generator)
     return centers[labels] + 1.2 * noise, labels
 
 
 def train(loss_function, data, steps: int = 400) -> nn.Module:
-    """Train a model. ``loss_function(logits, labels)`` returns a scalar."""
+    """Train and return a model. ``loss_function(logits, labels)`` returns a scalar."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, NUM_CLASSES))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -50,7 +50,8 @@ def main() -> None:
     generator = torch.Generator().manual_seed(1)
     centers = 1.2 * torch.randn(NUM_CLASSES, FEATURES, generator=generator)
     training, test = points(centers, COUNTS, generator), points(centers, [100] * NUM_CLASSES, generator)
-    # The loss is a module with state: move it to the model's device and save it. It does not count in evaluation mode.
+    # The loss is a module with class counts. Move it to the model's device, and save it with the model. It counts only
+    # in training mode.
     seesaw = SeesawLoss(NUM_CLASSES, background="none")
     for name, loss in {"cross-entropy": nn.CrossEntropyLoss(), "Seesaw Loss": Criterion(seesaw)}.items():
         overall, rare = accuracy(train(loss, training), test)

@@ -4,8 +4,8 @@
     pip install 'seesaw_d2[timm]'
     python timm_classifier.py
 
-``Criterion`` takes the place of ``nn.CrossEntropyLoss`` and of timm's ``SoftTargetCrossEntropy``. In timm's train.py,
-assign it to ``train_loss_fn``. The evaluation stays timm's: the scores are the softmax of the logits.
+``Criterion`` replaces ``nn.CrossEntropyLoss`` and timm's ``SoftTargetCrossEntropy``. In timm's train.py, assign it to
+``train_loss_fn``. The evaluation does not change, because the scores are the softmax of the logits.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RARE = [index for index, count in enumerate(COUNTS) if count <= 10]
 
 
 def stripes(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
-    """Return noisy images of stripes, whose direction is the class, and the classes."""
+    """Return noisy images of stripes, and their classes. The direction of the stripes depends on the class."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.repeat_interleave(torch.arange(NUM_CLASSES), torch.tensor(counts))
     angle = torch.pi * labels.view(-1, 1, 1) / NUM_CLASSES
@@ -40,7 +40,7 @@ def stripes(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
 
 def train(criterion: nn.Module, data: tuple[Tensor, Tensor], epochs: int) -> nn.Module:
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002 (mixup draws from it)
+    np.random.seed(0)  # noqa: NPY002 (mixup uses the global generator)
     model = timm.create_model("test_vit", img_size=SIZE, num_classes=NUM_CLASSES).train()
     optimizer = create_optimizer_v2(model, opt="adamw", lr=2e-3, weight_decay=0.05)
     scheduler = CosineLRScheduler(optimizer, t_initial=epochs)
@@ -58,21 +58,21 @@ def train(criterion: nn.Module, data: tuple[Tensor, Tensor], epochs: int) -> nn.
 
 @torch.no_grad()
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> tuple[float, float]:
-    """Return the accuracy in percent on all images, and on those of rare classes."""
+    """Return the accuracy in percent on all images, and on the images of rare classes."""
     right = model(data[0]).argmax(dim=1) == data[1]
     return 100 * right.float().mean().item(), 100 * right[torch.isin(data[1], torch.tensor(RARE))].float().mean().item()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=15, help="number of epochs (default: 15)")
     epochs = parser.parse_args().epochs
     training, test = stripes(COUNTS, seed=1), stripes([40] * NUM_CLASSES, seed=2)
-    seesaw = SeesawLoss(NUM_CLASSES, background="none")  # a module with counts: save it with the model
+    seesaw = SeesawLoss(NUM_CLASSES, background="none")  # a module with class counts. Save it with the model
     for name, criterion in {"cross-entropy": SoftTargetCrossEntropy(), "Seesaw Loss": Criterion(seesaw)}.items():
         overall, rare = accuracy(train(criterion, training, epochs), test)
         print(f"{name}: accuracy {overall:.1f}, rare classes {rare:.1f}")
-    print(f"counted {seesaw.class_counts.tolist()}")
+    print(f"class counts of Seesaw Loss: {seesaw.class_counts.tolist()}")
 
 
 if __name__ == "__main__":

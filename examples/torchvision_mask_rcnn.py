@@ -3,7 +3,7 @@
 
     python torchvision_mask_rcnn.py --iterations 10
 
-``use_loss`` replaces the classifier and its loss. The rest of the program is torchvision's.
+``use_loss`` replaces the classifier and its loss. The rest of the model is torchvision's.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SIZE = 128
 
 
 def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return images of one square each. Brightness is the category, and most squares have the first category."""
+    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
     generator = torch.Generator().manual_seed(seed)
     images, targets = [], []
     for _ in range(count):
@@ -37,7 +37,7 @@ def squares(count: int, num_classes: int, seed: int = 0) -> tuple[list[Tensor], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=10, help="number of training iterations (default: 10)")
     iterations = parser.parse_args().iterations
     torch.manual_seed(0)
     num_classes = 5
@@ -55,7 +55,8 @@ def main() -> None:
         print(iteration, {name: round(value.item(), 3) for name, value in losses.items()})
     with torch.no_grad():
         (found,) = model.eval()(squares(1, num_classes, seed=iterations)[0])
-    print(f"counted {model.roi_heads.box_predictor.cls_loss.class_counts.tolist()}, detections {len(found['scores'])}")
+    print(f"class counts {model.roi_heads.box_predictor.cls_loss.class_counts.tolist()}")
+    print(f"detections in a test image: {len(found['scores'])}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     python transformers_mask2former.py --iterations 10
 
 ``use_loss`` is the only line that differs from a program without this package. The model is tiny and starts from random
-weights; with published ones ``from_pretrained(..., num_labels=5, ignore_mismatched_sizes=True)`` takes its place.
+weights. To start from published weights, call ``from_pretrained(..., num_labels=5, ignore_mismatched_sizes=True)``.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SWIN = {"model_type": "swin", "embed_dim": 16, "depths": [1, 1, 1, 1], "num_head
 
 
 def squares(count: int, seed: int) -> dict:
-    """Return images of one square each. Brightness is the category, and most squares have the first category."""
+    """Return images of one square each. The brightness depends on the category, and the first category is frequent."""
     generator = torch.Generator().manual_seed(seed)
     images, masks, labels = [], [], []
     for _ in range(count):
@@ -56,7 +56,7 @@ def tiny_model() -> Mask2FormerForUniversalSegmentation:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=10, help="number of training iterations (default: 10)")
     iterations = parser.parse_args().iterations
     torch.manual_seed(0)
     model = use_loss(tiny_model(), SeesawLoss(NUM_CLASSES, background="class")).train()
@@ -68,7 +68,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
         optimizer.step()
         print(iteration, f"loss {loss.item():.3f}")
-    print(f"counted {model.criterion.cls_loss.class_counts.tolist()}, the last one queries without an object")
+    print(f"class counts, last the queries without an object: {model.criterion.cls_loss.class_counts.tolist()}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@
     python tools/analyze_dataset.py --counts lvis_v1_train.json --num-images 99388
     python tools/analyze_dataset.py --dataset lvis_v1_train --statistics lvis_v1_train.csv
 
-Prints the tables and writes all categories (categories.csv) and charts (sampling.png) to the output folder. --counts
-simulates images whose categories have the counts of an annotation file, or of a JSON list of {"name", "image_count",
-"instance_count"}. --statistics writes a file for MODEL.ROI_HEADS.CALIBRATION.COUNTS.
+The program prints tables, and writes all categories (categories.csv) and charts (sampling.png) to the output folder.
+--counts simulates images from the numbers of images and objects of each category. The file is an annotation file, or a
+JSON list of {"name", "image_count", "instance_count"}. --statistics also writes the file that
+MODEL.ROI_HEADS.CALIBRATION.COUNTS reads.
 """
 
 import argparse
@@ -24,7 +25,7 @@ LVIS_THRESHOLD = 1e-3
 def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config-file", help="config; its DATASETS.TRAIN is analyzed")
+    source.add_argument("--config-file", help="config whose DATASETS.TRAIN is analyzed")
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--counts", help="JSON file with category counts")
     parser.add_argument("--num-images", type=int, help="with --counts: number of annotated images")
@@ -32,13 +33,13 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument(
         "--repeat-threshold",
         type=float,
-        help=f"repeat threshold t; default: the config's DATALOADER.REPEAT_THRESHOLD, or {LVIS_THRESHOLD}",
+        help=f"repeat threshold t (default: DATALOADER.REPEAT_THRESHOLD of the config, or {LVIS_THRESHOLD} without it)",
     )
     parser.add_argument(
         "--list", type=int, default=10, metavar="N", help="print the N most and least frequent categories"
     )
     parser.add_argument("--statistics", metavar="FILE", help="CSV file to write for MODEL.ROI_HEADS.CALIBRATION.COUNTS")
-    parser.add_argument("--output", help="output folder; default: output/analysis/<name>")
+    parser.add_argument("--output", help="output folder (default: output/analysis/<name>)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if (args.counts is None) != (args.num_images is None):
@@ -49,7 +50,7 @@ def parse(arguments) -> argparse.Namespace:
 
 
 def analyze(args):
-    """Return the name, the analysis and the config (None with --counts) of the data described by the arguments."""
+    """Return the name of the data that the arguments select, the analysis, and the config (None with --counts)."""
     from seesaw_d2.data import register_datasets
     from seesaw_d2.data.sampling.analysis import analyze_sampling
     from seesaw_d2.data.sampling.config_analysis import analyze_config

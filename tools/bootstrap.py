@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Set up a Python environment for this project: virtual environment, PyTorch, Detectron2 and this package.
 
-``make`` runs this program. It skips steps that are done, so that it can be interrupted and run again. An environment
-that has its own PyTorch (2.6 or newer, with torchvision) or its own Detectron2 keeps them. Nothing is compiled.
+``make`` runs this program. The program skips finished steps, so that you can interrupt it and run it again. It keeps a
+PyTorch (2.6 or newer, with torchvision) and a Detectron2 that the environment already has. It compiles nothing.
 
     python tools/bootstrap.py --venv .venv
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MIN_PYTHON = (3, 10)
 TORCH = ["torch==2.14.1", "torchvision==0.29.1"]
-NEEDED_GB = 8  # PyTorch with its CUDA libraries, and pip's temporary files
+NEEDED_GB = 8  # for PyTorch with its CUDA libraries, and pip's temporary files
 INPUTS = [
     "setup.py",
     "tools/bootstrap.py",
@@ -28,21 +28,21 @@ INPUTS = [
 ]
 # Part of pip's output -> cause of the failure. The first match is used.
 CAUSES = [
-    ("No space left on device", "the disk is full: free some space and run the same command again"),
-    ("Temporary failure in name resolution", "the package index could not be reached: check the network"),
-    ("Failed to establish a new connection", "the package index could not be reached: check the network"),
-    ("Connection refused", "the package index could not be reached: check the network or the proxy"),
+    ("No space left on device", "the disk is full. Free some space and run the same command again"),
+    ("Temporary failure in name resolution", "the package index could not be reached. Check the network"),
+    ("Failed to establish a new connection", "the package index could not be reached. Check the network"),
+    ("Connection refused", "the package index could not be reached. Check the network or the proxy"),
     ("from versions: none", "the package index could not be reached, or does not have the package"),
     ("No matching distribution", "the package index has no such version for this Python"),
 ]
 
 
 class SetupError(Exception):
-    """A set-up error with a message for the user."""
+    """Raised if the set-up fails. The message says what the user can do."""
 
 
 def run(command, what):
-    """Run a command and show its output. Raise SetupError with the cause if it fails."""
+    """Run a command and print its output. Raise SetupError with the likely cause if the command fails."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     lines = []
     for line in process.stdout:
@@ -51,7 +51,7 @@ def run(command, what):
             print("    " + line, end="", flush=True)
     if process.wait():
         output = "".join(lines)
-        cause = next((text for sign, text in CAUSES if sign in output), "see its message above")
+        cause = next((text for sign, text in CAUSES if sign in output), "see the message above")
         raise SetupError(f"{what} failed: {cause}")
 
 
@@ -71,33 +71,33 @@ def make_environment(venv: Path) -> str:
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not has(str(python), "import pip") if python.exists() else True:
         if venv.exists() and not (venv / "pyvenv.cfg").exists():
-            raise SetupError(f"{venv}: expected a virtual environment, found another folder; set VENV= to another path")
+            raise SetupError(f"{venv}: expected a virtual environment, found another folder. Set VENV= to another path")
         print(f"  virtual environment {venv} …", flush=True)
-        run([sys.executable, "-m", "venv", "--clear", str(venv)], "making the virtual environment")
+        run([sys.executable, "-m", "venv", "--clear", str(venv)], "creating the virtual environment")
     check = f"import sys; sys.exit(sys.version_info < {MIN_PYTHON})"
     if not has(str(python), check):
-        raise SetupError(f"{python}: Python {'.'.join(map(str, MIN_PYTHON))} or newer is needed")
+        raise SetupError(f"{python}: expected Python {'.'.join(map(str, MIN_PYTHON))} or newer, found an older version")
     return str(python)
 
 
 def refuse_foreign_torch(python: str) -> None:
-    """Raise SetupError if the environment has another PyTorch without torchvision: it must not be replaced."""
+    """Raise SetupError if the environment has another PyTorch without torchvision. Installing would replace it."""
     own = TORCH[0].removeprefix("torch==")
     if has(python, f"import torch, sys; sys.exit(torch.__version__.split('+')[0] == {own!r})"):
         raise SetupError(
-            f"{python}: found PyTorch without a compatible torchvision; "
-            "install the torchvision that belongs to this PyTorch"
+            f"{python}: expected PyTorch with torchvision, found PyTorch without a compatible torchvision. Install the "
+            "torchvision version for this PyTorch"
         )
 
 
 def check_disk(venv: Path) -> None:
     free = shutil.disk_usage(venv).free / 1e9
     if free < NEEDED_GB:
-        raise SetupError(f"{venv}: expected about {NEEDED_GB} GB of free disk for PyTorch, found {free:.1f} GB")
+        raise SetupError(f"{venv}: expected about {NEEDED_GB} GB of free disk space for PyTorch, found {free:.1f} GB")
 
 
 def stamp_of(venv: Path):
-    """Return the file that marks a finished set-up, and its expected content for this source tree."""
+    """Return the path of the file that marks a finished set-up, and the file's content for these sources."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
@@ -117,7 +117,7 @@ def set_up(venv: Path) -> None:
     run([python, "tools/install_detectron2.py"], "installing Detectron2")
     pip_install(python, "this package and its requirements", "--editable", ".[dev]")
     stamp.write_text(expected)
-    print(f"  ready; for the commands of README.md: source {venv}/bin/activate", flush=True)
+    print(f"  ready. Before you use the commands of README.md: source {venv}/bin/activate", flush=True)
 
 
 def main() -> int:
@@ -128,8 +128,8 @@ def main() -> int:
         found = ".".join(map(str, sys.version_info[:3]))
         needed = ".".join(map(str, MIN_PYTHON))
         print(
-            f"error: expected Python {needed} or newer, found {found} in {sys.executable}; "
-            "set PYTHON= to another one, as in: make demo PYTHON=python3.12",
+            f"error: expected Python {needed} or newer, found {found} in {sys.executable}. Set PYTHON= to a newer "
+            "interpreter, as in: make demo PYTHON=python3.12",
             file=sys.stderr,
         )
         return 1

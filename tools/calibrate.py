@@ -7,9 +7,10 @@
         MODEL.WEIGHTS output/model_final.pth
     python tools/calibrate.py --config-file my.yaml --folds 5 MODEL.WEIGHTS output/model_final.pth
 
-The model runs once over the images. Its proposals are stored, and each setting is evaluated from them. Parameters are
-chosen on training images, on another data set or, with --folds, on the other folds of the test set, never on the images
-of which AP is reported. AP is of boxes; --masks adds masks. After an interruption the same command continues.
+The model runs once over the images. The program stores the proposals, and evaluates each calibration from them. It
+chooses parameters on training images, on another data set or, with --folds, on the other folds of the test set. It
+never chooses them on the images whose AP it reports. AP refers to boxes. --masks also reports masks. If the program is
+interrupted, run the same command again to continue.
 """
 
 import argparse
@@ -22,16 +23,16 @@ def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("--config-file", required=True, help="config of the model")
-    add("--output", help="folder of all files; default: calibration in OUTPUT_DIR")
-    add("--calibrations", metavar="NAME,...", help="default: all that the model allows")
-    add("--values", metavar="NUMBER,...", help="values of the parameter; default: a grid of each calibration")
-    add("--choose-on", metavar="DATASET", help="registered data set of the choice; default: DATASETS.TRAIN")
-    add("--images", type=int, default=1000, help="images of the choice, drawn at random (default: %(default)s)")
-    add("--folds", type=int, default=0, help="choose on the other folds of the test set; number of folds")
+    add("--output", help="output folder (default: calibration in OUTPUT_DIR)")
+    add("--calibrations", metavar="NAME,...", help="calibrations to compare (default: all that the model supports)")
+    add("--values", metavar="NUMBER,...", help="values of the parameter (default: a grid for each calibration)")
+    add("--choose-on", metavar="DATASET", help="registered data set to choose on (default: DATASETS.TRAIN)")
+    add("--images", type=int, default=1000, help="number of random images to choose on (default: %(default)s)")
+    add("--folds", type=int, default=0, help="number of folds of the test set. Each fold uses the choice of the others")
     add("--metric", default="AP", help="metric to maximize: AP, APr, AP_fixed, ... (default: %(default)s)")
-    add("--masks", action="store_true", help="evaluate masks, too: the model runs once more over the test set")
-    add("--workers", type=int, help="processes of the sweep; default: one per core")
-    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config, with MODEL.WEIGHTS")
+    add("--masks", action="store_true", help="also evaluate masks. The model runs once more on the test set")
+    add("--workers", type=int, help="number of processes that evaluate (default: one per CPU core)")
+    add("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ..., which must include MODEL.WEIGHTS")
     return parser.parse_args(arguments)
 
 
@@ -60,7 +61,7 @@ def main(arguments=None) -> None:
     for name, why in result["refused"].items():
         print(f"left out   {name}: {why}")
     if result["choice"]["seen"]:
-        print("note       the model was trained on the images of the choice: a held-out data set is a better choice")
+        print("note       the model was trained on the images of the choice. A held-out data set gives a better choice")
     print(f"config     {' '.join(result['config'])}")
     print(f"report     {result['output']}/calibration.html")
 

@@ -6,10 +6,10 @@
     python tools/choose_loss.py --config-file my.yaml --losses CrossEntropyLoss SeesawLoss --seeds 5 \\
         MODEL.WEIGHTS output/model_final.pth
 
-The model runs over the training and test images, and the inputs of its classifier are stored. Then a linear and a
-normalized classifier are trained on them with each loss and a few values of its parameters. The ranking is by parts of
-the training images that were held out. The best method is evaluated on the test images, after the choice. AP is of
-boxes. After an interruption the same command continues.
+The model runs over the training and test images, and the program stores the inputs of the classifier. Then it trains a
+linear and a normalized classifier on them with each loss and a few values of its parameters. It ranks the methods on
+held-out training images, and afterwards evaluates the best method on the test images. AP refers to boxes. If the
+program is interrupted, run the same command again to continue.
 """
 
 import argparse
@@ -22,20 +22,20 @@ def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("--config-file", required=True, help="config of the model")
-    add("--output", help="folder of all files; default: choose_loss in OUTPUT_DIR")
-    add("--losses", nargs="+", metavar="LOSS", help="default: all that fit the model")
-    add("--seeds", type=int, default=3, help="trainings of each method (default: %(default)s)")
-    add("--iterations", type=int, help="of each training; default: SOLVER.MAX_ITER, at most 2000")
-    add("--metric", help="metric of the ranking: AP, APr, ...; classes, few, ... of an image classifier")
-    add("--report", type=int, default=1, help="evaluate this many of the best methods on the test images")
+    add("--output", help="output folder (default: choose_loss in OUTPUT_DIR)")
+    add("--losses", nargs="+", metavar="LOSS", help="losses to compare (default: all that the model supports)")
+    add("--seeds", type=int, default=3, help="number of trainings per method (default: %(default)s)")
+    add("--iterations", type=int, help="iterations per training (default: SOLVER.MAX_ITER, at most 2000)")
+    add("--metric", help="metric of the ranking: AP, APr, ... of a detector, classes, few, ... of an image classifier")
+    add("--report", type=int, default=1, help="number of best methods to evaluate on the test images")
     add(
         "--calibrations",
         default="NorCal",
         metavar="NAME,...",
-        help="evaluate the classifiers also with these calibrations, or none (default: %(default)s)",
+        help="calibrations with which the classifiers are also evaluated, or none (default: %(default)s)",
     )
-    add("--workers", type=int, help="processes; default: one per core")
-    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config, with MODEL.WEIGHTS")
+    add("--workers", type=int, help="number of processes (default: one per CPU core)")
+    add("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ..., which must include MODEL.WEIGHTS")
     return parser.parse_args(arguments)
 
 
@@ -46,7 +46,7 @@ def main(arguments=None) -> None:
     from seesaw_d2.report.loss_comparison_table import comparison_table
 
     config_file, overrides = args.pop("config_file"), args.pop("opts")
-    # KEY VALUE ... directly after --losses are overrides: a config key has a dot, the name of a loss has none.
+    # Words after --losses can be overrides KEY VALUE ... A config key contains a dot. The name of a loss does not.
     losses = args["losses"] or []
     end = next((index for index, word in enumerate(losses) if "." in word), len(losses))
     args["losses"], overrides = losses[:end] or None, [*losses[end:], *overrides]

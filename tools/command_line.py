@@ -1,4 +1,4 @@
-"""Functions shared by the programs in this folder."""
+"""Provide functions that the programs in this folder share."""
 
 import argparse
 import ast
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Set before PyTorch starts its threads, because spinning threads slow down small models.
+# Spinning OpenMP threads slow down small models. PyTorch reads this variable when it starts its threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """Return a parser whose help shows a module's docstring with its line breaks."""
+    """Return a parser whose help shows ``description``, usually a module's docstring, with its line breaks."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
@@ -29,12 +29,13 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
 
 
 def literals(module: str) -> dict[str, Any]:
-    """Return the constants and class attributes of a module of the package: "NAME" or "Class.attribute" -> value.
-
-    The file is parsed, because importing it would import PyTorch.
+    """Return the constants and class attributes of a module, without importing the module and PyTorch.
 
     Args:
-        module: path below the package's folder.
+        module: path of the file below ``seesaw_d2/``.
+
+    Returns:
+        "NAME" or "Class.attribute" -> value.
     """
     tree = ast.parse((Path(__file__).resolve().parents[1] / "seesaw_d2" / module).read_text())
     classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -49,9 +50,10 @@ def literals(module: str) -> dict[str, Any]:
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Make ``main`` return the exit status: its own (None: 0), 2 after a SeesawError or OSError, 130 after ctrl-C.
+    """Decorate ``main`` so that it prints errors in one line, and returns an exit status.
 
-    Errors are printed in one line. The status is 141 if the output is a closed pipe (``| head``).
+    The status is 2 after a SeesawError or OSError, 130 after ctrl-C, and 141 if the output is a closed pipe
+    (``| head``). Otherwise it is the result of ``main``, or 0 for None.
     """
 
     @functools.wraps(main)
@@ -63,12 +65,11 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             print("interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # so that flushing the rest of the buffer at exit does not fail
+            # At exit, Python flushes the rest of the buffer, which would fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141  # 128 + SIGPIPE
         except (ValueError, OSError) as error:
-            from seesaw_d2.errors import SeesawError, one_line  # not above: --help would import PyTorch
+            from seesaw_d2.errors import SeesawError, one_line  # imported late, to keep --help fast
 
             if not isinstance(error, (SeesawError, OSError)):
                 raise
@@ -79,7 +80,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 class _Printable:
-    """Standard output that escapes control codes, which names in data may contain."""
+    """Text stream that escapes control codes, which may occur in names of categories and files."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -96,6 +97,6 @@ class _Printable:
 
 
 def train_net() -> str:
-    """Return the path of ``train_net.py`` for printed commands: the name if it is in the current folder."""
+    """Return the path of ``train_net.py`` for a printed command: only the name if the file is in the current folder."""
     path = Path(__file__).resolve().parents[1] / "train_net.py"
     return path.name if Path(path.name).is_file() else str(path)

@@ -3,14 +3,15 @@
 
     python tools/compare.py tools/glyph_comparisons.yaml main --seeds 1 2 3 --jobs 2
 
-A comparison is a list of rows in a YAML file. A row has a name, a config (relative to the project) and overrides:
+A comparison is a list of rows in a YAML file. A row has the keys "name", "config" (path relative to the project) and
+"overrides". Two keys are optional:
 
-    after     name of a row above; this row starts from its final weights, with the same seed
-    convert   with "after": a command of tools/ with {weights}, {output} and {config}; the row is not trained, but the
-              output of the command is evaluated
+    after     name of an earlier row. Training starts from the final weights of that row with the same seed.
+    convert   command of tools/ with {weights}, {output} and {config}. Needs "after". The row is not trained. Instead,
+              the command converts the weights of the row "after", and its output is evaluated.
 
-Each run is written to OUTPUT/<row>/seed<seed> and uses one thread. A row of several comparisons is trained once,
-finished runs are not repeated, and interrupted runs are resumed. The table is written to OUTPUT/<comparison>.md.
+Each run uses one thread and is written to OUTPUT/<row>/seed<seed>. The program trains a row of several comparisons
+once, skips finished runs, and resumes interrupted runs. It writes the table to OUTPUT/<comparison>.md.
 """
 
 import json
@@ -27,33 +28,33 @@ import command_line
 from comparison_rows import choose, fail, read_rows, words_of
 
 ROOT = Path(__file__).resolve().parent.parent
-# File in the folder of each run with its row of the comparison.
+# Name of a file in the folder of each run, which contains the row of the comparison.
 MARK = "row.json"
 _LOG = "stdout.txt"
-# First line of each table. A file without it is not overwritten.
+# First line of each table. The program does not overwrite files without this line.
 _TABLE = "<!-- Made by tools/compare.py. -->"
-METRICS = {  # task in results.json -> its name in the table, and its metrics
+METRICS = {  # task in results.json -> name in the table, and metrics
     "bbox": ("box", ("AP", "APr", "APc", "APf")),
     "segm": ("mask", ("AP", "APr", "APc", "APf")),
     "sem_seg": ("", ("mIoU", "mIoU_rare", "mIoU_common", "mIoU_frequent", "pACC")),
     "classification": ("", ("overall", "many", "medium", "few", "ECE")),
 }
 _COLUMNS = [f"{task} {metric}".strip() for task, metrics in METRICS.values() for metric in metrics]
-# Recognizes a table by its first line or, if an earlier version wrote it, by a file that contains only a table.
+# Matches a table of this program. Tables of earlier versions lack the first line, but the file contains only the table.
 _OWN_TABLE = re.compile(
     rf"{re.escape(_TABLE)}|\A\|  \|(?: (?:{'|'.join(_COLUMNS)}) \|)+\n[|-]+\n(?:\|.*\|\n)*\Z".encode()
 )
 
 
 def folder_of(name: str, seed: int, output: Path) -> Path:
-    """Return the folder of a run."""
+    """Return the folder of a run: OUTPUT/<row>/seed<seed>."""
     from seesaw_d2.utils.untrusted_paths import below
 
     return Path(below(str(output.absolute()), re.sub(r"\W+", "_", name).strip("_"), "name of a row"), f"seed{seed}")
 
 
 def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
-    """Return the commands of a row, to be run in the root of the project."""
+    """Return the commands of a run. They must run in the root folder of the project."""
     folder = folder_of(row["name"], seed, output)
     weights = folder / "model_final.pth"
     arguments = ["train_net.py", "--config-file", row["config"]]
@@ -68,7 +69,7 @@ def commands_of(row: dict, seed: int, output: Path) -> list[list[str]]:
 
 
 def train(row: dict, seed: int, output: Path) -> dict:
-    """Run the commands of a row and seed unless there are results. Return the results."""
+    """Run the commands of a run unless it is finished, and return the results."""
     folder = folder_of(row["name"], seed, output)
     if not (folder / "model_final.pth").exists() or not list(folder.glob("inference/*/results.json")):
         print(f"start   {row['name']}, seed {seed}", flush=True)
@@ -79,33 +80,37 @@ def train(row: dict, seed: int, output: Path) -> dict:
                 status = subprocess.call(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 if status:
                     log_file = folder / _LOG
-                    fail(f"{row['name']}, seed {seed}: exit status {status}, see {log_file}")
+                    fail(f"{row['name']}, seed {seed}: expected exit status 0, found {status}. See {log_file}")
         print(f"finish  {row['name']}, seed {seed}", flush=True)
     return read_results(folder)
 
 
 def read_results(folder: Path) -> dict:
-    """Return a dict from task to metrics of the evaluation in a run folder."""
+    """Return a dict from task to metrics, read from the evaluation in a run folder."""
     from seesaw_d2.utils.json_reading import load_json_object
 
     paths = sorted(folder.glob("inference/*/results.json"))
     if len(paths) != 1:
-        fail(f"{folder}: expected the results of one data set, found {len(paths)}")
+        fail(f"{folder}: expected the results of one data set, found results of {len(paths)}")
     results = load_json_object(str(paths[0]), "expected the results of an evaluation")
     check_numbers(str(paths[0]), results)
     return results
 
 
 def check_numbers(place: str, results: dict) -> None:
-    """Raise ConfigError unless each task that is tabulated has metrics with numbers or None."""
+    """Raise ConfigError unless the metrics of each task in the table are numbers or None."""
     for task in METRICS.keys() & results.keys():
         values = results[task].values() if isinstance(results[task], dict) else ["no mapping"]
         if not all(value is None or (type(value) in (int, float) and -1e9 < value < 1e9) for value in values):
-            fail(f"{place}: {task}: expected metrics with finite numbers, found others")
+            fail(f"{place}: {task}: expected metrics that are finite numbers, found other values")
 
 
 def claim(row: dict, seed: int, output: Path) -> None:
-    """Write the row to the folder of a run. Refuse a folder of another row, and one that this program did not make."""
+    """Create the folder of a run, and write the row to it.
+
+    Raises:
+        ConfigError: the folder belongs to another row, or this program did not create it.
+    """
     from seesaw_d2.utils.atomic_files import write_text
     from seesaw_d2.utils.own_files import check_no_link, claim_folder, holds_other
 
@@ -115,12 +120,15 @@ def claim(row: dict, seed: int, output: Path) -> None:
     claim_folder(folder, MARK)
     check_no_link(folder / _LOG, "--output")
     if holds_other(mark, text) and mark.stat().st_size:
-        fail(f"{mark}: expected the row {text}, found another; remove {folder} to train again")
+        fail(f"{mark}: expected the row {text}, found another row. To train again, remove {folder}")
     write_text(mark, text)
 
 
 def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> dict[str, list[dict]]:
-    """Return a dict from row name to results of each seed. A row waits for the earlier row that it starts from."""
+    """Run all rows with all seeds, and return a dict from row name to results of each seed.
+
+    A row with "after" waits for this earlier row.
+    """
     running = {}
 
     def job(row, seed):
@@ -136,13 +144,13 @@ def run_all(rows: list[dict], seeds: list[int], output: Path, num_jobs: int) -> 
             wait(running.values())
         except KeyboardInterrupt:  # running trainings receive the signal, too, and save checkpoints
             pool.shutdown(wait=False, cancel_futures=True)
-            print("no further run is started; run the same command to resume", file=sys.stderr, flush=True)
+            print("no further run will start. To continue, run the same command again", file=sys.stderr, flush=True)
             raise
     return {row["name"]: [running[row["name"], seed].result() for seed in seeds] for row in rows}
 
 
 def cell(values: list[float | None]) -> str:
-    """Return mean ± standard deviation in percent, or a dash if a value is undefined."""
+    """Format mean ± standard deviation. Return a dash if a value is undefined."""
     if None in values:
         return "-"
     if len(values) < 2:
@@ -151,7 +159,7 @@ def cell(values: list[float | None]) -> str:
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Format a dict from row name to results of each seed as a Markdown table."""
+    """Format the result of ``run_all`` as a Markdown table."""
     from seesaw_d2.utils.escaping import markdown
 
     (first, *_), *_ = results.values()
@@ -168,17 +176,18 @@ def table(results: dict[str, list[dict]]) -> str:
 def main(arguments=None) -> None:
     parser = command_line.parser_of(__doc__)
     parser.add_argument("file", type=Path, help="YAML file with comparisons")
-    parser.add_argument("comparison", help="name of a comparison")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs")
-    parser.add_argument("--rows", nargs="+", help="names of the rows; default: all")
-    parser.add_argument("--output", type=Path, default=Path("output/compare"))
+    parser.add_argument("comparison", help="name of a comparison in the file")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of the runs (default: 1 2 3)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (default: 1)")
+    parser.add_argument("--rows", nargs="+", help="names of the rows to run (default: all)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output/compare"), help="output folder (default: output/compare)"
+    )
     parser.add_argument("--commands", action="store_true", help="print the commands and exit")
     args = parser.parse_args(arguments)
     if args.jobs < 1 or min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
         parser.error(
-            f"--jobs, --seeds: expected at least 1 job and different seeds of at least 0, found {args.jobs}, "
-            f"{args.seeds}"
+            f"--jobs, --seeds: expected at least 1 job and different seeds >= 0, found {args.jobs} and {args.seeds}"
         )
     rows = choose(read_rows(args.file, args.comparison), args.rows)
     if args.commands:

@@ -1,4 +1,4 @@
-"""Read and check the rows of a comparison, for ``compare.py``."""
+"""Read and check the rows of a comparison for ``compare.py``."""
 
 import re
 from collections.abc import Sequence
@@ -11,17 +11,21 @@ _OWN_KEYS = ("OUTPUT_DIR", "SEED")
 
 
 def fail(message: str) -> NoReturn:
-    """Raise ConfigError. The package is imported here, because ``--help`` would otherwise import PyTorch."""
+    """Raise ConfigError. A late import of the package keeps ``--help`` fast."""
     from seesaw_d2.errors import ConfigError
 
     raise ConfigError(message)
 
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
-    """Return the rows of a comparison, each with name, config and overrides (words of a command line).
+    """Return the rows of a comparison.
+
+    Returns:
+        dicts with "name", "config" and "overrides" (words of a command line), and "after" and "convert" if the row has
+        them.
 
     Raises:
-        ConfigError: the file cannot be read, it has no such comparison, or a row is wrong.
+        ConfigError: the file cannot be read or lacks the comparison, or a row is wrong.
     """
     from seesaw_d2.utils.messages import first_few, shown
     from seesaw_d2.utils.yaml_reading import read_yaml_file
@@ -34,7 +38,7 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
     for row in _checked_rows(f"{path}: {comparison}", comparisons[comparison]):
         overrides = [str(word) for pair in (row.get("overrides") or {}).items() for word in pair]
         if "after" in row and row["after"] not in above:
-            fail(f"{path}: {row['name']}: after: expected a row above it, found {row['after']!r}")
+            fail(f"{path}: {row['name']}: after: expected the name of an earlier row, found {row['after']!r}")
         extra = {key: row[key] for key in ("after", "convert") if key in row}
         rows.append({"name": row["name"], "config": row["config"], "overrides": overrides, **extra})
         above.add(row["name"])
@@ -42,25 +46,30 @@ def read_rows(path: Path, comparison: str) -> list[dict]:
 
 
 def choose(rows: list[dict], names: Sequence[str] | None) -> list[dict]:
-    """Return the rows with these names and the rows they start from, in the order of the file. None: all rows."""
+    """Return the rows with these names, and the rows that they start from, in the order of the file.
+
+    Args:
+        rows: result of ``read_rows``.
+        names: names of rows. None: all rows.
+    """
     if not names:
         return rows
     known = {row["name"]: row for row in rows}
     for name in names:
         if name not in known:
-            fail(f"--rows: expected some of {', '.join(map(repr, known))}, found {name!r}")
+            fail(f"--rows: expected names among {', '.join(map(repr, known))}, found {name!r}")
     wanted = set(names) | {known[name]["after"] for name in names if "after" in known[name]}
     return [row for row in rows if row["name"] in wanted]
 
 
 def words_of(convert: str, fields: dict[str, str]) -> list[str]:
-    """Return the words of a command of tools/ with paths in place of ``{weights}``, ``{output}`` and ``{config}``."""
+    """Return the words of a command of tools/. Replace ``{weights}``, ``{output}`` and ``{config}`` by ``fields``."""
     program, *words = convert.split()
     return [f"tools/{program}", *(fields.get(word, word) for word in words)]
 
 
 def _checked_rows(place: str, rows: Any) -> list[dict]:
-    """Return the rows of a comparison if they have the right types and different names."""
+    """Return the rows of a comparison. Raise ConfigError if a type is wrong or a name occurs twice."""
     from seesaw_d2.utils.messages import shown
 
     if not isinstance(rows, list) or not rows:
@@ -77,7 +86,7 @@ def _checked_rows(place: str, rows: Any) -> list[dict]:
 
 
 def _row_problem(row: dict) -> str:
-    """Return a description of the first problem in a row, or "" if there is none."""
+    """Return a description of the first problem in a row, or "" if the row is valid."""
     from seesaw_d2.utils.messages import shown
 
     for key in ("name", "config", *({"after", "convert"} & row.keys())):
@@ -86,25 +95,28 @@ def _row_problem(row: dict) -> str:
             return f"{key}: expected printable text of at most 150 characters, found {shown(value)}"
     overrides = row.get("overrides") or {}
     if not isinstance(overrides, dict) or not all(isinstance(key, str) for key in overrides):
-        return f"overrides: expected config keys with values, found {shown(overrides)}"
+        return f"overrides: expected a mapping from config keys to values, found {shown(overrides)}"
     if own := [key for key in _OWN_KEYS if key in overrides]:
         return f"overrides: expected no {own[0]}, which this program sets, found {shown(overrides[own[0]])}"
     if "convert" not in row:
         return ""
     if "after" not in row:
-        return "convert: expected also after, the row whose weights are converted, found none"
+        return "after: expected the name of the row whose weights the command in convert reads, found none"
     return _convert_problem(row["convert"])
 
 
 def _convert_problem(convert: str) -> str:
-    """Return a description of the problem in a command, or "". It must run a program of tools/ without other paths."""
+    """Return a description of the first problem in a command, or "". It must run a program of tools/ without paths."""
     program, *words = convert.split()
     if not re.fullmatch(r"\w+\.py", program) or not (TOOLS / program).is_file():
-        return f"convert: expected a program of tools/ first, found {program!r}"
+        return f"convert: expected a program of tools/ as the first word, found {program!r}"
     missing = {"{weights}", "{output}"}.difference(words)
     wrong = [word for word in words if word not in _FIELDS and not re.fullmatch(r"[\w.,=+-]+", word)]
     if wrong or missing:
-        return f"convert: expected {', '.join(_FIELDS)}, options and values without paths, found {convert!r}"
+        return (
+            "convert: expected {weights}, {output}, and optionally {config} and options without other paths, found "
+            f"{convert!r}"
+        )
     return ""
 
 

@@ -6,8 +6,8 @@ r"""Convert a checkpoint of MMDetection 2 or 3, such as its Seesaw Loss models, 
     python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --mask normed
     python tools/convert_mmdet_checkpoint.py epoch_24.pth output/mine.pth --config-file my.yaml
 
-The config of the model is detected from the file. The program prints the command that evaluates the converted model
-and its published AP. No code in the file is run. See docs/published-models.md.
+The program detects the config of the model from the file, and runs no code in the file. It prints the command that
+evaluates the converted model, and the published AP of the model. See docs/published-models.md.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from command_line import command, conversion_parser, train_net
 @command
 def main(arguments=None) -> None:
     parser = conversion_parser(__doc__, "MMDetection's .pth file")
-    parser.add_argument("--config-file", help="this project's config of the model; default: detected from the file")
+    parser.add_argument("--config-file", help="this project's config of the model (default: detected from the file)")
     parser.add_argument(
-        "--mask", choices=("normed", "plain"), help="mask prediction, for files without this information"
+        "--mask", choices=("normed", "plain"), help="type of the mask predictor, if the file does not contain it"
     )
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ..., overrides of the config")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     from seesaw_d2.utils.messages import first_few
     from seesaw_d2.weights.converters import convert_mmdet_file
@@ -48,8 +48,8 @@ def main(arguments=None) -> None:
 
 
 def print_evaluation(done, output: str) -> None:
-    """Print the command that evaluates the converted model, and its published AP."""
-    import torch  # not at the top, because --help would import it
+    """Print the command that evaluates the converted model, and the published AP of the model."""
+    import torch  # imported late, to keep --help fast
 
     if done.device.startswith("cuda") and not torch.cuda.is_available():
         print("PyTorch finds no GPU here. To evaluate on the CPU, add MODEL.DEVICE cpu to this command:")
@@ -58,13 +58,13 @@ def print_evaluation(done, output: str) -> None:
     if done.model is None:
         return
     if done.model.is_lvis_v05:
-        print("The model has LVIS v0.5's categories. MMDetection has published no such model")
+        print("The model has the categories of LVIS v0.5. MMDetection has published no such model")
     elif not done.model.is_lvis:
-        print("The model does not have LVIS v1's categories: set its data in DATASETS.REGISTER and DATASETS.TEST")
+        print("The model does not have the categories of LVIS v1. Set DATASETS.REGISTER and DATASETS.TEST to its data")
     elif done.model.sampler is None:
-        print("The published AP is unknown: the file does not say whether training used repeat factor sampling")
+        print("The published AP is unknown, because the file does not say whether training used repeat factor sampling")
     elif done.carried:
-        print("The model differs from the published one, so the published AP does not apply")
+        print("The published AP does not apply, because the model differs from the published model")
     elif done.model.is_published:
         from paper_tables import read_tables
 

@@ -5,8 +5,9 @@ r"""Convert torchvision's Mask R-CNN (ResNet-50, FPN, trained on COCO) into init
         --config-file C
     python train_net.py --config-file C MODEL.WEIGHTS output/start.pth
 
-Layers with rows for categories are dropped and keep their initial values, unless --keep-classes is given. No code in
-the file is run. docs/published-models.md lists the differences to torchvision's model.
+The program drops the layers that have a row for each category, so that they keep their initial values in the training.
+--keep-classes keeps them. No code in the file is run. docs/published-models.md lists the differences to torchvision's
+model.
 """
 
 import argparse
@@ -20,8 +21,8 @@ def main(arguments=None) -> None:
     parser = conversion_parser(__doc__, "torchvision's .pth file")
     parser.add_argument("--config-file", required=True, help="config of the model to train")
     parser.add_argument("--keep-classes", action="store_true", help="keep COCO's classifier, box and mask predictors")
-    parser.add_argument("--eps", type=float, default=0.0, help="eps of its batch normalization (default: 0)")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE ..., overrides of the config")
+    parser.add_argument("--eps", type=float, default=0.0, help="eps of torchvision's batch normalization (default: 0)")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     from seesaw_d2.weights.converters import convert_torchvision_file
 
@@ -34,8 +35,8 @@ def main(arguments=None) -> None:
         eps=args.eps,
         overwrite=args.overwrite,
     )
-    missing = f"missing, with initial values: {', '.join(anew)}" if anew else "no parameter is missing"
-    print(f"written to {args.output}; {missing}")
+    print(f"written to {args.output}")
+    print(f"parameters without weights, which keep their initial values: {', '.join(anew) or 'none'}")
 
 
 if __name__ == "__main__":

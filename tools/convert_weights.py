@@ -5,8 +5,8 @@
     python tools/convert_weights.py output/model.safetensors output/model.pth
     python tools/convert_weights.py detectron2://ImageNetPretrained/MSRA/R-50.pkl output/R-50.safetensors
 
-MODEL.WEIGHTS accepts all of these formats. Only the weights are converted, without the optimizer, iteration and random
-states that resuming needs.
+MODEL.WEIGHTS accepts all of these formats. The program converts only the weights. It omits the optimizer, the iteration
+and the random states, which resuming needs.
 """
 
 import sys
@@ -17,13 +17,13 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("input", help="a file or address of weights, as in MODEL.WEIGHTS")
-    parser.add_argument("output", help="the .safetensors or .pth file to write; it must not exist")
+    parser.add_argument("input", help="path or address of the weights, as in MODEL.WEIGHTS")
+    parser.add_argument("output", help=".safetensors or .pth file to write, which must not exist")
     args = parser.parse_args(arguments)
     from seesaw_d2.weights.format_conversion import convert_weights
 
     count, left = convert_weights(args.input, args.output)
-    print(f"{count} tensors written to {args.output}" + (f"; not converted: {', '.join(left)}" if left else ""))
+    print(f"{count} tensors written to {args.output}" + (f". Not converted: {', '.join(left)}" if left else ""))
 
 
 if __name__ == "__main__":

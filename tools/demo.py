@@ -2,8 +2,8 @@
 """Train and evaluate a small Mask R-CNN with Seesaw Loss on generated data. ``make demo`` runs this program.
 
 The program generates the glyph data set, trains and evaluates the quickstart config, prints the results and draws
-predictions, beside those of the cross-entropy config if that was trained, too. An interrupted run continues from its
-last checkpoint. A finished run is only evaluated again.
+detections. If you have also trained the cross-entropy config, it draws the detections of both models. An interrupted
+run continues from its last checkpoint. A finished run is only evaluated again.
 """
 
 import json
@@ -22,7 +22,12 @@ DETECTIONS = Path("inference", DATASET, "lvis_instances_results.json")
 
 
 def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
-    """Return name -> file of detections of the run folders that have one that is newer than the data set."""
+    """Return name -> file of detections, for the runs whose file is newer than the data set.
+
+    Args:
+        runs: name -> run folder.
+        data: folder of the data set.
+    """
     files = {name: folder / DETECTIONS for name, folder in runs.items()}
     made = (data / "glyphs.json").stat().st_mtime
     return {name: file for name, file in files.items() if file.is_file() and file.stat().st_mtime > made}
@@ -31,7 +36,7 @@ def detections_of(runs: dict[str, Path], data: Path) -> dict[str, Path]:
 @command
 def main(arguments=None) -> int | None:
     parser_of(__doc__).parse_args(arguments)
-    os.chdir(ROOT)  # paths in the config are relative to it
+    os.chdir(ROOT)  # paths in the config are relative to the project
     from seesaw_d2.data import training_frequency_groups
     from seesaw_d2.data.synthetic import GlyphConfig, make_glyphs
     from seesaw_d2.drawing.plain_text import PICTURE_MARK
@@ -52,7 +57,7 @@ def main(arguments=None) -> int | None:
     resume = ["--resume"] if os.path.isdir(cfg.OUTPUT_DIR) else []
     status = train(["--config-file", CONFIG, *resume, "TEST.CLASSIFICATION_ACCURACY", "True"])
     if status in (130, 143):  # training has saved a checkpoint after a signal
-        print("make demo continues from there", file=sys.stderr)
+        print("To continue, run make demo again", file=sys.stderr)
     if status:
         return status
     runs = {"cross-entropy": Path(load_config(RIVAL).OUTPUT_DIR), "Seesaw Loss": folder}

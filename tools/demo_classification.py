@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Compare cross-entropy and Seesaw Loss on long-tailed digits. ``make demo-classification`` runs this program.
 
-The program trains configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints accuracy by shots and writes a report.
-An interrupted run continues from its last checkpoint. A finished run is only evaluated again.
+The program trains configs/digits/ce.yaml and configs/digits/seesaw.yaml, prints the accuracy on many-, medium- and
+few-shot classes, and writes a report. An interrupted run continues from its last checkpoint. A finished run is only
+evaluated again.
 
     python tools/demo_classification.py --imbalance 50
 """
@@ -22,8 +23,12 @@ RUNS = {"cross-entropy": "configs/digits/ce.yaml", "Seesaw Loss": "configs/digit
 @command
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
-    parser.add_argument("--imbalance", type=float, default=50, help="largest over smallest class (default: 50)")
-    parser.add_argument("--output", type=Path, default=Path("output/digits"), help="folder for runs and report")
+    parser.add_argument(
+        "--imbalance", type=float, default=50, help="size of the largest class / size of the smallest (default: 50)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("output/digits"), help="folder for runs and report (default: output/digits)"
+    )
     args = parser.parse_args(arguments)
     output = args.output.absolute()
     os.chdir(ROOT)

@@ -1,7 +1,7 @@
-"""Replacements in the source of Detectron2 v0.6 (2021) for current Python, NumPy, Pillow and PyTorch.
+"""Change the source of Detectron2 v0.6 (2021) so that it works with current Python, NumPy, Pillow and PyTorch.
 
-Each row has the files, a regular expression, the replacement and the number of matches. Any other number of matches
-means that the source is not v0.6, and stops the installation.
+Each substitution has a glob of files, a regular expression, the replacement and the number of matches. Another number
+of matches means that the source is not v0.6, and stops the installation.
 """
 
 import re
@@ -13,9 +13,9 @@ _GUARD_C = "try:\n    from detectron2 import _C\nexcept ImportError:  # not comp
 SUBSTITUTIONS = [
     # NumPy 1.24 removed its aliases of the builtins.
     ("**/*.py", r"\bnp\.(bool|int|float|str)\b", r"\1", 19),
-    # PyTorch 2.0 made the base class public. With the old name, checkpoints silently lack the scheduler's state.
+    # PyTorch 2.0 made the base class public. With the old name, checkpoints would lack the scheduler's state.
     ("**/*.py", r"\blr_scheduler\._LRScheduler\b", "lr_scheduler.LRScheduler", 9),
-    # The compiled module is optional: functions that need it raise when they are called.
+    # Make the compiled module optional. Functions that need it raise an error when they are called.
     ("layers/*.py", r"^from detectron2 import _C$", _GUARD_C, 3),
     (
         "evaluation/coco_evaluation.py",
@@ -32,7 +32,7 @@ SUBSTITUTIONS = [
         r'str(importlib.resources.files("detectron2.model_zoo") / \1)',
         1,
     ),
-    # Pillow 10 removed Image.LINEAR. NumPy 2 raises for copy=False if it must copy.
+    # Pillow 10 removed Image.LINEAR. With copy=False, NumPy 2 raises an error if it must copy.
     ("data/transforms/transform.py", r"\bImage\.LINEAR\b", "Image.BILINEAR", 1),
     ("layers/mask_ops.py", r"np\.array\(mask, copy=False\)", "np.asarray(mask)", 1),
     # Python 3.11 removed sampling from a set.
@@ -67,14 +67,14 @@ SUBSTITUTIONS = [
 
 
 class SubstitutionError(Exception):
-    """The sources are not those of Detectron2 v0.6."""
+    """Raised if the sources are not those of Detectron2 v0.6."""
 
 
 def apply_substitutions(package: Path) -> None:
-    """Apply the replacements to the folder ``detectron2/``, in place.
+    """Apply the substitutions to the files in ``package``, the folder ``detectron2/``, in place.
 
     Raises:
-        SubstitutionError: a pattern has another number of matches than expected.
+        SubstitutionError: a pattern does not have the expected number of matches.
     """
     for glob, pattern, replacement, expected in SUBSTITUTIONS:
         found = 0

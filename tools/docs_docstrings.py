@@ -1,4 +1,4 @@
-"""Escape docstrings for ``make docs``, because in Markdown a description that starts with ">" is a quotation."""
+"""Escape docstrings for ``make docs``. Markdown would turn a description that starts with ">" into a quotation."""
 
 import re
 
@@ -6,7 +6,7 @@ import griffe
 
 
 class EscapeQuotations(griffe.Extension):
-    """Escape ">" at the start of descriptions."""
+    """Griffe extension that escapes ">" at the start of a description, such as "gamma: > 0"."""
 
     def on_object(self, *, obj, **kwargs):
         if obj.docstring:

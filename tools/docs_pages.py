@@ -1,4 +1,4 @@
-"""Hooks of ``make docs``: links that leave ``docs/`` become text, and long names in tables can be broken."""
+"""Hooks of ``make docs``: replace links that leave ``docs/`` by text, and allow line breaks in long names in tables."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Replace links that leave ``docs/`` with their text."""
+    """Replace links that leave ``docs/`` by their text."""
     docs = ROOT / "docs"
     folder = docs / Path(page.file.src_uri).parent
 
@@ -22,7 +22,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
-    """Let names in tables, such as config keys, break after dots, slashes and underscores, and before capitals."""
+    """Allow line breaks in names in tables (config keys) after dots, slashes and underscores, and before capitals."""
 
     def breakable(cell: re.Match) -> str:
         return _CELL_CODE.sub(lambda code: _BREAK.sub(r"\g<0><wbr>", code[0]), cell[0])

@@ -4,9 +4,9 @@
     python tools/doctor.py --config-file configs/seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml --num-processes 8
     python tools/doctor.py --config-file my.yaml --quick MODEL.WEIGHTS R-50.pkl
 
-The program decodes every image, unless --quick is given, and trains one step. It writes only the cache of large
-annotation files and downloads of MODEL.WEIGHTS. Each problem is printed in a line that starts with FIX. The exit status
-is 1 if there are problems, else 0.
+The program decodes all images and trains one step. --quick skips the decoding. The program writes nothing except the
+cache of large annotation files, and downloads of MODEL.WEIGHTS. It prints each problem in a line that begins with FIX.
+The exit status is 1 if it finds problems, else 0.
 """
 
 import argparse
@@ -20,21 +20,23 @@ from command_line import command, parser_of
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--config-file", required=True, help="config of the training")
-    parser.add_argument("--num-processes", type=int, default=1, help="training processes (GPUs) on all machines")
-    parser.add_argument("--quick", action="store_true", help="do not decode every image")
     parser.add_argument(
-        "--workers", type=int, default=min(os.cpu_count() or 1, 16), help="processes that decode images"
+        "--num-processes", type=int, default=1, help="number of training processes (GPUs) on all machines (default: 1)"
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides of the config")
+    parser.add_argument("--quick", action="store_true", help="skip decoding all images")
+    parser.add_argument(
+        "--workers", type=int, default=min(os.cpu_count() or 1, 16), help="number of processes that decode images"
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ...")
     args = parser.parse_args(arguments)
     if args.num_processes < 1 or args.workers < 1:
-        parser.error(f"--num-processes, --workers: expected at least 1, found {args.num_processes}, {args.workers}")
+        parser.error(f"--num-processes, --workers: expected at least 1, found {args.num_processes} and {args.workers}")
     from seesaw_d2.train.preflight.doctor import examine
 
     to_fix = examine(
         args.config_file, args.opts, num_processes=args.num_processes, quick=args.quick, workers=args.workers
     )
-    print(f"\n{len(to_fix)} to fix" if to_fix else "\nnothing to fix")
+    print(f"\n{len(to_fix)} problems to fix" if to_fix else "\nno problems to fix")
     return 1 if to_fix else 0
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-r"""Draw images of classes with few training images, with the answers of two image classifiers.
+r"""Draw test images of classes with few training images, with the predictions of two image classifiers.
 
     python tools/draw_answers.py output/crops/CE_NLA/seed1 output/crops/Seesaw_q_0_NLA/seed1 --names CE Seesaw \
         --output output/answers.jpg
 
-The images are grouped by the runs that are right: only the second, only the first, both, or neither. The numbers of
-drawn images are proportional to the sizes of the groups, which are in their titles.
+The figure has four groups of images: only the second run is right, only the first, both, or neither. The numbers of
+drawn images are proportional to the sizes of the groups. The titles contain these sizes.
 
-A run is the OUTPUT_DIR of a training with its evaluation, which has written predictions.csv. The images are those of
-the data set in the first run's config.yaml.
+A run is the OUTPUT_DIR of a training whose evaluation has written predictions.csv. The program draws images of the
+first data set in DATASETS.TEST of the first run's config.yaml.
 """
 
 import sys
@@ -24,12 +24,12 @@ def read_table(folder: Path, dataset: str, name: str, texts: tuple[str, ...], nu
 
     path = Path(below(str(folder / "inference"), dataset, "DATASETS.TEST"), name)
     if not path.exists():
-        raise DataError(f"{path}: expected a file of the evaluation, found none; evaluate the run again")
+        raise DataError(f"{path}: expected a file of the evaluation, found none. Evaluate the run again")
     return read_results_table(str(path), texts, numbers)
 
 
 def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[dict[str, str]]]:
-    """Return the rows of the first run's predictions, and of each run image -> answer."""
+    """Return the rows of the first run's predictions.csv, and a dict from image to predicted class for each run."""
     from seesaw_d2.errors import DataError
 
     tables = [read_table(folder, dataset, "predictions.csv", ("image", "class", "called")) for folder in folders]
@@ -43,10 +43,12 @@ def read_answers(folders: list[Path], dataset: str) -> tuple[list[dict], list[di
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("runs", nargs=2, type=Path, help="two run folders")
-    parser.add_argument("--names", nargs=2, help="names of the runs; default: their folders")
-    parser.add_argument("--output", type=Path, required=True, help="figure to write, .jpg or .png")
-    parser.add_argument("--shots", choices=("few", "medium", "many"), default="few", help="which classes")
-    parser.add_argument("--images", type=int, default=40, help="number of images, about")
+    parser.add_argument("--names", nargs=2, help="names of the runs (default: their folders)")
+    parser.add_argument("--output", type=Path, required=True, help=".jpg or .png file to write")
+    parser.add_argument(
+        "--shots", choices=("few", "medium", "many"), default="few", help="group of classes to draw (default: few)"
+    )
+    parser.add_argument("--images", type=int, default=40, help="approximate number of images (default: 40)")
     args = parser.parse_args(arguments)
     from detectron2.data import DatasetCatalog
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-r"""Evaluate a results file without a model, as the evaluation after a training does.
+r"""Evaluate a results file without a model. The metrics are the same as after a training.
 
     python tools/evaluate_results.py --dataset lvis_v1_val output/inference/lvis_v1_val/lvis_instances_results.json
     python tools/evaluate_results.py --annotations datasets/birds/val.json results.json --metrics fixed \
         --output output/tables
 
-The ground truth is a registered data set (of Detectron2, or of DATASETS.REGISTER in --config-file) or an annotation
-file in LVIS or COCO format. The results file has LVIS's or COCO's results format and may come from any program. Groups
-(rare, common, frequent) are those of the annotation file, or are computed from DATASETS.TRAIN of --config-file. It is
-an error if DATASETS.TRAIN or --checkpoint has the categories in another order.
+The ground truth is a registered data set (of Detectron2, or in DATASETS.REGISTER of --config-file), or an annotation
+file in LVIS or COCO format. The results file has the results format of LVIS or COCO, and may come from any program. The
+annotation file or DATASETS.TRAIN of --config-file defines the groups (rare, common, frequent). The program raises an
+error if DATASETS.TRAIN or --checkpoint has the categories in another order.
 """
 
 import logging
@@ -25,16 +25,20 @@ def parse(arguments):
     source.add_argument("--dataset", help="name of a registered data set")
     source.add_argument("--annotations", help="annotation file in LVIS or COCO format")
     parser.add_argument("--config-file", default="", help="config with DATASETS.REGISTER and DATASETS.TRAIN")
-    parser.add_argument("--engine", default="hotcoco", help="hotcoco, or official (lvis-api or pycocotools)")
-    parser.add_argument("--checkpoint", help="the model's checkpoint, to compare categories")
+    parser.add_argument(
+        "--engine", default="hotcoco", help="hotcoco (default), or official, which means lvis-api or pycocotools"
+    )
+    parser.add_argument("--checkpoint", help="checkpoint of the model, whose categories are compared with the data")
     parser.add_argument("--metrics", nargs="*", default=[], help="optional metrics: fixed, minival, coco, errors")
-    parser.add_argument("--max-dets", type=int, default=300, help="number of detections of an image that count")
+    parser.add_argument(
+        "--max-dets", type=int, default=300, help="maximum number of detections per image (default: 300)"
+    )
     parser.add_argument("--output", type=Path, help="folder for evaluation.json, categories.json and categories.csv")
     return parser.parse_args(arguments)
 
 
 def read_ground_truth(args, cfg):
-    """Return the annotation file and the groups of its categories, after comparing the order of the categories."""
+    """Check the order of the categories. Return the annotation file, and the frequency group of each category."""
     from seesaw_d2.data.records.annotation_files import read_annotations
     from seesaw_d2.data.records.catalog import categories_of, check_registered, read_annotation_file
     from seesaw_d2.data.records.validation import check_training_order
@@ -47,7 +51,7 @@ def read_ground_truth(args, cfg):
         check_registered(args.dataset, "--dataset")
     file = read_annotations(args.annotations) if args.dataset is None else read_annotation_file(args.dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: expected annotations, found none (is it a test set?)")
+        raise DataError(f"{file.path}: expected annotations, found none. Test sets often have no annotations")
     registered = categories_of(args.dataset, "--dataset") if args.dataset is not None else None
     categories = registered or Categories(tuple(file.category_names), file.path)
     if args.config_file:

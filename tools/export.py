@@ -7,8 +7,8 @@ r"""Export a trained model to TorchScript or ONNX, and compare the file with the
     python tools/export.py --config-file ... --format torchscript --dtype bfloat16 --output output/exported \
         MODEL.WEIGHTS ...
 
-The file's metadata contains classes, channel order, sizes and thresholds. If a part of the model cannot be exported, an
-error names it, and nothing is written. ONNX needs the extra "export".
+The metadata of the file contains classes, channel order, sizes and thresholds. If a part of the model cannot be
+exported, the program names this part and writes nothing. ONNX needs the extra "export" of this package.
 """
 
 import argparse
@@ -21,13 +21,15 @@ def parse(arguments) -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--config-file", required=True, help="config of the model")
     parser.add_argument("--format", required=True, help="torchscript or onnx")
-    parser.add_argument("--output", required=True, help="the .ts or .onnx file, or a folder for model.ts or model.onnx")
-    parser.add_argument("--sample-image", help="an image with objects for the comparison; default: noise")
+    parser.add_argument("--output", required=True, help=".ts or .onnx file, or a folder for model.ts or model.onnx")
+    parser.add_argument("--sample-image", help="image with objects for the comparison (default: noise)")
     parser.add_argument(
         "--dtype", default="float32", help="data type of layers: float32, float16 or, with torchscript, bfloat16"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ..., overrides, with MODEL.WEIGHTS")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="config overrides KEY VALUE ..., which must include MODEL.WEIGHTS"
+    )
     return parser.parse_args(arguments)
 
 
@@ -45,11 +47,11 @@ def main(arguments=None) -> None:
     sizes = ", ".join(f"{height} x {width}" for height, width in written.images)
     print(f"{written.path}: {written.size / 2**20:.1f} MiB, compared with the model on images of {sizes} pixels")
     if written.unknown_data:
-        print(f"classes have numbers as names, because the data sets are not available: {written.unknown_data}")
+        print(f"class names are numbers, because the data sets are not available: {written.unknown_data}")
     if "boxes" in written.differences:
         print(f"detections: {', '.join(map(str, written.detections))}")
         if not any(written.detections):
-            print("no detections were compared, because there are none: set --sample-image to an image with objects")
+            print("the comparison had no detections. Set --sample-image to an image with objects")
     print("largest difference: " + ", ".join(f"{name} {value:.2g}" for name, value in written.differences.items()))
 
 

@@ -4,16 +4,19 @@
     python tools/gpu.py
     python tools/gpu.py --parts training "training, compiled" --again
 
-It runs the tests with the marker ``cuda``, compares losses, mask heads, training and inference with Detectron2, trains
-the quickstart model, and writes OUTPUT/table.md, a table with card, versions and commit. Each part has its own log in
-OUTPUT. If the time limit is reached, the same command continues with the missing parts. Finished parts are repeated
-with --again, or after a change of the commit, the card or PyTorch.
+The program runs the tests with the marker ``cuda``, compares losses, mask heads, training and inference with
+Detectron2, and trains the quickstart model. It writes a table of the results with GPU, versions and commit to
+OUTPUT/table.md, and a log of each part to OUTPUT. If it reaches the time limit, run the same command again to continue
+with the missing parts. It repeats finished parts only with --again, or if the commit, the GPU or PyTorch has changed.
 
-It needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements, and
-downloads nothing. Packages in the folder ``carried`` of the project are found, too.
+The program needs a CUDA device, PyTorch 2.6 or newer, torchvision, Detectron2, pytest and this package's requirements.
+It downloads nothing. It also imports packages from the folder ``carried`` of the project.
 
-Exit status: 0: all parts passed. 1: a part failed. 2: a requirement is missing. 3: the time limit was reached before
-the last part finished; run the same command again.
+Exit status:
+    0: all parts passed
+    1: a part failed
+    2: a requirement is missing
+    3: the time limit was reached before all parts finished
 """
 
 import os
@@ -33,17 +36,19 @@ def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     names = [part.name for part in PARTS]
     parser.add_argument("--output", default="output/gpu", help="folder of logs and results (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=9, help="time limit of this call (default: %(default)s)")
-    parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names))
+    parser.add_argument("--minutes", type=float, default=9, help="time limit in minutes (default: %(default)s)")
+    parser.add_argument(
+        "--parts", nargs="+", choices=names, default=names, metavar="PART", help=f"parts to run: {', '.join(names)}"
+    )
     parser.add_argument("--again", action="store_true", help="repeat finished parts")
     args = parser.parse_args(arguments)
-    os.chdir(ROOT)  # paths of configs are relative to it
+    os.chdir(ROOT)  # paths of configs are relative to the project
     sys.path[:0] = [path for path in machine.paths(ROOT) if path not in sys.path]
     missing = machine.missing()
     if missing:
         print(f"error: make gpu needs {missing}", file=sys.stderr)
         return 2
-    from seesaw_d2.utils.own_files import claim_folder  # found through the paths above
+    from seesaw_d2.utils.own_files import claim_folder  # needs sys.path as set above
 
     folder = Path(args.output)
     claim_folder(folder, "gpu.txt")

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Install Detectron2 v0.6 into this Python environment, without a compiler, unless a Detectron2 is installed.
+"""Install Detectron2 v0.6 into this Python environment, without a compiler.
 
-The package index has Detectron2 v0.6 as the source archive ``pb1-detectron2==0.6``. Its Python files are identical to
-the official tag v0.6, except for the name in ``setup.py``. It has no C++ sources, which Mask R-CNN does not need:
-RoIAlign and NMS come from torchvision. This program downloads the archive with pip's index settings, checks its hash,
-applies the replacements of ``tools/detectron2_substitutions.py`` and installs the result as a wheel.
+The package index has Detectron2 v0.6 as the source archive ``pb1-detectron2==0.6``. The Python files of this archive
+are identical to the official tag v0.6, except for the name in ``setup.py``. The archive lacks the C++ sources. Mask
+R-CNN does not need them, because RoIAlign and NMS come from torchvision. This program downloads the archive with pip's
+index settings, checks its hash, applies the substitutions of ``tools/detectron2_substitutions.py``, and installs the
+result as a wheel.
 
-An installed Detectron2 (v0.6 or main, compiled or not) is not changed.
+If a Detectron2 is installed (v0.6 or main, compiled or not), the program does nothing.
 
     python tools/install_detectron2.py [--archive FILE] [--force]
 """
@@ -32,7 +33,7 @@ PROJECTS = {
     "deeplab": "DeepLab/deeplab",
     "panoptic_deeplab": "Panoptic-DeepLab/panoptic_deeplab",
 }
-# Upstream's requirements without black, future and pydot (unused) and without the upper bound on iopath.
+# Detectron2's requirements, without the unused black, future and pydot, and without an upper bound on iopath.
 REQUIRES = [
     "Pillow>=7.1",
     "matplotlib",
@@ -53,20 +54,20 @@ WHEEL_NAME = "detectron2-0.6-py3-none-any.whl"
 
 
 class InstallError(Exception):
-    """An installation error with a message for the user."""
+    """Raised if the installation fails. The message says what the user can do."""
 
 
 def run(arguments, what):
-    """Run a command and show its output. Raise InstallError, which names ``what``, if it fails."""
+    """Run a command. If it fails, raise InstallError with ``what``, a description of the command."""
     status = subprocess.call(arguments)
     if status:
-        raise InstallError(f"{what} failed (exit status {status}); pip's own message is above")
+        raise InstallError(f"{what} failed with exit status {status}. See pip's message above")
 
 
 def download(folder: Path) -> Path:
     """Download the source archive with unearth, a package finder that uses pip's index settings.
 
-    ``pip download`` would run the archive's ``setup.py``, which imports torch.
+    ``pip download`` would run the ``setup.py`` in the archive, which imports torch.
     """
     finder = folder / "finder"
     quiet = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -90,12 +91,15 @@ def check_hash(archive: Path) -> None:
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         raise InstallError(
-            f"{archive}: hash mismatch, nothing was installed\n  expected sha256 {SHA256}\n  found    sha256 {found}"
+            f"{archive}: hash mismatch. Nothing was installed\n  expected sha256 {SHA256}\n  found    sha256 {found}"
         )
 
 
 def collect(archive: Path, folder: Path) -> Path:
-    """Unpack the archive, arrange the package as upstream's ``setup.py`` does, and return its parent folder."""
+    """Unpack the archive into ``folder``. Return the folder that contains the package ``detectron2``.
+
+    Like Detectron2's ``setup.py``, move the projects into the package.
+    """
     with tarfile.open(archive) as tar:
         tar.extractall(folder / "source", filter="data")
     (source,) = (folder / "source").iterdir()
@@ -105,7 +109,7 @@ def collect(archive: Path, folder: Path) -> Path:
 
 
 def build_wheel(source: Path, folder: Path) -> Path:
-    """Write the package under ``source`` as a pure-Python wheel."""
+    """Write the package in ``source`` as a pure-Python wheel, and return the path of the wheel."""
     info = "detectron2-0.6.dist-info"
     metadata = ["Metadata-Version: 2.1", "Name: detectron2", "Version: 0.6", "License: Apache-2.0"]
     metadata += [f"Requires-Dist: {requirement}" for requirement in REQUIRES]
@@ -130,7 +134,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 
 def install(archive) -> None:
-    """Download the archive unless it is given, apply the replacements, and install it with pip."""
+    """Apply the substitutions to the archive, and install it with pip. Download the archive if it is None."""
     with tempfile.TemporaryDirectory(prefix="detectron2-") as name:
         folder = Path(name)
         archive = Path(archive) if archive else download(folder)
@@ -144,11 +148,11 @@ def install(archive) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", help="the source archive, to skip the download")
+    parser.add_argument("--archive", help="path of the source archive (default: download the archive)")
     parser.add_argument("--force", action="store_true", help="install even if a Detectron2 is installed")
     args = parser.parse_args()
     if importlib.util.find_spec("detectron2") and not args.force:
-        print(f"Detectron2 is present: {importlib.util.find_spec('detectron2').origin}")
+        print(f"Detectron2 is already installed: {importlib.util.find_spec('detectron2').origin}")
         return 0
     try:
         install(args.archive)

@@ -6,8 +6,8 @@ r"""Turn a trained image classifier into a nearest-class-mean classifier (NCM; K
     python train_net.py --config-file configs/digits/ncm.yaml --eval-only \
         MODEL.WEIGHTS output/digits/ncm/model_final.pth
 
-The last layer's weights become the mean features of each class's training images. The config must set
-MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME to NormedLinear, which classifies by cosine similarity.
+The program replaces the weights of the last layer by the mean features of each class's training images. The config must
+set MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME to NormedLinear, which classifies by cosine similarity.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from command_line import command, parser_of
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = parser_of(__doc__)
-    parser.add_argument("checkpoint", help="a .pth file of a trained image classifier")
-    parser.add_argument("output", type=Path, help="the .pth file to write")
+    parser.add_argument("checkpoint", help=".pth file of a trained image classifier")
+    parser.add_argument("output", type=Path, help=".pth file to write")
     parser.add_argument("--config-file", required=True, help="config of the new classifier")
-    parser.add_argument("opts", nargs="*", help="KEY VALUE ..., overrides of the config")
+    parser.add_argument("opts", nargs="*", help="config overrides KEY VALUE ...")
     return parser
 
 

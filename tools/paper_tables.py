@@ -1,12 +1,12 @@
 #!/usr/bin/env python
 """Print the command of any row of the Seesaw Loss paper's detection tables, and of MMDetection's Seesaw Loss models.
 
-    python tools/paper_tables.py                      # every table
-    python tools/paper_tables.py --table 2            # its rows
+    python tools/paper_tables.py                      # all tables
+    python tools/paper_tables.py --table 2            # all rows of Table 2
     python tools/paper_tables.py --table 2 --row 4 --num-gpus 8
 
-The output folder of a row is output/paper/<table>/<row>. A training that is in two tables has one command and one
-folder. tools/paper_tables.yaml has the rows and their published results.
+The output folder of a row is output/paper/<table>/<row>. If two tables contain the same training, both rows have the
+same command and output folder. tools/paper_tables.yaml contains the rows and their published results.
 """
 
 import re
@@ -23,22 +23,29 @@ FILE = Path(__file__).with_suffix(".yaml")
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table with its command."""
+    """A row of a table.
+
+    Attributes:
+        table, number, name: name of the table, number of the row (from 1), and name of the row.
+        config, overrides: config file and words KEY VALUE ...
+        output: output folder, which rows with the same training share.
+        before: command to run first, or "".
+        eval_only: whether the command only evaluates the weights in ``output``.
+        published: published metrics.
+    """
 
     table: str
     number: int
     name: str
     config: str
     overrides: tuple[str, ...]
-    # output folder, shared by rows with the same training
     output: str
-    # command to run first, or ""
     before: str
-    # whether to only evaluate the weights in output
     eval_only: bool
     published: tuple[float, ...]
 
     def command(self, num_gpus: int = 8) -> str:
+        """Return the command that trains or evaluates the row."""
         words = ["python", "train_net.py", "--config-file", self.config, "--num-gpus", str(num_gpus)]
         if self.eval_only:
             words += ["--eval-only", "MODEL.WEIGHTS", f"{self.output}/model_final.pth"]
@@ -46,7 +53,7 @@ class Row:
 
 
 def read_tables(path: Path = FILE) -> dict[str, list[Row]]:
-    """Return a dict from table ("1" to "8", "zoo") to rows."""
+    """Return a dict from table name ("1" to "8", "zoo") to rows."""
     folders = {}  # training -> folder
     tables = {}
     for key, entries in yaml.safe_load(path.read_text()).items():
@@ -86,12 +93,12 @@ def _quote(word: str) -> str:
 
 
 def describe(row: Row, num_gpus: int) -> str:
-    """Return a row as a comment and commands."""
+    """Return the commands of a row, below a comment with its name and published metrics."""
     if row.table == "zoo":
         title, names = "zoo", ("box AP", "mask AP")
     else:
         title, names = f"Table {row.table}", ("AP", "APr", "APc", "APf", "box AP")
-    # LVIS's evaluation server reports no box AP.
+    # Some rows lack box AP, because the evaluation server of LVIS does not report it.
     numbers = ", ".join(f"{name} {value}" for name, value in zip(names, row.published, strict=False))
     lines = [f"# {title}, row {row.number}: {row.name}. Published: {numbers}", row.before, row.command(num_gpus)]
     return "\n".join(filter(None, lines))
@@ -100,9 +107,9 @@ def describe(row: Row, num_gpus: int) -> str:
 def main(arguments=None) -> int:
     parser = parser_of(__doc__)
     tables = read_tables()
-    parser.add_argument("--table", choices=tables, help="table to print; default: all")
-    parser.add_argument("--row", type=int, help="number of the row, from 1; default: all")
-    parser.add_argument("--num-gpus", type=int, default=8)
+    parser.add_argument("--table", choices=tables, help="table to print (default: all)")
+    parser.add_argument("--row", type=int, help="number of the row to print, from 1 (default: all)")
+    parser.add_argument("--num-gpus", type=int, default=8, help="number of GPUs in the commands (default: 8)")
     args = parser.parse_args(arguments)
     rows = [row for table in ([args.table] if args.table else tables) for row in tables[table]]
     if args.row is not None:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-r"""Pool the detections of several folds, so that AP of rare categories has enough objects.
+r"""Pool the detections of several folds, so that rare categories have enough objects for AP.
 
     python tools/pool_folds.py output/pooled \
         --fold datasets/folds/test0.json output/fold0/inference/fold0_test/lvis_instances_results.json \
         --fold datasets/folds/test1.json output/fold1/inference/fold1_test/lvis_instances_results.json
     python tools/evaluate_results.py --annotations output/pooled/annotations.json output/pooled/results.json
 
-The first command writes both files. Images and objects get new ids. The folds must have the same categories and no
-image in common. A category that is rare in one fold and common in another gets the group of its mean number of training
-images: rare up to 10, common up to 100, as in LVIS.
+The first command writes annotations.json and results.json. Images and objects get new ids. The folds must have the same
+categories, and must not share images. A category that has different groups in the folds gets the group of its mean
+number of training images: rare up to 10, common up to 100, as in LVIS.
 """
 
 import dataclasses
@@ -19,14 +19,16 @@ from pathlib import Path
 from command_line import command, parser_of
 
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
-_MARK = "pooled_folds.txt"  # in the folders of this program
+_MARK = "pooled_folds.txt"  # file that marks the output folders of this program
 
 
 def pooled_categories(files) -> list[dict]:
-    """Return the categories of the first file, with mean training counts and the group that follows from them.
+    """Return the categories of the first file, with the mean training counts of all files.
+
+    A category that has different groups in the files gets the group of its mean number of training images.
 
     Raises:
-        DataError: the categories differ, or groups differ and the numbers of training images are not known.
+        DataError: the categories differ, or groups differ and a file lacks the numbers of training images.
     """
     from seesaw_d2.errors import DataError
     from seesaw_d2.frequency_groups import GROUP_LETTERS
@@ -34,7 +36,7 @@ def pooled_categories(files) -> list[dict]:
     first = files[0]
     for file in files[1:]:
         if (file.category_ids, file.category_names) != (first.category_ids, first.category_names):
-            raise DataError(f"{file.path}: expected the categories of {first.path}, found others")
+            raise DataError(f"{file.path}: expected the categories of {first.path}, found other categories")
     pooled = []
     for same in zip(*(file.categories for file in files), strict=True):
         category = dict(same[0])
@@ -46,8 +48,8 @@ def pooled_categories(files) -> list[dict]:
         if len({each.get("frequency") for each in same}) > 1:
             if "image_count" not in category:
                 raise DataError(
-                    f'{first.path}: category {category["name"]!r}: expected "image_count", because its "frequency" is '
-                    "another in another fold; found none"
+                    f'{first.path}: category {category["name"]!r}: expected "image_count" in all folds, because '
+                    '"frequency" differs between the folds, found none'
                 )
             images = category["image_count"]
             category["frequency"] = GROUP_LETTERS[(images > 10) + (images > 100)]
@@ -56,7 +58,12 @@ def pooled_categories(files) -> list[dict]:
 
 
 def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], list[dict], list[dict]]:
-    """Return old image id -> new id, the images and the objects; new ids start from the given ones."""
+    """Return a dict from old to new image id, and the images and objects with new ids.
+
+    Args:
+        file: annotation file of a fold.
+        start, first_object: first new image id and object id.
+    """
     ids = {image["id"]: start + index for index, image in enumerate(file.images)}
     images = [{**image, "id": ids[image["id"]]} for image in file.images]
     objects = [
@@ -67,7 +74,11 @@ def renumbered(file, start: int, first_object: int) -> tuple[dict[int, int], lis
 
 
 def pool(folds: list[tuple[str, str]]):
-    """Return the pooled annotation file's content and the pooled detections."""
+    """Return the content of the pooled annotation file, and the pooled detections.
+
+    Args:
+        folds: paths of the annotation file and the results file of each fold.
+    """
     import numpy as np
 
     from seesaw_d2.data.records.annotation_files import read_annotations
@@ -81,7 +92,7 @@ def pool(folds: list[tuple[str, str]]):
     parts, owner = [], {}
     for file, (_, results) in zip(files, folds, strict=True):
         if not file.ground_truth:
-            raise DataError(f"{file.path}: expected annotations, found none")
+            raise DataError(f"{file.path}: expected objects, found none")
         for name in file.image_files:
             if owner.setdefault(name, file.path) != file.path:
                 raise DataError(f"{file.path}: expected other images than {owner[name]}, found {name} in both")
@@ -104,7 +115,7 @@ def main(arguments=None) -> None:
         action="append",
         required=True,
         metavar=("ANNOTATIONS", "RESULTS"),
-        help="annotation file and results file of a fold; repeat it for each fold",
+        help="annotation file and results file of a fold. Repeat the option for each fold",
     )
     args = parser.parse_args(arguments)
     from seesaw_d2.evaluation.results_files import write_json, write_results

@@ -1,4 +1,4 @@
-"""Compare the order of some rows with published values."""
+"""Compare the ranking of rows with the ranking by published values."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from comparison_rows import fail
 
 
 def kendall(first: list[float], second: list[float]) -> float:
-    """Return Kendall's τ_b (Kendall, 1945) of two lists of the same length; NaN if all values of one are equal."""
+    """Return Kendall's τ_b (Kendall, 1945) of two lists of equal length, or NaN if all values of a list are equal."""
     pairs = list(itertools.combinations(zip(first, second, strict=True), 2))
     signs = [(_sign(a[0] - b[0]), _sign(a[1] - b[1])) for a, b in pairs]
     untied = [sum(pair[side] != 0 for pair in signs) for side in (0, 1)]
@@ -20,7 +20,7 @@ def _sign(value: float) -> int:
 
 
 def parse_published(texts: list[str]) -> dict[str, float]:
-    """Return row -> value of arguments ROW=VALUE; a row may contain "=".
+    """Return a dict from row to value, given arguments ROW=VALUE. The name of a row may contain "=".
 
     Raises:
         SeesawError: an argument has another form, or there are fewer than two rows.
@@ -40,10 +40,12 @@ def parse_published(texts: list[str]) -> dict[str, float]:
 
 
 def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
-    """Return a line with Kendall's τ_b of the rows' means and ``published``, and one for each seed that all rows have.
+    """Return lines with Kendall's τ_b of ``published`` and the metric: of its means over seeds, then of each seed.
 
     Args:
-        rows: row -> seed -> metrics, in the order of ``published``.
+        rows: row -> seed -> metrics, in the order of ``published``. Seeds that some rows lack are omitted.
+        task, metric: task and metric in results.json.
+        published: published value of each row.
 
     Raises:
         SeesawError: a run lacks the metric.
@@ -52,7 +54,7 @@ def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: l
     for row, runs in rows.items():
         values.append({seed: run.get(task, {}).get(metric) for seed, run in runs.items()})
         if None in values[-1].values():
-            fail(f"{task} {metric}: expected a metric that all rows have, found none of {row!r}")
+            fail(f"{task} {metric}: expected a metric that all rows have, found a run of {row!r} without it")
     columns = {"means": [statistics.mean(found.values()) for found in values]}
     for seed in sorted(set.intersection(*(set(found) for found in values))):
         columns[f"seed {seed}"] = [found[seed] for found in values]

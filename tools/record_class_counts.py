@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Write the class counts accumulated by Seesaw Loss in a training to a file, as fixed counts for another training.
+"""Write the class counts that Seesaw Loss accumulated in a training to a file, for use in another training.
 
     python tools/record_class_counts.py output/quickstart/model_final.pth output/counts.json
     python train_net.py --config-file ... MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS output/counts.json
 
-For Cascade R-CNN the file has the counts of each stage, for an image classifier there is no background. (Seesaw Loss
-paper, Table 4: "pre-recorded".)
+The Seesaw Loss paper calls these counts "pre-recorded" (Table 4). For Cascade R-CNN, the file contains the counts of
+each stage. For an image classifier, it contains no count of background.
 """
 
 import sys
@@ -16,8 +16,8 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("checkpoint", help="a .pth file of a model trained with Seesaw Loss")
-    parser.add_argument("output", help="the JSON file to write; it must not exist")
+    parser.add_argument("checkpoint", help=".pth file of a model trained with Seesaw Loss")
+    parser.add_argument("output", help="JSON file to write, which must not exist")
     args = parser.parse_args(arguments)
     from seesaw_d2.weights.class_counts import record_class_counts
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Write an HTML page about runs: results, confusions, categories, images, curves and configs.
+"""Write an HTML report on runs: results, confusions, categories, images, curves and configs.
 
     python tools/report.py output/quickstart
     python tools/report.py output/quickstart_ce output/quickstart --output output/compare.html --images 60
 
-A run is the OUTPUT_DIR of a training and evaluation with this project or with plain Detectron2. The page is a single
-file and needs no network. It names the sections for which a run has no data.
+A run is the OUTPUT_DIR of a training and evaluation with this project or with Detectron2's own programs. The report is
+a single file that needs no network. The program prints the sections that it omits because a run lacks their data.
 """
 
 import sys
@@ -16,17 +16,19 @@ from command_line import command, parser_of
 @command
 def main(arguments=None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("runs", nargs="+", help="run folders; the first is the baseline")
-    parser.add_argument("--output", help="HTML file; default: report.html in the folder of the last run")
+    parser.add_argument("runs", nargs="+", help="run folders, first the baseline")
+    parser.add_argument("--output", help="HTML file to write (default: report.html in the folder of the last run)")
     parser.add_argument(
-        "--dataset", help="data set of the results; default: the first of DATASETS.TEST of the first run"
+        "--dataset", help="data set of the results (default: the first in DATASETS.TEST of the first run)"
     )
     parser.add_argument(
-        "--config-file", default="", help="config with DATASETS.REGISTER, for plain Detectron2 runs on your own data"
+        "--config-file", default="", help="config with DATASETS.REGISTER, for runs of Detectron2 on your own data"
     )
-    parser.add_argument("--names", nargs="+", help="names of the runs; default: names of their folders")
-    parser.add_argument("--images", type=int, default=24, help="number of images in the gallery, about 12 kB each")
-    parser.add_argument("--title", default="Long-tailed instance segmentation")
+    parser.add_argument("--names", nargs="+", help="names of the runs (default: names of their folders)")
+    parser.add_argument(
+        "--images", type=int, default=24, help="number of images in the report, about 12 kB each (default: 24)"
+    )
+    parser.add_argument("--title", default="Long-tailed instance segmentation", help="title of the report")
     args = parser.parse_args(arguments)
     from seesaw_d2.report.page import write_report
 

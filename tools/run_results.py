@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Store the results of runs of tools/compare.py in a small file, and tabulate them.
+"""Store the results of tools/compare.py in a small file, and format them as tables.
 
     python tools/run_results.py collect output/compare benchmarks/muscima_crops.json --commit d47aaa3
     python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
     python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
-"collect" adds the finished runs of a folder to the file, and replaces runs with the same row and seed. It computes two
-columns: "classes" is the mean accuracy over all classes, "few precision" is the precision of predictions of few-shot
-classes.
+"collect" adds the finished runs in a folder to the file. It replaces runs with the same row and seed. For image
+classifiers, it computes two more metrics: "classes" is the accuracy averaged over the classes, and "few precision" is
+the precision of predictions of few-shot classes.
 
-"table" prints mean ± standard deviation over the seeds in Markdown and, with --against, of the differences to a row of
-the same seeds. "order" prints Kendall's τ_b between published values of some rows and their means, and of each seed
-that all of them have: 1 is the same order, -1 the reverse.
+"table" prints mean ± standard deviation over the seeds as a Markdown table. With --against, it prints the differences
+to a row instead, where both runs have the same seed. "order" compares the ranking of rows with published values: it
+prints Kendall's τ_b, which is 1 for the same order and -1 for the reverse order, for the means and for each seed.
 """
 
 import json
@@ -27,16 +27,16 @@ import compare
 from comparison_rows import fail
 from published_order import order, parse_published
 
-# Stored columns of each class.
+# Columns of per_class.csv to store for each class.
 COUNTS = ("train_images", "test_images", "correct", "predicted")
 COMMAND = "python train_net.py --config-file {config} SEED {seed} {overrides}"
 
 
 def read_runs(path: Path) -> list[dict]:
-    """The runs in a file that collect has made; none if there is no file.
+    """Return the runs in a file that "collect" has written, or [] if the file does not exist.
 
     Raises:
-        SeesawError: the file is another one.
+        SeesawError: the file has another content.
     """
     from seesaw_d2.utils.json_reading import load_json
     from seesaw_d2.utils.own_files import check_no_link
@@ -49,14 +49,16 @@ def read_runs(path: Path) -> list[dict]:
     if not isinstance(runs, list) or not all(
         isinstance(run, dict) and all(type(run.get(key)) is kind for key, kind in kinds.items()) for run in runs
     ):
-        fail(f"{path}: expected a list of runs of this program, found another file")
+        fail(f"{path}: expected a list of runs of this program, found other content")
     for run in runs:
         compare.check_numbers(f"{path}: {run['row']}, seed {run['seed']}", run["metrics"])
     return runs
 
 
 def read_run(folder: Path) -> dict | None:
-    """Return row, seed, command, metrics and (for a classifier) classes of a run, or None if it is not finished.
+    """Return a dict with the row, seed, command and metrics of a run, or None if the run is not finished.
+
+    For an image classifier, the dict also has the counts of each class.
 
     Raises:
         SeesawError: a file of the run is damaged.
@@ -74,7 +76,7 @@ def read_run(folder: Path) -> dict | None:
         fail(f"{folder / compare.MARK}: expected a row with name, config and overrides, found another object")
     seed = folder.name.removeprefix("seed")
     if not re.fullmatch(r"\d{1,18}", seed, re.ASCII):
-        fail(f"{folder}: expected the name seed<number>")
+        fail(f"{folder}: expected a folder with the name seed<number>, found {folder.name}")
     command = COMMAND.format(config=row["config"], seed=seed, overrides=shlex.join(words)).strip()
     metrics = compare.read_results(folder)
     run = {"row": row["name"], "seed": int(seed), "command": command, "metrics": metrics}
@@ -85,7 +87,7 @@ def read_run(folder: Path) -> dict | None:
 
 
 def _add_classes(run: dict, path: Path) -> None:
-    """Add the counts of each class to a run, and the metrics that are made of them."""
+    """Add the counts of each class to a run, and the metrics that are computed from these counts."""
     from seesaw_d2.utils.text_tables import read_results_table
 
     classes = read_results_table(str(path), ("class", "shots"), COUNTS)
@@ -101,7 +103,7 @@ def _add_classes(run: dict, path: Path) -> None:
 
 
 def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
-    """Return the runs of a file and of a folder, sorted by row and seed.
+    """Return the runs ``kept`` and the finished runs in a folder, sorted by row and seed.
 
     Raises:
         SeesawError: the folder has no finished run, or a file of a run is damaged.
@@ -109,7 +111,7 @@ def collect(folder: Path, commit: str, kept: list[dict]) -> list[dict]:
     found = {(run["row"], run["seed"]): run for run in kept}
     finished = [run for path in sorted(folder.glob("*/seed*")) if (run := read_run(path)) is not None]
     if not finished:
-        fail(f"{folder}: expected the output folder of tools/compare.py, found no finished run in it")
+        fail(f"{folder}: expected an output folder of tools/compare.py, found no finished run in it")
     for run in finished:
         if not run.items() <= found.get((run["row"], run["seed"]), {}).items():
             found[run["row"], run["seed"]] = {**run, "commit": commit, "machine": machine()}
@@ -123,22 +125,22 @@ def machine() -> str:
 
 
 def by_row(runs: list[dict], names: list[str] | None) -> dict[str, dict[int, dict]]:
-    """Return a nested dict from row name and seed to metrics, in the order of ``names``.
+    """Return a dict from row name to a dict from seed to metrics, in the order of ``names``.
 
     Raises:
-        ConfigError: there is no run of a row.
+        ConfigError: a row has no run.
     """
     found: dict[str, dict[int, dict]] = {}
     for run in runs:
         found.setdefault(run["row"], {})[run["seed"]] = run["metrics"]
     unknown = [name for name in names or () if name not in found]
     if unknown:
-        fail(f"--rows or --against: expected some of {', '.join(map(repr, found))}, found {unknown[0]!r}")
+        fail(f"--rows or --against: expected names among {', '.join(map(repr, found))}, found {unknown[0]!r}")
     return {name: found[name] for name in names} if names else found
 
 
 def columns_of(metrics: dict) -> list[tuple[str, str]]:
-    """Return (task, metric) of each column."""
+    """Return (task, metric) for each column of a table."""
     columns = [(task, name) for task, (_, names) in compare.METRICS.items() if task in metrics for name in names]
     if "classification" in metrics:
         columns += [("classification", name) for name in ("classes", "few precision")]
@@ -146,7 +148,12 @@ def columns_of(metrics: dict) -> list[tuple[str, str]]:
 
 
 def table(rows: dict[str, dict[int, dict]], against: str | None = None) -> str:
-    """Return mean ± standard deviation over seeds, of the values or of the differences to the row ``against``."""
+    """Return a Markdown table with mean ± standard deviation over the seeds.
+
+    Args:
+        rows: result of ``by_row``.
+        against: name of a row. The table then has the differences to this row. None: the table has the values.
+    """
     from seesaw_d2.utils.escaping import markdown
 
     (first, *_) = next(iter(rows.values())).values()
@@ -173,17 +180,17 @@ def main(arguments=None) -> None:
     commands = parser.add_subparsers(dest="what", required=True)
     add = commands.add_parser("collect").add_argument
     add("folder", type=Path, help="output folder of tools/compare.py")
-    add("file", type=Path, help="JSON file, created if it is missing")
-    add("--commit", required=True, help="commit of the runs")
+    add("file", type=Path, help="JSON file to write or extend")
+    add("--commit", required=True, help="commit of the project that the runs used")
     add = commands.add_parser("table").add_argument
-    add("file", type=Path)
-    add("--rows", nargs="+", help="only these, in this order")
-    add("--against", help="tabulate differences to this row")
+    add("file", type=Path, help="JSON file of collect")
+    add("--rows", nargs="+", help="rows to print, in this order (default: all)")
+    add("--against", help="row to which differences are printed")
     add = commands.add_parser("order").add_argument
-    add("file", type=Path)
-    add("task", help="classification, bbox or segm")
-    add("metric", help="few, AP, ...")
-    add("published", nargs="+", help="ROW=VALUE")
+    add("file", type=Path, help="JSON file of collect")
+    add("task", help="task of the metric: classification, bbox or segm")
+    add("metric", help="metric to compare: few, AP, ...")
+    add("published", nargs="+", metavar="ROW=VALUE", help="published values of at least two rows")
     args = parser.parse_args(arguments)
     from seesaw_d2.utils.atomic_files import write_text
 
@@ -195,7 +202,7 @@ def main(arguments=None) -> None:
         print(f"{args.file}: {len(runs)} runs")
         return
     if not runs:
-        fail(f"{args.file}: expected runs that collect has put there, found none")
+        fail(f"{args.file}: expected runs that collect has written, found none")
     if args.what == "order":
         published = parse_published(args.published)
         print(order(by_row(runs, list(published)), args.task, args.metric, list(published.values())))

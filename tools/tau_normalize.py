@@ -4,8 +4,8 @@
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --tau 0.5
     python tools/tau_normalize.py output/quickstart_ce/model_final.pth output/tau/model.pth --sweep 0 0.25 0.5 0.75 1
 
-A sweep writes model_tau0.pth, model_tau0.25.pth, ... The program prints the commands that evaluate them. Choose τ on
-held-out data; τ = 0 does not change the model.
+--sweep writes model_tau0.pth, model_tau0.25.pth, ... The program prints the commands that evaluate the files. Choose τ
+on held-out data. τ = 0 does not change the model.
 """
 
 import os
@@ -17,12 +17,12 @@ from command_line import command, conversion_parser, train_net
 
 @command
 def main(arguments=None) -> None:
-    parser = conversion_parser(__doc__, "a .pth file of a model with a linear classifier")
+    parser = conversion_parser(__doc__, ".pth file of a model with a linear classifier")
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--tau", type=float, help="exponent >= 0")
-    choice.add_argument("--sweep", type=float, nargs="+", metavar="TAU", help="several exponents, one file each")
-    parser.add_argument("--config-file", help="config of the training; default: config.yaml beside the checkpoint")
-    parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al.")
+    choice.add_argument("--sweep", type=float, nargs="+", metavar="TAU", help="exponents >= 0, one file per exponent")
+    parser.add_argument("--config-file", help="config of the training (default: config.yaml beside the checkpoint)")
+    parser.add_argument("--drop-bias", action="store_true", help="set the categories' biases to 0, as Kang et al. do")
     args = parser.parse_args(arguments)
     from seesaw_d2.weights.tau_checkpoint import find_config, normalize_checkpoint
 

@@ -1,4 +1,4 @@
-"""A long-tailed data set of colored shapes, which the project generates and registers in Detectron2."""
+"""Generate a long-tailed data set of colored shapes, and register it in Detectron2."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 CATEGORIES = ("square", "triangle", "diamond")
-# Probability of each category.
+# Probability of each category in each split.
 SHARES = {"train": (0.8, 0.15, 0.05), "val": (1 / 3, 1 / 3, 1 / 3)}
 SIZE = 96
 
@@ -20,7 +20,7 @@ def register_shapes(folder: Path, num_images: dict[str, int]) -> None:
         draw(folder / split, count, SHARES[split], seed=len(split))
         name = f"shapes_{split}"
         DatasetCatalog.register(name, lambda split=split: load(folder / split))
-        # seesaw_d2's evaluator reads the ground truth from json_file in the format dataset_format.
+        # seesaw_d2's evaluator reads the ground truth from json_file, whose format is dataset_format.
         MetadataCatalog.get(name).set(
             thing_classes=list(CATEGORIES),
             thing_dataset_id_to_contiguous_id={number + 1: number for number in range(len(CATEGORIES))},
@@ -31,7 +31,7 @@ def register_shapes(folder: Path, num_images: dict[str, int]) -> None:
 
 
 def draw(folder: Path, count: int, shares, seed: int) -> None:
-    """Generate images with one or two shapes each, and return their annotations in COCO format."""
+    """Write images with one or two shapes each, and their annotations in COCO format, to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     images, annotations = [], []
@@ -61,7 +61,7 @@ def draw(folder: Path, count: int, shares, seed: int) -> None:
 
 
 def outline(category: int, corner, size: int) -> np.ndarray:
-    """Return the corners (points, 2) int32 of a shape whose box starts at ``corner``."""
+    """Return the vertices of a shape, (points, 2) int32. The upper left corner of its box is ``corner``."""
     unit = {
         "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
         "triangle": [(0.5, 0), (1, 1), (0, 1)],
@@ -71,7 +71,7 @@ def outline(category: int, corner, size: int) -> np.ndarray:
 
 
 def load(folder: Path) -> list[dict]:
-    """Return Detectron2's dataset dicts."""
+    """Return the data set in ``folder`` as Detectron2's dataset dicts."""
     data = json.loads((folder / "annotations.json").read_text())
     records = {
         image["id"]: {

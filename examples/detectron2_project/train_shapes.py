@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A Detectron2 project that uses the heads and the evaluator of seesaw_d2.
+"""Train a Detectron2 project with its own meta-architecture, and with the heads and the evaluator of seesaw_d2.
 
 python train_shapes.py --output output/shapes --iterations 60
 """
@@ -19,7 +19,7 @@ from seesaw_d2.utils.own_files import claim_folder
 
 @META_ARCH_REGISTRY.register()
 class BrightnessFreeRCNN(GeneralizedRCNN):
-    """A custom meta-architecture, which subtracts the mean color of each image."""
+    """Custom meta-architecture that subtracts the mean color from each image."""
 
     def preprocess_image(self, batched_inputs):
         images = super().preprocess_image(batched_inputs)
@@ -28,18 +28,21 @@ class BrightnessFreeRCNN(GeneralizedRCNN):
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's trainer with LVIS metrics (AP of rare, common and frequent categories)."""
+    """Detectron2's trainer with the metrics of LVIS: AP of rare, common and frequent categories."""
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
-        # Set the groups of this small data set. By default they come from the annotation file.
+        # Set the frequency groups of this small data set. By default, they come from the annotation file.
         groups = {number + 1: letter for number, letter in enumerate("fcr")}
         folder = output_folder or f"{cfg.OUTPUT_DIR}/inference"
         return LongTailEvaluator(dataset_name, output_dir=folder, frequency=groups)
 
 
 def build_config(output: str, iterations: int) -> CfgNode:
-    """Return the package's smallest config. Any Detectron2 config works after ``add_seesaw_config(cfg)``."""
+    """Return a config that derives from the smallest config of this package.
+
+    A config of Detectron2 also works, after ``add_seesaw_config(cfg)``.
+    """
     cfg = model_zoo.get_cfg("quickstart/Base-glyphs.yaml")
     cfg.MODEL.META_ARCHITECTURE = "BrightnessFreeRCNN"
     cfg.MODEL.ROI_HEADS.NAME = "SeesawROIHeads"
@@ -54,10 +57,10 @@ def build_config(output: str, iterations: int) -> CfgNode:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="output/shapes")
-    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--output", default="output/shapes", help="output folder (default: output/shapes)")
+    parser.add_argument("--iterations", type=int, default=300, help="number of training iterations (default: 300)")
     args = parser.parse_args()
-    claim_folder(args.output, "shapes.txt")  # refuses a folder with other files
+    claim_folder(args.output, "shapes.txt")  # raises an error if the folder has other files
     register_shapes(Path(args.output) / "data", {"train": 80, "val": 12})
     cfg = build_config(args.output, args.iterations)
     default_setup(cfg, args)

@@ -85,7 +85,7 @@ def export_model(
     path = _target(output, file_format, overwrite)
     resolve_device(cfg)
     check_names(cfg)
-    check_trained(cfg, "add MODEL.WEIGHTS path")
+    check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
     model.requires_grad_(False)  # otherwise TorchScript's outputs require gradients, and .numpy() fails
     images = _images(cfg, picture)

@@ -1,4 +1,4 @@
-"""Training and evaluation, the functions of ``train_net.py``."""
+"""Train and evaluate models: the functions behind ``train_net.py``."""
 
 from seesaw_d2.config.loading import load_config
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer

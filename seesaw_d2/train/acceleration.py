@@ -1,4 +1,4 @@
-"""Options for faster training: precision, memory layout, compilation, optimizer kernels."""
+"""Check and apply the options for faster training: precision, memory layout, compilation, optimizer kernels."""
 
 import logging
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ WRITERS_PERIOD = 20  # number of iterations between two writes of metrics by Det
 
 
 def check_acceleration(cfg: CfgNode) -> None:
-    """Check the values of these options and their combination.
+    """Check the options that do not depend on the model.
 
     Raises:
-        ConfigError: a value is wrong.
+        ConfigError: a value is not allowed, or two options exclude each other.
     """
     _one_of("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, DTYPES)
     _one_of("MODEL.ROI_ALIGN_GRADIENT", cfg.MODEL.ROI_ALIGN_GRADIENT, ("torchvision", "products"))
@@ -44,22 +44,22 @@ def check_acceleration(cfg: CfgNode) -> None:
     scaled = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16"
     if period > 1 and (cfg.SOLVER.OPTIMIZER_IMPLEMENTATION != "fused" or scaled):
         raise ConfigError(
-            "SOLVER.METRICS_PERIOD: expected 1, because more needs SOLVER.OPTIMIZER_IMPLEMENTATION fused, whose kernel "
-            f"can skip a step, and no float16 (SOLVER.AMP.DTYPE bfloat16), found {period}"
+            f"SOLVER.METRICS_PERIOD: expected 1, found {period}. A longer period needs SOLVER.OPTIMIZER_IMPLEMENTATION "
+            "fused, whose kernel can skip a step. Mixed precision also needs SOLVER.AMP.DTYPE bfloat16"
         )
 
 
 def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that all parts named by MODEL.COMPILE exist and that torch.compile works here.
+    """Check that the model has all modules named by MODEL.COMPILE, and that torch.compile works here.
 
     Raises:
-        ConfigError: a part does not exist, or compiling fails.
+        ConfigError: a module does not exist, or compiling fails.
     """
     parts = dict(model.named_modules())
     for name in cfg.MODEL.COMPILE:
         if not name or name not in parts:
             raise ConfigError(
-                "MODEL.COMPILE: expected names of the model's parts such as "
+                "MODEL.COMPILE: expected names of the model's modules, such as "
                 f"{', '.join(dict(model.named_children()))}, found {name!r}"
             )
     if cfg.MODEL.COMPILE:
@@ -67,7 +67,7 @@ def check_compilation(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def try_compiler(device: torch.device) -> None:
-    """Compile one line of code.
+    """Compile and run a small function with torch.compile.
 
     Raises:
         ConfigError: compiling fails. The message contains the compiler's error.
@@ -78,12 +78,12 @@ def try_compiler(device: torch.device) -> None:
         needed = "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "Triton and a C compiler"
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
-            f"MODEL.COMPILE: expected [], because torch.compile failed: {reason}. It needs {needed} for {device.type}"
+            f"MODEL.COMPILE: expected [], because torch.compile failed: {reason}. On {device.type} it needs {needed}"
         ) from error
 
 
 def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
-    """Apply the options to a model in place, and return it. Its state dict stays the same."""
+    """Apply the options to a model in place, and return the model. The state dict does not change."""
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "bfloat16":
@@ -91,7 +91,7 @@ def accelerate(model: nn.Module, cfg: CfgNode) -> nn.Module:
     if cfg.MODEL.ROI_ALIGN_GRADIENT == "products":
         with_product_gradients(model)
         if cfg.MODEL.DEVICE.startswith("cuda"):
-            logger.info("MODEL.ROI_ALIGN_GRADIENT products: only for CPUs; no effect on the GPU")
+            logger.info("MODEL.ROI_ALIGN_GRADIENT products has no effect on a GPU. It is for training on the CPU")
     for name in cfg.MODEL.COMPILE:
         model.get_submodule(name).compile()
     set_tf32(cfg)
@@ -104,13 +104,13 @@ def set_tf32(cfg: CfgNode) -> None:
     """Set PyTorch's TF32 switches for this process. They only affect CUDA."""
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if cfg.SOLVER.TF32 != "convolutions":
-            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32}: only GPUs have TF32; no effect on the CPU")
+            logger.info(f"SOLVER.TF32 {cfg.SOLVER.TF32} has no effect on the CPU. Only GPUs have TF32")
         return
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = TF32[cfg.SOLVER.TF32]
 
 
 def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """Return the data type of mixed precision, or None without mixed precision."""
+    """Return the data type of mixed precision, or None if SOLVER.AMP.ENABLED is False."""
     return DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
 
 
@@ -118,27 +118,28 @@ def set_implementation(optimizer: torch.optim.Optimizer, cfg: CfgNode) -> torch.
     """Set SOLVER.OPTIMIZER_IMPLEMENTATION in all parameter groups of an optimizer, and return it.
 
     Raises:
-        ConfigError: the optimizer does not have this implementation.
+        ConfigError: the optimizer's class has only one implementation, and the key is not "auto".
     """
     name = cfg.SOLVER.OPTIMIZER_IMPLEMENTATION
     if name == "auto":
         return optimizer
     if "fused" not in optimizer.defaults:
         raise ConfigError(
-            f'SOLVER.OPTIMIZER_IMPLEMENTATION: expected "auto" with {type(optimizer).__name__}, found {name!r}'
+            f'SOLVER.OPTIMIZER_IMPLEMENTATION: expected "auto", because {type(optimizer).__name__} has only one '
+            f"implementation, found {name!r}"
         )
     for group in (optimizer.defaults, *optimizer.param_groups):
         group.update(IMPLEMENTATIONS[name])
-    # Do not set optimizer._step_supports_amp_scaling: gradients are unscaled before Detectron2's clipping, not in the
-    # kernel.
+    # Do not set optimizer._step_supports_amp_scaling, which would unscale gradients in the kernel, after Detectron2's
+    # clipping.
     return optimizer
 
 
 def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Initialize missing momentum buffers of SGD with zeros, for SOLVER.METRICS_PERIOD above 1.
 
-    PyTorch initializes them with the first gradient, which gives the same values. But if the kernel skips that step,
-    PyTorch continues from uninitialized memory.
+    PyTorch copies the first gradient to a new buffer, which gives the same values. If the fused kernel skips the first
+    step, however, the buffer stays uninitialized.
     """
     for group in optimizer.param_groups:
         if group.get("momentum", 0) and not group.get("dampening", 0):
@@ -150,8 +151,8 @@ def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
 def with_wide_features(model: nn.Module) -> None:
     """Convert the backbone's bfloat16 features to float32 for the heads of a detector.
 
-    Detectron2 converts boxes to the type of the features for RoIAlign. The 8 bits of bfloat16 would move an edge at 800
-    pixels by up to 2. RoIAlign computes in float32 anyway.
+    For RoIAlign, Detectron2 converts boxes to the data type of the features. Because bfloat16 has 8 bits of precision,
+    an edge at 800 pixels would move by up to 2 pixels. RoIAlign itself computes in float32.
     """
     if hasattr(model, "roi_heads"):
         model.backbone.register_forward_hook(_widened)

@@ -1,4 +1,4 @@
-"""The command line of ``train_net.py``."""
+"""Parse the command line of ``train_net.py``, and launch the job."""
 
 import os
 import sys
@@ -20,15 +20,15 @@ from seesaw_d2.train.preflight.schedule import scale_to_processes
 from seesaw_d2.train.run import run
 from seesaw_d2.utils.escaping import printable
 
-# Function that runs in each process, communication of the processes, and the function's arguments.
+# The function to run in each process, the communication settings, and the function's arguments.
 Program = tuple[Callable[..., None], Group, tuple[Any, ...]]
 
 
 def main(arguments=None) -> int:
     """Parse the command line, check the job, and train or evaluate in the requested processes.
 
-    With torchrun or srun each process calls this function. A restarted job (torchrun's ``--max-restarts``, Slurm's
-    requeue) resumes its own run.
+    With torchrun or srun, every process calls this function. If the launcher restarts the job (torchrun's
+    ``--max-restarts``, Slurm's requeue), the job resumes its own run.
 
     Returns:
         the exit status: 0 for success, 1 if a spawned process failed, 2 for a mistake in the input, 143 after SIGTERM,
@@ -38,12 +38,12 @@ def main(arguments=None) -> int:
 
 
 def start(args) -> int:
-    """Run ``main`` with parsed arguments."""
+    """Launch the job that the parsed arguments describe, and return its exit status (see ``main``)."""
     return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Return the program of ``train_net.py``, which calls ``run`` with the config."""
+    """Load the config, and return the program to launch: ``run`` with this config."""
     if not args.config_file and not args.opts:
         raise ConfigError(NO_CONFIG)
     cfg = load_config(args.config_file, args.opts)
@@ -57,13 +57,13 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]) -> Group:
-    """Return the communication settings of the processes. Check the settings that are needed before they start.
+    """Check the config keys that are needed to start processes, and return the communication settings.
 
     Args:
         cfg: a config with resolved device.
-        values: config key -> value, to compare between machines.
+        values: config key -> value. The machines compare these values.
     """
-    scaled = cfg.clone()  # each process scales its own config
+    scaled = cfg.clone()  # each process scales ``cfg`` later
     scale_to_processes(scaled, world.size)
     check_solver(scaled, world.size)
     given = shared_arguments(args, world) | values
@@ -71,7 +71,7 @@ def group_of(args, world: ProcessLayout, cfg: CfgNode, values: Mapping[str, str]
 
 
 def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
-    """Return the options that must be equal on all machines, with their values."""
+    """Return a dict from option to value for the options that must be equal on all machines."""
     given = {f"--{name.replace('_', '-')}": str(getattr(args, name)) for name in ("eval_only", "resume", "overwrite")}
     given["--num-machines"] = str(world.size // world.local_size)
     given["--num-gpus or --num-processes"] = str(world.local_size)
@@ -81,21 +81,21 @@ def shared_arguments(args, world: ProcessLayout) -> dict[str, str]:
 def resume_own_run(args, world: ProcessLayout, folder: str) -> None:
     """Set ``args`` to resume the run in ``folder`` if this job started that run before a restart.
 
-    Runs of other jobs are rejected as usual. The first process decides for all processes.
+    A run of another job still needs --resume or --overwrite.
     """
     if world.restarts and not args.eval_only and begun_by_this_job(folder):
         args.resume, args.overwrite = True, False
 
 
 def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
-    """Launch a program in the processes of a job. Print errors and signals that ended it.
+    """Launch a program in the processes of a job, and print the error or signal that ends the job.
 
     Args:
         args: parsed arguments of ``argument_parser``.
-        prepare: function that builds the program.
+        prepare: function that returns the program for ``args`` and the process layout.
 
     Returns:
-        the exit status; see ``main``.
+        the exit status (see ``main``).
     """
     world = ProcessLayout()
     try:

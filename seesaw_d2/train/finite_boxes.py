@@ -1,7 +1,7 @@
-"""Let forward passes continue if predicted boxes are not finite, for which Detectron2 raises an error.
+"""Continue a forward pass after non-finite predicted boxes, for which Detectron2 raises an error.
 
-If one process left its forward pass, the others would wait for it in a collective. Instead, the process continues with
-the finite boxes and records the error. All processes then skip the step.
+If one process left its forward pass, the other processes would wait for it in a collective. Instead, the process
+replaces the boxes, continues, and records the error. All processes then skip the step.
 """
 
 import functools
@@ -17,16 +17,18 @@ _CASCADE_ERROR = "Predicted boxes of a cascade's stage contain Inf/NaN."
 
 
 def box_predictors(model: nn.Module) -> list[nn.Module]:
-    """Return the modules of a model that check their predicted boxes: RPNs and cascades."""
+    """Return the modules of a model that raise an error for non-finite boxes: RPNs and cascade heads."""
     return [module for module in model.modules() if isinstance(module, (RPN, CascadeROIHeads))]
 
 
 @contextmanager
 def finite_boxes(parts: Sequence[nn.Module]) -> Iterator[list[str]]:
-    """Replace non-finite boxes of ``parts`` in this block, so that the forward pass completes.
+    """Replace non-finite boxes that ``parts`` predict in this block, so that the forward pass completes.
 
-    After an error of an RPN, the ROI heads get features of zeros, because non-finite features could raise an error
-    there, too.
+    After an error in an RPN, the ROI heads get zero features, because non-finite features could raise another error.
+
+    Args:
+        parts: result of ``box_predictors``.
 
     Returns:
         a list to which error messages are appended. It is empty while all boxes are finite.
@@ -60,7 +62,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
         return propose(rpn, *args, **kwargs)
     except FloatingPointError as error:
         errors.append(str(error))
-    rpn.training = False  # in evaluation mode it drops non-finite boxes
+    rpn.training = False  # in evaluation mode, Detectron2 drops non-finite boxes
     try:
         return propose(rpn, *args, **kwargs)
     finally:
@@ -70,7 +72,7 @@ def _propose(rpn: RPN, errors: list[str], *args, **kwargs):
 def _without_features(errors: list[str], rpn: RPN, inputs: tuple, outputs) -> None:
     if errors:
         features = inputs[1]
-        # Keep the values in the graph, because DistributedDataParallel needs a gradient for each parameter.
+        # Multiply instead of creating zeros, because DistributedDataParallel needs a gradient for each parameter.
         features.update({name: 0 * each.nan_to_num(0, 0, 0) for name, each in features.items()})
 
 
@@ -78,7 +80,7 @@ def _refine(heads: CascadeROIHeads, errors: list[str], boxes: Sequence[Tensor], 
     create = type(heads)._create_proposals_from_boxes
     try:
         return create(heads, boxes, image_sizes)
-    except AssertionError:  # raised by the check in Boxes.clip; a separate check would need another synchronization
+    except AssertionError:  # Boxes.clip has checked the boxes. Another check would add a host-device synchronization
         if all(torch.isfinite(each).all() for each in boxes):
             raise
         errors.append(_CASCADE_ERROR)

@@ -1,4 +1,4 @@
-"""Description of a job: one training or evaluation, checked and resolved by its preflight."""
+"""Define ``Job``: one training or evaluation whose config the preflight has checked and resolved."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from seesaw_d2.utils.category_names import Categories
 
 @dataclass(frozen=True)
 class Job:
-    """Settings of a job, which are equal in all processes and known before anything is built.
+    """Settings of a job. They are equal in all processes, and known before the data loaders and the trainer are built.
 
     Attributes:
-        cfg: frozen config with resolved device, batch, learning rate, iterations and steps. For a LazyConfig: its
-            values that YAML configs have too, under the YAML keys.
+        cfg: frozen config with resolved device, batch size, learning rate, iterations and steps. For a LazyConfig: the
+            values that YAML configs also have, under their YAML keys.
         eval_only: whether the job is an evaluation.
         resume: whether to continue from the last checkpoint in OUTPUT_DIR.
         schedule: length and learning rate of the training. None for an evaluation and for a LazyConfig.
-        categories: class names of the model's data sets. None: unknown.
-        notes: lines for the log of the training.
-        warnings: lines for the log of the training, at warning level.
+        categories: class names of the model's data sets, or None if unknown.
+        notes: messages that the training logs at level INFO.
+        warnings: messages that the training logs at level WARNING.
     """
 
     cfg: CfgNode

@@ -1,4 +1,4 @@
-"""Logging of a job: the loggers of Detectron2, fvcore and this project, on the console and in log.txt."""
+"""Set up the loggers of Detectron2, fvcore and this project, on the console and in log.txt."""
 
 import logging
 import re
@@ -15,13 +15,16 @@ from detectron2.utils.logger import setup_logger
 from seesaw_d2.utils.escaping import printable
 
 _NAMES = ("fvcore", "detectron2", "seesaw_d2")
-
-
 _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 class _Printable(logging.Formatter):
-    """Formatter that escapes control codes in another formatter's output. It keeps color codes only for terminals."""
+    """Formatter that escapes control codes in the output of another formatter.
+
+    Args:
+        formatter: the other formatter.
+        colors: whether to keep color codes, which only terminals display.
+    """
 
     def __init__(self, formatter: logging.Formatter, *, colors: bool):
         super().__init__()
@@ -34,7 +37,7 @@ class _Printable(logging.Formatter):
 
 
 def log_to_console() -> None:
-    """Log to the console in the main process, and not to a file."""
+    """Let the main process log to the console. No process logs to a file."""
     for name in _NAMES:
         setup_logger(distributed_rank=comm.get_rank(), name=name)
     _make_printable()
@@ -50,12 +53,12 @@ def set_up_run(cfg: Any, args: Any, folder: str) -> None:
     default_setup(cfg, args)
     if find_spec("detectron2._C") is None:
         logging.getLogger(__name__).info(
-            "detectron2._C is not built. It is not needed: only rotated boxes and deformable convolutions use it"
+            "detectron2._C is not built. Only rotated boxes and deformable convolutions need it"
         )
 
 
 def _make_printable() -> None:
-    """Escape control codes in messages, and remove color codes from messages to files (log.txt) and pipes."""
+    """Escape control codes in messages, and remove color codes unless the output is a terminal."""
     for handler in (each for name in _NAMES for each in logging.getLogger(name).handlers):
         stream = getattr(handler, "stream", None)
         if handler.formatter is not None and not isinstance(handler.formatter, _Printable):
@@ -67,8 +70,8 @@ def _make_printable() -> None:
 def own_logs() -> Iterator[None]:
     """Restore the loggers after the block. In the block, suppress PyTorch's warning about the number of workers.
 
-    Otherwise the next job in the same process would print each line twice and write to the log.txt of the previous job.
-    PyTorch warns for each loader with more workers than cores. ``TrainLoader`` warns once.
+    Without this function, the next job in the same process would print each line twice, and write to the log.txt of
+    the previous job. PyTorch repeats its warning for each loader. ``TrainLoader`` logs its own warning once.
     """
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

@@ -1,4 +1,4 @@
-"""Logging in addition to Detectron2's: class counts, images with predictions, Weights & Biases."""
+"""Log more than Detectron2 does: class counts, images with detections, metrics on Weights & Biases."""
 
 import importlib.util
 import os
@@ -28,16 +28,20 @@ def check_monitoring(cfg: CfgNode) -> None:
     """Raise ConfigError if LOGGING.WANDB_PROJECT is set and the package wandb is not installed."""
     if cfg.LOGGING.WANDB_PROJECT and importlib.util.find_spec("wandb") is None:
         raise ConfigError(
-            f"LOGGING.WANDB_PROJECT: {cfg.LOGGING.WANDB_PROJECT!r} needs the package wandb, which is not installed; "
-            "pip install wandb, or leave the key empty"
+            f"LOGGING.WANDB_PROJECT: expected '', because the package wandb is not installed, found "
+            f"{cfg.LOGGING.WANDB_PROJECT!r}. To use it, run pip install wandb"
         )
 
 
 class ClassCountHook(HookBase):
-    """Log the class counts of losses every ``period`` iterations: total, smallest, largest, and each group's share.
+    """Log the sum, minimum and maximum of a loss's class counts, and each frequency group's share of the sum.
 
-    Losses without a buffer ``class_counts`` are skipped. Shares are logged only if the frequency groups are known. With
-    several stages (Cascade), Detectron2's storage averages the scalars.
+    The hook skips losses without a buffer ``class_counts``. It logs shares only if the frequency groups are known. For
+    the stages of a cascade, it logs the values of the last stage.
+
+    Args:
+        model: model whose modules may have a ``cls_loss``.
+        period: number of iterations between two logs.
     """
 
     def __init__(self, model: nn.Module, period: int = 20):
@@ -49,7 +53,7 @@ class ClassCountHook(HookBase):
         for module in self._model.modules():
             counts = getattr(getattr(module, "cls_loss", None), "class_counts", None)
             if counts is not None:
-                # A resumed run logs the checkpoint's iteration before its first training step.
+                # Pass the device: a resumed run logs the checkpoint's iteration before its first forward pass.
                 find = getattr(module, "frequency_groups", None)
                 _log_counts(counts[: module.cls_loss.num_classes], find and find(counts.device))
 
@@ -69,10 +73,17 @@ def _log_counts(counts: torch.Tensor, groups: torch.Tensor | None) -> None:
 
 
 class PredictionImages(HookBase):
-    """Draw the detections in the first images of DATASETS.TEST for TensorBoard, every VIS_PERIOD iterations.
+    """Draw the detections in the first images of DATASETS.TEST for TensorBoard.
 
-    (Detectron2's own images show proposals.) The model is temporarily set to evaluation mode. No random numbers are
-    drawn, so that the training does not change.
+    Detectron2's own images show proposals instead. The hook sets the model to evaluation mode while it runs. It does
+    not change the state of random number generators, so that the training stays the same.
+
+    Args:
+        model: a detector.
+        build_loader: function that returns the test loader.
+        names: class names.
+        period: VIS_PERIOD, number of iterations between two drawings.
+        image_format: INPUT.FORMAT.
     """
 
     def __init__(
@@ -87,13 +98,13 @@ class PredictionImages(HookBase):
             return
         if self._inputs is None:
             self._inputs = []
-            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers, even without workers
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed for workers even if it has no workers
                 for batch in self._build_loader():
                     self._inputs += batch
                     if len(self._inputs) >= _PICTURES:
                         break
         model = unwrapped(self._model)
-        # Without DistributedDataParallel, because only this process runs the model.
+        # DistributedDataParallel would wait for the other processes, which do not run this hook.
         with inference_context(model), torch.no_grad():
             for number, record in enumerate(self._inputs[:_PICTURES]):
                 instances = model([record])[0]["instances"].to("cpu")
@@ -110,7 +121,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str], Any]) -> list[HookBase]:
-    """Return the hooks of this module that the config enables. They must run before the writers."""
+    """Return the hooks of this module that the config enables. They must precede the writers."""
     hooks = [ClassCountHook(model)]
     if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and hasattr(unwrapped(model), "roi_heads"):
         name = cfg.DATASETS.TEST[0]
@@ -120,7 +131,13 @@ def monitoring_hooks(cfg: CfgNode, model: nn.Module, build_loader: Callable[[str
 
 
 class WandbWriter(EventWriter):
-    """Write Detectron2's scalars and images to Weights & Biases, with the login of the package wandb."""
+    """Writer of Detectron2's scalars and images to Weights & Biases.
+
+    Args:
+        project: LOGGING.WANDB_PROJECT. The package wandb must be logged in.
+        cfg: config to store with the run.
+        name: name of the run. None: wandb generates a name.
+    """
 
     def __init__(self, project: str, cfg: CfgNode, name: str | None = None):
         import wandb
@@ -144,7 +161,10 @@ class WandbWriter(EventWriter):
 
 
 def extra_writers(cfg: CfgNode) -> list[EventWriter]:
-    """Return [WandbWriter] if LOGGING.WANDB_PROJECT is set. It must precede TensorBoard's, which clears images."""
+    """Return [WandbWriter] if LOGGING.WANDB_PROJECT is set, else [].
+
+    It must precede TensorBoard's writer, which clears the images.
+    """
     if not cfg.LOGGING.WANDB_PROJECT:
         return []
     return [WandbWriter(cfg.LOGGING.WANDB_PROJECT, cfg, name=os.path.basename(os.path.normpath(cfg.OUTPUT_DIR)))]

@@ -12,37 +12,41 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Number of values in the medians of Detectron2's writers.
+# Number of values that Detectron2's writers smooth with a median.
 _WINDOW = 20
 
 
 def file_size(writer: JSONWriter) -> int | None:
-    """Return the current size of the file in bytes, or None if it is not a local file."""
+    """Return the current size of the writer's file in bytes, or None if the file is not local."""
     path = writer._file_handle.name
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
 def cut_back(writer: JSONWriter, size: int, start: int) -> None:
-    """Truncate the file to ``size`` bytes, and let the writer continue from there.
+    """Truncate the writer's file to ``size`` bytes, so that the writer continues there.
 
-    A file that is shorter than ``size``, or has no newline at this position, belongs to another run and is not changed.
-    The training continues with iteration ``start``. Removed lines that belong to iterations before it are written again
-    by the writer.
+    If the file is shorter than ``size``, or lacks a newline before this position, it belongs to another run. It then
+    stays unchanged, and a warning is logged.
+
+    Args:
+        size: size of the file in bytes when the checkpoint was written.
+        start: iteration at which the training continues, for the log.
     """
     path = writer._file_handle.name
     with open_regular(path, "rb+") as file:
         lines = file.read(size)
         if len(lines) < size or not (lines == b"" or lines.endswith(b"\n")):
             logger.warning(
-                f"{path}: expected the metrics of this run up to its checkpoint, found others; new lines are appended"
+                f"{path}: expected the metrics of this run up to its checkpoint, found other content. New metrics are "
+                "appended to it"
             )
             return
         removed = file.read()
         file.truncate(size)
     again = sum(iteration >= start for iteration in _iterations(removed))
     if again:
-        logger.info(f"{path}: removed the lines ({again}) of iterations from {start} on, which are run again")
-    # Detectron2 does not write iterations up to this one again.
+        logger.info(f"{path}: removed the lines of iterations {start} and later ({again}), which run again")
+    # Detectron2's writer skips all iterations up to _last_write.
     writer._last_write = max(_iterations(lines), default=-1)
 
 
@@ -56,7 +60,11 @@ def _iterations(lines: bytes) -> list[int]:
 
 
 def recent_scalars(storage: EventStorage) -> dict[str, Any]:
-    """Return the values needed for medians: name -> {smoothed, values [value, iteration]}."""
+    """Return the last values of each logged scalar, which the medians of later iterations need.
+
+    Returns:
+        name -> {"smoothed": bool, "values": list of [value, iteration]}.
+    """
     hints = storage.smoothing_hints()
     return {
         name: {
@@ -68,7 +76,7 @@ def recent_scalars(storage: EventStorage) -> dict[str, Any]:
 
 
 def put_back(storage: EventStorage, scalars: dict[str, Any]) -> None:
-    """Put the result of ``recent_scalars`` into this storage, without changing the storage's iteration."""
+    """Put the result of ``recent_scalars`` into ``storage``. The current iteration of ``storage`` stays the same."""
     iteration = storage.iter
     for name, scalar in scalars.items():
         for value, storage.iter in scalar["values"]:

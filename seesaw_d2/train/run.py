@@ -28,14 +28,14 @@ from seesaw_d2.train.trainer import Trainer
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds after which a waiting process prints a line
+_PATIENCE = 60.0  # seconds that a process waits before it prints a message
 
 
 def run(cfg: CfgNode, args) -> None:
     """Check the job of a YAML config, then train or evaluate.
 
     Args:
-        cfg: a config that is not frozen.
+        cfg: config, not frozen. The checks resolve values such as the device in place.
         args: parsed arguments of ``argument_parser``.
     """
     preflight = Preflight(cfg, written=written_layers(args.config_file, args.opts), **options_of(args))
@@ -51,7 +51,7 @@ def run(cfg: CfgNode, args) -> None:
 
 
 def options_of(args) -> dict[str, Any]:
-    """Return the options of ``Preflight``, given the command line and the processes."""
+    """Return the keyword arguments of ``Preflight`` that come from the command line and the process group."""
     return {
         **{name: getattr(args, name) for name in ("eval_only", "resume", "overwrite")},
         "world_size": comm.get_world_size(),
@@ -60,9 +60,10 @@ def options_of(args) -> dict[str, Any]:
 
 
 def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
-    """Check the job and call ``work(job)`` in every process.
+    """Check the job, then call ``work(job)`` in every process.
 
-    One process of each machine checks the job and, for a training, locks OUTPUT_DIR."""
+    The first process of each machine runs the checks. The main process also locks OUTPUT_DIR for a training.
+    """
     lock = RunLock(preflight.cfg.OUTPUT_DIR)
     try:
         with own_logs():
@@ -73,10 +74,11 @@ def run_job(preflight: Preflight, work: Callable[[Job], None]) -> None:
 
 
 def agreed(find: Callable[[], Found]) -> Found:
-    """Call ``find`` in one process of each machine, and return the result of the first process in all processes.
+    """Call ``find`` in the first process of each machine, and return rank 0's result in every process.
 
     Raises:
-        SeesawError: raised in each process whose ``find`` raised it. ``Elsewhere``: raised in all other processes.
+        SeesawError: ``find`` raised it in this process.
+        Elsewhere: ``find`` raised a SeesawError in another process.
     """
     outcome = None
     waits = threading.Timer(_PATIENCE, _say_waiting)
@@ -98,10 +100,12 @@ def agreed(find: Callable[[], Found]) -> Found:
 
 
 def _say_waiting() -> None:
-    text = (
-        "waits for the first process of each machine, which checks the job, at most SOLVER.COLLECTIVE_TIMEOUT minutes"
+    print(
+        f"rank {comm.get_rank()}: waiting until the first process of each machine has checked the job, at most "
+        "SOLVER.COLLECTIVE_TIMEOUT minutes",
+        file=sys.stderr,
+        flush=True,
     )
-    print(f"rank {comm.get_rank()} {text}", file=sys.stderr, flush=True)
 
 
 def _checked(preflight: Preflight, lock: RunLock) -> Job:
@@ -113,7 +117,7 @@ def _checked(preflight: Preflight, lock: RunLock) -> Job:
 
 
 def train(job: Job, preflight: Preflight, args) -> None:
-    """Train the model, with the evaluations that the config describes."""
+    """Train the model, and evaluate it as the config schedules."""
     set_up_run(job.cfg, args, job.cfg.OUTPUT_DIR)
     for note in job.notes:
         logger.info(note)
@@ -127,7 +131,7 @@ def train(job: Job, preflight: Preflight, args) -> None:
 def evaluate(job: Job, preflight: Preflight) -> None:
     """Evaluate ``MODEL.WEIGHTS`` (with ``--resume``, the last checkpoint) on ``DATASETS.TEST``.
 
-    It does not change the config and the log of the run in OUTPUT_DIR.
+    The config.yaml and log.txt of a run in OUTPUT_DIR stay unchanged.
     """
     cfg = job.cfg
     log_to_console()

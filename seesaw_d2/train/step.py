@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 class Step(SimpleTrainer):
     """Detectron2's SimpleTrainer and AMPTrainer (v0.6 and main), with a check for non-finite values before the update.
 
-    If a loss of any process is NaN or infinite, no process takes the step: parameters, optimizer and buffers (class
-    counts, batch normalization) keep their values. The same holds for gradients, except with float16, where the
-    gradient scaler handles overflow. After more than ``max_skipped`` such steps the run ends, and the state is saved.
+    If a loss of any process is NaN or infinite, all processes skip the step: parameters, optimizer and buffers (class
+    counts, batch normalization) keep their values. The same applies to gradients, except with float16, where the
+    gradient scaler handles overflow. After more than ``max_skipped`` such steps, the state is saved and the run ends.
 
-    With ``metrics_period`` > 1 the check does not synchronize. The optimizer's fused kernel decides on the device
-    whether to take the step. The host reads the result at the end of each period and in ``settle``. After a step that
-    ends the run, no further step is taken.
+    With ``metrics_period`` > 1, the check does not synchronize host and device. The optimizer's fused kernel decides on
+    the device whether to take the step. The host reads the result at the end of each period and in ``settle``. If the
+    run must end, the device also skips the remaining steps of the period.
 
     Args:
         model, data_loader, optimizer: as in SimpleTrainer.
@@ -73,8 +73,8 @@ class Step(SimpleTrainer):
         self.grad_scaler = torch.amp.GradScaler("cuda") if amp == torch.float16 else None
         if metrics_period > 1 and not (self.grad_scaler is None and all(g["fused"] for g in optimizer.param_groups)):
             raise ConfigError(
-                "SOLVER.METRICS_PERIOD: expected 1, because more needs SOLVER.OPTIMIZER_IMPLEMENTATION fused and no "
-                f"float16, found {metrics_period}"
+                f"SOLVER.METRICS_PERIOD: expected 1, found {metrics_period}. A longer period needs "
+                "SOLVER.OPTIMIZER_IMPLEMENTATION fused, and excludes float16"
             )
         self.folder, self.max_skipped, self.skipped = folder, max_skipped, 0
         self._named = list(unwrapped(model).named_parameters())
@@ -85,7 +85,7 @@ class Step(SimpleTrainer):
         # With metrics_period > 1: number of non-finite steps so far, on the device. None before the first step.
         self._refused: Tensor | None = None
         self._started = False
-        # Whether any process has received a stop signal, up to the last read iteration. Equal in all processes.
+        # Whether any process received a stop signal up to the last iteration that was read. Equal in all processes.
         self.signalled = False
 
     def run_step(self) -> None:
@@ -117,7 +117,7 @@ class Step(SimpleTrainer):
             self._update()
 
     def settle(self) -> bool:
-        """Read and log the deferred results of the last iterations. Every process must call it.
+        """Read and log the deferred results of the last iterations. All processes must call this method.
 
         Returns:
             True if the last iteration is finite.
@@ -149,9 +149,9 @@ class Step(SimpleTrainer):
         return losses
 
     def _without_losses(self, data, generators: dict[str, Any], error: FloatingPointError) -> dict[str, Tensor]:
-        """Return NaN losses for a failed forward pass.
+        """Return a NaN loss for a failed forward pass.
 
-        With several processes it raises an error, because the others are still in their forward passes.
+        With several processes, raise NonFiniteError, because the other processes are still in their forward passes.
         """
         losses = {"total_loss": torch.full((), float("nan"), device=self._device)}
         if comm.get_world_size() > 1:
@@ -178,7 +178,7 @@ class Step(SimpleTrainer):
             self.grad_scaler.update()
 
     def _update_unless(self, bad: Tensor) -> None:
-        """Update the model, or undo the iteration if ``bad`` is True. The device decides, without synchronization."""
+        """Update the model if ``bad`` is False, else undo the iteration. The device decides without synchronization."""
         if self._refused is None:
             self._refused = torch.full((), self.skipped, device=bad.device)
             begin_momentum(self.optimizer)
@@ -190,7 +190,7 @@ class Step(SimpleTrainer):
         self.optimizer.step()
 
     def _refuse(self, measured: StepReport) -> None:
-        """Undo and skip the step, or save the state and raise NonFiniteError. Every process must call it."""
+        """Undo and skip the step. After too many skipped steps, save the state and raise NonFiniteError."""
         report = report_of(measured, self._named if measured.norms is None else self._with_gradients())
         if self.metrics_period == 1:
             self._undo()
@@ -209,7 +209,7 @@ class Step(SimpleTrainer):
         self.optimizer.zero_grad()
 
     def _end(self, iteration: int, reports: list[dict[str, Any]]) -> NoReturn:
-        """Save the state and raise NonFiniteError. The main process saves it, or the only process with an error."""
+        """Save the state and raise NonFiniteError. The main process saves, or the only process that has a report."""
         path = os.path.join(self.folder, f"nonfinite_iter{iteration}.pth")
         if comm.is_main_process() or len(reports) == 1:
             model, optimizer = unwrapped(self.model).state_dict(), self.optimizer.state_dict()
@@ -226,7 +226,7 @@ class Step(SimpleTrainer):
         return state if self.grad_scaler is None else {**state, "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # PyTorch also loads the optimizer's implementation from the checkpoint. Restore that of the config.
+        # PyTorch also loads the optimizer's implementation from the checkpoint. Keep the implementation of the config.
         kept = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in self._groups()]
         super().load_state_dict(state)
         for group, own in zip(self._groups(), kept, strict=True):
@@ -240,7 +240,7 @@ class Step(SimpleTrainer):
 
 
 def _changing_buffers(model: nn.Module) -> list[Tensor]:
-    """Return the buffers that a step can change. This excludes the hundreds of buffers of FrozenBatchNorm2d."""
+    """Return the buffers that a step can change: all buffers except the hundreds in FrozenBatchNorm2d modules."""
     fixed = {
         id(buffer)
         for module in model.modules()

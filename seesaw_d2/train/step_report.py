@@ -1,4 +1,4 @@
-"""Reports on iterations, computed on the device before the update, then read and logged on the host.
+"""Report losses and gradients of iterations. The device computes a report before the update, the host logs it later.
 
 Shapes: K losses, W processes, P parameters with a gradient.
 """
@@ -22,7 +22,7 @@ _IMAGES_SHOWN = 8
 
 @dataclass
 class StepReport:
-    """Data of one process about an iteration before its update.
+    """Report of one process on one iteration, created before the optimizer's update.
 
     Args:
         iteration: number of the iteration.
@@ -31,8 +31,8 @@ class StepReport:
             processes that received a stop signal, each loss summed over the processes, and the seconds that each
             process waited for data.
         losses: (K,) losses of this process.
-        norms: (P,) largest absolute value of each gradient; None if not computed.
-        images: file names and ids of this process's batch.
+        norms: (P,) largest absolute value of each gradient, or None if not computed.
+        images: file names and ids of the images in this process's batch.
         generators: states of the random number generators before the iteration.
         scalars: deferred scalars that the model logged.
         errors: messages of Detectron2 about non-finite boxes.
@@ -50,11 +50,14 @@ class StepReport:
 
 
 def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: bool = False) -> Tensor:
-    """Return ``StepReport.values``, computed with one collective and without synchronization.
+    """Return ``StepReport.values``, computed with one collective and without host-device synchronization.
 
     All processes must have losses with the same names.
 
     Args:
+        losses: (K,) float64, losses of this process.
+        finite: scalar bool, whether the losses and gradients of this process are finite.
+        data_time: seconds that this process waited for data.
         signalled: whether this process has received a stop signal.
     """
     own = torch.zeros(2 + len(losses) + world_size(), dtype=torch.float64, device=losses.device)
@@ -66,7 +69,7 @@ def reduced_values(losses: Tensor, finite: Tensor, data_time: float, signalled: 
 
 
 def images_of(batch: Any) -> list[dict[str, Any]]:
-    """Return the file names and ids in a batch of dataset dicts; [] for other batches."""
+    """Return the file names and ids in a batch of dataset dicts, or [] for batches of other types."""
     records = [item for item in batch if isinstance(item, dict)] if isinstance(batch, (list, tuple)) else []
     return [{key: item[key] for key in ("file_name", "image_id") if key in item} for item in records]
 
@@ -79,7 +82,7 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Return ``values`` and the deferred scalars of each report as numbers, with one transfer from the device."""
+    """Return a list of numbers for each report: ``values``, then the deferred scalars. Use one device transfer."""
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
         return []
@@ -112,11 +115,12 @@ def store_report(report: StepReport, row: Sequence[float]) -> None:
 
 
 def report_of(report: StepReport, named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, Any]:
-    """Return a process's report on a non-finite iteration as plain values and tensors.
+    """Return the report of a non-finite iteration as plain values and tensors, which a checkpoint can contain.
 
     Args:
-        named: name -> parameter, in the order of ``report.norms``. If that is None, the norms of their gradients are
-            computed.
+        report: the report.
+        named: (name, parameter) pairs in the order of ``report.norms``. If ``report.norms`` is None: pairs of all
+            parameters, whose gradient norms are then computed.
     """
     norms = report.norms
     if norms is None:
@@ -138,7 +142,7 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
     for number, report in enumerate(reports):
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report["losses"].items())
         names = report["gradients"]
-        gradients = f"; gradients not finite: {', '.join(names[:3])}, {len(names)} in all" if names else ""
+        gradients = f"; non-finite gradients: {', '.join(names[:3])}, {len(names)} in all" if names else ""
         images = [" id ".join(map(str, item.values())) for item in report["images"]]
         more = f" and {len(images) - _IMAGES_SHOWN} more" if len(images) > _IMAGES_SHOWN else ""
         where = f"rank {number}: " if len(reports) > 1 else ""
@@ -148,8 +152,8 @@ def describe_reports(reports: Sequence[dict[str, Any]]) -> str:
 
 
 def generator_states(device: torch.device | None = None) -> dict[str, Any]:
-    """Return the states of the random number generators of the CPU and, if it is a GPU, of ``device``."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use this one)
+    """Return the states of the CPU's random number generators and, if ``device`` is a GPU, of its generator."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 (augmentations use the global generator)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
@@ -159,7 +163,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Set the generators of the CPU to the states that ``generator_states`` returned."""
+    """Restore the CPU's generators to ``states``, the result of ``generator_states``."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

@@ -34,10 +34,10 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin for trainers of Detectron2 that writes the metrics of a training that stops early. It must come first."""
+    """Mixin that makes Detectron2's trainers write the metrics of a training that stops early. List it first."""
 
     def after_train(self):
-        """Run Detectron2's hooks after the last iteration. After an error or a signal, only write metrics."""
+        """Run all hooks if the last iteration is complete. After an error or a signal, only write metrics."""
         STOP.deferred = False
         if self.iter >= self.max_iter:
             # Detectron2 counts one iteration too many if a run is resumed after its last iteration.
@@ -46,7 +46,7 @@ class EndsEarly(TrainerBase):
             return
         self.storage.iter = self.iter
         for hook in self._hooks:
-            if isinstance(hook, PeriodicWriter):  # an evaluation would wait for processes that may have ended
+            if isinstance(hook, PeriodicWriter):  # other hooks, such as evaluations, may wait for terminated processes
                 hook.after_train()
 
 
@@ -55,11 +55,11 @@ class Trainer(EndsEarly, DefaultTrainer):
 
     Args:
         cfg: a config with this project's keys.
-        model: a model built from ``cfg`` and frozen according to MODEL.FREEZE. None: build the model.
+        model: a model built from ``cfg`` and frozen according to MODEL.FREEZE. None: the trainer builds the model.
     """
 
     def __init__(self, cfg, model: nn.Module | None = None):
-        # Like DefaultTrainer, which supports several processes only on GPUs.
+        # Replaces DefaultTrainer.__init__, which supports several processes only on GPUs.
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # the logger is not set up
             setup_logger()
@@ -104,7 +104,7 @@ class Trainer(EndsEarly, DefaultTrainer):
         """Return the model, frozen and accelerated according to the config.
 
         Args:
-            model: a built and frozen model. None: build the model.
+            model: a built and frozen model. None: this method builds the model.
         """
         if model is None:
             with own_program():
@@ -114,7 +114,7 @@ class Trainer(EndsEarly, DefaultTrainer):
             logging.getLogger("detectron2.engine.defaults").info(f"Model:\n{model}")
         if cfg.MODEL.FREEZE.NAMES:
             trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-            logging.getLogger(__name__).info(f"Frozen by MODEL.FREEZE; trained: {', '.join(trained)}")
+            logging.getLogger(__name__).info(f"MODEL.FREEZE: the training changes only {', '.join(trained)}")
         return accelerate(model, cfg)
 
     @classmethod
@@ -137,8 +137,8 @@ class Trainer(EndsEarly, DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """Evaluate as Detectron2 does, and write the metrics to ``inference/<data set>/results.json``.
 
-        All processes evaluate the model of the main process, which checkpoints contain, because the statistics of batch
-        normalization differ between processes. Evaluators get the model without DistributedDataParallel.
+        All processes evaluate the main process's model, which checkpoints contain. Otherwise the statistics of batch
+        normalization would differ between processes. Evaluators get the model without DistributedDataParallel.
         """
         model = unwrapped(model)
         with STOP.at_once():
@@ -202,12 +202,12 @@ class Trainer(EndsEarly, DefaultTrainer):
         return [*hooks[:place], *extra, *hooks[place:], self._training_state]
 
     def settle(self):
-        """Read the deferred metrics of the iterations so far. Every process must call it."""
+        """Read the deferred metrics of all iterations so far. All processes must call this method."""
         self._trainer.settle()
 
     @property
     def signalled(self) -> bool:
-        """Return whether any process has received a stop signal, up to the last iteration that was read."""
+        """Return whether any process received a stop signal, up to the last iteration whose metrics were read."""
         return self._trainer.signalled
 
     def resume_or_load(self, resume=True):
@@ -215,8 +215,8 @@ class Trainer(EndsEarly, DefaultTrainer):
         starts = comm.all_gather(self.start_iter)
         if len(set(starts)) > 1:
             raise ConfigError(
-                "OUTPUT_DIR: expected one folder for all machines with --resume, found checkpoints "
-                f"that continue with different iterations: {', '.join(map(str, starts))}"
+                "OUTPUT_DIR: expected one folder that all machines share with --resume, found checkpoints that "
+                f"continue at different iterations: {', '.join(map(str, starts))}"
             )
         if resume and self.start_iter == 0:
             self._training_state.begin_again()
@@ -245,6 +245,5 @@ class Trainer(EndsEarly, DefaultTrainer):
             except ValueError as error:
                 raise WeightsError(
                     f"{self.checkpointer.save_dir}: expected an optimizer state for the parameters of this config, "
-                    "found another; resume with the values of MODEL.FREEZE and SOLVER with which the run started: "
-                    f"{error}"
+                    f"found another state: {error}. Resume with the run's original values of MODEL.FREEZE and SOLVER"
                 ) from error

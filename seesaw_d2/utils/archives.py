@@ -1,4 +1,4 @@
-"""Check the sizes in an archive before it is unpacked."""
+"""Check the sizes in an archive of NumPy arrays before unpacking the archive."""
 
 import zipfile
 
@@ -7,20 +7,24 @@ import numpy as np
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import shown
 
-# Maximum compression ratio. Photos and numbers have much lower ratios. For zeros deflate reaches 1030, bzip2 and LZMA a
-# million.
+# Maximum compression ratio. Photos and numbers compress much less. For zeros, deflate reaches 1030, and bzip2 and LZMA
+# reach a million.
 MAX_RATIO = 200
-_ALWAYS = 64 << 20  # number of bytes that any file may unpack to
+_ALWAYS = 64 << 20  # any file may unpack to this number of bytes
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
-    """Check the sizes in a file of ``numpy.savez`` or ``numpy.savez_compressed``.
+    """Check the sizes in a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
+
+    Args:
+        archive: the open file.
+        path: path of the file, for messages.
 
     Raises:
         DataError: the file unpacks to more than 64 MiB and to more than 200 times its packed size, has a compression
             that NumPy does not write, or has an array whose size does not match its header.
-        Exception: any type, for a damaged archive.
+        Exception: of any type, for a damaged archive.
     """
     entries = archive.infolist()
     packed, unpacked = (sum(getattr(entry, key) for entry in entries) for key in ("compress_size", "file_size"))
@@ -28,7 +32,10 @@ def check_unpacked_size(archive: zipfile.ZipFile, path: str) -> None:
         raise DataError(f"{path}: expected a file of NumPy arrays, found {packed} bytes that unpack to {unpacked}")
     for entry in entries:
         if entry.compress_type not in _METHODS:
-            raise DataError(f"{path}: {shown(entry.filename)}: found a compression that NumPy does not write")
+            raise DataError(
+                f"{path}: {shown(entry.filename)}: expected no compression or deflate, which NumPy writes, found ZIP "
+                f"method {entry.compress_type}"
+            )
         with archive.open(entry) as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -1,4 +1,4 @@
-"""Write files atomically: after a failure, a file is either complete or unchanged."""
+"""Write files atomically: after a failure, each file is either complete or unchanged."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from seesaw_d2.errors import ConfigError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SUFFIX = ".tmp"
-# Suffix of temporary files, followed by 8 random characters. It must not match files of a user, such as
+# Names of temporary files have this suffix and 8 random characters, so that they differ from files of a user, such as
 # "model_final.pth.my_notes.tmp".
 _UNFINISHED = ".unfinished-"
 _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(_SUFFIX)}", re.DOTALL)
@@ -24,15 +24,15 @@ _TEMPORARY = re.compile(rf"(.+){re.escape(_UNFINISHED)}[a-z0-9_]{{8}}{re.escape(
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[IO[bytes]]:
-    """Open a temporary binary file in the same folder, and rename it to ``path`` when it is complete and synced.
+    """Open a temporary binary file in the same folder. After the block, sync the file and rename it to ``path``.
 
-    The file can be read and written. The folder is created if needed. If writing fails, ``path`` is unchanged and the
-    temporary file is removed, also at SIGTERM. If the process is killed or the machine dies, a file
-    ``path.unfinished-*.tmp`` can remain, which ``remove_leftovers`` removes.
+    The file can be read and written. The folder is created if needed. If writing fails or SIGTERM arrives, ``path`` is
+    unchanged and the temporary file is removed. If the process is killed or the machine crashes, a file
+    ``path.unfinished-*.tmp`` can remain. ``remove_leftovers`` removes such files.
 
     Args:
-        path: the file.
-        needed: number of bytes that will be written, for error messages. None: unknown.
+        path: path of the file to write.
+        needed: number of bytes to write, for error messages. None: unknown.
 
     Raises:
         OutputError: the file cannot be written, for example because the disk is full.
@@ -68,7 +68,7 @@ def atomic_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[
 
 @contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
-    """Raise SystemExit at SIGTERM in a block, so that the temporary file is removed, unless the program handles it."""
+    """Let SIGTERM raise SystemExit in the block, so that the temporary file is removed. Keep an existing handler."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -81,7 +81,7 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Sync the folder, so that the renaming survives a crash. Some network file systems do not support this."""
+    """Sync the folder, so that the renaming survives a crash. Ignore file systems that do not support this."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -95,7 +95,7 @@ def _sync_folder(folder: str) -> None:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return the OSError that caused an exception, which ``torch.save`` wraps in a RuntimeError."""
+    """Return the OSError that caused an exception, or None. ``torch.save`` wraps an OSError in a RuntimeError."""
     while error is not None and not isinstance(error, OSError):
         error = (error.__cause__ or error.__context__) if isinstance(error, RuntimeError) else None
     return error
@@ -104,7 +104,7 @@ def _os_error(error: BaseException | None) -> OSError | None:
 def _message(path: str, error: OSError, needed: int | None, free: int | None) -> str:
     size = "" if needed is None else f", {_megabytes(needed)} needed"
     space = f" ({_megabytes(free)} free{size})" if error.errno in _FULL and free is not None else ""
-    before = "; the existing file is unchanged" if os.path.exists(path) else ""
+    before = ". The existing file is unchanged" if os.path.exists(path) else ""
     return f"{path}: cannot be written: {error.strerror}{space}{before}"
 
 
@@ -126,11 +126,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def check_writable(folder: str, key: str) -> None:
-    """Raise ConfigError unless the folder can be written, or created if it does not exist.
+    """Raise ConfigError unless the folder is writable or, if it does not exist, can be created.
 
     Args:
-        folder: the folder; it and its parents need not exist.
-        key: config key or argument with the folder's name, for the message.
+        folder: path of the folder. Its parents need not exist, either.
+        key: config key or argument that sets the path, for the message.
     """
     if "://" in folder or "\0" in folder:
         raise ConfigError(f"{key}: expected the path of a folder, found {folder!r}")
@@ -138,17 +138,17 @@ def check_writable(folder: str, key: str) -> None:
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
-        kind = "file" if os.path.exists(existing) else "link to nothing"
+        kind = "file" if os.path.exists(existing) else "broken link"
         raise ConfigError(f"{key}: expected a folder, found the {kind} {existing}")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key}: {folder}: expected a writable folder, found no permission for {existing}")
+        raise ConfigError(f"{key}: {folder}: expected a writable folder, found no permission to write to {existing}")
 
 
 def make_folder(path: str | os.PathLike) -> None:
     """Create a folder and its parents if they do not exist.
 
     Raises:
-        OutputError: it cannot be created, or it is a file.
+        OutputError: the folder cannot be created, or the path is a file.
     """
     try:
         os.makedirs(path, exist_ok=True)
@@ -157,7 +157,12 @@ def make_folder(path: str | os.PathLike) -> None:
 
 
 def remove_leftovers(folder: str, names: re.Pattern[str]) -> None:
-    """Remove temporary files that ``atomic_file`` left in earlier processes for files with these exact names."""
+    """Remove the temporary files that ``atomic_file`` left in ``folder`` when earlier processes were killed.
+
+    Args:
+        folder: the folder.
+        names: pattern of the whole name of the files that were to be written.
+    """
     if not os.path.isdir(folder):
         return
     for entry in os.listdir(folder):

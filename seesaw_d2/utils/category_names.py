@@ -1,4 +1,4 @@
-"""Lists of class names in the order of their indices, and the comparison of two such lists. C: number of classes."""
+"""Compare lists of class names, which are in the order of the class indices. C: number of classes."""
 
 import logging
 import unicodedata
@@ -11,55 +11,61 @@ from seesaw_d2.errors import ConfigError, SeesawError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-# Key of the class names in checkpoints and recorded class counts: a list of C strings.
+# Key in checkpoints and recorded class counts, with a list of C class names.
 ENTRY = "categories"
 
 
 @dataclass(frozen=True)
 class Categories:
-    """Class names in the order of their indices (C), and their source for messages."""
+    """Class names of a data set or a checkpoint.
+
+    Args:
+        names: C class names in the order of the class indices.
+        source: data set or file with these names, for messages.
+    """
 
     names: tuple[str, ...]
     source: str
 
 
 def entry_of(content: Mapping[str, Any], source: str) -> Categories | None:
-    """Return the class names in a checkpoint, or None if it has none (older checkpoints) or they are invalid."""
+    """Return the class names in a checkpoint, or None if they are missing, as in older checkpoints, or invalid."""
     names = content.get(ENTRY)
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         logger.warning(
-            f'{source}: "{ENTRY}": expected a list of class names, found another value; class names are not compared'
+            f'{source}: "{ENTRY}": expected a list of class names, found another value. Class names are not compared'
         )
         return None
     return Categories(tuple(names), source)
 
 
 def kept_entry(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict with only the class names, to copy them to another file."""
+    """Return a dict with the class names of a checkpoint, to copy them to another file, or {} if it has none."""
     return {ENTRY: content[ENTRY]} if ENTRY in content else {}
 
 
 def check_order(
     first: Categories, second: Categories, *, error: type[SeesawError] = ConfigError, other_data: bool = False
 ) -> str:
-    """Check that two lists of class names have the same order.
+    """Check that two lists of class names have the same order. Lists of different lengths are not compared.
 
     Names that differ only in case, Unicode form or surrounding spaces are equal, unless one list contains two such
     names.
 
     Args:
-        first, second: the class names. Lists of different lengths are not compared.
+        first, second: the class names.
         error: the exception type to raise.
-        other_data: True: ``second`` may have other classes, for example when training starts from other weights. Only a
-            permutation of the same names is an error. False: see "Raises".
+        other_data: whether ``second`` may have other classes, for example because a training starts from the weights of
+            another data set.
 
     Returns:
-        a warning if some names differ without being reordered, else "".
+        a warning if some names differ without an error, else "".
 
     Raises:
-        error: a name in both lists has different indices. The message names the first such index.
+        error: a name in both lists has different indices. With ``other_data``, only if the lists are permutations of
+            each other. The message names the first such index.
     """
     if len(first.names) != len(second.names):
         return ""
@@ -77,23 +83,23 @@ def check_order(
     if reordered:
         raise error(f"expected the same categories in the same order, but {found}")
     if moved and not other_data:
-        raise error(f"expected categories that both have at the same indices, but {found}")
-    return f"category names differ: {found}; results are correct only if both names mean the same category"
+        raise error(f"expected the same index for each category that both have, but {found}")
+    return f"category names differ: {found}. Results are correct only if both names mean the same category"
 
 
 def check_checkpoint(found: Categories | None, expected: Categories | None, *, must_fit: bool = True) -> str:
-    """Check a checkpoint's categories against a data set's with ``check_order``, if both are known.
+    """Check a checkpoint's class names against those of a data set with ``check_order``, if both are known.
 
     Args:
-        found: the checkpoint's categories.
-        expected: the data set's categories.
-        must_fit: True: the model is used unchanged, so that a different number of categories is also an error.
+        found: the checkpoint's class names.
+        expected: the data set's class names.
+        must_fit: whether all weights are used, so that a different number of classes is also an error.
 
     Returns:
-        a warning, or "".
+        a warning if some names differ without an error, else "".
 
     Raises:
-        WeightsError: the categories differ.
+        WeightsError: the numbers of classes differ, or ``check_order`` raises it.
     """
     if found is None or expected is None:
         return ""
@@ -105,7 +111,7 @@ def check_checkpoint(found: Categories | None, expected: Categories | None, *, m
     try:
         return check_order(found, expected, error=WeightsError, other_data=not must_fit)
     except WeightsError as error:
-        hint = "" if must_fit else "; MODEL.WEIGHTS_EXCEPT can exclude the parameters with rows for categories"
+        hint = "" if must_fit else ". To exclude the parameters that have a row per category, set MODEL.WEIGHTS_EXCEPT"
         raise WeightsError(f"{error}{hint}") from error
 
 

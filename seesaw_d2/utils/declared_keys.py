@@ -1,6 +1,6 @@
-"""Declarations of the config keys that classes and functions read, in their attribute ``config_keys``.
+"""Declare which config keys classes and functions read, in their attribute ``config_keys``.
 
-A declaration is a full key, or a pattern that ends in ``*`` and means all keys below a node.
+A declaration is a full key, or a prefix followed by ``*``, which stands for all keys that begin with the prefix.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def reads(*keys: str) -> Callable[[Function], Function]:
-    """Declare the config keys that a function reads."""
+    """Return a decorator that declares the config keys that a function reads."""
 
     def declare(function: Function) -> Function:
         vars(function)["config_keys"] = keys
@@ -20,10 +20,11 @@ def reads(*keys: str) -> Callable[[Function], Function]:
 
 
 def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None) -> tuple[str, ...]:
-    """Return the keys that a class (with its bases) or a function declares.
+    """Return the keys that a function, or a class and its bases, declare.
 
     Args:
-        others: name -> keys, for classes and functions without this attribute.
+        component: the class or function.
+        others: name -> keys, for classes and functions without the attribute ``config_keys``.
     """
     found: list[str] = []
     for each in getattr(component, "__mro__", (component,)):
@@ -32,7 +33,7 @@ def declared(component: Any, others: Mapping[str, tuple[str, ...]] | None = None
 
 
 def covered(patterns: Iterable[str], key: str) -> bool:
-    """Return whether one of the patterns is the key or a node above it."""
+    """Return whether one of the declarations is the key or a prefix that stands for it."""
     return any(each == key or (each.endswith("*") and key.startswith(each[:-1])) for each in patterns)
 
 

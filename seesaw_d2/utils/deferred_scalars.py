@@ -1,4 +1,4 @@
-"""Put scalars into Detectron2's event storage, with an optional deferred transfer from the device."""
+"""Put scalars into Detectron2's event storage, either immediately or later with fewer transfers from the device."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _KEPT: ContextVar[list[Scalars] | None] = ContextVar("kept scalars", default=Non
 
 @contextmanager
 def kept_scalars() -> Iterator[list[Scalars]]:
-    """Return a list to which ``put_scalars`` appends in the block, instead of synchronizing with the device."""
+    """Return a list to which ``put_scalars`` appends in the block, instead of transferring values from the device."""
     kept: list[Scalars] = []
     token = _KEPT.set(kept)
     try:
@@ -30,7 +30,7 @@ def put_scalars(names: Sequence[str], values: Tensor) -> None:
     if kept is None:
         store_scalars(names, values.tolist())  # one transfer from the device
     else:
-        prefix = get_event_storage()._current_prefix  # name_scope has ended when the scalars are stored
+        prefix = get_event_storage()._current_prefix  # the name_scope will have ended when the scalars are stored
         kept.append(([prefix + name for name in names], values.detach()))
 
 

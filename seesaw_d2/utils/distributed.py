@@ -1,6 +1,6 @@
-"""Collectives that do nothing in a single process.
+"""Run collectives, which do nothing in a single process.
 
-Every rank must call a collective in every iteration: never call one inside a data-dependent branch.
+All ranks must call the same collectives in the same order. Never call a collective in a branch that depends on data.
 """
 
 import inspect
@@ -17,17 +17,17 @@ def _initialized() -> bool:
 
 
 def world_size() -> int:
-    """Return the number of processes in the default group, 1 if there is none."""
+    """Return the number of processes in the default process group, or 1 without a group."""
     return dist.get_world_size() if _initialized() else 1
 
 
 def rank() -> int:
-    """Return this process's rank in the default group, 0 if there is none."""
+    """Return this process's rank in the default process group, or 0 without a group."""
     return dist.get_rank() if _initialized() else 0
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Sum ``tensor`` over all processes, in place, and return it. Not differentiable."""
+    """Sum ``tensor`` over all processes, in place, and return it. The operation is not differentiable."""
     if world_size() > 1:
         whole = tensor.contiguous()  # gloo ignores the strides of a view
         dist.all_reduce(whole)
@@ -47,10 +47,10 @@ def broadcast(tensor: Tensor) -> Tensor:
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Broadcast the buffers that all processes have from rank 0, in place, with one collective per data type.
+    """Broadcast the model's buffers from rank 0, in place, with one collective per data type.
 
-    If a process lacks a buffer (frequency groups, on a machine without the training data), the others keep their
-    values. Every process must call it.
+    If a process lacks a buffer (such as frequency groups on a machine without the training data), the other processes
+    keep their values of this buffer. All processes must call this function.
     """
     if world_size() == 1:
         return
@@ -68,14 +68,17 @@ def broadcast_buffers(model: nn.Module) -> None:
 
 
 def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
-    """Return this process's ``count`` divided by the mean of all processes' counts; 1 in a single process.
+    """Return this process's ``count`` divided by the mean of all processes' counts, or 1 in a single process.
 
-    A loss averaged over a process's own samples, times this share, gives the gradient of the average over the samples
-    of all processes, because gradients are averaged over processes. If all counts are 0, the result is 0.
+    Multiply the mean loss over a process's own samples by this share. After DistributedDataParallel has averaged the
+    gradients, they are the gradients of the mean loss over the samples of all processes.
 
     Args:
-        count: >= 0, a number or a scalar tensor.
-        like: a tensor with the device and the floating point type of the result.
+        count: >= 0, number of samples of this process, a number or a scalar tensor.
+        like: a tensor with the device and the floating-point type of the result.
+
+    Returns:
+        scalar tensor, or the number 1.0 in a single process. It is 0 if all counts are 0.
     """
     if world_size() == 1:
         return 1.0
@@ -85,15 +88,15 @@ def share_of_mean(count: Tensor | float, like: Tensor) -> Tensor | float:
 
 
 def distributed(model: nn.Module) -> nn.Module:
-    """Wrap the model in DistributedDataParallel; return it unchanged in a single process.
+    """Wrap the model in DistributedDataParallel. In a single process, return the model unchanged.
 
-    Unlike Detectron2's ``create_ddp_model``, this works on the CPU, and on any current GPU of the process.
+    Unlike Detectron2's ``create_ddp_model``, this function works on the CPU, and with any GPU index.
     """
     if world_size() == 1:
         return model
     device = next(model.parameters()).device
     devices = [device.index] if device.type == "cuda" else None
-    # About PyTorch 2.14 renamed broadcast_buffers, and warns about the old name.
+    # A recent PyTorch (about 2.14) renamed broadcast_buffers, and warns about the old name.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     key = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {key: False}

@@ -1,4 +1,4 @@
-"""Download from servers with limits of time and size."""
+"""Download from servers with limits on time and size."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_MIN_BYTES = 1024  # in Limits.silence seconds; fewer count as silence
+_MIN_BYTES = 1024  # a server that sends fewer bytes in Limits.silence seconds is considered silent
 _MAX_BYTES = 1 << 36
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
@@ -25,7 +25,7 @@ class Limits:
     """Limits of a download.
 
     Attributes:
-        silence: timeout in seconds for the connection, the response and then each 1 KiB (MODEL.DOWNLOAD_TIMEOUT).
+        silence: timeout in seconds for the connection, the response, and then each KiB (MODEL.DOWNLOAD_TIMEOUT).
         total: timeout in seconds for the whole file (MODEL.DOWNLOAD_TIME_LIMIT).
         size: maximum size of the file in bytes.
     """
@@ -36,10 +36,13 @@ class Limits:
 
 
 def contents(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address. It raises OSError as described in ``downloads.fetch``.
+    """Yield the content of an address.
 
-    A thread talks to the server, because urllib has no timeout for name resolution, handshakes, or headers that arrive
-    byte by byte. After the timeout the thread is abandoned.
+    A thread communicates with the server, because urllib has no timeout for name resolution, handshakes, or headers
+    that arrive byte by byte. After a timeout, the thread is abandoned.
+
+    Raises:
+        OSError: see ``downloads.fetch``.
     """
     pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
     given_up = threading.Event()
@@ -100,14 +103,14 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Handler that leaves redirections to ``_open``, because urllib would read their whole content."""
+    """Handler that leaves redirections to ``_open``, because urllib reads the whole content of a redirection."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _open(url: str, timeout: float) -> Any:
-    """Open an address and follow redirections. Redirections from https to other schemes are rejected."""
+    """Open an address and follow redirections. Reject redirections from https to other schemes."""
     opener, given = urllib.request.build_opener(_NoRedirect), url
     for _ in range(_MAX_REDIRECTS):
         try:
@@ -125,9 +128,9 @@ def _open(url: str, timeout: float) -> Any:
 
 
 def _answer(url: str, limits: Limits) -> Iterator[bytes]:
-    """Yield the content of an address after checking its headers, and check its length at the end."""
+    """Yield the content of an address. Check the headers before, and the length afterwards."""
     try:
-        response = _open(url, 2 * limits.silence)  # for the thread that is left alone
+        response = _open(url, 2 * limits.silence)  # ends the thread if it has been abandoned
     except urllib.error.URLError as error:
         raise OSError(f"{url}: {error.reason}") from error
     with response:
@@ -146,8 +149,8 @@ def _check_answer(response: Any, url: str, limits: Limits) -> None:
         raise OSError(f"{url}: expected the file, found HTTP status {response.status}")
     kind = response.headers.get("Content-Type", "")
     if kind.startswith(("text/html", "application/xhtml")):
-        raise OSError(f"{url}: expected a file, found a page of HTML ({kind})")
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise OSError(f"{url}: expected the file, found it compressed by the server")
+        raise OSError(f"{url}: expected a file, found an HTML page ({kind})")
+    if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+        raise OSError(f"{url}: expected the unmodified file, found the encoding {encoding}")
     if int(response.headers.get("Content-Length") or 0) > limits.size:
-        raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger one")
+        raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger file")

@@ -1,7 +1,7 @@
 """Download files to a cache whose key is the whole address. Importing this module registers a path handler.
 
-Detectron2's cache key is only the path in the address. So one server can provide files in the name of another, and
-``..`` can lead to any folder.
+Detectron2's cache key is only the path in the address. Therefore one server could provide the files of another server,
+and ``..`` could lead to any folder.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ _HTML = (b"<!", b"<html", b"<head", b"<body", b"<?xml")
 
 
 def limits_of(cfg: CfgNode) -> Limits:
-    """Return the limits that a config sets."""
+    """Return the limits of downloads that a config sets."""
     return Limits(cfg.MODEL.DOWNLOAD_TIMEOUT, cfg.MODEL.DOWNLOAD_TIME_LIMIT)
 
 
 def cached_download(
     url: str, *, force: bool = False, limits: Limits | None = None, cache_dir: str | None = None
 ) -> str:
-    """Return the local copy of an address, and download it if there is none.
+    """Download a file unless the cache contains it, and return its local path.
 
-    Processes that want the same file wait for the one that downloads it.
+    If several processes need the same file, one process downloads it and the others wait.
 
     Args:
-        url: of http, https or ftp.
-        force: download it again.
-        limits: default: ``Limits()``.
-        cache_dir: default: the folder of Detectron2's downloads.
+        url: address that begins with http, https or ftp.
+        force: whether to download a cached file again.
+        limits: limits on time and size. None: ``Limits()``.
+        cache_dir: folder of the cache. None: Detectron2's folder for downloads.
 
     Raises:
         OSError: see ``fetch``.
@@ -55,7 +55,7 @@ def cached_download(
 def cached_path(url: str, cache_dir: str | None = None) -> str:
     """Return the path of a file in the cache. The key is the whole address: scheme, host, port, path and query.
 
-    The path has the address's extension, on which readers of weights depend.
+    The path keeps the extension in the address, because readers of weights depend on it.
     """
     parts = urllib.parse.urlsplit(url)
     key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -65,37 +65,37 @@ def cached_path(url: str, cache_dir: str | None = None) -> str:
 
 
 def fetch(url: str, path: str, limits: Limits, *, digest: str = "", force: bool = False) -> None:
-    """Download ``url`` to ``path``, which exists only if the file is complete.
+    """Download ``url`` to ``path``. The path exists only after a complete download.
 
     Args:
         url: an address that urllib opens.
-        path: of the new file; its folder is created.
-        limits: of time and size.
-        digest: first hexadecimal digits of the SHA-256; "": unknown.
-        force: replace a file that another process has downloaded meanwhile.
+        path: path of the new file. Its folder is created.
+        limits: limits on time and size.
+        digest: first hexadecimal digits of the file's SHA-256, or "" if unknown.
+        force: whether to replace a file that another process has downloaded meanwhile.
 
     Raises:
-        OSError: the server cannot be reached, is silent or slow, refuses, redirects to another scheme, or sends
-            nothing, too much, a page of HTML, another length than it says, or another file than ``digest`` says.
+        OSError: the server cannot be reached, is silent or slow, sends an error or a redirection to another scheme, or
+            sends nothing, too much, an HTML page, or a file whose length or digest is wrong.
         OutputError: the file cannot be written.
     """
     folder, name = os.path.split(os.path.abspath(path))
     make_folder(folder)
     with _removed_if_empty(folder), folder_lock(folder, limits.total):
-        remove_leftovers(folder, re.compile(re.escape(name)))  # of processes that were killed
+        remove_leftovers(folder, re.compile(re.escape(name)))
         if not force and os.path.isfile(path):
             return
         try:
             _save(contents(url, limits), url, path, digest)
         except (OSError, OutputError):
             raise
-        except Exception as error:  # whatever urllib raises
+        except Exception as error:  # urllib raises many types
             raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager
 def _removed_if_empty(folder: str) -> Iterator[None]:
-    """Remove a folder after a block if nothing is in it."""
+    """Remove a folder after the block if the folder is empty."""
     try:
         yield
     finally:
@@ -116,12 +116,12 @@ def _save(pieces: Iterator[bytes], url: str, path: str, digest: str) -> None:
                 sha.update(first)
                 try:
                     first = next(pieces, b"")
-                except Exception as error:  # network errors are not disk errors
+                except Exception as error:  # atomic_file would report a network error as an error of the disk
                     problem = error
                     raise _Incomplete from None
             if not sha.hexdigest().startswith(digest):
                 found = sha.hexdigest()[:16]
-                problem = OSError(f'{url}: invalid hash value (expected "{digest}", found "{found}")')
+                problem = OSError(f"{url}: expected a file whose SHA-256 begins with {digest}, found {found}")
                 raise _Incomplete
     except _Incomplete:
         raise problem or OSError(url) from None
@@ -132,7 +132,7 @@ class _Incomplete(Exception):
 
 
 class Downloads(PathHandler):
-    """Path handler that opens files of http, https, ftp and OneDrive with ``cached_download``."""
+    """Path handler that opens addresses of http, https, ftp and OneDrive with ``cached_download``."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["http://", "https://", "ftp://", OneDrivePathHandler.ONE_DRIVE_PREFIX]

@@ -1,4 +1,4 @@
-"""Escape text from data and files, such as category names, for display.
+"""Escape text from data and files, such as category names, before a program displays it.
 
 Terminals execute control codes, spreadsheets evaluate cells that begin with "=", matplotlib typesets text between
 dollar signs (see ``drawing.plain_text``), and HTML and UTF-8 cannot encode unpaired surrogates.
@@ -13,7 +13,7 @@ _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
 
 def cell(value: Any) -> Any:
-    """Return a value for a CSV file. Text that a spreadsheet would evaluate gets a leading apostrophe."""
+    """Escape a value for a CSV file. Put an apostrophe before text that a spreadsheet would evaluate."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -21,5 +21,5 @@ def cell(value: Any) -> Any:
 
 
 def markdown(text: str) -> str:
-    r"""Return text for a cell of a Markdown table, in which ``|``, HTML and other marks are text."""
+    r"""Escape text for a cell of a Markdown table, so that ``|``, HTML and other markup are displayed as text."""
     return re.sub(r"([\\|`\[\]<>])", r"\\\1", printable(text).replace("\n", " "))

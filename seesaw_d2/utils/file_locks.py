@@ -1,6 +1,6 @@
-"""Locks on open files, which the operating system releases when the process ends.
+"""Lock open files. The operating system releases a lock when the process exits.
 
-Without the module ``fcntl`` (Windows), files are not locked, and a warning is logged once.
+Without the module ``fcntl`` (on Windows), nothing is locked, and a warning is logged once.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def lock_or_wait(file: IO[str], seconds: float) -> None:
     """Lock a file for this process and its child processes.
 
-    Wait at most ``seconds`` for another process, which may be stopped, then go on without the lock.
+    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock.
     """
     if _fcntl() is not None:
         _lock_within(file.fileno(), seconds)
@@ -27,9 +27,10 @@ def lock_or_wait(file: IO[str], seconds: float) -> None:
 
 @contextlib.contextmanager
 def folder_lock(folder: str, seconds: float) -> Iterator[None]:
-    """Lock a folder for this process in a block. Wait at most ``seconds`` for another process, then go on without it.
+    """Lock a folder for this process in the block.
 
-    No file is needed. Where folders cannot be locked (Windows, some network file systems), nothing is locked.
+    Wait at most ``seconds`` for another process that holds the lock, then continue without the lock. Windows and some
+    network file systems cannot lock folders. There, this function does nothing.
     """
     if _fcntl() is None:
         yield
@@ -55,10 +56,12 @@ def _lock_within(descriptor: int, seconds: float) -> None:
 
 
 def try_record_lock(file: IO[str]) -> bool:
-    """Lock a file for this process. Return False if another process holds the lock.
+    """Try to lock a file for this process with a record lock, without waiting.
 
-    Child processes do not inherit a record lock, and network file systems support it. If the file system does not
-    support locks, return True without locking.
+    Child processes do not inherit record locks, and network file systems support them.
+
+    Returns:
+        False if another process holds the lock. True after success, and if the file system does not support locks.
     """
     fcntl = _fcntl()
     if fcntl is None:
@@ -81,4 +84,4 @@ def _fcntl() -> ModuleType | None:
 
 @functools.cache
 def _warn_no_locks() -> None:
-    logger.warning("this platform has no file locks (fcntl): two jobs in the same folder are not detected")
+    logger.warning("This platform has no file locks (fcntl). Two jobs in the same folder are not detected")

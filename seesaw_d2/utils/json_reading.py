@@ -21,11 +21,11 @@ def load_json_object(
 ) -> dict[str, Any]:
     """Return the content of a JSON file whose top level is an object.
 
-    Args, Raises: see ``load_json``.
+    Args and Raises: as for ``load_json``. DataError is also raised for another top level.
     """
     value = load_json(path, expected, count_nan)
     if not isinstance(value, dict):
-        raise DataError(f"{path}: the top level is {json_type(value)}; {expected}, which is an object")
+        raise DataError(f"{path}: the top level is {json_type(value)} ({expected}, which is an object)")
     return value
 
 
@@ -33,23 +33,24 @@ def load_json(path: str, expected: str, count_nan: Callable[[dict[str, Any]], in
     """Return the content of a JSON file.
 
     Args:
-        path: the file.
-        expected: description of the file, for messages.
+        path: path of the file.
+        expected: text for messages, such as "expected an annotation file in LVIS or COCO format".
         count_nan: function that returns the number of allowed NaN values in the parsed object. NaN is not valid JSON,
             but Python's json writes it. None: NaN is not allowed.
 
     Raises:
-        DataError: the file is missing, a directory, unreadable or not JSON (with line and column).
+        DataError: the file is missing, not a regular file, unreadable, or not JSON. For text that is not JSON, the
+            message has line and column.
     """
     if irregular(path):
-        raise DataError(f"{path}: is {irregular(path)}; {expected}")
+        raise DataError(f"{path}: is {irregular(path)} ({expected})")
     try:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {expected}") from None
+        raise DataError(f"{path}: no such file ({expected})") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8; {expected}") from None
+        raise DataError(f"{path}: not JSON: byte {error.start} is not UTF-8 ({expected})") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     return _parse(text, path, expected, count_nan)
@@ -70,7 +71,7 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
 
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    # Unlike orjson, json reads integers of more than 64 bits and reports the position of an error.
+    # Unlike orjson, json reads integers of more than 64 bits, and its errors have line and column.
     try:
         value = json.loads(text, parse_constant=constant)
         if seen and (count_nan is None or not isinstance(value, dict) or count_nan(value) != seen):
@@ -78,18 +79,18 @@ def _parse(text: str, path: str, expected: str, count_nan: Callable[[dict[str, A
         return value
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{path}: not JSON: {error.msg} at {where}; {expected}") from None
+        raise DataError(f"{path}: not JSON: {error.msg} at {where} ({expected})") from None
     except DataError:
         raise
-    except ValueError as error:  # an integer has thousands of digits
+    except ValueError as error:  # an integer with thousands of digits
         raise DataError(f"{path}: cannot read a number: {error}") from None
     except RecursionError:
-        raise DataError(f"{path}: nested too deeply; {expected}") from None
+        raise DataError(f"{path}: nested too deeply ({expected})") from None
 
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection in this block, where millions of containers without cycles are created."""
+    """Disable garbage collection in this block, which creates millions of containers without reference cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -100,7 +101,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def fingerprint(path: str | None) -> tuple[int, int] | None:
-    """Return (modification time in ns, size in bytes) of a file, or None if it does not exist."""
+    """Return (modification time in ns, size in bytes) of a file, or None if the file does not exist."""
     try:
         status = os.stat(path) if path else None
     except OSError:
@@ -109,5 +110,5 @@ def fingerprint(path: str | None) -> tuple[int, int] | None:
 
 
 def absolute_path(path: str) -> str:
-    """Return the absolute path with ~ and $VARIABLES expanded. It is independent of the working directory."""
+    """Return the absolute path with ~ and $VARIABLES expanded."""
     return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))

@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 
-# Parameters in glibc's malloc.h, and their values in bytes.
+# Parameters of mallopt in glibc's malloc.h, and their values in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER = 2**31 - 1
 _LARGEST_BLOCK, _LARGEST_BLOCK_BEFORE_2_35 = 2**30, 2**25
@@ -12,13 +12,14 @@ _PAD = 2**26
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc keep freed memory for later tensors, and return whether it does.
+    """Make glibc keep freed memory for later tensors.
 
-    By default glibc returns large blocks to the kernel. Each iteration's tensors then use new pages, which the kernel
-    fills with zeros. This takes a tenth of the training time of a small model on a CPU (benchmarks/README.md). With
-    this setting, the memory of the process stays at its peak.
+    By default, glibc returns large blocks to the kernel. The tensors of each iteration then use new pages, which the
+    kernel fills with zeros. This takes a tenth of the training time of a small model on a CPU (benchmarks/README.md).
+    With this setting, the memory of the process stays at its peak.
 
-    It changes nothing with another C library, or if environment variables configure malloc.
+    Returns:
+        False if nothing was changed, because the C library is not glibc or environment variables configure malloc.
     """
     if platform.libc_ver()[0] != "glibc" or any(map(_is_about_malloc, os.environ)):
         return False
@@ -29,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Return free memory to the kernel, for use after one-time work that needs much memory."""
+    """Return freed memory to the kernel. Call it after one-time work that needs much memory."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

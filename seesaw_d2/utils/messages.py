@@ -1,4 +1,4 @@
-"""Parts of log and error messages: shortened lists, types of JSON values, warnings that are logged once."""
+"""Format values for log and error messages, and log warnings once."""
 
 import contextlib
 import logging
@@ -10,33 +10,33 @@ _collectors: list[list[str]] = []
 
 
 def one_line(value: Any) -> str:
-    """Return text, such as a file name, in one line of at most 500 characters, with unprintable characters escaped."""
+    """Format a value, such as a file name, as one line of at most 500 characters. Escape unprintable characters."""
     text = str(value)[:501]
     return shortened(text if text.isprintable() else repr(text)[1:-1], 500)
 
 
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
-    """Return the first ``limit`` values and the total number as text, such as ``3, 5, 8, 9, 12, … (17 in all)``."""
+    """Format the first ``limit`` values and the total number, such as ``3, 5, 8, 9, 12, … (17 in all)``."""
     values = list(values)
     text = ", ".join(map(one_line, values[:limit]))
     return text if len(values) <= limit else f"{text}, … ({len(values)} in all)"
 
 
 def shortened(text: str, limit: int = 200) -> str:
-    """Return the first ``limit`` characters of a text, followed by "…" if it is longer."""
+    """Shorten a text to its first ``limit`` characters and "…"."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def reason(error: object) -> str:
-    """Return the message of another library's error in one line of at most 500 characters."""
+    """Format the message of another library's error as one line of at most 500 characters."""
     return shortened(" ".join(str(error).split()), 500)
 
 
 def shown(value: Any) -> str:
-    """Return a short ``repr`` of a value from a file. It takes little time and memory for any value."""
+    """Return a short ``repr`` of a value from a file, which takes little time and memory even for huge values."""
     if isinstance(value, (str, bytes)):
         return repr(value[:200]) + "…" * (len(value) > 200)
-    if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to print larger ones
+    if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to print huge integers
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, (int, float, type(None))):
         return repr(value)
@@ -46,13 +46,13 @@ def shown(value: Any) -> str:
 
 
 def json_type(value: Any) -> str:
-    """Return JSON's name for the type of a parsed value."""
+    """Return the JSON type of a parsed value as text, such as "an object"."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 
 
 def warn_once(logger: logging.Logger, message: str, level: int = logging.WARNING) -> None:
-    """Log a message unless this process has logged the same message before."""
+    """Log a message, unless this process has logged the same message before."""
     for messages in _collectors:
         messages.append(message)
     if message not in _already_logged:
@@ -68,4 +68,4 @@ def collected_warnings() -> Iterator[list[str]]:
     try:
         yield messages
     finally:
-        _collectors.pop()  # blocks are nested, so this collector is the last one
+        _collectors.pop()

@@ -1,4 +1,4 @@
-"""Recognize files that this project wrote, so that programs do not replace or remove other files."""
+"""Recognize files that this project wrote, so that its programs do not replace or remove other files."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.atomic_files import check_writable, make_folder, write_text
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-# At the end of pictures and videos, where their readers pass over it: in MP4 files, it is a box of free space.
+# Mark at the end of images and videos that this project draws. Readers ignore it: in MP4 files, it is a "free" box.
 _DRAWN = b"drawn by seesaw_d2"
 DRAWN = (8 + len(_DRAWN)).to_bytes(4, "big") + b"free" + _DRAWN
 
@@ -23,16 +23,16 @@ def is_drawn(path: str | os.PathLike) -> bool:
 
 
 def is_plain_file(path: str | os.PathLike) -> bool:
-    """Return whether the path is a regular file, and not a link, folder, pipe or device."""
+    """Return whether the path is a regular file, not a link, folder, pipe or device."""
     return os.path.isfile(path) and not os.path.islink(path)
 
 
 def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -> None:
-    """Raise ConfigError if the path is a link, a pipe, or of another kind than expected. A missing path is accepted.
+    """Raise ConfigError if the path is a link or another kind of file than expected. Accept a missing path.
 
     Args:
-        path: of the file or folder to write.
-        key: config key or argument that names it, for the message.
+        path: path of the file or folder to write.
+        key: config key or argument that sets the path, for the message.
         expected: "a file", "a folder" or "a file or folder".
     """
     if not os.path.lexists(path):
@@ -40,15 +40,15 @@ def check_no_link(path: str | os.PathLike, key: str, expected: str = "a file") -
     kind = "a folder" if os.path.isdir(path) else irregular(path) or "a file"
     found = "a link" if os.path.islink(path) else kind
     if found.removeprefix("a ") not in expected:
-        raise ConfigError(f"{key}: {os.fspath(path)}: expected {expected}, found {found}; nothing was written")
+        raise ConfigError(f"{key}: {os.fspath(path)}: expected {expected}, found {found}. Nothing was written")
 
 
 def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], kind: str) -> None:
-    """Raise ConfigError unless the file can be written: it does not exist, or it contains ``mark``.
+    """Raise ConfigError if the file exists and does not contain ``mark``, because writing would destroy its content.
 
     Args:
-        path: the file.
-        mark: text, or a pattern of it, that only files of this kind contain.
+        path: path of the file to write.
+        mark: text, or pattern of the text, that only files of this kind contain.
         kind: description of this kind of file, for the message.
     """
     if not os.path.lexists(path):
@@ -57,18 +57,18 @@ def check_replaceable(path: str | os.PathLike, mark: str | re.Pattern[bytes], ki
     if found is None:
         with open(path, "rb") as file:
             own = re.search(re.escape(mark.encode()) if isinstance(mark, str) else mark, file.read())
-            found = "" if own else "another file, which is not replaced"
+            found = "" if own else "another kind of file, which is not replaced"
     if found:
         raise ConfigError(f"{os.fspath(path)}: expected {kind} or no file, found {found}")
 
 
 def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Raise ConfigError if ``claim_folder`` would refuse the folder. Write nothing.
+    """Raise ConfigError if ``claim_folder`` would raise it for the folder. Write nothing.
 
     Args:
         folder: folder to which the program writes, directly or in subfolders.
-        mark: name of the file that marks its folders.
-        key: argument that names the folder, for the message.
+        mark: name of the file that marks the folders of this program.
+        key: argument that sets the folder, for the message.
     """
     path = Path(folder, mark)
     check_no_link(folder, key, "a folder")
@@ -77,18 +77,19 @@ def check_claimable(folder: str | os.PathLike, mark: str, key: str = "--output")
     found = [] if path.exists() or not os.path.isdir(folder) else sorted(os.listdir(folder))
     if found:
         raise ConfigError(
-            f"{key}: {os.fspath(folder)}: expected an empty folder or one with {mark} of this program, found {found[0]}"
+            f"{key}: {os.fspath(folder)}: expected an empty folder, or a folder with {mark} of this program, found "
+            f"{found[0]}"
         )
 
 
 def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") -> None:
-    """Claim a folder for a program: create the folder, and an empty file that marks it, unless they exist.
+    """Claim a folder for a program: create the folder, and the empty file ``mark``, unless they exist.
 
-    Args: see ``check_claimable``.
+    Args: as for ``check_claimable``.
 
     Raises:
-        ConfigError: the folder has files but no mark, or the folder or its mark is a link. OutputError: the folder
-            cannot be written.
+        ConfigError: the folder has files but no mark, or the folder or its mark is a link.
+        OutputError: the folder cannot be written.
     """
     check_claimable(folder, mark, key)
     make_folder(folder)
@@ -97,7 +98,7 @@ def claim_folder(folder: str | os.PathLike, mark: str, key: str = "--output") ->
 
 
 def holds_other(path: Path, text: str) -> bool:
-    """Return whether the file exists with a different text.
+    """Return whether the file exists and contains a different text.
 
     Raises:
         ConfigError: the path is a folder, a link or another kind of file.

@@ -1,4 +1,4 @@
-"""Patterns of parameter and module names in config keys."""
+"""Match the names of parameters and modules with patterns in config keys."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -10,8 +10,8 @@ from seesaw_d2.suggestions import near_names
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Return whether a pattern matches the name or the name of a module that contains it.
 
-    The wildcards ``*`` and ``?`` also match dots. "backbone" matches everything in the backbone;
-    "roi_heads.box_predictor*.cls_score" matches the classifier of Mask R-CNN and of all stages of a cascade.
+    The wildcards ``*`` and ``?`` also match dots. "backbone" matches everything in the backbone.
+    "roi_heads.box_predictor*.cls_score" matches the classifier of Mask R-CNN, and of all stages of a cascade.
     """
     prefixes = list(_prefixes(name))
     return any(fnmatchcase(prefix, pattern) for pattern in patterns for prefix in prefixes)
@@ -21,12 +21,12 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
     """Return the names that match one of the patterns.
 
     Args:
-        names: names of a model's parameters or of its state.
+        names: names of a model's parameters and, possibly, buffers.
         patterns: see ``matches``.
-        key: config key of the patterns, for the message.
+        key: config key that sets the patterns, for the message.
 
     Raises:
-        ConfigError: a pattern is not a string, or matches nothing. The message lists the most similar names.
+        ConfigError: a pattern is not a string, or matches no name. The message lists the most similar names.
     """
     names = list(names)
     for index, pattern in enumerate(patterns):
@@ -35,8 +35,8 @@ def select(names: Iterable[str], patterns: Sequence[str], key: str) -> set[str]:
         if not any(matches(name, [pattern]) for name in names):
             near = ", ".join(_nearest(pattern, names))
             raise ConfigError(
-                f"{key}[{index}]: expected a pattern that matches names in the model, found {pattern!r}; "
-                f"nearest names: {near}"
+                f"{key}[{index}]: expected a pattern that matches names in the model, found {pattern!r}. "
+                f"Similar names: {near}"
             )
     return {name for name in names if matches(name, patterns)}
 

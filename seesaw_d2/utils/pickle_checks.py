@@ -1,7 +1,7 @@
-"""Check a pickle before it is read, by simulating its operations without constructing, calling or hashing anything.
+"""Check a pickle before reading it: simulate its operations without creating objects, calling or hashing anything.
 
-Python's unpicklers hash the keys in a pickle. A few bytes can define tuples nested so deeply that hashing them takes
-forever and cannot be interrupted.
+The check is needed because Python's unpicklers hash the keys in a pickle. A few bytes can define tuples nested so
+deeply that hashing them takes forever and cannot be interrupted.
 """
 
 import pickle
@@ -12,7 +12,7 @@ from typing import IO, Any
 from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys
 
 _MAX_OPERATIONS = 10_000_000
-_MAX_BITS = 1024  # largest size of an integer; Python refuses to print larger ones
+_MAX_BITS = 1024  # maximum size of an integer. Python refuses to print huge integers
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _REFUSED = ("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "PERSID")
 _MARK = object()
@@ -33,7 +33,7 @@ class _Machine:
         """Remove and return the values above the last mark."""
         index = len(self.stack) - 1
         while self.stack[index] is not _MARK:
-            index -= 1  # below 0, the index ends in an IndexError
+            index -= 1  # without a mark, this loop raises IndexError
         items = self.stack[index + 1 :]
         del self.stack[index:]
         return items
@@ -46,10 +46,9 @@ class _Machine:
 
     def set_items(self, items: list) -> None:
         check_keys(items[::2])
-        # An object of a known class may be an OrderedDict, returned by the function that created it.
-        self.node("dict" if isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict" else "object").count(
-            items
-        )
+        # The other kind, "object", can be an OrderedDict.
+        is_dict = isinstance(self.stack[-1], Node) and self.stack[-1].kind == "dict"
+        self.node("dict" if is_dict else "object").count(items)
 
     def append(self, items: list) -> None:
         found = self.node("list")
@@ -159,19 +158,23 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 
 def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
-    """Check one pickle. Afterwards the file is positioned at its end.
+    """Check one pickle, and leave the file positioned at the end of the pickle.
 
     Returns:
-        the value that the pickle describes, a plain value or a ``Node``, and the ids of the storages in a file of
-        PyTorch.
+        the value that the pickle describes, as a plain value or a ``Node``, and the ids of the tensor storages that a
+        file of PyTorch contains.
 
     Raises:
-        pickle.UnpicklingError: a key or an element of a set is not text, bytes or a number; the values are nested more
-            than 100 levels deep; there are more than 10 million values; an integer has more than 1024 bits; a call
-            would allocate more memory than the file has; a memo index is larger than the number of operations before it
-            (Python's unpickler allocates all entries up to the largest index); an operation belongs to protocol 0's
-            instances, to extensions or to buffers.
-        Exception: any type, for a corrupt file.
+        pickle.UnpicklingError: in one of these cases:
+
+            - A key, or an element of a set, is not text, bytes or a number.
+            - The values are nested more than 100 levels deep, or there are more than 10 million values.
+            - An integer has more than 1024 bits.
+            - A call would allocate memory of a size that the pickle chooses.
+            - A memo index is larger than the number of operations before it. Python's unpickler would allocate all
+              entries up to this index.
+            - An operation creates instances of protocol 0, or uses extensions or buffers.
+        Exception: of any type, for a corrupt file.
     """
     machine = _Machine()
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):

@@ -1,4 +1,4 @@
-"""Values that a pickle would construct, and rules for its keys and calls (see ``pickle_checks``)."""
+"""Represent the values that a pickle would create, and check its keys and calls (see ``pickle_checks``)."""
 
 import pickle
 
@@ -8,17 +8,18 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 # Functions that hash the elements of their argument, or the first element of each pair.
 _SETS = ("set", "frozenset", "Counter")
 _MAPPINGS = ("OrderedDict", "dict", "defaultdict")
-# Functions whose result can be a key: a NumPy number, and bytes in protocol 2.
+# Functions whose results can be keys: "scalar" returns a NumPy number, "encode" returns bytes in protocol 2.
 SCALARS = ("scalar", "encode")
 
 
 class Node:
-    """A value that the pickle would construct.
+    """Placeholder of a value that the pickle would create.
 
     Attributes:
         kind: "list", "tuple", "dict", "set", "global", "scalar", "storage" or "object".
         items: the elements of a list or tuple, or the module and name of a "global".
-        depth, size: nesting depth, and number of values after expansion.
+        depth: nesting depth.
+        size: number of nested values. A value that occurs several times is counted several times.
     """
 
     __slots__ = ("depth", "items", "kind", "size")
@@ -44,6 +45,7 @@ class Node:
 
 
 def check_keys(keys: list) -> None:
+    """Raise UnpicklingError unless all keys are text, bytes or numbers, which are fast to hash."""
     for key in keys:
         if not isinstance(key, _PLAIN) and not (isinstance(key, Node) and key.kind == "scalar"):
             found = key.kind if isinstance(key, Node) else "mark"
@@ -51,7 +53,11 @@ def check_keys(keys: list) -> None:
 
 
 def check_call(module: str, name: str, arguments: list) -> None:
-    """Check the arguments of functions that hash them, or that allocate memory of a given size."""
+    """Check the arguments of functions that hash their arguments, or that allocate memory of a given size.
+
+    Raises:
+        pickle.UnpicklingError: hashing could take forever, or the call could allocate any amount of memory.
+    """
     first = arguments[0] if arguments else None
     if name in ("bytes", "bytearray") and isinstance(first, int):
         raise pickle.UnpicklingError(f"calls {name} with a number")

@@ -1,8 +1,7 @@
 """Read pickles of arrays, numbers, text and plain containers without running code.
 
-It never imports or calls the functions and classes named in a pickle. Each allowed name is replaced by a function or
-class of this module, which checks its arguments. NumPy's own functions are not used, because they trust the sizes and
-types in the file.
+This module never imports or calls the functions and classes named in a pickle. It replaces each allowed name by its own
+function or class, which checks the arguments. NumPy's functions would trust the sizes and types in the file.
 """
 
 import math
@@ -31,13 +30,13 @@ class _Type:
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
-        # (version, byte order, ...); the type code defines the rest
+        # state is (version, byte order, ...). Ignore the rest, which the type code defines.
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "="):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
-    """Replacement for ``numpy.ndarray``, which pickle creates empty and then fills."""
+    """Replacement for ``numpy.ndarray``. A pickle creates an empty array, then sets its content."""
 
     value: np.ndarray | None = None
 
@@ -77,7 +76,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(data: bytes | str = b"", *_: Any) -> bytes:
-    # Python 2 writes text. Do not call bytes(n), which would allocate n bytes.
+    # Pickles of Python 2 contain text. For an integer n, raise an error: bytes(n) would allocate n bytes.
     return data.encode("latin1") if isinstance(data, str) else b"".join([data])
 
 
@@ -114,8 +113,7 @@ class _PlainUnpickler(pickle.Unpickler):
         if path not in self.known:
             raise pickle.UnpicklingError(f"holds {shortened(path)}")
         found = self.known[path]
-        # A pickle can set attributes, such as a function's defaults. With a new function for each pickle, this affects
-        # no other pickle.
+        # A pickle can set attributes of a function, such as its defaults. A new function protects the other pickles.
         return found if isinstance(found, type) else lambda *arguments: found(*arguments)
 
 
@@ -123,13 +121,13 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
     """Return the content of a pickle of arrays and plain values.
 
     Args:
-        file: open for reading, seekable, positioned at the start of the pickle.
+        file: seekable file, open for reading, positioned at the start of the pickle.
         extra: further allowed names, "module.name" -> replacement.
 
     Raises:
         pickle.UnpicklingError: the pickle contains another class or function (the message is ``holds module.name``), or
-            ``check_pickle`` rejects it.
-        Exception: any type that pickle raises for a corrupt file.
+            ``check_pickle`` raises it.
+        Exception: of any type, for a corrupt file.
     """
     start = file.tell()
     check_pickle(file)
@@ -138,7 +136,7 @@ def load_plain_pickle(file: IO[bytes], extra: Mapping[str, Any] = MappingProxyTy
 
 
 def finish(content: Any) -> Any:
-    """Replace the placeholders in unpickled ``content`` by arrays. Containers are changed in place.
+    """Replace the placeholders in unpickled ``content`` by arrays. Change lists and dicts in place.
 
     Raises:
         pickle.UnpicklingError: ``content`` is nested more than 100 levels deep.

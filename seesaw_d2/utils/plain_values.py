@@ -1,23 +1,27 @@
-"""Checks that values of configs and data files can be written to files and displayed."""
+"""Check that values of configs and data files can be written to files and displayed."""
 
 import itertools
 import math
 from typing import Any
 
-# Tensors and JSON readers support integers from -_BOUND to _BOUND - 1.
+# Tensors and JSON readers support integers in [-_BOUND, _BOUND).
 _BOUND = 2**63
 
 
 def plain_problem(value: Any, seen: set[int] | None = None) -> str:
-    """Return a description of the first problem in a value or its elements, or "" if there is none.
+    """Return a description of the first problem in a value or its elements, or "" if all of them are plain.
 
     Integers must have at most 64 bits, and text must not contain unpaired surrogates.
+
+    Args:
+        value: value of any type. Containers may contain themselves.
+        seen: ids of the containers that were already checked.
     """
     if isinstance(value, str):
         return "" if encodable(value) else f"expected text, found an unpaired surrogate in {ascii(value)[:80]}"
     if isinstance(value, int) and not -_BOUND <= value < _BOUND:
         digits = round(value.bit_length() * math.log10(2))
-        return f"expected integers of at most 64 bits, found one of about {digits} digits"
+        return f"expected integers of at most 64 bits, found an integer of about {digits} digits"
     seen = set() if seen is None else seen
     if not isinstance(value, (dict, list, set, tuple)) or id(value) in seen:
         return ""
@@ -27,7 +31,7 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Return whether text can be encoded as UTF-8: it has no unpaired surrogates."""
+    """Return whether text can be encoded as UTF-8, because it has no unpaired surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,14 +1,14 @@
-"""A registry with the interface of fvcore's, for modules that work without Detectron2 and fvcore."""
+"""Define a registry with the interface of fvcore's registry, for modules that work without Detectron2 and fvcore."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 class Registry:
-    """Classes by name: iterates over pairs, and ``name in registry`` works.
+    """Registry of classes. It supports ``name in registry``, and iterates over (name, class) pairs.
 
     Args:
-        name: name of the registry in errors.
+        name: name of the registry in error messages.
     """
 
     def __init__(self, name: str):
@@ -16,7 +16,7 @@ class Registry:
         self._obj_map: dict[str, Any] = {}
 
     def register(self, item: Any = None) -> Any:
-        """Register a class under its name. Without an argument, return a decorator that does.
+        """Register a class under its name. Without an argument, return a decorator that registers a class.
 
         Raises:
             ValueError: the name is already registered.
@@ -24,12 +24,12 @@ class Registry:
         if item is None:
             return self.register
         if item.__name__ in self._obj_map:
-            raise ValueError(f"{self._name}: expected a new name, found {item.__name__!r}, which is registered already")
+            raise ValueError(f"{self._name}: expected a new name, found {item.__name__!r}, which is already registered")
         self._obj_map[item.__name__] = item
         return item
 
     def get(self, name: str) -> Any:
-        """Return the class of this name, or raise KeyError."""
+        """Return the class with this name. Raise KeyError if the name is not registered."""
         if name not in self._obj_map:
             raise KeyError(f"{self._name}: expected one of {', '.join(self._obj_map)}, found {name!r}")
         return self._obj_map[name]

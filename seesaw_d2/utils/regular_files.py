@@ -1,4 +1,4 @@
-"""Open only regular files. Reading a pipe can block forever, and a device can be endless."""
+"""Open only regular files, because reading a pipe can block forever, and a device can be endless."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _KINDS = (
 
 
 def irregular(path: str | os.PathLike) -> str | None:
-    """Return the kind of an irregular file, such as "a pipe". Return None for a regular or missing file."""
+    """Return the kind of an irregular file, such as "a pipe", or None for a regular or missing file."""
     try:
         return _kind(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -25,18 +25,19 @@ def irregular(path: str | os.PathLike) -> str | None:
 def open_regular(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO[Any]:
     """Open a file like ``open``, and raise OSError unless it is a regular file.
 
-    The check uses the open file, so that the file cannot be replaced in between. Opening a pipe does not block.
+    The check uses the open file, so that no other program can replace the file between check and opening. Opening a
+    pipe does not block.
 
     Args:
-        path: the file.
-        mode: as in ``open``. A new file is created as by ``open``.
+        path: path of the file.
+        mode: as in ``open``.
         options: as in ``open``.
 
     Raises:
         OSError: the file cannot be opened, or it is a pipe, a directory, a socket or a device.
     """
     if "\0" in os.fsdecode(path):
-        raise OSError(errno.EINVAL, "expected a file name, found one with a null character", path)
+        raise OSError(errno.EINVAL, "expected a file name without null characters", path)
     return open(path, mode, opener=_open, **options)
 
 

@@ -1,4 +1,4 @@
-"""Read text and CSV files with errors that name the file, the line and the column."""
+"""Read text and CSV files. Errors name the file, the line and the column."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-_LARGEST = 2**53  # of numbers; integers up to it are exact
+_LARGEST = 2**53  # integers up to this number are exact as floats
 
 
 def read_lines(path: str) -> list[str]:
@@ -24,20 +24,24 @@ def read_lines(path: str) -> list[str]:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             return list(file)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected a text file, byte {error.start} is not UTF-8") from None
+        raise DataError(f"{path}: expected a text file, found that byte {error.start} is not UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, str]]]:
-    """Return the place and the fields of each row of a CSV file.
+    """Read a CSV file with a header.
 
     Args:
-        columns: required columns. There may be others.
+        path: path of the file.
+        columns: required columns. The file may have others.
+
+    Returns:
+        for each row, its place ("<path>, line <number>") and a dict from column to field.
 
     Raises:
-        DataError: not a CSV file (see also ``read_lines``), its header does not have each of the columns once,
-            or a row has another number of fields than the header.
+        DataError: the file is not a CSV file (see also ``read_lines``), the header does not have each of ``columns``
+            once, or a row has another number of fields than the header.
     """
     reader, rows = csv.DictReader(read_lines(path)), []
     try:
@@ -58,15 +62,19 @@ def read_rows(path: str, columns: Collection[str]) -> list[tuple[str, dict[str, 
 def read_results_table(
     path: str, texts: Collection[str], numbers: Collection[str], maybe: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file of an evaluation, with numbers in the columns of numbers.
+    """Read a CSV file that an evaluation wrote, and convert the columns of numbers.
 
     Args:
-        texts: columns of text.
-        numbers: columns of numbers.
-        maybe: columns of numbers in which an empty field is None.
+        path: path of the file.
+        texts: columns with text.
+        numbers: columns with numbers.
+        maybe: columns with numbers or empty fields, which become None.
+
+    Returns:
+        a dict from column to value for each row.
 
     Raises:
-        DataError: see ``read_rows``; a field is not a number in [0, 2^53].
+        DataError: ``read_rows`` raises it, or a field is not a number in [0, 2^53].
     """
     found: list[dict[str, Any]] = []
     for where, row in read_rows(path, [*texts, *numbers, *maybe]):

@@ -1,16 +1,16 @@
-"""Build paths from names in files, configs and addresses that cannot leave their folder."""
+"""Build paths from untrusted names in files, configs and addresses. The paths cannot leave their folder."""
 
 import os
 
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.utils.messages import shown
 
-_MAX_BYTES = 200  # longest part of a path; file systems allow 255
+_MAX_BYTES = 200  # maximum length of a part of a path. File systems allow 255
 
 
 def leads_outside(name: str) -> bool:
-    """Return whether a name relative to a folder is absolute or leads out of that folder."""
-    # Backslashes are separators on Windows, and the name may come from there.
+    """Return whether a path that should be relative to a folder is absolute or leads out of the folder."""
+    # The name may come from Windows, where backslashes are separators.
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name
 
@@ -21,14 +21,14 @@ def below(folder: str, name: str, what: str = "name") -> str:
     Args:
         folder: the folder that must contain the path.
         name: untrusted name, possibly with subfolders.
-        what: config key or kind of the name, for the message.
+        what: config key, or description of the name, for the message.
 
     Raises:
-        ConfigError: the name is empty, absolute, too long for a file system, not printable, or has a part
-            ``.`` or ``..``.
+        ConfigError: the name is empty, absolute, too long for a file system or not printable, or has a part ``.`` or
+            ``..``.
     """
     if leads_outside(name) or not all(_is_part(part) for part in name.replace("\\", "/").split("/")):
-        raise ConfigError(f"{what}: expected a valid file name, found {shown(name)}")
+        raise ConfigError(f"{what}: expected a valid name of a file in a folder, found {shown(name)}")
     return os.path.join(folder, name)
 
 

@@ -1,4 +1,4 @@
-"""Read the values of YAML text. Errors name the file, for any tags and values."""
+"""Read YAML files and text. Errors name the file, whatever tags and values it has."""
 
 import io
 from typing import Any
@@ -14,7 +14,12 @@ _MAX_BYTES = 1 << 24
 
 
 def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, error: type[SeesawError] = ConfigError):
-    """Return (text, values) of a YAML file.
+    """Return the text and the values of a YAML file.
+
+    Args:
+        path: path of the file.
+        loader: a safe loader of PyYAML.
+        error: the exception type to raise.
 
     Raises:
         error: the file is missing, not a regular file, too large or not UTF-8, or ``yaml_values`` raises it.
@@ -25,7 +30,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
         with open_regular(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise error(f"{path}: expected a YAML file, found one of more than {_MAX_BYTES} bytes")
+            raise error(f"{path}: expected a YAML file of at most {_MAX_BYTES} bytes, found a larger file")
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not a YAML file: byte {problem.start} is not UTF-8") from None
@@ -35,7 +40,7 @@ def read_yaml_file(path: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader, e
 
 
 class NamedText(io.StringIO):
-    """Text with the name of its file, for error messages of PyYAML."""
+    """Text stream with the name of its file, which PyYAML shows in error messages."""
 
     def __init__(self, text: str, name: str):
         super().__init__(text)
@@ -48,11 +53,13 @@ def yaml_values(
     """Return the values of YAML text.
 
     Args:
+        text: the YAML text.
         path: path of the file, for messages.
         loader: a safe loader of PyYAML.
+        error: the exception type to raise.
 
     Raises:
-        error: the text is not YAML of plain values, a value does not fit its tag (``!!timestamp x``) or is nested too
+        error: the text is not YAML of plain values, a value does not match its tag (``!!timestamp x``) or is nested too
             deeply, an integer has more than 64 bits, or text has an unpaired surrogate ("\\ud800").
     """
     try:
@@ -61,11 +68,11 @@ def yaml_values(
     except yaml.YAMLError as found:
         raise error(f"{path}: not a YAML file of plain values: {reason(found)}") from found
     except RecursionError:
-        raise error(f"{path}: nested too deeply; expected a YAML file of plain values") from None
-    except (ValueError, OverflowError) as found:  # an integer of more digits than Python reads
+        raise error(f"{path}: expected a YAML file of plain values, found values that are nested too deeply") from None
+    except (ValueError, OverflowError) as found:  # an integer with more digits than Python reads
         raise error(f"{path}: {reason(found)}") from None
     except (TypeError, AttributeError, KeyError, IndexError) as found:
-        # PyYAML's constructors, for a value that does not fit its tag.
+        # PyYAML's constructors raise these types for a value that does not match its tag.
         raise error(f"{path}: not a YAML file of plain values: {type(found).__name__}: {reason(found)}") from None
     if problem:
         raise error(f"{path}: {problem}")

@@ -93,7 +93,7 @@ CASES: list[Case] = cases(
         "weights that are a list": (saved({"model": [1]}), r"w\.pth: expected a mapping of parameters, found a list"),
         "other programs' weights": (saved({"state_dict": {}, "epoch": 1}), r"'state_dict': expected a tensor"),
         "numbers as names": (saved({"model": {1: torch.ones(2, 3)}}), r"w\.pth: 1: expected a tensor .* with a name"),
-        "no weights": (saved({"model": {}}), r"w\.pth: does not fit the model"),
+        "no weights": (saved({"model": {}}), r"w\.pth: does not match the model"),
         "nan": (model_of(torch.full((2, 3), torch.nan)), r"w\.pth: expected finite weights, found nan"),
         "infinity": (model_of(torch.full((2, 3), torch.inf)), r"w\.pth: expected finite weights"),
         "beyond float32": (

@@ -97,7 +97,7 @@ def test_printed_commands_are_words_of_a_shell(tmp_path, capsys):
 def test_a_row_cannot_start_from_one_below(tmp_path):
     path = tmp_path / "rows.yaml"
     path.write_text("main:\n  - {name: a, config: x, after: b}\n  - {name: b, config: x}\n")
-    with pytest.raises(ConfigError, match="a: after: expected a row above it, found 'b'"):
+    with pytest.raises(ConfigError, match=r"a: after: .* found 'b'"):
         compare.read_rows(path, "main")
 
 

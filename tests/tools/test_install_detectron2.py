@@ -27,7 +27,7 @@ def test_hash_mismatch_installs_nothing(tmp_path):
     archive.write_bytes(b"not the archive")
     result = run("--force", "--archive", str(archive))
     assert result.returncode == 1
-    assert f"{archive}: hash mismatch, nothing was installed" in result.stderr
+    assert f"{archive}: hash mismatch" in result.stderr
     assert install_detectron2.SHA256 in result.stderr
 
 

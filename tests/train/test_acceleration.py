@@ -127,7 +127,7 @@ def test_groups_of_the_optimizer_stay():
 def test_an_optimizer_without_implementations():
     cfg = tiny_config(*FUSED)
     optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
-    with pytest.raises(ConfigError, match=r'SOLVER\.OPTIMIZER_IMPLEMENTATION: expected "auto" with LBFGS, found'):
+    with pytest.raises(ConfigError, match=r'SOLVER\.OPTIMIZER_IMPLEMENTATION: expected "auto", .*LBFGS.* found'):
         set_implementation(optimizer, cfg)
 
 
@@ -182,7 +182,7 @@ def test_values_that_are_none(key):
 
 @pytest.mark.parametrize("options", [[], [*FUSED, "SOLVER.AMP.ENABLED", "True"]])
 def test_metrics_are_told_late_by_a_kernel_that_can_leave_a_step_out(options):
-    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: expected 1, .* fused.*found 2"):
+    with pytest.raises(ConfigError, match=r"SOLVER\.METRICS_PERIOD: expected 1, found 2"):
         check_acceleration(tiny_config("SOLVER.METRICS_PERIOD", "2", *options))
 
 
@@ -212,7 +212,7 @@ def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
     register_datasets(cfg)
     Trainer(cfg)
     assert "DATALOADER.PIN_MEMORY: " in caplog.text
-    assert "SOLVER.TF32 all: " in caplog.text
+    assert "SOLVER.TF32 all " in caplog.text
 
 
 def test_what_a_gpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
@@ -220,4 +220,4 @@ def test_what_a_gpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "seesaw_d2")
     options = ["MODEL.DEVICE", "cuda", "MODEL.ROI_ALIGN_GRADIENT", "products"]
     accelerate(torch.nn.Linear(1, 1), load_config(str(config_file), options))
-    assert "MODEL.ROI_ALIGN_GRADIENT products: " in caplog.text
+    assert "MODEL.ROI_ALIGN_GRADIENT products" in caplog.text

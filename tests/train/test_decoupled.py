@@ -59,7 +59,7 @@ def test_classifier_alone_from_softmax_to_seesaw(job, pretrained, config_file):
     assert differences(before, after) == {f"{CLASSIFIER}.weight", f"{CLASSIFIER}.bias", counts}
     assert after[counts].sum() == 3 * 4 * 64
     log = (run / "log.txt").read_text()
-    assert f"trained: {CLASSIFIER}.weight, {CLASSIFIER}.bias" in log
+    assert f"only {CLASSIFIER}.weight, {CLASSIFIER}.bias" in log
     # A resume goes on with all of it.
     assert job(*start, "--resume", "SOLVER.MAX_ITER", "5") == 0
     resumed = weights(run / "model_final.pth")
@@ -86,7 +86,7 @@ def test_crt_starts_the_classifier_anew(job, pretrained, config_file):
     assert (after[f"{CLASSIFIER}.bias"] == 0).all()
     assert (before[f"{CLASSIFIER}.bias"] != 0).any()
     log = (run / "log.txt").read_text()
-    assert f"(MODEL.WEIGHTS_EXCEPT), initial values: {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
+    assert f"MODEL.WEIGHTS_EXCEPT keeps the initial values of {CLASSIFIER}.bias, {CLASSIFIER}.weight" in log
     # Without the key the trained classifier is where the second training starts.
     assert job("MODEL.WEIGHTS", str(pretrained), *CE, *FREEZE, *still, folder="kept") == 0
     assert differences(before, weights(config_file.parent / "kept/model_final.pth")) == set()

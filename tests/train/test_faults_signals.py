@@ -35,7 +35,7 @@ def test_a_signal_finishes_the_iteration_and_saves(config_file, monkeypatch, cap
     with monkeypatch.context() as patch:
         stop_at(patch, 2, signum)
         assert main(command) == status
-    assert f"stopped by {signum.name} after iteration 2, which is saved" in capsys.readouterr().err
+    assert f"stopped by {signum.name} after iteration 2" in capsys.readouterr().err
     folder = config_file.parent / "run"
     assert (folder / "last_checkpoint").read_text() == "model_0000002.pth"
     assert main([*command[:2], "--resume", *command[2:]]) == 0
@@ -66,7 +66,7 @@ def test_a_signal_in_the_last_iteration_and_before_the_first(config_file, monkey
     with monkeypatch.context() as patch:
         stop_at(patch, 0, place="resume_or_load")
         assert main(command) == 143
-    assert "interrupted (SIGTERM)" in capsys.readouterr().err
+    assert "interrupted by SIGTERM" in capsys.readouterr().err
     folder = config_file.parent / "run"
     assert not list(folder.glob("model_*"))
     with monkeypatch.context() as patch:

@@ -18,7 +18,7 @@ from seesaw_d2.train import main
 from seesaw_d2.train.checkpoints.training_state import TrainingState
 from tests.train.resumed_runs import assert_same_runs, final_state, log_every_iteration, metrics, options
 
-NOTE = "Resumed, but not bit for bit"
+NOTE = "not bit for bit equal"
 UNIFORM = ["DATALOADER.SAMPLER_TRAIN", "TrainingSampler", "DATALOADER.ASPECT_RATIO_GROUPING", "False"]
 ROOT = Path(__file__).parents[2]
 

@@ -87,7 +87,7 @@ def test_resume_goes_on_with_the_optimizer(trained, config_file):
 def test_second_run_into_the_same_folder_is_refused(trained, config_file, capsys):
     before = {name: (trained / name).read_bytes() for name in files(trained)}
     assert main(["--config-file", str(config_file)]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert "contains another run" in capsys.readouterr().err
     assert before == {name: (trained / name).read_bytes() for name in files(trained)}
     assert main(["--config-file", str(config_file), "--overwrite", "SOLVER.MAX_ITER", "1"]) == 0
     assert torch.load(trained / "model_final.pth", weights_only=True)["iteration"] == 0
@@ -118,7 +118,7 @@ def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
     (tmp_path / "nothing").symlink_to(tmp_path / "nowhere")
     for folder in ("nothing", "nothing/run"):
         assert main([*command, "OUTPUT_DIR", str(tmp_path / folder)]) == 2
-        assert f"expected a folder, found the link to nothing {tmp_path}/nothing" in capsys.readouterr().err
+        assert f"expected a folder, found the broken link {tmp_path}/nothing" in capsys.readouterr().err
     run = config_file.parent / "run"
     (run / "inference").rename(tmp_path / "elsewhere")
     (run / "inference").symlink_to(tmp_path / "elsewhere")
@@ -128,7 +128,7 @@ def test_links_in_place_of_folders(trained, config_file, tmp_path, capsys):
     assert list((tmp_path / "elsewhere").iterdir())
     (run / "inference").symlink_to(tmp_path / "nowhere")
     assert main([*command, *short]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert "contains another run" in capsys.readouterr().err
     assert main([*command, "--overwrite", *short]) == 0
 
 

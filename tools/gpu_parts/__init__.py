@@ -1,1 +1,1 @@
-"""Modules of tools/gpu.py: requirements, parts, results and table."""
+"""Implement tools/gpu.py: requirements, parts, results and table."""

@@ -1,4 +1,4 @@
-"""Check the requirements of tools/gpu.py, and describe card, versions and commit."""
+"""Check the requirements of tools/gpu.py, and describe GPU, versions and commit."""
 
 import importlib
 import platform
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-# Modules that the package, its tests and its benchmarks import. setup.py has the names of the packages.
+# Modules that the package, its tests and its benchmarks import. setup.py lists the packages that contain them.
 MODULES = [
     *("torch", "torchvision", "detectron2", "fvcore", "lvis", "hotcoco", "safetensors", "orjson", "msgspec"),
     *("pycocotools", "cv2", "matplotlib", "sklearn", "yaml", "pytest"),
@@ -22,25 +22,25 @@ def paths(root: Path) -> list[str]:
 
 
 def missing() -> str | None:
-    """Return the missing requirements of this machine in one line, or None if there are none."""
+    """Return the first requirement that this machine lacks as text, or None if it meets all requirements."""
     absent = [name for name in MODULES if find_spec(name) is None]
     if absent:
-        return f"the Python modules {', '.join(MODULES)}; {sys.executable} does not find {', '.join(absent)}"
+        return f"the Python modules {', '.join(MODULES)}, but {sys.executable} does not find {', '.join(absent)}"
     torch = importlib.import_module("torch")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < MIN_TORCH:
-        return f"PyTorch {'.'.join(map(str, MIN_TORCH))} or newer; found {torch.__version__}"
+        return f"PyTorch {'.'.join(map(str, MIN_TORCH))} or newer, but found {torch.__version__}"
     if not torch.cuda.is_available():
-        return f"an NVIDIA GPU that PyTorch can use; torch {torch.__version__} found none"
+        return f"an NVIDIA GPU, but PyTorch {torch.__version__} found none"
     return None
 
 
 def key(root: Path) -> str:
-    """Return a key of the versions and hardware that a result depends on. A part is repeated if the key changes."""
+    """Return an identifier of the hardware, versions and commit. If it changes, stored results are obsolete."""
     return " · ".join(description(root))
 
 
 def description(root: Path) -> list[str]:
-    """Return the card, the versions and the commit."""
+    """Return texts that describe the GPU, the versions and the commit."""
     torch = importlib.import_module("torch")
     card, count = torch.cuda.get_device_properties(0), torch.cuda.device_count()
     return [
@@ -55,12 +55,12 @@ def description(root: Path) -> list[str]:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # not installed, only sources
+    except PackageNotFoundError:  # sources that are not installed
         return str(getattr(importlib.import_module(name), "__version__", "unknown"))
 
 
 def _commit(root: Path) -> str:
-    """Return the short commit, followed by "changed" if the work tree differs, or "unknown" without git."""
+    """Return the short hash of the commit, with ", changed" if the work tree differs, or "unknown" without git."""
     try:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)

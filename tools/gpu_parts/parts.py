@@ -1,4 +1,4 @@
-"""Definition of the parts: name, commands, time limit and reader of the result."""
+"""Define the parts of tools/gpu.py: name, commands, time limit and reader of the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Part:
     """A part of ``make gpu``.
 
     Args:
-        name: unique name, also used for its log and its result.
+        name: unique name. The files of the log and the result have this name, too.
         what: description in the table.
-        commands: function of the output folder that returns lists of arguments for Python. After "out of memory" the
-            next list is tried. The part may write files to the folder with its name in the output folder.
+        commands: function from the output folder to lists of arguments for Python. If a command runs out of memory, the
+            next list is tried. The part may write files to the subfolder that has the name of the part.
         limit: time limit of each command in seconds.
-        read: function of the command's output and the output folder that returns the rows of the table.
+        read: function from the output of the command and the output folder to the rows of the table.
     """
 
     name: str
@@ -48,7 +48,10 @@ def benchmark(name: str, what: str, program: str, *arguments: str, limit: float,
 
 
 def iteration(name: str, limit: float, *arguments: str) -> Part:
-    """Return the part that compares Detectron2's trainers with this project's, with fewer images if memory is short."""
+    """Return the part that compares Detectron2's trainers with this project's trainer.
+
+    If the GPU runs out of memory, the part uses fewer images.
+    """
 
     def commands(folder: Path) -> list[Command]:
         common = ["benchmarks/iteration.py", "--device", "cuda", "--size", "800", "--proposals", "512"]
@@ -58,7 +61,10 @@ def iteration(name: str, limit: float, *arguments: str) -> Part:
 
 
 def mask_heads() -> Part:
-    """Return the part for mask heads. If memory is short, it uses fewer regions (Detectron2 needs 11 GB)."""
+    """Return the part that measures mask heads. If the GPU runs out of memory, the part uses fewer regions.
+
+    With 256 regions, Detectron2's head needs 11 GB.
+    """
     command = ["benchmarks/mask_head.py", "--device", "cuda", "--categories", "80", "1203", "13204", "--regions"]
     commands = [[*command, regions] for regions in ("256", "64")]
     return Part("mask heads", "256 channels", lambda folder: commands, 90, readers.mask_heads)

@@ -1,6 +1,6 @@
-"""Generate the glyph data set if it is missing, and train and evaluate the quickstart config on the GPU.
+"""Train and evaluate the quickstart config on the GPU. First generate the glyph data set if it is missing.
 
-An interrupted training continues.
+An interrupted training continues from its last checkpoint.
 """
 
 import argparse
@@ -15,9 +15,9 @@ CONFIG = "configs/quickstart/mask_rcnn_glyphs_seesaw.yaml"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--output", required=True, help="folder of the run")
+    parser.add_argument("--device", default="cuda", help="MODEL.DEVICE (default: cuda)")
+    parser.add_argument("overrides", nargs="*", help="config overrides KEY VALUE ...")
     args = parser.parse_args()
     make_glyphs("datasets/glyphs", GlyphConfig())
     resume = ["--resume"] if os.path.isdir(args.output) else []

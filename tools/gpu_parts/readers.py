@@ -1,4 +1,4 @@
-"""Convert the output of tests and benchmarks to rows (case, result) of the table."""
+"""Convert the output of tests and benchmarks to table rows (case, result)."""
 
 import json
 import re
@@ -11,14 +11,14 @@ THEIRS, THEIR_AMP = "Detectron2's", "Detectron2's, AMP"
 
 
 class Unreadable(ValueError):
-    """The output does not have the expected lines."""
+    """Raised if the output lacks the expected lines."""
 
 
 def tests(output: str, folder: Path) -> Rows:
-    """Return pytest's summary, a row for each failed test, and a row for each reason of skipped tests."""
+    """Return rows with pytest's summary, each reason of skipped tests, and each failed test."""
     summary = re.findall(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
     if not summary:
-        raise Unreadable("no summary of pytest")
+        raise Unreadable("expected a summary of pytest in the output, found none")
     skipped = re.findall(r"^SKIPPED \[(\d+)\] [^:]+:?\d*: (.*)$", output, re.MULTILINE)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)(?: - (.*))?$", output, re.MULTILINE)
     rows = [("all", summary[-1])]
@@ -27,6 +27,7 @@ def tests(output: str, folder: Path) -> Rows:
 
 
 def losses(output: str, folder: Path) -> Rows:
+    """Return the time of Seesaw Loss, and its ratios to cross-entropy and to MMDetection's algorithm."""
     return [
         (
             f"C = {row['C']}, {row['foreground']} foreground",
@@ -38,6 +39,7 @@ def losses(output: str, folder: Path) -> Rows:
 
 
 def mask_heads(output: str, folder: Path) -> Rows:
+    """Return time and peak memory of each mask head, and their ratios to those of Detectron2's head."""
     return [
         (
             f"C = {row['C']}, {row['regions']} regions, {row['pass']}, {row['head']}",
@@ -49,13 +51,13 @@ def mask_heads(output: str, folder: Path) -> Rows:
 
 
 def iteration(output: str, folder: Path) -> Rows:
-    """Return the ratios of images per second and of peak memory to those of Detectron2's trainer."""
+    """Return images per second and peak memory, and their ratios to those of Detectron2's trainer."""
     table = _table(output)
     speed = {row["which"]: float(row["images / s"]) for row in table}
     memory = {row["which"]: float(row["peak MB"]) for row in table}
     base = THEIR_AMP if THEIR_AMP in speed else THEIRS
     if base not in speed:
-        raise Unreadable(f"no row of {THEIRS}")
+        raise Unreadable(f"expected a row {THEIRS!r} in the output, found none")
     rows = []
     for row in table:
         name = row["which"]
@@ -70,7 +72,7 @@ def iteration(output: str, folder: Path) -> Rows:
 
 
 def quickstart(output: str, folder: Path) -> Rows:
-    """Return the box AP, with the expected value from CPUs."""
+    """Return the box AP of the training, and the box AP of trainings on CPUs for comparison."""
     path = folder / "quickstart/inference/glyphs_val/results.json"
     try:
         found = json.loads(path.read_text())["bbox"]
@@ -80,9 +82,9 @@ def quickstart(output: str, folder: Path) -> Rows:
 
 
 def _table(output: str) -> list[dict[str, str]]:
-    """Return the rows of the Markdown table in an output, by the names of the columns."""
+    """Return the rows of the Markdown table in an output as dicts from column name to cell."""
     lines = [line.strip().strip("|").split("|") for line in output.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line] for line in lines]
     if len(cells) < 3:
-        raise Unreadable("no table")
+        raise Unreadable("expected a table in the output, found none")
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]

@@ -14,13 +14,13 @@ from gpu_parts.machine import paths
 from gpu_parts.parts import Part
 from gpu_parts.readers import Unreadable
 
-SHORT = 20  # seconds; no part is started if less time is left
+SHORT = 20  # seconds. If less time is left, no part starts
 PASSED, FAILED, UNFINISHED, NOT_RUN = "passed", "failed", "not finished", "not run"
 OUT_OF_MEMORY = re.compile(r"out of memory", re.IGNORECASE)
 
 
 def known(folder: Path, part: Part, key: str) -> dict:
-    """Return the result of a part on this machine and commit: status, seconds and rows."""
+    """Return the stored result of a part (status, seconds and rows), or "not run" if it has another ``key``."""
     try:
         result = json.loads(_file(folder, part, "json").read_text())
     except (OSError, ValueError):
@@ -35,10 +35,10 @@ def finished(folder: Path, part: Part, key: str) -> dict | None:
 
 
 def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
-    """Run a part for at most ``seconds`` and its own time limit, write its log and result, and return the result.
+    """Run a part, write its log and result, and return the result.
 
-    A part that was stopped by ``seconds`` or by an interruption is run again by the next call, with its files
-    unchanged.
+    The part runs until it finishes, or reaches ``seconds`` or its own time limit. If ``seconds`` or an interruption
+    stops the part, its files stay, so that the next call continues.
     """
     start, status, rows = time.monotonic(), UNFINISHED, []
     if known(folder, part, key)["status"] != UNFINISHED:
@@ -53,14 +53,14 @@ def run(folder: Path, part: Part, key: str, seconds: float, root: Path) -> dict:
         output = _file(folder, part, "log").read_text(errors="replace")
         status, rows = _read(part, code, output, folder)
         if code is None and part.limit <= left:
-            status, rows = FAILED, [("error", f"longer than {part.limit:.0f} s")]
+            status, rows = FAILED, [("error", f"not finished after {part.limit:.0f} s")]
         if status != FAILED or not OUT_OF_MEMORY.search(output):
             break
     return _write(folder, part, key, status, time.monotonic() - start, rows)
 
 
 def exit_status(results: list[dict]) -> int:
-    """Return 0 if all parts passed, 1 if a part failed, 3 if a part is not finished."""
+    """Return the exit status: 0 if all parts passed, 1 if a part failed, 3 if a part is not finished."""
     found = {result["status"] for result in results}
     if FAILED in found:
         return 1
@@ -86,11 +86,15 @@ def _read(part: Part, code: int | None, output: str, folder: Path) -> tuple[str,
 
 
 def _logged(command: list[str], log: Path, seconds: float, root: Path) -> int | None:
-    """Run a Python command with its output in a file. Return its exit status, or None if it was terminated."""
+    """Run a Python command, and write its output to a file.
+
+    Returns:
+        the exit status, or None if the command was killed after ``seconds``.
+    """
     folders = [*paths(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
-        # A separate process group, so that its workers are terminated with it.
+        # Start a new process group, so that killing it also kills the command's child processes.
         process = subprocess.Popen(
             [sys.executable, *command], stdout=file, stderr=file, cwd=root, env=environment, start_new_session=True
         )

@@ -1,10 +1,16 @@
-"""The Markdown table of tools/gpu.py."""
+"""Format the Markdown table of tools/gpu.py."""
 
 from gpu_parts.parts import Part
 
 
 def markdown(parts: list[Part], results: list[dict], machine: list[str]) -> str:
-    """Return a line about the machine and a table with the rows of all parts, including those that were not run."""
+    """Return a line about the machine and a table of all parts, including parts that were not run.
+
+    Args:
+        parts: parts in the order of the table.
+        results: result of each part (see ``running.known``).
+        machine: result of ``machine.description``.
+    """
     lines = [". ".join(machine) + ".", "", "| part | case | result |", "|---|---|---|"]
     for part, result in zip(parts, results, strict=True):
         title = f"{part.name}: {part.what}"

@@ -14,12 +14,12 @@ _BY_CATEGORY = re.compile(r"(?:^|\.)(?:box_predictor|mask_head(?:\.\d+)?\.predic
 
 
 def takes_categories(state: Mapping[str, Tensor], left_out: Iterable[str], num_classes: int) -> bool:
-    """Return whether a parameter or buffer with rows for C categories is loaded.
+    """Return whether loading sets a parameter or buffer that has a row for each category.
 
     Args:
         state: state dict of the model.
-        left_out: names that are not loaded.
-        num_classes: C.
+        left_out: names of parameters and buffers that are not loaded.
+        num_classes: number of categories.
     """
     left_out = set(left_out)
     return any(
@@ -40,12 +40,12 @@ def check_types(state: Mapping[str, Tensor], loaded: Mapping[str, Tensor], path:
 
 
 def find_problems(incompatible) -> dict[str, str]:
-    """Return a dict from name to problem for parameters and buffers that the file lacks or has in another shape.
+    """Return name -> problem for parameters and buffers that the file lacks or has in another shape.
 
-    Batch counters and buffers of losses are ignored, because predictions do not depend on them.
+    Missing batch counters and missing buffers of losses are ignored, because predictions do not depend on them.
 
     Args:
-        incompatible: fvcore's report.
+        incompatible: fvcore's report on missing, unexpected and wrongly shaped parameters.
     """
     problems = {
         name: "not in the file"
@@ -56,12 +56,12 @@ def find_problems(incompatible) -> dict[str, str]:
 
 
 def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> None:
-    """Raise WeightsError if a frozen parameter is not loaded.
+    """Raise WeightsError if a frozen parameter would keep its initial value.
 
     Args:
         model: the model.
-        problems: name -> problem of the parameters that are not loaded.
-        path: the file, for the message.
+        problems: name -> problem, for the parameters that keep their initial values.
+        path: path of the weights file, for the message.
     """
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
@@ -72,19 +72,25 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
 
 
 def check_backbone(incompatible, prefix: str, path: str) -> None:
-    """Raise WeightsError unless the file and the model's ResNet, whose names begin with a prefix, have equal layers."""
+    """Raise WeightsError unless the file and the model's ResNet have the same layers.
+
+    Args:
+        incompatible: fvcore's report on missing, unexpected and wrongly shaped parameters.
+        prefix: prefix of the ResNet's parameter names in the model.
+        path: path of the weights file, for the message.
+    """
     lines = [f"{name}: {problem}" for name, problem in _wrong_shapes(incompatible).items()]
     lines += [f"{name}: not in the file" for name in incompatible.missing_keys if _is_layer(name, prefix)]
     lines += [f"{name}: not in the model" for name in incompatible.unexpected_keys]
     if lines:
         raise WeightsError(
-            f"{path}: expected the weights of the model's ResNet (MODEL.RESNETS.DEPTH), found other layers:\n"
+            f"{path}: expected the layers of the model's ResNet (MODEL.RESNETS.DEPTH), found differences:\n"
             f"  {first_lines(lines, 5)}"
         )
 
 
 def describe_classifier(model: nn.Module) -> str:
-    """Return the loss, background and number of logits of a model for a message, or the class of its heads."""
+    """Return a model's loss, background and number of logits as text. Without a known loss: the class of the heads."""
     loss = next((module for module in model.modules() if isinstance(module, ClassificationLoss)), None)
     if loss is None:
         return type(getattr(model, "roi_heads", model)).__name__
@@ -95,18 +101,18 @@ def describe_classifier(model: nn.Module) -> str:
 
 
 def first_lines(lines: list[str], count: int, between: str = "\n  ") -> str:
-    """Return the first lines for a message, and the number of the others."""
+    """Join the first ``count`` lines. If there are more lines, append their number."""
     more = [f"and {len(lines) - count} more"] if len(lines) > count else []
     return between.join([*lines[:count], *more])
 
 
 def _is_layer(name: str, prefix: str) -> bool:
-    # FrozenBatchNorm2d has no batch counter, so torchvision's batch counters are not converted.
+    # Converted files have no batch counters, because FrozenBatchNorm2d has none.
     return name.startswith((f"{prefix}stem.", f"{prefix}res")) and not name.endswith("num_batches_tracked")
 
 
 def _wrong_shapes(incompatible) -> dict[str, str]:
-    """Return a dict from name to problem for the wrong shapes in fvcore's report."""
+    """Return name -> problem for the wrongly shaped parameters in fvcore's report."""
     return {
         name: f"expected shape {tuple(model)}, found {tuple(found)}"
         for name, found, model in incompatible.incorrect_shapes

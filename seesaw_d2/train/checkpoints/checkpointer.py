@@ -1,4 +1,4 @@
-"""Load weights, and report parameters that do not match."""
+"""Save and load checkpoints, and report parameters that do not match the model."""
 
 import os
 from typing import Any
@@ -32,25 +32,25 @@ from seesaw_d2.weights.torchvision_backbones import (
 
 
 class SeesawCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer with a report on all parameters that keep their initial values.
+    """Detectron2's checkpointer, which also checks that weights match the model, and converts torchvision's weights.
 
     A training may start from weights that match only a part of the model (a COCO model for another data set, a softmax
     classifier for a Seesaw head). A warning lists the parameters that keep their initial values. In an evaluation, in a
     resumed training and for frozen parameters, a mismatch raises ``WeightsError``.
 
-    ``torchvision://resnet50`` (and others) and files of torchvision's ResNet weights are converted. They must match all
+    ResNet weights of torchvision can be a file, or an address such as ``torchvision://resnet50``. They must match all
     layers of the backbone. The rest of the model keeps its initial values.
 
     Args:
-        strict: whether ``load(path, checkpointables=[])`` also raises for a mismatch.
+        strict: whether ``load(path, checkpointables=[])``, which starts a training, raises WeightsError for a mismatch.
         left_out: patterns (``utils.parameter_patterns.matches``) of the parameters and buffers that keep their initial
-            values in ``load(path, checkpointables=[])``, which starts a training.
-        categories: class names of the model's data set. They are saved in checkpoints and compared with those of loaded
-            checkpoints (``check_checkpoint``).
+            values when ``load(path, checkpointables=[])`` starts a training.
+        categories: class names of the model's data set. The checkpointer saves them, and compares them with the class
+            names in loaded checkpoints (``check_checkpoint``).
 
     Attributes:
         loaded_categories: class names in the last loaded checkpoint, or None if it has none.
-        incompatible: fvcore's report on this checkpoint: missing, unexpected and wrongly shaped parameters.
+        incompatible: fvcore's report on the last loaded checkpoint: missing, unexpected and wrongly shaped parameters.
     """
 
     def __init__(
@@ -64,9 +64,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
     def load(self, path, checkpointables=None):
         self._must_fit = self.strict or checkpointables is None
         self._path, self.incompatible, self._backbone = path, None, None
-        self._parsed_url_during_load = (
-            None  # Detectron2 main keeps this value after a failed load and then rejects all loads
-        )
+        # Detectron2 main keeps this value after a failed load, and then rejects all later loads.
+        self._parsed_url_during_load = None
         if path and path.startswith(SCHEME):
             path = torchvision_file(path)
         elif path and "://" in path:
@@ -83,7 +82,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         for name, value in initial.items():
             state[name].copy_(value)
         if initial:
-            self.logger.info(f"{path}: not loaded (MODEL.WEIGHTS_EXCEPT), initial values: {', '.join(initial)}")
+            self.logger.info(f"{path}: MODEL.WEIGHTS_EXCEPT keeps the initial values of {', '.join(initial)}")
         return extra
 
     def save(self, name, **kwargs):
@@ -100,7 +99,7 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self.tag_last_checkpoint(f"{name}.pth")
 
     def model_state(self) -> dict[str, Any]:
-        """Return the part of a checkpoint that describes the model: weights and, if known, categories."""
+        """Return the entries of a checkpoint that describe the model: weights and, if known, class names."""
         known = {} if self.categories is None else {ENTRY: list(self.categories.names)}
         return {"model": self.model.state_dict(), **known}
 
@@ -108,20 +107,20 @@ class SeesawCheckpointer(DetectionCheckpointer):
         write_pointer(self.save_dir, last_filename_basename)
 
     def resume_or_load(self, path, *, resume=True):
-        """Resume or load as Detectron2 does. Log a warning if there is no checkpoint to resume from."""
+        """Resume or load as Detectron2 does. Log a warning if the folder has no checkpoint to resume from."""
         if resume and not self.has_checkpoint():
             start = f"the weights of {path}" if path else "initial weights"
-            self.logger.warning(f"--resume: {self.save_dir} has no checkpoint; starting from iteration 0 with {start}")
+            self.logger.warning(f"--resume: {self.save_dir} has no checkpoint. Starting at iteration 0 from {start}")
         return super().resume_or_load(path, resume=resume)
 
     def has_checkpoint(self):
         return resume_file(self.save_dir) is not None
 
     def get_checkpoint_file(self):
-        """Return the checkpoint to resume from (see ``resume_file``), or "" if there is none."""
+        """Return the path of the checkpoint to resume from (see ``resume_file``), or "" if the folder has none."""
         found = resume_file(self.save_dir)
         for problem in found.problems if found else ():
-            self.logger.warning(f"{problem}; resuming from the checkpoint before it, {found.path}")
+            self.logger.warning(f"{problem}. Resuming from another checkpoint, {found.path}")
         return found.path if found else ""
 
     def _load_file(self, filename):
@@ -136,9 +135,8 @@ class SeesawCheckpointer(DetectionCheckpointer):
         self._check_categories(entry_of(checkpoint, self._path))
         state = self.model.state_dict()
         check_types(state, checkpoint["model"], self._path)
-        before = not_finite(state)
+        before = not_finite(state)  # some models have infinite initial values
         incompatible = super()._load_model(checkpoint)
-        # Some models have infinite initial values.
         lines = [name for name in not_finite(state) if name not in before]
         if lines:
             raise WeightsError(f"{self._path}: expected finite weights, found nan or infinity in {first_few(lines)}")
@@ -164,24 +162,24 @@ class SeesawCheckpointer(DetectionCheckpointer):
             problems = {name: problem for name, problem in problems.items() if name not in self.left_out}
             if self._backbone is not None:
                 self.logger.info(
-                    f"{self._path}: loaded into {self._backbone}*; all other parameters keep their initial values"
+                    f"{self._path}: loaded into {self._backbone}*. All other parameters keep their initial values"
                 )
                 return
         if problems:
             self._complain([f"{name}: {problem}" for name, problem in problems.items()])
         if incompatible.unexpected_keys:
             names = first_few(incompatible.unexpected_keys, limit=12)
-            self.logger.warning(f"{self._path}: not used by this model: {names}")
+            self.logger.warning(f"{self._path}: the model does not have these parameters of the file: {names}")
 
     def _complain(self, lines) -> None:
         hint = (
             "NUM_CLASSES, MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME and .BACKGROUND define the classifier's shape "
-            f"(here: {describe_classifier(self.model)})"
+            f"(this model: {describe_classifier(self.model)})"
         )
         if self._must_fit:
             listed = first_lines(lines, 20, "; ")
-            raise WeightsError(f"{self._path}: does not fit the model: {listed}; {hint}")
+            raise WeightsError(f"{self._path}: does not match the model: {listed}. {hint}")
         listed = "\n  ".join(lines)
         self.logger.warning(
-            f"{self._path}: {len(lines)} parameters do not fit and keep their initial values:\n  {listed}\n{hint}"
+            f"{self._path}: {len(lines)} parameters do not match and keep their initial values:\n  {listed}\n{hint}"
         )

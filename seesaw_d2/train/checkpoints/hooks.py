@@ -23,24 +23,26 @@ BEST = "model_best.pth"
 class CheckpointHook(HookBase):
     """Save checkpoints every ``period`` iterations, at the end (``model_final.pth``), and on SIGTERM and SIGINT.
 
-    All processes have this hook and stop after the same iteration. A signal to any process stops all of them. The hook
-    runs before evaluation and writers, so that a stop does not wait for an evaluation. A signal during an evaluation
-    ends the job immediately. Therefore a checkpoint is saved before each evaluation, and the next checkpoint replaces
-    it.
+    All processes need this hook. A signal to any process stops all processes after the same iteration. The hook runs
+    before evaluation and writers, so that a stop does not wait for an evaluation. A signal during an evaluation ends
+    the job immediately. Therefore the hook also saves a checkpoint before each evaluation, and removes this checkpoint
+    after it has saved the next one.
 
     Args:
+        checkpointer: writer of the checkpoints.
+        period: number of iterations between checkpoints.
         keep: number of periodic checkpoints to keep. 0: keep all.
         eval_period: number of iterations between evaluations. 0: evaluate only at the end.
 
     Raises:
-        Stopped: a signal was received. It is raised after the checkpoint is written. OutputError: a checkpoint cannot
-            be written.
+        Stopped: a signal was received, and the checkpoint is written.
+        OutputError: a checkpoint cannot be written.
     """
 
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # Last checkpoint, if it was written only because of an evaluation.
+        # Path of the last checkpoint if it was written only for an evaluation, so that the next one replaces it.
         self._replaced: str | None = None
 
     def before_step(self) -> None:
@@ -48,7 +50,7 @@ class CheckpointHook(HookBase):
 
     def after_step(self) -> None:
         iteration, last = self.trainer.iter, self.trainer.iter >= self.trainer.max_iter - 1
-        # Several processes stop together. They learn of a signal from the values that they reduce in each iteration.
+        # Several processes must stop together. Each iteration reduces a flag, which tells all of them about a signal.
         stops = STOP.signum is not None if world_size() == 1 else self.trainer.signalled
         due = (iteration + 1) % self._period == 0
         evaluates = self._eval_period > 0 and (iteration + 1) % self._eval_period == 0 and not last
@@ -82,8 +84,8 @@ class CheckpointHook(HookBase):
 class BestCheckpoint(hooks.BestCheckpointer):
     """Save ``model_best.pth``, the weights with the highest value of a metric in all evaluations so far.
 
-    Unlike with Detectron2's hook, this file does not become the checkpoint to resume from, and a resumed run compares
-    with the best value of the interrupted run.
+    Unlike Detectron2's hook, this hook does not make the file the checkpoint to resume from. After a resume, it
+    compares with the best value of the interrupted run.
 
     Args:
         period: TEST.EVAL_PERIOD. The hook runs after the evaluation.
@@ -100,14 +102,12 @@ class BestCheckpoint(hooks.BestCheckpointer):
         try:
             state = read_checkpoint(self._path, inspect=True)
         except WeightsError as error:
-            logger.warning(f"{error}; the best checkpoint so far is ignored")
+            logger.warning(f"{error}. Ignoring this best checkpoint of the interrupted run")
             return
         value, iteration = state.get("value"), state.get("iteration")
         if type(value) is not float or type(iteration) is not int or not math.isfinite(value):
             found = f"{type(value).__name__} and {type(iteration).__name__}"
-            logger.warning(
-                f"{self._path}: expected a finite value and an iteration, found {found}; the file is ignored"
-            )
+            logger.warning(f"{self._path}: expected a finite value and an iteration, found {found}. Ignoring this file")
         elif state.get("metric") == self._val_metric and iteration < self.trainer.start_iter:
             self.best_metric, self.best_iter = value, iteration
 
@@ -119,7 +119,8 @@ class BestCheckpoint(hooks.BestCheckpointer):
             words = ("/AP", "accuracy", "overall", "sem_seg/")
             known = sorted(name for name in latest if any(word in name for word in words))
             logger.warning(
-                f"SOLVER.CHECKPOINT_BEST: metric {self._val_metric!r} was not logged, only {', '.join(known)}"
+                f"SOLVER.CHECKPOINT_BEST: expected one of the logged metrics {', '.join(known)}, found "
+                f"{self._val_metric!r}. No best checkpoint is saved"
             )
             return
         value, iteration = latest[self._val_metric]

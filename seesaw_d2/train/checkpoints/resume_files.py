@@ -1,4 +1,4 @@
-"""Find the checkpoint in a folder to resume from. Skip damaged files."""
+"""Find the checkpoint to resume from in a folder, and skip damaged files."""
 
 import glob
 import os
@@ -19,13 +19,13 @@ _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint to resume from, and the problems of newer ones that were skipped."""
+    """A checkpoint to resume from, and the problems of newer checkpoints, which were skipped."""
 
     path: str
     problems: tuple[str, ...] = ()
 
 
-# Cache: folder -> (times and sizes of its checkpoints, result), because a search reads whole files.
+# Cache: folder -> (times and sizes of its checkpoints, result). A search is slow, because it reads whole files.
 _found: dict[str, tuple[object, Found | None]] = {}
 
 
@@ -42,13 +42,14 @@ def numbered(folder: str) -> list[tuple[int, str]]:
 
 
 def resume_file(folder: str) -> Found | None:
-    """Return the checkpoint named by ``last_checkpoint``. If one of both files is damaged, return the newest good one.
+    """Return the checkpoint that the file ``last_checkpoint`` names.
 
-    A checkpoint is good if it can be read completely and has weights and an iteration.
+    If ``last_checkpoint`` or this checkpoint is damaged, return the newest good checkpoint. A checkpoint is good if it
+    can be read completely and has weights and an iteration.
 
     Returns:
-        the checkpoint, or None if the folder has neither a checkpoint nor ``last_checkpoint``, as before the first
-        checkpoint of a training. (A ``model_final.pth`` without an iteration may be the training's initial weights.)
+        the checkpoint. None if the run has not written one yet: the folder has neither ``last_checkpoint`` nor numbered
+        checkpoints. (A ``model_final.pth`` without an iteration may be the initial weights of the training.)
 
     Raises:
         WeightsError: all checkpoints are damaged.
@@ -93,7 +94,15 @@ def _look(folder: str) -> Found | None:
 
 
 def _iteration(path: str, must_know: bool = True) -> int:
-    """Return the iteration of a checkpoint, or -1 if it has none. Raise WeightsError if it is damaged."""
+    """Return the iteration of a checkpoint.
+
+    Args:
+        path: path of the checkpoint.
+        must_know: False: return -1 for a checkpoint without an iteration.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or has no iteration.
+    """
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: no such file")
     try:
@@ -106,7 +115,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
             f"{path}: expected a PyTorch checkpoint, found a damaged file or another format: {found}"
         ) from error
     if must_know and type(iteration) is not int:
-        raise WeightsError(f"{path}: expected the checkpoint of a training, found one without an iteration")
+        raise WeightsError(f"{path}: expected a checkpoint of a training, found no iteration in it")
     return iteration if type(iteration) is int else -1
 
 
@@ -118,7 +127,7 @@ def write_pointer(folder: str, name: str) -> None:
 def keep_newest(folder: str, iteration: int, count: int) -> None:
     """Remove all but the newest ``count`` numbered checkpoints up to ``iteration``. If ``count`` is 0, keep all.
 
-    Checkpoints of later iterations are kept. They exist if the user resumed from an earlier one.
+    Checkpoints of later iterations are kept. They exist if the user resumed from an earlier checkpoint.
     """
     if count > 0:
         for _, path in [entry for entry in numbered(folder) if entry[0] <= iteration][count:]:

@@ -1,4 +1,4 @@
-"""State of a training that checkpoints contain in addition to model, optimizer, scheduler and gradient scaler."""
+"""Save and restore the state of a training, in addition to model, optimizer, scheduler and gradient scaler."""
 
 import logging
 from typing import Any
@@ -18,8 +18,8 @@ from seesaw_d2.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_STEP = 3  # constant that is combined with the seed of a step's random numbers
-# Types of the values in the state, and of the values in a loader's position.
+_STEP = 3  # part of each step's seed, so that other users of SEED draw different numbers
+# Types of the values in a loader's position, and in the whole state.
 _PLACE = {"seed": int, "images": int}
 _KINDS = {
     "seed": int,
@@ -35,24 +35,24 @@ _AFTER_CHECKPOINT = (hooks.EvalHook, hooks.BestCheckpointer, ClassCountHook, Pre
 
 
 class TrainingState(HookBase):
-    """Hook with which a resumed training equals the uninterrupted one, bit for bit on the CPU.
+    """Hook that makes a resumed training equal to an uninterrupted one, bit for bit on the CPU.
 
-    - Each step starts with generators (Python, NumPy, PyTorch on all devices) seeded by SEED, iteration and rank, so
-      that no generator state is saved.
-    - ``state_dict``, which Detectron2 saves below "hooks", has the positions of the training loader and of
-      TEST.PRECISE_BN's loader; the seed (also if it was drawn for SEED -1); the last values of logged scalars, for
-      their medians; the size of metrics.json; the config as YAML; and versions. All are plain values.
+    - Before each step, the hook seeds the random number generators (Python, NumPy, PyTorch on all devices) from SEED,
+      iteration and rank. Therefore checkpoints contain no generator states.
+    - Detectron2 saves ``state_dict`` below "hooks". It contains the positions of the training loader and of
+      TEST.PRECISE_BN's loader, the seed (also if it was drawn for SEED -1), the last values of logged scalars for the
+      medians, the size of metrics.json, the config as YAML, and versions. All of them are plain values.
     - A checkpoint is written before its iteration is evaluated and logged. A resumed run therefore truncates
-      metrics.json to its size at the checkpoint, and first evaluates and logs that iteration.
+      metrics.json to the size that it had at the checkpoint, then evaluates and logs the checkpoint's iteration.
 
     If the resumed run cannot be bit for bit equal, a warning gives the reason (another seed, batch, data set, number of
-    processes or PyTorch version; a checkpoint of Detectron2's trainer). One reason is not detected: with three or more
-    processes, DistributedDataParallel rebuilds its buckets after the first step, also in a resumed run, so that this
-    step may round differently. Samplers that only Detectron2's main branch has start from the beginning.
+    processes or PyTorch version, or a checkpoint of Detectron2's trainer). One reason is not detected: with three or
+    more processes, DistributedDataParallel rebuilds its buckets after the first step of every run, so that the first
+    resumed step may round differently. Samplers that only Detectron2's main branch has start from the beginning.
 
     Args:
-        loader: the training loader. Its position is saved only if it is a ``TrainLoader``.
-        writers: event writers of the run. [] except in the main process.
+        loader: the training loader. The hook saves its position only if it is a ``TrainLoader``.
+        writers: event writers of the run in the main process, [] in other processes.
         seed: SEED. If it is negative, a seed is drawn.
         config: the config as YAML, for the checkpoint.
         folder: OUTPUT_DIR, for messages.
@@ -82,16 +82,16 @@ class TrainingState(HookBase):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Store the state for ``before_train``.
+        """Keep the state until ``before_train`` restores it.
 
         Raises:
-            WeightsError: ``state`` was not returned by ``state_dict``.
+            WeightsError: ``state`` is not a result of ``state_dict``.
         """
         _check_state(state, f"{self._folder}: the checkpoint's hooks.TrainingState")
         self._loaded = state
 
     def begin_again(self) -> None:
-        """Truncate metrics.json, because a run without a checkpoint starts from the beginning."""
+        """Empty metrics.json. Call this method if a resumed run has no checkpoint and starts from the beginning."""
         if self._metrics and file_size(self._metrics):
             cut_back(self._metrics, 0, 0)
 
@@ -125,8 +125,8 @@ class TrainingState(HookBase):
 
     def _begin_without_state(self) -> None:
         logger.warning(
-            "The checkpoint has no position in the training data (Detectron2 saves none): the position is computed "
-            "from its iteration, and the order of the images differs"
+            "The checkpoint has no position in the training data (Detectron2 saves none). The position is computed "
+            "from its iteration, and the image order differs from the uninterrupted run"
         )
         if self._loader:
             images = self.trainer.start_iter * self._loader.batch_size
@@ -148,10 +148,10 @@ class TrainingState(HookBase):
             if version != now.get(name)
         ]
         if found:
-            logger.warning(f"Resumed, but not bit for bit equal to the uninterrupted run: {'; '.join(found)}")
+            logger.warning(f"The resumed run is not bit for bit equal to the uninterrupted run: {'; '.join(found)}")
 
     def _finish_iteration(self) -> None:
-        """Run the hooks that follow the checkpoint hook, for the checkpoint's iteration."""
+        """Evaluate and log the checkpoint's iteration: run the hooks that follow the checkpoint hook."""
         trainer, start = self.trainer, self.trainer.start_iter
         trainer.iter = trainer.storage.iter = start - 1
         for hook in trainer._hooks:
@@ -161,9 +161,9 @@ class TrainingState(HookBase):
 
 
 def _check_state(state: Any, where: str) -> None:
-    """Raise WeightsError unless ``state`` has all values of ``TrainingState.state_dict`` that are needed."""
+    """Raise WeightsError unless ``state`` has all values that ``TrainingState`` needs."""
     if not (_has(state, _KINDS) and all(_has(place, _PLACE) for place in _places(state)) and state["seed"] >= 0):
-        raise WeightsError(f"{where}: expected the state of a training of this project, found other values")
+        raise WeightsError(f"{where}: expected a state saved by this project, found missing or wrong values")
 
 
 def _places(state: dict[str, Any]) -> list:
@@ -171,7 +171,7 @@ def _places(state: dict[str, Any]) -> list:
 
 
 def _has(state: Any, kinds: dict[str, Any]) -> bool:
-    """Return whether ``state`` is a mapping with values of these types."""
+    """Return whether ``state`` is a dict that has all keys of ``kinds``, with values of these types."""
     return isinstance(state, dict) and all(key in state and isinstance(state[key], kind) for key, kind in kinds.items())
 
 

@@ -1,4 +1,4 @@
-"""Start the processes of a job: run in this process, spawn several, or join those that torchrun or srun started."""
+"""Start a job: run it in this process, spawn several processes, or connect processes that torchrun or srun started."""
 
 import datetime
 import faulthandler
@@ -31,7 +31,7 @@ _STARTER_INTERVAL = 1.0  # seconds between two checks whether torchrun still run
 
 
 class Elsewhere(SystemExit):
-    """Raised to end this process with exit status 2, because another process reports a mistake in the input."""
+    """Raised to end this process with exit status 2, after another process has found a mistake in the input."""
 
     def __init__(self):
         super().__init__(2)
@@ -42,11 +42,11 @@ class Group:
     """Communication settings of the processes.
 
     Args:
-        device: "cpu" (gloo) or "cuda..." (NCCL).
+        device: MODEL.DEVICE: "cpu" for the backend gloo, "cuda" or "cuda:<index>" for NCCL.
         timeout: timeout of collectives in minutes.
-        folder: OUTPUT_DIR, where NCCL writes its flight recorder's dump after a timeout.
+        folder: OUTPUT_DIR, where NCCL dumps its last collectives after a timeout.
         given: option or config key -> value, which must be equal on all machines.
-        port: port of this machine's store for spawned processes. None if the layout has an address.
+        port: port of the store that spawned processes connect to. None if the process layout has an address.
     """
 
     device: str
@@ -59,10 +59,12 @@ class Group:
 def launch(function: Callable[..., None], world: ProcessLayout, group: Group, args: tuple[Any, ...]) -> None:
     """Run ``function(*args)`` in each process of the job on this machine.
 
-    Detectron2's ``launch`` (v0.6) needs GPUs, and no version of it handles signals or names the process that failed.
+    This function replaces Detectron2's ``launch``, which needs GPUs in v0.6, and neither handles signals nor names the
+    process that failed.
 
     Raises:
-        SeesawError: a process raised it. Stopped: a signal stopped the job.
+        SeesawError: a process raised it.
+        Stopped: a signal stopped the job.
         RankFailed: a spawned process failed, and the others were terminated.
     """
     if not world.spawns:
@@ -77,7 +79,7 @@ def launch(function: Callable[..., None], world: ProcessLayout, group: Group, ar
 def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
     store = None
     if not world.address:
-        # This process hosts the store at a free port, so that several jobs on a machine do not collide.
+        # Host the store in this process at a free port, so that several jobs on one machine do not collide.
         store = dist.TCPStore("127.0.0.1", 0, world.size, is_master=True, wait_for_workers=False)
         group = replace(group, port=store.port)
     jobs = [(function, world.local(number), group, args) for number in range(world.local_size)]
@@ -86,11 +88,11 @@ def _spawn(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _spawned(reports: connection.Connection, function, world: ProcessLayout, group: Group, args) -> None:
-    """Run one spawned process. It reports its outcome to its parent, and exits if the parent exits."""
+    """Run ``function`` in a spawned process. Report the outcome to the parent, and exit if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Fork the workers of loaders. By default spawned processes also spawn their workers, and each worker would
-        # import everything, which takes minutes for many workers, and copy the records.
+        # Let data loaders fork their workers. In a spawned process they would spawn them. Each worker would then import
+        # all modules, which takes minutes for many workers, and copy the dataset dicts.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -115,7 +117,7 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     sys.stdout.flush()
     sys.stderr.flush()
     if status:
-        os._exit(status)  # a normal exit may wait in the process group for processes that have ended
+        os._exit(status)  # a normal exit may wait in the process group for terminated processes
 
 
 def _end_with_parent() -> None:
@@ -124,7 +126,7 @@ def _end_with_parent() -> None:
 
 
 def _stop_with_starter(starter: int) -> None:
-    """Send SIGTERM to this process if torchrun is killed. A torchrun that exits normally sends it itself."""
+    """Send SIGTERM to this process if torchrun is killed. Only a torchrun that exits normally sends it."""
     while os.getppid() == starter:
         time.sleep(_STARTER_INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -169,9 +171,9 @@ def _in_group(function, world: ProcessLayout, group: Group, args) -> None:
 
 
 def _nccl(world: ProcessLayout, group: Group) -> str:
-    # With srun --gpus-per-task, each process sees its own GPU as number 0.
+    # With srun --gpus-per-task, each process sees only its own GPU, as number 0.
     torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    # After a timeout, each process writes its last collectives, and NCCL's message names the last one.
+    # After a timeout, each process writes its last collectives to a file, and NCCL's message names the last collective.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
         ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # its name before PyTorch 2.7
@@ -196,6 +198,6 @@ def waited_for(error: BaseException, world: ProcessLayout, group: Group) -> str:
     named = [frame.name for frame in frames[inner:] if frame.name != "wrapper"]
     name = named[0] if named else call.name
     return (
-        f"rank {world.rank} of {world.size} has waited in {name}, called at {call.filename}:{call.lineno}, for other "
-        f"processes (SOLVER.COLLECTIVE_TIMEOUT: {group.timeout:g} minutes)\n"
+        f"rank {world.rank} of {world.size} timed out in {name}, called at {call.filename}:{call.lineno}, while it "
+        f"waited for other processes (SOLVER.COLLECTIVE_TIMEOUT: {group.timeout:g} minutes)\n"
     )

@@ -12,17 +12,17 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.launch.rendezvous import INTERVAL, Deadline, first_line
 from seesaw_d2.utils.messages import first_few
 
-# Timeout in seconds: part 0 waits until the others have read its decision; the others wait until part 0 ends.
+# Seconds for which part 0 keeps the store open: at most, until the other parts have read its decision, and afterwards.
 _READ, _END = 10.0, 2.0
 _DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """Unit of the comparison: a machine if its parent process starts the processes, else a process.
+    """Unit that ``agree`` compares: a machine if this program spawns the processes, else a process.
 
     Args:
-        number: in [0, count).
+        number, count: index of the part in [0, count), and number of parts in the job.
         name: "machine" or "process".
         number_key, count_key: options or environment variables that define ``number`` and ``count``.
     """
@@ -35,7 +35,7 @@ class Part:
 
 
 def part_of(world: ProcessLayout) -> Part:
-    """Return the part of a job that this process belongs to."""
+    """Return the part of the job to which this process belongs."""
     if world.spawns:
         machine, machines = world.rank // world.local_size, world.size // world.local_size
         return Part(machine, machines, "machine", "--machine-rank", "--num-machines")
@@ -45,21 +45,23 @@ def part_of(world: ProcessLayout) -> Part:
 
 
 def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: float, *, said: bool = True) -> None:
-    """Compare the options and configs of all parts of a job. One process of each part calls this function.
+    """Check that all parts of a job have the same options and config. One process of each part calls this function.
 
-    Part 0 waits for the others and compares. All parts read its decision.
+    Part 0 waits for the other parts and compares their values. All parts read its decision from the store.
 
     Args:
-        given: argument or config key -> value.
+        store: store of the job.
+        part: part of this process.
+        given: option or config key -> value.
         timeout: timeout in minutes.
-        said: whether to print a line while this process waits.
+        said: whether to print a message while this process waits.
 
     Raises:
         ConfigError: two parts have the same number or different values, or a part is missing.
     """
     store = dist.PrefixStore("given", store)
-    # Only machines are checked, because users may repeat a number. Launchers number processes correctly, and torchrun
-    # may reuse a store after a restart.
+    # A user may pass the same number on two machines. Launchers number their processes correctly, and torchrun may
+    # reuse a store, with the claims in it, after a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
             f"{part.number_key}: expected a different number on each machine, found {part.number} on two machines"
@@ -68,16 +70,17 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     if part.number == 0:
         _decide(store, part, given, timeout)
         return
-    # Part 0 may have started to wait later than this part.
+    # Add _READ seconds, because part 0 may have started to wait later than this part.
     deadline = Deadline(timeout, f"{part.name} 0 and the others", said=said, grace=_READ)
     try:
         deadline.wait_until(lambda: store.check(["decision"]), part.count_key)
         decision = store.get("decision").decode()
     except dist.DistError as error:
         raise ConfigError(
-            f"{part.count_key}: expected {part.name} 0 to answer, but it has ended; see its output: {first_line(error)}"
+            f"{part.count_key}: expected an answer from {part.name} 0, found that it has terminated. See its output: "
+            f"{first_line(error)}"
         ) from error
-    # Part 0 ignores parts that it does not expect.
+    # Compare here, too, because part 0 ignores parts whose number is too large for its own count.
     decision = decision or differences(json.loads(store.get("0")), given, part)
     store.set(f"read by {part.number}", "")
     if decision:
@@ -104,7 +107,7 @@ def _decide(store: dist.Store, part: Part, given: Mapping[str, str], timeout: fl
     store.set("decision", found)
     if not found:
         return
-    end = time.monotonic() + _READ  # the store closes when this process ends
+    end = time.monotonic() + _READ  # the store closes when this process terminates
     while not all(store.check([f"read by {each}"]) for each in come) and time.monotonic() < end:
         time.sleep(INTERVAL)
     time.sleep(_END if come else 0)
@@ -119,6 +122,6 @@ def differences(first: Mapping[str, str], other: Mapping[str, str], part: Part) 
     pairs = [f"{key}: {first.get(key, 'none')} and {other.get(key, 'none')}" for key in keys[:_DIFFERENCES]]
     more = f"; and {len(keys) - _DIFFERENCES} more" if len(keys) > _DIFFERENCES else ""
     return (
-        f"{', '.join(keys[:_DIFFERENCES])}: expected the same in each {part.name}, found in {part.name} 0 and "
-        f"{part.number}: {'; '.join(pairs)}{more}"
+        f"{', '.join(keys[:_DIFFERENCES])}: expected the same value in each {part.name}, found in {part.name} 0 and "
+        f"{part.name} {part.number}: {'; '.join(pairs)}{more}"
     )

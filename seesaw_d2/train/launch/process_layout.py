@@ -1,4 +1,4 @@
-"""Determine the processes of a job (machines, ranks) and what started them: this project, torchrun or Slurm's srun."""
+"""Determine the processes of a job, and whether this program, torchrun or Slurm's srun starts them."""
 
 import math
 import re
@@ -11,21 +11,21 @@ from seesaw_d2.errors import ConfigError
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _TORCHRUN = (*_NUMBERS, "MASTER_ADDR", "MASTER_PORT")
 _SLURM = ("SLURM_PROCID", "SLURM_LOCALID")
-# Number of processes that mpirun started (Open MPI; MPICH and Intel MPI; MVAPICH2). mpirun is not supported.
+# Variables with the number of processes that mpirun started: Open MPI, MPICH and Intel MPI, MVAPICH2.
 _MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 @dataclass(frozen=True)
 class ProcessLayout:
-    """The processes of a job, ``local_size`` on each machine, machine by machine.
+    """Number and ranks of the processes of a job. The processes of one machine have consecutive ranks.
 
     Args:
-        size, local_size: number of processes of the job, and on each machine.
-        rank, local_rank: ranks of this process. Before processes are spawned: ranks of the first one to spawn.
-        address: ``init_method`` of ``init_process_group``. "": all processes are on this machine.
-        starter: the option or launcher that defines their number: "--num-gpus", "--num-processes", "torchrun" or
-            "srun".
-        restarts: number of restarts of the job by the launcher.
+        size, local_size: number of processes in the job, and on each machine.
+        rank, local_rank: ranks of this process. In a parent process: ranks of the first process that it spawns.
+        address: ``init_method`` of ``init_process_group``, or "" if all processes are on this machine.
+        starter: option or launcher that defines the number of processes: "--num-gpus", "--num-processes", "torchrun"
+            or "srun".
+        restarts: number of times that the launcher has restarted the job.
     """
 
     size: int = 1
@@ -38,11 +38,11 @@ class ProcessLayout:
 
     @property
     def spawns(self) -> bool:
-        """Return whether this program starts the processes."""
+        """Return whether this program spawns the processes."""
         return self.starter.startswith("--")
 
     def local(self, local_rank: int) -> "ProcessLayout":
-        """Return the layout of a spawned process."""
+        """Return the layout of the spawned process with this local rank."""
         return replace(self, rank=self.rank + local_rank, local_rank=local_rank)
 
 
@@ -50,14 +50,14 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     """Return the layout that the command line or the environment of torchrun or srun describes.
 
     Args:
-        args: parsed arguments num_gpus, num_processes (None: not given), num_machines, machine_rank, dist_url ("": not
-            given).
-        environ: environment variables. Empty ones count as missing. srun's variables are used only if its step has more
-            than one task and the command line has no number of processes.
+        args: parsed arguments: num_gpus and num_processes (None if not passed), num_machines, machine_rank, and
+            dist_url ("" if not passed).
+        environ: environment variables. Empty variables are ignored. srun's variables are used only if the job step has
+            more than one task and the command line has no number of processes.
 
     Raises:
-        ConfigError: the arguments contradict each other or the environment; a variable is missing or has a wrong
-            value; another launcher has started several processes.
+        ConfigError: the arguments contradict each other or the environment, a variable is missing or has a wrong
+            value, or another launcher has started several processes.
     """
     environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
@@ -76,7 +76,7 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
 def _number(
     environ: Mapping[str, str], name: str, low: int, high: int | None = None, default: int | None = None
 ) -> int:
-    """Return the value of a variable.
+    """Return the value of an environment variable.
 
     Raises:
         ConfigError: the value is not in [low, high), or it is missing and has no default.
@@ -92,16 +92,17 @@ def _number(
 
 def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
     """Raise ConfigError if an unknown launcher has started several processes, which would train independently."""
-    hint = "start it with torchrun or srun, or give the number of processes to start with --num-gpus or --num-processes"
+    hint = "Start the job with torchrun or srun, or set the number of processes with --num-gpus or --num-processes"
     found = [name for name in _NUMBERS if name in environ]
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
         values = ", ".join(f"{name}={environ[name]}" for name in found)
-        raise ConfigError(f"environment variables {missing}: expected values, because {values} is set; {hint}")
+        raise ConfigError(f"environment variables {missing}: expected values with {values}, found none. {hint}")
     for name in _MPI:
         if _number(environ, name, 1, default=1) > 1:
             raise ConfigError(
-                f"environment variable {name}: mpirun is not supported, expected 1, found {environ[name]}; {hint}"
+                f"environment variable {name}: expected 1, because mpirun is not supported, found {environ[name]}. "
+                f"{hint}"
             )
 
 
@@ -118,7 +119,7 @@ def _spawned(args, flag: str, local_size: int) -> ProcessLayout:
     if machines > 1 and (not address or address == "auto"):
         raise ConfigError(
             f"--dist-url: expected tcp://HOST:PORT, the same on all {machines} machines, where HOST is the machine "
-            f"with --machine-rank 0; found {address or 'none'}"
+            f"with --machine-rank 0, found {address or 'none'}"
         )
     if address.startswith("tcp://"):
         _check_address(address)
@@ -149,8 +150,8 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     _number(environ, "MASTER_PORT", 1, 2**16)
     if size % local_size or rank % local_size != local_rank:
         raise ConfigError(
-            "environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected the same number of processes on each "
-            f"machine, numbered by machine, found process {rank} of {size} as number {local_rank} of {local_size}"
+            "environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected the same number of processes, with "
+            f"consecutive ranks, on each machine, found rank {rank} of {size}, local rank {local_rank} of {local_size}"
         )
     return ProcessLayout(
         size=size,
@@ -164,23 +165,23 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
 
 
 def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) -> ProcessLayout:
-    """Return the layout of torchrun. Raise ConfigError if the command line contradicts it."""
+    """Return torchrun's layout ``world``. Raise ConfigError if the command line contradicts it."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
             f"{flag}: expected {world.local_size}, the number of processes that torchrun has started on this machine, "
-            f"or no {flag}, found {asked}"
+            f"found {asked}. Remove the option, or change torchrun's --nproc-per-node"
         )
     machines = (world.size // world.local_size, world.rank // world.local_size)
     if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
         raise ConfigError(
-            f"--num-machines, --machine-rank: expected {machines[0]}, {machines[1]}, the values of torchrun, or "
-            f"neither option; found {args.num_machines}, {args.machine_rank}"
+            f"--num-machines, --machine-rank: expected torchrun's values {machines[0]}, {machines[1]}, found "
+            f"{args.num_machines}, {args.machine_rank}. Remove both options"
         )
     return world
 
 
 def _srun(environ: Mapping[str, str]) -> ProcessLayout:
-    """Return the layout of srun. Its address is the first node, with MASTER_PORT or a port derived from the job id."""
+    """Return srun's layout. The address is the first node, with MASTER_PORT or a port derived from the job id."""
     size = _number(environ, "SLURM_STEP_NUM_TASKS", 1)
     rank, local_rank = (_number(environ, name, 0, size) for name in _SLURM)
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE") or str(size)
@@ -188,8 +189,8 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
     local_size = nodes[0][0] if nodes else 0
     if any(tasks != local_size for tasks, _ in nodes) or sum(tasks * times for tasks, times in nodes) != size:
         raise ConfigError(
-            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected the same number of the {size} tasks on each "
-            f"node, found {layout}"
+            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected {size} tasks, the same number on each node, "
+            f"found {layout}"
         )
     if rank % local_size != local_rank:
         raise ConfigError(
@@ -200,7 +201,7 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
     )
     number = _number(environ, "SLURM_JOB_ID", 0, default=0) * 31 + _number(environ, "SLURM_STEP_ID", 0, default=0)
-    # Below the range from which Linux assigns ports.
+    # The default port is below the range from which Linux assigns ports.
     port = _number(environ, "MASTER_PORT", 1, 2**16, default=20000 + number % 12000)
     return ProcessLayout(
         size=size,

@@ -1,4 +1,4 @@
-"""Connect the processes of a job. After a few seconds, print a line with the awaited machine and the deadline."""
+"""Connect the processes of a job. After a few seconds, print which machine is awaited, and until when."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from torch.distributed import rendezvous as torch_rendezvous
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.launch.process_layout import ProcessLayout
 
-# Times in seconds: until a line is printed, between two checks, and to wait for an answer at the address.
+# Seconds until a message is printed, between two checks, and to wait for an answer at the address.
 _PATIENCE, INTERVAL, _ANSWER = 10.0, 0.2, 20.0
 
 
@@ -22,6 +22,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
     """Return the store of the job, for ``init_process_group``.
 
     Args:
+        world: processes of the job.
         port: port of the store in this machine's parent process. None if the layout has an address.
         timeout: timeout in minutes.
 
@@ -41,7 +42,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
             raise ConfigError(
                 f"--dist-url: expected tcp://HOST:PORT, found {world.address}: {first_line(error)}"
             ) from error
-    # After a restart, torchrun's store (PyTorch 2.14) still contains the addresses of the previous processes.
+    # Use a new prefix: after a restart, torchrun's store (PyTorch 2.14) still has the addresses of the old processes.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
     return dist.PrefixStore(f"restart {world.restarts}, {world.size} processes", store)
 
@@ -66,7 +67,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
         except Exception as error:  # another program answered
             found.append(error)
 
-    # In a thread, because PyTorch waits forever if another program accepts the connection and does not answer.
+    # Connect in a thread, because PyTorch waits forever if another program accepts the connection without answering.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(min(_ANSWER, timeout * 60))
@@ -90,12 +91,12 @@ def _listens(host: str, port: int) -> bool:
 
 
 class Deadline:
-    """Wait for a condition until a timeout, and print a line after a few seconds.
+    """Wait for a condition until a timeout, and print a message after a few seconds.
 
     Args:
-        minutes: the timeout.
-        what: description of the awaited event, for the messages.
-        said: whether to print the line.
+        minutes: timeout in minutes.
+        what: machines or processes that are awaited, for the messages.
+        said: whether to print the message.
         grace: seconds to add to the timeout.
     """
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Seconds within which a second signal counts as a copy of the first one. Launchers forward a signal to processes that
-# already got it from the terminal or the cluster.
+# Ignore a second signal within this number of seconds. Launchers forward a signal to processes that already received it
+# from the terminal or the cluster.
 _SAME = 1.0
 
 
@@ -36,20 +36,24 @@ class Stopped(SystemExit):
         name = signal.Signals(self.signum).name
         if self.iteration is None:
             return (
-                f"interrupted ({name}): no checkpoint was saved for this signal; --resume before the first KEY "
-                "continues from an earlier checkpoint if there is one"
+                f"interrupted by {name}: no checkpoint was saved for this signal. To continue from an earlier "
+                "checkpoint, add --resume before the first KEY"
             )
         return (
-            f"stopped by {name} after iteration {self.iteration}, which is saved; the same command with --resume "
-            "before the first KEY continues the training"
+            f"stopped by {name} after iteration {self.iteration}, whose checkpoint is saved. To continue, run the same "
+            "command with --resume before the first KEY"
         )
 
 
 class StopSignals:
-    """Handlers of SIGTERM and SIGINT, with the received signal.
+    """Handlers of SIGTERM and SIGINT.
 
     The first signal stops the job immediately or, while ``deferred`` is True, is only recorded. A second signal always
     terminates the process immediately, without cleanup.
+
+    Attributes:
+        signum: number of the first received signal, or None.
+        deferred: whether the first signal is only recorded.
     """
 
     def __init__(self):
@@ -60,7 +64,7 @@ class StopSignals:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals in the block. Outside of the main thread, where Python allows no handlers, do nothing."""
+        """Handle the signals in the block. Do nothing outside of the main thread, where Python allows no handlers."""
         self.signum, self.deferred, self._pid = None, False, os.getpid()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -74,7 +78,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """In the block, let a signal (also an earlier one) stop the job immediately, not after the iteration."""
+        """Stop the job immediately, not after the iteration, if a signal arrives in the block or has been deferred."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:
@@ -93,7 +97,7 @@ class StopSignals:
                 raise Stopped(signum)
             name = signal.Signals(signum).name
             logging.getLogger(__name__).warning(
-                f"{name}: saving after this iteration; a second signal terminates immediately"
+                f"{name}: a checkpoint will be saved after this iteration. A second signal terminates immediately"
             )
         elif now - self._since > _SAME:
             os._exit(128 + signum)
@@ -101,11 +105,12 @@ class StopSignals:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block the signals in the block, and permanently in processes that are started in it.
+    """Block SIGTERM and SIGINT in the ``with`` block, and permanently in processes started there.
 
-    Used for workers of loaders, because clusters and terminals signal all processes of a job, and a training needs its
-    workers to finish its iteration. The workers end with their loader, or they are killed when this process exits.
-    PyTorch and multiprocessing would send them SIGTERM, which is blocked, and wait forever.
+    Use it to start the workers of a data loader: clusters and terminals send signals to all processes of a job, but the
+    training needs the workers to finish its iteration. Workers exit with their loader. When this process exits, it
+    kills the remaining workers. Otherwise PyTorch and multiprocessing would send SIGTERM, which the workers block, and
+    wait forever.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -118,20 +123,20 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         started = [weakref.ref(child) for child in multiprocessing.active_children() if child not in others]
         if started:
-            # Registered last, so that it runs before PyTorch's handler, which waits five seconds for each worker.
+            # The last registered function runs first: before PyTorch's, which waits five seconds for each worker.
             atexit.register(_end, os.getpid(), started)
 
 
 def _end(parent: int, children: list[weakref.ref]) -> None:
-    """Kill the remaining child processes, unless this is a forked process."""
+    """Kill the child processes that still run. Do nothing in a fork of their parent."""
     left = [reference() for reference in children] if os.getpid() == parent else []
     left = [child for child in left if child is not None and child.is_alive()]
     if left and threading.current_thread() is threading.main_thread():
-        # PyTorch's handler would raise an error for a killed worker, which Python prints at exit.
+        # PyTorch's handler would raise an error for each killed worker, and Python would print it.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in left:
         child.kill()
 
 
-# The signals of this process. The launcher installs the handlers; the trainer reads them.
+# Signals of this process. The launcher installs the handlers. The trainer reads the received signal.
 STOP = StopSignals()

@@ -18,26 +18,36 @@ from typing import Any
 from seesaw_d2.errors import SeesawError
 from seesaw_d2.train.launch.signals import Stopped
 
-# Seconds to wait for reports of other processes, in order to find the first failure, and for stacks.
+# Seconds to wait for reports of other processes, to find the first failure, and for a process to print its stack.
 _SETTLE, _STACKS = 1.0, 0.5
 
 
 class RankFailed(RuntimeError):
-    """A process of the job failed. The message has its rank, and its traceback or the signal that killed it."""
+    """Raised if a process fails. The message has its rank, and its traceback or the signal that killed it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Report of a failed process: its traceback or, if ``mistake``, the message of a SeesawError."""
+    """Report of a failed process.
+
+    Args:
+        rank: rank of the process.
+        text: traceback or, if ``mistake`` is True, message of a SeesawError.
+        mistake: whether the process raised a SeesawError, which reports a mistake in the input.
+        timeout: whether a collective timed out.
+        when: time in seconds. All processes of a machine use the same clock.
+    """
 
     rank: int
     text: str
     mistake: bool = False
     timeout: bool = False
-    when: float = field(default_factory=time.monotonic)  # the same clock in all processes of a machine
+    when: float = field(default_factory=time.monotonic)
 
 
 class _Rank:
+    """A spawned process, and its last messages: whether it can handle signals, its outcome, the end of messages."""
+
     def __init__(self, rank: int, process, reports: connection.Connection):
         self.rank, self.process, self.reports = rank, process, reports
         self.ready, self.silent, self.outcome = False, False, None
@@ -60,7 +70,7 @@ class _Rank:
 
     @property
     def lost(self) -> bool:
-        """Return whether the process died without reporting an outcome, with an error status or before it was ready."""
+        """Return whether the process failed (error status, or exit before it was ready) without reporting a reason."""
         return self.outcome is None and not self.alive and (self.process.exitcode != 0 or not self.ready)
 
 
@@ -68,8 +78,8 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     """Run ``target(connection, *job)`` in one process per job, and wait for all processes.
 
     Raises:
-        SeesawError, Stopped: a process raised it. RankFailed: a process failed or was killed, and the others were
-            terminated.
+        SeesawError, Stopped: a process raised it.
+        RankFailed: a process failed or was killed, and the others were terminated.
     """
     context = multiprocessing.get_context("spawn")
     ranks: list[_Rank] = []
@@ -82,7 +92,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
                 process.start()
                 theirs.close()
                 ranks.append(_Rank(first_rank + number, process, reports))
-                if received:  # the signal was not forwarded to processes that were not in ranks yet
+                if received:  # the handler could not forward the signal to this process
                     raise Stopped(received[0])
             outcome = _first_outcome(ranks)
         finally:
@@ -90,30 +100,28 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
     if isinstance(outcome, Stopped):
         raise outcome
     if outcome is not None and received:
-        raise Stopped(received[0])  # the signal came before the processes could handle it, or was a second one
+        raise Stopped(received[0])  # the signal killed processes that could not handle it, or was a second signal
     if outcome is not None and outcome.mistake:
         raise SeesawError(outcome.text)
     if outcome is not None:
-        raise RankFailed(f"rank {outcome.rank} of {size} failed; the other processes were terminated.\n{outcome.text}")
+        raise RankFailed(f"rank {outcome.rank} of {size} failed. The other processes were terminated.\n{outcome.text}")
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
     """Wait until all processes end or one fails. Return the first failure or stop, or None."""
     while True:
         _wait(ranks, None)
-        running = any(
-            rank.alive for rank in ranks
-        )  # checked before the reports are read, because a process may end at any moment
+        running = any(rank.alive for rank in ranks)  # check this before the outcomes: a process may exit at any moment
         if any(rank.lost or isinstance(rank.outcome, Failure) for rank in ranks):
             return _root(ranks)
         stopped = [rank.outcome for rank in ranks if isinstance(rank.outcome, Stopped)]
-        # If the first process has saved a checkpoint, wait until the others have done so.
+        # A process that stops after saving a checkpoint waits for the others, which stop after the same iteration.
         if any(stop.iteration is None for stop in stopped) or not running:
             return stopped[0] if stopped else None
 
 
 def _root(ranks: list[_Rank]) -> Failure | Stopped:
-    """Return the cause of the failures: a process that was stopped or killed, else the first reported failure."""
+    """Return the root cause: the outcome of a process that was stopped or killed, else the first reported failure."""
     end = time.monotonic() + _SETTLE
     while any(rank.alive and rank.outcome is None for rank in ranks) and (left := end - time.monotonic()) > 0:
         _wait(ranks, left)
@@ -129,7 +137,7 @@ def _root(ranks: list[_Rank]) -> Failure | Stopped:
 
 
 def _wait(ranks: list[_Rank], timeout: float | None) -> None:
-    """Wait until a process sends a message or ends."""
+    """Wait until a process sends a message or exits."""
     watched = [rank.process.sentinel for rank in ranks if rank.alive]
     watched += [rank.reports for rank in ranks if not rank.silent]
     if watched:  # with an empty list, wait() would never return
@@ -150,12 +158,12 @@ def _print_stacks(ranks: list[_Rank]) -> None:
 
 def _how(exitcode: int) -> str:
     if exitcode < 0:
-        return f"it was killed by {signal.Signals(-exitcode).name}"
-    return f"it ended with exit status {exitcode} without a message"
+        return f"The process was killed by {signal.Signals(-exitcode).name}"
+    return f"The process ended with exit status {exitcode} without a message"
 
 
 def _kill(ranks: list[_Rank]) -> None:
-    """Kill the remaining processes. In a collective they ignore other signals."""
+    """Kill the remaining processes with SIGKILL. A process in a collective would ignore other signals."""
     for rank in ranks:
         if rank.alive:
             rank.process.kill()
@@ -166,7 +174,7 @@ def _kill(ranks: list[_Rank]) -> None:
 
 @contextmanager
 def _forwarding(ranks: list[_Rank], received: list[int]) -> Iterator[None]:
-    """Forward SIGTERM and SIGINT to the processes; kill them if they cannot handle signals yet."""
+    """Forward SIGTERM and SIGINT to the processes. Kill all of them if some cannot handle signals yet."""
 
     def forward(signum, frame):
         received.append(signum)

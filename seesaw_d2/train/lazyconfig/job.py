@@ -1,14 +1,15 @@
 """Train and evaluate LazyConfigs: the program ``lazyconfig_train_net.py``.
 
-A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``.test`` and ``.evaluator``, and
-``train`` with the keys of Detectron2's ``configs/common/train.py``. ``train.ddp`` and main's ``train.model_ema`` must
-be off. Optional keys: ``train.seed`` (>= 0), ``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS),
-``train.amp.dtype`` ("float16" or "bfloat16", as SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
+A LazyConfig has ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader.train``, ``dataloader.test``,
+``dataloader.evaluator``, and ``train`` with the keys of Detectron2's ``configs/common/train.py``. The options in
+``train.ddp``, and ``train.model_ema`` of Detectron2's main branch, must be off. Optional keys: ``train.seed`` (>= 0),
+``train.max_skipped_steps`` (>= 0, as SOLVER.MAX_SKIPPED_STEPS), ``train.amp.dtype`` ("float16" or "bfloat16", as
+SOLVER.AMP.DTYPE) and ``train.collective_timeout`` (minutes).
 
-Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. A resumed run is
-bit for bit the uninterrupted one on a CPU if ``dataloader.train`` is a ``TrainLoader``. With another loader, the order
-of the images starts from the beginning and a warning is logged. Only ``train_net.py`` checks the weights before it
-writes anything, and supports schedules in epochs, the best checkpoint, images and Weights & Biases.
+Signals, checkpoints, skipped steps, the lock on the folder and resuming work as in ``train_net.py``. On a CPU, a
+resumed run is bit for bit equal to an uninterrupted run if ``dataloader.train`` is a ``TrainLoader``. With another
+loader, the image order starts from the beginning, and a warning is logged. Only ``train_net.py`` checks the weights
+before it writes anything, and supports schedules in epochs, the best checkpoint, images and Weights & Biases.
 """
 
 import logging
@@ -46,11 +47,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyTrainer(EndsEarly, Step):
-    """Trainer with hooks that runs ``Step``."""
+    """``Step`` with the hooks of a training. It writes metrics even if the training stops early."""
 
 
 class LazyCheckpointer(SeesawCheckpointer):
-    """Checkpointer that also supports ``PATH?matching_heuristics=True``, Detectron2's matching of names by suffix."""
+    """Checkpointer that also accepts ``PATH?matching_heuristics=True``. Detectron2 then matches names by suffix."""
 
     def load(self, path, checkpointables=None):
         path, _, option = path.partition("?")
@@ -67,17 +68,23 @@ class LazyCheckpointer(SeesawCheckpointer):
 
 
 def main(arguments=None) -> int:
-    """Run a LazyConfig. Arguments and exit status are those of ``train_net.py``; overrides are ``key=value``."""
+    """Train or evaluate a LazyConfig.
+
+    Arguments and exit status are the same as in ``train_net.py``, except that overrides have the form ``key=value``.
+    """
     return start(argument_parser(lazy=True).parse_args(arguments))
 
 
 def start(args) -> int:
-    """``main`` with parsed arguments."""
+    """Launch the job that the parsed arguments describe, and return its exit status (see ``main``)."""
     return launch_job(args, prepare)
 
 
 def prepare(args, world: ProcessLayout) -> Program:
-    """Return the program, which calls ``run``. Each process loads the config, because lambdas cannot be pickled."""
+    """Check the config, and return the program to launch.
+
+    The program is ``run`` with the arguments. Each process loads the config again, because lambdas cannot be pickled.
+    """
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         settings = common_settings(cfg)
@@ -87,7 +94,7 @@ def prepare(args, world: ProcessLayout) -> Program:
 
 
 def run(args) -> None:
-    """Run one process's part of the job."""
+    """Check the job, then train or evaluate, in one process of the job."""
     cfg = load_lazy_config(args.config_file, args.opts)
     with lazy_names():
         preflight = LazyPreflight(cfg, **options_of(args))
@@ -113,7 +120,7 @@ def evaluate(cfg: Any, model) -> dict | None:
     if cfg.dataloader.get("evaluator") is None:
         return None
     with STOP.at_once():
-        broadcast_buffers(model)  # checkpoints contain the model of the main process
+        broadcast_buffers(model)  # evaluate the main process's model, which checkpoints contain
         results = inference_on_dataset(model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator))
     if comm.is_main_process():
         print_csv_format(results)
@@ -130,7 +137,10 @@ def train(cfg: Any, model, job: Job) -> None:
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
     if not isinstance(loader, TrainLoader):
-        logger.warning(f"{type(loader).__name__}: a resumed training starts the order of the images from the beginning")
+        logger.warning(
+            f"dataloader.train: a resumed training cannot restore the position of {type(loader).__name__}. The image "
+            "order will start from the beginning"
+        )
     elif settings.SEED >= 0:
         loader.sampler.seed = settings.SEED
     if amp_dtype(settings) is not None and settings.SOLVER.AMP.DTYPE == "bfloat16":

@@ -1,4 +1,4 @@
-"""Load a LazyConfig, check its keys, and translate the keys of YAML configs into its own."""
+"""Load a LazyConfig, check its keys, and translate YAML keys in messages to LazyConfig keys."""
 
 import contextlib
 import os
@@ -23,8 +23,7 @@ _OFF = ("ddp.broadcast_buffers", "ddp.find_unused_parameters", "ddp.fp16_compres
 # Optional keys.
 _TIMEOUTS = ("collective_timeout", "download_timeout", "download_time_limit")
 _OPTIONAL = ("seed", "max_skipped_steps", "amp.dtype", *_TIMEOUTS, "checkpointer.max_to_keep")
-# The checks are shared with YAML configs. In their messages, keys of YAML configs are replaced by these keys of
-# LazyConfigs.
+# Key or text in messages for YAML configs -> replacement for LazyConfigs. Both share the checks.
 _NAMES = {
     "MODEL.DEVICE cpu": "train.device=cpu",
     "OUTPUT_DIR path": "train.output_dir=path",
@@ -56,8 +55,8 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
         overrides: KEY=VALUE, or +KEY=VALUE to add a key.
 
     Raises:
-        ConfigError: the file is missing, is not a LazyConfig or lacks a part; an override is invalid; a key turns on an
-            option that this project does not support.
+        ConfigError: the file is missing, is not a LazyConfig or lacks a key, an override is invalid, or a key turns on
+            an option that this project does not support.
     """
     path = find_lazy_config(path)
     if os.path.getsize(path) > _MAX_BYTES:
@@ -67,7 +66,7 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
     except SeesawError:
         raise
     except (Exception, SystemExit) as error:  # the config is a program
-        raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: running the LazyConfig failed: {type(error).__name__}: {error}") from error
     _check_keys(cfg, path, _PARTS)
     cfg = apply_overrides(cfg, overrides, [f"train.{key}" for key in (*_TRAIN, *_OPTIONAL, *_OFF)], _NAMES)
     _check_keys(cfg, path, [f"train.{key}" for key in _TRAIN])
@@ -80,17 +79,18 @@ def load_lazy_config(path: str, overrides: Sequence[str] = ()) -> Any:
 def _check_keys(cfg: Any, path: str, keys: Sequence[str]) -> None:
     missing = [key for key in keys if selected(cfg, key) is None]
     if missing:
-        raise ConfigError(f"{path}: expected {', '.join(keys)}, found no {', '.join(missing)}")
+        raise ConfigError(f"{path}: expected the keys {', '.join(keys)}, found no {', '.join(missing)}")
 
 
 def selected(cfg: Any, key: str) -> Any:
+    """Return the value of a key such as "train.max_iter", or None if the config does not have the key."""
     for part in key.split("."):
         cfg = cfg.get(part) if hasattr(cfg, "get") else None
     return cfg
 
 
 def lazy_values(cfg: Any) -> dict[str, str]:
-    """Return a dict from each full key of a LazyConfig to its value as text, which is equal in all processes."""
+    """Return a dict from full key to value as text. The text of a function or object is equal in all processes."""
     return dict(_values(OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg))
 
 
@@ -111,7 +111,7 @@ def amp_of(cfg: Any) -> str:
 
 @contextlib.contextmanager
 def lazy_names() -> Iterator[None]:
-    """Replace the keys of YAML configs by those of LazyConfigs in the messages of errors in the block."""
+    """Replace YAML keys by LazyConfig keys in the messages of errors that the block raises."""
     try:
         yield
     except SeesawError as error:
@@ -119,7 +119,7 @@ def lazy_names() -> Iterator[None]:
 
 
 def in_lazy_names(text: str) -> str:
-    """Replace the keys of YAML configs in a text by those of LazyConfigs."""
+    """Replace the YAML keys in a text by LazyConfig keys."""
     for name, ours in _NAMES.items():
         text = text.replace(name, ours)
     return text

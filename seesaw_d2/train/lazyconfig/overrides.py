@@ -17,14 +17,16 @@ from seesaw_d2.suggestions import did_you_mean, key_suggestion
 def apply_overrides(
     cfg: DictConfig, overrides: Sequence[str], optional: Sequence[str], yaml_names: Mapping[str, str]
 ) -> DictConfig:
-    """Return the config with the overrides, in Hydra's grammar. ``+key=value`` adds a key.
+    """Return the config with the overrides applied.
 
-    A key without ``+`` must be in the config, be an argument of the function or class of its node, or be ``optional``.
-    (Detectron2 adds unknown keys without an error.)
+    A key without ``+`` must be in the config or in ``optional``, or be an argument of its node's function or class.
+    Detectron2 would add an unknown key without an error.
 
     Args:
+        cfg: the config.
+        overrides: overrides in Hydra's grammar, such as ``train.max_iter=10``. ``+key=value`` adds a key.
         optional: keys that are read if they exist.
-        yaml_names: keys of YAML configs -> keys of LazyConfigs.
+        yaml_names: YAML keys -> LazyConfig keys, for suggestions.
 
     Raises:
         ConfigError: an override is invalid, or its key is unknown. The message suggests the most similar known key.
@@ -39,16 +41,16 @@ def apply_overrides(
     except ConfigError:
         raise
     except Exception as error:  # raised by Hydra's parser
-        raise ConfigError(f"overrides: expected key=value of the config's keys, found {overrides}: {error}") from error
+        raise ConfigError(f"overrides: expected key=value in Hydra's grammar, found {overrides}: {error}") from error
 
 
 def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mapping[str, str]) -> None:
-    """Raise ConfigError if a key is not in the config and nothing reads it."""
+    """Raise ConfigError if a key is neither in the config nor read from it."""
     node, path = cfg, ""
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
-        elif isinstance(node, DictConfig) and part in node.keys():  # noqa: SIM118 ("in" resolves what it finds)
+        elif isinstance(node, DictConfig) and part in node.keys():  # noqa: SIM118 ("in node" resolves interpolations)
             node = node[part]
         elif isinstance(node, (DictConfig, ListConfig)):
             taken = _arguments(node)
@@ -60,15 +62,15 @@ def _check(cfg: DictConfig, key: str, optional: Sequence[str], yaml_names: Mappi
                 hint = did_you_mean([yaml_names[key]])
             raise ConfigError(f"overrides: unknown config key {key}{hint} (+{key}=... adds a new key)")
         else:
-            return  # Detectron2 reports that this is not a node
+            return  # a value, not a node: LazyConfig.apply_overrides raises the error
         path += f"{part}."
 
 
 def _check_number(cfg: DictConfig, key: str, value: Any) -> None:
-    """Raise ConfigError if a key with a number or a boolean gets a value of another type."""
+    """Raise ConfigError if the override of a number or a boolean has another type."""
     known = OmegaConf.select(cfg, key, throw_on_resolution_failure=False, throw_on_missing=False)
     kind = type(known)
-    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # a temperature may be 20 or 0.5
+    taken = {bool: (bool,), int: (int, float), float: (int, float)}  # the default 20 of a float key is an int
     if kind not in taken or value is None or type(value) in taken[kind]:
         return
     raise ConfigError(f"overrides: {key}: expected {kind.__name__} such as {known}, found {value} ({_name(value)})")
@@ -79,12 +81,12 @@ def _name(value: Any) -> str:
 
 
 def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
-    """Return the names of the arguments of a node's ``_target_``, or None if it has ``**kwargs`` or is unknown."""
+    """Return the argument names of a node's ``_target_``, or None if it accepts any argument or has no signature."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target is None:
         return set()
     target, names = locate(target) if isinstance(target, str) else target, set()
-    # A class with **kwargs is assumed to pass them to its base class.
+    # Assume that a class with **kwargs passes them to its base class.
     classes = target.__mro__ if inspect.isclass(target) else ()
     for function in [vars(each)["__init__"] for each in classes if "__init__" in vars(each)] or [target]:
         try:
@@ -98,7 +100,7 @@ def _arguments(node: DictConfig | ListConfig) -> set[str] | None:
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield all full keys, including inner nodes and positions in lists."""
+    """Yield the full keys of all nodes and values. The key of a list element is its index."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=False)
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

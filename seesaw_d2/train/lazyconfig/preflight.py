@@ -1,4 +1,4 @@
-"""Preflight of a LazyConfig: the checks of YAML configs on common values, and additional checks."""
+"""Check a LazyConfig: run the checks of YAML configs on the common settings, and additional checks."""
 
 import contextlib
 import logging
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 class LazyPreflight(Preflight):
-    """``Preflight`` for a LazyConfig. It does not load the weights.
+    """``Preflight`` for a LazyConfig. Unlike ``Preflight``, it does not load the weights into the model.
 
     Args:
         lazy: the LazyConfig.
-        options: options of ``Preflight``.
+        options: keyword arguments of ``Preflight``.
     """
 
     def __init__(self, lazy: Any, **options: Any):
@@ -54,9 +54,8 @@ class LazyPreflight(Preflight):
     def model_checks(self) -> list[Callable[[], object]]:
         return [self._check_order, self._build_model]
 
-    # Build the model on the CPU and move it afterwards.
     def _model_is_final(self) -> bool:
-        return True
+        return True  # the job moves the model to the device
 
     def job(self) -> Job:
         self.run()
@@ -67,7 +66,7 @@ class LazyPreflight(Preflight):
         self._generators = generator_states()
 
     def _check_data(self) -> None:
-        """Check the annotation files of registered data sets. Other data sets may have no files."""
+        """Check the annotation files of registered data sets. Other data sets need not have files."""
         cfg = self.lazy
         parts = ([] if self.eval_only else ["train"]) + ([] if cfg.dataloader.get("evaluator") is None else ["test"])
         for name in [name for part in parts for name in _dataset_names(cfg, part)]:
@@ -78,14 +77,14 @@ class LazyPreflight(Preflight):
             warn_once(logger, warning)
 
     def _check_order(self) -> None:
-        """Compare the categories of the checkpoint with those of the data."""
+        """Compare the class names in the checkpoint with the class names of the data."""
         found = resume_file(self.cfg.OUTPUT_DIR) if self.resume else None
         path = found.path if found else self.cfg.MODEL.WEIGHTS
         if not os.path.isfile(path):
             return
         content = read_weights_file(path)
         if isinstance(content, dict) and (kept := entry_of(content, path)):
-            # Ignore the returned warning, which the job will log.
+            # Ignore the returned warning. The job logs it when it loads the checkpoint.
             check_checkpoint(kept, self._categories(), must_fit=bool(self.eval_only or found))
 
     def _categories(self) -> Categories | None:
@@ -93,13 +92,13 @@ class LazyPreflight(Preflight):
 
 
 def build_model(lazy: Any, seed: int) -> nn.Module:
-    """Build the model of a LazyConfig on the CPU, initialized with ``seed``, or a random seed if it is negative."""
+    """Build the model of a LazyConfig on the CPU, initialized with ``seed``. A negative seed means a random seed."""
     seed_all_rng(None if seed < 0 else seed + comm.get_rank())
     return instantiate(lazy.model)
 
 
 def common_settings(lazy: Any) -> CfgNode:
-    """Return the values of a LazyConfig that YAML configs have too, under the YAML keys."""
+    """Return a config with the values of a LazyConfig that have a YAML key."""
     cfg, train = load_config(), lazy.train
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR, cfg.SEED = train.device, train.output_dir, train.get("seed", -1)
     cfg.MODEL.WEIGHTS = train.init_checkpoint.partition("?")[0]

@@ -7,9 +7,9 @@ from detectron2.modeling import (
     GeneralizedRCNN,
     PanopticFPN,
     ProposalNetwork,
-    RetinaNet,
     SemanticSegmentor,
 )
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads
 from detectron2.modeling.roi_heads.rotated_fast_rcnn import RROIHeads
 
@@ -20,18 +20,13 @@ from seesaw_d2.modeling.image_classifier import ImageClassifier
 from seesaw_d2.modeling.one_stage import SigmoidDetector
 from seesaw_d2.modeling.roi_heads import GlobalMaskLosses
 
-try:
-    from detectron2.modeling.meta_arch.dense_detector import DenseDetector
-except ImportError:  # before v0.6
-    DenseDetector = RetinaNet
-
 _KEY = "MODEL.META_ARCHITECTURE"
-# Detectron2's name for the absence of a proposal generator, which is not registered.
+# Detectron2 registers no generator with this name. It means that proposals are loaded from files.
 PRECOMPUTED = ("MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ConfigError if the meta-architecture does not use the ROI heads.
+    """Raise ConfigError if this project cannot train the meta-architecture with its ROI heads.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.
@@ -45,15 +40,15 @@ def check_architecture(cfg: CfgNode) -> None:
         return
     if _is(architecture, (ProposalNetwork, DenseDetector)) and (ours or not cfg.MODEL.ROI_BOX_HEAD.NAME):
         raise ConfigError(
-            f"{_KEY}: expected GeneralizedRCNN, whose ROI heads have the classification loss, or LongTailRetinaNet or "
-            f"LongTailFCOS with a loss of sigmoids, found {name!r}, which has no ROI heads (MODEL.ROI_HEADS.NAME "
-            f"{heads})"
+            f"{_KEY}: expected GeneralizedRCNN, LongTailRetinaNet or LongTailFCOS, found {name!r}, which has neither "
+            f"MODEL.ROI_HEADS.NAME {heads} nor a classification loss of this project"
         )
     weight = cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT
     if _is(architecture, PanopticFPN) and _is(found, CascadeROIHeads) and weight != 1:
         raise ConfigError(
             f"MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT: expected 1.0 with MODEL.ROI_HEADS.NAME {heads}, because "
-            f"Detectron2 applies it to one box predictor, found {weight}; set STAGE_LOSS_WEIGHTS of the heads instead"
+            f"Detectron2 does not apply it to cascades, found {weight}. Set "
+            "MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS instead"
         )
     for key, found_on in {
         "MODEL.MASK_ON": cfg.MODEL.MASK_ON,
@@ -61,14 +56,14 @@ def check_architecture(cfg: CfgNode) -> None:
     }.items():
         if _is(architecture, PanopticFPN) and not found_on:
             raise ConfigError(
-                f"{key}: expected True with {_KEY} {name}, which always combines masks and label maps, found False"
+                f"{key}: expected True with {_KEY} {name}, which combines masks and label maps, found False"
             )
     if _is(found, RROIHeads):
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}; train_net.py does not "
-            "support rotated boxes; use Detectron2's own programs with SeesawPredictors (docs/downstream.md)"
+            f"MODEL.ROI_HEADS.NAME: expected heads for boxes without rotation, found {heads!r}. For rotated boxes, use "
+            "SeesawPredictors in Detectron2's own programs (docs/downstream.md)"
         )
-    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # they read no ROI heads
+    if ours and not _is(architecture, (SemanticSegmentor, ImageClassifier)):  # these do not build ROI heads
         with own_program():
             check_heads_config(cfg)
     elif _is(architecture, GeneralizedRCNN) and _is(found, Res5ROIHeads):
@@ -76,7 +71,7 @@ def check_architecture(cfg: CfgNode) -> None:
 
 
 def check_proposals(cfg: CfgNode) -> None:
-    """Raise ConfigError if precomputed proposals are loaded but not used, used but not loaded, or have no file.
+    """Raise ConfigError if precomputed proposals are loaded but not used, used but not loaded, or lack files.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.
@@ -86,9 +81,9 @@ def check_proposals(cfg: CfgNode) -> None:
     found = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     if _is(architecture, PanopticFPN) and (found == name or cfg.MODEL.LOAD_PROPOSALS):
         raise ConfigError(
-            f"MODEL.LOAD_PROPOSALS: expected False, and another {key} than {name}, with {_KEY} "
-            f"{cfg.MODEL.META_ARCHITECTURE}, which has no precomputed proposals; found {cfg.MODEL.LOAD_PROPOSALS} with "
-            f"{found}"
+            f"MODEL.LOAD_PROPOSALS: expected False, and {key} RPN or another generator, because {_KEY} "
+            f"{cfg.MODEL.META_ARCHITECTURE} does not support precomputed proposals, found {cfg.MODEL.LOAD_PROPOSALS} "
+            f"and {found}"
         )
     if architecture is not GeneralizedRCNN:
         return

@@ -1,4 +1,4 @@
-"""Compare the class names of a model's data sets with each other and with recorded counts."""
+"""Find the class names of a model's data sets, and compare them with each other and with recorded counts."""
 
 import logging
 
@@ -42,17 +42,19 @@ def _names(cfg: CfgNode, name: str, key: str) -> Categories | None:
 
 
 def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str]:
-    """Register the data sets. Return the C class names of the test or training set, and "".
-
-    If the names are unknown, return None and the reason.
+    """Register the data sets, and return the class names of a test set or, without names there, of a training set.
 
     Args:
-        count: C.
+        cfg: a config.
+        count: number of class names.
+
+    Returns:
+        the class names and "", or None and the reason why they are unknown.
 
     Raises:
-        ConfigError: test and training set have the same names in another order.
+        ConfigError: two data sets have the same names in another order.
     """
-    reason = f"neither DATASETS.TEST nor DATASETS.TRAIN has names of {count} categories"
+    reason = f"neither DATASETS.TEST nor DATASETS.TRAIN has {count} category names"
     try:
         register_datasets(cfg)
     except SeesawError as error:
@@ -74,7 +76,7 @@ def categories_at_hand(cfg: CfgNode, count: int) -> tuple[Categories | None, str
 
 
 def check_recorded_counts(cfg: CfgNode) -> None:
-    """Raise ConfigError if recorded class counts have the training categories in another order."""
+    """Raise ConfigError if recorded class counts list the training categories in another order."""
     key = "MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS"
     source = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.SEESAW.CLASS_COUNTS
     if source in ("online", "dataset"):

@@ -1,4 +1,4 @@
-"""Checks of the config that do not need data: device, processes, solver and names of registered classes."""
+"""Check the config without data: device, processes, solver and names of registered classes."""
 
 import math
 from collections.abc import Iterator
@@ -27,7 +27,8 @@ from seesaw_d2.train.launch.process_layout import ProcessLayout
 from seesaw_d2.train.preflight.architectures import PRECOMPUTED, check_architecture, check_proposals
 from seesaw_d2.train.tasks.base import task_name
 
-SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")  # the last one: Detectron2 main
+# WarmupStepWithFixedGammaLR exists only in Detectron2's main branch.
+SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
 
 # Task -> keys whose values are registered names.
 REGISTRIES = {
@@ -64,21 +65,22 @@ def resolve_device(cfg: CfgNode, world: ProcessLayout | None = None) -> None:
     """Replace ``MODEL.DEVICE: auto`` in place, and check the device.
 
     Args:
-        world: the processes of the job, which need enough GPUs on this machine. None: do not check the number of GPUs.
+        cfg: a config.
+        world: processes of the job. Each of them needs a GPU on this machine. None: do not check the number of GPUs.
 
     Raises:
-        ConfigError: there are not enough GPUs, float16 is set on a CPU, or the option for the number of processes is
-            for another device.
+        ConfigError: the machine lacks GPUs, the CPU does not support float16, or the option for the number of processes
+            is for another device.
     """
     replace_auto_device(cfg, cpu=world is not None and world.starter == "--num-processes")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
-            f"MODEL.DEVICE: expected a CUDA device for {cfg.MODEL.DEVICE!r}, found none; add MODEL.DEVICE cpu to run "
-            "on the CPU"
+            f"MODEL.DEVICE: expected a CUDA device for {cfg.MODEL.DEVICE!r}, found none. To run on the CPU, add "
+            "MODEL.DEVICE cpu"
         )
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
         raise ConfigError(
-            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16; found "
+            "SOLVER.AMP.ENABLED: expected False on the CPU (MODEL.DEVICE cpu), or SOLVER.AMP.DTYPE bfloat16, found "
             f"True with {cfg.SOLVER.AMP.DTYPE}"
         )
     if world and world.size > 1:
@@ -89,37 +91,39 @@ def _check_processes(cfg: CfgNode, world: ProcessLayout) -> None:
     if not cfg.MODEL.DEVICE.startswith("cuda"):
         if world.starter == "--num-gpus":
             raise ConfigError(
-                f"--num-gpus: expected at most 1 with MODEL.DEVICE {cfg.MODEL.DEVICE}, found {world.local_size}; "
-                "use --num-processes to start several processes on the CPU"
+                f"--num-gpus: expected at most 1 with MODEL.DEVICE {cfg.MODEL.DEVICE}, found {world.local_size}. To "
+                "start several processes on the CPU, use --num-processes"
             )
         return
     if world.starter == "--num-processes":
         raise ConfigError(
-            f"--num-processes: expected MODEL.DEVICE cpu, found {cfg.MODEL.DEVICE!r}; use --num-gpus to start one "
-            "process per GPU"
+            f"--num-processes: expected MODEL.DEVICE cpu, found {cfg.MODEL.DEVICE!r}. To start one process per GPU, "
+            "use --num-gpus"
         )
     if cfg.MODEL.DEVICE != "cuda":
         raise ConfigError(
-            f"MODEL.DEVICE: expected cuda for {world.size} processes, which take a GPU each, found {cfg.MODEL.DEVICE!r}"
+            f"MODEL.DEVICE: expected cuda, because each of the {world.size} processes needs its own GPU, found "
+            f"{cfg.MODEL.DEVICE!r}"
         )
     gpus = torch.cuda.device_count()
     # With srun --gpus-per-task, each process sees only its own GPU.
     if world.local_size > gpus and not (world.starter == "srun" and gpus == 1):
         raise ConfigError(
-            f"{world.starter}: expected at most one process per GPU of this machine, {gpus}, found {world.local_size}"
+            f"{world.starter}: expected at most {gpus} processes, one per GPU of this machine, found {world.local_size}"
         )
 
 
 def check_solver(cfg: CfgNode, world_size: int) -> None:
-    """Check the numbers in SOLVER after ``scale_to_processes``.
+    """Check the values of SOLVER after ``scale_to_processes``.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of range.
     """
     batch = cfg.SOLVER.IMS_PER_BATCH
     if batch < 1 or batch % world_size:
         raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of the {world_size} processes, found {batch}"
+            f"SOLVER.IMS_PER_BATCH: expected a positive multiple of {world_size}, the number of processes, found "
+            f"{batch}"
         )
     if not 0 < cfg.SOLVER.COLLECTIVE_TIMEOUT < math.inf:
         raise ConfigError(
@@ -142,12 +146,12 @@ def check_solver(cfg: CfgNode, world_size: int) -> None:
 
 
 def check_cropping(cfg: CfgNode) -> None:
-    """Raise ConfigError if polygons are cropped and the package that crops them is not installed."""
+    """Raise ConfigError if INPUT.CROP must crop polygons and the package shapely is not installed."""
     polygons = cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon"
     if cfg.INPUT.CROP.ENABLED and polygons and find_spec("shapely") is None:
         raise ConfigError(
-            "INPUT.CROP.ENABLED: expected False, or the package shapely, which crops polygons (pip install shapely), "
-            "found True"
+            "INPUT.CROP.ENABLED: expected False, because the package shapely, which crops polygons, is not installed, "
+            "found True. To use it, run pip install shapely"
         )
 
 
@@ -155,7 +159,7 @@ def check_names(cfg: CfgNode) -> None:
     """Check that each NAME in the config is registered, and that this project can train the meta-architecture.
 
     Raises:
-        ConfigError: a name is unknown. The message has the key and the most similar registered name.
+        ConfigError: a name is not registered. The message contains the key and the most similar registered name.
     """
     _check_name(cfg, "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY)
     check_architecture(cfg)
@@ -171,7 +175,7 @@ def check_names(cfg: CfgNode) -> None:
 
 @contextmanager
 def name_feature_maps(cfg: CfgNode) -> Iterator[None]:
-    """Replace the KeyError of a feature map that the backbone does not have by a ConfigError with the config key."""
+    """Replace a KeyError for a feature map that the backbone lacks by a ConfigError that names the config key."""
     try:
         yield
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""All checks of a job. ``train_net.py`` raises the first error, ``tools/doctor.py`` lists all errors."""
+"""List all checks of a job. ``train_net.py`` raises the first error, and ``tools/doctor.py`` prints all errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,15 +41,15 @@ from seesaw_d2.utils.messages import first_few
 class Preflight:
     """Checker that turns a config and command-line options into a ``Job``. The checks resolve ``cfg`` in place.
 
-    It builds the model and loads its weights on the CPU, because only this finds all mistakes.
+    The checks build the model and load its weights on the CPU, because some mistakes show only then.
 
     Args:
-        cfg: a config that is not frozen.
+        cfg: config, not frozen.
         eval_only, resume, overwrite: command-line options.
         world_size: number of processes of the job.
-        main_machine: whether to check OUTPUT_DIR. False for other machines, because on a shared disk OUTPUT_DIR already
-            contains the run of the first machine.
-        written: result of ``written_layers``, the keys that the user wrote. (): the config was not read from files.
+        main_machine: whether to check OUTPUT_DIR. Only the main process needs this check: on a shared disk, other
+            processes may find the files that the main process has just written.
+        written: keys that the user wrote, the result of ``written_layers``. () if the config was not read from files.
 
     Attributes:
         checkpointer: the checkpointer that loaded the initial weights. None before the checks of the model.
@@ -113,8 +113,8 @@ class Preflight:
         for check in [*self.config_checks(), *self.file_checks(), *self.data_checks(), *self.model_checks()]:
             try:
                 check()
-            except OSError as error:  # a file that vanished, or that cannot be read any more
-                raise ConfigError(f"the checks of the config: {type(error).__name__}: {error}") from error
+            except OSError as error:  # a file was removed, or cannot be read any more
+                raise ConfigError(f"a check of the config failed: {type(error).__name__}: {error}") from error
 
     def job(self) -> Job:
         """Run all checks, and return the job."""
@@ -130,10 +130,13 @@ class Preflight:
         )
 
     def take_model(self) -> nn.Module | None:
-        """Return the model if the job can use it, and release this object's reference to it.
+        """Return the model of the checks, and release the reference to it.
 
-        Restore the random number generators to their states after the model was built. Return None if the job runs on a
-        GPU, or if another process ran the checks.
+        The random number generators get the states that they had after the model was built, so that the job gets the
+        same random numbers as if it had built the model.
+
+        Returns:
+            the model. None if the job runs on a GPU, or if another process ran the checks.
         """
         model, self._model, self.checkpointer = self._model, None, None
         if model is None or not self._model_is_final():
@@ -163,7 +166,7 @@ class Preflight:
             self._schedule = apply_schedule(self.cfg, records, scaled_from=self._scaled_from)
 
     def _build_model(self) -> None:
-        """Build the model with the same seed as the job."""
+        """Build the model on the CPU, with the job's seed, and check it."""
         cfg, on_cpu = self.cfg, self.cfg.clone()
         on_cpu.defrost()
         on_cpu.MODEL.DEVICE = "cpu"
@@ -181,11 +184,11 @@ class Preflight:
         self.checkpointer = load_start_weights(self.cfg, self._model, categories, **options)
 
     def notes(self) -> tuple[str, ...]:
-        """Return lines for the log: the schedule, and written keys that are not read."""
+        """Return messages for the log: the schedule, and written keys that have no effect."""
         keys = passed_over(self.cfg, self.written)
         schedule = [f"Schedule: {self._schedule.describe()}"] if self._schedule else []
         unread = (
-            [f"Config keys that are not read, because they belong to options that are not selected: {first_few(keys)}"]
+            [f"Config keys without effect, because they belong to options that are not selected: {first_few(keys)}"]
             if keys
             else []
         )
@@ -193,12 +196,13 @@ class Preflight:
 
 
 def trained_and_tested(cfg: CfgNode) -> tuple[str, ...]:
-    """Return a warning if data sets in DATASETS.TEST are also in DATASETS.TRAIN, by name or annotation file.
+    """Return a warning if a data set of DATASETS.TEST is also in DATASETS.TRAIN, else ().
 
-    It does not compare images. ``tools/doctor.py`` does.
+    This function compares names and annotation files. ``tools/doctor.py`` also compares images.
     """
     files = {vars(MetadataCatalog.get(name)).get("json_file", name) for name in cfg.DATASETS.TRAIN}
     both = [name for name in cfg.DATASETS.TEST if vars(MetadataCatalog.get(name)).get("json_file", name) in files]
     if not both:
         return ()
-    return (f"DATASETS.TEST: {', '.join(both)} is also in DATASETS.TRAIN: its metrics do not apply to new images",)
+    names = ", ".join(both)
+    return (f"DATASETS.TEST: {names} is also in DATASETS.TRAIN. Its metrics say nothing about new images",)

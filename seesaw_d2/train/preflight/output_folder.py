@@ -10,7 +10,7 @@ from seesaw_d2.train.preflight.run_lock import NAME, RunLock, begun_by_a_run
 from seesaw_d2.utils.atomic_files import check_writable, remove_leftovers
 from seesaw_d2.utils.own_files import check_no_link, is_plain_file
 
-# A folder with one of these files contains a run.
+# A folder with one of these files or folders contains a run.
 RESULTS = (
     "last_checkpoint",
     "model_final.pth",
@@ -20,22 +20,24 @@ RESULTS = (
     "inference",
     "inference_TTA",
 )
-# Files that a run replaces atomically, files that it writes in place, and its folders of results with their files.
+# Files that a run replaces atomically.
 _REPLACED = re.compile(r"last_checkpoint|model_(\d{7,}|final|best)\.pth|nonfinite_iter\d+(_rank\d+)?\.pth")
+# Files that a run writes in place.
 _IN_PLACE = re.compile(
     r"run\.lock|metrics\.json|log\.txt(\.rank\d+)?|config\.yaml|events\.out\.tfevents\..*|nccl_trace_rank_\d+"
 )
+# Folders of results, and the files in them.
 _FOLDERS = ("inference", "inference_TTA")
 _RESULT_FILES = re.compile(
     r"(results|evaluation|categories|classification|lvis_instances_results|coco_instances_results|lvis_submission"
     r"|sem_seg_predictions)\.json|instances_predictions\.pth|(categories|(semantic_)?per_class|confusion|calibration)\.csv"
 )
-# Keys that are in all configs saved by Detectron2, for YAML configs and for LazyConfigs.
+# Top-level keys of all YAML configs, and of all LazyConfigs, that Detectron2 saves.
 _CONFIGS = ({"MODEL", "SOLVER", "DATASETS", "OUTPUT_DIR", "VERSION"}, {"model", "train", "dataloader", "optimizer"})
 
 
 def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: str = "", own: bool = False) -> None:
-    """Reject a folder that cannot be written, that another run uses, or that contains a run.
+    """Check that a run can use a folder. This function removes nothing.
 
     Args:
         folder: OUTPUT_DIR.
@@ -44,7 +46,8 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
         own: whether this process holds the lock on the folder.
 
     Raises:
-        ConfigError: the folder is rejected. Nothing is removed.
+        ConfigError: the folder cannot be written, another process uses it, it contains a run but neither ``resume`` nor
+            ``overwrite`` is True, or ``overwrite`` would remove files that do not belong to a run.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite: expected one of them, found both")
@@ -60,27 +63,30 @@ def check_output_folder(folder: str, *, resume: bool, overwrite: bool, weights: 
     if not overwrite:
         names = ", ".join(sorted(os.path.basename(path) for path in found)[:4])
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} holds another run ({names}, ...): continue it with --resume, replace it with "
-            "--overwrite, or name another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {folder} contains another run ({names}, ...). Continue it with --resume, replace it with "
+            "--overwrite, or choose another folder with OUTPUT_DIR path"
         )
-    # With the lock, its file has this job's text. Reading the file would also release the lock.
+    # If this process holds the lock, the lock file has this job's text, and reading the file would release the lock.
     if not own and not is_run(folder):
         raise ConfigError(
-            f"OUTPUT_DIR: {folder} has checkpoints or results, but no config.yaml of a run; --overwrite removes only "
-            "runs; name another folder with OUTPUT_DIR path"
+            f"OUTPUT_DIR: {folder} has checkpoints or results, but no config.yaml of a run. --overwrite removes only "
+            "runs. Choose another folder with OUTPUT_DIR path"
         )
     inside = os.path.realpath(weights).startswith(os.path.join(os.path.realpath(folder), ""))
     if weights and "://" not in weights and inside:
-        raise ConfigError(f"MODEL.WEIGHTS: {weights} is in OUTPUT_DIR, whose run --overwrite would remove")
+        raise ConfigError(
+            f"MODEL.WEIGHTS: expected a file outside of OUTPUT_DIR, whose run --overwrite removes, found {weights}"
+        )
 
 
 def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = "") -> None:
-    """Lock ``lock.folder`` for this job, and check it again, because another job may have written to it.
+    """Lock ``lock.folder`` for this job, and check the folder again, because another job may have written to it.
 
     With ``overwrite``, remove the run in the folder. Always remove unfinished files of a killed run.
 
     Raises:
-        ConfigError: another job uses or has used the folder. OutputError: the folder cannot be written.
+        ConfigError: another job uses or has used the folder.
+        OutputError: the folder cannot be written.
     """
     lock.acquire()
     check_output_folder(lock.folder, resume=resume, overwrite=overwrite, weights=weights, own=True)
@@ -90,9 +96,10 @@ def take_folder(lock: RunLock, *, resume: bool, overwrite: bool, weights: str = 
 
 
 def is_run(folder: str) -> bool:
-    """Return whether a folder contains a run: a config and the lock of a run, or the complete config of a run.
+    """Return whether a folder contains a run.
 
-    Plain Detectron2 writes no lock.
+    A run has a config.yaml, and either a lock file or the keys of a complete config: Detectron2's own programs write no
+    lock file.
     """
     lock, config = (os.path.join(folder, name) for name in (NAME, "config.yaml"))
     if not is_plain_file(config):
@@ -107,7 +114,8 @@ def is_run(folder: str) -> bool:
 def check_links(folder: str) -> None:
     """Raise ConfigError if a file that a run writes in place is not a regular file, or a folder of results has a link.
 
-    Writing would follow the link. Checkpoints are replaced atomically, which replaces a link and not its target.
+    Writing in place would change the target of the link. Checkpoints may be links, because replacing them atomically
+    does not change the target.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(_IN_PLACE.fullmatch, names):
@@ -123,7 +131,7 @@ def remove_run(folder: str) -> None:
     """Remove only the files that a run wrote to ``folder``. Remove links without following them."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if name in _FOLDERS and os.path.isdir(path) and not os.path.islink(path):
+        if name in _FOLDERS and _is_folder(path):
             _remove_results(path)
         elif (name in _FOLDERS and os.path.islink(path)) or (
             name != NAME and (_REPLACED.fullmatch(name) or _IN_PLACE.fullmatch(name)) and not _is_folder(path)
@@ -136,7 +144,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _remove_results(folder: str) -> None:
-    """Remove the results in a folder of evaluations, then remove empty folders."""
+    """Remove the files of results below a folder, then the empty folders."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in filter(_RESULT_FILES.fullmatch, files):
             os.remove(os.path.join(root, name))
@@ -145,6 +153,6 @@ def _remove_results(folder: str) -> None:
 
 
 def _find(folder: str, patterns) -> list[str]:
-    """Return the existing paths that match, including broken links, without empty files."""
+    """Return the paths that match a pattern. Include broken links, and exclude empty files."""
     paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
     return [path for path in paths if os.path.isdir(path) or not os.path.exists(path) or os.path.getsize(path)]

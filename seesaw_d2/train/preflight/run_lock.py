@@ -1,4 +1,4 @@
-"""A lock that allows one training at a time in a folder, and records the job that started the run."""
+"""Lock a folder, so that only one training at a time uses it, and record the job that started the run."""
 
 import errno
 import multiprocessing
@@ -17,10 +17,10 @@ NAME = "run.lock"
 
 
 class RunLock:
-    """A lock on a folder. The kernel releases it when the process ends, even if it is killed.
+    """A lock on a folder. The kernel releases the lock when the process exits or is killed.
 
-    It is a record lock, which network file systems support. Workers of loaders, which outlive a killed process by
-    seconds, do not inherit it. On Windows and on file systems without locks, there is no protection.
+    A record lock is used, because network file systems support it, and workers of data loaders, which may outlive a
+    killed process by seconds, do not inherit it. On Windows and on file systems without locks, it has no effect.
     """
 
     def __init__(self, folder: str):
@@ -31,16 +31,14 @@ class RunLock:
         """Acquire the lock and write its owner to the file. Create the folder if it does not exist.
 
         Raises:
-            ConfigError: another process holds the lock. OutputError: the folder cannot be written.
+            ConfigError: another process holds the lock.
+            OutputError: the folder cannot be written.
         """
         path = os.path.join(self.folder, NAME)
         try:
             os.makedirs(self.folder, exist_ok=True)
             if os.path.lexists(path) and not is_plain_file(path):
-                raise OSError(
-                    errno.ELOOP,
-                    "expected a regular file, found a link or another kind, to which this program does not write",
-                )
+                raise OSError(errno.ELOOP, "expected a regular file, found a link or a special file")
             file = open_regular(path, "a+")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -71,13 +69,13 @@ class RunLock:
         owner = file.readline(200).strip() or "another process"
         file.close()
         return ConfigError(
-            f"OUTPUT_DIR: {self.folder} is in use by {owner}: wait for it, terminate it, or name another folder with "
-            "OUTPUT_DIR path"
+            f"OUTPUT_DIR: {self.folder} is in use by {owner}. Wait for this process, terminate it, or choose another "
+            "folder with OUTPUT_DIR path"
         )
 
 
 def begun_by_a_run(folder: str) -> bool:
-    """Return whether the lock file of a folder has the text that ``acquire`` writes."""
+    """Return whether a folder has a lock file with the text that ``RunLock.acquire`` writes."""
     try:
         with open(os.path.join(folder, NAME), errors="replace") as file:
             return re.match(r"process \d+ on .", file.read(100)) is not None
@@ -97,7 +95,7 @@ def begun_by_this_job(folder: str) -> bool:
 
 
 def _job(environ: Mapping[str, str]) -> str:
-    """Return an identifier of the job that survives restarts, or "" if the job is never restarted."""
+    """Return an identifier of the job that is the same after a restart, or "" if no launcher restarts the job."""
     if "TORCHELASTIC_ERROR_FILE" in environ:
         # The path is attempt_<restarts>/<rank>/error.json below a folder that is unique to each torchrun.
         folder = environ["TORCHELASTIC_ERROR_FILE"]

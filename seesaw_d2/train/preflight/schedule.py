@@ -1,4 +1,4 @@
-"""Convert schedules in epochs to iterations, and scale them to the number of processes."""
+"""Convert schedules from epochs to iterations, and scale them to the number of processes."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ from seesaw_d2.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Nodes of losses whose START_EPOCH becomes START_ITER.
+# Losses with the keys START_ITER and START_EPOCH.
 WITH_START = ("PCB", "LDAM")
 
 
@@ -22,7 +22,7 @@ WITH_START = ("PCB", "LDAM")
 class Schedule:
     """Length and learning rates of a training, computed from the config and the data."""
 
-    # Number of images in the data set and in an epoch (the sum of the repeat factors). None: not needed.
+    # Number of images in the data sets and in an epoch (the sum of the repeat factors). None: not needed.
     num_images: int | None
     images_per_epoch: float | None
     iterations_per_epoch: int | None
@@ -60,9 +60,9 @@ class Schedule:
 def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
     """Scale the schedule in place according to SOLVER.REFERENCE_WORLD_SIZE. A second call changes nothing.
 
-    As in Detectron2's ``auto_scale_workers``, the batch per process stays the same, BASE_LR is multiplied by the scale,
-    and iterations (MAX_ITER, STEPS, WARMUP_ITERS, periods of evaluations and checkpoints) are divided by it. So is
-    PCB's START_ITER. Periods and MAX_ITER stay at least 1.
+    As in Detectron2's ``auto_scale_workers``, the batch size per process stays the same, BASE_LR is multiplied by
+    world_size / REFERENCE_WORLD_SIZE, and numbers of iterations are divided by it: MAX_ITER, STEPS, WARMUP_ITERS,
+    periods of evaluations and checkpoints, and START_ITER of losses. Periods and MAX_ITER stay at least 1.
 
     Returns:
         the number of processes that the config was written for, or 0 if nothing changed.
@@ -80,8 +80,9 @@ def scale_to_processes(cfg: CfgNode, world_size: int) -> int:
     solver.BASE_LR *= scale
     solver.STEPS = tuple(round(step / scale) if type(step) in (int, float) else step for step in solver.STEPS)
     solver.WARMUP_ITERS = round(solver.WARMUP_ITERS / scale)
-    pcb = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB
-    pcb.START_ITER = round(pcb.START_ITER / scale)
+    for name in WITH_START:
+        node = cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS[name]
+        node.START_ITER = round(node.START_ITER / scale)
     for node, key in ((solver, "MAX_ITER"), (solver, "CHECKPOINT_PERIOD"), (cfg.TEST, "EVAL_PERIOD")):
         if node[key] > 0:
             node[key] = max(1, round(node[key] / scale))
@@ -96,8 +97,8 @@ def _check_reference_world_size(solver: CfgNode) -> None:
     for key in ("EPOCHS", "REFERENCE_BATCH_SIZE"):
         if solver[key] and reference:
             raise ConfigError(
-                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, which scales batch, "
-                f"iterations and learning rate; found {solver[key]}"
+                f"SOLVER.{key}: expected 0 with SOLVER.REFERENCE_WORLD_SIZE {reference}, which scales batch size, "
+                f"iterations and learning rate, found {solver[key]}"
             )
     if reference and (solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % reference):
         raise ConfigError(
@@ -107,15 +108,15 @@ def _check_reference_world_size(solver: CfgNode) -> None:
 
 
 def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_epoch: float | None = None) -> Schedule:
-    """Return the schedule that SOLVER describes. This is a pure function.
+    """Return the schedule that SOLVER describes.
 
-    An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection, where the last batch of an epoch
-    may be smaller. (In Detectron2's stream all batches are full.) IMS_PER_BATCH counts the images of all processes, so
-    that the result does not depend on the number of GPUs.
+    An epoch has ceil(images_per_epoch / IMS_PER_BATCH) iterations, as in MMDetection. There, the last batch of an epoch
+    may be smaller. In Detectron2's endless stream, all batches are full. IMS_PER_BATCH counts the images of all
+    processes, so that the result does not depend on the number of GPUs.
 
     Args:
         solver: the node SOLVER, checked by ``check_schedule``.
-        num_images, images_per_epoch: see ``Schedule``. Needed only with EPOCHS > 0.
+        num_images, images_per_epoch: see ``Schedule``. Required if EPOCHS > 0.
     """
     batch_size, reference = solver.IMS_PER_BATCH, solver.REFERENCE_BATCH_SIZE
     max_iter, steps, step_epochs, per_epoch = solver.MAX_ITER, tuple(solver.STEPS), (), None
@@ -140,13 +141,14 @@ def resolve_schedule(solver: CfgNode, num_images: int | None = None, images_per_
 
 
 def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled_from: int = 0) -> Schedule:
-    """Resolve the schedule and write it into the config, in place: MAX_ITER, STEPS, BASE_LR, and START_ITER of losses.
+    """Resolve the schedule, and write MAX_ITER, STEPS, BASE_LR and the START_ITER of losses into the config, in place.
 
-    REFERENCE_BATCH_SIZE is set to IMS_PER_BATCH, the batch size of the new BASE_LR, so that a second call changes
-    nothing.
+    The function also sets REFERENCE_BATCH_SIZE to IMS_PER_BATCH, the batch size of the new BASE_LR. A second call
+    therefore changes nothing.
 
     Args:
-        records: dataset dicts of the training images. Needed only with SOLVER.EPOCHS > 0.
+        cfg: config, not frozen, checked by ``check_schedule``.
+        records: dataset dicts of the training images. Required if SOLVER.EPOCHS > 0.
         scaled_from: result of ``scale_to_processes``.
 
     Raises:
@@ -170,7 +172,7 @@ def apply_schedule(cfg: CfgNode, records: Sequence[Any] | None = None, *, scaled
 
 
 def _steps_within(schedule: Schedule) -> tuple[int, ...]:
-    """Return the steps before the last iteration. Detectron2 ignores later steps, and fails for a step at the end.
+    """Return the steps before MAX_ITER. Detectron2 ignores later steps, and raises an error for a step at MAX_ITER.
 
     Raises:
         ConfigError: the steps do not increase. In a short epoch, two different fractions can be the same iteration.
@@ -186,7 +188,7 @@ def _steps_within(schedule: Schedule) -> tuple[int, ...]:
     within = tuple(step for step in steps if step < schedule.max_iter)
     if within != steps:
         logger.warning(
-            f"SOLVER.STEPS: {', '.join(map(str, steps[len(within) :]))} omitted, because the training ends after "
+            f"SOLVER.STEPS: ignoring {', '.join(map(str, steps[len(within) :]))}, because the training ends after "
             f"SOLVER.MAX_ITER {schedule.max_iter} iterations"
         )
     return within
@@ -196,7 +198,7 @@ def check_schedule(cfg: CfgNode) -> None:
     """Check the keys of SOLVER for epochs and batch sizes.
 
     Raises:
-        ConfigError: a value is out of range, or requires another key.
+        ConfigError: a value is out of range, or contradicts another key.
     """
     solver = cfg.SOLVER
     if not 0 <= solver.EPOCHS < math.inf:
@@ -211,7 +213,7 @@ def check_schedule(cfg: CfgNode) -> None:
             continue
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.CLS_LOSS.{name}.START_EPOCH: expected a number between 0 and SOLVER.EPOCHS "
-            f"{solver.EPOCHS:g}, found {start}; with SOLVER.EPOCHS 0 use START_ITER"
+            f"{solver.EPOCHS:g}, found {start}. With SOLVER.EPOCHS 0, use START_ITER"
         )
     if solver.EPOCHS == 0:
         return

@@ -19,14 +19,15 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
     """Check that ``MODEL.WEIGHTS`` is set if it is needed, and that the file can be read.
 
     Raises:
-        ConfigError: an evaluation has no weights. WeightsError: the file is missing or truncated.
+        ConfigError: an evaluation has no weights, or a limit of downloads is out of range.
+        WeightsError: the file is missing or truncated.
     """
     if resume and resume_file(cfg.OUTPUT_DIR):
         return
     if eval_only and not cfg.MODEL.WEIGHTS:
         raise ConfigError(
-            "MODEL.WEIGHTS: expected the weights to evaluate with --eval-only, found none; "
-            f"add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
+            "MODEL.WEIGHTS: expected the weights to evaluate with --eval-only, found none. "
+            f"Add MODEL.WEIGHTS path/to/model.pth, or --resume for the last checkpoint in {cfg.OUTPUT_DIR}"
         )
     limits = limits_of(cfg)
     for key, seconds in (("DOWNLOAD_TIMEOUT", limits.silence), ("DOWNLOAD_TIME_LIMIT", limits.total)):
@@ -39,15 +40,20 @@ def check_weights(cfg: CfgNode, *, eval_only: bool, resume: bool) -> None:
 
 
 def check_trained(cfg: CfgNode, hint: str) -> None:
-    """Check that ``MODEL.WEIGHTS`` can be read, and is a complete model and not a pretrained backbone.
+    """Check that ``MODEL.WEIGHTS`` can be read and is a trained model, not only a pretrained backbone.
 
     Args:
-        hint: advice on how to set the weights, for the message.
+        cfg: a config.
+        hint: sentence that says how to set the weights, for the message.
+
+    Raises:
+        ConfigError: ``MODEL.WEIGHTS`` is empty or names a pretrained backbone.
+        WeightsError: the file is missing or truncated.
     """
     weights = cfg.MODEL.WEIGHTS
     if not weights or weights.startswith((SCHEME, "detectron2://ImageNetPretrained/")):
         found = f"{weights}, a pretrained backbone" if weights else "none"
-        raise ConfigError(f"MODEL.WEIGHTS: expected the model's weights, found {found}; {hint}")
+        raise ConfigError(f"MODEL.WEIGHTS: expected the weights of a trained model, found {found}. {hint}")
     check_weights(cfg, eval_only=True, resume=False)
 
 
@@ -61,10 +67,10 @@ def load_start_weights(
         categories: class names of the job's data sets. None: unknown.
 
     Returns:
-        the checkpointer, with a report on parameters that do not match.
+        the checkpointer, which has a report on parameters that do not match.
 
     Raises:
-        ConfigError: only a part of the model is trained, and there are no weights for the rest.
+        ConfigError: the config trains only a part of the model, and has no weights for the rest.
         WeightsError: the weights do not match parameters that must be loaded.
     """
     continues = resume and resume_file(cfg.OUTPUT_DIR) is not None
@@ -89,6 +95,6 @@ def _refuse_partial_training_from_nothing(cfg: CfgNode) -> None:
     parts = cfg.MODEL.FREEZE.NAMES or cfg.MODEL.FREEZE.EXCEPT or cfg.MODEL.WEIGHTS_EXCEPT
     if parts or cfg.MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME == "LWSLinear":
         raise ConfigError(
-            "MODEL.WEIGHTS: expected a trained model, because MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or the classifier "
-            "LWSLinear train only a part of it; found none"
+            "MODEL.WEIGHTS: expected a trained model, found none. MODEL.FREEZE, MODEL.WEIGHTS_EXCEPT or "
+            "MODEL.ROI_BOX_HEAD.CLS_PREDICTOR.NAME LWSLinear train only a part of the model"
         )

@@ -1,4 +1,4 @@
-"""Tasks: detection, semantic segmentation and image classification. The meta-architecture defines the task."""
+"""Define the tasks: detection, semantic segmentation, image classification. MODEL.META_ARCHITECTURE selects one."""
 
 from detectron2.config import CfgNode
 

@@ -1,4 +1,4 @@
-"""Base of tasks: functions that differ between detection, semantic segmentation and image classification."""
+"""Define ``Task``: the functions that differ between detection, semantic segmentation and image classification."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -12,15 +12,15 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Task:
-    """Functions of a job that depend on its task.
+    """Functions of a job that depend on the task. The rest of ``train`` is the same for all tasks.
 
-    The rest of ``train`` does not depend on the task. The data set's metadata selects the evaluator, as in Detectron2.
+    The evaluator does not depend on the task, because the data set's metadata selects it, as in Detectron2.
 
     Attributes:
         num_classes_key: config key of C, the number of classes.
         validate_datasets: ``(cfg, training=bool)``. Raises ConfigError or DataError if the data sets are invalid.
         check_model: ``(cfg, model)``. Raises ConfigError if the model contradicts the rest of the config.
-        load_training_records: ``(cfg)`` -> dataset dicts of one epoch of the training.
+        load_training_records: ``(cfg)`` -> dataset dicts of the training images.
         build_train_loader: ``(cfg)`` -> the training loader.
         build_test_loader: ``(cfg, dataset name)`` -> the loader of a test set.
     """
@@ -40,8 +40,8 @@ class Task:
 def task_name(cfg: CfgNode) -> str:
     """Return "detection", "one-stage detection", "segmentation" or "classification".
 
-    The name is the attribute ``task`` of the class MODEL.META_ARCHITECTURE. Without it, it is "segmentation" for
-    Detectron2's SemanticSegmentor and "detection" for others.
+    The name is the attribute ``task`` of the class MODEL.META_ARCHITECTURE. If the class lacks this attribute, the name
+    is "segmentation" for subclasses of Detectron2's SemanticSegmentor, and "detection" for other classes.
 
     Args:
         cfg: a config whose META_ARCHITECTURE is registered.

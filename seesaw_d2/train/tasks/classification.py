@@ -1,4 +1,4 @@
-"""Image classification: meta-architectures with ``task = "classification"``."""
+"""Define the task image classification, for meta-architectures with ``task = "classification"``."""
 
 from detectron2.config import CfgNode
 from torch import nn

@@ -1,4 +1,4 @@
-"""Detection and instance segmentation, the default task of meta-architectures."""
+"""Define the task detection, with or without instance segmentation. It is the default of meta-architectures."""
 
 import functools
 from dataclasses import replace
@@ -21,7 +21,7 @@ from seesaw_d2.train.tasks.base import Task
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model uses the config's classification loss, and that the evaluation supports it.
+    """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
         ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.
@@ -36,7 +36,7 @@ def check_model(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def validate(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets, for PanopticFPN also their label maps; see ``validate_datasets``."""
+    """Check the data sets (see ``validate_datasets``), the label maps of PanopticFPN, and the objects of copy-paste."""
     validate_datasets(cfg, training=training)
     if has_semantic_head(cfg):
         validate_label_maps(cfg, training=training)
@@ -45,36 +45,36 @@ def validate(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def check_loss_is_used(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if the config sets a classification loss or classifier that no head uses."""
+    """Raise ConfigError if the config sets a classification loss or a classifier that the model does not use."""
     if any(isinstance(module, ClassificationLoss) for module in model.modules()):
         return
     defaults = default_config()
     for key in ("CLS_LOSS", "CLS_PREDICTOR"):
         if cfg.MODEL.ROI_BOX_HEAD[key] != defaults.MODEL.ROI_BOX_HEAD[key]:
             raise ConfigError(
-                f"MODEL.ROI_BOX_HEAD.{key}: no effect with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}; "
-                "expected SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
-                "another head with one of this project's losses; for semantic segmentation MODEL.SEM_SEG_HEAD.NAME "
+                f"MODEL.ROI_BOX_HEAD.{key}: no effect with MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}. "
+                "Set the name to SeesawROIHeads, SeesawRes5ROIHeads (C4), SeesawCascadeROIHeads, IterativeROIHeads or "
+                "other heads with this project's losses. For semantic segmentation, set MODEL.SEM_SEG_HEAD.NAME to "
                 "SeesawSemSegFPNHead"
             )
 
 
 def _check_best_metric(cfg: CfgNode) -> None:
-    """Raise ConfigError if the metric that chooses the best checkpoint is of a task that the model does not have."""
+    """Raise ConfigError if the evaluation of the model does not compute the metric SOLVER.CHECKPOINT_BEST."""
     found = {"sem_seg/": has_semantic_head(cfg), "segm/": cfg.MODEL.MASK_ON, "keypoints/": cfg.MODEL.KEYPOINT_ON}
     for prefix, evaluated in found.items():
         if prefix in cfg.SOLVER.CHECKPOINT_BEST and not evaluated:
             raise ConfigError(
-                "SOLVER.CHECKPOINT_BEST: expected a metric of the model's results, such as bbox/AP, found "
+                "SOLVER.CHECKPOINT_BEST: expected a metric of this model's evaluation, such as bbox/AP, found "
                 f"{cfg.SOLVER.CHECKPOINT_BEST!r}"
             )
 
 
 def _check_augmentation(cfg: CfgNode, model: nn.Module) -> None:
-    """Raise ConfigError if Detectron2's test-time augmentation (TEST.AUG) is on and does not support the model."""
+    """Raise ConfigError if Detectron2's test-time augmentation (TEST.AUG) does not support the model."""
+    is_rcnn = isinstance(model, GeneralizedRCNN) and not has_semantic_head(cfg)
     wrong = {
-        f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}": not isinstance(model, GeneralizedRCNN),
-        f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}": has_semantic_head(cfg),
+        f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE!r}": not is_rcnn,
         "MODEL.KEYPOINT_ON True": cfg.MODEL.KEYPOINT_ON,
         "MODEL.LOAD_PROPOSALS True": cfg.MODEL.LOAD_PROPOSALS,
     }

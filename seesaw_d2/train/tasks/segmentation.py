@@ -1,4 +1,4 @@
-"""Semantic segmentation with Detectron2's SemanticSegmentor. (PanopticFPN is a detector with label maps.)"""
+"""Define the task semantic segmentation, for Detectron2's SemanticSegmentor. PanopticFPN belongs to detection."""
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -12,7 +12,7 @@ from seesaw_d2.train.tasks.detection import check_loss_is_used
 
 
 def check_model(cfg: CfgNode, model: nn.Module) -> None:
-    """Check that the model uses the config's classification loss, and that the evaluation supports it.
+    """Check that the model uses the config's classification loss, and that the evaluation supports the model.
 
     Raises:
         ConfigError: the model does not use the loss, or a key requests an unsupported evaluation.

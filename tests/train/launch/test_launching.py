@@ -183,7 +183,7 @@ def test_contradictions_are_named(given, environ, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of the 3 processes, found 4"),
+        (["--num-processes", "3"], "SOLVER.IMS_PER_BATCH: expected a positive multiple of 3"),
         (["--num-gpus", "2"], "use --num-processes"),
         (["--num-processes", "2", "SOLVER.COLLECTIVE_TIMEOUT", "0.0"], "SOLVER.COLLECTIVE_TIMEOUT"),
         (["--num-processes", "2", "SOLVER.AMP.ENABLED", "True"], "SOLVER.AMP.ENABLED: expected False on the CPU"),
@@ -204,7 +204,7 @@ def test_a_batch_that_torchruns_processes_do_not_divide(config_file, capsys, mon
     for name, value in {**TORCHRUN, "WORLD_SIZE": "16"}.items():
         monkeypatch.setenv(name, value)
     assert main(["--config-file", str(config_file)]) == 2
-    assert "multiple of the 16 processes" in capsys.readouterr().err
+    assert "multiple of 16" in capsys.readouterr().err
 
 
 def started_anew(monkeypatch, torchrun: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_restart_resumes_the_run_of_its_job_and_no_other(config_file, tmp_path
     with monkeypatch.context() as patch:
         started_anew(patch, tmp_path / "second")
         assert main(command) == (0 if option else 2)
-        assert ("holds another run" in capsys.readouterr().err) != bool(option)
+        assert ("contains another run" in capsys.readouterr().err) != bool(option)
     kept = run / "inference"  # which another run would replace
     kept.mkdir()
     with monkeypatch.context() as patch:

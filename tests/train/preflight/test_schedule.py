@@ -121,17 +121,18 @@ def test_a_run_says_and_keeps_its_schedule(config_file):
 SCALED = [
     *("SOLVER.REFERENCE_WORLD_SIZE", 2, "SOLVER.IMS_PER_BATCH", 4, "SOLVER.BASE_LR", 0.02, "SOLVER.MAX_ITER", 30),
     *("SOLVER.STEPS", (10, 20), "SOLVER.WARMUP_ITERS", 6, "SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 15),
-    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", 20),
+    *("MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER", 20, "MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_ITER", 24),
 ]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8, 30])
 def test_a_schedule_for_a_number_of_processes_is_detectron2s(world_size):
-    """PCB's START_ITER is scaled, too. A checkpoint period of 1 stays 1."""
+    """START_ITER of PCB and LDAM is scaled, too. A checkpoint period of 1 stays 1."""
     cfg = load_config("", SCALED)
     expected = DefaultTrainer.auto_scale_workers(cfg, world_size)
     if world_size != 2:
         expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.START_ITER = round(20 * 2 / world_size)
+        expected.MODEL.ROI_BOX_HEAD.CLS_LOSS.LDAM.START_ITER = round(24 * 2 / world_size)
     for node, key in ((expected.SOLVER, "CHECKPOINT_PERIOD"), (expected.TEST, "EVAL_PERIOD")):
         node[key] = max(node[key], 1)
     assert Trainer.auto_scale_workers(cfg, world_size).dump() == expected.dump()
@@ -211,7 +212,7 @@ def test_steps_at_the_end_and_behind_it_are_left_out(steps, within, caplog):
     assert schedule.steps == cfg.SOLVER.STEPS == within
     build_lr_scheduler(cfg, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02))
     left = ", ".join(map(str, steps[len(within) :]))
-    expected = [f"SOLVER.STEPS: {left} omitted, because the training ends after SOLVER.MAX_ITER 3 iterations"]
+    expected = [f"SOLVER.STEPS: ignoring {left}, because the training ends after SOLVER.MAX_ITER 3 iterations"]
     assert [record.getMessage() for record in caplog.records] == (expected if left else [])
 
 

@@ -1,4 +1,4 @@
-"""``tools/doctor.py``: find the problems of a training before it starts."""
+"""Find the problems of a training before it starts. ``tools/doctor.py`` runs this package."""
 
 from seesaw_d2.train.preflight.doctor.examine import examine
 

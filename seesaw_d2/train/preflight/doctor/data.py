@@ -1,4 +1,4 @@
-"""Examine annotation files and all their images."""
+"""Examine the annotation files of a training and the images in them."""
 
 import os
 from collections.abc import Callable
@@ -19,9 +19,11 @@ from seesaw_d2.utils.messages import collected_warnings, first_few
 
 
 def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, workers: int) -> None:
-    """Examine each data set separately, then run the checks of a training on all data sets.
+    """Examine each data set, then run the data checks of a training.
 
     Args:
+        preflight: a preflight that has run the checks of the config.
+        findings: printer of the findings.
         decode: True: decode all images. False: read only the headers of some images.
         workers: >= 1, number of processes that decode.
     """
@@ -31,7 +33,7 @@ def examine_data(preflight: Preflight, findings: Findings, *, decode: bool, work
     for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
         with findings.attempt():
             _examine_dataset(cfg, name, findings, decode=decode, workers=workers)
-    if len(findings.to_fix) == before:  # otherwise the checks would find the same problems again
+    if len(findings.to_fix) == before:  # else the checks would report the same problems again
         for check in checks:
             check()
         findings.ok("data sets, categories and config are consistent")
@@ -48,8 +50,8 @@ def _examine_overlap(cfg: CfgNode, findings: Findings, *, contents: bool) -> Non
     if shared:
         named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in shared.items())
         findings.note(
-            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN, so that "
-            f"metrics on them are meaningless: {named}"
+            f"{len(shared)} of {len(files['TEST'])} images of DATASETS.TEST are also in DATASETS.TRAIN. Metrics on "
+            f"these images say nothing about new images: {named}"
         )
 
 
@@ -91,7 +93,7 @@ def _examine_dataset(cfg: CfgNode, name: str, findings: Findings, *, decode: boo
         _report(
             wrong, "deep", f"{name}: images with more than 8 bits, whose values above 255 become white", findings.note
         )
-    _report(wrong, "several", f"{name}: images with several frames or pages; only the first is used", findings.note)
+    _report(wrong, "several", f"{name}: images with several pages, of which only the first is used", findings.note)
     if not wrong:
         findings.ok(f"{name}: all {len(records)} images can be decoded and have the annotated size")
 

@@ -10,32 +10,31 @@ from seesaw_d2.train.preflight.doctor.findings import Findings
 
 
 def examine_disk(cfg: CfgNode, findings: Findings, checkpoint_size: int) -> None:
-    """Compare the free space of OUTPUT_DIR with the size of the checkpoints of a training.
+    """Report whether the disk of OUTPUT_DIR has space for the checkpoints of a training.
 
     Args:
         cfg: a config with a resolved schedule.
+        findings: printer of the findings.
         checkpoint_size: size of one checkpoint in bytes.
     """
     folder = os.path.abspath(cfg.OUTPUT_DIR or ".")
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     count = number_of_checkpoints(cfg)
-    needed, free = (
-        checkpoint_size * (count + 1),
-        shutil.disk_usage(folder).free,
-    )  # one more for the temporary file during a write
+    needed = checkpoint_size * (count + 1)  # one more for the temporary file during a write
+    free = shutil.disk_usage(folder).free
     text = (
         f"{count} checkpoints of about {checkpoint_size / GIB:.2f} GiB (SOLVER.CHECKPOINT_PERIOD "
-        f"{cfg.SOLVER.CHECKPOINT_PERIOD}) need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free in {folder}"
+        f"{cfg.SOLVER.CHECKPOINT_PERIOD}) need {needed / GIB:.1f} GiB. {free / GIB:.1f} GiB are free in {folder}"
     )
     if needed > free:
-        findings.fix(f"{text}: free space, or write fewer checkpoints")
+        findings.fix(f"{text}. Free disk space, or keep fewer checkpoints (SOLVER.CHECKPOINT_KEEP)")
     else:
         findings.ok(text)
 
 
 def number_of_checkpoints(cfg: CfgNode) -> int:
-    """Return the number of checkpoints of a finished run, including the last one."""
+    """Return the number of checkpoints that a finished run leaves, including ``model_final.pth``."""
     period = cfg.SOLVER.CHECKPOINT_PERIOD
     count = cfg.SOLVER.MAX_ITER // period + 1 if period > 0 else 1
     kept = cfg.SOLVER.get("CHECKPOINT_KEEP", 0)

@@ -1,4 +1,4 @@
-"""Check versions, GPUs, communication backends and shared memory."""
+"""Examine versions, GPUs, communication backends and shared memory."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ _SHARED_MEMORY = "/dev/shm"
 
 
 def examine_environment(findings: Findings, num_processes: int) -> None:
-    """Report versions and devices, which do not depend on the config."""
+    """Report versions, devices and shared memory, which do not depend on the config."""
     versions = {
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
@@ -29,29 +29,29 @@ def examine_environment(findings: Findings, num_processes: int) -> None:
     folder = os.path.dirname(detectron2.__file__)
     findings.ok(f"Detectron2 {detectron2.__version__} in {folder}")
     if tuple(map(int, torch.__version__.split("+")[0].split(".")[:2])) < (2, 6):
-        findings.fix("PyTorch: expected 2.6 or newer: in older versions, reading weights can run code")
+        findings.fix("PyTorch: expected 2.6 or newer, because older versions can run code in a weights file")
     _examine_gpus(findings, num_processes)
     if os.path.isdir(_SHARED_MEMORY):
         free = shutil.disk_usage(_SHARED_MEMORY).free
         text = f"shared memory for loader workers: {free / GIB:.1f} GiB free in {_SHARED_MEMORY}"
         if free < GIB:
-            findings.note(f"{text}; workers may die of a bus error (in Docker: --shm-size or --ipc=host)")
+            findings.note(f"{text}. A bus error may kill workers. In Docker, use --shm-size or --ipc=host")
         else:
             findings.ok(text)
 
 
 def _examine_gpus(findings: Findings, num_processes: int) -> None:
     if not torch.cuda.is_available():
-        findings.note("no GPU that this PyTorch can use")
+        findings.note("PyTorch finds no GPU that it can use")
         if num_processes > 1 and not torch.distributed.is_gloo_available():
-            findings.fix("this PyTorch has no gloo, which several processes on the CPU need")
+            findings.fix("PyTorch was built without gloo, which several processes on the CPU need")
         return
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         findings.ok(f"GPU {index}: {device.name}, {device.total_memory / GIB:.0f} GiB, CUDA {torch.version.cuda}")
-        with findings.attempt():  # this PyTorch may not be compiled for this GPU
+        with findings.attempt():  # fails if PyTorch was not compiled for this GPU
             (torch.ones(8, 8, device=f"cuda:{index}") @ torch.ones(8, 8, device=f"cuda:{index}")).sum().item()
     if torch.distributed.is_nccl_available():
         findings.ok(f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}")
     elif num_processes > 1:
-        findings.fix("this PyTorch has no NCCL, which several GPUs need")
+        findings.fix("PyTorch was built without NCCL, which several GPUs need")

@@ -1,4 +1,4 @@
-"""Run the parts of the examination in order."""
+"""Examine a training: environment, config, data, weights, memory and disk."""
 
 from collections.abc import Sequence
 
@@ -22,14 +22,14 @@ def examine(
     workers: int = 4,
     findings: Findings | None = None,
 ) -> list[str]:
-    """Examine a training without writing files. It runs the checks of ``Preflight`` and more.
+    """Examine a training without writing files. Run the checks of ``Preflight``, and slower checks.
 
     Args:
-        config_file, overrides: see ``train_net.py``.
+        config_file, overrides: as on the command line of ``train_net.py``.
         num_processes: number of processes of the training on all machines.
-        quick: do not decode the images.
+        quick: whether to skip decoding the images.
         workers: >= 1, number of processes that decode.
-        findings: printer of the findings. Default: standard output.
+        findings: printer of the findings. None: print to standard output.
 
     Returns:
         the problems to fix, one line each.
@@ -55,13 +55,13 @@ def _examine_config(preflight: Preflight, findings: Findings) -> None:
     before = len(findings.to_fix)
     findings.run(preflight.config_checks())
     if len(findings.to_fix) == before:
-        findings.ok(f"keys and values are right; MODEL.DEVICE {preflight.cfg.MODEL.DEVICE}")
+        findings.ok(f"all keys and values are valid. MODEL.DEVICE is {preflight.cfg.MODEL.DEVICE}")
 
 
 def _examine_model(preflight: Preflight, findings: Findings) -> None:
-    """Build the model and train one step, unless there are problems in the config or the data."""
+    """Build the model and train one step, unless the config or the data have problems."""
     if findings.to_fix:
-        findings.note("weights, memory and disk will be examined when the problems above are fixed")
+        findings.note("weights, memory and disk are not examined until the problems above are fixed")
         return
     check_folder, check_weights = preflight.file_checks()
     with findings.section("weights"):

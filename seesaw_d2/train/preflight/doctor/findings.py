@@ -9,10 +9,13 @@ from seesaw_d2.errors import SeesawError
 
 
 class Findings:
-    """Printer of lines ``ok``, ``note`` and ``FIX`` below the titles of sections.
+    """Print findings as lines that begin with "ok", "note" or "FIX", below section titles.
 
     Args:
-        stream: output stream. Default: standard output.
+        stream: output stream. None: standard output.
+
+    Attributes:
+        to_fix: texts of the problems to fix.
     """
 
     def __init__(self, stream: TextIO | None = None):
@@ -28,7 +31,7 @@ class Findings:
         self._print("note", text)
 
     def fix(self, text: str) -> None:
-        """Report a problem that would stop a training or make it worse."""
+        """Report a problem that would stop a training or make its results worse."""
         self.to_fix.append(text)
         self._print("FIX ", text)
 
@@ -46,7 +49,7 @@ class Findings:
             yield
         except SeesawError as error:
             self.fix(str(error))
-        except Exception as error:  # raised by a library; continue with the other parts
+        except Exception as error:  # of a library: report it, and continue with the other parts
             self.fix(f"{type(error).__name__}: {error}")
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:

@@ -16,7 +16,7 @@ from seesaw_d2.train.trainer import Trainer
 
 
 def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, int, int]:
-    """Return the sizes of parameters and buffers, of gradients, and of the optimizer's state, in bytes."""
+    """Return the sizes in bytes of the parameters and buffers, the gradients, and the optimizer's state."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     kept = {"SGD": 1, "Adam": 2, "AdamW": 2}.get(type(optimizer).__name__.removesuffix("WithGradientClip"), 2)
@@ -24,10 +24,11 @@ def state_size(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int,
 
 
 def examine_step(preflight: Preflight, findings: Findings) -> int:
-    """Train one step on the share of a batch that one process gets.
+    """Estimate the memory, then train one step on the images that one process gets in a batch.
 
     Args:
         preflight: a preflight that has run the checks of the model.
+        findings: printer of the findings.
 
     Returns:
         the size of a checkpoint (weights and optimizer) in bytes.
@@ -39,7 +40,7 @@ def examine_step(preflight: Preflight, findings: Findings) -> int:
     weights, trained, kept = state_size(model, optimizer)
     findings.ok(
         f"estimate: weights {weights / GIB:.2f} GiB, gradients {trained / GIB:.2f} GiB, optimizer {kept / GIB:.2f} "
-        "GiB, and the activations of each image"
+        "GiB. The activations of each image need more memory"
     )
     with findings.attempt():
         _real_step(cfg, model, findings, preflight.world_size)
@@ -73,21 +74,21 @@ def _real_step(cfg: CfgNode, model: nn.Module, findings: Findings, num_processes
     seconds, peak = time.perf_counter() - start, _peak(device)
     if not finite:
         values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        findings.fix(f"the losses of the first step are not finite: {values}")
+        findings.fix(f"expected finite losses in the first step, found {values}")
         return
-    text = f"one step on {len(batch)} images: loss {total.item():.2f}, {seconds:.1f} s (the first is slower)"
+    text = f"one step on {len(batch)} images: loss {total.item():.2f}, {seconds:.1f} s (later steps are faster)"
     if device.type == "cuda":
         whole = torch.cuda.get_device_properties(device).total_memory
         text += f", at most {peak / GIB:.1f} of the GPU's {whole / GIB:.0f} GiB"
         if peak > 0.9 * whole:
-            findings.note("other batches need more memory than this one, and the GPU is nearly full")
+            findings.note("the GPU's memory is nearly full, and other batches may need more than this one")
     elif peak is not None and before is not None:
-        text += f", {(peak - before) / GIB:.1f} GiB of memory beyond the {before / GIB:.1f} before it"
+        text += f", {(peak - before) / GIB:.1f} GiB of memory in addition to the {before / GIB:.1f} GiB before the step"
     findings.ok(text)
 
 
 def _peak(device: torch.device) -> int | None:
-    """Return the peak memory of the GPU or of this process in bytes; None if unknown."""
+    """Return the peak memory in bytes of the GPU or, on a CPU, of this process. Return None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

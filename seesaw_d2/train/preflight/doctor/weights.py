@@ -7,14 +7,15 @@ from seesaw_d2.utils.messages import first_few
 
 
 def report_weights(preflight: Preflight, findings: Findings) -> None:
-    """Report which parameters are loaded from MODEL.WEIGHTS and why others are not.
+    """Report which parameters were loaded from MODEL.WEIGHTS, and why the others were not.
 
     Args:
         preflight: a preflight that has run the checks of the model, which load MODEL.WEIGHTS.
+        findings: printer of the findings.
     """
     weights, checkpointer = preflight.cfg.MODEL.WEIGHTS, preflight.checkpointer
     if not weights or checkpointer is None:
-        findings.note("MODEL.WEIGHTS: none; all parameters start from their initial values")
+        findings.note("MODEL.WEIGHTS: none. All parameters start from their initial values")
         return
     if warning := check_checkpoint(checkpointer.loaded_categories, checkpointer.categories, must_fit=False):
         findings.note(f"MODEL.WEIGHTS: {warning}")
@@ -26,11 +27,12 @@ def report_weights(preflight: Preflight, findings: Findings) -> None:
     fitting = total - len({*missing, *shapes, *left_out})
     findings.ok(f"MODEL.WEIGHTS: {fitting} of {total} parameters and buffers come from {weights}")
     for names, reason in (
-        (missing, "not in the file"),
-        (shapes, "of another shape in the file"),
-        (left_out, "excluded by MODEL.WEIGHTS_EXCEPT"),
+        (missing, "the file does not have them"),
+        (shapes, "they have another shape in the file"),
+        (left_out, "MODEL.WEIGHTS_EXCEPT excludes them"),
     ):
         if names:
-            findings.note(f"keep their initial values, {reason}: {first_few(names, limit=12)}")
+            listed = first_few(names, limit=12)
+            findings.note(f"parameters that keep their initial values, because {reason}: {listed}")
     if found.unexpected_keys:
-        findings.note(f"only in the file: {first_few(found.unexpected_keys, limit=12)}")
+        findings.note(f"parameters that only the file has: {first_few(found.unexpected_keys, limit=12)}")

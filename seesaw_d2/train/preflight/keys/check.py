@@ -1,4 +1,4 @@
-"""Reject written config keys that are not read."""
+"""Reject written config keys without effect: keys that no selected component reads."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from seesaw_d2.train.preflight.keys.options import option_needs
 from seesaw_d2.train.preflight.keys.written import Layer
 from seesaw_d2.utils.messages import first_few
 
-EMPTY: tuple = ("", [], (), None)  # values that need not be read
+EMPTY: tuple = ("", [], (), None)  # keys with these values may be unread
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A key in a layer that is not read, and the condition for reading it."""
+    """An unread key, the layer that sets the key, and the condition under which the key would be read."""
 
     key: str
     layer: Layer
@@ -32,15 +32,15 @@ class Unread:
 def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
     """Raise ConfigError if a written key is not read.
 
-    A key that equals the default is checked, too, but not an empty list or text. All keys on the command line must be
-    read. A key in a file may be unread in these cases:
+    Keys whose value equals the default are checked, too. Keys with an empty list or an empty text are not checked. All
+    other keys on the command line must be read. A key in a file may be unread in these cases:
 
-    - a later file or the command line replaced the choice that the key belongs to, and the config of the file, or of a
-      file derived from it, reads the key. This does not apply to heads and meta-architectures (``Need.strict``);
-    - the file is a ``_BASE_``, and the key is Detectron2's or presets a choice of derived configs (``Need.preset``),
-      unless the choice is strict;
-    - the key defines the same schedule for Detectron2's trainer (``Need.beside``);
-    - the file is the complete config saved by a run, unless the choice is strict.
+    - The config of the file, or of a file derived from it, reads the key, but a later file or the command line replaced
+      the choice that the key belongs to. Heads and meta-architectures are no such choices (``Need.strict``).
+    - The file is a ``_BASE_``, the choice is not strict, and the key belongs to Detectron2 or is a preset for derived
+      configs (``Need.preset``).
+    - The key defines the same schedule for Detectron2's trainer (``Need.beside``).
+    - The file is a complete config that a run saved, and the choice is not strict.
 
     Args:
         cfg: the merged config of the layers. Components that are not registered are not checked.
@@ -59,7 +59,7 @@ def check_written(cfg: CfgNode, layers: Sequence[Layer]) -> None:
                 for each in found
             ]
         )
-        raise ConfigError(f"config keys without effect: {listed}; set the values that they need, or remove these keys")
+        raise ConfigError(f"config keys without effect: {listed}. Set the values that they need, or remove these keys")
 
 
 def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
@@ -72,22 +72,23 @@ def unread_keys(cfg: CfgNode, layers: Sequence[Layer]) -> Iterator[Unread]:
 
 
 def passed_over(cfg: CfgNode, layers: Sequence[Layer]) -> list[str]:
-    """Return this project's written keys that are allowed to be unread, except keys of a saved config."""
+    """Return the written keys of this project that are not read, except keys of a saved config."""
     written = {key: value for layer in layers if not layer.is_dump for key, value in layer.values.items()}
     return [key for key, value in written.items() if key in own_keys() and value not in EMPTY and unmet_needs(cfg, key)]
 
 
 def needs_of(key: str, *, ours: bool) -> list[Need]:
-    """Return the conditions of a key.
+    """Return all conditions under which a key is read.
 
     Args:
+        key: full config key.
         ours: whether the key, or the component that its value names, belongs to this project.
     """
     return [*architecture_needs(key, strict=ours), *component_needs(key), *option_needs(key)]
 
 
 def unmet_needs(cfg: CfgNode, key: str) -> list[Need]:
-    """Return the conditions that a config does not meet, or [] if the key is read."""
+    """Return the conditions of a key that a config does not meet, or [] if the key is read."""
     ours = key in own_keys() or _names_ours(key, read_value(cfg, key))
     return [need for need in needs_of(key, ours=ours) if not need.met(cfg)]
 
@@ -96,7 +97,7 @@ def _unread_by(cfg: CfgNode, key: str, index: int, layers: Sequence[Layer], ours
     """Return an unmet condition of a key in layer ``index``, or None if the key is read or may be unread."""
     layer = layers[index]
     if key.startswith("MODEL.DOWNLOAD_") and any("://" in each.source for each in layers):
-        return None  # a _BASE_ is an address
+        return None  # a _BASE_ is downloaded
     unmet = unmet_needs(cfg, key)
     if not unmet or layer.values[key] in EMPTY:
         return None
@@ -121,7 +122,7 @@ def _read_before(key: str, layers: Sequence[Layer]) -> bool:
 
 
 def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
-    """Raise ConfigError if a Cascade R-CNN config is combined with heads of a plain R-CNN."""
+    """Raise ConfigError if heads without cascade replace the heads of a Cascade R-CNN config."""
     name = cfg.MODEL.ROI_HEADS.NAME
     if name not in ROI_HEADS_REGISTRY or undeclared(ROI_HEADS_REGISTRY.get(name)) or _is_cascade(name):
         return
@@ -130,7 +131,7 @@ def _check_cascade(cfg: CfgNode, layers: Sequence[Layer]) -> None:
             hint = "SeesawCascadeROIHeads" if _names_ours(HEADS, name) else "CascadeROIHeads"
             raise ConfigError(
                 f"{HEADS}: expected {hint}, because {layer.source} sets keys of Cascade R-CNN ({before}), found "
-                f"{name}, which is no cascade"
+                f"{name}, which is not a cascade"
             )
 
 
@@ -139,6 +140,6 @@ def _is_cascade(name: object) -> bool:
 
 
 def _names_ours(key: str, value: object) -> bool:
-    """Return whether a value names a component of this project."""
+    """Return whether the value of a key names a component of this project."""
     registry = registry_of(key)
     return registry is not None and value in registry and registry.get(value).__module__.startswith("seesaw_d2.")

@@ -1,7 +1,8 @@
-"""Conditions of keys that components declare: losses, heads, mask heads, backbones and samplers.
+"""Define which keys only certain losses, heads, mask heads, backbones and samplers read.
 
-Losses declare keys relative to MODEL.ROI_BOX_HEAD.CLS_LOSS in ``config_keys``. Other components declare full keys
-there, and samplers in ``SAMPLER_KEYS``. A component of another package without declarations may read any key.
+These components declare the keys that they read in ``config_keys``: losses relative to MODEL.ROI_BOX_HEAD.CLS_LOSS,
+other components in full. ``SAMPLER_KEYS`` declares the keys of samplers. A component of another package that declares
+no keys may read any key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ from seesaw_d2.utils.declared_keys import covered, declared
 
 HEADS = "MODEL.ROI_HEADS.NAME"
 _NODE = "MODEL.ROI_BOX_HEAD.CLS_LOSS"
-# Keys of Detectron2's components, without keys that all components of the same kind read.
+# Detectron2's component -> keys that it reads, without the keys that all components of the same kind read.
 _DETECTRON2: dict[str, tuple[str, ...]] = {
     "StandardROIHeads": (),
     "Res5ROIHeads": (),
@@ -46,14 +47,14 @@ _REGISTRIES: dict[str, tuple[Registry, bool]] = {
 
 
 def component_needs(key: str) -> Iterator[Need]:
-    """Yield the choices that a key needs, because only certain components declare it."""
+    """Yield a ``Need`` for each kind of component of which only some read the key."""
     for choice, (registry, strict) in _REGISTRIES.items():
         if readers := [name for name, each in registry if covered(declared(each, _DETECTRON2), key)]:
             yield Need(choice, " or ".join(readers), _reads(registry, choice, key), strict=strict)
     if heads := [name for name, each in SEM_SEG_HEADS_REGISTRY if covered(declared(each), key)]:
         yield Need("MODEL.SEM_SEG_HEAD.NAME", " or ".join(heads), lambda cfg: _semantic_reads(cfg, key), strict=True)
     if key == "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES":
-        yield Need(HEADS, "heads with one stage", lambda cfg: not _is_cascade(cfg))
+        yield Need(HEADS, "heads without a cascade", lambda cfg: not _is_cascade(cfg))
     if losses := [name for name, each in LOSS_REGISTRY if key in _loss_keys(each)]:
         wrapped = any(LOSS_REGISTRY.get(name).soft_labels for name in losses)
         names = " or ".join(losses) + (f", or a loss around it ({_NODE}.PCB.LOSS)" if wrapped else "")
@@ -64,7 +65,7 @@ def component_needs(key: str) -> Iterator[Need]:
 
 
 def has_heads(cfg: CfgNode) -> bool:
-    """Return whether the meta-architecture has ROI heads, which is assumed for those of other packages."""
+    """Return whether the meta-architecture has ROI heads. Meta-architectures of other packages are assumed to have."""
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in META_ARCH_REGISTRY or foreign(META_ARCH_REGISTRY.get(name)):
         return True
@@ -96,9 +97,9 @@ def _reads(registry: Registry, choice: str, key: str):
     def met(cfg: CfgNode) -> bool:
         name = read_value(cfg, choice)
         if name not in registry or (choice == HEADS and not has_heads(cfg)):
-            return True  # another check rejects the name; another condition covers the architecture
+            return True  # another check rejects the name, and another ``Need`` covers the meta-architecture
         if choice == HEADS and has_semantic_head(cfg) and covered(_semantic_keys(cfg), key):
-            return True  # PanopticFPN, whose semantic segmentation head reads it
+            return True  # PanopticFPN's semantic segmentation head reads the key
         component = registry.get(name)
         return undeclared(component) or covered(declared(component, _DETECTRON2), key)
 
@@ -106,7 +107,7 @@ def _reads(registry: Registry, choice: str, key: str):
 
 
 def _semantic_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether a key is read, if the model has a semantic segmentation head and no ROI heads."""
+    """Return whether the semantic segmentation head reads a key, or True if the model has no such head or ROI heads."""
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     if has_heads(cfg) or not has_semantic_head(cfg) or name not in SEM_SEG_HEADS_REGISTRY:
         return True
@@ -130,7 +131,7 @@ def _loss_keys(loss_class: Any) -> Iterable[str]:
 
 
 def _loss_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the chosen loss, or a loss that it wraps, reads the key."""
+    """Return whether the loss of a config, or a loss that it wraps, reads the key."""
     choice = f"{_NODE}.NAME"
     while (name := read_value(cfg, choice)) in LOSS_REGISTRY:
         loss_class = LOSS_REGISTRY.get(name)
@@ -140,4 +141,4 @@ def _loss_reads(cfg: CfgNode, key: str) -> bool:
         if inner is None or choice == f"{_NODE}.{inner}":
             return False
         choice = f"{_NODE}.{inner}"
-    return True  # the check of this class rejects the name
+    return True  # another check rejects the name

@@ -1,4 +1,4 @@
-"""Conditions under which a config key is read."""
+"""Define ``Need``, a condition under which a config key is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from detectron2.config import CfgNode
 
 @dataclass(frozen=True)
 class Need:
-    """Condition that a key is read only if another key, the choice, has certain values.
+    """Condition under which a config key is read: another key, the choice, has one of certain values.
 
     Attributes:
         key: the choice, such as "MODEL.ROI_HEADS.NAME".
-        wanted: these values as text, for messages.
-        met: function that returns whether a config has one of these values.
-        strict: whether the choice selects the kind of model, so that keys in a ``_BASE_`` must be read, too.
+        wanted: the certain values as text, for messages.
+        met: function that returns whether a config has one of the certain values.
+        strict: whether the choice selects the kind of model. Then keys in a ``_BASE_`` must be read, too.
         preset: whether a ``_BASE_`` may set the key for derived configs that make the choice.
-        beside: whether the same file may set both keys, because Detectron2's trainer reads this key.
+        beside: whether one file may set both keys, because Detectron2's trainer reads only the dependent key.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Conditions of keys that belong to an option: a switch, a name or an alternative key."""
+"""Define which keys are read only with certain values of another key, such as a switch or a name."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ _COUNTS_TABLE = Need(
 _HAS_LINK = Need(
     f"{_FRACAL}.LINK", "other than none", lambda cfg: cfg.MODEL.ROI_HEADS.CALIBRATION.FRACAL.LINK != "none"
 )
-# C4 heads use the backbone's res5 for boxes and masks.
+# C4 heads do not read these keys, because they use res5 of the backbone for boxes and masks.
 _OF_BOX_HEADS = (
     *(f"{_BOX_HEAD}.{name}" for name in ("NUM_FC", "FC_DIM", "NUM_CONV", "CONV_DIM", "NORM", "TRAIN_ON_PRED_BOXES")),
     *(f"MODEL.ROI_MASK_HEAD.POOLER_{name}" for name in ("RESOLUTION", "SAMPLING_RATIO")),
@@ -92,7 +92,7 @@ _KEYS: tuple[tuple[tuple[str, ...], tuple[Need, ...]], ...] = (
 
 
 def option_needs(key: str) -> Iterator[Need]:
-    """Yield the options that a key needs. A switch does not depend on itself."""
+    """Yield a ``Need`` for each option that a key depends on. A switch such as INPUT.CROP.ENABLED is always read."""
     for patterns, needs in _KEYS:
         if covered(patterns, key):
             yield from (need for need in needs if need.key != key)

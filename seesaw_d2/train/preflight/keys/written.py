@@ -24,9 +24,9 @@ class Layer:
 
     Attributes:
         source: path of the file, or ``COMMAND_LINE``.
-        values: full key -> value, for the keys that it sets.
-        merged: the merged values of the file and its ``_BASE_``s. None for the command line.
-        is_base: whether it is a ``_BASE_`` of another file, or its name begins with "Base".
+        values: full key -> value, for the keys that this layer sets.
+        merged: merged values of the file and its ``_BASE_``s. None for the command line.
+        is_base: whether the file is a ``_BASE_`` of another file, or its name begins with "Base".
     """
 
     source: str
@@ -36,15 +36,15 @@ class Layer:
 
     @property
     def is_dump(self) -> bool:
-        """Return whether the file is the complete config saved by a run, whose keys no user selected.
+        """Return whether a run saved the file, so that the user did not select its keys.
 
-        A saved config has nearly all keys (versions differ by a few). A written config has few of them.
+        A saved config has nearly all keys (versions differ by a few). A config that a user writes has few of them.
         """
         return 2 * len(self.values) > _num_keys()
 
     @functools.cached_property
     def config(self) -> CfgNode | None:
-        """Return the config of the file and its ``_BASE_``s, or None if they are not a complete config."""
+        """Return the config of the file and its ``_BASE_``s, or None if they do not form a valid config."""
         try:
             return merge_file(default_config(), copy.deepcopy(dict(self.merged or {})), self.source)
         except SeesawError:
@@ -57,7 +57,11 @@ def _num_keys() -> int:
 
 
 def written_layers(config_file: str = "", overrides: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of a config that ``load_config`` accepts: ``_BASE_``s first, overrides last."""
+    """Return the layers of a config: ``_BASE_``s first, overrides last.
+
+    Args:
+        config_file, overrides: arguments that ``load_config`` accepts.
+    """
     layers = _files(find_config_file(config_file)) if config_file else []
     overrides = list(overrides or [])
     if overrides:
@@ -84,7 +88,7 @@ def _files(path: str) -> list[Layer]:
 
 
 def _leaves(values: Mapping[str, Any], known: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """Return a dict from full key to value of nested mappings, without keys that ``known`` does not have."""
+    """Flatten nested mappings to a dict from full key to value. Drop keys that ``known`` does not have."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(known.get(name), CfgNode):
