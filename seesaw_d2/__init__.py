@@ -1,7 +1,7 @@
 """Seesaw Loss and other losses for long-tailed instance segmentation with Detectron2.
 
-Importing the package registers its heads and backbones in Detectron2's registries and ``torchvision://`` in its path
-manager. Without Detectron2 the losses still work: ``from seesaw_d2.losses import SeesawLoss``.
+Importing the package registers its heads and backbones in Detectron2's registries, and ``torchvision://`` in
+Detectron2's path manager. The losses also work without Detectron2: ``from seesaw_d2.losses import SeesawLoss``.
 """
 
 import os
@@ -20,7 +20,7 @@ renamed_modules.install()
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Delay ctrl-C until the end of the block. During PyTorch's import it could be lost or abort the process."""
+    """Delay SIGINT (ctrl-C) until the end of the block. During PyTorch's import it could be lost or cause a crash."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -32,13 +32,13 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def register() -> None:
-    """Register the heads, backbones and path handlers in Detectron2. Repeated calls change nothing."""
+    """Register the heads, backbones and path handlers in Detectron2. Repeated calls have no effect."""
     with _interrupt_held(), warnings.catch_warnings():
-        # Importing Detectron2 calls the deprecated torch.jit.script, which users cannot change.
+        # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change this.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
         from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
-        from seesaw_d2.utils import downloads, local_files  # noqa: F401 (handlers of addresses and of local files)
+        from seesaw_d2.utils import downloads, local_files  # noqa: F401 (register handlers of URLs and local files)
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 
         provide_statistics(
@@ -50,9 +50,9 @@ def register() -> None:
 
 
 def _is_program() -> bool:
-    """Return whether a program of this project is starting, which registers after parsing its arguments.
+    """Return whether a program of this project is starting. Programs call ``register`` after parsing their arguments.
 
-    Processes that it spawns have its ``sys.argv``, but another ``sys.orig_argv``.
+    Spawned worker processes are not programs: they have the same ``sys.argv``, but a different ``sys.orig_argv``.
     """
     if sys.argv[:1] == ["-m"]:
         return ("-m", "seesaw_d2") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)

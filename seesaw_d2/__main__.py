@@ -1,4 +1,4 @@
-"""``python -m seesaw_d2``: the same as ``train_net.py``, for an installed package."""
+"""Run ``train_net.py`` as ``python -m seesaw_d2``, for an installed package."""
 
 import sys
 

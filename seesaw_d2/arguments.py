@@ -1,6 +1,6 @@
-"""Command-line arguments of the programs.
+"""Parse the command-line arguments of the programs.
 
-They are parsed before PyTorch is imported, so that ``--help`` and usage errors are fast.
+This module does not import PyTorch, so that programs print ``--help`` and usage errors quickly.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     """Return the parser of ``train_net.py``: Detectron2's arguments, ``--num-processes`` and ``--overwrite``.
 
     Args:
-        lazy: True: the help text names the keys of LazyConfigs. False: it names those of YAML configs.
+        lazy: True: the help text names the keys of LazyConfigs. False: the help text names the keys of YAML configs.
     """
     words = _LAZY if lazy else _TRAIN
     program = sys.argv[0] if sys.argv[0].startswith("python ") else f"python {os.path.basename(sys.argv[0])}"
@@ -60,9 +60,9 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
     add("--config-file", default="", metavar="FILE", help="path of a config, or its name in seesaw_d2.model_zoo")
     add("--resume", action="store_true", help=f"resume the run in {words['folder']} from its last checkpoint")
     add("--eval-only", action="store_true", help="evaluate the weights without training")
-    # None differs from 1: torchrun and srun may have started several processes.
-    add("--num-gpus", type=int, default=None, help="number of GPUs of this machine")
-    processes = f"number of processes on the CPU of this machine (with {words['device']}); for GPUs use --num-gpus"
+    # The default is not 1, because torchrun or srun may have started several processes.
+    add("--num-gpus", type=int, default=None, help="number of GPUs to use on this machine")
+    processes = f"number of CPU processes on this machine, with {words['device']}. For GPUs use --num-gpus"
     add("--num-processes", type=int, default=None, help=processes)
     add("--num-machines", type=int, default=1, help="number of machines")
     add("--machine-rank", type=int, default=0, help="rank of this machine, from 0")
@@ -70,21 +70,23 @@ def argument_parser(lazy: bool = False) -> argparse.ArgumentParser:
         "--dist-url",
         default="",
         metavar="URL",
-        help="address at which the processes of all machines connect: tcp://HOST:PORT",
+        help="address to which the processes of all machines connect: tcp://HOST:PORT",
     )
-    overwrite = f"replace the run in {words['folder']}; without it, a folder that holds a run is refused"
+    overwrite = f"replace the run in {words['folder']}. Without this option, a folder with a run is an error"
     add("--overwrite", action="store_true", help=overwrite)
     add("opts", nargs=argparse.REMAINDER, default=None, help=words["opts"])
     return parser
 
 
 def parse_arguments(parser: argparse.ArgumentParser, lazy: bool = False) -> argparse.Namespace:
-    """Parse the command line of a program. Print a mistake in it and exit with status 2.
+    """Parse the command line of a program. After an error, print a message and exit with status 2.
 
-    Mistakes include a config file that does not exist, and overrides without a value.
+    A config file that does not exist and overrides without a value are also errors.
 
     Args:
-        lazy: True: the config is a LazyConfig, with overrides KEY=VALUE. False: a YAML file, with KEY VALUE.
+        parser: result of ``argument_parser``.
+        lazy: True: the config is a LazyConfig with overrides KEY=VALUE. False: it is a YAML file with overrides KEY
+            VALUE.
     """
     args = parser.parse_args()
     find: Callable[[str], str] = find_lazy_config if lazy else find_config_file
@@ -104,13 +106,13 @@ NO_CONFIG = "--config-file: expected a config file or config overrides, found ne
 
 
 def check_pairs(config_file: str, overrides: Sequence[Any]) -> None:
-    """Raise ConfigError if overrides KEY VALUE ... have an odd number of words."""
+    """Raise ConfigError if the overrides are not pairs KEY VALUE, because their number is odd."""
     if len(overrides) % 2:
         flags = [word for word in overrides if str(word).startswith("--")]
-        hint = f" (options such as {flags[0]} go before the first KEY)" if flags else ""
+        hint = f". Options such as {flags[0]} must precede the first KEY." if flags else ""
         if not config_file and str(overrides[0]).endswith((".yaml", ".yml")):
-            hint = f" (a config file follows --config-file, as in --config-file {overrides[0]})"
-        raise ConfigError(f"overrides: expected pairs of KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
+            hint = f". To set the config file, use --config-file {overrides[0]}."
+        raise ConfigError(f"overrides: expected pairs KEY VALUE, found {len(overrides)} words: {overrides}{hint}")
 
 
 def demo_parser() -> argparse.ArgumentParser:
@@ -121,28 +123,28 @@ def demo_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config-file", required=True, help="config of the model")
     add("--input", nargs="+", required=True, help="images, folders, quoted glob patterns, or a video")
-    add("--output", required=True, help="folder, or output file of a single image or video")
+    add("--output", required=True, help="output folder, or output file for a single image or video")
     add("--confidence-threshold", type=float, default=0.5, help="minimum score of drawn detections, from 0 to 1")
     add(
         "--batch-size",
         type=int,
         default=1,
-        help="maximum number of images in a forward pass; only images of the same size are batched",
+        help="maximum number of images in a forward pass. Only images of the same size are in one batch",
     )
-    add("--dtype", default="float32", help="data type of the layers: float32, bfloat16 or float16")
-    add("--overwrite", action="store_true", help="replace output files that exist")
+    add("--dtype", default="float32", help="dtype of the layers: float32, bfloat16 or float16")
+    add("--overwrite", action="store_true", help="replace existing output files")
     overrides = "config overrides KEY VALUE ..., such as MODEL.WEIGHTS path"
     add("--opts", nargs=argparse.REMAINDER, default=[], help=overrides)
     return parser
 
 
 class _DemoParser(argparse.ArgumentParser):
-    """Argument parser that reports a wrong argument in one line, with an example."""
+    """Argument parser that prints an error and an example in one line."""
 
     def parse_args(self, args=None, namespace=None):
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
-            self.error(f"{' '.join(rest)}: unknown arguments; give config keys last, after --opts")
+            self.error(f"{' '.join(rest)}: unknown arguments. Config keys must follow --opts at the end")
         return parsed
 
     def error(self, message: str) -> NoReturn:

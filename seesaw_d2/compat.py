@@ -1,4 +1,4 @@
-"""Differences between versions of Detectron2, lvis, NumPy and timm. Each function names the versions it handles."""
+"""Handle differences between versions of Detectron2, lvis, NumPy and timm. Each function names these versions."""
 
 import builtins
 import datetime
@@ -32,8 +32,8 @@ class _NumpyWithFloat(types.ModuleType):
 def lvis_eval_class() -> type:
     """Return ``lvis.LVISEval``, patched to work with NumPy >= 1.24.
 
-    lvis 0.5.3, the newest release, uses ``np.float``, which NumPy 1.24 removed. Only the name ``np`` in ``lvis.eval``
-    is replaced; numpy itself is not changed.
+    lvis 0.5.3, the newest release, uses ``np.float``, which NumPy 1.24 removed. The patch replaces the name ``np`` in
+    ``lvis.eval`` and does not change numpy itself.
     """
     import lvis.eval
 
@@ -43,32 +43,33 @@ def lvis_eval_class() -> type:
 
 
 def loads_lvis_json(load_function: Any) -> bool:
-    """Return whether a function in Detectron2's DatasetCatalog comes from its ``register_lvis_instances``.
+    """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_lvis_instances``.
 
-    Its loader (v0.6 and main) raises AssertionError for a bad polygon, KeyError for missing annotations, and rejects
-    data set names other than LVIS's own.
+    The loader of such a dataset (v0.6 and main) raises AssertionError for an invalid polygon and KeyError for missing
+    annotations, and rejects datasets with names other than those of LVIS.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.lvis"
 
 
 def loads_coco_json(load_function: Any) -> bool:
-    """Return whether a function in Detectron2's DatasetCatalog comes from its ``register_coco_instances``.
+    """Return whether a function in Detectron2's DatasetCatalog was registered by ``register_coco_instances``.
 
-    Its loader (v0.6 and main) accepts any path as an image's file name.
+    The loader of such a dataset (v0.6 and main) accepts any path as the file name of an image.
     """
     return getattr(load_function, "__module__", "") == "detectron2.data.datasets.coco"
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return the config's options of repeat factors, except threshold and rounding. Only main has REPEAT_SQRT."""
+    """Return the options of repeat factors in the config, except threshold and rounding. Only main has REPEAT_SQRT."""
     sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
     return {"frequency": cfg.DATALOADER.REPEAT_FREQUENCY, **sqrt}
 
 
 def create_local_process_group(local_size: int) -> None:
-    """Create Detectron2's process group of this machine, with ``local_size`` processes. Every process must call it.
+    """Create Detectron2's process group of the ``local_size`` processes on this machine.
 
-    Detectron2's main branch has a function that creates it. v0.6 creates it only in ``launch``, which is not used here.
+    This is a collective operation: every process must call it. Detectron2's main branch has a function for it. v0.6
+    creates the group only in ``launch``, which this project does not call.
     """
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
@@ -80,27 +81,29 @@ def create_local_process_group(local_size: int) -> None:
 
 
 def set_object_group(timeout: datetime.timedelta) -> None:
-    """Create the gloo group in which Detectron2 gathers objects if NCCL is the backend. Every process must call it.
+    """Create the gloo group in which Detectron2 gathers objects if the backend is NCCL, with this timeout.
 
-    Detectron2 (v0.6 and main) would create it at its first use, with PyTorch's default timeout of 30 minutes.
+    This is a collective operation: every process must call it. Detectron2 (v0.6 and main) would create the group at its
+    first use with PyTorch's default timeout of 30 minutes.
     """
     group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=timeout)
     comm._get_global_gloo_group = lambda: group
 
 
 def lazy_config(name: str) -> Any:
-    """Load one of Detectron2's own LazyConfigs, such as "common/models/mask_rcnn_fpn.py".
+    """Load a LazyConfig of Detectron2, such as "common/models/mask_rcnn_fpn.py".
 
-    An installed Detectron2 has them below ``model_zoo``. A source tree on the Python path has them beside the package.
+    An installed Detectron2 has its configs in ``model_zoo``. A source tree on the Python path has them next to the
+    package.
 
     Raises:
-        ConfigError: this Detectron2 has no config of that name.
+        ConfigError: Detectron2 has no config with this name.
     """
     package = Path(detectron2.__file__).resolve().parent
     paths = [package / "model_zoo/configs" / name, package.parent / "configs" / name]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        raise ConfigError(f"{name}: expected a config of Detectron2 in {package}, found no such config")
+        raise ConfigError(f"{name}: expected the name of a config of Detectron2 in {package}, found no such config")
     return load_lazy(str(found))
 
 
@@ -117,27 +120,27 @@ def load_lazy(path: str) -> Any:
 
 
 def vit_lr_decay_rate() -> Callable[..., float]:
-    """Return Detectron2's function for layer-wise learning rates of ViT. Only the main branch has ViT.
+    """Return Detectron2's function that computes the learning rate of each layer of a ViT. Only main has ViT.
 
     Raises:
-        ConfigError: this is v0.6, or timm is missing, which ViT imports when it is built.
+        ConfigError: Detectron2 is v0.6, or timm is not installed, which ViT requires.
     """
     try:
         from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
     except ImportError:
         raise ConfigError(
-            "the ViTDet configs need Detectron2's main branch, which has detectron2.modeling.ViT and "
-            f"SimpleFeaturePyramid; found one without them (v0.6 or older) in {Path(detectron2.__file__).parent}"
+            "ViTDet: expected Detectron2's main branch, which has detectron2.modeling.ViT, found v0.6 or older in "
+            f"{Path(detectron2.__file__).parent}"
         ) from None
     if find_spec("timm") is None:
-        raise ConfigError("the ViTDet configs need the package timm, which Detectron2's ViT uses; found none")
+        raise ConfigError("ViTDet: expected the package timm, which ViT requires, found no such package")
     return get_vit_lr_decay_rate
 
 
 def best_scores(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the ``count`` largest of (B, R) scores and their indices, in the order of Detectron2's RPN.
+    """Return the ``count`` largest scores of each row of (B, R), and their indices, like Detectron2's RPN.
 
-    v0.6 sorts, the main branch takes the top k. They order equal scores differently.
+    v0.6 sorts the scores, the main branch calls ``topk``. The order of equal scores differs.
     """
     if hasattr(comm, "create_local_process_group"):  # main
         return scores.topk(count, dim=1)

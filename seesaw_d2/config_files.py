@@ -1,6 +1,6 @@
-"""Find the project's config files by name, in a checkout or in an installed wheel.
+"""Find the config files of this project by name, in a checkout or in an installed wheel.
 
-The programs do this before they import PyTorch, so this module imports nothing that imports it.
+This module does not import PyTorch, so that programs report a wrong config file quickly.
 """
 
 import difflib
@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def config_folder() -> Path:
-    """Return the folder of the configs: inside the package of a wheel, beside the package in a checkout.
+    """Return the folder of the configs, which is inside the package in a wheel and next to the package in a checkout.
 
     Raises:
         ConfigError: neither folder exists.
@@ -28,7 +28,7 @@ def config_folder() -> Path:
 
 
 def config_names() -> list[str]:
-    """Return the names that ``get_config_file`` accepts, such as "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml"."""
+    """Return the names of all configs, such as "seesaw/mask_rcnn_R_50_FPN_rfs_seesaw_2x.yaml"."""
     folder = config_folder()
     paths = [path for path in folder.rglob("*") if path.suffix in (".yaml", ".py")]
     return sorted(path.relative_to(folder).as_posix() for path in paths)
@@ -41,23 +41,24 @@ def get_config_file(name: str) -> str:
         name: relative to ``configs/``, as in ``config_names()``.
 
     Raises:
-        ConfigError: no config has this name. The message suggests the most similar one.
+        ConfigError: no config has this name. The message suggests the most similar name.
     """
     known = config_names()
     if name not in known:
         hint = did_you_mean(near_names(name, known, cutoff=0.3))
-        raise ConfigError(f"model_zoo: expected a config below {config_folder()}, found {name!r}{hint}")
+        raise ConfigError(f"model_zoo: expected the name of a config in {config_folder()}, found {name!r}{hint}")
     return str(config_folder() / name)
 
 
 def find_config_file(path: str) -> str:
-    """Return the file that ``--config-file`` names. If no such path exists, look for a shipped config of this name.
+    """Return the path of the config that ``--config-file`` names.
 
     Args:
-        path: path of a file, or a name as in ``config_names()``, with or without a leading ``configs/``.
+        path: path of a file. If the file does not exist, a name in ``config_names()``, with or without a leading
+            ``configs/``.
 
     Raises:
-        ConfigError: neither exists, or it is a folder. The message lists both locations and similar names, or the
+        ConfigError: neither exists, or the path is a folder. The message lists both locations and similar names, or the
             configs in the folder.
     """
     if os.path.isdir(path):
@@ -87,10 +88,10 @@ def find_config_file(path: str) -> str:
 
 
 def find_lazy_config(path: str) -> str:
-    """Return the LazyConfig that ``--config-file`` names, as ``find_config_file`` does.
+    """Return the path of the LazyConfig that ``--config-file`` names, see ``find_config_file``.
 
     Raises:
-        ConfigError: as ``find_config_file``, or it is not a ``.py`` file.
+        ConfigError: see ``find_config_file``, or the file is not a ``.py`` file.
     """
     found = find_config_file(path) if path and (path.endswith(".py") or not os.path.isfile(path)) else path
     if not os.path.isfile(found) or not found.endswith(".py"):
@@ -106,10 +107,10 @@ def _refuse_folder(path: str, names: list[str]) -> NoReturn:
 
 
 def _near(path: str, known: list[str]) -> str:
-    """Return a hint with up to three similar names of ``known``, or "" if none is similar."""
+    """Return ``did_you_mean`` with up to three names of ``known`` that are similar to ``path``."""
 
     def likeness(other: str) -> float:
-        """Return the similarity of the file names or, if the folders differ, of the full paths if that is larger."""
+        """Return the similarity of the file names. If the folders differ, return the maximum with that of the paths."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

@@ -1,21 +1,21 @@
-"""Errors the user can fix. Each message names the key or file, what was expected and what was found."""
+"""Errors that the user can fix. Each message names the key or file, the expected value and the found value."""
 
 import re
 
-# C0 and C1 controls except tab and line feed, marks that change the direction of text, halves of surrogate pairs.
+# Control characters except tab and line feed, characters that change the direction of text, and surrogates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Characters of an error message.
+# Maximum number of characters of an error message.
 MAX_LENGTH = 1800
-_END = 400  # of them after the part that is left out
+_END = 400  # number of characters after the ellipsis in a shortened message
 
 
 def printable(text: str) -> str:
-    r"""Return text with control codes and half characters as escapes: ``\x1b``, ``\u202e``, ``\ud800``."""
+    r"""Replace control characters and surrogates in text by escapes such as ``\x1b``, ``\u202e`` and ``\ud800``."""
     return _CONTROLS.sub(lambda found: _escape(found.group()), text)
 
 
 def one_line(text: str) -> str:
-    """Return text as one printable line, without the middle if it is longer than ``MAX_LENGTH`` characters."""
+    """Convert text to one printable line. Text longer than ``MAX_LENGTH`` loses its middle part."""
     return _bounded(printable(re.sub(r"\s*\n\s*", " ", _bounded(text))))
 
 
@@ -30,31 +30,32 @@ def _escape(character: str) -> str:
 class SeesawError(ValueError):
     """Base class of all errors of this package: a config, an argument or a file is wrong.
 
-    The message becomes one printable line of limited length, because it has names and values of files.
+    Messages can contain names and values from files. Therefore each message is converted to one printable line of
+    limited length.
     """
 
     def __init__(self, message: object = ""):
         text = str(message).rstrip()
-        if "Original Traceback" in text:  # PyTorch raises the error of a loader's worker again, with its traceback
+        if "Original Traceback" in text:  # raised again by PyTorch, with the traceback of a data loader worker
             text = text.rpartition("\n")[2].partition(": ")[2]
         super().__init__(one_line(text))
 
 
 class ConfigError(SeesawError):
-    """A config key or a command-line argument is wrong."""
+    """Raised if a config key or a command-line argument is wrong."""
 
 
 class DataError(SeesawError):
-    """An annotation file or an image is wrong."""
+    """Raised if an annotation file or an image is wrong."""
 
 
 class WeightsError(SeesawError):
-    """A checkpoint is missing, unreadable or does not fit the model."""
+    """Raised if a checkpoint does not exist, cannot be read or does not match the model."""
 
 
 class OutputError(SeesawError):
-    """A file or folder cannot be written, or another running job uses it."""
+    """Raised if a file or folder cannot be written, or if another running job uses it."""
 
 
 class NonFiniteError(SeesawError):
-    """Training has diverged: a loss or a gradient is NaN or infinite."""
+    """Raised if a loss or a gradient is NaN or infinite, because the training has diverged."""

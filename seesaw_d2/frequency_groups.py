@@ -1,4 +1,4 @@
-"""The three frequency groups of categories: names and thresholds. A group's index is its position in the tuples.
+"""Names and thresholds of the three frequency groups of categories. The index of a group is its index in the tuples.
 
 Shapes: C categories.
 """
@@ -10,12 +10,13 @@ import numpy as np
 from seesaw_d2.errors import ConfigError
 
 GROUP_NAMES = ("rare", "common", "frequent")
-# Values of the field "frequency" of a category in LVIS's annotation files.
+# Values of the field "frequency" of a category in the annotation files of LVIS.
 GROUP_LETTERS = ("r", "c", "f")
-# The same groups in image classification, by training images ("shots") of a class.
+# Names of the groups in image classification, where training images are called shots.
 SHOT_NAMES = ("few", "medium", "many")
 NAME_OF_LETTER = dict(zip(GROUP_LETTERS, GROUP_NAMES, strict=True))
-# LVIS's thresholds (Gupta et al., CVPR 2019): rare with at most 10 training images, common with at most 100.
+# Thresholds of LVIS (Gupta et al., CVPR 2019): categories with at most 10 training images are rare, with at most 100
+# common.
 LVIS_THRESHOLDS = (10, 100)
 
 
@@ -23,9 +24,9 @@ def frequency_groups(image_count: np.ndarray, thresholds: Sequence[int] = LVIS_T
     """Return the group of each category: 0 rare, 1 common, 2 frequent.
 
     Args:
-        image_count: (C,) training images with the category.
-        thresholds: (a, b), 1 <= a < b: rare with at most a images, common with at most b. A category without images
-            is rare, as in LVIS's files.
+        image_count: (C,), number of training images with the category.
+        thresholds: (a, b), 1 <= a < b. A category with at most a images is rare, with at most b images common,
+            otherwise frequent. A category without images is rare, as in LVIS.
 
     Returns:
         (C,) int64.

@@ -1,4 +1,4 @@
-"""The project's configs by name, like ``detectron2.model_zoo``."""
+"""Load configs and models of this project by name, like ``detectron2.model_zoo``."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from seesaw_d2.config_files import config_folder, config_names, find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.weights.published import FILES, SCHEME, published_url
 
-if TYPE_CHECKING:  # finding a config does not need Detectron2
+if TYPE_CHECKING:  # at run time, finding a config must work without Detectron2
     from detectron2.config import CfgNode
     from omegaconf import DictConfig
     from torch import nn
@@ -24,15 +24,15 @@ __all__ = [
 
 
 def get_cfg(name: str) -> "CfgNode | DictConfig":
-    """Load a config: an unfrozen CfgNode for a YAML file, a LazyConfig for a ``.py`` file.
+    """Load a config. Return an unfrozen CfgNode for a YAML file, or a LazyConfig for a ``.py`` file.
 
-    ``MODEL.DEVICE: auto`` is replaced by cuda or cpu, because Detectron2's own programs do not know it.
+    ``MODEL.DEVICE: auto`` is replaced by cuda or cpu, because Detectron2's programs do not support auto.
 
     Args:
-        name: one of ``config_names()``.
+        name: a name in ``config_names()``.
 
     Raises:
-        ConfigError: no config has this name, or this Detectron2 lacks a part of it (``lazy/*vitdet*``).
+        ConfigError: no config has this name, or the config requires a newer Detectron2 (``lazy/*vitdet*``).
     """
     path = get_config_file(name)
     if path.endswith(".py"):
@@ -48,29 +48,30 @@ def get_cfg(name: str) -> "CfgNode | DictConfig":
 
 
 def get_checkpoint_url(name: str) -> str:
-    """Return the address of the published weights of a config: a file of MMDetection, in MMDetection's format.
+    """Return the URL of the weights that MMDetection has published for a config.
 
-    ``get`` and ``get_config`` with ``trained=True`` convert it.
+    The file has MMDetection's format. ``get`` and ``get_config`` convert it with ``trained=True``. This project does
+    not publish weights.
 
     Args:
-        name: one of ``config_names()``.
+        name: a name in ``config_names()``.
 
     Raises:
-        ConfigError: no config has this name, or no weights of it have been published. This project publishes none.
+        ConfigError: no config has this name, or MMDetection has not published weights for the config.
     """
     return published_url(_published(name))
 
 
 def get_config(name: str, trained: bool = False) -> "CfgNode | DictConfig":
-    """Load a config as ``get_cfg`` does, with the weights to start from, like ``detectron2.model_zoo.get_config``.
+    """Load a config and set MODEL.WEIGHTS, like ``detectron2.model_zoo.get_config``.
 
     Args:
-        name: one of ``config_names()``.
-        trained: True: the published weights, converted, and the keys that evaluate them as MMDetection does. False:
-            the ImageNet weights that the config names, or none.
+        name: a name in ``config_names()``.
+        trained: True: use the published weights, converted to this project's format, and set the config keys with which
+            MMDetection evaluates them. False: use the ImageNet weights of the config, or no weights.
 
     Raises:
-        ConfigError: as ``get_cfg``, or with ``trained`` as ``get_checkpoint_url``.
+        ConfigError: see ``get_cfg`` and, with ``trained``, ``get_checkpoint_url``.
     """
     file = _published(name) if trained else ""
     cfg = get_cfg(name)
@@ -90,14 +91,15 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
 
     Args:
         name, trained: as in ``get_config``.
-        device: replaces MODEL.DEVICE. None: the config's, or cpu without a GPU.
+        device: device of the model. None: MODEL.DEVICE, or cpu if no GPU is available.
 
     Raises:
-        ConfigError: as ``get_config``, or the config is a LazyConfig.
+        ConfigError: see ``get_config``, or the config is a LazyConfig.
     """
     if name.endswith(".py"):
         raise ConfigError(
-            f"model_zoo.get: expected a YAML config, found {name!r}; use get_cfg and instantiate its model"
+            f"model_zoo.get: expected a YAML config, found {name!r}. For a LazyConfig, call get_cfg and instantiate "
+            "cfg.model."
         )
     cfg = get_config(name, trained)
     import torch
@@ -114,7 +116,5 @@ def get(name: str, trained: bool = False, device: str | None = None) -> "nn.Modu
 def _published(name: str) -> str:
     get_config_file(name)
     if name not in FILES:
-        raise ConfigError(
-            f"model_zoo: expected a config with published weights ({', '.join(FILES)}), found {name!r}, which has none"
-        )
+        raise ConfigError(f"model_zoo: expected a config with published weights ({', '.join(FILES)}), found {name!r}")
     return FILES[name]

@@ -1,4 +1,4 @@
-"""Old names of public modules. They keep working for one minor version, with a warning."""
+"""Support old names of public modules for one minor version, with a warning."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# Old name -> new name. Renamed in 0.2, removed in 0.3.
+# Maps old names to new names. The modules were renamed in 0.2. The old names will be removed in 0.3.
 RENAMED = {
     "seesaw_d2.conversion": "seesaw_d2.weights.converters",
     "seesaw_d2.data.exports": "seesaw_d2.data.labelling_tools.prepare_export",
@@ -30,7 +30,8 @@ class _RenamedModule(Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
         new = RENAMED[old]
-        warnings.warn(f"{old} is now {new}; the old name will be removed in version 0.3", FutureWarning, stacklevel=6)
+        message = f"{old} is deprecated and will be removed in version 0.3. Use {new} instead."
+        warnings.warn(message, FutureWarning, stacklevel=6)
         sys.modules[old] = importlib.import_module(new)
 
 
@@ -40,6 +41,6 @@ class _RenamedFinder(MetaPathFinder):
 
 
 def install() -> None:
-    """Let ``import`` find every module of ``RENAMED`` under its old name. Repeated calls change nothing."""
+    """Make the modules in ``RENAMED`` importable under their old names. Repeated calls have no effect."""
     if not any(isinstance(finder, _RenamedFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _RenamedFinder())

@@ -1,4 +1,4 @@
-"""Suggestions for misspelled names in error messages."""
+"""Suggest similar names in error messages about misspelled names."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,21 +8,24 @@ def near_names(name: str, known: Iterable[str], count: int = 1, cutoff: float = 
     """Return up to ``count`` names of ``known`` that are similar to ``name``, most similar first.
 
     Args:
+        name: the misspelled name.
+        known: all valid names.
+        count: maximum number of names to return.
         cutoff: in [0, 1], minimum similarity (``difflib.SequenceMatcher.ratio``).
     """
     return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return "; did you mean A or B?" for the names A and B, to append to an error message. Return "" without names."""
+    """Return "; did you mean A or B?" for names A and B, or "" without names, to append to an error message."""
     listed = " or ".join(names)
     return f"; did you mean {listed}?" if listed else ""
 
 
 def key_suggestion(key: str, known: Iterable[str]) -> str:
-    """Return ``did_you_mean`` with the config key of ``known`` that is most similar to ``key``.
+    """Return ``did_you_mean`` with the config key in ``known`` that is most similar to ``key``.
 
-    If no full key is similar, compare only the last parts, because the key may belong to another node.
+    If no full key is similar, compare only the parts after the last dot, because ``key`` may have a wrong node.
     """
     keys = list(known)
     leaves = {each.rsplit(".", 1)[-1]: each for each in keys}

@@ -1,4 +1,4 @@
-"""Load config files and overrides. Error messages name the key and the most similar known key."""
+"""Load config files and overrides. Errors about an unknown key suggest the most similar known key."""
 
 import math
 import re
@@ -20,14 +20,14 @@ from seesaw_d2.utils.plain_values import encodable, plain_problem
 
 
 def load_config(config_file: str = "", overrides=()) -> CfgNode:
-    """Return a config: the defaults, then the YAML file with its ``_BASE_``s, then the overrides.
+    """Return the default config, updated by a YAML file with its ``_BASE_``s and then by overrides.
 
     Args:
-        config_file: path of a YAML file, or a name of ``seesaw_d2.model_zoo``; "" for the defaults.
+        config_file: path of a YAML file, or a name in ``seesaw_d2.model_zoo``. "": only defaults and overrides.
         overrides: KEY, VALUE, KEY, VALUE, ... as on the command line.
 
     Returns:
-        the config, not yet frozen.
+        the config, not frozen.
 
     Raises:
         ConfigError: a file is missing or not YAML, a key is unknown, or a value has a wrong type.
@@ -38,7 +38,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         path = find_config_file(config_file)
         merge_file(cfg, _read(path, overrides), path)
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
-        raise ConfigError(f"command line: expected valid UTF-8, found {ascii(unreadable[0])[:80]}")
+        raise ConfigError(f"command line: expected UTF-8 text, found {ascii(unreadable[0])[:80]}")
     check_pairs(config_file, overrides)
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []
@@ -46,7 +46,7 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         key = new_key(str(given), "command line")
         *nodes, _ = key.split(".")
         node = read_value(cfg, ".".join(nodes)) if nodes else cfg
-        if not isinstance(node, CfgNode):  # otherwise yacs would look for keys in a value
+        if not isinstance(node, CfgNode):  # yacs would raise a confusing error
             raise ConfigError(f"command line: unknown config key {key}{key_suggestion(key, config_keys(cfg))}")
         words += [key, _as_float(value, read_value(cfg, key))]
     _merge(cfg, lambda: cfg.merge_from_list(words), "command line")
@@ -68,7 +68,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
     """Merge the values of a YAML file and its ``_BASE_``s into ``cfg`` in place, and return it.
 
     Raises:
-        ConfigError: ``cfg`` does not have a key, or a value has another type. The message names ``path``.
+        ConfigError: ``cfg`` lacks a key, or a value has a wrong type. The message names ``path``.
     """
     rename_keys(values, path)
     try:
@@ -80,7 +80,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """Raise ConfigError for infinite numbers and NaN, which training would detect late or never."""
+    """Raise ConfigError if a key of the solver is infinite or NaN. Training would fail late or give wrong results."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -88,10 +88,11 @@ def _refuse_infinite(solver: CfgNode) -> None:
 
 
 def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
-    """Return the values of a YAML file and its bases. Detectron2's reader would run Python code in the file.
+    """Return the values of a YAML file and its ``_BASE_``s, without running Python code in the file.
 
     Args:
-        overrides: KEY, VALUE, ... that may have the limits of downloads.
+        path: path of the file.
+        overrides: KEY, VALUE, ... on the command line, which may set limits of downloads.
     """
     PlainConfig.given = dict(zip(map(str, overrides[::2]), overrides[1::2], strict=False))
     try:
@@ -99,24 +100,24 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot read this file or its _BASE_: {reason(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
+        raise ConfigError(f"{path}: expected a YAML file of plain values: {reason(error)}") from error
     except ConfigError:
         raise
     except ValueError as error:  # an integer has more digits than Python can parse
         raise ConfigError(f"{path}: {reason(error)}") from error
-    except AssertionError as error:  # raised by fvcore for a key with a mapping here and a value in a _BASE_
-        raise ConfigError(f"{path}: expected a value where its _BASE_ has one: {reason(error)}") from None
+    except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
+        raise ConfigError(f"{path}: expected a value, not a mapping, as in the _BASE_: {reason(error)}") from None
     except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
-    if loaded.pop("VERSION", 2) != 2:
-        raise ConfigError(f"{path}: VERSION: expected 2, found an older config format")
+    if (version := loaded.pop("VERSION", 2)) != 2:
+        raise ConfigError(f"{path}: VERSION: expected 2, the current config format, found {version!r}")
     return loaded
 
 
 def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
-    """Convert integers in ``loaded`` to floats where ``cfg`` has floats, because yacs would reject them."""
+    """Convert integers in ``loaded`` to floats, in place, where ``cfg`` has floats. yacs rejects such integers."""
     for name, value in loaded.items():
         known = cfg.get(name)
         if isinstance(value, CfgNode) and isinstance(known, CfgNode):
@@ -129,22 +130,22 @@ def _with_floats(loaded: CfgNode, cfg: CfgNode) -> CfgNode:
 
 
 def _as_float(value, known):
-    """Return an integer (or its text) as a float if ``known`` is a float, and other values unchanged."""
+    """Convert an integer, or text with an integer, to float if ``known`` is a float. Return other values unchanged."""
     if not isinstance(known, float) or isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip())):
-        return float(str(value))  # infinity if it has too many digits
+        return float(str(value))  # float(value) would raise an error for very large integers; this returns infinity
     return value
 
 
 def read_value(cfg: CfgNode, key: str):
-    """Return the value of a full key; None if it does not exist."""
+    """Return the value of a full key such as "SOLVER.BASE_LR", or None if the key does not exist."""
     for part in str(key).split("."):
         cfg = cfg.get(part) if isinstance(cfg, CfgNode) else None
     return cfg
 
 
-# Message of yacs for a value of another type.
+# Message of yacs for a value of a wrong type.
 _MISMATCH = re.compile(
     r"Type mismatch \(<class '(\w+)'> vs\. <class '(\w+)'>\) with values \((.*) vs\. (.*)\) for config key: (\S+)",
     re.DOTALL,
@@ -154,8 +155,8 @@ _MISMATCH = re.compile(
 def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
-    except (MemoryError, RecursionError):  # raised by Python's parser, which yacs applies to strings
-        raise ConfigError(f"{source}: a value is nested too deeply") from None
+    except (MemoryError, RecursionError):  # yacs parses strings as Python literals
+        raise ConfigError(f"{source}: expected plain values, found a value that is nested too deeply") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -168,7 +169,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
 
 
 def config_keys(cfg: CfgNode, prefix: str = ""):
-    """Yield all full keys of a config, including inner nodes."""
+    """Yield the full names of all keys of a config, including inner nodes."""
     for name, value in cfg.items():
         yield prefix + name
         if isinstance(value, CfgNode):
@@ -176,10 +177,10 @@ def config_keys(cfg: CfgNode, prefix: str = ""):
 
 
 def config_values(cfg: CfgNode) -> dict[str, str]:
-    """Return a dict from full keys to values as text, without inner nodes."""
+    """Return a dict from full keys, without inner nodes, to the ``repr`` of their values."""
     return {key: repr(read_value(cfg, key)) for key in leaf_keys(cfg)}
 
 
 def leaf_keys(cfg: CfgNode) -> list[str]:
-    """Return the full keys of a config without inner nodes."""
+    """Return the full names of all keys of a config, without inner nodes."""
     return [key for key in config_keys(cfg) if not isinstance(read_value(cfg, key), CfgNode)]

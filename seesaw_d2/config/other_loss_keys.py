@@ -1,13 +1,13 @@
-"""Config nodes of the losses other than Seesaw Loss: MODEL.ROI_BOX_HEAD.CLS_LOSS.<NODE>, one function per loss.
+"""Config keys of all losses except Seesaw Loss, below MODEL.ROI_BOX_HEAD.CLS_LOSS. Each loss has one node.
 
-In every node PRIOR, in (0, 1), is the initial probability of each sigmoid. It sets the classifier's initial bias.
+In every node PRIOR, in (0, 1), is the initial probability of each sigmoid. It sets the initial bias of the classifier.
 """
 
 from collections.abc import Callable
 
 from detectron2.config import CfgNode as CN
 
-# Node name -> function that adds the node's keys.
+# Maps the name of a node to the function that adds its keys.
 _NODES: dict[str, Callable[[CN], None]] = {}
 
 
@@ -19,7 +19,7 @@ def add_other_losses(cls_loss: CN) -> None:
 
 
 def _loss_node(name: str) -> Callable[[Callable[[CN], None]], Callable[[CN], None]]:
-    """Let the decorated function add the keys of the node ``name``."""
+    """Return a decorator that registers a function, which adds the keys of the node ``name``."""
 
     def register(add_keys: Callable[[CN], None]) -> Callable[[CN], None]:
         _NODES[name] = add_keys
@@ -31,19 +31,19 @@ def _loss_node(name: str) -> Callable[[Callable[[CN], None]], Callable[[CN], Non
 @_loss_node("EQL")
 def _equalization(node: CN) -> None:
     # EqualizationLoss (Tan et al., CVPR 2020).
-    # lambda >= 0. Categories with a lower frequency are tail categories. The frequency of a category is the number of
-    # images with it divided by the number of annotated images, in DATASETS.TRAIN. The default is the paper's value for
-    # LVIS v0.5. 1.1e-3 gives the same share of tail categories in LVIS v1.
+    # lambda >= 0. Categories with a frequency below lambda are tail categories. The frequency of a category is (number
+    # of images with the category) / (number of annotated images) in DATASETS.TRAIN. The default is the paper's value
+    # for LVIS v0.5. In LVIS v1, 1.1e-3 gives the same share of tail categories.
     node.LAMBDA = 1.77e-3
     node.PRIOR = 0.001
 
 
 @_loss_node("SOFTMAX_EQL")
 def _softmax_equalization(node: CN) -> None:
-    # SoftmaxEqualizationLoss (same paper, variant for image classification).
-    # lambda >= 0, as in EQL. The default is 50 of the 115,846 images of ImageNet-LT.
+    # SoftmaxEqualizationLoss (Tan et al., CVPR 2020), the variant of EQL for image classification.
+    # lambda >= 0, as in EQL. The default corresponds to 50 of the 115,846 images of ImageNet-LT.
     node.LAMBDA = 4.3e-4
-    # gamma in [0, 1], probability that a tail class is left out of the softmax of another class's image. 0 gives
+    # gamma in [0, 1], probability that the softmax excludes a tail class for an image of a different class. 0 gives
     # cross-entropy.
     node.GAMMA = 0.9
 
@@ -51,11 +51,10 @@ def _softmax_equalization(node: CN) -> None:
 @_loss_node("EQL_V2")
 def _equalization_v2(node: CN) -> None:
     # EqualizationLossV2 (Tan et al., CVPR 2021).
-    # gamma > 0 and mu >= 0, slope and midpoint of the function that maps gradient ratios to weights (equation 4).
+    # gamma > 0, slope, and mu >= 0, midpoint, of the function that maps gradient ratios to weights (equation 4).
     node.GAMMA = 12.0
     node.MU = 0.8
-    # alpha >= 0. Larger values increase the weight of positive samples of categories with a small gradient ratio
-    # (equation 5).
+    # alpha >= 0. Positive samples of categories with a small gradient ratio have a weight up to 1 + alpha (equation 5).
     node.ALPHA = 4.0
     node.PRIOR = 0.001
 
@@ -63,7 +62,8 @@ def _equalization_v2(node: CN) -> None:
 @_loss_node("ECM")
 def _effective_class_margin(node: CN) -> None:
     # EffectiveClassMarginLoss (Cho and Krähenbühl, ECCV 2022).
-    # > 0, background samples for each foreground instance of DATASETS.TRAIN; the reference's value for LVIS v1.
+    # Number > 0 of background samples for each instance in DATASETS.TRAIN. The default is the reference's value for
+    # LVIS v1.
     node.BACKGROUND_RATIO = 6.3313
     node.PRIOR = 0.001
 
@@ -71,39 +71,39 @@ def _effective_class_margin(node: CN) -> None:
 @_loss_node("GOL")
 def _gumbel_optimized(node: CN) -> None:
     # GumbelOptimizedLoss (GOL; Alexandridis et al., ECCV 2022).
-    # Which negatives of rare categories have no loss. "drop": those in proposals of other categories, and at random
-    # those in background (DropLoss, the authors' choice). "eql": those in proposals of other categories. "none": all
-    # have a loss; the choice for image classifiers, which have no background.
+    # Negative samples of rare categories that have no loss. "drop": all in proposals of other categories, and a random
+    # part in background proposals (DropLoss, used by the authors). "eql": all in proposals of other categories. "none":
+    # every sample has a loss. Image classifiers have no background and need "none".
     node.WEIGHTING = "drop"
-    # lambda >= 0, as in EQL; the authors' value for LVIS v1. WEIGHTING "none" does not use it.
+    # lambda >= 0, as in EQL. The default is the authors' value for LVIS v1. WEIGHTING "none" ignores this key.
     node.LAMBDA = 1.1e-3
-    # "gumbel", exp(-exp(-z)), or "sigmoid".
+    # Activation function: "gumbel", exp(-exp(-z)), or "sigmoid".
     node.ACTIVATION = "gumbel"
-    # In (0, 1), initial probability. The default gives the authors' bias for LVIS, -2.75.
+    # Number in (0, 1), initial probability. The default gives the authors' bias for LVIS, -2.75.
     node.PRIOR = 1.6e-7
 
 
 @_loss_node("LOGIT_ADJUSTED")
 def _logit_adjusted(node: CN) -> None:
     # LogitAdjustedLoss (Menon et al., ICLR 2021).
-    # tau >= 0, factor of the logarithm of a category's share in the instances of DATASETS.TRAIN, which is added to its
-    # logit in training. 0 gives cross-entropy, 1 (the paper's) gives BalancedSoftmaxLoss.
+    # tau >= 0. In training, tau times the logarithm of a category's share in the instances of DATASETS.TRAIN is added
+    # to the logit of the category. 0 gives cross-entropy. 1, the paper's value, gives BalancedSoftmaxLoss.
     node.TAU = 1.0
 
 
 @_loss_node("LDAM")
 def _ldam(node: CN) -> None:
     # LDAMLoss with deferred re-weighting (LDAM-DRW; Cao et al., NeurIPS 2019).
-    # >= 0, margin of the rarest category in DATASETS.TRAIN, as a difference of cosines.
+    # Number >= 0, margin of the rarest category in DATASETS.TRAIN, as a difference of cosines.
     node.MAX_MARGIN = 0.5
-    # s > 0, factor of the margins. Set it to CLS_PREDICTOR.TEMPERATURE. The paper uses 30 for both.
+    # s > 0, factor of the margins. It must equal CLS_PREDICTOR.TEMPERATURE. The paper uses 30 for both keys.
     node.SCALE = 20.0
-    # beta in [0, 1), as in CLASS_BALANCED_FOCAL, for the weights of the categories. 0: no re-weighting.
+    # beta in [0, 1) of the category weights, as in CLASS_BALANCED_FOCAL. 0 disables re-weighting.
     node.BETA = 0.9999
-    # Integer >= 0, number of iterations before the categories are weighted. Published: 80 % of the training, where the
-    # learning rate decays for the first time.
+    # Integer >= 0, number of iterations without re-weighting. The paper uses 80 % of the training, the first decay of
+    # the learning rate.
     node.START_ITER = 0
-    # > 0: START_ITER in epochs, as PCB.START_EPOCH.
+    # If > 0, START_ITER is computed from this number of epochs. Requires SOLVER.EPOCHS. 0: use START_ITER.
     node.START_EPOCH = 0.0
 
 
@@ -133,18 +133,18 @@ def _equilibrium(node: CN) -> None:
 @_loss_node("BAGS")
 def _balanced_group_softmax(node: CN) -> None:
     # BalancedGroupSoftmaxLoss (BAGS; Li et al., CVPR 2020).
-    # Increasing instance counts that divide the categories of DATASETS.TRAIN into groups: [0, 10), [10, 100), ...
+    # Increasing instance counts, which divide the categories of DATASETS.TRAIN into groups: [0, 10), [10, 100), ....
     node.BINS = [10, 100, 1000]
-    # beta > 0. For each proposal of its own categories, a group is trained on beta other proposals.
+    # beta > 0. A group is trained on beta other proposals for each proposal of the group's categories.
     node.BETA = 8.0
 
 
 @_loss_node("FOCAL")
 def _focal(node: CN) -> None:
     # FocalLoss (Lin et al., ICCV 2017).
-    # gamma >= 0, exponent of the modulating factor. 0 turns the factor off.
+    # gamma >= 0, exponent of the modulating factor. 0 disables the factor.
     node.GAMMA = 2.0
-    # alpha in (0, 1), weight of positives. Negatives have the weight 1 - alpha.
+    # alpha in (0, 1), weight of positive samples. Negative samples have the weight 1 - alpha.
     node.ALPHA = 0.25
     node.PRIOR = 0.01
 
@@ -152,10 +152,10 @@ def _focal(node: CN) -> None:
 @_loss_node("CLASS_BALANCED_FOCAL")
 def _class_balanced_focal(node: CN) -> None:
     # ClassBalancedFocalLoss (Cui et al., CVPR 2019).
-    # beta in [0, 1), parameter of the effective number of samples, which is computed from the instances in
-    # DATASETS.TRAIN. 0 weights all categories equally. Values near 1 weight them by inverse frequency. BETA and GAMMA
-    # are the paper's values for large image classification data sets. With them the training of a detector does not
-    # converge (glyphs: box AP 0.2 with 0.999); use 0.9.
+    # beta in [0, 1), parameter of the effective number of samples, which is computed from the number of instances in
+    # DATASETS.TRAIN. 0 weights all categories equally. Values near 1 weight them by inverse frequency. The defaults of
+    # BETA and GAMMA are the paper's values for large image classification datasets. For a detector use BETA 0.9,
+    # because training with 0.999 does not converge (box AP 0.2 on glyphs).
     node.BETA = 0.999
     # gamma >= 0, as in FOCAL.
     node.GAMMA = 0.5
@@ -164,33 +164,33 @@ def _class_balanced_focal(node: CN) -> None:
 
 @_loss_node("FEDERATED")
 def _federated(node: CN) -> None:
-    # FederatedLoss (Zhou et al., CenterNet2, 2021). BACKGROUND "implicit" gives a sigmoid, "class" a softmax.
-    # Integer >= 1, number of categories that a batch is trained on: those in the batch and randomly drawn others.
+    # FederatedLoss (Zhou et al., CenterNet2, 2021). BACKGROUND "implicit" selects sigmoids, "class" selects a softmax.
+    # Integer >= 1, number of categories in the loss of a batch: the categories in the batch and randomly drawn others.
     node.NUM_SAMPLED = 50
-    # >= 0. A category is drawn with a probability proportional to its number of images in DATASETS.TRAIN to this power.
+    # Number >= 0. The probability to draw a category is proportional to (number of its images in DATASETS.TRAIN)^POWER.
     node.POWER = 0.5
     node.PRIOR = 0.01
 
 
 @_loss_node("PCB")
 def _pairwise_class_balance(node: CN) -> None:
-    # PairwiseClassBalance (PCB; He et al., CVPR 2022). It wraps another loss and trains it with soft labels, which it
-    # computes from the confusion between categories.
-    # The wrapped loss: "SeesawLoss", "CrossEntropyLoss" or "EqualizationLossV2". It is configured by its own keys.
+    # PairwiseClassBalance (PCB; He et al., CVPR 2022), a wrapper that trains another loss with soft labels. The soft
+    # labels are computed from the confusion between categories.
+    # The wrapped loss: "SeesawLoss", "CrossEntropyLoss" or "EqualizationLossV2". The keys of that loss configure it.
     node.LOSS = "SeesawLoss"
-    # alpha in [0, 1], weight of the soft labels. Published: 0.05 with Seesaw Loss, 0.2 with EQL v2, 0.4 with
+    # alpha in [0, 1], weight of the soft labels. The paper uses 0.05 with Seesaw Loss, 0.2 with EQL v2 and 0.4 with
     # cross-entropy.
     node.ALPHA = 0.05
-    # In [0, 1), momentum of the moving average in each row of the confusion matrix.
+    # Number in [0, 1), momentum of the moving average in each row of the confusion matrix.
     node.MOMENTUM = 0.99
-    # Integer >= 0, number of iterations before soft labels are used. Until then only the matrix is updated. Published:
-    # 2 / 3 of the training (16 of 24 epochs), where the learning rate decays for the first time.
+    # Integer >= 0, number of iterations with hard labels. These iterations only update the confusion matrix. The paper
+    # uses 2 / 3 of the training (16 of 24 epochs), the first decay of the learning rate.
     node.START_ITER = 0
-    # > 0: START_ITER in epochs. It needs SOLVER.EPOCHS, and START_ITER is computed from it. 0: use START_ITER.
+    # If > 0, START_ITER is computed from this number of epochs. Requires SOLVER.EPOCHS. 0: use START_ITER.
     node.START_EPOCH = 0.0
-    # While some categories have had no proposal: "wait" uses hard labels (as the reference) and logs the missing
-    # categories; "ignore" uses soft labels in which these categories have no share.
+    # Labels while some categories have not had a proposal. "wait": use hard labels, as the reference does, and log the
+    # missing categories. "ignore": use soft labels, in which the missing categories have the value 0.
     node.UNSEEN = "wait"
-    # > 0, in 10^6 bytes: largest allowed confusion matrix (4 C^2 bytes). It takes 5.8 for LVIS v1 and 697 for 13,204
-    # categories.
+    # Number > 0, largest allowed size of the confusion matrix, in 10^6 bytes. The matrix needs 4 C^2 bytes, which is
+    # 5.8 for LVIS v1 and 697 for 13,204 categories.
     node.MAX_MATRIX_MB = 256.0

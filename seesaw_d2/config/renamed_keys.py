@@ -1,28 +1,30 @@
-"""Old names of config keys. They keep working for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
+"""Support old names of config keys for one minor version, with a warning (CONTRIBUTING.md, Releases)."""
 
 import warnings
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
 
-# Full old key -> full new key.
+# Maps full old keys to full new keys.
 RENAMED_KEYS: dict[str, str] = {}
 
 
 def new_key(key: str, source: str) -> str:
-    """Return the current name of a full config key. Issue a FutureWarning if ``key`` is an old name."""
+    """Return the current name of the full config key ``key``. Issue a FutureWarning if ``key`` is an old name."""
     if key not in RENAMED_KEYS:
         return key
-    message = f"{source}: {key} is now {RENAMED_KEYS[key]}; the old name will be removed in the next minor version"
+    message = (
+        f"{source}: {key} is deprecated and will be removed in the next minor version. Use {RENAMED_KEYS[key]} instead."
+    )
     warnings.warn(message, FutureWarning, stacklevel=2)
     return RENAMED_KEYS[key]
 
 
 def rename_keys(values: dict[str, Any], source: str) -> None:
-    """Replace old keys in the nested mapping of a YAML file by the current ones, in place.
+    """Rename old keys to current keys in ``values``, the nested mapping of a YAML file, in place.
 
     Raises:
-        ConfigError: the file has both names of a key.
+        ConfigError: the file contains both the old and the current name of a key.
     """
     for old in RENAMED_KEYS:
         found = _take(values, old.split("."))
@@ -38,7 +40,7 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
 
 
 def _take(node: Any, names: list[str]) -> Any:
-    """Remove and return a value of a nested mapping (None if absent). Also remove nodes that become empty."""
+    """Remove the key ``names`` from a nested mapping, and nodes that become empty. Return its value, None if absent."""
     if not isinstance(node, dict) or names[0] not in node:
         return None
     if len(names) == 1:

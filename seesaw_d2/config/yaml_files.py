@@ -1,7 +1,7 @@
-"""Read config files as plain data of a limited size.
+"""Read YAML config files safely: no Python objects, and a limited number of bytes, values and files.
 
-YAML files can construct Python objects, and a few lines of aliases can stand for billions of values. Aliases are
-allowed, because the configs that Detectron2 saves contain some.
+Aliases are allowed, because configs that Detectron2 saves contain aliases. A few lines of nested aliases can expand to
+billions of values, so the number of values is limited.
 """
 
 import contextlib
@@ -26,13 +26,14 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class PlainConfig(CfgNode):
-    """Detectron2's reader of a config and its ``_BASE_``s, which checks each file before constructing its values."""
+    """``CfgNode`` that reads a file and its ``_BASE_``s, and checks each file before constructing its values."""
 
-    # Chain of files that led to the current one, and the number of files opened so far.
+    # Files whose _BASE_ is being read, outermost first, and the number of files opened so far.
     _derived: ClassVar[list[str]] = []
     _opened: ClassVar[int] = 0
-    # Limits of downloads: the overrides of the command line, and what they or the files so far set. The first counts.
+    # Overrides on the command line, as a mapping from key to value.
     given: ClassVar[Mapping[str, Any]] = {}
+    # Limits of downloads, from the command line or from the files read so far. The first value of a limit is used.
     _limits: ClassVar[dict[str, float]] = {}
 
     @classmethod
@@ -40,16 +41,17 @@ class PlainConfig(CfgNode):
         """Return the values of a file and its ``_BASE_``s.
 
         Raises:
-            ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES`` files, or ``_checked_text``
-                raises it.
-            OSError, yaml.YAMLError: a file cannot be read, or is not YAML of plain values.
+            ConfigError: a file is its own ``_BASE_``, there are more than ``MAX_FILES`` files, or see
+                ``_checked_text``.
+            OSError: a file cannot be read.
+            yaml.YAMLError: a file is not YAML, or contains Python objects.
         """
         where = filename if "://" in filename else os.path.realpath(filename)
         if where in PlainConfig._derived:
-            raise ConfigError(f"{filename}: its _BASE_ leads back to itself")
+            raise ConfigError(f"{filename}: _BASE_: expected a chain of files without a cycle, found this file again")
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
-            raise ConfigError(f"{filename}: expected at most {MAX_FILES} files in the chain of _BASE_, found more")
+            raise ConfigError(f"{filename}: _BASE_: expected at most {MAX_FILES} files in the chain, found more")
         if not PlainConfig._derived:
             PlainConfig._limits = _limits_in(PlainConfig.given)
         PlainConfig._derived.append(where)
@@ -70,7 +72,10 @@ class PlainConfig(CfgNode):
 
 
 def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the limits of downloads among config keys, as arguments of ``Limits``. Wrong values are refused later."""
+    """Return the limits of downloads in ``values`` as arguments of ``Limits``. Skip invalid values.
+
+    The checks before a training report invalid values.
+    """
     found = {}
     for name, key in (("silence", "MODEL.DOWNLOAD_TIMEOUT"), ("total", "MODEL.DOWNLOAD_TIME_LIMIT")):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
@@ -80,13 +85,14 @@ def _limits_in(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _checked_text(path: str, limits: Limits) -> NamedText:
-    """Return the text of one file after checking it. An address is downloaded within ``limits``.
+    """Return the text of one file after checking it. If ``path`` is a URL, download it within ``limits``.
 
     Raises:
-        ConfigError: the file contains Python, is not a regular file, is too large or is nested too deeply; a key occurs
-            twice or is not a string; a ``_BASE_`` is not a path; aliases expand to more than ``MAX_VALUES`` values or
-            contain themselves.
-        OSError, yaml.YAMLError: the file cannot be read or is not YAML.
+        ConfigError: the file is a LazyConfig or not a regular file, is too large or is nested too deeply. A key occurs
+            twice or is not a string. A ``_BASE_`` is not a path. Aliases expand to more than ``MAX_VALUES`` values or
+            form a cycle.
+        OSError: the file cannot be read.
+        yaml.YAMLError: the file is not YAML.
     """
     if path.endswith(".py"):
         raise ConfigError(f"{path}: expected a YAML file, found a Python config (LazyConfig)")
@@ -96,36 +102,38 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
     with PathManager.open(local, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: expected a config file, found one of more than {MAX_BYTES} bytes")
+        raise ConfigError(f"{path}: expected a config file of at most {MAX_BYTES} bytes, found a larger file")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a YAML file: byte {error.start} is not UTF-8") from None
+        raise ConfigError(f"{path}: expected UTF-8 text, found other bytes at position {error.start}") from None
     try:
         node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
     except RecursionError:
-        raise ConfigError(f"{path}: expected a config file, found one that is nested too deeply") from None
+        raise ConfigError(f"{path}: expected a config file, found YAML that is nested too deeply") from None
     try:
         yaml_values(text, path)
     except ConfigError as error:
-        if isinstance(error.__cause__, yaml.YAMLError):  # the cause names this file; the caller names the derived one
+        if isinstance(error.__cause__, yaml.YAMLError):  # the caller adds the path, so raise the error without the path
             raise error.__cause__ from None
         raise
     return NamedText(text, path)
 
 
 def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, config: bool) -> int:
-    """Return the number of values that a node expands to.
+    """Return the number of values in a node after expanding aliases.
 
     Args:
-        known: node id -> number of values, for the nodes visited so far. None for the ancestors of this node.
-        config: whether the node contains config keys. False inside lists.
+        node: the node.
+        path: path of the file, for errors.
+        known: maps the ids of visited nodes to their number of values, and the ids of ancestors of ``node`` to None.
+        config: whether the keys of mappings are config keys. False inside lists.
     """
     if id(node) in known:
         count = known[id(node)]
         if count is None:
-            raise ConfigError(f"{path}, {_place(node)}: expected no alias inside its own anchor, found one")
+            raise ConfigError(f"{path}, {_place(node)}: expected aliases without a cycle, found an alias of itself")
         return count
     known[id(node)], count = None, 1
     if isinstance(node, yaml.MappingNode):
@@ -134,7 +142,9 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
     elif isinstance(node, yaml.SequenceNode):
         count += sum(_count(value, path, known, config=False) for value in node.value)
     if count > MAX_VALUES:
-        raise ConfigError(f"{path}, {_place(node)}: expands to more than {MAX_VALUES} values; expected a config file")
+        raise ConfigError(
+            f"{path}, {_place(node)}: expected at most {MAX_VALUES} values, found more after expanding aliases"
+        )
     known[id(node)] = count
     return count
 
@@ -143,10 +153,10 @@ def _check_keys(node: yaml.MappingNode, path: str, *, config: bool) -> None:
     seen = set()
     for key, value in node.value:
         if config and key.tag not in _KEY_TAGS:
-            raise ConfigError(f"{path}, {_place(key)}: expected the name of a key, found {_shown(key)}")
+            raise ConfigError(f"{path}, {_place(key)}: expected a config key, found {_shown(key)}")
         name = key.value if isinstance(key, yaml.ScalarNode) else None
         if name in seen and name != "<<":
-            raise ConfigError(f"{path}, {_place(key)}: {name}: expected each key once, found it again")
+            raise ConfigError(f"{path}, {_place(key)}: {name}: expected each key once, found the key again")
         if name is not None:
             seen.add(name)
         if name == "_BASE_" and config:

@@ -1,4 +1,4 @@
-"""Export trained models to TorchScript and ONNX files, which need neither this project nor Detectron2."""
+"""Export trained models to TorchScript and ONNX files, which run without this package and without Detectron2."""
 
 from seesaw_d2.export.exported_model import ExportedModel
 from seesaw_d2.export.exporting import Exported, export_model

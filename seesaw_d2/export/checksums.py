@@ -1,6 +1,6 @@
-"""Checksums that reveal damaged exported files. Programs that run the files ignore them.
+"""Add checksums to exported files and check them, to detect damaged files.
 
-They do not protect against deliberate changes: an exported model is a program.
+Runtimes ignore the checksums. A checksum does not protect against an attacker, who can change it along with the model.
 """
 
 import io
@@ -12,12 +12,13 @@ from seesaw_d2.weights.torch_files import check_archive, seal
 
 _KEY = b"seesaw_d2_crc32"
 _DIGITS = 8
-# An entry of ONNX's ModelProto.metadata_props (field 14): a key (field 1) and a value (field 2), before the value.
+# Beginning of an entry in ONNX's ModelProto.metadata_props (field 14): the key (field 1), and the tag and length of the
+# value (field 2). The 8 digits of the checksum follow.
 _ENTRY = bytes([114, 4 + len(_KEY) + _DIGITS, 10, len(_KEY)]) + _KEY + bytes([18, _DIGITS])
 
 
 def with_checksum(content: bytes) -> bytes:
-    """Return the content of a TorchScript or ONNX file with a checksum at its end."""
+    """Return the content of a TorchScript or ONNX file with a checksum appended."""
     if not is_torchscript(content):
         return content + _ENTRY + _digits(content)
     file = io.BytesIO(content)
@@ -26,9 +27,14 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def check_content(content: bytes, name: str) -> None:
-    """Raise WeightsError, or another error of ``zipfile``, if a file does not match its checksum.
+    """Raise WeightsError, or an error of ``zipfile``, if the content of a file does not match its checksum.
 
-    Files of earlier versions have none for ONNX, and only those of the archive's records for TorchScript.
+    Files of earlier versions are accepted: ONNX files without a checksum, and TorchScript archives that have only the
+    checksums of the zip format.
+
+    Args:
+        content: content of the file.
+        name: name of the file, for the error message.
     """
     if is_torchscript(content):
         with io.BytesIO(content) as file, zipfile.ZipFile(file) as archive:
@@ -36,11 +42,11 @@ def check_content(content: bytes, name: str) -> None:
         return
     body, end = content[: -len(_ENTRY) - _DIGITS], content[-len(_ENTRY) - _DIGITS :]
     if end.startswith(_ENTRY) and end != _ENTRY + _digits(body):
-        raise WeightsError(f"{name}: damaged: the content does not match its checksum")
+        raise WeightsError(f"{name}: the file is damaged, because its content does not match its checksum")
 
 
 def is_torchscript(content: bytes) -> bool:
-    """Return whether a file is a zip archive, as those of TorchScript are."""
+    """Return whether the content is a zip archive, like TorchScript files."""
     return content[:2] == b"PK"
 
 

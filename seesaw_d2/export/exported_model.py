@@ -1,4 +1,4 @@
-"""Run exported files according to their metadata."""
+"""Run exported TorchScript and ONNX files."""
 
 import io
 import json
@@ -21,18 +21,19 @@ from seesaw_d2.utils.regular_files import open_regular
 
 
 class ExportedModel:
-    """A TorchScript or ONNX file written by ``tools/export.py``, as a callable that maps an image to arrays.
+    """Load a TorchScript or ONNX file written by ``tools/export.py``. Call the object to run the model on an image.
 
     Args:
         source: path or content of the file.
-        threads: number of threads of onnxruntime. None: its default. TorchScript uses PyTorch's threads.
+        threads: number of threads of onnxruntime. None: the default of onnxruntime. TorchScript ignores this argument
+            and uses PyTorch's number of threads.
 
     Attributes:
-        metadata: the file's metadata, see ``docs/deployment.md``.
+        metadata: the metadata in the file, see ``docs/deployment.md``.
 
     Raises:
-        WeightsError: ``tools/export.py`` did not write the file, or the file is damaged.
-        ConfigError: the file is ONNX and onnxruntime is missing.
+        WeightsError: the file was not written by ``tools/export.py``, or is damaged.
+        ConfigError: the file is ONNX, but onnxruntime is not installed.
     """
 
     def __init__(self, source: str | os.PathLike | bytes, *, threads: int | None = None):
@@ -47,20 +48,20 @@ class ExportedModel:
             self.metadata = json.loads(text)
         except SeesawError:
             raise
-        except Exception as error:  # readers of damaged files raise many types
+        except Exception as error:  # damaged files raise errors of many types
             raise WeightsError(f"{name}: expected a file written by tools/export.py: {reason(error)}") from error
         if problem := _problem(self.metadata):
             raise WeightsError(f"{name}: metadata: {problem}")
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Return an array for each of ``metadata["outputs"]``.
+        """Run the model on an image. Return a dict with an array for each name in ``metadata["outputs"]``.
 
         Args:
-            image: (3, H, W) uint8, resized according to the metadata.
+            image: uint8 (3, H, W), resized as the metadata describe.
 
         Raises:
-            DataError: the image has another type or shape.
-            WeightsError: the model cannot be run.
+            DataError: the image has a wrong dtype or shape.
+            WeightsError: the model raises an error.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
@@ -73,24 +74,24 @@ class ExportedModel:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base class
-            raise WeightsError(f"{self._name}: cannot be run: {reason(error)}") from error
+            raise WeightsError(f"{self._name}: running the model raised an error: {reason(error)}") from error
         if len(outputs) != len(self.metadata["outputs"]):
             raise WeightsError(
-                f"{self._name}: metadata: expected the names of {len(outputs)} outputs, found "
-                f"{len(self.metadata['outputs'])}"
+                f'{self._name}: metadata: "outputs": expected {len(outputs)} names, one for each output of the model, '
+                f"found {len(self.metadata['outputs'])}"
             )
         return dict(zip(self.metadata["outputs"], outputs, strict=True))
 
 
 def _problem(metadata: Any) -> str:
-    """Return what is wrong with the metadata of a file; "" if nothing is."""
+    """Return a description of the first error in the metadata of a file, or "" if they are valid."""
     if not isinstance(metadata, dict):
         return f"expected an object, found {json_type(metadata)}"
     outputs, size = metadata.get("outputs"), metadata.get("size")
     if not isinstance(outputs, dict):
-        return f'"outputs": expected an object with the names, found {shown(outputs)}'
+        return f'"outputs": expected an object whose keys are the names of outputs, found {shown(outputs)}'
     if size is not None and (type(size) is not int or not 0 < size < 2**31):
-        return f'"size": expected a number of pixels, found {shown(size)}'
+        return f'"size": expected an integer > 0, a number of pixels, found {shown(size)}'
     return ""
 
 
@@ -99,7 +100,7 @@ def _read(path: str) -> bytes:
         with open_regular(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+        raise WeightsError(f"{path}: cannot read the file: {error.strerror}") from error
 
 
 def _torchscript(content: bytes):
@@ -122,7 +123,7 @@ def _onnx(content: bytes, threads: int | None):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 3  # log only errors
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

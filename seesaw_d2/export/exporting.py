@@ -1,4 +1,4 @@
-"""Export a model to a file, after comparing the file's outputs with the model's."""
+"""Export a model, compare the outputs of the exported model with those of the original, and write the file."""
 
 import json
 import os
@@ -27,30 +27,40 @@ from seesaw_d2.utils.atomic_files import atomic_file, check_writable
 from seesaw_d2.utils.own_files import check_replaceable
 
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
-# Text that is in each file of this program.
+# Text in every exported file, which identifies files that --overwrite may replace.
 _MARKS = {"torchscript": f"extra/{METADATA_FILE}", "onnx": METADATA_KEY}
 TOLERANCES = {
     ("torchscript", "float32"): Tolerance(),
     ("onnx", "float32"): Tolerance(),
-    # The reference is the model under the same autocast. PyTorch fuses layers, which changes the rounding.
+    # The expected outputs are those of the model under the same autocast. PyTorch fuses layers in the exported model,
+    # which changes the rounding.
     ("torchscript", "bfloat16"): Tolerance(0.05, 0.05),
     ("torchscript", "float16"): Tolerance(0.01, 0.01),
-    # The reference is the model in float32. Half precision adds or removes detections near a threshold. For sensitive
-    # models the tolerance is the change of the model under autocast in bfloat16, which has 3 bits less.
+    # The expected outputs are those of the model in float32. Half precision adds or removes detections near a
+    # threshold. The change of the outputs under autocast in bfloat16, which has 3 bits less, is also allowed.
     ("onnx", "float16"): Tolerance(0.01, 0.1, 0.1, mean_masks=True, own=1.0),
 }
 
 
 @dataclass
 class Exported:
-    """Result of an export: the file, and its comparison with the model."""
+    """Result of an export.
+
+    Attributes:
+        path: path of the file.
+        size: size of the file in bytes.
+        images: (height, width) of each image in the comparison.
+        detections: number of detections of the original model in each image.
+        differences: largest difference of each output over all images.
+        unknown_data: reason why the class names are unknown, or "".
+    """
 
     path: str
-    size: int  # bytes
-    images: list[tuple[int, int]]  # height and width of each compared image
-    detections: list[int]  # number of the model's detections in each image
-    differences: dict[str, float]  # output -> largest difference over all images
-    unknown_data: str  # reason why the class names are unknown, or ""
+    size: int
+    images: list[tuple[int, int]]
+    detections: list[int]
+    differences: dict[str, float]
+    unknown_data: str
 
 
 def export_model(
@@ -62,21 +72,21 @@ def export_model(
     picture: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Export a trained model, compare the exported model with it, and write the file.
+    """Export a trained model, compare the exported model with the original, and write the file.
 
     Args:
         cfg: the config, not frozen, with MODEL.WEIGHTS.
-        output: the file, or a folder for ``model.ts`` or ``model.onnx``.
+        output: path of the file, or of a folder in which to write ``model.ts`` or ``model.onnx``.
         file_format: "torchscript" or "onnx".
-        dtype: "float32", "float16" or, for TorchScript, "bfloat16". TorchScript uses autocast and keeps float32
-            weights; ONNX stores the layers' weights in float16.
-        picture: (H, W, 3) uint8 BGR, an image for the comparison, preferably with objects. None: noise. The comparison
-            also uses a crop and the flipped negative of the image.
-        overwrite: replace an existing file.
+        dtype: "float32", "float16" or "bfloat16" (only TorchScript). TorchScript runs under autocast and keeps float32
+            weights. ONNX stores the weights of layers in float16.
+        picture: uint8 (H, W, 3) BGR, image for the comparison, preferably with objects. None: noise. The comparison
+            also uses a crop of the image and its flipped negative.
+        overwrite: True: replace an existing file. False: raise an error if the file exists.
 
     Raises:
-        SeesawError: the config, the weights or the output is wrong, a part of the model cannot be exported, or the
-            exported model's outputs differ. Nothing is written in these cases.
+        SeesawError: the config, the weights or ``output`` is wrong, a part of the model cannot be exported, or the
+            outputs of the exported model differ from those of the original. No file is written in these cases.
     """
     check_options(file_format, dtype)
     if file_format == "onnx":
@@ -87,7 +97,7 @@ def export_model(
     check_names(cfg)
     check_trained(cfg, "Add MODEL.WEIGHTS path")
     model, names, unknown_data = load_predictor(cfg, lambda cfg, model: check_exportable(cfg, model, file_format))
-    model.requires_grad_(False)  # otherwise TorchScript's outputs require gradients, and .numpy() fails
+    model.requires_grad_(False)  # otherwise outputs of the TorchScript model require gradients, and .numpy() fails
     images = _images(cfg, picture)
     compared = "float32" if file_format == "onnx" else dtype
     expected = [_eager(model, image, compared) for image in images]
@@ -116,13 +126,14 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
     other = os.path.splitext(output)[1]
     if path != output and other and not os.path.isdir(output):
         raise ConfigError(
-            f"--output {output}: expected a folder or a name that ends in {suffix} for {file_format}, found {other}"
+            f"--output {output}: expected a folder or a file name that ends in {suffix} with --format {file_format}, "
+            f"found {other}"
         )
     if os.path.isdir(path):
         raise ConfigError(f"--output {path}: expected the name of a file, found a folder")
     if os.path.lexists(path) and not overwrite:
         raise ConfigError(
-            f"--output {path}: expected the name of a new file, found one that exists (--overwrite replaces it)"
+            f"--output {path}: expected the name of a new file, found an existing file. Use --overwrite to replace it."
         )
     check_replaceable(path, _MARKS[file_format], "a model exported by this program")
     check_writable(os.path.dirname(os.path.abspath(path)), "--output")
@@ -130,7 +141,10 @@ def _target(output: str, file_format: str, overwrite: bool) -> str:
 
 
 def _images(cfg: CfgNode, picture: np.ndarray | None) -> list[np.ndarray]:
-    """Return the image, a crop and the negative, (3, H, W). For a classifier, a mirror image replaces the crop."""
+    """Return the images for the comparison, (3, H, W): the image, a crop, and the vertically flipped negative.
+
+    For a classifier, which has a fixed image size, the second image is mirrored instead of cropped.
+    """
     if picture is None:
         picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = prepare(cfg, picture)
@@ -145,7 +159,7 @@ def _eager(model: nn.Module, image: np.ndarray, dtype: str) -> dict[str, np.ndar
 
 
 def _in_another_order(model: nn.Module, images: list[np.ndarray], dtype: str) -> list[dict[str, np.ndarray]]:
-    """Return the model's outputs in channels-last memory format, where convolutions sum in another order."""
+    """Return the outputs of the model in channels-last memory format, which changes the rounding of convolutions."""
     model.to(memory_format=torch.channels_last)
     try:
         return [_eager(model, image, dtype) for image in images]

@@ -1,4 +1,4 @@
-"""Inputs and outputs of exported models, by task.
+"""Define the inputs and outputs of exported models, and capture a model as a graph.
 
 Shapes: N detections in an image, C categories, M x M mask pixels, H x W image pixels.
 """
@@ -15,7 +15,7 @@ from seesaw_d2.errors import ConfigError
 from seesaw_d2.export.traceable import traceable
 
 INPUT = "image"
-# Sorted by name, like the outputs of TracingAdapter.
+# Names and descriptions of the outputs for each task. Sorted by name, like the outputs of TracingAdapter.
 OUTPUTS = {
     "detection": {
         "boxes": "float32 (N, 4), x0, y0, x1, y1 in pixels of the input",
@@ -28,21 +28,21 @@ OUTPUTS = {
 
 
 def outputs_of(model: nn.Module) -> dict[str, str]:
-    """Return a dict from name to description of the exported model's outputs."""
+    """Return the outputs of ``model`` after export, as a dict from name to description."""
     task = getattr(model, "task", "detection")
     masks = task != "detection" or model.roi_heads.mask_on
     return {name: text for name, text in OUTPUTS[task].items() if masks or name != "masks"}
 
 
 def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Return the model's outputs with the names in ``OUTPUTS``.
+    """Run the model on an image. Return the outputs with the names in ``OUTPUTS``.
 
     Args:
         model: the model in evaluation mode.
-        image: (3, H, W) uint8, channels in the order of INPUT.FORMAT.
-        dtype: for float16 and bfloat16, layers run under autocast. Outputs are float32 in any case.
+        image: uint8 (3, H, W), channels in the order of INPUT.FORMAT.
+        dtype: float32, or float16 or bfloat16 to run layers under autocast. Floating-point outputs are always float32.
     """
-    # Disable autocast's cache, with which cast weights would become constants of the trace.
+    # Disable the cache of autocast. Otherwise tracing would record the cast weights as constants.
     half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
     with torch.no_grad(), half:
         if getattr(model, "task", "detection") == "classification":
@@ -55,7 +55,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Detectron2's TracingAdapter around ``predict``: (3, H, W) uint8 -> the tensors of ``OUTPUTS``, in order."""
+    """Module that maps an image, uint8 (3, H, W), to the tensors in ``OUTPUTS``, in order. It calls ``predict``."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))
@@ -64,28 +64,28 @@ class Adapter(TracingAdapter):
 
 @contextmanager
 def capturing(model: nn.Module, file_format: str) -> Iterator[None]:
-    """Apply ``traceable`` in the block, and ignore PyTorch's warnings about tracing.
+    """Context manager that applies ``traceable`` and ignores PyTorch's warnings about tracing.
 
     Raises:
-        ConfigError: an exporter raised an error in the block. The message contains its reason.
+        ConfigError: an exporter raised an error. The message contains the first line of that error.
     """
     try:
         with warnings.catch_warnings(), traceable():
             for category in (torch.jit.TracerWarning, FutureWarning, DeprecationWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield
-    except Exception as error:  # exporters raise many types
+    except Exception as error:  # exporters raise errors of many types
         raise ConfigError(_reason(model, file_format, error)) from error
 
 
 def _reason(model: nn.Module, file_format: str, error: Exception) -> str:
-    """Return a message with the model and the first line of the exporter's error."""
+    """Return an error message with the names of the model's classes and the first line of the exporter's error."""
     names = [type(model).__name__]
     if hasattr(model, "roi_heads"):
         names.append(type(model.roi_heads).__name__)
     cause = error.__cause__ or error
     line = next((line.strip() for line in str(cause).splitlines() if line.strip()), "")
     return (
-        f"--format {file_format}: {' with '.join(names)} cannot be captured by PyTorch {torch.__version__}: "
+        f"--format {file_format}: PyTorch {torch.__version__} cannot export {' with '.join(names)}: "
         f"{type(cause).__name__}: {line}"
     )

@@ -1,4 +1,4 @@
-"""Metadata of exported files."""
+"""Create the metadata of exported files."""
 
 from typing import Any
 
@@ -14,9 +14,12 @@ FORMAT_VERSION = 1
 
 
 def describe(cfg: CfgNode, model: nn.Module, dtype: str, names: list[str]) -> dict[str, Any]:
-    """Return the metadata of an exported file as JSON values; see ``docs/deployment.md``.
+    """Return the metadata of an exported file as a dict of JSON values, see ``docs/deployment.md``.
 
     Args:
+        cfg: config of the model.
+        model: the original model.
+        dtype: name of the dtype, see ``export_model``.
         names: the C class names.
     """
     classification = task_of(cfg) is CLASSIFICATION

@@ -1,10 +1,11 @@
-"""NMS within each category for TorchScript and ONNX.
+"""Non-maximum suppression (NMS) for each category, for TorchScript and ONNX.
 
-torchvision's ``batched_nms`` is traced as one NMS over all categories, with an offset per category. Its time grows with
-the square of the number of boxes: minutes for the 100,000 boxes that LVIS's score threshold keeps. The offsets of 1203
-categories reach a million pixels, where float32 has a resolution of 0.1 pixels.
+Tracing torchvision's ``batched_nms`` records one NMS over all categories, which adds an offset for each category to the
+boxes. This has two problems. The time grows with the square of the number of boxes, to minutes for the 100,000 boxes
+above LVIS's score threshold. And the offsets of 1203 categories reach a million pixels, where float32 has a resolution
+of only 0.1 pixels.
 
-Shapes: R regions, C categories, K boxes per region (C, or 1 if class-agnostic), N of C R candidates are kept.
+Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), N detections after NMS.
 """
 
 import torch
@@ -13,15 +14,15 @@ from torchvision.ops import nms
 
 
 def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -> tuple[Tensor, Tensor]:
-    """Return region and category, (N,) int64 each, of the detections that NMS within each category keeps.
+    """Return the region and category, int64 (N,) each, of the detections that NMS of each category keeps.
 
     Args:
         boxes: (R, K, 4).
         scores: (R, C).
-        min_score: keep detections with larger scores.
-        max_iou: remove detections that overlap a better one by more than this IoU.
+        min_score: remove detections with a score of at most ``min_score``.
+        max_iou: remove a detection if its IoU with a detection of a higher score is above ``max_iou``.
     """
-    if torch.compiler.is_exporting():  # one batch entry for each of the K boxes per region
+    if torch.compiler.is_exporting():  # ONNX's operator has a batch dimension: use it for the K boxes of each region
         shared = boxes.shape[1] == 1
         columns = scores.t().unsqueeze(0 if shared else 1)
         batch, column, region = torch.ops.seesaw_d2.onnx_nms(
@@ -36,7 +37,7 @@ def class_nms(boxes: Tensor, scores: Tensor, min_score: float, max_iou: float) -
 
 @torch.jit.script_if_tracing
 def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float) -> Tensor:
-    """Return (N,) indices into boxes (M, 4), scores (M,) and category (M,) after NMS of one category at a time."""
+    """Run NMS for one category after another. Return indices (N,) into boxes (M, 4), scores (M,) and category (M,)."""
     kept = torch.zeros_like(category, dtype=torch.bool)
     for each in torch.unique(category):
         index = torch.where(category == each)[0]
@@ -46,13 +47,16 @@ def _nms_in_turn(boxes: Tensor, scores: Tensor, category: Tensor, max_iou: float
 
 @torch.library.custom_op("seesaw_d2::onnx_nms", mutates_args=())
 def onnx_nms(boxes: Tensor, scores: Tensor, max_iou: float, min_score: float) -> Tensor:
-    """ONNX's NonMaxSuppression: (N, 3) int64, the batch, column and region of each kept box.
+    """Represent ONNX's operator NonMaxSuppression in a graph of torch.export.
 
     Args:
         boxes: (B, R, 4).
         scores: (B, columns, R).
+
+    Returns:
+        int64 (N, 3), the batch index, column and region of each box after NMS.
     """
-    raise NotImplementedError("only onnxruntime can run this operator")
+    raise NotImplementedError("seesaw_d2::onnx_nms: only onnxruntime can run this operator")
 
 
 @onnx_nms.register_fake

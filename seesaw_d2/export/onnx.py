@@ -1,7 +1,7 @@
-"""Export to ONNX with torch.onnx's current exporter (``dynamo=True``), which captures the model with torch.export.
+"""Export to ONNX with ``torch.onnx.export(dynamo=True)``, which captures the model with torch.export.
 
-Detectron2's Mask R-CNN has Python branches on the number of boxes, which torch.export cannot capture. ``traceable``
-replaces them. RoIAlign with aligned=True is ONNX's half-pixel mode, available since opset 16.
+torch.export cannot capture the Python branches on the number of boxes in Detectron2's Mask R-CNN. ``traceable``
+replaces these branches. RoIAlign with aligned=True is the half-pixel mode of ONNX's RoiAlign, which requires opset 16.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ OPSET = 18
 
 
 def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = False) -> bytes:
-    """Return the model as ONNX, including its weights. The format is limited to 2 GB.
+    """Return the content of an ONNX file with the model and its weights, at most 2 GiB.
 
-    An exported detector accepts images of any size, a classifier images of the size of ``image``.
+    An exported detector accepts images of any size. An exported classifier accepts images of the size of ``image``.
 
     Args:
         model: the model, on the CPU, in evaluation mode.
-        image: (3, H, W) uint8. For a detector, its size and content do not matter.
-        metadata: text for the key ``METADATA_KEY`` of the file's metadata.
-        half: run layers in float16, see ``layers_in_half``.
+        image: uint8 (3, H, W). For a detector, any size and content give the same result.
+        metadata: text to store in the metadata of the file under the key ``METADATA_KEY``.
+        half: True: run layers in float16, see ``layers_in_half``. False: run layers in float32.
 
     Raises:
-        ConfigError: onnx or onnxscript is missing, or the exporter cannot capture the model.
+        ConfigError: onnx or onnxscript is not installed, or the exporter cannot capture the model.
     """
     need("onnx", "onnxscript")
     classifier = getattr(model, "task", "detection") == "classification"
@@ -41,7 +41,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
             Adapter(model, image),
             (image,),
             dynamo=True,
-            dynamic_shapes=None if classifier else ((free,),),  # nested because of the adapter's *args
+            dynamic_shapes=None if classifier else ((free,),),  # nested, because Adapter.forward takes *args
             input_names=[INPUT],
             output_names=list(outputs_of(model)),
             opset_version=OPSET,
@@ -58,7 +58,7 @@ def to_onnx(model: nn.Module, image: Tensor, metadata: str, *, half: bool = Fals
 
 
 def _translations() -> dict:
-    """Return translations of operators that the exporter does not support: NMS by category and stable sort."""
+    """Return ONNX functions for two operators that the exporter does not support: ``onnx_nms`` and stable sort."""
     from onnxscript import opset18 as op
 
     def nms(boxes, scores, max_iou: float, min_score: float):
@@ -66,13 +66,13 @@ def _translations() -> dict:
 
     def sort(values, stable: bool = True, dim: int = -1, descending: bool = False):
         count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        return op.TopK(values, count, axis=dim, largest=int(descending))  # ONNX specifies that TopK is stable
+        return op.TopK(values, count, axis=dim, largest=int(descending))  # ONNX defines TopK as stable
 
     return {torch.ops.seesaw_d2.onnx_nms.default: nms, torch.ops.aten.sort.stable: sort}
 
 
 def _remove_notes(proto) -> None:
-    """Remove the exporter's notes on source lines, which make the file five times as large and name local folders."""
+    """Remove the exporter's notes about source lines, which contain local paths and make the file five times larger."""
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:
@@ -81,7 +81,7 @@ def _remove_notes(proto) -> None:
             graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
         for values in ("value_info", "input", "output", "initializer"):
             for each in getattr(graph, values, ()):
-                if not isinstance(each, str):  # the inputs of functions are strings
+                if not isinstance(each, str):  # inputs and outputs of functions are strings
                     each.ClearField("metadata_props")
                     each.ClearField("doc_string")
 

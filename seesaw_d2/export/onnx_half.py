@@ -1,8 +1,8 @@
-"""Run the layers of an ONNX model in float16, as under autocast, and store their weights in float16.
+"""Convert the layers of an ONNX model to float16, as under autocast, and store their weights in float16.
 
-Converters that cast a whole model to float16 also cast box coordinates, whose resolution is then one pixel above 1024.
-Here, scores, box decoding, NMS, inputs and outputs stay float32. So do the products of normalized classifiers and mask
-predictors: float16 would round small features to zero, but their direction matters.
+Only layers with stored weights are converted. Scores, box decoding, NMS, inputs and outputs stay float32, because
+float16 has a resolution of only one pixel for coordinates above 1024. The products of normalized classifiers and mask
+predictors also stay float32, because float16 would round small features to zero before they are normalized.
 """
 
 from collections import Counter
@@ -13,10 +13,10 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def layers_in_half(proto) -> None:
-    """Change the layers of an ONNX model to compute in float16, in place.
+    """Convert the layers of an ONNX model to float16, in place.
 
-    The inputs of each layer are cast to float16 and its output to float32. Weights that only layers use are stored in
-    float16.
+    Each layer gets casts of its inputs to float16 and a cast of its output to float32. Weights that only layers use are
+    stored in float16.
     """
     from onnx import TensorProto, helper
 
@@ -42,7 +42,7 @@ def layers_in_half(proto) -> None:
 
 
 def _float_layers(graph) -> set[int]:
-    """Return the positions of nodes that are float32 layers with stored weights."""
+    """Return the positions in ``graph.node`` of float32 layers whose weights are stored in the file."""
     from onnx import TensorProto
 
     weights = {each.name for each in graph.initializer if each.data_type == TensorProto.FLOAT}
@@ -55,7 +55,7 @@ def _float_layers(graph) -> set[int]:
 
 
 def _store_weights(graph, layers: set[int]) -> list[str]:
-    """Convert weights that only layers use to float16, in place, and return their names."""
+    """Convert the weights that only ``layers`` use to float16, in place. Return the names of these weights."""
     from onnx import numpy_helper
 
     uses, inside = Counter(), Counter()

@@ -1,4 +1,4 @@
-"""Check for the packages that ONNX export needs."""
+"""Check that the packages for ONNX export are installed."""
 
 from importlib.util import find_spec
 
@@ -6,10 +6,10 @@ from seesaw_d2.errors import ConfigError
 
 
 def need(*names: str) -> None:
-    """Raise ConfigError unless these packages of the extra ``export`` are installed."""
+    """Raise ConfigError if a package in ``names`` is not installed. The packages belong to the extra ``export``."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"ONNX: expected the package{'s' if len(missing) > 1 else ''} {', '.join(missing)}, found none; install "
-            "them with: pip install -e .[export]"
+            f"--format onnx: expected installed packages {', '.join(names)}, but these are missing: "
+            f"{', '.join(missing)}. Run: pip install -e .[export]"
         )

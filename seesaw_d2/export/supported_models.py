@@ -1,4 +1,4 @@
-"""Check that a model can be exported, before anything is computed or written."""
+"""Check that a model can be exported before computing or writing anything."""
 
 from detectron2.config import CfgNode
 from detectron2.layers import DeformConv, ModulatedDeformConv, ROIAlign
@@ -18,23 +18,23 @@ MAX_ONNX_BYTES = 2**31  # protobuf's limit
 
 
 def check_options(file_format: str, dtype: str) -> None:
-    """Raise ConfigError unless the format exists and supports the data type."""
+    """Raise ConfigError if the format or the dtype is unknown, or if the format does not support the dtype."""
     for name, value, known in (("--format", file_format, FORMATS), ("--dtype", dtype, tuple(DTYPES))):
         if value not in known:
             raise ConfigError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
     if file_format == "onnx" and dtype == "bfloat16":
         raise ConfigError(
-            "--dtype: expected float32 or float16 with --format onnx, found bfloat16: onnxruntime has no bfloat16 "
-            "convolution on CPUs, where the file is compared with the model"
+            "--dtype: expected float32 or float16 with --format onnx, found bfloat16. The exported model is compared "
+            "with the original on the CPU, where onnxruntime has no bfloat16 convolution."
         )
 
 
 def check_exportable(cfg: CfgNode, model: nn.Module, file_format: str = "torchscript") -> None:
-    """Raise ConfigError, with the config key, if a part of the model cannot be exported."""
+    """Raise ConfigError if a part of the model cannot be exported. The message names the config key of the part."""
     if file_format == "onnx":
         _check_size(model)
     if cfg.TEST.AUG.ENABLED:
-        raise ConfigError("TEST.AUG.ENABLED: expected False, as test-time augmentation cannot be exported, found True")
+        raise _refusal("TEST.AUG.ENABLED", "False, because test-time augmentation is not a part of the model", "True")
     if isinstance(model, ImageClassifier):
         return
     if not isinstance(model, GeneralizedRCNN) or isinstance(model, PanopticFPN):
@@ -61,14 +61,14 @@ def _check_size(model: nn.Module) -> None:
     if size >= MAX_ONNX_BYTES:
         raise ConfigError(
             f"--format onnx: expected weights of less than {MAX_ONNX_BYTES / 2**30:.0f} GiB, the limit of the "
-            f"format, found {size / 2**30:.1f} GiB; --format torchscript has no limit"
+            f"format, found {size / 2**30:.1f} GiB. Use --format torchscript, which has no limit."
         )
 
 
 def _check_layers(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, (DeformConv, ModulatedDeformConv)):
-            raise _refusal("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "no deformable convolution", f"{name} in the model")
+            raise _refusal("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "False in all stages", f"deformable convolution {name}")
         if isinstance(module, ROIPooler):
             for pooler in module.level_poolers:
                 if not isinstance(pooler, ROIAlign):
@@ -77,4 +77,4 @@ def _check_layers(model: nn.Module) -> None:
 
 
 def _refusal(key: str, expected: str, found: str) -> ConfigError:
-    return ConfigError(f"{key}: cannot be exported: expected {expected}, found {found}")
+    return ConfigError(f"{key}: the model cannot be exported: expected {expected}, found {found}")

@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 from seesaw_d2.export.graph import Adapter, capturing
 
-METADATA_FILE = "metadata.json"  # inside the archive
+METADATA_FILE = "metadata.json"  # name of the file in the TorchScript archive
 
 
 def to_torchscript(model: nn.Module, image: Tensor, metadata: str, dtype: torch.dtype) -> bytes:
-    """Return an archive for ``torch.jit.load``, which needs torchvision's operators to be imported.
+    """Return the content of a TorchScript file. Import torchvision before loading it with ``torch.jit.load``.
 
-    The traced model works for images of other sizes and contents than ``image``, see ``traceable``.
+    An exported detector accepts images of any size and content, not only those of ``image``, see ``traceable``.
 
     Args:
         model: the model in evaluation mode. The exported model runs on the same device.
-        image: (3, H, W) uint8.
-        metadata: text for ``METADATA_FILE`` in the archive.
-        dtype: data type of layers, see ``predict``.
+        image: uint8 (3, H, W).
+        metadata: text to store as ``METADATA_FILE`` in the archive.
+        dtype: dtype of layers, see ``predict``.
 
     Raises:
         ConfigError: the model cannot be traced.

@@ -1,10 +1,11 @@
-"""Replacements for Detectron2's functions between layers that can be captured as a graph.
+"""Replace functions of Detectron2 by functions that can be captured as a graph.
 
-Detectron2 selects proposals and detections with Python's ``if`` and ``len`` on the results. torch.export cannot capture
-these, and a trace would fix their values for the traced image. The functions here use tensor operations only. For one
-image they return the same boxes, scores and order, also if nothing is found.
+Detectron2 selects proposals and detections with ``if`` and ``len`` on intermediate results. torch.export cannot capture
+these, and tracing would record their values for the traced image. The functions in this module use only tensor
+operations. For a single image they return the same boxes, scores and order as Detectron2, also without detections.
 
-Shapes: R regions, C categories, K boxes per region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a level.
+Shapes: R regions, C categories, K boxes of each region (C, or 1 if class-agnostic), L pyramid levels, A anchors of a
+level, P x P pooled grid.
 """
 
 import math
@@ -33,14 +34,14 @@ _LEN_IN = ("seesaw_d2.modeling.box_predictor",)
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Replace functions of Detectron2 by this module's traceable ones inside a ``with`` block."""
+    """Context manager that replaces functions of Detectron2 by the traceable functions of this module."""
     replaced = {
         "detectron2.modeling.proposal_generator.rpn.find_top_rpn_proposals": select_proposals,
         **{f"{module}.fast_rcnn_inference": select_detections for module in _INFERENCE_IN},
     }
     with ExitStack() as stack:
         stack.enter_context(patch_builtin_len(_LEN_IN))
-        # Skip the check that all fields of Instances have the same length, which is not known in a graph.
+        # Skip the check that all fields of Instances have the same length, because a graph does not know the length.
         stack.enter_context(mock.patch("detectron2.structures.instances.len", _any_length, create=True))
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
@@ -56,7 +57,7 @@ def traceable() -> Iterator[None]:
 
 
 def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=None) -> ImageList:
-    """Replace ``ImageList.from_tensors`` for one image (3, H, W)."""
+    """Pad a single image (3, H, W). Replaces ``ImageList.from_tensors``."""
     (image,) = tensors
     height, width = image.shape[-2:]
     square = (padding_constraints or {}).get("square_size", 0)
@@ -69,14 +70,19 @@ def pad_image(tensors, size_divisibility=0, pad_value=0.0, padding_constraints=N
 def select_proposals(
     proposals, pred_objectness_logits, image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training
 ) -> list[Instances]:
-    """Replace ``find_top_rpn_proposals`` for one image: lists of L boxes (1, A, 4) and logits (1, A) -> proposals."""
+    """Return the proposals of a single image. Replaces ``find_top_rpn_proposals``.
+
+    Args:
+        proposals: boxes (1, A, 4) of each of L levels.
+        pred_objectness_logits: logits (1, A) of each level.
+        image_sizes, nms_thresh, pre_nms_topk, post_nms_topk, min_box_size, training: as in Detectron2.
+    """
     (size,) = image_sizes
     boxes, scores = [], []
     for level_boxes, logits in zip(proposals, pred_objectness_logits, strict=True):
         count = _smaller(logits.shape[1], pre_nms_topk)
-        ordered, index = logits[0].sort(
-            descending=True
-        )  # Detectron2 takes the first of equal scores; topk may take any
+        # Like Detectron2, sort instead of calling topk, which may select any of several equal scores.
+        ordered, index = logits[0].sort(descending=True)
         level_scores, found = ordered[:count], Boxes(level_boxes[0][index[:count]])
         finite = found.tensor.isfinite().all(dim=1) & level_scores.isfinite()
         found.clip(size)
@@ -93,7 +99,13 @@ def select_proposals(
 
 
 def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, topk_per_image):
-    """Replace ``fast_rcnn_inference`` for one image: boxes (R, 4 K), scores (R, C + 1) -> detections, their regions."""
+    """Return the detections of a single image and their regions. Replaces ``fast_rcnn_inference``.
+
+    Args:
+        boxes: [(R, 4 K)].
+        scores: [(R, C + 1)], background last.
+        image_shapes, score_thresh, nms_thresh, topk_per_image: as in Detectron2.
+    """
     (size,), (scores,), (boxes,) = image_shapes, scores, boxes
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
     scores = scores[:, :-1].masked_fill(~finite.unsqueeze(1), -math.inf)
@@ -113,12 +125,12 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """Replace ``Boxes.__init__`` for (R, 4). Also convert to float32."""
+    """Convert boxes (R, 4) to float32 and store them. Replaces ``Boxes.__init__``."""
     self.tensor = tensor.to(torch.float32)
 
 
 def clip(self: Boxes, box_size) -> None:
-    """Replace ``Boxes.clip``, but pass NaN through instead of raising."""
+    """Clip boxes to an image of size (height, width). Replaces ``Boxes.clip``, but does not raise an error for NaN."""
     height, width = box_size
     x0, y0, x1, y1 = self.tensor.unbind(dim=1)
     x0, x1 = (x.clamp(min=0).clamp(max=width) for x in (x0, x1))
@@ -127,7 +139,10 @@ def clip(self: Boxes, box_size) -> None:
 
 
 def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
-    """Replace ``ROIPooler.forward`` for one image: L maps (1, D, h, w) and R boxes -> (R, D, P, P)."""
+    """Pool R boxes of a single image from L feature maps (1, D, h, w). Return (R, D, P, P).
+
+    Replaces ``ROIPooler.forward``.
+    """
     boxes = box_lists[0].tensor
     regions = F.pad(boxes, (1, 0))  # prepend the image index 0
     if len(self.level_poolers) == 1:
@@ -142,7 +157,7 @@ def pool(self: ROIPooler, x: list[Tensor], box_lists: list[Boxes]) -> Tensor:
 
 
 def convolve(self: Conv2d, x: Tensor) -> Tensor:
-    """Replace Detectron2's ``Conv2d.forward`` without its check for empty inputs in training."""
+    """Apply convolution, norm and activation. Replaces ``Conv2d.forward``, which also checks for empty inputs."""
     x = self._conv_forward(x, self.weight, self.bias)
     x = x if self.norm is None else self.norm(x)
     return x if self.activation is None else self.activation(x)
@@ -153,5 +168,5 @@ def _any_length(_) -> int:
 
 
 def _smaller(size, limit: int):
-    """Return min(size, limit) for a size in the graph: a tensor in a trace, a symbol in torch.export."""
+    """Return min(size, limit). A size in a graph is a tensor when tracing and a symbolic integer in torch.export."""
     return size.clamp(max=limit) if isinstance(size, Tensor) else torch.sym_min(size, limit)

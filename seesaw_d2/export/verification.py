@@ -1,4 +1,4 @@
-"""Compare the outputs of an exported model with the model's.
+"""Compare the outputs of an exported model with those of the original model.
 
 Shapes: N detections, M x M mask pixels, H x W image pixels.
 """
@@ -12,23 +12,28 @@ from seesaw_d2.errors import OutputError
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Allowed differences between the outputs of an exported model and those of the original model."""
+    """Allowed differences between the outputs of an exported model and those of the original model.
 
-    values: float = 1e-4  # scores, masks, probabilities
-    boxes: float = 1e-4  # pixels, for images of up to 100 pixels; grows with the image
-    # Fraction of detections that only one model has. NMS, top-k and the score threshold compare numbers that differ in
-    # their last digits, so a few of many thousand decisions can change.
+    Attributes:
+        values: of scores, masks and probabilities.
+        boxes: of coordinates, in pixels, for images of up to 100 pixels. It grows with the size of the image.
+        unmatched: fraction of detections that only one of the models may have. NMS, top-k and the score threshold
+            compare numbers that differ by rounding, so a few of many thousand decisions can differ.
+        mean_masks: True: compare the mean difference over the pixels of each mask. False: compare the largest
+            difference. Half precision is inaccurate at pixels with almost zero features, whose direction a normalized
+            predictor uses.
+        own: multiple of the rounding error of the original model that is also allowed, see ``compare``.
+    """
+
+    values: float = 1e-4
+    boxes: float = 1e-4
     unmatched: float = 0.01
-    # Compare the mean over a mask's pixels instead of the maximum. A normalized predictor uses the direction of
-    # features even if they are almost zero, where half precision is inaccurate.
     mean_masks: bool = False
-    # Also allow this multiple of the change of the model's outputs when sums are computed in another order; see
-    # ``compare``.
     own: float = 3.0
 
 
 UNMATCHED = "unmatched detections"
-_SAME_BOX = 1.0  # pixels; the largest distance of matching boxes
+_SAME_BOX = 1.0  # largest difference of the coordinates of matching boxes, in pixels
 
 
 def difference(
@@ -36,12 +41,13 @@ def difference(
 ) -> dict[str, float]:
     """Return the largest absolute difference of each output and, for a detector, the number of unmatched detections.
 
-    Each detection is compared with the nearest one of the same class, because equal scores can come in any order.
+    Each detection is compared with the matching detection, see ``match``, because detections with equal scores can have
+    any order.
 
     Args:
-        expected: the model's outputs.
-        found: the exported model's outputs.
-        mean_masks: average the differences over the pixels of each mask, and return the largest average.
+        expected: outputs of the original model.
+        found: outputs of the exported model.
+        mean_masks: see ``Tolerance``.
     """
     result = {}
     if "classes" in expected:
@@ -55,7 +61,11 @@ def difference(
 
 
 def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.ndarray:
-    """Return (P, 2) int64, indices of matching detections: the same class, and boxes within a pixel."""
+    """Return the indices of matching detections in ``expected`` and ``found``, int64 (P, 2).
+
+    Each detection in ``expected`` matches the nearest free detection of the same class, if their boxes differ by at
+    most one pixel.
+    """
     pairs = []
     free = np.ones(len(found["classes"]), dtype=bool)
     for index, category in enumerate(expected["classes"]):
@@ -70,14 +80,14 @@ def match(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> np.n
 
 
 def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance()) -> dict[str, float]:
-    """Compare an exported model with the model, and return the largest ``difference`` over all images.
+    """Compare an exported model with the original model. Return the largest ``difference`` over all images.
 
     Args:
-        exported: callable that maps an image to outputs.
-        images: (3, H, W) uint8 each.
-        expected: the model's outputs for each image.
-        again: the model's outputs when sums are computed in another order. Because deep models and large weights
-            amplify rounding errors, ``tolerance.own`` times the difference to ``expected`` is also allowed.
+        exported: callable that maps an image to the outputs of the exported model.
+        images: uint8 (3, H, W) each.
+        expected: outputs of the original model for each image.
+        again: outputs of the original model with different rounding. The difference to ``expected`` is the rounding
+            error, which deep models and large weights amplify. ``tolerance.own`` times this difference is also allowed.
         tolerance: allowed differences.
 
     Raises:
@@ -90,9 +100,9 @@ def compare(exported, images, expected, again, tolerance: Tolerance = Tolerance(
             limit = max(_limit(name, image, outputs, tolerance), tolerance.own * own[name])
             if not value <= limit:
                 raise OutputError(
-                    f"the exported model differs from the original: {name}: expected a difference of at most "
-                    f"{limit:g}, found {value:g} (image height {image.shape[1]}, width {image.shape[2]}); "
-                    "nothing was written"
+                    f"The outputs of the exported model differ from those of the original: {name}: expected a "
+                    f"difference of at most {limit:g}, found {value:g} in an image of height {image.shape[1]}, width "
+                    f"{image.shape[2]}. No file was written."
                 )
             largest[name] = max(value, largest.get(name, 0.0))
     return largest

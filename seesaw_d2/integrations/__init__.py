@@ -1,1 +1,1 @@
-"""Use of this package in other frameworks."""
+"""Use the losses of this package in other frameworks: torchvision, transformers, DETR-like models, timm."""

@@ -12,19 +12,21 @@ from seesaw_d2.losses.soft_labels import soft_label_loss
 
 
 class Criterion(nn.Module):
-    """A loss of this package with the arguments and the result of ``nn.CrossEntropyLoss``.
+    """Wrap a loss of this package as a module with the interface of ``nn.CrossEntropyLoss``.
 
-    With ``CrossEntropyLoss``, or p = q = 0, it equals ``nn.CrossEntropyLoss`` with the same arguments.
+    With ``CrossEntropyLoss``, or with ``SeesawLoss`` and p = q = 0, the result equals that of ``nn.CrossEntropyLoss``
+    with the same arguments.
 
     Args:
-        loss: with ``background="none"``.
-        weight: (C,) >= 0, weights of the classes. The divisor is the sum of the images' weights, as in PyTorch. Labels
-            have to be indices.
-        label_smoothing: in [0, 1), share of the uniform distribution in each label. Above 0, ``loss`` has to take soft
-            labels (``soft_label_loss``).
+        loss: a loss with ``background="none"``.
+        weight: (C,) >= 0, weights of the classes. The divisor is the sum of the weights of all images, as in PyTorch.
+            With ``weight``, targets must be class indices.
+        label_smoothing: in [0, 1), share of the uniform distribution in each target. Above 0, ``loss`` must support
+            soft labels (``soft_label_loss``).
 
     Raises:
-        ValueError: the loss has a background, or cannot be combined with the other arguments.
+        ValueError: the loss models background, ``weight`` has a wrong shape, or ``weight`` is combined with
+            ``label_smoothing``.
     """
 
     weight: Tensor | None
@@ -32,14 +34,14 @@ class Criterion(nn.Module):
     def __init__(self, loss: ClassificationLoss, weight: Tensor | None = None, label_smoothing: float = 0.0):
         super().__init__()
         if loss.background != "none":
-            raise InvalidArgument("loss", 'background="none", because each image has a class', loss)
+            raise InvalidArgument("loss", 'a loss with background="none", because each image has a class', loss)
         self.label_smoothing = check_number(
-            "label_smoothing", label_smoothing, "in [0, 1)", lambda value: 0 <= value < 1
+            "label_smoothing", label_smoothing, "a number in [0, 1)", lambda value: 0 <= value < 1
         )
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
             raise InvalidArgument("weight", f"shape ({loss.num_classes},)", tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("weight", "none with label_smoothing or soft targets", tuple(weight.shape))
+            raise InvalidArgument("weight", "None with label_smoothing", f"a tensor of shape {tuple(weight.shape)}")
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 
@@ -48,7 +50,10 @@ class Criterion(nn.Module):
 
         Args:
             logits: (N, C).
-            targets: class indices, int64 (N,), or probabilities, floats (N, C), such as those of mixup.
+            targets: class indices, int64 (N,), or class probabilities, floats (N, C), for example from mixup.
+
+        Raises:
+            ValueError: targets are probabilities, but the module has a ``weight`` or the loss has no soft labels.
         """
         if targets.dim() == 1 and self.label_smoothing:
             targets = F.one_hot(targets, self.loss.num_classes).to(torch.promote_types(logits.dtype, torch.float32))
@@ -56,7 +61,8 @@ class Criterion(nn.Module):
             weights = None if self.weight is None else self.weight[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
-            raise InvalidArgument("weight", "none with label_smoothing or soft targets", tuple(self.weight.shape))
+            found = f"a tensor of shape {tuple(self.weight.shape)}"
+            raise InvalidArgument("weight", "None with class probabilities as targets", found)
         else:
             targets = targets.lerp(targets.new_tensor(1 / self.loss.num_classes), self.label_smoothing)
             losses = soft_label_loss(self.loss, logits, targets)

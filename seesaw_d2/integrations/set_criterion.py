@@ -1,10 +1,10 @@
-"""Use classification losses in DETR, MaskFormer and models with their criterion. Detectron2 is not needed.
+"""Use classification losses in DETR, MaskFormer and models with a similar criterion. Detectron2 is not needed.
 
-A set criterion matches ground truth to queries and classifies all queries. Most queries have no object. It has one of
-two classifiers: a softmax over the categories and "no object" (DETR, MaskFormer, Mask2Former), or a sigmoid for each
-category (Deformable DETR, DINO, RF-DETR).
+A set criterion matches queries with ground-truth objects and computes a classification loss for all queries. Most
+queries have no object. There are two kinds of classifiers: a softmax over the categories and "no object" (DETR,
+MaskFormer, Mask2Former), or a sigmoid for each category (Deformable DETR, DINO, RF-DETR).
 
-Shapes: B images, Q queries, C categories, L logits: C + 1 with a softmax, C with sigmoids. Label C is "no object".
+Shapes: B images, Q queries, C categories, L logits (C + 1 with a softmax, C with sigmoids). Label C is "no object".
 """
 
 import functools
@@ -17,16 +17,17 @@ from torch import Tensor, nn
 from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 
 Criterion = TypeVar("Criterion", bound=nn.Module)
-Matches = Sequence[tuple[Tensor, Tensor]]  # for each image the matched queries and their objects
+Matches = Sequence[tuple[Tensor, Tensor]]  # for each image, the indices of matched queries and of their objects
 
 
 def query_labels(labels: Sequence[Tensor], matches: Matches, num_queries: int, num_classes: int) -> Tensor:
-    """Return the labels of queries, int64 (B, Q): C for those without an object.
+    """Return the labels of all queries, int64 (B, Q). Queries without an object have label C.
 
     Args:
-        labels: for each image its objects' categories, int64 in [0, C).
-        matches: for each image the indices of matched queries and of their objects.
-        num_queries, num_classes: Q and C.
+        labels: for each image, the categories of its objects, int64 in [0, C).
+        matches: for each image, the indices of matched queries and of their objects.
+        num_queries: Q.
+        num_classes: C.
     """
     shape, device = (len(labels), num_queries), labels[0].device
     found = torch.full(shape, num_classes, dtype=torch.int64, device=device)
@@ -43,15 +44,15 @@ def query_loss(
     class_weights: Tensor | None = None,
     num_objects: float | Tensor | None = None,
 ) -> Tensor:
-    """Return the classification loss of queries, a scalar. In training mode, also update the statistics of the loss.
+    """Return the classification loss of all queries, a scalar. In training mode, also update the loss statistics.
 
     Args:
-        loss: with background "class" for a softmax, "implicit" for sigmoids.
+        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids.
         logits: (B, Q, L).
-        labels: of ``query_labels``, (B, Q).
-        class_weights: (C + 1,), the last one of "no object". The divisor is the sum of the weights of all queries, as
-            in ``F.cross_entropy``.
-        num_objects: the divisor without ``class_weights``. Default: that of the loss.
+        labels: result of ``query_labels``, (B, Q).
+        class_weights: (C + 1,), weights of the categories and, last, of "no object". The divisor is the sum of the
+            weights of all queries, as in ``F.cross_entropy``.
+        num_objects: divisor if ``class_weights`` is None. Default: ``loss.default_avg_factor``.
     """
     flat = labels.flatten()
     weights = None if class_weights is None else class_weights[flat]
@@ -60,26 +61,27 @@ def query_loss(
 
 
 def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> None:
-    """Raise ValueError unless the logits of ``loss`` are those of a criterion with C = ``num_classes``.
+    """Raise ValueError if the loss does not fit a model with C = ``num_classes`` and a softmax or sigmoids.
 
-    The model computes the scores itself, with a softmax or sigmoids: a loss with other scores does not fit.
+    The loss needs the same logits as the model. Its scores must be the softmax or the sigmoids of the logits, because
+    the model computes its scores without the loss.
     """
     background = "class" if softmax else "implicit"
-    kind = "softmax with a class for no object" if softmax else "sigmoids"
-    expected = f'background="{background}" and num_classes={num_classes}, because the model classifies by {kind}'
+    kind = "a softmax with a class for no object" if softmax else "sigmoids"
+    expected = f'background="{background}" and num_classes={num_classes}, because the model computes scores with {kind}'
     if loss.background != background or loss.num_classes != num_classes or loss.num_logits != num_classes + softmax:
         raise InvalidArgument("loss", expected, loss)
     device = next((each.device for each in loss.state_dict(keep_vars=True).values()), None)
     logits = torch.linspace(-2, 2, 2 * loss.num_logits, dtype=torch.float64, device=device).view(2, -1)
     scores = logits.softmax(dim=1) if softmax else logits.sigmoid()
     if not torch.allclose(loss.probabilities(logits)[:, :num_classes], scores[:, :num_classes]):
-        raise InvalidArgument("loss", f"a loss whose scores are the {kind} of its logits, as in the model", loss)
+        raise InvalidArgument("loss", f"a loss that computes scores with {kind}, as the model does", loss)
 
 
 class LabelLoss:
-    """Mixin for a set criterion whose ``loss_labels`` computes the loss of the module ``cls_loss``. It must come first.
+    """Mixin for a set criterion that computes the classification loss with ``cls_loss``. It must be the first base.
 
-    Other outputs of the criterion, such as "class_error", and the names of the losses do not change.
+    The names of the losses and the other outputs of the criterion, such as "class_error", do not change.
     """
 
     cls_loss: ClassificationLoss
@@ -106,34 +108,36 @@ def _empty(criterion: Any) -> nn.Module:
 
 @functools.cache
 def with_label_loss(criterion: Any) -> Any:
-    """Return a subclass of a criterion's class with the mixin ``LabelLoss``."""
+    """Return a subclass of the class ``criterion`` with the mixin ``LabelLoss``."""
     return type(f"{criterion.__name__}WithLabelLoss", (LabelLoss, criterion), {"__module__": criterion.__module__})
 
 
 def use_loss(criterion: Criterion, loss: ClassificationLoss) -> Criterion:
-    """Install a classification loss in a set criterion, in place, and return the criterion.
+    """Replace the classification loss of a set criterion, in place, and return the criterion.
 
-    - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. Their weight of "no object" stays.
-      With ``CrossEntropyLoss``, or p = q = 0, their losses stay the same.
-    - Deformable DETR, DINO and RF-DETR have sigmoids. The divisor stays the number of objects. With ``FocalLoss`` of
-      the same α and γ their losses stay the same. RF-DETR's target contains the IoU of the box; with ``loss`` it does
-      not.
+    - DETR, MaskFormer and Mask2Former (the original repositories) have a softmax. Their weight of "no object" remains.
+      With ``CrossEntropyLoss``, or ``SeesawLoss`` with p = q = 0, their losses do not change.
+    - Deformable DETR, DINO and RF-DETR have sigmoids. Their divisor remains the number of objects. With ``FocalLoss``
+      and the same α and γ the losses of Deformable DETR and DINO do not change. The original targets of RF-DETR depend
+      on the IoU of the box. ``loss`` uses one-hot targets.
 
     Args:
-        criterion: has ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and ``num_classes`` or
-            ``num_labels``. A buffer ``empty_weight`` means that its classifier is a softmax.
-        loss: with background "class" for a softmax, "implicit" for sigmoids. It becomes the module ``cls_loss`` of the
-            criterion: where the criterion is no part of the model, save it too, because the loss may have counts.
+        criterion: module with a method ``loss_labels(outputs, targets, indices, ...)``, which returns one loss, and an
+            attribute ``num_classes`` or ``num_labels``. If it has a buffer ``empty_weight``, the classifier is a
+            softmax.
+        loss: a loss with background "class" for a softmax, or "implicit" for sigmoids. It becomes the submodule
+            ``cls_loss`` of the criterion. If the criterion is not a submodule of the model, save the criterion in
+            checkpoints too, because the loss can have statistics such as class counts.
 
     Raises:
-        ValueError: the module is not such a criterion, or the loss does not match it.
+        ValueError: the module is not such a criterion, or the loss does not fit the criterion.
     """
     num_classes = getattr(criterion, "num_classes", getattr(criterion, "num_labels", None))
     if not hasattr(criterion, "loss_labels") or not isinstance(num_classes, int):
-        expected = "a set criterion with loss_labels and num_classes; for other models call query_loss in your own"
+        expected = "a module with loss_labels and num_classes (otherwise, call query_loss in your own criterion)"
         raise InvalidArgument("criterion", expected, type(criterion).__name__)
     if "labels" not in getattr(criterion, "losses", ("labels",)):
-        expected = 'a criterion that computes "labels"; for focal targets with IoU call query_loss in your own'
+        expected = 'a list with "labels" (for focal losses with IoU targets, call query_loss in your own criterion)'
         raise InvalidArgument("criterion.losses", expected, criterion.losses)
     check_fits(loss, num_classes, softmax=hasattr(criterion, "empty_weight"))
     if not isinstance(criterion, LabelLoss):

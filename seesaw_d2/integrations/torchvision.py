@@ -1,7 +1,7 @@
-"""Classification losses in torchvision's R-CNNs, RetinaNet and FCOS. Detectron2 is not needed.
+"""Use classification losses in torchvision's R-CNNs, RetinaNet and FCOS. Detectron2 is not needed.
 
-Shapes: N proposals, C foreground categories. torchvision's label 0 is background and 1 to C are the categories; in a
-``ClassificationLoss``, the labels 0 to C - 1 are the categories and C is background.
+Shapes: N proposals, C foreground categories. In torchvision label 0 is background and labels 1 to C are categories. In
+a ``ClassificationLoss`` labels 0 to C - 1 are categories and label C is background.
 """
 
 from typing import Any, TypeVar
@@ -17,15 +17,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class LossPredictor(nn.Module):
-    """Replacement for ``FastRCNNPredictor`` with a classifier for any ``ClassificationLoss``.
+    """``FastRCNNPredictor`` with a classifier for any ``ClassificationLoss``.
 
-    In training, the first output (N, C + 1) is 0 and the logits of the loss are kept for ``losses``. In evaluation, the
-    first output is the logarithm of the scores, background first, because torchvision applies a softmax to it.
+    In training, the first output, (N, C + 1), is 0, and the module stores the logits for ``losses``. In evaluation, the
+    first output is the logarithm of the scores with background first, because torchvision then computes a softmax.
 
     Args:
         in_features: number of input features.
         loss: a loss that models background.
-        bbox_pred: torchvision's layer for box deltas, which is kept.
+        bbox_pred: torchvision's layer that predicts box deltas.
     """
 
     def __init__(self, in_features: int, loss: ClassificationLoss, bbox_pred: nn.Module):
@@ -50,13 +50,13 @@ class LossPredictor(nn.Module):
         return scores, self.bbox_pred(features)
 
     def losses(self, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses of the last forward pass, for torchvision's labels (N,)."""
+        """Return the losses of the last forward pass for labels (N,), where 0 is background as in torchvision."""
         logits, self._logits = self._logits, None
         return self.cls_loss(logits, (labels - 1) % (self.cls_loss.num_classes + 1))
 
 
 class LossRoIHeads(RoIHeads):
-    """torchvision's ``RoIHeads`` with the loss of a ``LossPredictor`` in place of "loss_classifier"."""
+    """torchvision's ``RoIHeads`` with the losses of a ``LossPredictor`` instead of "loss_classifier"."""
 
     def select_training_samples(self, proposals, targets):
         samples = super().select_training_samples(proposals, targets)
@@ -73,21 +73,21 @@ class LossRoIHeads(RoIHeads):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Train one of torchvision's detectors with a classification loss. Change the model in place, and return it.
+    """Replace the classification loss of a torchvision detector, in place, and return the model.
 
-    The classifier of an R-CNN is replaced by a new one, with random weights. Call this before the optimizer is made.
-    RetinaNet and FCOS keep their classifier, and with ``FocalLoss`` their losses.
+    An R-CNN gets a new classifier with random weights. Call this function before creating the optimizer. The losses of
+    the model get the names of the loss, such as "loss_cls_classes" and "loss_cls_objectness", instead of
+    "loss_classifier". RetinaNet and FCOS keep the classifier and the name "classification". With ``FocalLoss`` their
+    losses do not change.
 
     Args:
-        model: of ``torchvision.models.detection``, with ``roi_heads.box_predictor`` a ``FastRCNNPredictor`` of C + 1
-            classes; or a RetinaNet or FCOS.
-        loss: R-CNN: of C classes, with background: not ``background="none"``. The losses have their own names in the
-            model, such as "loss_cls_classes" and "loss_cls_objectness", in place of "loss_classifier". RetinaNet and
-            FCOS: of as many classes as the model, which include torchvision's unused label 0, and with
-            ``background="implicit"``. The name stays "classification".
+        model: a detector of ``torchvision.models.detection``: a RetinaNet, an FCOS, or an R-CNN whose
+            ``roi_heads.box_predictor`` is a ``FastRCNNPredictor`` of C + 1 classes.
+        loss: for an R-CNN, a loss with ``num_classes=C`` that models background. For RetinaNet and FCOS, a loss with
+            ``background="implicit"`` and the number of classes of the model, which includes the unused label 0.
 
     Raises:
-        ValueError: the model has other heads, or the loss does not match the model.
+        ValueError: the model has other heads, or the loss does not fit the model.
     """
     if isinstance(model, ONE_STAGE):
         use_one_stage_loss(model, loss)
@@ -95,13 +95,14 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
     heads: Any = getattr(model, "roi_heads", None)
     predictor: Any = getattr(heads, "box_predictor", None)
     if type(heads) is not RoIHeads or not hasattr(predictor, "cls_score") or not hasattr(predictor, "bbox_pred"):
-        expected = "torchvision's RetinaNet, FCOS or R-CNN with a FastRCNNPredictor; for others call the loss"
+        expected = "torchvision's RetinaNet, FCOS or R-CNN with a FastRCNNPredictor"
         raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)
     if loss.background == "none":
         raise InvalidArgument("loss", 'background "objectness", "class" or "implicit"', loss.background)
     classes = predictor.cls_score.out_features - 1
     if loss.num_classes != classes:
-        raise InvalidArgument("loss", f"num_classes {classes}, those of the model without background", loss.num_classes)
+        expected = f"num_classes {classes}, the number of classes of the model without background"
+        raise InvalidArgument("loss", expected, loss.num_classes)
     new = LossPredictor(predictor.cls_score.in_features, loss, predictor.bbox_pred)
     heads.box_predictor = new.to(predictor.cls_score.weight.device)
     heads.__class__ = LossRoIHeads

@@ -1,7 +1,7 @@
-"""Classification losses in torchvision's RetinaNet and FCOS. ``integrations.torchvision.use_loss`` uses this module.
+"""Use classification losses in torchvision's RetinaNet and FCOS. Call ``integrations.torchvision.use_loss``.
 
-Shapes: B images, A anchors of an image, C classes. torchvision's label 0 is a class without objects, and background is
-C, where all sigmoids are 0.
+Shapes: B images, A anchors of an image, C classes. In these models label 0 is an unused class. Anchors of background
+have label C, for which the targets of all sigmoids are 0.
 """
 
 from typing import Any
@@ -18,7 +18,10 @@ ONE_STAGE = (RetinaNet, FCOS)
 
 
 class RetinaNetHead(RetinaNetClassificationHead):
-    """torchvision's head with the loss ``cls_loss``. As there, the sum of an image is divided by its foreground."""
+    """torchvision's head with the loss ``cls_loss``.
+
+    As in torchvision, the loss of an image is divided by its number of foreground anchors, and averaged over images.
+    """
 
     cls_loss: ClassificationLoss
 
@@ -34,7 +37,7 @@ class RetinaNetHead(RetinaNetClassificationHead):
 
 
 class FCOSLossHead(FCOSHead):
-    """torchvision's head with the loss ``cls_loss``, divided by the foreground of all images."""
+    """torchvision's head with the loss ``cls_loss``, divided by the number of foreground anchors in all images."""
 
     cls_loss: ClassificationLoss
 
@@ -47,7 +50,7 @@ class FCOSLossHead(FCOSHead):
 
 
 def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
-    """Install a loss in a RetinaNet or FCOS, in place; see ``integrations.torchvision.use_loss``."""
+    """Replace the classification loss of a RetinaNet or FCOS, in place. See ``integrations.torchvision.use_loss``."""
     head, changed = (model.head, FCOSLossHead)
     if isinstance(model, RetinaNet):
         head, changed = model.head.classification_head, RetinaNetHead
@@ -59,7 +62,7 @@ def use_one_stage_loss(model: Any, loss: ClassificationLoss) -> None:
 
 
 def _anchor_labels(targets, matched_idxs: list[Tensor], num_classes: int) -> Tensor:
-    """Return the labels of anchors, (B, A), C where none is matched."""
+    """Return the labels of all anchors, (B, A). Anchors without a matched object have label C."""
     rows = [(matched >= 0).nonzero().squeeze(1) for matched in matched_idxs]
     matches = [(row, matched[row]) for row, matched in zip(rows, matched_idxs, strict=True)]
     return query_labels([each["labels"] for each in targets], matches, len(matched_idxs[0]), num_classes)

@@ -1,4 +1,4 @@
-"""Use classification losses in detectors and segmenters of Hugging Face transformers, without Detectron2."""
+"""Use classification losses in detectors and segmenters of Hugging Face transformers. Detectron2 is not needed."""
 
 import types
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from seesaw_d2.losses.base import ClassificationLoss, InvalidArgument
 
 Model = TypeVar("Model", bound=nn.Module)
 
-# Loss functions of transformers, and the criterion that each makes in every call.
+# Maps the name of each loss function of transformers to the name of the criterion class that it instantiates.
 _SOFTMAX = {"ForObjectDetectionLoss": "ImageLoss", "ForSegmentationLoss": "ImageLoss"}
 _SIGMOIDS = {
     "DeformableDetrForObjectDetectionLoss": "DeformableDetrImageLoss",
@@ -23,14 +23,15 @@ _CRITERIA = {**_SOFTMAX, **_SIGMOIDS}
 
 
 class LossFunction(nn.Module):
-    """One of transformers' loss functions for detection, with ``cls_loss`` in the criterion that it makes.
+    """Wrap a loss function of transformers, so that its criterion uses ``cls_loss``.
 
-    The functions make their criterion in every call. This module runs the code of a function with another class under
-    the name of the criterion: other models keep theirs, and their sum over decoder layers is not re-stated here.
+    In every call, the function instantiates a criterion class, which it finds by name in its globals. This module runs
+    the code of the function with a copy of the globals, in which the name refers to a subclass with ``LabelLoss``.
+    Other models are not affected.
 
     Args:
-        function: such as ``DeformableDetrForObjectDetectionLoss``.
-        loss: fits it.
+        function: a loss function such as ``DeformableDetrForObjectDetectionLoss``.
+        loss: a loss that fits the function, see ``set_criterion.check_fits``.
     """
 
     def __init__(self, function: Callable[..., Any], loss: ClassificationLoss):
@@ -50,24 +51,26 @@ class LossFunction(nn.Module):
 
 
 def use_loss(model: Model, loss: ClassificationLoss) -> Model:
-    """Install a classification loss in a model of transformers, in place, and return the model.
+    """Replace the classification loss of a model of transformers, in place, and return the model.
 
-    - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax: ``loss`` has background "class". Their
-      weight of "no object" (``no_object_weight``, ``eos_coefficient``) stays. With p = q = 0 the losses stay the same.
-    - Deformable, Conditional and DAB-DETR have sigmoids: ``loss`` has background "implicit". With ``FocalLoss`` of the
-      same α the losses stay the same. LW-DETR and RF-DETR have sigmoids, too. Their own target contains the IoU of
-      the box; with ``loss`` the target is the category alone.
+    - MaskFormer, Mask2Former, DETR, YOLOS and Table Transformer have a softmax and need a loss with background "class".
+      Their weight of "no object" (``no_object_weight``, ``eos_coefficient``) remains. With ``CrossEntropyLoss``, or
+      ``SeesawLoss`` with p = q = 0, their losses do not change.
+    - Deformable, Conditional, DAB-, LW- and RF-DETR have sigmoids and need a loss with background "implicit". With
+      ``FocalLoss`` and the same α the losses of the first three models do not change. The original targets of LW-DETR
+      and RF-DETR depend on the IoU of the box. ``loss`` uses one-hot targets.
 
-    The model keeps its classifier, its scores and published weights. Every decoder layer is a batch for the statistics
-    of the loss: counts grow by the number of layers in a step, and their ratios are those of the objects.
+    The classifier, the scores and the loaded weights of the model do not change. The statistics of the loss are updated
+    once for each decoder layer: class counts grow faster, but their ratios are those of the objects.
 
     Args:
-        model: computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
-        loss: of ``model.config.num_labels`` categories. It becomes ``model.criterion.cls_loss``, so that its counts are
-            saved with the model.
+        model: a model that computes a loss from labels, such as ``Mask2FormerForUniversalSegmentation``.
+        loss: a loss with ``num_classes=model.config.num_labels``. It becomes ``model.criterion.cls_loss``, so that its
+            statistics are saved with the model.
 
     Raises:
-        ValueError: the model has another criterion (RT-DETR, D-FINE, Grounding DINO), or the loss does not fit.
+        ValueError: the criterion of the model is not supported (RT-DETR, D-FINE, Grounding DINO), or the loss does not
+            fit the model.
     """
     changed: Any = model
     criterion: Any = getattr(model, "criterion", None)
@@ -81,8 +84,8 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
             "a MaskFormer, Mask2Former, DETR, YOLOS or Deformable, Conditional, DAB-, LW- or RF-DETR of transformers"
         )
         found = f"{type(model).__name__} with the loss function {name}"
-        raise InvalidArgument("model", f"{expected}; for others call set_criterion.query_loss", found)
+        raise InvalidArgument("model", f"{expected} (otherwise, call set_criterion.query_loss)", found)
     set_criterion.check_fits(loss, changed.config.num_labels, softmax=name in _SOFTMAX)
     changed.criterion = LossFunction(function, loss)
-    changed.loss_function = changed.criterion.forward  # transformers' property takes no module
+    changed.loss_function = changed.criterion.forward  # the setter of transformers does not accept a module
     return model

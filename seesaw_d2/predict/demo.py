@@ -1,4 +1,4 @@
-"""``demo.py``: draw the detections of a trained model on images or on a video."""
+"""Implement ``demo.py``, which draws the detections of a trained model on images or on a video."""
 
 import os
 import sys
@@ -26,16 +26,18 @@ from seesaw_d2.utils.plain_values import encodable
 
 
 def main(arguments=None) -> int:
-    """Run the demo. Return the exit status: 0, or 2 after printing an error in the user's input."""
+    """Run the demo with command-line arguments. Return the exit status, see ``start``."""
     return start(demo_parser().parse_args(arguments))
 
 
 def start(args) -> int:
-    """Run ``main`` with parsed arguments."""
+    """Run the demo with parsed arguments. Return the exit status: 0, or 2 after printing a SeesawError."""
     try:
         check_batch_options(args.batch_size, args.dtype)
         if not 0 <= args.confidence_threshold <= 1:
-            raise ConfigError(f"--confidence-threshold: expected 0 to 1, found {args.confidence_threshold}")
+            raise ConfigError(
+                f"--confidence-threshold: expected a number from 0 to 1, found {args.confidence_threshold}"
+            )
         cfg = load_config(args.config_file, args.opts)
         resolve_device(cfg)
         check_names(cfg)
@@ -63,11 +65,18 @@ Painter = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 
 def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painter:
-    """Return a function that draws detections on a stream of images, each (H, W, 3) uint8 BGR."""
+    """Return a function that draws detections on an iterable of images, uint8 (H, W, 3) BGR each.
+
+    Args:
+        cfg: config of the model.
+        predictor: computes the detections.
+        min_score: minimum score of drawn detections.
+    """
     names = predictor.class_names
     if predictor.unknown_data:
         print(
-            f"numbers are drawn instead of class names, because the data sets cannot be read: {predictor.unknown_data}"
+            "Drawing numbers instead of class names, because the datasets of the config cannot be read: "
+            f"{predictor.unknown_data}"
         )
     groups = training_frequency_groups(cfg)
 
@@ -88,13 +97,14 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 
 
 def image_targets(paths: list[str], output: str) -> list[str]:
-    """Return the output file of each image.
+    """Return the path of the output file for each image.
 
-    ``output`` is the file itself if there is one image and ``output`` has an extension. Otherwise it is a folder. In a
-    folder, ".png" is appended to names whose format cannot be written.
+    If there is one image and ``output`` has an extension, ``output`` is the file. Otherwise ``output`` is a folder, and
+    the files in it have the names of the images. If OpenCV cannot write the format of an image, the name ends in
+    ".png".
 
     Raises:
-        ConfigError: the format cannot be written, two files have the same name, or a file is an input.
+        ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
     """
     single = len(paths) == 1 and os.path.splitext(output)[1] != "" and not os.path.isdir(output)
     targets = [output] if single else [os.path.join(output, _writable_name(path)) for path in paths]
@@ -103,10 +113,11 @@ def image_targets(paths: list[str], output: str) -> list[str]:
     for path, target in zip(paths, targets, strict=True):
         if not cv2.haveImageWriter(target):
             raise ConfigError(
-                f"--output {target}: expected the extension of a writable image format, such as .jpg or .png"
+                f"--output {target}: expected the extension of an image format that OpenCV can write, such as .jpg or "
+                f".png, found {os.path.splitext(target)[1]!r}"
             )
         if os.path.realpath(target) in inputs:
-            raise ConfigError(f"--output {output}: expected a path that does not overwrite the input {path}")
+            raise ConfigError(f"--output {output}: expected a new file or folder, found a path that overwrites {path}")
         if target in taken:
             raise ConfigError(f"--input: expected images with different names, found {taken[target]} and {path}")
         taken[target] = path
@@ -119,24 +130,31 @@ def _writable_name(path: str) -> str:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not UTF-8: OpenCV would end the process."""
+    """Raise ConfigError if a path is not valid UTF-8. With such a path OpenCV would terminate the process."""
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 
 
 def check_targets(targets: list[str], *, overwrite: bool) -> None:
-    """Raise ConfigError if a file exists and, with ``overwrite``, was not drawn by this program."""
+    """Raise ConfigError if an output file exists, unless ``overwrite`` is True and this program wrote the file."""
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
-        raise ConfigError(f"--output: expected new files, found {first_few(existing)} (--overwrite replaces them)")
+        raise ConfigError(
+            f"--output: expected new files, found existing files (--overwrite replaces them): {first_few(existing)}"
+        )
     if other := [target for target in existing if not is_drawn(target)]:
         raise ConfigError(
-            f"--output: expected files of this program, which --overwrite may replace, found others: {first_few(other)}"
+            "--output: expected new files or files that demo.py wrote, found other files, which --overwrite does not "
+            f"replace: {first_few(other)}"
         )
 
 
 def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
-    """Draw each image to its output file. Create their common folder if it is missing."""
+    """Draw each image and write it to its output file. Create the output folder if it does not exist.
+
+    Returns:
+        what was written, for a message: "2 images".
+    """
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
     for target, drawn in tqdm(
@@ -144,27 +162,31 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     ):
         done, content = cv2.imencode(os.path.splitext(target)[1], drawn)
         if not done:
-            raise OutputError(f"--output {target}: cannot be written")
+            raise OutputError(f"--output {target}: OpenCV cannot encode the image in this format")
         with atomic_file(target) as file:
             file.write(content.tobytes() + DRAWN)
     return f"{len(paths)} image{'s' if len(paths) > 1 else ''}"
 
 
 def video_target(video: Video, output: str) -> str:
-    """Return the output file: ``output`` if it is a video file, otherwise an .mp4 file in that folder.
+    """Return ``output`` if it is the name of a video file, otherwise the path of an .mp4 file in the folder ``output``.
 
     Raises:
-        ConfigError: the file is the input.
+        ConfigError: the output file is the input file.
     """
     name = os.path.splitext(os.path.basename(video.path))[0]
     target = output if is_video(output) else os.path.join(output, f"{name}.mp4")
     if os.path.realpath(target) == os.path.realpath(video.path):
-        raise ConfigError(f"--output {target}: expected another file than the input")
+        raise ConfigError(f"--output {target}: expected a new file, found the input")
     return target
 
 
 def draw_video(video: Video, target: str, draw: Painter) -> str:
-    """Draw all frames to a video file. Its folder is created if it is missing."""
+    """Draw all frames and write them to a video file. Create the output folder if it does not exist.
+
+    Returns:
+        what was written, for a message: "a video of 10 frames".
+    """
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0
     try:

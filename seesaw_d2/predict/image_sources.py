@@ -1,4 +1,4 @@
-"""Images, image folders and videos that ``demo.py`` reads, and videos that it writes."""
+"""Find and read the images and videos for ``demo.py``, and write videos."""
 
 import glob
 import logging
@@ -24,12 +24,15 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """Return image files: the given files, those in the given folders, and those that match the given patterns.
+    """Return the paths of image files.
 
-    A warning gives the number of files and subfolders that are skipped, and the reasons.
+    Skipped files and subfolders are counted in a warning.
+
+    Args:
+        inputs: image files, folders of images, and glob patterns.
 
     Raises:
-        DataError: an input is missing or has no image.
+        DataError: an input does not exist, or is a folder without images.
     """
     found = []
     for given in inputs:
@@ -50,14 +53,14 @@ def _images_in(folder: str) -> list[str]:
     try:
         images, passed_over = scan_folder(folder, recursive=False)
     except OSError as error:
-        raise DataError(f"--input {folder}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"--input {folder}: cannot read the folder: {error.strerror or error}") from None
     if passed_over:
-        warn_once(logger, f"--input {folder}: skipped: {describe_passed_over(passed_over)}")
+        warn_once(logger, f"--input {folder}: skipped files: {describe_passed_over(passed_over)}")
     return [os.path.join(folder, image) for image in images]
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Check the headers of all images before drawing any. Warn of images that are drawn with changes.
+    """Check the headers of all images before any image is drawn. Warn about images of which a part is lost.
 
     Raises:
         DataError: the header of an image cannot be read.
@@ -65,17 +68,25 @@ def check_images(paths: Sequence[str]) -> None:
     headers = {path: read_header(path, (None, None)) for path in paths}
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
-        raise DataError(f"{len(bad)} of {len(paths)} images cannot be read, so no image is drawn: {first_few(bad)}")
+        raise DataError(
+            f"--input: expected readable images, but {len(bad)} of {len(paths)} cannot be read: {first_few(bad)}. No "
+            "image was drawn."
+        )
     for path, error in bad.items():
         raise _unreadable(path, error)
     deep = [path for path, header in headers.items() if header.mode.startswith(DEEP_MODES)]
     several = [path for path, header in headers.items() if header.several]
     if deep:
         warn_once(
-            logger, f"images with more than 8 bits per channel; values above 255 are drawn as white: {first_few(deep)}"
+            logger,
+            "Values above 255 are drawn as white, because these images have more than 8 bits per channel: "
+            f"{first_few(deep)}",
         )
     if several:
-        warn_once(logger, f"images with several frames or pages; only the first is drawn: {first_few(several)}")
+        warn_once(
+            logger,
+            f"Only the first frame or page is drawn, because these images have several: {first_few(several)}",
+        )
 
 
 def is_video(path: str) -> bool:
@@ -83,7 +94,7 @@ def is_video(path: str) -> bool:
 
 
 def read_image(path: str) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 BGR.
+    """Read an image as a uint8 array (H, W, 3) in BGR.
 
     Raises:
         DataError: the image cannot be decoded.
@@ -97,25 +108,25 @@ def read_image(path: str) -> np.ndarray:
 def _unreadable(path: str, error: Exception) -> DataError:
     unknown = isinstance(error, UnidentifiedImageError)
     reason = "unknown image format" if unknown else error
-    return DataError(f"{path}: cannot be read as an image: {reason}")
+    return DataError(f"{path}: expected an image, found a file that cannot be decoded: {reason}")
 
 
 class Video:
-    """Frames of a video file, (H, W, 3) uint8 BGR.
+    """Iterable over the frames of a video file, uint8 (H, W, 3) BGR each.
 
     Raises:
-        DataError: the file cannot be opened.
+        DataError: the file does not exist or is not a video that OpenCV can read.
     """
 
     def __init__(self, path: str):
         self.path = path
-        if not os.path.isfile(path):  # OpenCV would wait for a pipe, and download from an address
+        if not os.path.isfile(path):  # OpenCV would block on a pipe, and would download a URL
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'no such file'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
-            raise DataError(f"--input {path}: cannot be opened as a video")
+            raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # From the file header, which may be wrong. Used only for the progress bar.
+        # The length in the file header may be wrong. It is used only for the progress bar.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -128,10 +139,10 @@ class Video:
 
 
 class VideoWriter:
-    """Writer of a video file. Frames are (H, W, 3) uint8 BGR of equal size. ``close`` renames the temporary file.
+    """Write frames, uint8 (H, W, 3) BGR of equal size, to a temporary video file. ``close`` renames the file.
 
     Raises:
-        OutputError: the file cannot be written. It is raised for the first frame.
+        OutputError: in the first call of ``write``, if the file cannot be written.
     """
 
     def __init__(self, path: str, rate: float):
@@ -144,11 +155,13 @@ class VideoWriter:
             height, width = frame.shape[:2]
             self._writer = cv2.VideoWriter(self._part, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
             if not self._writer.isOpened():
-                raise OutputError(f"{self.path}: cannot be written as a video; expected a file name such as out.mp4")
+                raise OutputError(
+                    f"--output {self.path}: OpenCV cannot write this video. Use a file name such as out.mp4."
+                )
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """Rename the file, or remove it if it is not ``complete``."""
+        """Rename the temporary file to ``path`` if the video is ``complete``, otherwise remove the temporary file."""
         if self._writer is not None:
             self._writer.release()
             if complete:

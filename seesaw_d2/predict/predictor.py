@@ -1,6 +1,6 @@
 """Inference with a trained model in batches, in full or half precision.
 
-Shapes: H x W is the size of a given image, h x w the size of the resized image.
+Shapes: H x W input image, h x w resized image.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,36 +23,37 @@ from seesaw_d2.train.preflight.categories import categories_at_hand
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # maximum number of batches that are read ahead to find images of equal size
+_LOOKAHEAD = 4  # largest number of batches of images to read ahead, to find images of equal size
 
 
 class BatchPredictor:
-    """Detector of objects in images, in batches. The detections do not depend on the batch size.
+    """Detect objects in images, in batches. The detections do not depend on the batch size.
 
-    Only images that are padded to the same size share a batch. Detectron2 pads the images of a batch to the largest,
-    and the padding changes the features at the border of smaller images and thus their detections. Batches therefore
-    only help if most images have the same size, such as frames of a video. Other images are processed one at a time.
+    Only images with the same padded size are in one batch. Detectron2 pads the images of a batch to the size of the
+    largest image, and padding changes the features at the border of smaller images and therefore their detections.
+    Batches are useful only if most images have the same size, such as frames of a video.
 
     Args:
-        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model are an error; Detectron2's
-            DefaultPredictor only warns.
-        batch_size: at least 1.
-        dtype: autocast data type of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
-            pasting stay in float32: bfloat16 is too coarse for coordinates.
+        cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error, unlike in
+            Detectron2's DefaultPredictor, which only warns.
+        batch_size: >= 1.
+        dtype: autocast dtype of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
+            pasting always use float32, because bfloat16 is too coarse for coordinates.
 
     Attributes:
-        class_names: C names from the checkpoint, or else from the config's data sets, or else numbers.
-        unknown_data: reason why the names are numbers, or "".
+        class_names: C class names, from the checkpoint if it contains names, otherwise from the datasets of the config.
+            If neither is available, numbers.
+        unknown_data: reason why the class names are numbers, or "".
 
     Raises:
-        ConfigError: a value is out of range, or the config is of an image classifier.
-        WeightsError: the weights do not match the model, or have the categories in another order than the data sets.
+        ConfigError: a value is out of range, or the config is not for a detector.
+        WeightsError: the weights do not match the model, or their category order differs from that of the datasets.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
         check_batch_options(batch_size, dtype)
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
-            kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "for semantic segmentation"
+            kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
                 f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, {kind}"
             )
@@ -60,11 +61,12 @@ class BatchPredictor:
         self.model, self.class_names, self.unknown_data = load_predictor(cfg)
 
     def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Instances]:
-        """Yield the detections of each (H, W, 3) uint8 BGR image in order, in pixels of that image, on the CPU.
+        """Yield the detections of each image in order, on the CPU, in pixels of the input image.
 
-        At most 4 batches of images are read ahead.
+        Args:
+            images: uint8 (H, W, 3) BGR each. At most 4 batches of images are read ahead.
         """
-        waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in order of arrival
+        waiting: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # in the order of ``images``
         done: dict[int, Instances] = {}
         given = 0
         for index, image in enumerate(images):
@@ -84,7 +86,12 @@ class BatchPredictor:
 
     @torch.no_grad()
     def predict(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Instances]:
-        """Run a forward pass on images (3, h, w); scale the detections to the sizes (H, W)."""
+        """Run a forward pass. Return the detections of each image on the CPU, scaled to its input size.
+
+        Args:
+            images: resized images (3, h, w).
+            sizes: size (H, W) of each input image.
+        """
         with torch.autocast(self.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
             found = self.model.inference([{"image": image} for image in images], do_postprocess=False)
         for each in found:
@@ -94,13 +101,13 @@ class BatchPredictor:
         return [detector_postprocess(each, *size).to("cpu") for each, size in zip(found, sizes, strict=True)]
 
     def _padded(self, item) -> tuple[int, int]:
-        """Return the size to which an image is padded, in multiples of the backbone's size divisibility."""
+        """Return the padded size of an image, in multiples of ``size_divisibility`` of the backbone."""
         step = max(self.model.backbone.size_divisibility, 1)
         height, width = item[0].shape[1:]
         return -(-height // step), -(-width // step)
 
     def _run_first(self, waiting, done) -> None:
-        """Process the image that has waited longest, with all others of its padded size."""
+        """Process the first waiting image, together with all waiting images of the same padded size."""
         first = self._padded(next(iter(waiting.values())))
         self._run([index for index, item in waiting.items() if self._padded(item) == first], waiting, done)
 
@@ -111,15 +118,15 @@ class BatchPredictor:
 
 
 def check_batch_options(batch_size: int, dtype: str) -> None:
-    """Raise ConfigError, with the names of the command line, if a value is out of range."""
+    """Raise ConfigError if a value is invalid. The message names the command-line option."""
     if batch_size < 1:
-        raise ConfigError(f"--batch-size: expected at least 1, found {batch_size}")
+        raise ConfigError(f"--batch-size: expected an integer >= 1, found {batch_size}")
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype: expected one of {', '.join(DTYPES)}, found {dtype!r}")
 
 
 def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None) -> nn.Module:
-    """Build the model of a config in evaluation mode and load MODEL.WEIGHTS; see ``load_predictor``."""
+    """Return the model of ``load_predictor``, without the class names."""
     return load_predictor(cfg, check)[0]
 
 
@@ -129,15 +136,16 @@ def load_predictor(
     """Build the model of a config in evaluation mode and load MODEL.WEIGHTS.
 
     Args:
-        cfg: not changed. ``MODEL.DEVICE: auto`` selects a GPU if there is one.
-        check: called with config and model before the weights are loaded.
+        cfg: the config, which is not changed. ``MODEL.DEVICE: auto`` selects a GPU if one is available.
+        check: function that is called with ``cfg`` and the model before the weights are loaded.
 
     Returns:
-        the model, its C class names, and the reason why these are numbers, or "".
+        tuple of the model, its C class names, and the reason why the names are numbers, or "".
 
     Raises:
-        ConfigError, WeightsError: test set, training set and checkpoint have the same categories in another order, or
-            the weights do not match the model.
+        ConfigError: training set and test set have different category orders.
+        WeightsError: the category order of the checkpoint differs from that of the datasets, or the weights do not
+            match the model.
     """
     at_hand, reason = categories_at_hand(cfg, task_of(cfg).num_classes(cfg))
     model = _build(cfg).eval()
@@ -160,10 +168,14 @@ def _build(cfg: CfgNode) -> nn.Module:
 
 
 def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
-    """Resize an image for evaluation: (H, W, 3) uint8 BGR -> (3, h, w) uint8 in INPUT.FORMAT.
+    """Resize an image as in evaluation. Return a uint8 array (3, h, w) with channels in the order of INPUT.FORMAT.
+
+    Args:
+        cfg: config of the model.
+        image: uint8 (H, W, 3) BGR.
 
     Raises:
-        DataError: the image has another type or shape, or a side of it would be resized to 0 pixels.
+        DataError: the image has a wrong type or shape, or resizing would reduce its shorter side to 0 pixels.
     """
     if not isinstance(image, np.ndarray):  # cv2.imread returns None for unreadable files
         raise DataError(f"image: expected an array (H, W, 3), found {type(image).__name__}")
@@ -179,8 +191,8 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
         height, width = image.shape[:2]
         raise DataError(
-            f"image: expected a shorter side of at least a pixel after resizing to INPUT.MAX_SIZE_TEST "
-            f"{cfg.INPUT.MAX_SIZE_TEST}, found {height} x {width} pixels"
+            f"image: expected a shorter side of at least 1 pixel after resizing the longer side to INPUT.MAX_SIZE_TEST "
+            f"{cfg.INPUT.MAX_SIZE_TEST}, found an image of {height} x {width} pixels"
         )
     resized = transform.apply_image(channels)
     return np.ascontiguousarray(resized.transpose(2, 0, 1))

@@ -107,7 +107,7 @@ def test_half_precision(dtype, tmp_path):
         (np.zeros((8, 8), np.uint8), r"found uint8 \(8, 8\)"),
         (np.zeros((8, 8, 3), np.float32), r"found float32 \(8, 8, 3\)"),
         (np.zeros((0, 8, 3), np.uint8), r"found uint8 \(0, 8, 3\)"),
-        (np.zeros((1, 999, 3), np.uint8), "INPUT.MAX_SIZE_TEST 128, found 1 x 999"),
+        (np.zeros((1, 999, 3), np.uint8), "INPUT.MAX_SIZE_TEST 128, .* 1 x 999"),
     ],
 )
 @pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])
@@ -118,7 +118,7 @@ def test_what_is_no_picture(given, message, resize, tmp_path):
 
 def test_wrong_turns(tmp_path):
     cfg = detector(tmp_path)
-    with pytest.raises(ConfigError, match="--batch-size: expected at least 1, found 0"):
+    with pytest.raises(ConfigError, match=r"--batch-size: .*, found 0"):
         BatchPredictor(cfg, 0)
     with pytest.raises(ConfigError, match="--dtype: expected one of float32, float16, bfloat16, found 'half'"):
         BatchPredictor(cfg, 1, "half")

@@ -63,7 +63,7 @@ CASES: list[Case] = cases(
         ),
         "config, 50,000 brackets": (run("config.yaml", "A: " + "[" * 50_000), r"config\.yaml: .*too deeply"),
         "config, a list": (run("config.yaml", "- 1\n"), r"config\.yaml: expected a mapping of config keys"),
-        "config, not UTF-8": (run("config.yaml", b"\xff"), r"config\.yaml: not a YAML file: byte 0 is not UTF-8"),
+        "config, not UTF-8": (run("config.yaml", b"\xff"), r"config\.yaml: .*UTF-8"),
         "config, a pipe": (run("config.yaml", os.mkfifo), r"config\.yaml: expected a config file, found a pipe"),
         "metrics, torn": (run("metrics.json", LINE + LINE[:9]), None),
         "metrics, 100,000 brackets": (run("metrics.json", "[" * 100_000 + "\n" + LINE), None),
