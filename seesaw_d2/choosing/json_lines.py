@@ -21,7 +21,9 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
     except (OSError, ValueError) as error:
-        raise DataError(f"{os.fspath(path)}: expected a JSON value in each line, found {error}") from error
+        raise DataError(
+            f"{os.fspath(path)}: expected a JSON value in each line, but a line is invalid: {error}"
+        ) from error
 
 
 def cut_incomplete_line(path: str | os.PathLike) -> None:

@@ -32,7 +32,7 @@ def draw_sampling(analysis: SamplingAnalysis, path: str, title: str = "") -> Non
     groups = analysis.groups[order]
     for group, (name, color) in enumerate(zip(GROUP_NAMES, COLORS, strict=True)):
         chosen = groups == group
-        images = np.maximum(analysis.statistics.image_count[order][chosen], 0.5)  # the axis is logarithmic
+        images = np.maximum(analysis.statistics.image_count[order][chosen], 0.5)  # a logarithmic axis cannot show 0
         frequency.scatter(rank[chosen], images, s=6, color=color, label=f"{name} ({chosen.sum()})")
         factors.scatter(rank[chosen], analysis.category_factors[order][chosen], s=6, color=color)
     frequency.set(yscale="log", xlabel="category, by frequency", ylabel="training images")

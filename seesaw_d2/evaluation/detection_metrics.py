@@ -19,9 +19,9 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS counts at most this many detections per image, those with the highest scores.
+# LVIS evaluates at most this number of detections per image, with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
-# AP_fixed counts at most this many detections per category in the whole data set (Dave et al., "Evaluating
+# AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
 # Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
 FIXED_DETECTIONS_PER_CATEGORY = 10_000
 

@@ -170,7 +170,7 @@ def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
 
 
 def _best_of_each(groups: np.ndarray, scores: np.ndarray, limit: int) -> np.ndarray:
-    order = np.lexsort((-scores, groups))  # a stable sort whose primary key is the last one
+    order = np.lexsort((-scores, groups))  # lexsort is stable, and its last key is the primary key
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, dtype=int)
     lengths = np.diff(np.r_[starts, len(ordered)])

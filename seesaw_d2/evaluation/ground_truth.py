@@ -161,7 +161,10 @@ class RankedGroundTruth:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            self._lists[key] = (category_ids, ranks)  # storing the list keeps its id() valid
+            self._lists[key] = (
+                category_ids,
+                ranks,
+            )  # keep a reference to the list, so that no other object gets the same id()
         return self._lists[key][1]
 
 

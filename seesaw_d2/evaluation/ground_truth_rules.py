@@ -147,6 +147,6 @@ def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool)
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)
         return "area_computed"
-    if not area > 0:  # also true for NaN
+    if not area > 0:  # True also for NaN
         return "left_out"
     return "odd_area" if is_odd_area(area, annotation["bbox"]) else None

@@ -109,7 +109,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # the initial weights during training
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # for a training, these are the initial weights
             },
         }
 

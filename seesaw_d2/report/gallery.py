@@ -50,7 +50,7 @@ def gallery_entry(
     """Return the template variables of an image and its boxes, or None if the image file is unreadable."""
     try:
         pixels = read_image(file_name, "RGB")
-    except Exception:  # decoders raise errors of many types; omit the image
+    except Exception:  # decoders raise many types of errors
         return None
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels)
@@ -107,7 +107,7 @@ def confusion_crops(
     for image_id, indices in by_image.items():
         try:
             image = Image.fromarray(read_image(files[image_id], "RGB"))
-        except Exception:  # decoders raise errors of many types; omit the crops
+        except Exception:  # decoders raise many types of errors
             continue
         crops |= {index: _crop(image, outcome.boxes[index].tolist()) for index in indices}
     return {pair: [crops[index] for index in indices if index in crops] for pair, indices in chosen.items()}

@@ -57,9 +57,8 @@ class MmdetHandler(PathHandler):
         converted = os.path.join(get_cache_dir(), "seesaw_d2", name)
         is_there = os.path.isfile(converted) and os.path.getmtime(converted) >= os.path.getmtime(original)
         if force or not is_there:
-            from seesaw_d2.weights.converters import (
-                convert_mmdet_file,
-            )  # imports the models, which only this address needs
+            # Import here, because the converter imports the models, which other addresses do not need.
+            from seesaw_d2.weights.converters import convert_mmdet_file
 
             os.makedirs(os.path.dirname(converted), exist_ok=True)
             convert_mmdet_file(original, converted, overwrite=True)

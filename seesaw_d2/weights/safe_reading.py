@@ -106,7 +106,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
         content = {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
     elif path.endswith(".pyth"):
         if not isinstance(content.get("model_state"), dict):
-            raise WeightsError(f'{path}: expected a pycls checkpoint, with the weights below "model_state"')
+            raise WeightsError(f'{path}: expected a pycls checkpoint with the key "model_state", found no such key')
         state = {k: v for k, v in content["model_state"].items() if not str(k).endswith("num_batches_tracked")}
         content = {"model": state, "__author__": "pycls", "matching_heuristics": True}
     elif "model" not in content:
@@ -114,7 +114,7 @@ def as_checkpoint(content: Any, path: str) -> dict[str, Any]:
     if not isinstance(content["model"], dict):
         found = type(content["model"]).__name__
         raise WeightsError(f"{path}: expected a mapping of parameters, found a {found}")
-    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics would fail
+    if content.get("matching_heuristics") and not content["model"]:  # Detectron2's heuristics fail for an empty dict
         raise WeightsError(f"{path}: expected a mapping of parameters, found an empty mapping")
     for name, value in content["model"].items():
         content["model"][name] = _as_tensor(name, value, path)

@@ -56,9 +56,8 @@ def _url(name: str) -> str:
 
 
 def _download(url: str, path: str, limits: Limits) -> None:
-    (digest,) = re.findall(
-        r"-([0-9a-f]{8,})\.", os.path.basename(url)
-    )  # the file name contains the first digits of the SHA-256
+    # The file name contains the first digits of the SHA-256.
+    (digest,) = re.findall(r"-([0-9a-f]{8,})\.", os.path.basename(url))
     fetch(url, path, limits, digest=digest)
 
 

@@ -173,7 +173,7 @@ def carried_keys(settings: Settings, cfg: CfgNode) -> list[str]:
         if wanted.pop(f"{_PREDICTOR}.NAME", "Linear") != "Linear":
             raise ConfigError(
                 f"MODEL.ROI_HEADS.NAME: {cfg.MODEL.ROI_HEADS.NAME} does not support the normalized classifier of the "
-                "checkpoint. Use a head of this project"
+                "checkpoint. Use ROI heads of this project, such as SeesawROIHeads"
             )
         wanted.pop(f"{_PREDICTOR}.TEMPERATURE", None)
     words = []

@@ -101,7 +101,7 @@ def _read_step(step: Mapping[str, Any], where: str, found: Settings, *, new: boo
         _read_colors(step, step.get("to_rgb", True), where, found)
     elif kind == "Pad":
         found.problems += parts.PAD.problems(step, where)
-    elif kind == "RandomFlip":  # it has no effect inside MultiScaleFlipAug
+    elif kind == "RandomFlip":  # RandomFlip has no effect inside MultiScaleFlipAug
         if step.get("prob", 0 if step.get("flip_ratio") is None else step["flip_ratio"]) not in (0, None):
             found.problems.append(f"{where}: RandomFlip: the test pipeline must not flip images")
     elif kind == "Resize":
@@ -131,7 +131,7 @@ def _read_augmented(step: Mapping[str, Any], where: str, found: Settings) -> Non
         if not isinstance(each, dict):
             found.reject(place, "a transform", each)
             continue
-        if each.get("type") == "Resize":  # MultiScaleFlipAug defines the size
+        if each.get("type") == "Resize":  # MultiScaleFlipAug has the size, not Resize
             each = {**each, "img_scale": step.get("img_scale")}
         _read_step(each, place, found, new=False)
 

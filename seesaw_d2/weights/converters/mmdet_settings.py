@@ -211,7 +211,7 @@ def _read_test_rpn(test: Mapping[str, Any], where: str, found: Settings) -> None
     found.number({"min_bbox_size": 0, **values}, "min_bbox_size", where, "MODEL.PROPOSAL_GENERATOR.MIN_SIZE")
     limit, kept = values.get("nms_post"), values.get("max_per_img")
     if limit is not None and not (is_numbers([limit, kept], 2) and limit >= kept):
-        found.problems.append(f"{where}.nms_post: expected at least max_per_img, found {limit!r} and {kept!r}")
+        found.problems.append(f"{where}.nms_post: expected at least max_per_img, which is {kept!r}, found {limit!r}")
     if "nms" not in values and "nms_thr" in values:
         found.number(values, "nms_thr", where, f"{RPN}.NMS_THRESH")
     else:

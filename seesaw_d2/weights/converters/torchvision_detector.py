@@ -23,7 +23,7 @@ from seesaw_d2.weights.converters.fit_check import check_finite, check_fit, mode
 from seesaw_d2.weights.converters.foreign_checkpoints import naming, read_foreign_checkpoint
 from seesaw_d2.weights.torchvision_backbones import rename_resnet
 
-# The eps of Detectron2's batch normalization.
+# Detectron2's batch normalization uses this eps.
 _EPS = 1e-5
 # (torchvision's name, offset added to the number, Detectron2's name). Before torchvision 0.13, names had no second
 # number.
