@@ -55,7 +55,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         - "masks": calibration -> mask metrics on the test set.
         - "curves": calibration -> metrics of each tried value, on the images used for the choice.
         - "parameters": calibration -> name of its parameter, the last component of its config key.
-        - "chosen": calibration -> chosen values of its parameter, one for each fold.
+        - "chosen": calibration -> chosen values of its parameter: one for each fold, then the best value on all images.
         - "best": name of the best calibration.
         - "config": the overrides KEY, VALUE, ... that select the best calibration.
 

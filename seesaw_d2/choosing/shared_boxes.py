@@ -18,7 +18,7 @@ MOST_PROPOSALS = 128
 
 
 def applicable(images: Sequence[ImageProposals]) -> bool:
-    """Return True if the categories of a proposal share one box, and no image has more than MOST_PROPOSALS of them."""
+    """Return True if categories share the box of a proposal, and no image has more than MOST_PROPOSALS proposals."""
     return all(len(each.columns["boxes"]) <= MOST_PROPOSALS and each.columns["boxes"].shape[1] == 4 for each in images)
 
 

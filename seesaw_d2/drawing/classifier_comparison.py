@@ -38,7 +38,7 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images, so that each outcome keeps its share and has at least one image.
+    """Choose about ``limit`` images, so that each outcome keeps its share but has at least one image, if there is any.
 
     The images of an outcome are at equal distances in its list.
     """

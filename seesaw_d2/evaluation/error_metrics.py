@@ -63,7 +63,7 @@ def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Det
 
 
 def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove confused detections: they have an IoU of at least 0.5 with an object, but with none of their category."""
+    """Remove detections that overlap (IoU >= 0.5) objects of other categories, but no object of their own category."""
     keep = np.zeros(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
         labels = np.array([item["category_id"] for item in objects], dtype=np.int64)

@@ -44,8 +44,9 @@ class Outcome:
             members: "r", "c" or "f" -> ids of the categories in this group.
 
         Returns:
-            a dict for each group with the number of objects, the percentages of objects that are predicted as their
-            category, as another category and not at all, and the scores of correct predictions.
+            for each group, a dict with the number of "objects", the percentages of objects predicted as their category
+            ("right"), as another category ("wrong") and not at all ("none"), and a "histogram" of the scores of correct
+            predictions in 10 bins.
         """
         found = {}
         for name, ids in members.items():
