@@ -47,7 +47,7 @@ def test_some_rows_and_what_they_start_from():
     rows = compare.read_rows(FILE, "decoupled")
     assert [row["name"] for row in compare.choose(rows, ["cRT", "DE-BAGS"])] == ["CE", "cRT", "DE-BAGS"]
     assert compare.choose(rows, None) == rows
-    with pytest.raises(ConfigError, match=r"--rows: expected some of 'CE', .* found 'crt'"):
+    with pytest.raises(ConfigError, match=r"--rows: .*'CE', .* found 'crt'"):
         compare.choose(rows, ["crt"])
 
 

@@ -170,8 +170,8 @@ def test_weights(config_file, tmp_path, capsys):
     text = examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", str(tmp_path / "w.pth"), status=0)
     assert f"{total - 2} of {total} parameters and buffers come from" in text
     assert f"the file does not have them: {gone}\n" in text, text
-    assert f"of another shape in the file: {other}\n" in text
-    assert "only in the file: mine\n" in text
+    assert f"they have another shape in the file: {other}\n" in text
+    assert "only the file has: mine\n" in text
     state[other].fill_(torch.nan)
     torch.save({"model": {other: torch.full((8, 256), torch.nan)}}, tmp_path / "w.pth")
     found = to_fix(examine(capsys, config_file, "--quick", "MODEL.WEIGHTS", str(tmp_path / "w.pth"), status=1))

@@ -19,7 +19,7 @@ def run(*arguments):
 def test_leaves_a_detectron2_alone():
     result = run()
     assert result.returncode == 0
-    assert "Detectron2 is present" in result.stdout
+    assert "Detectron2 is already installed" in result.stdout
 
 
 def test_hash_mismatch_installs_nothing(tmp_path):
