@@ -57,13 +57,13 @@ def frequencies(num_classes):
 
 
 def built(name, num_classes):
-    """Build a loss from a config, with statistics of 100,000 images that all contain the most frequent category."""
+    """Build a loss from a config, for 200,000 images, half of which contain the most frequent category."""
     cfg = get_cfg()
     add_seesaw_config(cfg)
     cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME = name
     cfg.MODEL.ROI_BOX_HEAD.CLS_LOSS.PCB.MAX_MATRIX_MB = 1e6
     counts = (frequencies(num_classes) * 100_000).ceil().long().numpy()
-    known = SimpleNamespace(image_count=counts, instance_count=counts, num_annotated_images=100_000)
+    known = SimpleNamespace(image_count=counts, instance_count=counts, num_annotated_images=100_000, num_images=200_000)
     has_background = LOSS_REGISTRY.get(name).backgrounds != ("none",)
     return build_loss(cfg, num_classes, lambda: known, has_background=has_background)
 

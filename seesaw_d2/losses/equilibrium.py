@@ -1,4 +1,6 @@
-"""Classification Equilibrium in Long-Tailed Object Detection, LOCE (Feng et al., ICCV 2021, arXiv 2108.07507).
+"""Exploring Classification Equilibrium in Long-Tailed Object Detection (LOCE; Feng et al., ICCV 2021).
+
+The paper is arXiv 2108.07507.
 
 Shapes: N proposals, C foreground categories, R proposals that the softmax is trained on, K entries of the softmax (C,
 or C + 1 with a background class). Label C is background.
@@ -25,7 +27,7 @@ _MIN_SCORE = 1e-12
 
 @LOSS_REGISTRY.register()
 class EquilibriumLoss(CrossEntropyLoss):
-    """Cross-entropy with a margin between two categories that depends on their mean scores (equation 2).
+    """Cross-entropy with a margin between two categories that depends on their mean scores.
 
     L = -log(m_i e^{z_i} / Σ_j m_j e^{z_j}), where i is the label and m_j the mean score of category j in the training
     so far. Scores are the softmax of z. Background has the constant mean score ``background_score``.
@@ -40,8 +42,9 @@ class EquilibriumLoss(CrossEntropyLoss):
     - Memory-augmented feature sampling (MFS), the second part of the method, is not included.
     - m is float64 and saved in checkpoints. The reference starts from 0.01 after each interruption.
     - In the loss, m is at least 1e-12.
-    - With background "objectness", which the paper does not have, z are the logits of the C categories.
-    - If a caller does not pass ``objects``, each foreground proposal counts as an object.
+    - Background "objectness", which the paper does not have: z are the logits of the C categories.
+    - Without the argument ``objects`` of ``forward``, each foreground proposal counts as an object. Box predictors pass
+      this argument.
 
     Args:
         num_classes: C >= 1.
