@@ -24,7 +24,7 @@ from random_detector import random_detector
 
 from seesaw_d2.errors import OutputError
 from seesaw_d2.export import ExportedModel, export_model
-from seesaw_d2.predict.predictor import DTYPES, build_predictor_model, prepare
+from seesaw_d2.predict.predictor import DTYPES, load_predictor, prepare
 from seesaw_d2.train import load_config
 from seesaw_d2.train.preflight.config_checks import resolve_device
 
@@ -119,7 +119,7 @@ def main():
         onnx_too = cfg.MODEL.DEVICE == "cpu"
         names = args.file or [name for name, (kind, _) in FILES.items() if onnx_too or kind != "onnx"]
         from_files = files(cfg, folder, names, sample)
-        model = build_predictor_model(cfg)
+        model, *_ = load_predictor(cfg)
     if not args.images:
         return
     ways = {"eager": eager(model, cfg, 1, "float32")}

@@ -125,11 +125,6 @@ def check_batch_options(batch_size: int, dtype: str) -> None:
         raise ConfigError(f"--dtype: expected one of {', '.join(DTYPES)}, found {dtype!r}")
 
 
-def build_predictor_model(cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None) -> nn.Module:
-    """Return the model of ``load_predictor``, without the class names."""
-    return load_predictor(cfg, check)[0]
-
-
 def load_predictor(
     cfg: CfgNode, check: Callable[[CfgNode, nn.Module], None] | None = None
 ) -> tuple[nn.Module, list[str], str]:

@@ -13,7 +13,7 @@ from seesaw_d2.export import ExportedModel, exporting
 from seesaw_d2.export import onnx_requirements as requirements
 from seesaw_d2.export.supported_models import check_exportable
 from seesaw_d2.modeling import SeesawROIHeads
-from seesaw_d2.predict.predictor import build_predictor_model
+from seesaw_d2.predict.predictor import load_predictor
 from tests.export.models import detector, model_of, picture
 from tests.modeling.tiny import tiny_config
 
@@ -22,7 +22,7 @@ def check_model(cfg):
     """Return the error of an export that fails before weights are loaded."""
     cfg.MODEL.WEIGHTS = "not looked at"
     with pytest.raises(ConfigError) as raised:
-        build_predictor_model(cfg, check_exportable)
+        load_predictor(cfg, check_exportable)
     return str(raised.value)
 
 
