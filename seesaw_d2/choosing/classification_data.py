@@ -81,15 +81,9 @@ class ClassificationData:
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
         **_,
     ) -> dict[str, dict[str, float]]:
-        """Return accuracies in percent on the images of a fold. None: on the test images.
+        """Compute the accuracy of a new classifier: "classes", the mean over classes, and those of ``shot_accuracy``.
 
-        "classes" is the mean over classes with images; the others are those of ``shot_accuracy``.
-
-        Args:
-            calibrated: returns calibrated variants of a scoring, by label.
-
-        Returns:
-            a dict for each variant, by label, and for the label ``NONE``.
+        See ``DetectionData.metrics`` for the arguments and the result.
         """
         features, labels = self._part("test" if fold is None else "train")
         if fold is not None:

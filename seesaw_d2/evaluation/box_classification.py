@@ -1,4 +1,4 @@
-"""Accuracy of the classifier on ground-truth boxes used as proposals (Seesaw Loss paper, Figure 1).
+"""Compute the accuracy of a detector's classifier on ground-truth boxes as proposals (Seesaw Loss paper, Figure 1).
 
 Shapes: G objects, C categories.
 """

@@ -1,4 +1,4 @@
-"""AP after correcting one kind of error: wrong categories, detections of background, or wrong scores.
+"""Compute AP after correcting one kind of error: wrong categories, detections of background, or wrong scores.
 
 The corrections of categories and background come from TIDE (Bolya et al., ECCV 2020), with two deviations. AP is the
 mean over all IoU thresholds, not AP50. A detection counts as background below an IoU of 0.5, not 0.1, because heads are

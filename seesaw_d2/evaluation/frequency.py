@@ -1,4 +1,4 @@
-"""Frequency groups of the categories of a registered data set."""
+"""Find the frequency groups of the categories of a registered data set."""
 
 import logging
 

@@ -107,8 +107,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
     """Replace an unreadable mask by the box, and mark the object so that mask evaluation ignores it.
 
-    Returns:
-        a key of ``_WARNINGS``, or None.
+    Like ``_correct_ignore`` and ``_correct_area``, return the key of the warning in ``_WARNINGS``, or None.
     """
     segmentation = annotation.get("segmentation")
     reason = None
@@ -123,11 +122,7 @@ def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | No
 
 
 def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
-    """Set ``ignore`` of crowds to 1. In COCO's format, set ``ignore`` of other objects to 0, as pycocotools does.
-
-    Returns:
-        a key of ``_WARNINGS``, or None.
-    """
+    """Set ``ignore`` of crowds to 1. In COCO's format, set ``ignore`` of other objects to 0, as pycocotools does."""
     crowd, ignore = bool(annotation.get("iscrowd", 0)), annotation.get("ignore", 0)
     if coco:
         annotation["ignore"] = int(crowd)
@@ -138,11 +133,7 @@ def _correct_ignore(annotation: dict[str, Any], coco: bool) -> str | None:
 
 
 def _correct_area(annotation: dict[str, Any], size: tuple[int, int], coco: bool) -> str | None:
-    """Compute a missing area. In COCO's format, also replace an area that is not positive by a computed area.
-
-    Returns:
-        a key of ``_WARNINGS``, or None.
-    """
+    """Compute a missing area. In COCO's format, also replace an area that is not positive by a computed area."""
     area = annotation.get("area")
     if area is None or (coco and not area > 0):
         annotation["area"] = computed_area(annotation, size)

@@ -86,7 +86,7 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
 
 
 def write_statistics(cfg: CfgNode, path: str) -> None:
-    """Write the counts and fractal dimensions of the categories of DATASETS.TRAIN to a CSV file, one row for each.
+    """Write a CSV file with the counts and the fractal dimension of each category of DATASETS.TRAIN.
 
     The ids are 1 to C, in the order of the model's classes.
     """

@@ -1,4 +1,4 @@
-"""Convert weights of MMDetection and torchvision to this project's models."""
+"""Convert weights of MMDetection and torchvision for the models of this project."""
 
 from seesaw_d2.weights.converters.mmdet import MmdetModel, convert_mmdet, describe_mmdet
 from seesaw_d2.weights.converters.mmdet_file import convert_mmdet_file

@@ -1,4 +1,4 @@
-"""Convert a checkpoint file of MMDetection, and take over the settings in its config text."""
+"""Convert a checkpoint file of MMDetection together with the settings in its config text."""
 
 import functools
 import math

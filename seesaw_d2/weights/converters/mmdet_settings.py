@@ -43,7 +43,7 @@ class Settings:
         return default or {}
 
     def number(self, owner: Mapping[str, Any], name: str, where: str, key: str, *, kind: Any = (int, float)) -> None:
-        """Store the number ``owner[name]`` under a config key. Append a missing or invalid number to the attributes."""
+        """Store the number ``owner[name]`` under a config key. Report a missing or invalid number in the attributes."""
         if name not in owner:
             self.unsaid.append(f"{where}.{name}")
         elif is_numbers([owner[name]], 1, kind):
