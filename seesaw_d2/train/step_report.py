@@ -82,7 +82,10 @@ def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def read_reports(reports: Sequence[StepReport]) -> list[list[float]]:
-    """Return a list of numbers for each report: ``values``, then the deferred scalars. Use one device transfer."""
+    """Return a list of numbers for each report: ``values``, then the deferred scalars.
+
+    All reports are read with one transfer from the device.
+    """
     parts = [part for report in reports for part in (report.values, *(kept for _, kept in report.scalars))]
     if not parts:
         return []

@@ -88,7 +88,9 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
         now = time.monotonic()
         if piece is None or (now >= end and recent < _MIN_BYTES):
             if now >= begin + limits.total:
-                raise OSError(f"{url}: not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT)")
+                raise OSError(
+                    f"{url}: the download is not complete after {limits.total:g} s (MODEL.DOWNLOAD_TIME_LIMIT)"
+                )
             raise OSError(f"{url}: the server sent nothing for {limits.silence:g} s (MODEL.DOWNLOAD_TIMEOUT)")
         if isinstance(piece, Exception):
             raise piece
@@ -96,7 +98,7 @@ def _in_time(pieces: "queue.Queue[bytes | Exception]", url: str, limits: Limits)
             return
         size, recent = size + len(piece), recent + len(piece)
         if size > limits.size:
-            raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found more")
+            raise OSError(f"{url}: expected a file of at most {limits.size} bytes, found a larger file")
         if recent >= _MIN_BYTES:
             last, recent = now, 0
         yield piece
@@ -141,7 +143,7 @@ def _answer(url: str, limits: Limits) -> Iterator[bytes]:
             yield content
         length = response.headers.get("Content-Length")
         if length is not None and int(length) != size:
-            raise OSError(f"{url}: expected {length} bytes, found {size}")
+            raise OSError(f"{url}: expected {length} bytes, as the server announced, found {size}")
 
 
 def _check_answer(response: Any, url: str, limits: Limits) -> None:

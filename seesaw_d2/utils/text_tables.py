@@ -24,7 +24,7 @@ def read_lines(path: str) -> list[str]:
         with open_regular(path, "r", encoding="utf-8-sig") as file:
             return list(file)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected a text file, found that byte {error.start} is not UTF-8") from None
+        raise DataError(f"{path}: expected a text file in UTF-8, found an invalid byte {error.start}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -67,7 +67,8 @@ def check_frozen(model: nn.Module, problems: Mapping[str, str], path: str) -> No
     lines = [f"{name}: {problem}" for name, problem in problems.items() if name in frozen]
     if lines:
         raise WeightsError(
-            f"{path}: expected values for all frozen parameters, found none for:\n  {first_lines(lines, 20)}"
+            f"{path}: expected values for all frozen parameters (MODEL.FREEZE, MODEL.BACKBONE.FREEZE_AT), found none "
+            f"for:\n  {first_lines(lines, 20)}"
         )
 
 

@@ -42,7 +42,7 @@ class CheckpointHook(HookBase):
     def __init__(self, checkpointer: SeesawCheckpointer, period: int, keep: int = 0, eval_period: int = 0):
         self._checkpointer, self._period, self._keep = checkpointer, period, keep
         self._eval_period = eval_period
-        # Path of the last checkpoint if it was written only for an evaluation, so that the next one replaces it.
+        # Path of the last checkpoint if it was written only for an evaluation. It is removed after the next save.
         self._replaced: str | None = None
 
     def before_step(self) -> None:

@@ -89,7 +89,7 @@ def _look(folder: str) -> Found | None:
     if good:
         return Found(max(good)[1], tuple(dict.fromkeys(problems)))
     if os.path.exists(pointer) or candidates:
-        raise WeightsError(f"{folder}: no checkpoint to resume from: {'; '.join(dict.fromkeys(problems))}")
+        raise WeightsError(f"{folder}: no checkpoint to resume from: {'. '.join(dict.fromkeys(problems))}")
     return None
 
 
@@ -115,7 +115,7 @@ def _iteration(path: str, must_know: bool = True) -> int:
             f"{path}: expected a PyTorch checkpoint, found a damaged file or another format: {found}"
         ) from error
     if must_know and type(iteration) is not int:
-        raise WeightsError(f"{path}: expected a checkpoint of a training, found no iteration in it")
+        raise WeightsError(f"{path}: expected a checkpoint with the iteration of a training, found no iteration")
     return iteration if type(iteration) is int else -1
 
 

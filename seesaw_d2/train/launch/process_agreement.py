@@ -77,8 +77,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         decision = store.get("decision").decode()
     except dist.DistError as error:
         raise ConfigError(
-            f"{part.count_key}: expected an answer from {part.name} 0, found that it has terminated. See its output: "
-            f"{first_line(error)}"
+            f"{part.count_key}: expected an answer from {part.name} 0, but {part.name} 0 has terminated. Its output "
+            f"says why ({first_line(error)})"
         ) from error
     # Compare here, too, because part 0 ignores parts whose number is too large for its own count.
     decision = decision or differences(json.loads(store.get("0")), given, part)

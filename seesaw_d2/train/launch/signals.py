@@ -78,7 +78,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Stop the job immediately, not after the iteration, if a signal arrives in the block or has been deferred."""
+        """Let signals stop the job immediately in the block, not after the iteration. Also raise a deferred signal."""
         deferred, self.deferred = self.deferred, False
         try:
             if self.signum is not None:

@@ -1,4 +1,4 @@
-"""Supervise spawned processes: forward signals, and if one process fails, report it and terminate the others.
+"""Supervise spawned processes: forward signals. If a process fails, report it and terminate the others.
 
 ``torch.distributed.launcher.elastic_launch`` cannot replace this module, because 30 seconds after SIGTERM it kills
 processes that still save their checkpoint.
@@ -108,7 +108,7 @@ def supervise(target: Callable[..., None], jobs: list[tuple[Any, ...]], *, first
 
 
 def _first_outcome(ranks: list[_Rank]) -> Failure | Stopped | None:
-    """Wait until all processes end or one fails. Return the first failure or stop, or None."""
+    """Wait until all processes exit or a process fails. Return the first failure or stop, or None after success."""
     while True:
         _wait(ranks, None)
         running = any(rank.alive for rank in ranks)  # check this before the outcomes: a process may exit at any moment

@@ -1,6 +1,5 @@
 """Define ``Task``: the functions that differ between detection, semantic segmentation and image classification."""
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from torch import nn
+
+from seesaw_d2.utils.declared_keys import lookup
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Task:
 
     def num_classes(self, cfg: CfgNode) -> int:
         """Return C, the number of classes."""
-        return functools.reduce(getattr, self.num_classes_key.split("."), cfg)
+        return lookup(cfg, self.num_classes_key)
 
 
 def task_name(cfg: CfgNode) -> str:
