@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from seesaw_d2.choosing.candidates import check_names
-from seesaw_d2.choosing.image_sets import ImageSet
+from seesaw_d2.choosing.image_sets import ImageSet, annotations_of
 from seesaw_d2.choosing.recording import digest_of_model
 from seesaw_d2.choosing.sweep import METRICS
 from seesaw_d2.errors import ConfigError
@@ -89,6 +89,7 @@ def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageS
     return {
         "config": hashlib.sha256(text.encode()).hexdigest(),
         "model": digest_of_model(model),
+        "annotations": hashlib.sha256(str(annotations_of(cfg)).encode()).hexdigest(),
         "detections of an image": FIXED_DETECTIONS_PER_IMAGE,
         "images of the choice": digest_of(chosen),
         "images of the test": digest_of(tested),

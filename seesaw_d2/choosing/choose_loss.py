@@ -14,7 +14,8 @@ from torch import nn
 
 from seesaw_d2.choosing.candidates import check_names
 from seesaw_d2.choosing.detection_data import check_detector
-from seesaw_d2.choosing.feature_store import annotations_of, data_digest, store_features
+from seesaw_d2.choosing.feature_store import data_digest, store_features
+from seesaw_d2.choosing.image_sets import annotations_of
 from seesaw_d2.choosing.loss_candidates import Candidate, Metrics, Trial, candidates_of
 from seesaw_d2.choosing.loss_comparison import Comparison, build_losses, by_candidate, run_trials
 from seesaw_d2.choosing.loss_results import ranked, tested

@@ -3,21 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from torch import nn
 from tqdm import tqdm
 
 from seesaw_d2.choosing.classification_data import record_classification
 from seesaw_d2.choosing.detection_data import record_detection
+from seesaw_d2.choosing.image_sets import annotations_of
 from seesaw_d2.choosing.recording import digest_of_model
-from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.train.tasks import DETECTION, task_of
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.json_reading import fingerprint
 
 
 def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
@@ -54,11 +51,3 @@ def data_digest(cfg: CfgNode) -> str:
     own.MODEL.WEIGHTS = ""
     text = "".join(own[node].dump() for node in ("MODEL", "INPUT", "DATASETS", "DATALOADER"))
     return hashlib.sha256(f"{text}{cfg.SEED} {cfg.SOLVER.IMS_PER_BATCH}".encode()).hexdigest()
-
-
-def annotations_of(cfg: CfgNode) -> dict[str, Any]:
-    """Return a dict from each data set of DATASETS.TRAIN and DATASETS.TEST to a fingerprint of its annotation file."""
-    register_datasets(cfg)
-    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    files = {name: vars(MetadataCatalog.get(name)).get("json_file") for name in names}
-    return {name: fingerprint(file) for name, file in files.items() if file}

@@ -11,8 +11,10 @@ from detectron2.data import MetadataCatalog
 
 from seesaw_d2.data.records.catalog import check_registered, load_dataset
 from seesaw_d2.data.records.records import file_names, image_column
+from seesaw_d2.data.records.registration import register_datasets
 from seesaw_d2.data.sampling.loaders import build_test_loader
 from seesaw_d2.errors import ConfigError
+from seesaw_d2.utils.json_reading import fingerprint
 from seesaw_d2.utils.messages import first_few
 
 
@@ -105,3 +107,13 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
         raise ConfigError(f"--folds: expected a number from 2 to {len(image_ids)}, the number of images, found {count}")
     order = np.random.default_rng(seed).permutation(np.array(image_ids))
     return [tuple(sorted(part.tolist())) for part in np.array_split(order, count)]
+
+
+def annotations_of(cfg: CfgNode) -> dict[str, Any]:
+    """Return fingerprints of the annotation files of DATASETS, by data set, and of the file CALIBRATION.COUNTS."""
+    register_datasets(cfg)
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    files = {name: vars(MetadataCatalog.get(name)).get("json_file") for name in names}
+    counts = cfg.MODEL.ROI_HEADS.CALIBRATION.COUNTS
+    files |= {} if counts == "dataset" else {counts: counts}
+    return {name: fingerprint(file) for name, file in files.items() if file}

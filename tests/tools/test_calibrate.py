@@ -146,6 +146,20 @@ def test_an_interrupted_sweep_goes_on(run, tmp_path, monkeypatch, capsys):
     assert {**whole, "options": None} == {**parts, "options": None}
 
 
+def test_changed_counts_are_not_mixed_with_stored_results(run, tmp_path, capsys):
+    path = tmp_path / "counts.csv"
+    rows = [f"{index},{index},{index},1" for index in range(1, 7)]
+    path.write_text("\n".join(["category_id,image_count,instance_count,fractal_dimension", *rows]))
+    keys = (*LINEAR, f"{NODE}.NAME", "NorCal", f"{NODE}.COUNTS", str(path))
+    arguments = ("--images", "4", "--calibrations", "NorCal", "--values", "0.5")
+    assert run(*arguments, opts=keys) == 0
+    assert run(*arguments, opts=keys) == 0
+    path.write_text(path.read_text().replace("1,1,1", "1,100,100"))
+    capsys.readouterr()
+    assert run(*arguments, opts=keys) == 2
+    assert "annotations" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_processes(run, tmp_path):
     assert run("--images", "4", "--calibrations", "NorCal") == 0
