@@ -1,6 +1,7 @@
 """An export of which nothing is left is refused, with the reason; what is left out or mended of others is said."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -45,7 +46,7 @@ NO_PIXEL = {"segmentation": {"size": [20, 20], "counts": [400]}}
             [CROWD, BOX_AS_MASK, FLAT, POINTS],
             ["1 are crowds", "2 have no polygon", '"segmentation" of 1', "1 have a box"],
         ),
-        ([], ["no annotations"]),
+        ([], ['"annotations"']),
     ],
 )
 def test_no_object_is_left(tmp_path, capsys, changes, counts):
@@ -67,7 +68,7 @@ def test_no_object_is_left_of_the_validation_images(tmp_path, capsys, other):
     change(bad, annotations=[{**item, **other} for item in objects_of(bad)])
     for train, val in ((good, bad), (bad, good)):
         err = refused(capsys, train, "--val", val, "--images", tmp_path, "--output", tmp_path / "made")
-        assert f"{bad}: no object" in err
+        assert f"{bad}: expected at least one" in err
 
 
 def test_no_image_is_left(tmp_path, capsys):
@@ -114,7 +115,7 @@ def test_a_category_without_an_object_that_can_be_used_is_listed(tmp_path, capsy
     change(export, annotations=[{**item, **(POINTS if item["category_id"] else {})} for item in objects_of(export)])
     status, out, _ = command(capsys, export, "--output", tmp_path / "made")
     assert status == 0
-    assert "without a training image: they cannot be learnt: dog" in out
+    assert re.search("without a training image.*: dog", out)
 
 
 @pytest.mark.parametrize("other", [ONE_POINT, LINE, NO_PIXEL])
@@ -177,7 +178,7 @@ def test_images_of_several_pages_are_said(tmp_path):
     export = small(tmp_path / "export")
     pages = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
     pages[0].save(tmp_path / "export/b.png", save_all=True, append_images=pages[1:])
-    assert [note for note in prepare_export(export, tmp_path / "made").notes if "1 of 4: b.png (frames" in note]
+    assert [note for note in prepare_export(export, tmp_path / "made").notes if "1 of 4: b.png (several frames" in note]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_exports_that_are_refused(tmp_path, capsys, export, part):
     [
         ("exif/upright.json", "train      6 images"),
         ("roboflow_root_named_like_class/_annotations.coco.json", "categories 1\n"),
-        ("area_zero/export.json", '16 of 16 objects: "area"'),
+        ("area_zero/export.json", '16 of 16 objects have no positive "area"'),
         ("xyxy_inside/xyxy_inside.json", "the boxes of 12 of 12 objects"),
     ],
 )

@@ -142,10 +142,10 @@ def test_a_name_that_differs_a_little(tmp_path, there, name, difference):
     picture(tmp_path / "export" / there)
     with pytest.raises(DataError) as error:
         prepare_export(export, tmp_path / "made")
-    for part in (name, f"{there}: other {difference})", "--images"):
+    for part in (name, f"{there}: different {difference})", "--images"):
         assert part in str(error.value)
     notes = "\n".join(prepare_export(export, tmp_path / "made", skip_bad_images=True).notes)
-    assert f"{there}: other {difference})" in notes
+    assert f"{there}: different {difference})" in notes
     assert "with 1 objects" in notes
     assert sorted(taken(tmp_path / "made")) == [0, 1, 2]
 
@@ -187,8 +187,8 @@ def test_what_is_passed_over_is_said(tmp_path):
         assert "3 files" in notes  # with d.png
         for part in ("2 .png", "1 .tif", "d.png", "masks/a.png", "masks/b.tif"):
             assert part in notes
-        assert "hidden: 3 entries" in notes
-        for part in ("._a.png", ".thumbs", "images/.ipynb_checkpoints", "1 entries", "broken.png"):
+        assert "3 hidden" in notes
+        for part in ("._a.png", ".thumbs", "images/.ipynb_checkpoints", "1 irregular", "broken.png"):
             assert part in notes
         assert "result.json" not in notes
 
@@ -201,8 +201,8 @@ def test_pictures_with_masks_of_their_names_elsewhere():
 
 def test_an_annotation_file_of_nearly_the_name(tmp_path):
     export = small(tmp_path / "export")
-    with pytest.raises(ConfigError, match=r"result\.json: other case"):
+    with pytest.raises(ConfigError, match=r"result\.json: different case"):
         prepare_export(export.with_name("Result.JSON"), tmp_path / "made")
     entry = {"NAME": f"{tmp_path}/near", "JSON": str(export.with_suffix(".jsn")), "IMAGES": str(export.parent)}
-    with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.JSON: .*result\.json: other extension"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\[0\]\.JSON: .*result\.json: different extension"):
         register_datasets(make_cfg(entry))

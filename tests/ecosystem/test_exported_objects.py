@@ -20,7 +20,7 @@ def test_categories_that_differ(tmp_path, capsys):
     change(val, categories=[*categories[:-1], {**categories[-1], "name": "unicorn"}])
     status, _, err = command(capsys, *arguments)
     assert status == 2
-    assert f"{val}: expected the categories (id and name) of {train}, found {categories[-1]['id']} unicorn;" in err
+    assert re.search(rf"{val}: .* {train} .*found {categories[-1]['id']} unicorn\.", err)
     # Another order, and without those that no object here has: the training file's hold.
     used = {item["category_id"] for item in json.loads(val.read_text())["annotations"]}
     change(val, categories=[item for item in reversed(categories) if item["id"] in used])
@@ -38,14 +38,17 @@ def test_what_lacks_an_image_is_listed(tmp_path, capsys):
     change(export, annotations=[{**item, "category_id": 0} for item in objects[:3]])
     status, out, _ = command(capsys, export, "--val", val, "--images", tmp_path, "--output", tmp_path / "made")
     assert status == 0
-    assert "1 without a training image: they cannot be learnt: dog" in out
-    assert "1 without a validation image: they are not measured: cat" in out
+    assert re.search("1 without a training image.*: dog", out)
+    assert re.search("1 without a validation image.*: cat", out)
 
 
 @pytest.mark.parametrize(
     ("categories", "message"),
     [
-        ([{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}], 'each name in "categories" once, found several of cat'),
+        (
+            [{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}],
+            '"categories": expected unique names, found several of cat',
+        ),
         ([{"id": 0, "name": "cat"}, {"id": 1, "name": "Cat "}], ": 'cat' and 'Cat '"),
     ],
 )
@@ -76,7 +79,7 @@ def test_boxes_in_other_units(tmp_path):
         prepare_export(export, tmp_path / "made")
     change(export, annotations=[{**item, "bbox": [5, 6, 18, 19]} for item in objects])  # x1, y1, x2, y2
     notes = "\n".join(prepare_export(export, tmp_path / "made").notes)
-    assert re.search(r"boxes reach beyond their image; are they x, y, width, .*\? Annotation ids \d", notes)
+    assert re.search(r"boxes exceed their image.*annotation ids \d", notes)
 
 
 def test_what_is_said_of_objects(tmp_path, capsys):
@@ -88,9 +91,9 @@ def test_what_is_said_of_objects(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, err) == (0, "")
     assert re.search(r"1 of \d images have no object: d\.png", out)
-    assert re.search(r"result.json: 1 boxes without an area .*annotation ids 50", out)
-    assert re.search(r"fewer than 3 points.*annotation ids 51; 1 objects have no other", out)
-    assert re.search(r"1 of \d objects have no mask: MODEL.MASK_ON is False, .*annotation ids 52", out)
+    assert re.search(r"result.json: .* 1 objects .*no area: annotation ids 50", out)
+    assert re.search(r"fewer than 3 points.*annotation ids 51\. .* 1 objects", out)
+    assert re.search(r"1 of \d objects have no mask.*MODEL.MASK_ON False, .*annotation ids 52", out)
 
 
 @pytest.mark.parametrize("area", [0, -1, None, float("nan"), "missing"])

@@ -30,8 +30,8 @@ def test_a_file_of_lviss_is_refused(tmp_path, capsys, field):
     export.write_text(json.dumps(data))
     status, _, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, err.count("\n")) == (2, 1)
-    assert "expected COCO's format, found LVIS's" in err
-    assert "in 1 of 4 images; " in err
+    assert "found the LVIS format" in err
+    assert "in 1 of 4 images" in err
     assert "FORMAT lvis in DATASETS.REGISTER" in err
     assert not (tmp_path / "made").exists()
 
@@ -45,8 +45,8 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "export/c.png").write_text("this is no image")
     status, out, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "no image that can be read for 3 of 4: a.png (" in err
-    for part in ("it is empty", "b.png (", "c.png (", "--skip-bad-images"):
+    assert "not a readable image for 3 of 4: a.png (" in err
+    for part in ("the file is empty", "b.png (", "c.png (", "--skip-bad-images"):
         assert part in err
     assert not (tmp_path / "made").exists()
     (tmp_path / "export/a.png").unlink()
@@ -54,8 +54,8 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", tmp_path / "made", "--skip-bad-images")
     assert (status, err) == (0, "")
     assert files_of(tmp_path / "made") == ["b.png", "d.png"]
-    assert re.search(r"note .*left out, .*no such file for 1 of 4: a\.png", out)
-    assert re.search(r"note .*left out, .*no image that can be read for 1 of 3: c\.png", out)
+    assert re.search(r"note .*skipped .*no such file for 1 of 4: a\.png", out)
+    assert re.search(r"note .*skipped .*not a readable image for 1 of 3: c\.png", out)
     objects = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
     assert sorted(item["image_id"] for part in objects for item in part) == [1, 3]
 
@@ -63,7 +63,7 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
 def test_images_of_another_size(tmp_path):
     export = small(tmp_path / "export")
     Image.new("RGB", (10, 20)).save(tmp_path / "export/b.png")
-    with pytest.raises(DataError, match=r"another width x height than annotated for 1 of 4: b\.png \(.*is 10 x 20"):
+    with pytest.raises(DataError, match=r"width x height for 1 of 4: b\.png \(.*10 x 20"):
         prepare_export(export, tmp_path / "made", skip_bad_images=True)
 
 
@@ -86,7 +86,7 @@ def test_validation_images_that_are_trained_on(tmp_path, capsys, copied):
     assert (status, out, err.count("\n")) == (2, "", 1)
     shared = "2 of 4 validation images are also training images"
     assert f"--val: {shared}: " in err
-    assert ("valid/copy_a.png (= export/a.png), valid/copy_b.png (= export/b.png);" if copied else "") in err
+    assert ("valid/copy_a.png (= export/a.png), valid/copy_b.png (= export/b.png)." if copied else "") in err
     assert not (tmp_path / "made").exists()
     status, out, _ = command(capsys, *arguments, "--allow-overlap")
     assert status == 0
@@ -106,7 +106,7 @@ def test_a_split_keeps_copies_together(tmp_path):
         done = prepare_export(export, tmp_path / "made", val_share=0.5, seed=seed, overwrite=True)
         parts = [files_of(tmp_path / "made", split) for split in ("train", "val")]
         assert sum({"a.png", "c.png"} <= set(part) for part in parts) == 1
-        assert any("same content, which stay in one part: a.png = c.png" in note for note in done.notes)
+        assert any("same content stay together in the split: a.png = c.png" in note for note in done.notes)
 
 
 def test_one_file_for_two_images(tmp_path):
@@ -173,6 +173,6 @@ def test_another_data_set_is_not_replaced(tmp_path, capsys):
 
 def test_an_export_that_is_not_there_is_named(tmp_path):
     with pytest.raises(
-        ConfigError, match=f"expected an annotation file, found {tmp_path}/no/result.json: no such file"
+        ConfigError, match=f"export: expected an annotation file, found {tmp_path}/no/result.json: no such file"
     ):
         prepare_export(tmp_path / "no/result.json", tmp_path / "made")

@@ -88,9 +88,9 @@ def test_the_split_is_by_category_and_seed(tmp_path):
     ("changes", "message"),
     [
         ({"names": ("a.png", "b.png", "c.png", "nowhere.png")}, "no such file for 1 of 4: nowhere.png"),
-        ({"annotations": None}, 'expected "annotations", a list of objects'),
+        ({"annotations": None}, '"annotations": expected a list'),
         ({"annotations": [{"id": 1, "image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]}]}, '"category_id"'),
-        ({"names": (), "images": []}, 'export/result.json: "images" is empty'),
+        ({"names": (), "images": []}, 'export/result.json: "images": expected at least one'),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(tmp_path, changes, message):
@@ -127,7 +127,7 @@ def test_an_output_that_cannot_be_written(tmp_path, capsys):
 
 
 def test_wrong_arguments(tmp_path, capsys):
-    with pytest.raises(ConfigError, match="--val-share: expected a number between 0 and 1, found 1"):
+    with pytest.raises(ConfigError, match=r"--val-share: expected .*, found 1"):
         prepare_export(small(tmp_path / "export"), tmp_path / "made", val_share=1)
     main = runpy.run_path(str(ROOT / "datasets/prepare_export.py"))["main"]
     assert main([str(tmp_path / "nowhere.json"), "--output", str(tmp_path / "made")]) == 2

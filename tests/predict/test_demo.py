@@ -98,7 +98,7 @@ def test_what_is_an_image_is_decided_by_content(arguments, glyphs, tmp_path, cap
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jfif.png", "b.png", "c.JPE", "f.gif"}
     passed, several = [line for line in caplog.messages if "more/" in line], [*caplog.messages]
     assert len(passed) == 1
-    assert all(name in passed[0] for name in (str(folder), "1 hidden (._d.jpg)", "1 no images (notes.txt)", "more/"))
+    assert all(name in passed[0] for name in (str(folder), "1 hidden (._d.jpg)", "1 not images (notes.txt)", "more/"))
     assert any("f.gif" in line and "a.jfif" not in line for line in several)
 
 

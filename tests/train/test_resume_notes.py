@@ -89,11 +89,11 @@ def test_what_makes_it_another_run_is_said(begun, run, config_file, tmp_path):
     (line,) = [line for line in log.splitlines() if NOTE in line]
     for part in (
         "seed 7 before, 8 now",
-        "images in a batch 2 before, 4 now",
+        "number of images in a batch 2 before, 4 now",
         "sampler RepeatFactorStream before, UniformStream now",
         "aspect ratio grouping True before, False now",
-        "training images 24 before, 23 now",
-        "digest of the training images' names",
+        "number of training images 24 before, 23 now",
+        "hash of the training images' names",
         "8 processes before, 1 now",
         "torch 1.0 before",
     ):

@@ -1,1 +1,1 @@
-"""Data sets for image classification: images with one label each."""
+"""Read, check, map and load data sets for image classification, in which each image has one label."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from a local copy of their Python version (Krizhevsky, 2009)."""
+"""Read CIFAR-10 and CIFAR-100 from a local copy of their Python version (Krizhevsky, 2009)."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
-# Key of the labels -> training files, test files, file of class names, key of the class names.
+# Key of the labels -> training files, test files, file with the class names, key of the class names in this file.
 _LAYOUTS = {
     "labels": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "label_names"),
     "fine_labels": (["train"], ["test"], "meta", "fine_label_names"),
@@ -19,10 +19,10 @@ _LAYOUTS = {
 
 
 def read_cifar(folder: str, split: str) -> LabelledSet:
-    """Read the images (N, 32, 32, 3) of a folder ``cifar-10-batches-py`` or ``cifar-100-python`` (fine labels).
+    """Read the images, (N, 32, 32, 3), and labels of CIFAR-10 or CIFAR-100 (fine labels).
 
     Args:
-        folder: folder unpacked from the published archive.
+        folder: folder ``cifar-10-batches-py`` or ``cifar-100-python``, extracted from the published archive.
         split: "train" or "test".
 
     Raises:
@@ -42,14 +42,14 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
 
 
 def _label_key(folder: str) -> str:
-    """Return the key of the labels in the files of a folder, which differs between CIFAR-10 and CIFAR-100."""
+    """Return "labels" for a folder of CIFAR-10, and "fine_labels" for a folder of CIFAR-100."""
     found = [key for key, (*_, meta, _) in _LAYOUTS.items() if os.path.exists(os.path.join(folder, meta))]
     if len(found) == 1:
         return found[0]
     files = [os.path.join(folder, meta) for *_, meta, _ in _LAYOUTS.values()]
     raise DataError(
-        f"{folder}: expected CIFAR-10's or CIFAR-100's Python version (cifar-10-batches-py or cifar-100-python), with "
-        f"one of {' and '.join(map(os.path.basename, files))}, found {'both' if found else 'neither'}"
+        f"{folder}: expected the Python version of CIFAR-10 or CIFAR-100 (cifar-10-batches-py or cifar-100-python) "
+        f"with either {' or '.join(map(os.path.basename, files))}, found {'both' if found else 'neither'}"
         f"{'' if found else describe_near(near_files(files))}"
     )
 
@@ -62,17 +62,22 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
         images = _integers(data, 255).astype(np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = _integers(labels, num_classes - 1).astype(np.int64)
     except ValueError as error:
-        raise DataError(f"{path}: expected images of 3 x 32 x 32 bytes and integer labels: {error}") from None
+        raise DataError(f"{path}: expected images of 3 x 32 x 32 bytes and integer labels, found: {error}") from None
     if labels.shape != images.shape[:1]:
-        raise DataError(f"{path}: expected a label in [0, {num_classes - 1}] for each of {len(images)} images")
+        raise DataError(
+            f"{path}: expected a label for each of {len(images)} images, found labels of shape {labels.shape}"
+        )
     return images, labels
 
 
 def _integers(values: Any, largest: int) -> np.ndarray:
-    """Return values as an array of integers in [0, largest]. A cast would truncate fractions and wrap large numbers."""
+    """Return values as an array. Raise ValueError if they are not integers in [0, largest].
+
+    Without this check, a cast would truncate fractions and wrap large numbers around.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):
-        raise ValueError(f"found other values than integers from 0 to {largest}")
+        raise ValueError(f"values that are not integers from 0 to {largest}")
     return array
 
 
@@ -83,14 +88,16 @@ def _load(folder: str, name: str) -> dict[str, Any]:
             return load_plain_pickle(file)
     except OSError as error:
         raise DataError(
-            f"{path}: expected a file of CIFAR's Python version (cifar-10-batches-py or cifar-100-python): "
+            f"{path}: expected a file of CIFAR's Python version (cifar-10-batches-py or cifar-100-python), found: "
             f"{error.strerror or error}{describe_near(near_files([path]))}"
         ) from None
-    except Exception as error:  # pickle raises many types
-        raise DataError(f"{path}: not a file of CIFAR's Python version: {error}") from None
+    except Exception as error:  # pickle raises errors of many types
+        raise DataError(f"{path}: expected a file of CIFAR's Python version, found: {error}") from None
 
 
 def _get(content: Any, key: str, folder: str, name: str) -> Any:
     if not isinstance(content, dict) or key not in content:
-        raise DataError(f"{os.path.join(folder, name)}: expected CIFAR's Python version with {key!r}, found none")
+        raise DataError(
+            f"{os.path.join(folder, name)}: expected a dict of CIFAR's Python version, found no key {key!r}"
+        )
     return content[key]

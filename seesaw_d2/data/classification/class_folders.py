@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
-    """Return the images at any depth below the subfolders of a folder. The name of the subfolder is the class.
+    """Read labelled images from a folder with one subfolder per class.
 
-    A warning lists the skipped files and folders with the reason.
+    A class's subfolder may contain further subfolders. A warning lists the skipped files and folders with the reasons.
 
     Args:
         path: the folder.
-        names: C class names. None: use the sorted names of the subfolders.
+        names: C class names, which are the names of the subfolders. None: use the names of all subfolders, sorted.
 
     Raises:
-        DataError: there is no subfolder, a subfolder is not a class, or a folder cannot be read.
+        DataError: the folder has no subfolders, a subfolder's name is not a class name, or a folder cannot be read.
     """
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
@@ -37,7 +37,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     index_of = {name: index for index, name in enumerate(names)}
     _check_known(path, found, names)
     passed_over = defaultdict(
-        list, {"in no class's folder": [*top.files, *(p for p in top.other if not p.endswith("/"))]}
+        list, {"not in a class's folder": [*top.files, *(p for p in top.other if not p.endswith("/"))]}
     )
     passed_over["hidden"] += top.hidden
     files, labels = [], []
@@ -49,7 +49,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
             passed_over[reason] += [f"{name}/{entry}" for entry in entries]
     described = describe_passed_over({reason: entries for reason, entries in passed_over.items() if entries})
     if described:
-        warn_once(logger, f"{path}: skipped, {described}")
+        warn_once(logger, f"{path}: skipped files and folders: {described}")
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 
@@ -57,10 +57,10 @@ def _scan(folder: str) -> FolderScan:
     try:
         scan = scan_folder(folder)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{folder}: the folder cannot be read: {error.strerror or error}") from None
     unreadable = scan.passed_over.get("folders that cannot be read")
     if unreadable:
-        raise DataError(f"{folder}: expected readable folders, found unreadable {first_few(unreadable)}")
+        raise DataError(f"{folder}: these subfolders cannot be read: {first_few(unreadable)}")
     return scan
 
 
@@ -70,7 +70,7 @@ def _check_known(path: str, found: Sequence[str], names: Sequence[str]) -> None:
     if not unknown:
         return
     like = [f"{name!r} ({other!r})" for name in unknown for other in names if plain(name) == plain(other)]
-    hint = f"; they differ from classes only in case, spaces or Unicode form: {first_few(like)}" if like else ""
+    hint = f". Names that differ from a class only in case, spaces or Unicode form: {first_few(like)}" if like else ""
     raise DataError(
-        f"{path}: expected subfolders named after the {len(names)} classes, found {first_few(unknown)}{hint}"
+        f"{path}: expected subfolders with the names of the {len(names)} classes, found {first_few(unknown)}{hint}"
     )

@@ -1,7 +1,7 @@
-"""The 1,797 handwritten digits of scikit-learn: real images without a download.
+"""Read the 1,797 handwritten digits that scikit-learn contains, so that no download is needed.
 
-Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998:
-8 x 8 pixels of 17 grey values, 174 to 183 images of each digit.
+The images have 8 x 8 pixels with 17 grey levels. Each digit has 174 to 183 images. Source: E. Alpaydin, C. Kaynak,
+"Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.errors import ConfigError
 
 TEST_PER_CLASS = 50
-_SPLIT_SEED = 0  # the test images are the same for every imbalance and seed
+_SPLIT_SEED = 0  # a constant, so that the test images do not depend on SEED in DATASETS.REGISTER
 
 
 def read_digits(split: str) -> LabelledSet:
-    """Return digits as RGB images of 8 x 8 pixels.
+    """Read the digits as RGB images of 8 x 8 pixels, (N, 8, 8, 3) uint8.
 
     Args:
         split: "test": 50 images of each digit. "train": the other 1,297 images.
@@ -25,7 +25,9 @@ def read_digits(split: str) -> LabelledSet:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ConfigError("DATASETS.REGISTER: DIGITS needs scikit-learn (pip install scikit-learn)") from None
+        raise ConfigError(
+            "DATASETS.REGISTER: DIGITS needs scikit-learn, which is not installed (pip install scikit-learn)"
+        ) from None
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     rng = np.random.default_rng(_SPLIT_SEED)

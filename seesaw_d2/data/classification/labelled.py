@@ -1,4 +1,4 @@
-"""Labelled images in memory, the result of every reader.
+"""Labelled images, which are the result of every reader, and their reduction to a long tail.
 
 Shapes: N images, C classes.
 """
@@ -12,15 +12,18 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """N images with one label each. Either ``files`` or ``arrays`` contains the images."""
+    """N images with one label each. Either ``files`` or ``arrays`` contains the images.
 
-    # (N,) int64 in [0, C)
+    Attributes:
+        labels: (N,) int64, class index of each image in [0, C).
+        names: C class names.
+        files: paths of N image files, or None.
+        arrays: (N, H, W, 3) uint8, RGB images, or None.
+    """
+
     labels: np.ndarray
-    # C class names
     names: tuple[str, ...]
-    # N paths
     files: Sequence[str] | None = None
-    # (N, H, W, 3) uint8, RGB
     arrays: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "LabelledSet":
@@ -30,10 +33,10 @@ class LabelledSet:
         return replace(self, labels=self.labels[indices], files=files, arrays=arrays)
 
     def to_dataset_dicts(self) -> list[dict[str, Any]]:
-        """Return Detectron2's dataset dicts. Each image has a single object without a box.
+        """Return dataset dicts with "image_id", "annotations", and "file_name" or "array".
 
-        Therefore the code for statistics, frequency groups and sampling of detection data also works for them. A record
-        has "image_id", "annotations", and "file_name" or "array".
+        The label of an image is the category of its only annotation, which has no box. Therefore the statistics,
+        frequency groups and samplers of detection also work for classification.
         """
         annotations = [[{"category_id": int(label)}] for label in self.labels]
         if self.files is not None:
@@ -44,16 +47,18 @@ class LabelledSet:
 
 
 def long_tailed(labelled: LabelledSet, imbalance: float, seed: int) -> LabelledSet:
-    """Return a long-tailed subset: class i keeps N_i = N_max · imbalance^(-i / (C - 1)) images.
+    """Return a long-tailed subset, in which class i has N_i = N_max · imbalance^(-i / (C - 1)) images.
 
-    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019), rounded down as in
-    the latter's reference code. Classes keep their order: the first is the most frequent. N_max is the size of the
-    largest class. A class with fewer than N_i images keeps all of them, and every class keeps at least one.
+    N_max is the number of images of the largest class. N_i is rounded down, but at least 1. A class with fewer than N_i
+    images keeps all images. Classes keep their order, so that class 0 becomes the most frequent class.
+
+    Source: the exponential profile of CIFAR-LT (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019), with the rounding in
+    the code of Cao et al.
 
     Args:
         labelled: the complete set.
-        imbalance: >= 1, N_max / N_min.
-        seed: seed of the random choice within each class.
+        imbalance: ratio N_max / N_min of the largest to the smallest class, >= 1.
+        seed: seed of the random choice of images in each class.
     """
     counts = np.bincount(labelled.labels, minlength=len(labelled.names))
     exponents = np.arange(len(counts)) / max(len(counts) - 1, 1)

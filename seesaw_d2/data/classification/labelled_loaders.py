@@ -1,4 +1,4 @@
-"""Data loaders of labelled images."""
+"""Build the data loaders of classification data sets."""
 
 import itertools
 from typing import Any
@@ -21,25 +21,26 @@ _TEST_BATCH = 64
 def build_classification_train_loader(cfg: CfgNode):
     """Build the training loader of DATASETS.TRAIN, an endless iterable of batches.
 
-    A batch is a list of ``ClassificationMapper``'s results, SOLVER.IMS_PER_BATCH over all processes.
+    A batch is a list of this process's share of SOLVER.IMS_PER_BATCH results of ``ClassificationMapper``. The keys
     DATALOADER.SAMPLER_TRAIN, NUM_WORKERS and SKIP_BAD_IMAGES have the same meaning as in detection.
 
     Raises:
-        DataError: a list or an image file is missing or invalid. During iteration: an image cannot be decoded.
+        DataError: a file of the data set is missing or invalid. While iterating: an image cannot be decoded.
     """
     records = load_labelled_records(cfg)
-    # All images get the same aspect ratio, so they need no grouping.
+    # The mapper scales all images to the same size, so that grouping by aspect ratio has no benefit.
     mapper = ClassificationMapper(cfg, is_train=True)
     return build_train_loader(cfg, mapper=mapper, records=records, aspect_ratio_grouping=False)
 
 
 def build_classification_test_loader(cfg: CfgNode, name: str):
-    """Build the test loader of one data set: each image once over all processes, 64 images per batch.
+    """Build the test loader of a data set. It yields each image once over all processes, in batches of 64 images.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot be decoded are black.
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images that cannot be decoded are replaced by black
+    images.
 
     Raises:
-        DataError: as in ``build_classification_train_loader``.
+        DataError: a file of the data set is missing or invalid. While iterating: an image cannot be decoded.
     """
     check_registered(name, "DATASETS.TEST")
     records = without_missing_images(load_dataset(name), [name], skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
@@ -55,7 +56,11 @@ def build_classification_test_loader(cfg: CfgNode, name: str):
 
 
 def load_labelled_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the concatenated records of all data sets in DATASETS.TRAIN."""
+    """Return the dataset dicts of all data sets in DATASETS.TRAIN together.
+
+    Raises:
+        DataError: a file of a data set is missing or invalid.
+    """
     names = list(cfg.DATASETS.TRAIN)
     records = list(itertools.chain.from_iterable(load_dataset(name) for name in names))
     return without_missing_images(records, names, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)

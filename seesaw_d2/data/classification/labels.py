@@ -1,4 +1,4 @@
-"""Parse labels in files, which are indices or names of classes, depending on the file's format.
+"""Parse the labels in files. Depending on the file's format, labels are class indices or class names.
 
 Shapes: C classes.
 """
@@ -13,14 +13,15 @@ from seesaw_d2.utils.messages import first_few
 
 
 def index_of_label(text: str, num_classes: int, where: str) -> int:
-    """Parse a label as an index in [0, C). Class names are not considered.
+    """Parse a label that is a class index in [0, C).
 
     Args:
         text: the label.
+        num_classes: number of classes C.
         where: file and line of the label, for the message.
 
     Raises:
-        DataError: the label does not consist of the digits 0 to 9, or is out of range.
+        DataError: the label is out of range, or contains other characters than digits.
     """
     index = _integer(text)
     if index is None or index >= num_classes:
@@ -29,7 +30,7 @@ def index_of_label(text: str, num_classes: int, where: str) -> int:
 
 
 class LabelReader:
-    """Parser of the labels in a file whose labels may be names or indices of classes.
+    """Parses the labels in a file, which may be class names or class indices.
 
     Args:
         names: C class names.
@@ -38,10 +39,10 @@ class LabelReader:
     def __init__(self, names: Sequence[str]):
         self.names = names
         self._by_name = {name: index for index, name in enumerate(names)}
-        # Numeric names, because spreadsheets write 1 for a class named 01 or 1.0, and 10 for a class named 1e1.
+        # Compare numeric names by value, because a spreadsheet changes the name 01 or 1.0 to 1, and 1e1 to 10.
         self._by_number = {_number(name): index for index, name in reversed(list(enumerate(names)))}
         self._by_number.pop(None, None)
-        # The first numeric label that can only be a name, and the first that can only be an index.
+        # The first numeric label that can only be a class name, and the first that can only be a class index.
         self._name = self._index = ""
 
     def __call__(self, text: str, where: str) -> int:
@@ -52,8 +53,8 @@ class LabelReader:
             where: file and line of the label, for the message.
 
         Raises:
-            DataError: the label is neither a class's name nor an index in [0, C); it is the index of one class and the
-                name of another; or some numeric labels so far can only be names and others only indices.
+            DataError: the label is neither a class name nor an index in [0, C), or it is the index of one class and the
+                name of another class, or some numeric labels so far can only be names and others only indices.
         """
         index, named = _integer(text), self._by_name.get(text)
         if index is None or index >= len(self.names):
@@ -66,9 +67,9 @@ class LabelReader:
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
             raise DataError(
-                f"{where}: expected a label with one meaning, found {reprlib.repr(text)}: the name "
-                f"{self.names[other]!r} of class {other}, or the index of class {index} ({self.names[index]!r}); "
-                "rename the classes, or write their indices into a file for LIST"
+                f"{where}: expected an unambiguous label, found {reprlib.repr(text)}, which is the name "
+                f"{self.names[other]!r} of class {other} and the index of class {index} ({self.names[index]!r}). "
+                "Rename the classes, or use LIST, whose labels are always indices"
             )
         if float(index) not in self._by_number:
             self._index = self._index or text
@@ -78,20 +79,20 @@ class LabelReader:
     def _check_mixture(self, where: str) -> None:
         if self._name and self._index:
             raise DataError(
-                f"{where}: expected only class names or only class indices as labels, found both: the name "
+                f"{where}: expected only class names or only class indices as labels of a file, found the name "
                 f"{self._name!r} and the index {self._index!r}"
             )
 
 
 def _unknown(text: str, num_classes: int, where: str, names: Sequence[str] = ()) -> DataError:
     like = [name for name in names if plain(name) == plain(text)]
-    hint = f"; classes whose names differ only in case, spaces or Unicode form: {first_few(map(repr, like))}"
-    wanted = f"a label in [0, {num_classes - 1}]" + " or the name of a class" * bool(names)
+    hint = f". Class names that differ only in case, spaces or Unicode form: {first_few(map(repr, like))}"
+    wanted = f"a class index in [0, {num_classes - 1}]" + " or a class name" * bool(names)
     return DataError(f"{where}: expected {wanted}, found {reprlib.repr(text)}{hint if like else ''}")
 
 
 def plain(name: str) -> str:
-    """Normalize a class's name (lower case, no outer spaces, one Unicode form) to find similar names."""
+    """Normalize a class name for comparisons: lower case, no spaces at the ends, one Unicode form."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
@@ -100,7 +101,7 @@ def _integer(text: str) -> int | None:
 
 
 def _number(name: str) -> float | None:
-    """Return the number that a name represents in any notation, or None if it is not a number."""
+    """Return the finite number that a name represents in any notation, or None if the name is not a number."""
     try:
         value = float(unicodedata.normalize("NFKC", name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Readers of labelled images: lists, tables, and iNaturalist's annotation files.
+"""Read labelled images from lists, tables, and iNaturalist's annotation files.
 
 Shapes: N images, C classes.
 """
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a text file with ``path label`` in each line, the format of ImageNet-LT.
+    """Read a text file with lines ``path label``, the format of ImageNet-LT.
 
     Args:
-        path: path of the list. Its labels are always indices, even if class names are numbers.
-        images: folder that the paths are relative to.
+        path: the text file. Its labels are class indices, even if class names are numbers.
+        images: folder of the images. The paths in the file are relative to this folder.
         names: C class names.
 
     Raises:
@@ -47,13 +47,13 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 
 
 def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
-    """Read a CSV file with the columns ``path`` and ``label`` in its header.
+    """Read a CSV file whose header names the columns ``path`` and ``label``.
 
-    A label is a class's name or index; see ``LabelReader``. For the arguments see ``read_list``.
+    A label is a class name or a class index; see ``LabelReader``. For the other arguments see ``read_list``.
 
     Raises:
-        DataError: ``read_list`` or ``LabelReader`` would raise it, or a line and the header have different numbers of
-            fields.
+        DataError: the file is missing or not text, a line and the header have different numbers of fields, a label is
+            invalid (see ``LabelReader``), or a path leads outside of ``images``.
     """
     read_label = LabelReader(names)
     rows = [(where, row["path"], read_label(row["label"], where)) for where, row in read_rows(path, ("path", "label"))]
@@ -63,8 +63,12 @@ def read_table(path: str, images: str, names: Sequence[str]) -> LabelledSet:
 def read_inaturalist(path: str, images: str) -> LabelledSet:
     """Read an annotation file of iNaturalist 2018.
 
-    It has COCO's layout: images, categories, and annotations with one category each. The classes are the categories in
-    the order of their ids. Images without an annotation are omitted with a warning.
+    The file has COCO's layout with images, categories, and one annotation per image. The classes are the categories,
+    ordered by id. Images without an annotation are omitted with a warning.
+
+    Args:
+        path: the annotation file.
+        images: folder of the images. The file names in the annotation file are relative to this folder.
 
     Raises:
         DataError: the file is missing, not JSON or of another layout, an id occurs twice, or an id is neither an
@@ -83,12 +87,12 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         unlabelled = by_id.keys() - {item["image_id"] for item in content["annotations"]}
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: expected images (id, file_name), annotations (image_id, category_id) and categories (id, name); "
-            f"{type(error).__name__}: {error}"
+            f"{path}: expected images (id, file_name), annotations (image_id, category_id) and categories (id, name), "
+            f"found: {type(error).__name__}: {error}"
         ) from None
     if unlabelled:
         found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)
-        warn_once(logger, f"{path}: images without an annotation are omitted: {len(unlabelled)} ({found})")
+        warn_once(logger, f"{path}: {len(unlabelled)} images have no annotation and are omitted: {found}")
     return _labelled(path, images, names, rows)
 
 
@@ -100,12 +104,22 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
     if len(found) < len(items):
         counts = Counter(item["id"] for item in items)
         twice = first_few(repr(value) for value, count in counts.items() if count > 1)
-        raise DataError(f'{path}: expected each id once in "{key}", found several times: {twice}')
+        raise DataError(f'{path}: "{key}": expected unique ids, found several entries with the ids {twice}')
     return found
 
 
 def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple[str, Any, int]]) -> LabelledSet:
-    """Check (place, file, class) of each image and return the images."""
+    """Check the images of a list or table, and return them.
+
+    Args:
+        path: path of the list or table, for messages.
+        images: folder of the images.
+        names: C class names.
+        rows: (place in the file for messages, image file, class index) of each image.
+
+    Raises:
+        DataError: an image file is not a path below ``images``.
+    """
     files, labels = [], []
     class_of: dict[str, int] = {}
     twice = {}
@@ -117,24 +131,24 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
         files.append(os.path.join(images, file))
         labels.append(label)
     if twice:
-        warn_once(logger, f"{path}: images with labels of several classes: {len(twice)} ({first_few(twice)})")
+        warn_once(logger, f"{path}: {len(twice)} images occur several times with different labels: {first_few(twice)}")
     return LabelledSet(np.array(labels, dtype=np.int64), tuple(names), files=files)
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """Read class names, one in each line, in the order of their indices.
+    """Read a text file with one class name per line, ordered by class index.
 
     Raises:
-        DataError: the file cannot be read, is empty, or has an empty line between names or a name twice.
+        DataError: the file cannot be read or is empty, a line before the last name is empty, or a name occurs twice.
     """
     names = [line.strip() for line in read_lines(path)]
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DataError(f"{path}: expected a class name in each line, found none")
+        raise DataError(f"{path}: expected a class name in each line, found an empty file")
     if "" in names:
         raise DataError(f"{path}, line {names.index('') + 1}: expected a class name, found an empty line")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise DataError(f"{path}: expected each class name once, found twice: {first_few(twice)}")
+        raise DataError(f"{path}: expected unique class names, found several lines with {first_few(twice)}")
     return tuple(names)

@@ -1,6 +1,6 @@
-"""Map a record to the model's input: read, crop and flip the image.
+"""Map a record of a classification data set to the model's input: read, crop and flip the image.
 
-Shapes: S is the side length of the model's images in pixels.
+Shapes: S is the side length of the model's input images in pixels.
 """
 
 from typing import Any
@@ -16,26 +16,30 @@ from seesaw_d2.data.images.mapper import BlankingMapper
 from seesaw_d2.errors import ConfigError, DataError
 
 CROPS = ("resized", "padded", "whole")
-_CENTRE = 0.875  # fraction of the shorter side that is kept in evaluation: 224 of 256
+_CENTRE = 0.875  # ratio of the crop to the image's shorter side in evaluation: 224 of 256 pixels
 
 
 class ClassificationMapper:
-    """Mapper of records of labelled images to {"image": uint8 (3, S, S), "label": int, "image_id"}.
+    """Mapper of a record to {"image": (3, S, S) uint8, "label": int, "image_id"}.
 
-    Greyscale, palette, CMYK and transparent images are converted to RGB (transparency is dropped), and rotated
-    according to their EXIF data. Images with more than 8 bits per channel are rejected, because Pillow would clip them.
+    Images of all modes (greyscale, palette, CMYK, with transparency) are converted to RGB without transparency, and
+    rotated according to their EXIF data. Images with more than 8 bits per channel raise an error, because Pillow would
+    clip their values.
 
     Args:
-        is_train: True: random crop, flip and jitter. False: center crop.
-        size: S.
-        crop: "resized": a crop of random area (8 to 100 %) and aspect ratio, scaled to S; in evaluation, the shorter
-            side is scaled to S / 0.875 before a center crop (as for ImageNet). "padded": a random crop of the image
-            padded with S / 8 zeros on each side; in evaluation, the image itself (as for CIFAR). "whole": the image
-            itself, also in training. With "padded" and "whole", images of another size are scaled to S first.
-        flip: whether to mirror half of the training images.
-        color_jitter: in [0, 1). Brightness, contrast and saturation of training images are multiplied by random factors
-            in [1 - color_jitter, 1 + color_jitter].
-        image_format: "RGB" or "BGR", the order of the channels.
+        is_train: True: crop, flip and jitter randomly. False: use the deterministic crop of evaluation.
+        size: side length S of the model's input images.
+        crop: kind of crop. With "padded" and "whole", images of another size are scaled to S x S first.
+
+            - "resized", as for ImageNet. Training: crop a random area (8 to 100 %) with a random aspect ratio, and
+              scale the crop to S x S. Evaluation: scale the shorter side to S / 0.875, and crop the centre.
+            - "padded", as for CIFAR. Training: pad the image with S / 8 zeros on each side, and crop randomly.
+              Evaluation: use the image itself.
+            - "whole": use the image itself, also in training.
+        flip: whether to flip half of the training images horizontally.
+        color_jitter: number in [0, 1). Brightness, contrast and saturation of training images are multiplied by random
+            factors in [1 - color_jitter, 1 + color_jitter].
+        image_format: channel order, "RGB" or "BGR".
     """
 
     @configurable
@@ -73,7 +77,7 @@ class ClassificationMapper:
         return self._result(record, np.asarray(self.transform(image)))
 
     def blank(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the result for a black image in place of the record's image."""
+        """Return the result of mapping the record with a black image instead of its own image."""
         return self._result(record, np.zeros((self.size, self.size, 3), dtype=np.uint8))
 
     def _result(self, record, image: np.ndarray) -> dict[str, Any]:
@@ -93,13 +97,21 @@ class BlankingClassificationMapper(BlankingMapper):
 
 
 def record_pixels(record: dict[str, Any]) -> np.ndarray:
-    """Return the image of a record, (H, W, 3) uint8, RGB. Errors as in ``ClassificationMapper``."""
+    """Return the image of a record, (H, W, 3) uint8, RGB.
+
+    Raises:
+        DataError, OSError: see ``ClassificationMapper.__call__``.
+    """
     array = record.get("array")
     return np.asarray(read_rgb(record["file_name"])) if array is None else array
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read an image file as RGB; see ``ClassificationMapper``."""
+    """Read an image file as RGB, and rotate it according to its EXIF data.
+
+    Raises:
+        DataError, OSError: see ``ClassificationMapper.__call__``.
+    """
     with PathManager.open(path, "rb") as file:
         image = Image.open(file)
         if image.mode.startswith(("I", "F")):
@@ -108,22 +120,22 @@ def read_rgb(path: str) -> Image.Image:
 
 
 def check_input_config(cfg: CfgNode) -> None:
-    """Raise ConfigError if a key of INPUT that the mapper reads is invalid."""
+    """Raise ConfigError if a key of INPUT that ``ClassificationMapper`` reads is invalid."""
     node = cfg.INPUT.CLASSIFICATION
     if node.SIZE < 1:
-        raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected at least 1 pixel, found {node.SIZE}")
+        raise ConfigError(f"INPUT.CLASSIFICATION.SIZE: expected a number of pixels >= 1, found {node.SIZE}")
     if node.CROP not in CROPS:
         raise ConfigError(f"INPUT.CLASSIFICATION.CROP: expected one of {', '.join(CROPS)}, found {node.CROP!r}")
     if not 0 <= node.COLOR_JITTER < 1:
         raise ConfigError(f"INPUT.CLASSIFICATION.COLOR_JITTER: expected a number in [0, 1), found {node.COLOR_JITTER}")
     if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal"):
-        raise ConfigError(f"INPUT.RANDOM_FLIP: expected none or horizontal, found {cfg.INPUT.RANDOM_FLIP!r}")
+        raise ConfigError(f'INPUT.RANDOM_FLIP: expected "none" or "horizontal", found {cfg.INPUT.RANDOM_FLIP!r}')
     if cfg.INPUT.FORMAT not in ("RGB", "BGR"):
-        raise ConfigError(f"INPUT.FORMAT: expected RGB or BGR, found {cfg.INPUT.FORMAT!r}")
+        raise ConfigError(f'INPUT.FORMAT: expected "RGB" or "BGR", found {cfg.INPUT.FORMAT!r}')
 
 
 class _ScaleTo:
-    """Transform that scales an image to S x S unless it has this size."""
+    """Transform that scales an image to S x S pixels."""
 
     def __init__(self, size: int):
         self.size = (size, size)

@@ -1,9 +1,10 @@
-"""Labelled images in one file of NumPy arrays.
+"""Read labelled images from one file of NumPy arrays.
 
 Shapes: N images, C classes.
 """
 
 import zipfile
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -18,36 +19,40 @@ KEYS = ("images", "labels", "names")
 
 
 def read_arrays(path: str) -> LabelledSet:
-    """Read the images of a file written by ``numpy.savez`` or ``numpy.savez_compressed``.
+    """Read labelled images from a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
 
     Args:
-        path: the file, with ``images``, uint8 (N, H, W) or (N, H, W, 3), ``labels``, integers (N,) in [0, C), and
-            ``names``, strings (C,).
+        path: a file with the arrays ``images``, (N, H, W) or (N, H, W, 3) uint8, ``labels``, (N,) integers in [0, C),
+            and ``names``, (C,) strings.
 
     Raises:
-        DataError: the file cannot be read, or an array is missing or has another type or shape. Pickled objects are
-            rejected.
+        DataError: the file cannot be read, an array is missing or has another type or shape, or an array contains
+            Python objects, because unpickling them could run code.
     """
     arrays = _load(path)
     images, labels, names = (arrays[key] for key in KEYS)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)) or 0 in images.shape:
         raise DataError(
-            f"{path}: images: expected uint8 of shape (N, H, W) or (N, H, W, 3), found {images.dtype} {images.shape}"
+            f'{path}: "images": expected uint8 of shape (N, H, W) or (N, H, W, 3), found {images.dtype} of shape '
+            f"{images.shape}"
         )
-    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < max(len(names), 1):
-        raise DataError(f"{path}: names: expected (C,) different strings, found {names.dtype} {names.shape}")
+    if names.dtype.kind != "U" or names.ndim != 1 or not len(names):
+        raise DataError(f'{path}: "names": expected strings of shape (C,), found {names.dtype} of shape {names.shape}')
+    if len(set(names.tolist())) < len(names):
+        twice = sorted(name for name, count in Counter(names.tolist()).items() if count > 1)
+        raise DataError(f'{path}: "names": expected unique class names, found several of {first_few(twice)}')
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
-            f"{path}: labels: expected an integer for each of {len(images)} images, found {labels.dtype} {labels.shape}"
+            f'{path}: "labels": expected integers of shape ({len(images)},), one for each image, found {labels.dtype} '
+            f"of shape {labels.shape}"
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
-        found = f"{labels[wrong[0]]} at {first_few(wrong)}"
-        raise DataError(f"{path}: labels: expected integers in [0, {len(names) - 1}], found {found}")
+        found = f"{labels[wrong[0]]} (positions {first_few(wrong)})"
+        raise DataError(f'{path}: "labels": expected integers in [0, {len(names) - 1}], found {found}')
     if images.ndim == 3:
-        images = np.broadcast_to(
-            images[..., None], (*images.shape, 3)
-        )  # a view, so that grey images need no additional memory
+        # A view, so that greyscale images need no additional memory.
+        images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return LabelledSet(labels.astype(np.int64), tuple(names.tolist()), arrays=images)
 
 
@@ -58,7 +63,7 @@ def _load(path: str) -> dict[str, Any]:
         with open_regular(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise DataError(
-                    f"{path}: expected a file of the arrays {', '.join(KEYS)} (numpy.savez), found another format"
+                    f"{path}: expected a file with the arrays {', '.join(KEYS)} (numpy.savez), found another format"
                 )
             with zipfile.ZipFile(opened) as archive:
                 check_unpacked_size(archive, path)
@@ -66,10 +71,10 @@ def _load(path: str) -> dict[str, Any]:
             with np.load(opened, allow_pickle=False) as file:
                 missing = [key for key in KEYS if key not in file.files]
                 if missing:
-                    raise DataError(f"{path}: expected arrays {', '.join(KEYS)}, found no {missing[0]}")
+                    raise DataError(f"{path}: expected the arrays {', '.join(KEYS)}, found no {missing[0]}")
                 return {key: file[key] for key in KEYS}
     except DataError:
         raise
-    except Exception as error:  # a damaged archive raises many types
+    except Exception as error:  # damaged archives raise errors of many types
         reason = shortened(f"{type(error).__name__}: {error}")
-        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez): {reason}") from None
+        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez), found: {reason}") from None

@@ -1,4 +1,4 @@
-"""Entries of DATASETS.REGISTER with labelled images, and the registry of their sources."""
+"""Check the entries of DATASETS.REGISTER for classification, and register the sources of labelled images."""
 
 import functools
 import os
@@ -20,7 +20,7 @@ from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
 from seesaw_d2.utils.plain_values import plain_problem
 
-# Maximum number of classes. Larger numbers are mistakes, and their names would fill the memory.
+# Maximum number of classes. With a larger number, which can only be a mistake, the class names would fill the memory.
 MAX_CLASSES = 1_000_000
 _COMMON = ("NAME", "IMBALANCE", "SEED")
 EVALUATOR_TYPE = "classification"
@@ -28,21 +28,30 @@ EVALUATOR_TYPE = "classification"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A checked entry with absolute paths. The comment of ``DATASETS.REGISTER`` describes the keys."""
+    """A checked entry of DATASETS.REGISTER for classification. The comment of this config key describes all keys.
+
+    Attributes:
+        name: name of the data set.
+        source: a key of ``SOURCES``.
+        path: absolute path of the file or folder to read. For DIGITS: the split.
+        images: absolute path of the image folder, if the source needs one.
+        classes: number of classes, or absolute path of a file with the class names. None: the source contains the class
+            names.
+        split: "train" or "test", if the source needs a split.
+        imbalance, seed: arguments of ``long_tailed``.
+    """
 
     name: str
     source: str
-    # the file or folder, or the split for DIGITS
     path: str
     images: str = ""
-    # the number of classes or a file with their names; None: the source defines the names
     classes: int | str | None = None
     split: str = ""
     imbalance: float = 1.0
     seed: int = 0
 
     def load(self) -> list[dict[str, Any]]:
-        """Return Detectron2's dataset dicts (see ``LabelledSet``).
+        """Return the dataset dicts; see ``LabelledSet.to_dataset_dicts``.
 
         Raises:
             DataError: a file is missing or invalid.
@@ -62,7 +71,7 @@ class LabelledImages:
 
 
 class _LazyClasses(Metadata):
-    """Detectron2's Metadata that reads the class names at the first access."""
+    """Metadata of Detectron2 that reads the class names when they are first accessed."""
 
     def __getattr__(self, key: str) -> Any:
         if key == "thing_classes":
@@ -76,10 +85,11 @@ class Source:
     """A source of labelled images.
 
     Attributes:
-        read: function of an entry and the class names in CLASSES (or None) that returns the images.
-        path: kind of the value of the source's key: "file", "folder", or "split" ("train" or "test").
-        needed: further required keys.
-        optional: further optional keys.
+        read: function that returns the images of an entry. Arguments: the entry, and the class names in CLASSES (or
+            None).
+        path: kind of value of the source's key: "file" (a path), "folder" (a path) or "split" ("train" or "test").
+        needed: other required keys of the entry.
+        optional: other optional keys of the entry.
     """
 
     read: Callable[[LabelledImages, Any], LabelledSet]
@@ -88,7 +98,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-# Key in DATASETS.REGISTER that selects the source -> source.
+# Key of an entry of DATASETS.REGISTER -> source that this key selects.
 SOURCES = {
     "LIST": Source(lambda entry, names: read_list(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
     "CSV": Source(lambda entry, names: read_table(entry.path, entry.images, names), needed=("IMAGES", "CLASSES")),
@@ -112,18 +122,20 @@ def _read(entry: LabelledImages, *_fingerprints) -> LabelledSet:
 
 
 def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
-    """Check one entry of DATASETS.REGISTER.
+    """Check an entry of DATASETS.REGISTER for classification.
 
     Args:
-        value: the entry.
+        value: the entry, with at least one key of ``SOURCES``.
         where: config key of the entry, for messages.
 
     Raises:
-        ConfigError: a key is missing, unknown or wrong, or a file or folder does not exist.
+        ConfigError: a key is missing or unknown, a value is invalid, or a file or folder does not exist.
     """
     (source, *others) = [key for key in SOURCES if key in value]
     if others:
-        raise ConfigError(f"{where}: expected one of {', '.join(SOURCES)}, found {source} and {', '.join(others)}")
+        raise ConfigError(
+            f"{where}: expected only one of the keys {', '.join(SOURCES)}, found {source} and {', '.join(others)}"
+        )
     _check_keys(value, where, source)
     if not isinstance(value["NAME"], str) or not value["NAME"].strip():
         raise ConfigError(f"{where}.NAME: expected a non-empty string, found {value['NAME']!r}")
@@ -151,10 +163,12 @@ def _check_keys(value: Mapping, where: str, source: str) -> None:
     for key in value:
         if key not in known:
             hint = did_you_mean(near_names(str(key).upper(), known))
-            raise ConfigError(f"{where}.{key}: unknown key beside {source}; expected {', '.join(known)}{hint}")
+            raise ConfigError(f"{where}.{key}: unknown key. Expected with {source} the keys {', '.join(known)}{hint}")
     for key in ("NAME", *needed):
         if key not in value:
-            raise ConfigError(f"{where}.{key}: missing; {source} needs {', '.join(('NAME', *needed))}")
+            raise ConfigError(
+                f"{where}.{key}: expected with {source} the keys {', '.join(('NAME', *needed))}, found no {key}"
+            )
 
 
 def _existing(value: Mapping, key: str, where: str, *, is_file: bool) -> str:
@@ -174,15 +188,15 @@ def _classes(value: Mapping, where: str) -> int | str:
         return _existing(value, "CLASSES", where, is_file=True)
     if type(classes) is not int or not 1 <= classes <= MAX_CLASSES:
         raise ConfigError(
-            f"{where}.CLASSES: expected the number of classes, 1 to {MAX_CLASSES}, or a file of names, found "
-            f"{classes!r}"
+            f"{where}.CLASSES: expected a number of classes from 1 to {MAX_CLASSES}, or the path of a file with class "
+            f"names, found {classes!r}"
         )
     return classes
 
 
 def _choice(value: Mapping, key: str, where: str) -> str:
     if value[key] not in ("train", "test"):
-        raise ConfigError(f"{where}.{key}: expected train or test, found {value[key]!r}")
+        raise ConfigError(f'{where}.{key}: expected "train" or "test", found {value[key]!r}')
     return value[key]
 
 

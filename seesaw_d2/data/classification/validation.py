@@ -1,4 +1,4 @@
-"""Check the labelled images of a job before it computes or writes anything."""
+"""Check the data sets of a classification job before it computes or writes anything."""
 
 import logging
 
@@ -14,17 +14,17 @@ logger = logging.getLogger(__name__)
 
 
 def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check the data sets of DATASETS.TRAIN (if training) and DATASETS.TEST: files, images, labels, classes.
+    """Check the files, images, labels and classes of the data sets of a classification job.
 
-    Classes without training images cause a warning. They count as few-shot classes.
+    Classes without training images only cause a warning. They count as few-shot classes.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        training: True: check both. False: check only DATASETS.TEST, for an evaluation.
+        training: True: check DATASETS.TRAIN and DATASETS.TEST. False: check only DATASETS.TEST, for an evaluation.
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown or belongs to a detection data set,
-            MODEL.CLASSIFIER.NUM_CLASSES is not the number of classes, or the data sets differ in their classes.
+            MODEL.CLASSIFIER.NUM_CLASSES is not the number of classes, or the data sets have different classes.
         DataError: a file is missing or invalid, a label is out of range, a data set is empty, or images are missing.
     """
     check_input_config(cfg)
@@ -34,10 +34,10 @@ def validate_labelled_images(cfg: CfgNode, *, training: bool = True) -> None:
         if ("DATASETS.TRAIN", name) in used:
             empty = [c for c, count in zip(statistics.names, statistics.image_count, strict=True) if not count]
             if empty:
-                warn_once(logger, f"data set {name!r}: classes without a training image: {first_few(empty)}")
+                warn_once(logger, f"data set {name!r}: {len(empty)} classes have no training image: {first_few(empty)}")
     check_categories(cfg, used, "MODEL.CLASSIFIER.NUM_CLASSES")
 
 
 def _check_headers(cfg: CfgNode, name: str, records: Records) -> None:
-    # The mapper rejects images with more than 8 bits per channel.
+    # ClassificationMapper raises an error for images with more than 8 bits per channel.
     check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES, deep="refuse")

@@ -1,6 +1,6 @@
 """Copy-Paste augmentation for rare categories (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
 
-Shapes: N objects in an image of H x W pixels.
+Shapes: N objects in an image with height H and width W.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,29 +17,29 @@ Record = dict[str, Any]
 
 
 class ObjectSource(Protocol):
-    """Interface of sources of objects to paste, such as ``RareObjects``."""
+    """Interface of a sampler of objects to paste, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
-        """Return (record, index in its annotations) of each object for one image."""
+        """Draw the objects for one image. Return (index of the record, index in its annotations) of each object."""
 
 
 class CopyPasteMapper:
-    """Mapper that maps a record and pastes objects of other records into the result.
+    """Mapper that pastes objects of other records into the image of a record.
 
-    ``mapper`` augments both images. An object is placed at a random position inside the image. If it is larger than the
-    image, only its upper left part is used. Covered parts are removed from the masks of other objects, and their boxes
-    shrink accordingly. Fully covered objects are removed. Later objects cover earlier ones.
+    ``mapper`` augments both images. Each object is pasted at a random position inside the image. Only the upper left
+    part of an object that is larger than the image is pasted. The covered pixels are removed from the masks of other
+    objects, and the boxes of these objects shrink to the remaining masks. Completely covered objects are removed.
 
-    Deviations from the paper: single objects of rare categories are pasted at random positions, not a random subset of
-    an image; pixels are not blended (in the paper blending makes no difference).
+    Deviations from the paper: this mapper pastes single objects of rare categories at random positions. The paper
+    pastes a random subset of an image's objects. Pixels are not blended. In the paper, blending makes no difference.
 
-    All random numbers come from the global generators, which ``TrainLoader`` seeds with the seed and the image's
-    position in the stream. So the result depends only on these two, and resumed trainings continue exactly.
+    All random numbers come from the global generators, which ``TrainLoader`` seeds by its seed and the image's position
+    in the stream. Therefore a resumed training pastes the same objects as an uninterrupted training.
 
     Args:
         mapper: function that maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
-        records: dataset dicts that contain the objects, by index.
-        objects: source of the objects to paste.
+        records: dataset dicts with the objects to paste.
+        objects: sampler of the objects to paste.
     """
 
     def __init__(self, mapper: Callable[[Record], Any], records: Sequence[Record], objects: ObjectSource):
@@ -60,20 +60,20 @@ class CopyPasteMapper:
         return result
 
     def _single(self, index: int, position: int) -> Record | None:
-        """Return the image of a record with one object, or None if augmentation cuts the object off."""
+        """Return the model inputs of a record with one object, or None if augmentation removes the object."""
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
-        # A mapper may replace an unreadable image by another one.
+        # A mapper may replace an unreadable image by another image.
         if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
             return None
         return source
 
 
 def paste(target: Record, source: Record) -> Record:
-    """Paste the single object of ``source`` into ``target`` at a random position, and return the result.
+    """Return a copy of ``target`` with the single object of ``source`` at a random position.
 
     Args:
-        target, source: model inputs: "image", (channels, H, W), and "instances" with bitmasks.
+        target, source: model inputs with "image", (channels, H, W), and "instances" with bitmasks.
     """
     pixels, mask = _cut_out(source["image"], _masks(source["instances"])[0], target["image"].shape[1:])
     if not mask.any():
@@ -91,7 +91,7 @@ def paste(target: Record, source: Record) -> Record:
 
 
 def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the pixels and the mask inside the box of the mask, cropped to the given height and width."""
+    """Crop an image and a mask to the box around the mask, and to at most ``largest`` (height, width) pixels."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return image[:, :0, :0], mask[:0, :0]
@@ -103,7 +103,7 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Remove the pixels that ``cover`` (H, W) hides from the instances. Boxes of other instances do not change."""
+    """Remove the pixels of ``cover``, (H, W) bool, from the masks. Update the boxes of the changed instances only."""
     before = _masks(instances)
     masks = before & ~cover
     changed = (masks != before).flatten(1).any(dim=1)
@@ -118,7 +118,7 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return the instances with another image size, other masks (N, H, W) and the boxes of these masks."""
+    """Return a copy of the instances with another image size, other masks (N, H, W), and the boxes of these masks."""
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
@@ -126,7 +126,7 @@ def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> I
 
 
 def _masks(instances: Instances) -> Tensor:
-    """Return the bitmasks, bool (N, H, W)."""
+    """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if they have no bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
         raise DataError(f"Copy-Paste: expected model inputs with bitmasks, found {type(masks).__name__}")

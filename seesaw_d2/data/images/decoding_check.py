@@ -1,4 +1,4 @@
-"""Decode every image of a data set in several processes, to find damaged files with valid headers."""
+"""Decode all images of a data set in worker processes, to find damaged files, even those with valid headers."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 from seesaw_d2.utils.messages import reason
 
-# Number of images per task of a process.
+# Number of images per task of a worker process.
 _CHUNK = 32
 
 # Path of a file, and its annotated width and height.
@@ -28,9 +28,10 @@ class Examined:
     """An image file and its problem.
 
     Attributes:
-        path: the file.
-        kind: "unreadable", "size" (not the annotated size), "deep" (more than 8 bits), "several" (frames or pages; only
-            the first is used), or "" without a problem.
+        path: path of the file.
+        kind: "": no problem. "unreadable": the image cannot be decoded. "size": the image does not have the annotated
+            size. "deep": more than 8 bits per channel. "several": several frames or pages, of which only the first is
+            used.
         problem: description of the problem.
     """
 
@@ -40,10 +41,11 @@ class Examined:
 
 
 def examine_images(records: Records, workers: int) -> Iterator[Examined]:
-    """Decode the image files of dataset dicts, in any order.
+    """Decode the image files of dataset dicts, and yield the results in any order.
 
     Args:
-        workers: number of processes, >= 1.
+        records: dataset dicts. Records without a file are skipped.
+        workers: number of worker processes. 1: decode in this process.
     """
     tasks = [(name, size) for name, size in files_with_sizes(records) if name is not None]
     if workers == 1:
@@ -53,19 +55,20 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Chunks are started in order, so that the image that crashed a process is among the first unfinished ones.
+        # Workers start the chunks in order. Therefore an image that crashed a worker is in the first unfinished chunks.
+        # Decode each image of these chunks in a separate process.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
             yield from _examine_chunks([[task]], 1, died)
             for ((path, _),) in died:
-                yield Examined(path, "unreadable", "the process that decoded it died")
+                yield Examined(path, "unreadable", "the process that decoded the image crashed")
 
 
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
     """Yield the results of the chunks, and append unfinished chunks to ``left``.
 
-    A crash of a decoder terminates its process and the pool.
+    Chunks are unfinished if a decoder crashes, because the crash terminates its process and the whole pool.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []
@@ -74,7 +77,7 @@ def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Ta
                 futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
             except BrokenProcessPool:
                 left.append(chunk)
-        # Unfinished chunks go before those that could not be submitted.
+        # Insert unfinished chunks before the chunks that could not be submitted, to keep the order of the chunks.
         not_submitted = len(left)
         for future, chunk in futures:
             try:
@@ -96,13 +99,13 @@ def _examine(task: _Task) -> Examined:
         return Examined(path, "size", describe_size(path, expected, found))
     try:
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
-            image.verify()  # checks the checksums if the format has them
+            image.verify()  # checks checksums, for example those of PNG files
         with PathManager.open(path, "rb") as file, Image.open(file) as image:
             image.load()
-    except Exception as error:  # PIL raises many types
+    except Exception as error:  # Pillow raises errors of many types
         return Examined(path, "unreadable", f"{type(error).__name__}: {reason(error)}")
     if mode.startswith(DEEP_MODES):
         return Examined(path, "deep", f"Pillow's mode {mode}")
     if several:
-        return Examined(path, "several", "frames or pages")
+        return Examined(path, "several", "several frames or pages")
     return Examined(path)

@@ -1,4 +1,4 @@
-"""Format, size and depth of image files, read from their headers without decoding pixels."""
+"""Read the format, size and depth of image files from their headers, without decoding pixels."""
 
 import logging
 import os
@@ -14,15 +14,15 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of files opened per data set. Opening them takes about a second on a disk and less than a minute on a
-# network.
+# Maximum number of files to open per data set. Opening them takes a second on a local disk, and less than a minute on a
+# network file system.
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
 DEEP_MODES = ("I", "F")
 # Formats that Pillow renders with external programs.
 _PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
-# Formats of photos with several pictures. The first is the photo, the others are previews or brightness maps.
+# Formats of photos that contain several images: first the photo, then previews or brightness maps.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -34,9 +34,10 @@ class Header(NamedTuple):
     """The header of an image file.
 
     Attributes:
-        size: width and height after the EXIF rotation, as in Detectron2, or the error.
+        size: width and height after the rotation in the EXIF data, which Detectron2 applies. If the header cannot be
+            read: the error.
         mode: Pillow's mode, or "" after an error.
-        several: whether the file has several frames or pages. Only the first is read.
+        several: whether the file contains several frames or pages. The loaders read only the first.
     """
 
     size: tuple[int, int] | Exception
@@ -45,21 +46,21 @@ class Header(NamedTuple):
 
 
 def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn") -> None:
-    """Check that the image files of a data set are images of the annotated size.
+    """Check that the files of a data set are images of the annotated size.
 
-    At most ``MAX_OPENED`` files are opened, evenly distributed over the data set. Truncated files are not detected,
-    because their headers are valid. Files with several frames or pages cause a warning.
+    The function opens at most ``MAX_OPENED`` files, evenly distributed over the data set. It does not detect truncated
+    files, because their headers are valid. Files with several frames or pages cause a warning.
 
     Args:
-        records: Detectron2's dataset dicts whose files exist. Records without a file are skipped.
-        name: name of the data set.
-        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, which the loaders replace.
-        deep: handling of images with more than 8 bits (Pillow's modes I, I;16, F), which Detectron2's mapper clips at
-            255 so that they become nearly white. "warn": log a warning. "refuse": raise DataError.
+        records: dataset dicts whose files exist. Records without a file are skipped.
+        name: name of the data set, for messages.
+        skip: DATALOADER.SKIP_BAD_IMAGES. True: accept files that are not images, because the loaders replace them.
+            False: raise DataError for such files.
+        deep: "warn": log a warning for images with more than 8 bits per channel (Pillow's modes I, I;16, F).
+            Detectron2's mapper clips their values at 255, which makes them nearly white. "refuse": raise DataError.
 
     Raises:
-        DataError: a file is not an image (unless ``skip``), has another size than annotated, or has more than 8 bits
-            and ``deep`` is "refuse".
+        DataError: a file is not an image, has another size than annotated, or has more than 8 bits per channel.
     """
     # Round the step up, so that at most MAX_OPENED files are opened.
     chosen = take(records, range(0, len(records), -(-len(records) // MAX_OPENED) or 1))
@@ -71,7 +72,7 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     if bad and not skip:
         raise DataError(
             f"image files of {name} cannot be read: {first_few(bad)}. "
-            "set DATALOADER.SKIP_BAD_IMAGES True to omit such images"
+            "Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
         )
     other_size = [
         f"{path} ({describe_size(path, expected, header.size)})"
@@ -83,24 +84,26 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
-        text = f"image files of {name} have several frames or pages; only the first is used"
+        text = f"image files of {name} contain several frames or pages, of which only the first is used"
         warn_once(logger, f"{text}: {first_few(several)}")
 
 
 def _check_depth(name: str, paths: list[str], deep: str) -> None:
     if not paths:
         return
-    text = f"image files of {name} have more than 8 bits per pixel"
     if deep == "refuse":
-        raise DataError(f"{text}; expected 8-bit images: {first_few(paths)}")
+        raise DataError(
+            f"image files of {name}: expected 8 bits per channel, found more than 8 bits in {first_few(paths)}"
+        )
     warn_once(
         logger,
-        f"{text}; Detectron2's mapper makes all values above 255 white; expected 8-bit images: {first_few(paths)}",
+        f"image files of {name} have more than 8 bits per channel. Detectron2's mapper clips their values at 255, so "
+        f"most pixels may become white: {first_few(paths)}",
     )
 
 
 def is_image(path: str) -> bool:
-    """Return whether a file's content is an image, including damaged and huge ones. Its name does not matter."""
+    """Return whether the content of a file is an image, even if the image is damaged or too large to decode."""
     return not isinstance(read_header(path, (None, None)).size, (UnidentifiedImageError, NotDecodedError))
 
 
@@ -109,51 +112,57 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 
     Args:
         path: the file.
-        expected: annotated width and height, or None.
+        expected: annotated width and height. None: not annotated.
     """
     try:
         with PathManager.open(path, "rb") as file, _opened(file) as image:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
                 raise NotDecodedError(
-                    f"a file that Pillow opens with another program ({program}), which is not allowed"
+                    f"a file that Pillow would decode with an external program ({program}), which is not allowed"
                 )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"a file in the format {image.format}, which Pillow cannot decode")
             width, height = image.size
-            # Read EXIF data only if the size differs, because in a PNG they may follow the pixels, which are then
-            # decoded.
+            # In PNG files, EXIF data can follow the pixels, so that reading them decodes the pixels. Read such EXIF
+            # data only if the size differs from the annotated size.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
             return Header((height, width) if turned else (width, height), image.mode, several)
-    except Exception as error:  # Pillow raises many types
+    except Exception as error:  # Pillow raises errors of many types
         return Header(error)
 
 
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
-    """Describe how an image's size differs from the annotated one, and whether its EXIF rotation is the reason.
+    """Describe how an image's size differs from the annotated size, and whether EXIF data are the reason.
 
     Args:
+        path: the image file.
         expected: annotated width and height.
         found: width and height from ``read_header``.
     """
-    text = f"annotated {expected[0]} x {expected[1]}, is {found[0]} x {found[1]}"
+    text = f"annotated {expected[0]} x {expected[1]}, found {found[0]} x {found[1]}"
     if expected != found[::-1]:
         return text
     with PathManager.open(path, "rb") as file, _opened(file) as image:
         turned = _is_turned(image)
     return (
-        f"{text} after the rotation in its EXIF data; the annotations are for the image without it" if turned else text
+        f"{text} after the rotation in its EXIF data. The annotations fit the image before this rotation"
+        if turned
+        else text
     )
 
 
 def _opened(file: BinaryIO) -> Image.Image:
-    """Open an image with Pillow. Replace its message about unknown formats, which contains an object's address."""
+    """Open an image with Pillow. For an unknown format, raise an error with a reproducible message.
+
+    Pillow's own message contains a memory address.
+    """
     try:
         return Image.open(file)
     except UnidentifiedImageError:
-        reason = "a format that Pillow does not support" if file.seek(0, os.SEEK_END) else "it is empty"
+        reason = "a format that Pillow does not support" if file.seek(0, os.SEEK_END) else "the file is empty"
         raise UnidentifiedImageError(f"cannot identify image file: {reason}") from None
 
 

@@ -1,4 +1,4 @@
-"""Image files of a data set: names, missing files, and files with the same content."""
+"""Check the names of a data set's image files, and find missing files and files with the same content."""
 
 import hashlib
 import logging
@@ -20,32 +20,34 @@ logger = logging.getLogger(__name__)
 
 
 def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, path: str) -> None:
-    """Check image files relative to the image folder.
+    """Check the file names in an annotation file, which are relative to the image folder.
 
     Args:
         names: file name of each image.
         ids: ids of the images.
-        fields: fields that contain the names, for messages.
+        fields: fields of the annotation file that contain the names, for messages.
         path: path of the annotation file, for messages.
 
     Raises:
-        DataError: an image has no file name, or one that leads outside of the image folder.
+        DataError: an image has no file name, an invalid file name, or a path outside the image folder.
     """
     nameless = [image for image, name in zip(ids, names, strict=True) if not isinstance(name, str) or not name]
     if nameless:
-        raise DataError(f'{path}: no {fields} in "images": ids {first_few(nameless)}')
+        raise DataError(f'{path}: expected {fields} in every entry of "images", found none: ids {first_few(nameless)}')
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
-        raise DataError(f"{path}: invalid file names: {first_few(map(ascii, nothing))}")
+        raise DataError(
+            f"{path}: expected valid file names, found names that cannot be encoded: {first_few(map(ascii, nothing))}"
+        )
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
-            f'{path}: expected "file_name" below the image folder, found paths outside it: {first_few(outside)}'
+            f'{path}: expected "file_name" below the image folder, found paths outside the folder: {first_few(outside)}'
         )
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a string can be a file's name. JSON can contain lone surrogates, which cannot be encoded."""
+    """Return whether a string can be a file name. JSON can contain unpaired surrogates, which cannot be encoded."""
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -54,9 +56,11 @@ def _is_file_name(name: str) -> bool:
 
 
 def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None:
-    """Raise DataError unless the names of the image files of dataset dicts lie below their folder.
+    """Raise DataError if an image file of the dataset dicts is outside the image folder.
 
     Args:
+        dicts: dataset dicts.
+        image_root: the image folder.
         path: path of the annotation file, for messages.
     """
     folder = os.path.join(image_root, "")
@@ -64,17 +68,17 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
     outside = [name for name in names if not name.startswith(folder) or leads_outside(name.removeprefix(folder))]
     if outside:
         raise DataError(
-            f"{path}: expected image files below {image_root}, found paths outside it: {first_few(outside)}"
+            f"{path}: expected image files below {image_root}, found paths outside this folder: {first_few(outside)}"
         )
 
 
 def missing_files(records: Records) -> list[str]:
-    """Return the image files that do not exist, in the records' order. Images in memory have no file.
+    """Return the image files that do not exist, in the records' order. Skip records without a file.
 
-    Folders and pipes count as missing. Links are followed. Their targets may lie anywhere, because the owner of the
-    image folder creates links, not the annotation file.
+    Folders and pipes count as missing. Links are followed, also to files outside the image folder. (The owner of the
+    image folder created the links, so they are trusted, unlike paths in the annotation file.)
 
-    Each folder is listed once. On network file systems this takes seconds, while a query for each file would take
+    The function lists each folder once. On a network file system, this takes seconds, but testing each file would take
     minutes.
     """
     listings: dict[str, set[str]] = {}
@@ -88,7 +92,7 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # File systems that ignore case, normalize Unicode or are remote can open files under other names than they list.
+    # A file system that ignores case or normalizes Unicode can open a file by another name than it lists.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
@@ -96,11 +100,12 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     """Return the records whose image file exists.
 
     Args:
+        records: dataset dicts.
         names: names of the data sets, for messages.
-        skip: True: omit missing images with a warning. False: raise DataError.
+        skip: True: skip missing images with a warning. False: raise DataError for missing images.
 
     Raises:
-        DataError: an image file is missing and ``skip`` is False, or all of them are missing.
+        DataError: image files are missing and ``skip`` is False, or all image files are missing.
     """
     missing = missing_files(records)
     if not missing:
@@ -109,25 +114,25 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     folders = [f"{folder} (no such folder, {number} images)" for folder, number in missing_folders(missing).items()]
     found = f"{count} are missing: {first_few(folders or missing)}{describe_near(near_files(missing))}"
     if not skip:
-        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to omit them")
+        raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images")
     if len(missing) == len(records):
         raise DataError(f"{found}. No image is left")
-    warn_once(logger, f"{found}. They are omitted (DATALOADER.SKIP_BAD_IMAGES)")
+    warn_once(logger, f"{found}. They are skipped (DATALOADER.SKIP_BAD_IMAGES is True)")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Return the folders that do not exist, with the number of missing files in each.
+    """Return a dict from folder that does not exist to the number of missing files in this folder.
 
-    Whole folders are missing more often than single files: LVIS's validation images are partly in train2017.
+    Whole folders are often missing for LVIS, because some of its validation images are in COCO's train2017.
     """
     counts = Counter(os.path.dirname(name) for name in missing)
     return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Return the positions of files with equal content, grouped by content. Only files of equal size are read."""
+    """Return groups of positions of files with the same content. Only files of the same size are read."""
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         sizes[os.path.getsize(path)].append(index)
@@ -140,10 +145,14 @@ def same_content(paths: Sequence[str]) -> list[list[int]]:
 
 
 def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool = True) -> dict[str, str]:
-    """Return a dict from files of ``second`` that are also in ``first`` to these files in ``first``.
+    """Find the files of ``second`` that are also in ``first``.
 
     Args:
-        contents: True: compare contents. False: compare only the paths after resolving links.
+        first, second: paths of files.
+        contents: True: compare the paths after resolving links, and the contents. False: compare only the paths.
+
+    Returns:
+        a dict from file in ``second`` to the same file in ``first``.
     """
     known = {os.path.realpath(path): path for path in first}
     shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
@@ -157,7 +166,7 @@ def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool 
 
 
 def _listing(folder: str) -> set[str]:
-    """Return the names of the files in a folder. Only links cost a query each."""
+    """Return the names of the files in a folder. The operating system is asked again only for links."""
     try:
         with os.scandir(folder or ".") as found:
             return {item.name for item in found if _is_file(item)}

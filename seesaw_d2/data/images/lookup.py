@@ -1,4 +1,4 @@
-"""List files below a folder, and find existing files with names similar to a missing one."""
+"""List the files in a folder and its subfolders, and find existing files with a name similar to a missing file."""
 
 import contextlib
 import functools
@@ -14,8 +14,8 @@ from seesaw_d2.utils.messages import first_few
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
-# Folders and files of operating systems and file servers, in lower case. For example, __MACOSX in zip archives has a
-# counterpart of every file, and @eaDir has thumbnails of every picture.
+# Names, in lower case, of folders and files that operating systems and file servers create. For example, __MACOSX in
+# zip archives contains metadata of every file, and @eaDir contains thumbnails of every image.
 _SYSTEM_FOLDERS = (
     "__macosx",
     "@eadir",
@@ -29,12 +29,12 @@ _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
 class FilesBelow(NamedTuple):
-    """The entries below a folder, as sorted paths relative to the folder with "/" between the parts.
+    """Sorted paths below a folder, relative to the folder and separated by "/".
 
     Attributes:
         files: regular files.
-        hidden: hidden files and folders, see ``is_hidden``. The content of hidden folders is not listed.
-        other: broken links, pipes and the like, and folders whose content is not listed (with "/" at the end).
+        hidden: hidden files and folders; see ``is_hidden``. The content of hidden folders is not listed.
+        other: broken links, pipes and devices, and folders whose content is not listed. Paths of folders end with "/".
     """
 
     files: list[str]
@@ -43,21 +43,21 @@ class FilesBelow(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is hidden (".name") or belongs to the operating system."""
+    """Return whether a name starts with "." or is the name of a file or folder of an operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
 
 
 def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBelow:
     """List the files in a folder and its subfolders.
 
-    Links to folders are followed. A folder that is reachable by several paths is read once, under the first path.
+    Links to folders are followed. If several paths lead to the same folder, its files are listed once.
 
     Args:
         folder: the folder.
-        recursive: True: list subfolders. False: do not list them.
+        recursive: True: list the content of subfolders. False: list only the names of subfolders.
 
     Raises:
-        OSError: ``folder`` cannot be read. (Unreadable subfolders are in ``other``.)
+        OSError: ``folder`` cannot be read. Unreadable subfolders do not raise an error, but are listed in ``other``.
     """
     found = FilesBelow([], [], [])
     seen: set[str] = set()
@@ -84,7 +84,13 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
 
 
 def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]:
-    """Add an entry to ``found``, or return its path in a list if it is a folder."""
+    """Add an entry of a folder to ``found``. If the entry is a folder itself, return a list with its path instead.
+
+    Args:
+        entry: the entry.
+        inside: path of its folder, with "/" at the end.
+        found: result of ``files_below`` so far.
+    """
     path = f"{inside}{entry.name}"
     if is_hidden(entry.name):
         found.hidden.append(path)
@@ -98,15 +104,18 @@ def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]
 
 
 def folded(name: str) -> str:
-    """Return a file's name without extension, in lower case and one Unicode form, for comparisons."""
+    """Normalize a file name for comparisons: without extension, in lower case, in one Unicode form."""
     return _fold(_EXTENSION.sub("", name))
 
 
 def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Find existing files whose paths differ from missing ones only in case, Unicode form or extension.
+    """Find existing files whose paths differ from missing files only in case, Unicode form or extension.
+
+    Args:
+        paths: paths of missing files.
 
     Returns:
-        a dict from missing file to similar existing files. Missing files without similar files are not in it.
+        a dict from missing file to similar existing files. The dict omits missing files without similar files.
     """
     listing = functools.cache(_folded_entries)
 
@@ -127,24 +136,24 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def describe_near(near: Mapping[str, Sequence[str]]) -> str:
-    """Return a hint about similar files for a message about missing files, or "" if there are none.
+    """Describe similar files, to append to a message about missing files. Return "" if no similar files exist.
 
     Args:
-        near: missing name -> existing files; see ``near_files``.
+        near: result of ``near_files``.
     """
     if not near:
         return ""
     listed = first_few(
-        f"{name} ({first_few(f'{path}: other {_difference(name, path)}' for path in paths)})"
+        f"{name} ({first_few(f'{path}: different {_difference(name, path)}' for path in paths)})"
         for name, paths in near.items()
     )
     return f"; {len(near)} differ from an existing file only in case, Unicode form or extension: {listed}"
 
 
 def _difference(name: str, path: str) -> str:
-    """Return how two names differ that are equal when folded: "case", "extension and Unicode form", ..."""
+    """Describe how two similar paths differ, such as "case" or "extension and Unicode form"."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # otherwise only their folders differ
+    if folded(name) == folded(path):  # the folders differ, not the file names
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -167,7 +176,10 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Return a dict from folded name to the paths of a folder's entries. Names of folders end with "/"."""
+    """Return a dict from normalized name (see ``folded``) to the paths of a folder's entries.
+
+    The normalized names of folders keep their extension and end with "/".
+    """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):
         entries = _read_folder(folder or ".")

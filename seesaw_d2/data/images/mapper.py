@@ -1,7 +1,7 @@
 """Mappers that report or replace unreadable images.
 
-They wrap Detectron2's DatasetMapper or another mapper. If it fails, the image is read again, to find out whether the
-image is the reason.
+They wrap another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an error, they read the image
+again to find out whether the image is the cause.
 """
 
 import copy
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record]
 
-# Number of replacements that are tried before the data set counts as unreadable.
+# Number of consecutive unreadable images after which ReplacingMapper raises an error.
 _MAX_REPLACEMENTS = 100
 
 
@@ -32,10 +32,10 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Transform that copies read-only arrays, which PyTorch would otherwise share."""
+    """Transform that copies read-only arrays, because PyTorch warns about tensors that share their memory."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # Images with several channels are copied when the mapper moves the channels to the front.
+        # The mapper copies images with several channels itself when it moves the channels to the front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 
@@ -52,10 +52,10 @@ class _Writable(T.Augmentation):
 
 
 def with_writable_arrays(mapper: Mapper) -> Mapper:
-    """Return a copy of Detectron2's ``DatasetMapper`` whose masks and single-channel images are writable.
+    """Return a copy of Detectron2's ``DatasetMapper`` that returns writable masks and single-channel images.
 
-    Arrays from Pillow are read-only, and PyTorch warns about tensors that share them. Other mappers are returned
-    unchanged.
+    Arrays from Pillow are read-only, and PyTorch warns about tensors that share their memory. Other mappers are
+    returned unchanged.
     """
     augmentations = getattr(mapper, "augmentations", None)
     if not isinstance(augmentations, T.AugmentationList):
@@ -66,7 +66,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Mapper that calls ``mapper``. If it fails because of the image, the error names the image."""
+    """Mapper that wraps another mapper. If the image causes an error, the message names the image file."""
 
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
@@ -75,7 +75,7 @@ class CheckedMapper:
         """
         Raises:
             UnreadableImageError: the image cannot be decoded.
-            DataError: the image has another size than the annotation file says.
+            DataError: the image has another size than annotated.
         """
         try:
             return self.mapper(record)
@@ -92,28 +92,28 @@ class CheckedMapper:
         except Exception as error:
             raise UnreadableImageError(
                 f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}. "
-                "set DATALOADER.SKIP_BAD_IMAGES True to omit such images"
+                "Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
             raise DataError(
-                f"{one_line(path)}: the annotation file says width x height {expected[0]} x {expected[1]}, the image "
-                f"is {found[0]} x {found[1]} (after the rotation that its EXIF data ask for)"
+                f"{one_line(path)}: expected the annotated width x height {expected[0]} x {expected[1]}, found "
+                f"{found[0]} x {found[1]} (after the rotation in the EXIF data)"
             )
 
 
 class ReplacingMapper(CheckedMapper):
-    """Mapper for training that replaces records whose image cannot be decoded by other records.
+    """Mapper for training that maps another record if an image cannot be decoded.
 
-    The replacement depends only on the file's name, so that a resumed run uses the same one. Detectron2's alternative,
-    returning None, raises a TypeError in v0.6 with Python 3.11 or newer.
+    The replacement depends only on the file name, so that a resumed run uses the same replacement. (In Detectron2, a
+    mapper can return None instead, but v0.6 then raises a TypeError with Python 3.11 or newer.)
     """
 
     def __init__(self, mapper: Mapper, records: Sequence[Record]):
         """
         Args:
-            mapper: mapper of one record.
-            records: the replacements.
+            mapper: mapper to wrap.
+            records: records from which replacements are drawn.
         """
         super().__init__(mapper)
         self.records = records
@@ -124,22 +124,22 @@ class ReplacingMapper(CheckedMapper):
             try:
                 return super().__call__(record)
             except UnreadableImageError as error:
-                warn_once(logger, f"{error}; another image is used instead")
+                warn_once(logger, f"{error}; training uses another image instead")
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
-            f"{record['file_name']}: expected a readable image, found {_MAX_REPLACEMENTS} unreadable ones in a row, "
-            "of which this is the last"
+            f"{record['file_name']}: expected a readable image, found {_MAX_REPLACEMENTS} unreadable images in a row. "
+            "This file is the last of them"
         )
 
 
 class BlankingMapper(CheckedMapper):
-    """Mapper for evaluation with black images in place of undecodable ones, whose objects count as missed."""
+    """Mapper for evaluation that replaces images that cannot be decoded by black images. Their objects are missed."""
 
     def __call__(self, record: Record) -> Record:
         try:
             return super().__call__(record)
         except UnreadableImageError as error:
-            warn_once(logger, f"{error}; a blank image is used instead")
+            warn_once(logger, f"{error}; evaluation uses a black image instead")
             return self._blank(record)
 
     def _blank(self, record: Record) -> Record:

@@ -9,10 +9,11 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield the batches in order, and start sending each one before the previous one is yielded.
+    """Yield the batches in order, and start to move each batch before the previous batch is yielded.
 
     Args:
-        send: function that starts to move a batch and returns a function. The latter waits and returns the moved batch.
+        batches: batches to move.
+        send: function that starts to move a batch, and returns a function that waits and returns the moved batch.
     """
     waiting = None
     for batch in batches:
@@ -25,9 +26,12 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """Copy the images and label maps of a batch from pinned memory to a GPU, on a separate CUDA stream.
+    """Copies the images and label maps of a batch from pinned memory to a GPU on a separate CUDA stream.
 
-    Annotations are small, and the model moves them. See ``prefetched``.
+    It is an argument ``send`` of ``prefetched``. Annotations are small, so the model copies them.
+
+    Args:
+        device: the GPU.
     """
 
     def __init__(self, device: torch.device):
@@ -42,7 +46,7 @@ class ToDevice:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
             for value in (value for item in moved for value in item.values() if isinstance(value, torch.Tensor)):
-                value.record_stream(current)  # keeps the other stream from reusing the memory too early
+                value.record_stream(current)  # do not free the memory while this stream uses it
             return moved
 
         return wait

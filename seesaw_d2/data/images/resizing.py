@@ -1,4 +1,4 @@
-"""Resize images (INPUT.RESIZE): like Detectron2 with Pillow or PyTorch, or like MMDetection with OpenCV."""
+"""Resize images as INPUT.RESIZE selects: like Detectron2 (with Pillow or PyTorch) or MMDetection (with OpenCV)."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,19 @@ _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 
 
 class PyTorchResizeTransform(T.ResizeTransform):
-    """``ResizeTransform`` with Pillow's antialiased bilinear filter, computed by PyTorch.
+    """Detectron2's ``ResizeTransform`` with an implementation of Pillow's antialiased bilinear filter by PyTorch.
 
-    About 0.2 % of the pixels of an 8-bit image differ from Pillow's by 1, because of rounding. Masks (nearest pixel)
-    and images of other types are resized by Pillow.
+    Because of rounding, about 0.2 % of the pixels of an 8-bit image differ by 1 from Pillow's result. Pillow resizes
+    masks (with its nearest filter) and images of other types.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize (H, W) or (H, W, channels). ``interp`` is one of Pillow's filters."""
+        """Resize an image (H, W) or (H, W, channels).
+
+        Args:
+            img: the image.
+            interp: one of Pillow's filters. None: the filter of the constructor.
+        """
         if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
             return super().apply_image(img, interp)
         assert img.shape[:2] == (self.h, self.w)
@@ -39,7 +44,7 @@ class PyTorchResizeTransform(T.ResizeTransform):
 
 
 class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
-    """``ResizeShortestEdge`` with ``PyTorchResizeTransform``."""
+    """Detectron2's ``ResizeShortestEdge`` that returns a ``PyTorchResizeTransform``."""
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         plain = super().get_transform(image)
@@ -49,32 +54,38 @@ class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
 
 
 class OpenCVResizeTransform(T.ResizeTransform):
-    """``ResizeTransform`` with OpenCV: bilinear without antialiasing for images, nearest pixel for masks.
+    """Detectron2's ``ResizeTransform`` with OpenCV's bilinear filter without antialiasing, or nearest filter for masks.
 
-    The pixels equal MMDetection's (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
+    The resulting pixels equal those of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in
+    Detectron2.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize (H, W) or (H, W, channels). ``interp`` is Pillow's bilinear or nearest filter."""
+        """Resize an image (H, W) or (H, W, channels).
+
+        Args:
+            img: the image.
+            interp: Pillow's bilinear or nearest filter. None: the filter of the constructor.
+        """
         assert img.shape[:2] == (self.h, self.w)
         code = _CODES[self.interp if interp is None else interp]
         resized = cv2.resize(np.ascontiguousarray(img), (self.new_w, self.new_h), interpolation=code)
-        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV drops a single channel
+        return resized.reshape(self.new_h, self.new_w, *img.shape[2:])  # OpenCV removes a dimension of size 1
 
     def inverse(self) -> "OpenCVResizeTransform":
         return OpenCVResizeTransform(self.new_h, self.new_w, self.h, self.w, self.interp)
 
 
 class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
-    """``ResizeShortestEdge`` with ``OpenCVResizeTransform`` and MMDetection's rounding of the new size.
+    """Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``, with MMDetection's rounding.
 
-    Both libraries scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds an intermediate result, so that
-    one side differs by a pixel for about 3 in 10,000 sizes.
+    Both libraries scale by min(short / min(h, w), long / max(h, w)). Because Detectron2 rounds an intermediate result,
+    the libraries' results differ by one pixel for about 3 in 10,000 image sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # The same random calls as Detectron2, so that the same seed gives the same sizes.
+        # Draw like Detectron2, so that the same seed gives the same sizes.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -83,13 +94,13 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
     @staticmethod
     def get_output_shape(oldh: int, oldw: int, short_edge_length: int, max_size: int) -> tuple[int, int]:
-        """Return the new height and width (mmcv 2.1.0, ``rescale_size``)."""
+        """Return the new height and width, like ``rescale_size`` of mmcv 2.1.0."""
         scale = min(short_edge_length / min(oldh, oldw), max_size / max(oldh, oldw))
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 
 
 def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
-    """Return the augmentations with each ``ResizeShortestEdge`` replaced according to INPUT.RESIZE.
+    """Replace each ``ResizeShortestEdge`` in a list of augmentations by the implementation that INPUT.RESIZE selects.
 
     Raises:
         ConfigError: INPUT.RESIZE is invalid.
@@ -100,8 +111,8 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Disable OpenCV's threads. Threads started before the loader forks do not exist in its workers, which would
-        # wait for them.
+        # Disable OpenCV's threads, because a forked worker has none of its parent's threads and would wait for them
+        # forever.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 
@@ -112,7 +123,7 @@ def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Return Detectron2's DatasetMapper, or a SemanticMapper, with the resizing of INPUT.RESIZE."""
+    """Build the mapper of a config: Detectron2's DatasetMapper or a SemanticMapper, which resize by INPUT.RESIZE."""
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
     kind = SemanticMapper if has_semantic_head(cfg) else DatasetMapper
     mapper = kind(cfg, is_train, augmentations=build_resizing(cfg, plain))

@@ -1,4 +1,4 @@
-"""Find the images in a folder, and list the skipped entries with reasons."""
+"""Find the images in a folder, and list the skipped files and folders with the reasons."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from seesaw_d2.data.images.headers import is_image
 from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
-# Files with these extensions count as images without being opened, because reading the headers of ImageNet's 1.3
-# million files would take minutes at every start. The check of headers or the decoding reports other content. Files
-# without such an extension are opened.
+# Files with these extensions count as images. They are not opened here, because reading the headers of ImageNet's 1.3
+# million files would take minutes at every start. Later checks report other contents. Files without such an extension
+# are opened.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -19,11 +19,11 @@ _THREADS = 16
 
 
 class FolderScan(NamedTuple):
-    """The images in a folder, and the skipped entries.
+    """The images in a folder, and the skipped files and folders. All paths are sorted and relative to the folder.
 
     Attributes:
-        images: sorted paths relative to the folder, including broken links.
-        passed_over: reason -> entries, sorted paths relative to the folder.
+        images: paths of the images, including broken links.
+        passed_over: reason for skipping -> paths of the skipped files and folders.
     """
 
     images: list[str]
@@ -31,11 +31,11 @@ class FolderScan(NamedTuple):
 
 
 def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
-    """Find the images in a folder and its subfolders, by extension or else by content.
+    """Find the images in a folder. An image has an extension of ``IMAGE_EXTENSIONS`` or the content of an image.
 
     Args:
         folder: the folder.
-        recursive: True: search subfolders. False: skip them.
+        recursive: True: search subfolders, too. False: skip them.
 
     Raises:
         OSError: ``folder`` cannot be read.
@@ -44,23 +44,23 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
     unknown = [path for path in found.files if not has_image_extension(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         contents = dict(zip(unknown, pool.map(lambda path: is_image(os.path.join(folder, path)), unknown), strict=True))
-    # A broken link is reported as a missing image, not skipped.
+    # Keep broken links, so that a later check reports them as missing images.
     lost = [path for path in found.other if has_image_extension(path) and os.path.islink(os.path.join(folder, path))]
     reasons = {
         "hidden": found.hidden,
-        "no images": [path for path, image in contents.items() if not image],
+        "not images": [path for path, image in contents.items() if not image],
         "folders" if not recursive else "folders that cannot be read": [p for p in found.other if p.endswith("/")],
-        "no regular files": [path for path in found.other if not path.endswith("/") and path not in lost],
+        "not regular files": [path for path in found.other if not path.endswith("/") and path not in lost],
     }
     images = [path for path in found.files if contents.get(path, True)]
     return FolderScan(sorted(images + lost), {reason: paths for reason, paths in reasons.items() if paths})
 
 
 def has_image_extension(path: str) -> bool:
-    """Return whether a file's name has the extension of a common image format, in upper or lower case."""
+    """Return whether a file name has an extension of ``IMAGE_EXTENSIONS``, in upper or lower case."""
     return os.path.splitext(path)[1].lower() in IMAGE_EXTENSIONS
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Return the number and the first few of the entries skipped for each reason, or "" if none was skipped."""
+    """Describe ``FolderScan.passed_over`` for a message: the number and the first few paths for each reason."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

@@ -1,1 +1,1 @@
-"""Data sets exported from labelling tools such as Label Studio, CVAT and Roboflow."""
+"""Convert exports of labelling tools, such as Label Studio, CVAT and Roboflow, to data sets."""

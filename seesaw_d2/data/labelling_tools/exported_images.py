@@ -1,4 +1,4 @@
-"""Find and decode the image files of an export, and list the files that are skipped."""
+"""Find and decode the image files of an export, and list the skipped files."""
 
 import os
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Number of images per process.
+# Minimum number of images per worker process.
 _PER_PROCESS = 64
 
 
@@ -27,21 +27,22 @@ def find_images(
     others: Sequence[Path] = (),
     skip: bool,
 ) -> None:
-    """Replace each ``file_name`` by the path of its file below ``files.root``.
+    """Find the file of each image, and replace ``file_name`` by the path of this file below ``files.root``.
 
     Args:
-        data: the content of ``source``, in COCO's format.
-        files: files of the export.
-        others: other annotation files.
-        skip: True: omit images without a file and their objects. False: raise DataError.
+        data: content of ``source``, in the COCO format. It is changed in place.
+        files: files below the image folder.
+        source: path of the annotation file.
+        notes: list to which descriptions are appended.
+        others: paths of all annotation files of the export.
+        skip: True: remove images without a file, and their objects. False: raise DataError for a missing file.
 
     Raises:
-        DataError: an image has no name, a file is missing (unless ``skip``), several files match, or two images have
-            the same file.
+        DataError: an image has no name, or a file is missing, ambiguous or the file of two images.
     """
     nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
     if nameless:
-        raise DataError(f'{source}: no "file_name" in "images": ids {first_few(nameless)}')
+        raise DataError(f'{source}: expected "file_name" in all "images", found none: ids {first_few(nameless)}')
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
@@ -62,20 +63,20 @@ def find_images(
     count, root = len(data["images"]), files.root
     if ambiguous:
         text = _found(root, "several files of this name", ambiguous, count)
-        raise DataError(f"{source}: {text}; set --images to the folder of the right ones")
+        raise DataError(f"{source}: {text}. Set --images to the folder that contains only the right files")
     absent = _found(root, "no such file", missing, count) + describe_near(near)
     if missing and not skip:
-        raise DataError(f"{source}: {absent}; set --images to the folder that contains them")
+        raise DataError(f"{source}: {absent}. Set --images to the folder that contains the images")
     if twice:
         raise DataError(f'{source}: expected one entry in "images" for each file, found several: {first_few(twice)}')
     if missing:
-        notes.append(f"left out, {absent}{_leave_out(data, set(missing))}")
+        notes.append(f"skipped {absent}{_leave_out(data, set(missing))}")
     if changed:
-        notes.append(f"{len(changed)} file names are now paths below {root}: {_pairs(changed)}")
+        notes.append(f"replaced {len(changed)} file names by paths below {root}: {_pairs(changed)}")
     elsewhere = {name: path for name, path in changed.items() if files.in_another_folder(name, path)}
     if elsewhere:
         notes.append(
-            f"{len(elsewhere)} of them were found in another folder than their file_name says: {_pairs(elsewhere)}"
+            f"found {len(elsewhere)} images in another folder than their file_name contains: {_pairs(elsewhere)}"
         )
 
 
@@ -83,11 +84,13 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
     """Decode every image.
 
     Args:
-        data: the content of the annotation file after ``find_images``.
-        skip: True: omit images that cannot be decoded and their objects. False: raise DataError.
+        data: content of the annotation file after ``find_images``. It is changed in place.
+        root: folder of the images.
+        notes: list to which descriptions are appended.
+        skip: True: remove images that cannot be decoded, and their objects. False: raise DataError for such images.
 
     Raises:
-        DataError: images cannot be decoded (unless ``skip``), or do not have the annotated size.
+        DataError: an image cannot be decoded, or does not have the annotated size.
     """
     records = [{"file_name": str(root / image["file_name"]), **_size(image)} for image in data["images"]]
     workers = max(1, min(os.cpu_count() or 1, len(records) // _PER_PROCESS))
@@ -99,26 +102,28 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         listed = {"unreadable": bad, "size": other, "deep": deep, "several": several}.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
-    for wrong, problem in ((bad, "no image that can be read"), (other, "another width x height than annotated")):
+    for wrong, problem in ((bad, "not a readable image"), (other, "not the annotated width x height")):
         text = _found(root, problem, [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            raise DataError(text + "; --skip-bad-images omits them" * (wrong is bad))
+            raise DataError(text + ". Use --skip-bad-images to skip such images" * (wrong is bad))
         if wrong:
-            notes.append(f"left out, {text}{_leave_out(data, {name for name, _ in wrong})}")
+            notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
     if deep:
-        problem = "more than 8 bits per pixel, whose values above 255 become white,"
+        problem = "more than 8 bits per channel (Detectron2 clips the values at 255)"
         notes.append(_found(root, problem, [text for _, text in deep], len(records)))
     if several:
-        problem = "several frames or pages, of which the first is used,"
+        problem = "several frames or pages (only the first is used)"
         notes.append(_found(root, problem, [text for _, text in several], len(records)))
 
 
 def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Iterable[Path], notes: list[str]) -> None:
-    """Add notes about files below the folder that are not used.
+    """Add notes about files below the image folder that the export does not use.
 
     Args:
-        named: paths of the used images, relative to the folder.
-        known: files and folders to ignore: the annotation files and the output.
+        files: files below the image folder.
+        named: paths of the used images, relative to the image folder.
+        known: paths of the annotation files and of the output folder, which the notes omit.
+        notes: list to which descriptions are appended.
     """
     images, skipped = set(named), [os.path.realpath(path) for path in known]
     others = [path for path in files.below.files if path not in images]
@@ -128,14 +133,12 @@ def look_at_other_files(files: ExportedFiles, named: Iterable[str], known: Itera
         kinds = Counter(PurePosixPath(path).suffix or "without extension" for path in others)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         notes.append(
-            f'skipped, because no entry in "images" names them: {len(others)} files below {files.root} ({counts}): '
+            f'skipped {len(others)} files below {files.root} that no entry in "images" names ({counts}): '
             f"{first_few(others)}"
         )
-    for paths, reason in ((files.below.hidden, "hidden"), (files.below.other, "not regular files")):
+    for paths, kind in ((files.below.hidden, "hidden files or folders"), (files.below.other, "irregular files")):
         if paths:
-            notes.append(
-                f"skipped, because they are {reason}: {len(paths)} entries below {files.root}: {first_few(paths)}"
-            )
+            notes.append(f"skipped {len(paths)} {kind} below {files.root}: {first_few(paths)}")
 
 
 def _pairs(changed: Mapping[str, str]) -> str:
@@ -147,12 +150,12 @@ def _found(root: Path, problem: str, names: list[str], count: int) -> str:
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Return width and height if they are integers. The checks of annotations report other values."""
+    """Return the annotated width and height if they are integers. Later checks report other values."""
     return {key: image[key] for key in ("width", "height") if type(image.get(key)) is int}
 
 
 def _leave_out(data: dict[str, Any], names: set[str]) -> str:
-    """Remove the images with these names and their objects. Return a text with the number of removed objects."""
+    """Remove the images with these names, and their objects. Return a text with the number of removed objects."""
     gone = {image.get("id") for image in data["images"] if str(image.get("file_name", "")) in names}
     objects = [item for item in data["annotations"] if item.get("image_id") not in gone]
     text = f", with {len(data['annotations']) - len(objects)} objects"

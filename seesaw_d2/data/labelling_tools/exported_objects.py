@@ -1,4 +1,4 @@
-"""Check and correct problems in valid annotation files that would make a training worse."""
+"""Check the categories and objects of an export for mistakes that make a training worse, and correct some of them."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,27 +11,29 @@ from seesaw_d2.data.boxes_and_masks.mask_extents import run_length_extents
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Minimum area of a polygon in square pixels. Smaller values are rounding errors.
+# Minimum area of a polygon in square pixels. Smaller areas are rounding errors.
 _NOTHING = 1e-6
 
 
 def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: list[str]) -> list[dict[str, Any]]:
-    """Return the categories, except supercategories without objects, which Roboflow adds.
+    """Check the categories, and return them without supercategories that have no objects. (Roboflow adds these.)
 
     Args:
-        files: content of the export and, optionally, of its validation part, which may have fewer categories.
-        sources: paths of the files.
+        files: content of the exported annotation file, and optionally of the annotation file of the validation images.
+            The latter file may have fewer categories.
+        sources: paths of the annotation files.
+        notes: list to which descriptions are appended.
 
     Raises:
-        DataError: the second file has a category that the first lacks, or two categories have the same name.
+        DataError: the first annotation file lacks a category of the second, or two categories have the same name.
     """
     categories = files[0]["categories"]
     names = [[f"{item.get('id')} {item.get('name')}" for item in data["categories"]] for data in files]
     unknown = [name for name in names[-1] if name not in names[0]]
     if unknown:
         raise DataError(
-            f"{sources[-1]}: expected the categories (id and name) of {sources[0]}, found {first_few(unknown)}; "
-            f"{sources[0]} has {first_few(names[0])}"
+            f"{sources[-1]}: expected categories of {sources[0]} with the same id and name, found "
+            f"{first_few(unknown)}. {sources[0]} has {first_few(names[0])}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
@@ -44,7 +46,7 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
 
 
 def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool:
-    """Return whether a category is the supercategory of another one, but not of itself."""
+    """Return whether a category is the supercategory of another category, but not of itself."""
     name = category.get("name")
     others = (item for item in categories if item is not category)
     return category.get("supercategory") != name and any(item.get("supercategory") == name for item in others)
@@ -53,34 +55,47 @@ def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool
 def _check_names(names: list[str], source: str, notes: list[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f'{source}: expected each name in "categories" once, found several of {first_few(twice)}')
+        raise DataError(f'{source}: "name" in "categories": expected unique names, found several of {first_few(twice)}')
     alike = defaultdict(list)
     for name in names:
         alike[" ".join(name.split()).casefold()].append(repr(name))
     similar = [" and ".join(group) for group in alike.values() if len(group) > 1]
     if similar:
-        notes.append(f"{source}: names of categories that differ only by case or spaces: {first_few(similar)}")
+        notes.append(f"{source}: some category names differ only in case or spaces: {first_few(similar)}")
 
 
 def with_areas(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return the checked part with a positive area of every object, which evaluation needs."""
+    """Return the part with a positive "area" of every object, which evaluation needs.
+
+    Args:
+        part: checked content of an annotation file.
+        source: path of the file, for notes.
+        notes: list to which descriptions are appended.
+    """
     sizes = {image["id"]: (image["height"], image["width"]) for image in part["images"]}
     objects = part["annotations"]
     without = [item for item in objects if item.get("area") is None or not item["area"] > 0]
     odd = [item for item in objects if (item.get("area") or 0) > 0 and is_odd_area(item["area"], item["bbox"])]
     for items, text in (
-        (without, '"area" is missing or not positive, and computed from masks and boxes'),
-        (odd, '"area" does not agree with the box (in pixels?); APs, APm and APl use it unchanged'),
+        (without, 'have no positive "area". It is computed from their masks and boxes'),
+        (odd, 'have an "area" that does not fit their box. It may not be in pixels. APs, APm and APl use it unchanged'),
     ):
         if items:
             ids = first_few(item["id"] for item in items)
-            notes.append(f"{source}: {len(items)} of {len(objects)} objects: {text}: annotation ids {ids}")
+            notes.append(f"{source}: {len(items)} of {len(objects)} objects {text}: annotation ids {ids}")
     areas = {item["id"]: computed_area(item, sizes[item["image_id"]]) for item in without}
     return {**part, "annotations": [{**item, "area": areas.get(item["id"], item.get("area"))} for item in objects]}
 
 
 def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, notes: list[str]) -> None:
-    """Add a note about images without objects, which may not be labelled yet. It ends with ``consequence``."""
+    """Add a note about images without objects, which may not be labelled yet.
+
+    Args:
+        part: content of an annotation file.
+        source: path of the file, for the note.
+        consequence: sentence at the end of the note.
+        notes: list to which the note is appended.
+    """
     held = {item["image_id"] for item in part["annotations"]}
     empty = [image["file_name"] for image in part["images"] if image["id"] not in held]
     if empty:
@@ -90,17 +105,17 @@ def look_at_empty_images(part: dict[str, Any], source: str, consequence: str, no
 
 
 def look_at_crowds(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Add a note with the number of crowds, which training does not use."""
+    """Add a note about crowds, which training ignores."""
     crowds = [item["id"] for item in part["annotations"] if item.get("iscrowd")]
     if crowds:
         notes.append(
-            f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds, which are not trained on and "
-            f"ignored in evaluation: annotation ids {first_few(crowds)}"
+            f"{source}: {len(crowds)} of {len(part['annotations'])} objects are crowds, which training and evaluation "
+            f"ignore: annotation ids {first_few(crowds)}"
         )
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a valid mask has no area: run lengths without pixels, or polygons with collinear points."""
+    """Return whether a valid mask has no area: run lengths without pixels, or only polygons with collinear points."""
     if not segmentation:
         return False
     if isinstance(segmentation, dict):
@@ -110,16 +125,21 @@ def is_empty(segmentation: Any) -> bool:
 
 
 def _area(points: np.ndarray) -> float:
-    """Return the area of a polygon with points (P, 2), computed relative to its first point for precision."""
+    """Return the area of a polygon (P, 2). Coordinates are taken relative to the first point to reduce rounding."""
     x, y = (points - points[0]).T
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
 def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
-    """Check that boxes can be x, y, width, height in pixels. Add a note about boxes that exceed their image.
+    """Add a note about boxes that exceed their image, and so may not be x, y, width, height in pixels.
+
+    Args:
+        part: checked content of an annotation file.
+        source: path of the file, for messages.
+        notes: list to which the note is appended.
 
     Raises:
-        DataError: all coordinates are at most 1.
+        DataError: all numbers are at most 1, so that the boxes are probably fractions of the image.
     """
     objects = part["annotations"]
     if not objects:
@@ -128,21 +148,21 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
     boxes = np.array([item["bbox"] for item in objects], np.float64)
     if (boxes <= 1).all():
         raise DataError(
-            f'{source}: expected "bbox" as x, y, width, height in pixels, found only numbers up to 1, such '
-            f"as {objects[0]['bbox']} of annotation id {objects[0]['id']}. Are they fractions of the image size?"
+            f'{source}: "bbox": expected x, y, width, height in pixels, found only numbers up to 1, such as '
+            f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). They may be fractions of the image size"
         )
     ends = np.array([sizes[item["image_id"]] for item in objects])
     beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)
     if beyond.any():
         ids = first_few(objects[index]["id"] for index in np.flatnonzero(beyond))
         notes.append(
-            f"{source}: {beyond.sum()} of {len(objects)} boxes reach beyond their image; are they x, y, width, height "
-            f"in pixels? Annotation ids {ids}"
+            f"{source}: {beyond.sum()} of {len(objects)} boxes exceed their image, so they may not be x, y, width, "
+            f"height in pixels: annotation ids {ids}"
         )
 
 
 def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """Return the part without annotations that repeat the image, category, box and segmentation of an earlier one."""
+    """Return the part without copies: annotations with the image, category, box and mask of an earlier annotation."""
     kept, copies, seen = [], [], set()
     for item in part["annotations"]:
         key = json.dumps([item.get(field) for field in ("image_id", "category_id", "bbox", "segmentation", "iscrowd")])
@@ -150,5 +170,5 @@ def without_copies(part: dict[str, Any], source: str, notes: list[str]) -> dict[
         seen.add(key)
     if copies:
         ids = first_few(item.get("id") for item in copies)
-        notes.append(f"{source}: {len(copies)} objects are copies of other objects and omitted: annotation ids {ids}")
+        notes.append(f"{source}: omitted {len(copies)} objects that are copies of other objects: annotation ids {ids}")
     return {**part, "annotations": kept}

@@ -1,4 +1,4 @@
-"""Training and validation parts of an export, and their usable objects."""
+"""Check an export, find the objects that training and evaluation can use, and split the images into two parts."""
 
 import json
 import random
@@ -19,16 +19,17 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import collected_warnings, first_few
 
 # Purposes of the training and the validation part, for messages.
-PURPOSES = ("train on", "measure")
+PURPOSES = ("for training", "for evaluation")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Annotations in COCO's format.
+    """The training or validation part of a data set.
 
     Attributes:
-        data: lists of the annotation file, by name.
-        usable: ids of the objects that training or evaluation can use: not crowds, with valid masks and boxes.
+        data: content of the annotation file, in the COCO format.
+        usable: ids of the objects that training and evaluation can use. They are not crowds, and their masks and boxes
+            have an area.
     """
 
     data: dict[str, Any]
@@ -38,7 +39,7 @@ class Part:
         return (item for item in self.data["annotations"] if item["id"] in self.usable)
 
     def images_by_category(self) -> dict[Any, set]:
-        """Return a dict from category id to the ids of images with a usable object of this category."""
+        """Return a dict from category id to the ids of the images with a usable object of this category."""
         found = defaultdict(set)
         for item in self.usable_objects():
             found[item["category_id"]].add(item["image_id"])
@@ -46,14 +47,22 @@ class Part:
 
 
 def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
-    """Check the data like for a training. Return them without duplicate objects and with areas.
+    """Check the content of an annotation file with the checks of a training, and find the usable objects.
+
+    Args:
+        data: content of the annotation file, in the COCO format.
+        source: path of the file, for messages.
+        notes: list to which descriptions are appended.
+
+    Returns:
+        the content without copies of objects, and with the area of each object.
 
     Raises:
-        DataError: the data are invalid.
+        DataError: the content is invalid.
     """
     data = without_copies(data, source, notes)
     with collected_warnings() as warnings:
-        # Copy the data, because polygons are cleaned in place.
+        # Pass a copy, because check_annotations removes invalid polygons in place.
         file = check_annotations(json.loads(json.dumps(data)), source, "coco")
     notes.extend(warnings)
     look_at_boxes(data, source, notes)
@@ -68,15 +77,17 @@ def checked_part(data: dict[str, Any], source: str, notes: list[str]) -> Part:
 
 
 def check_any_usable(part: Part, source: str, purpose: str) -> None:
-    """Raise DataError with the reasons if no object can be used for the purpose."""
+    """Raise DataError if a part has no usable object. ``purpose`` is one of ``PURPOSES``."""
     if not part.usable:
-        raise DataError(f"{source}: no object is left to {purpose}: {_reasons(part.data['annotations'])}")
+        raise DataError(
+            f"{source}: expected at least one usable object {purpose}, found none: {_reasons(part.data['annotations'])}"
+        )
 
 
 def _reasons(objects: list[dict[str, Any]]) -> str:
-    """Return the reasons why none of the objects is usable."""
+    """Describe why none of the objects is usable."""
     if not objects:
-        return "there are no annotations"
+        return '"annotations" is empty'
     crowds = [item for item in objects if item.get("iscrowd")]
     others = [item for item in objects if not item.get("iscrowd")]
     flat = [item for item in others if item["bbox"][2] <= 0 or item["bbox"][3] <= 0]
@@ -88,13 +99,16 @@ def _reasons(objects: list[dict[str, Any]]) -> str:
     found = {
         'are crowds ("iscrowd" 1)': crowds,
         "have a box without width or height": flat,
-        "have no polygon of 3 points or more": pointless,
+        "have no polygon with at least 3 points": pointless,
         "have a mask without area": [item for item in masks if item not in pointless],
     }
     texts = [f"{len(items)} {what} (annotation ids {_ids(items)})" for what, items in found.items() if items]
     text = f"of {len(objects)} objects {', '.join(texts)}"
     if four:
-        text += f'; "segmentation" of {len(four)} objects has 4 numbers, like a box: remove it to train boxes only'
+        text += (
+            f'. The "segmentation" of {len(four)} objects has 4 numbers, like a box. Remove "segmentation" to train '
+            "only boxes"
+        )
     return text
 
 
@@ -103,14 +117,17 @@ def _ids(items: list[dict[str, Any]]) -> str:
 
 
 def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: str) -> tuple[Part, Part]:
-    """Split a part into training and validation.
+    """Split a part into a training and a validation part.
 
-    Validation images are chosen category by category, the rarest first. No category loses its last training image.
+    Validation images are chosen category by category, starting with the rarest. Every category keeps at least one
+    training image.
 
     Args:
-        part: all images of the export ``source``.
-        share: share of images for validation, in (0, 1).
-        copies: groups of ids of images with the same content. All images of a group stay in one part.
+        part: all images of the export.
+        share: fraction of the images for validation, in (0, 1).
+        seed: seed of the random choice.
+        copies: groups of ids of images with the same content. All images of a group stay in the same part.
+        source: path of the annotation file, for messages.
 
     Raises:
         DataError: no image with an object can be used for validation.
@@ -121,18 +138,22 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
         if not chosen.issuperset(same):
             chosen.difference_update(same)
     if len(images) == 1:
-        raise DataError(f"{source}: one image cannot be split; set --val to an annotation file of validation images")
+        raise DataError(
+            f"{source}: expected at least two images to split, found one. Set --val to an annotation file of "
+            "validation images"
+        )
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:
         raise DataError(
-            f"{source}: cannot choose validation images: each of the {len(images)} images with objects is the last "
-            "training image of a category or a copy of one; set --val to an annotation file of validation images"
+            f"{source}: cannot choose validation images, because each of the {len(images)} images with objects is the "
+            "only training image of a category or a copy of such an image. Set --val to an annotation file of "
+            "validation images"
         )
     return train, val
 
 
 def _chosen(part: Part, share: float, seed: int) -> set:
-    """Return the ids of the images for validation."""
+    """Choose the ids of the validation images."""
     ids = [image["id"] for image in part.data["images"]]
     random.Random(seed).shuffle(ids)
     groups = part.images_by_category()

@@ -1,6 +1,6 @@
 """Match the image names in an export with files below a folder.
 
-In exports, image names can be addresses on a server, have a prefix, or be paths on another machine.
+The names in an export can be URLs of a server, have a prefix, or be paths on another machine.
 """
 
 import os
@@ -12,18 +12,18 @@ from urllib.parse import parse_qs, unquote
 
 from seesaw_d2.data.images.lookup import files_below, folded
 
-# Label Studio's prefix of the names of uploaded files.
+# Prefix that Label Studio adds to the names of uploaded files.
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")
-# Folder of uploads on Label Studio's server, which the export does not contain.
+# Folder of uploaded files on Label Studio's server. An export lacks this folder, but its image names contain it.
 _UPLOADS = re.compile(r"^(\w+://[^/]+)?/?data/upload/(\d+/)?")
 
 
 class ExportedFiles:
-    """Files below a folder, by name, without hidden files and folders.
+    """The files in a folder and its subfolders, without hidden files and folders.
 
     Attributes:
         root: the folder.
-        below: entries below the folder.
+        below: files below the folder.
     """
 
     def __init__(self, root: Path):
@@ -37,17 +37,21 @@ class ExportedFiles:
             self._by_folded[folded(pure.name)].append(path)
 
     def meant(self, name: str, beside: Path, others: Sequence[Path] = ()) -> list[str]:
-        """Return all files that match an image's name, relative to ``root``.
+        """Find the files that an image name in an export may mean.
 
-        If there is a file at exactly this path below ``root``, or else relative to the annotation file, it is the only
-        match. Otherwise the matches are the files with this file name whose path shares the most folders with the name,
-        counted from the end. The name may be percent-encoded or have backslashes. If nothing matches, Label Studio's
-        prefix is removed.
+        The name may be percent-encoded or contain backslashes. If the name is the path of an existing file, relative to
+        ``root`` or to ``beside``, this file is the only result. Otherwise the results are the files with the same file
+        name whose last folders agree with the most last folders of the name. If no file matches, the search is repeated
+        without Label Studio's prefix.
 
         Args:
             name: "file_name" in the export.
             beside: folder of the annotation file.
-            others: folders of other annotation files. Files below them match only if no other file does.
+            others: folders of all annotation files. A file below another annotation file's folder is a result only if
+                no other file matches.
+
+        Returns:
+            paths relative to ``root``.
         """
         names = _decoded(name)
         for texts in (names, _without_prefix(names)):
@@ -62,7 +66,11 @@ class ExportedFiles:
         return []
 
     def near(self, name: str) -> dict[str, list[str]]:
-        """Return {decoded name: files that differ only in case, Unicode form or extension}, or {} if there are none."""
+        """Find files whose names differ from an image name only in case, Unicode form or extension.
+
+        Returns:
+            a dict with one item (decoded name -> files), or an empty dict without such files.
+        """
         names = _decoded(name)
         for text in (*names, *_without_prefix(names)):
             found = self._by_folded.get(folded(PurePosixPath(text).name))
@@ -71,20 +79,25 @@ class ExportedFiles:
         return {}
 
     def in_another_folder(self, name: str, path: str) -> bool:
-        """Return whether a name contains folders and its file is in other folders."""
+        """Return whether an image name contains folders, but its file is in other folders.
+
+        Args:
+            name: "file_name" in the export.
+            path: path of the file relative to ``root``.
+        """
         ends = [_common_end(PurePosixPath(path).parts, PurePosixPath(text).parts) for text in _decoded(name)]
         parts = [len(PurePosixPath(text).parts) for text in _decoded(name)]
         depth = len(PurePosixPath(path).parts)
         return all(end < min(count, depth) for end, count in zip(ends, parts, strict=True))
 
     def _is_below(self, path: str, beside: Path, others: Sequence[Path]) -> bool:
-        """Return whether a file is below one of ``others`` that does not contain ``beside``."""
+        """Return whether a file is below a folder of ``others`` that does not contain ``beside``."""
         own, *folders = (Path(os.path.abspath(folder)) for folder in (beside, *others))
         above = set(Path(os.path.abspath(self.root / path)).parents)
         return any(folder in above for folder in folders if folder not in (own, *own.parents))
 
     def _different(self, paths: list[str]) -> list[str]:
-        """Return the paths, except links to files that are already among them."""
+        """Return the paths without links to files that are also in the list."""
         if len(paths) < 2:
             return paths
         return list({os.path.realpath(self.root / path): path for path in reversed(paths)}.values())[::-1]
@@ -105,12 +118,11 @@ class ExportedFiles:
 
 
 def _decoded(name: str) -> list[str]:
-    """Return the non-empty interpretations of a name: literally, as a Windows path, as an address."""
+    """Return the possible meanings of a name: the name itself, a Windows path, or the path in a URL."""
     path, _, query = name.partition("?")
     texts = [name, name.replace("\\", "/"), unquote(path).replace("\\", "/")]
-    texts += [
-        text.replace("\\", "/") for text in parse_qs(query).get("d", [])
-    ]  # Label Studio's local files: /data/local-files/?d=folder%2Fa.jpg
+    # Label Studio's URLs of local files: /data/local-files/?d=folder%2Fa.jpg
+    texts += [text.replace("\\", "/") for text in parse_qs(query).get("d", [])]
     return [text for text in dict.fromkeys(texts) if PurePosixPath(text).name]
 
 

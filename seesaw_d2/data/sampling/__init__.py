@@ -1,1 +1,1 @@
-"""Samplers, repeat factors and data loaders."""
+"""Sample training images (repeat factors, class-aware sampling) and build data loaders."""

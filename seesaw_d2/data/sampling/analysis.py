@@ -1,4 +1,4 @@
-"""Analysis of how often a model sees each category: counts, repeat factors, shares of training instances.
+"""Analyze how often a model sees each category in training: counts, repeat factors, fractions of the instances.
 
 Shapes: C categories, I images.
 """
@@ -13,46 +13,55 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
-# Ways to sample images: each image once, or by repeat factors with one of the roundings.
+# Ways to sample images: "uniform" samples each image once per epoch. The others use repeat factors with this rounding.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingAnalysis:
-    """The result of ``analyze_sampling``."""
+    """Result of ``analyze_sampling``.
+
+    Attributes:
+        statistics: numbers of images and instances of each category.
+        groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
+        repeat_threshold: threshold t of the repeat factors. None: images are not repeated.
+        category_factors: (C,) repeat factors r(c).
+        epoch_images: sampling -> number of images in an epoch, for "stochastic" the mean number. Without
+            ``repeat_threshold``, the only sampling is "uniform".
+        epoch_instances: sampling -> (C,) numbers of instances of each category in an epoch.
+    """
 
     statistics: CategoryStatistics
-    # (C,) 0 rare, 1 common, 2 frequent
     groups: np.ndarray
-    # t of the repeat factors. None: images are not repeated
     repeat_threshold: float | None
-    # (C,) r(c)
     category_factors: np.ndarray
-    # sampling -> number of images in an epoch (the mean for "stochastic"); only "uniform" without t
     epoch_images: dict[str, float]
-    # sampling -> (C,) numbers of instances in an epoch
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the shares of rare, common and frequent categories in an epoch's instances: (3,) in [0, 1]."""
+        """Return the fractions of an epoch's instances in rare, common and frequent categories, (3,) in [0, 1]."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """Return a few lines for the log, with the groups' shares under the given samplings (default: all)."""
+        """Return a few lines for the log.
+
+        Args:
+            samplings: samplings whose group shares the text contains. Default: all samplings.
+        """
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
         named = ", ".join(f"{n} {name}" for n, name in zip(groups, GROUP_NAMES, strict=True))
         instances = counts.instance_count
         lines = [
-            f"{counts.num_images} images, {counts.num_annotated_images} of them with objects; {instances.sum()} "
-            f"instances of {len(instances)} categories ({named}), {instances.min()} to {instances.max()} of each"
+            f"{counts.num_images} images, of which {counts.num_annotated_images} have objects; {instances.sum()} "
+            f"instances of {len(instances)} categories ({named}), {instances.min()} to {instances.max()} per category"
         ]
         for sampling in samplings or self.epoch_images:
             shares = ", ".join(
                 f"{name} {share:.2%}" for name, share in zip(GROUP_NAMES, self.group_shares(sampling), strict=True)
             )
-            lines.append(f"{sampling}: {self.epoch_images[sampling]:.0f} images an epoch; instances: {shares}")
+            lines.append(f"{sampling}: {self.epoch_images[sampling]:.0f} images per epoch; instances: {shares}")
             if sampling != "uniform":
                 factors = self.category_factors
                 lines[-1] += (
@@ -71,14 +80,14 @@ def analyze_sampling(
     groups: np.ndarray | None = None,
     **options,
 ) -> SamplingAnalysis:
-    """Analyze the sampling of images for training.
+    """Analyze how often training samples the images and instances of each category.
 
     Args:
-        records: I Detectron2 dataset dicts with "annotations", after filtering.
-        num_classes: C.
-        repeat_threshold: t >= 0. None: images are not repeated.
-        names: C category names.
-        groups: (C,) frequency groups. Default: groups by the records' image counts and LVIS's thresholds.
+        records: I dataset dicts with "annotations", without the images that training omits.
+        num_classes: number of categories C.
+        repeat_threshold: threshold t >= 0 of the repeat factors. None: images are not repeated.
+        names: C category names. None: use the indices as names.
+        groups: (C,) frequency groups. None: compute them by LVIS's thresholds from the image counts of ``records``.
         options: further options of ``image_repeat_factors``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)

@@ -1,6 +1,6 @@
-"""Composition of batches from a stream of image indices, without loading images.
+"""Compose batches from a stream of image indices without loading images.
 
-Shapes: I images, B images in a batch of all processes together.
+Shapes: I images, B images in a batch over all processes.
 """
 
 import itertools
@@ -14,26 +14,27 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Batches of B images from a stream, as Detectron2 forms them in one process.
+    """Batches of B images from a stream, composed like those of Detectron2 with one process.
 
-    With groups, a batch consists of B successive images of one group (Detectron2's aspect ratio grouping). Without
-    groups, a batch consists of B consecutive images. In Detectron2 every process forms its own batches. Here all
-    processes use the same plan and take contiguous parts of every batch, so that the batches do not depend on their
-    number.
+    Without groups, a batch contains B consecutive images of the stream. With groups, a batch contains the next B images
+    of one group (Detectron2's aspect ratio grouping). In Detectron2, every process composes its own batches. Here, all
+    processes compose the same batches, and each process takes a contiguous part of every batch. Therefore the batches
+    do not depend on the number of processes.
 
     Args:
         stream: stream of image indices.
-        batch_size: B >= 1.
-        groups: (I,) integers, the group of each image. None: one group.
+        batch_size: number of images B in a batch over all processes, >= 1.
+        groups: (I,) integers, the group of each image. None: no groups.
     """
 
     def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield image indices (B,) and their positions in the stream (B,), endlessly from batch ``start`` on.
+        """Yield the image indices (B,) of each batch and their positions in the stream (B,), without end.
 
-        Earlier batches are counted epoch by epoch, which takes a second for 180,000 batches of 16 of LVIS.
+        Args:
+            start: number of batches to skip. Skipping 180,000 batches of 16 images of LVIS takes a second.
         """
         waiting: dict[int, np.ndarray] = {}
         place = formed = 0
@@ -47,7 +48,15 @@ class BatchPlan:
             formed += len(complete)
 
     def _form(self, images: np.ndarray, waiting: dict[int, np.ndarray]) -> np.ndarray:
-        """Return the complete batches (K, 2, B) in order of completion, and add the other images to ``waiting``."""
+        """Compose batches from the images of one epoch.
+
+        Args:
+            images: (2, M) image indices, and their positions in the stream.
+            waiting: group -> images (2, number of images) of incomplete batches. It is updated in place.
+
+        Returns:
+            (K, 2, B) the complete batches, ordered by the positions of their last images.
+        """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
         for group in np.unique(groups).tolist():
@@ -62,7 +71,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the group of each image for Detectron2's aspect ratio grouping, (I,) int64: 1 if it is wide, else 0.
+    """Return the groups of Detectron2's aspect ratio grouping, (I,) int64: 1 if width > height, else 0.
 
     Raises:
         DataError: an image has no annotated width or height.
@@ -71,6 +80,7 @@ def aspect_groups(records: Records) -> np.ndarray:
     for name, column in columns.items():
         if column.dtype == object and None in column.tolist():
             raise DataError(
-                f"DATALOADER.ASPECT_RATIO_GROUPING: expected {name!r} in each training image, found an image without it"
+                f"DATALOADER.ASPECT_RATIO_GROUPING is True, but a training image has no annotated {name}. Set the key "
+                "False to train without grouping"
             )
     return (columns["width"] > columns["height"]).astype(np.int64)

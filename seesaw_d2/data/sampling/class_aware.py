@@ -1,6 +1,6 @@
-"""Class-aware sampling: all categories are equally likely.
+"""Samplers that choose a category first, and then an image of this category.
 
-Shapes: K categories that have images.
+Shapes: K categories with at least one image.
 """
 
 import itertools
@@ -20,19 +20,19 @@ _BLOCK = 1024  # number of images per draw
 
 
 class ClassAwareSampler(EpochStream, Sampler):
-    """An endless stream of images: draw a category uniformly, then draw one of its images uniformly.
+    """Class-aware sampler: draw a category uniformly, then draw an image with this category uniformly.
 
-    Class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0), for images with several objects like
-    eqlv2's ``CASDataset``: an image can be drawn for each of its categories. Deviation: the reference iterates over
-    shuffled lists of categories and of each category's images. Here all draws are independent, which has the same
-    expectation and no state.
+    Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). Like ``CASDataset`` of the code of
+    EQL v2, it supports images with several objects. Such an image can be drawn for each of its categories. Deviation:
+    ``CASDataset`` iterates over shuffled lists of categories and images. Here all draws are independent. The expected
+    frequencies are the same, and the sampler needs no state.
 
-    As with Detectron2's samplers, all processes draw the same stream, and each takes every world_size-th image. Images
-    without objects are never drawn. Crowds do not count as objects.
+    The stream has no end. Like Detectron2's samplers, all processes draw the same stream, and each process takes every
+    world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
 
     Args:
         records: dataset dicts.
-        seed: seed of the stream, the same in all processes. None: draw a seed and share it.
+        seed: seed of the stream, equal in all processes. None: draw a random seed, and share it among the processes.
 
     Raises:
         DataError: no image has an object.
@@ -41,11 +41,14 @@ class ClassAwareSampler(EpochStream, Sampler):
     def __init__(self, records: Sequence[dict[str, Any]], *, seed: int | None = None):
         category, image = images_of_categories(records, crowds=False)
         if not len(category):
-            raise DataError("ClassAwareSampler: expected images with objects to choose among, found none")
+            raise DataError(
+                f"DATALOADER.SAMPLER_TRAIN {type(self).__name__}: expected images with objects in DATASETS.TRAIN, "
+                "found none"
+            )
         count = np.bincount(category)
         start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # sorted by category
-        # (K,) ranges of images of each category
+        # (K,) start and length of each category's part of ``_image``
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -54,21 +57,29 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return 1024 images, starting at position 1024 ``number`` of the stream."""
+        """Return 1024 image indices, which start at position 1024 * ``number`` of the stream."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
         return self._image[self._start[category] + (fraction * self._count[category]).long()].long()
 
     def _draw_categories(self, generator: torch.Generator, position: int) -> torch.Tensor:
-        """Return indices of categories, (_BLOCK,) in [0, K), for the images of the stream from ``position`` on."""
+        """Draw the categories of the next images.
+
+        Args:
+            generator: random generator.
+            position: position of the first of these images in the stream.
+
+        Returns:
+            (_BLOCK,) indices in [0, K).
+        """
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
 
 class SquareRootSampler(ClassAwareSampler):
-    """``ClassAwareSampler`` with categories drawn in proportion to the square root of their images.
+    """``ClassAwareSampler`` that draws categories in proportion to the square root of their number of images.
 
-    Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
+    Source: Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
     """
 
     def _draw_categories(self, generator, position):
@@ -76,14 +87,15 @@ class SquareRootSampler(ClassAwareSampler):
 
 
 class ProgressivelyBalancedSampler(ClassAwareSampler):
-    """Sampling that changes gradually from instance-balanced to class-balanced during the training.
+    """``ClassAwareSampler`` that changes gradually from instance-balanced to class-balanced sampling during training.
 
-    Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB, where p^IB is proportional to a
-    category's images and p^CB is uniform. t/T is an image's position in the stream divided by ``length``, in steps of
-    1,024 images (epochs in the paper). After ``length`` images, sampling is class-balanced.
+    Source: Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. p^IB is proportional to a
+    category's number of images, and p^CB is uniform. Here t/T is an image's position in the stream divided by
+    ``length``, and changes every 1,024 images. In the paper, it changes every epoch. After ``length`` images, sampling
+    is class-balanced.
 
     Args:
-        records, seed: as in ``ClassAwareSampler``.
+        records, seed: see ``ClassAwareSampler``.
         length: number of images in the whole training, >= 1.
     """
 

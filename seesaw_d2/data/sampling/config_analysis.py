@@ -1,4 +1,4 @@
-"""Analysis of the sampling of a config's training data."""
+"""Analyze the sampling of a config's training data."""
 
 from detectron2.config import CfgNode
 
@@ -13,23 +13,27 @@ from seesaw_d2.frequency_groups import frequency_groups
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze the annotation files of DATASETS.TRAIN without checking image files.
+    """Analyze the sampling of DATASETS.TRAIN. Image files are not checked.
 
-    As in training, DATALOADER.FILTER_EMPTY_ANNOTATIONS omits images without objects.
+    As in training, images without objects are omitted if DATALOADER.FILTER_EMPTY_ANNOTATIONS is True.
 
     Args:
-        cfg: after ``register_datasets(cfg)``.
-        repeat_threshold: t. Default: DATALOADER.REPEAT_THRESHOLD.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        repeat_threshold: threshold t of the repeat factors. None: DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
-        ConfigError, DataError: a data set has no annotations, or ``training_statistics`` raises the error.
+        DataError: a data set has no annotations.
+        ConfigError, DataError: see ``training_statistics``.
     """
     statistics = training_statistics(cfg)
     parts = []
     for name in cfg.DATASETS.TRAIN:
         parts.append(load_dataset(name))
         if "annotations" not in parts[-1][0]:
-            raise DataError(f"data set {name!r} has no annotations (a test set?); expected some to analyze")
+            raise DataError(
+                f"DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "
+                '"annotations". It may be a test set.'
+            )
     records = join(parts)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)

@@ -1,7 +1,7 @@
-"""Versions of Detectron2's samplers whose streams can start at any epoch.
+"""Detectron2's samplers, changed so that a resumed training continues at any epoch.
 
-Detectron2's samplers draw all epochs from one generator, so that a resumed training starts with the first epoch again.
-Here the order of an epoch depends only on the seed and the epoch's number.
+Detectron2's samplers draw all epochs from one generator. Therefore a resumed training starts with the first epoch
+again. Here the order of the images in an epoch depends only on the seed and the number of the epoch.
 """
 
 import itertools
@@ -12,18 +12,18 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 
 from seesaw_d2.data.sampling.seeding import mixed_seed
 
-_SUBSET = 1  # constant that is combined with the seed for the subset
+_SUBSET = 1  # constant to derive the seed of the random subset from the seed of the stream
 
 
 class EpochStream:
-    """Mixin that turns Detectron2's samplers into endless streams of indices that consist of epochs.
+    """Mixin for samplers that yield the indices of epoch 0, 1, ... without end.
 
-    Iteration yields every world_size-th index, as in Detectron2. ``TrainLoader`` reads whole epochs.
+    Iterating yields every world_size-th index, as in Detectron2. ``TrainLoader`` calls ``epoch`` instead.
     """
 
     @property
     def seed(self) -> int:
-        """Return the seed of the stream, equal in all processes. It can be set before the first index is drawn."""
+        """Return the seed of the stream, which is equal in all processes. Set the seed only before iterating."""
         return self._seed
 
     @seed.setter
@@ -31,11 +31,11 @@ class EpochStream:
         self._seed = int(value)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the indices of epoch ``number`` >= 0 in order (int64, at least one)."""
+        """Return the indices of epoch ``number`` >= 0 in order, an int64 tensor with at least one element."""
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
-        """Return the generator of epoch ``number``."""
+        """Return the random generator of epoch ``number``."""
         return torch.Generator().manual_seed(mixed_seed(self._seed, number))
 
     def _infinite_indices(self) -> Iterator[int]:
@@ -44,14 +44,14 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """Stream of ``TrainingSampler``: an epoch has each image once, in random order."""
+    """Detectron2's ``TrainingSampler``: an epoch contains each image once, in random order."""
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """Stream of ``RandomSubsetTrainingSampler``: an epoch has each image of a random subset once."""
+    """Detectron2's ``RandomSubsetTrainingSampler``: an epoch contains each image of a fixed random subset once."""
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -60,7 +60,7 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """Stream of ``RepeatFactorTrainingSampler``: repeat factors are randomly rounded in each epoch."""
+    """Detectron2's ``RepeatFactorTrainingSampler``: each epoch randomly rounds the repeat factors of the images."""
 
     def epoch(self, number: int) -> torch.Tensor:
         generator = self.generator(number)
@@ -68,7 +68,7 @@ class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
         return indices[torch.randperm(len(indices), generator=generator)]
 
     def _get_epoch_indices(self, generator: torch.Generator) -> torch.Tensor:
-        """Return the same indices as Detectron2's method, without its loop over the images."""
+        """Return the same indices as Detectron2's method, which is slower because it loops over the images."""
         fractions = torch.rand(len(self._frac_part), generator=generator)
         repeats = self._int_part + (fractions < self._frac_part).float()
         return torch.repeat_interleave(repeats.long())

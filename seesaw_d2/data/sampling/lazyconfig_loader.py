@@ -1,4 +1,4 @@
-"""The training loader for LazyConfigs, built from plain arguments."""
+"""Build the training loader of LazyConfigs from plain arguments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,26 +33,27 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """Build a resumable training loader with repeat factor sampling and checked data.
+    """Build a resumable training loader with repeat factor sampling, after checking the data.
 
-    The data are loaded once. (In Detectron2's own LazyConfigs, the sampler loads the data set a second time.)
+    The function loads the data sets once. (In Detectron2's LazyConfigs, the sampler loads the data sets a second time.)
 
     Args:
         names: names of registered data sets. Images without objects are omitted.
         mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
-        repeat_threshold: t >= 0. 0: images are not repeated.
+        repeat_threshold: threshold t >= 0 of the repeat factors. 0: images are not repeated.
         rounding: "stochastic" or "ceil"; see DATALOADER.REPEAT_ROUNDING.
         frequency: "images" or "instances"; see DATALOADER.REPEAT_FREQUENCY.
-        copy_paste_threshold: t of INPUT.COPY_PASTE. ``mapper`` must return bitmasks. None: nothing is pasted.
+        copy_paste_threshold: threshold of Copy-Paste; see INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must return bitmasks.
+            None: do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
         num_workers: number of worker processes. 0: load in this process.
-        seed: >= 0, seed of order and augmentation. None: a random seed, equal in all processes. In a training,
-            ``train.seed`` replaces it.
-        aspect_ratio_grouping: whether each batch has only wide or only high images.
+        seed: seed >= 0 of the image order and the augmentation. None: draw a random seed, equal in all processes.
+            ``train.seed`` replaces this seed.
+        aspect_ratio_grouping: whether to compose each batch of only wide or only high images.
         options: further options of PyTorch's ``DataLoader``.
 
     Raises:
-        DataError: an annotation file or image files are missing or invalid, or there are no objects to train on.
+        DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.
     """
     loaded = join([load_dataset(name) for name in names])
     records = with_objects(without_missing_images(loaded, list(names), skip=False))

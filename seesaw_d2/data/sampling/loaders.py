@@ -1,4 +1,4 @@
-"""Data loaders of detection data sets."""
+"""Build the data loaders of detection data sets."""
 
 import logging
 from collections.abc import Sequence
@@ -39,26 +39,27 @@ def build_train_loader(
     aspect_ratio_grouping: bool | None = None,
     **options,
 ):
-    """Build the training loader of DATASETS.TRAIN, like Detectron2's but resumable at any batch.
+    """Build the training loader of DATASETS.TRAIN. Unlike Detectron2's loader, it can resume at any batch.
+
+    SEED determines the image order and the augmentation. If SEED is -1, a random seed is drawn from NumPy's global
+    generator and shared among the processes. With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images
+    that cannot be decoded are replaced by others. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
 
     Args:
-        cfg: SEED determines order and augmentation. With -1 a random seed, equal in all processes, is drawn from
-            NumPy's global generator. With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot
-            be decoded are replaced. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
-        mapper: None: Detectron2's DatasetMapper.
-        sampler: None: build the sampler described by DATALOADER.SAMPLER_TRAIN and REPEAT_ROUNDING. If it is not an
-            ``EpochStream``, like the samplers that only Detectron2's main branch has, build Detectron2's loader.
-        records: None: ``load_training_dicts(cfg)``.
-        aspect_ratio_grouping: None: DATALOADER.ASPECT_RATIO_GROUPING.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        mapper: mapper of a record. None: ``build_mapper(cfg, is_train=True)``.
+        sampler: sampler of the images. None: build the sampler that DATALOADER.SAMPLER_TRAIN selects.
+        records: dataset dicts. None: ``load_training_dicts(cfg)``.
+        aspect_ratio_grouping: replaces DATALOADER.ASPECT_RATIO_GROUPING. None: use this key.
         options: further options of PyTorch's ``DataLoader``.
 
     Returns:
-        a ``TrainLoader``, an endless iterable of batches, which are lists of Detectron2's model inputs with
-        SOLVER.IMS_PER_BATCH entries over all processes, or Detectron2's loader (see ``sampler``).
+        a ``TrainLoader``, whose batches are lists of this process's share of SOLVER.IMS_PER_BATCH model inputs. If the
+        sampler is not an ``EpochStream``: Detectron2's loader, which a resumed training starts from the beginning.
 
     Raises:
-        DataError: ``load_training_dicts`` raises it, or grouping needs the width and height of an image that has none.
-            During iteration: an image cannot be decoded or does not have the annotated size.
+        DataError: see ``load_training_dicts`` and ``aspect_groups``. While iterating: an image cannot be decoded or
+            does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -68,15 +69,14 @@ def build_train_loader(
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
     digest = digest_of(dataset)
-    if isinstance(dataset, list):
-        # The loader and the replacements share one serialized copy.
+    if isinstance(dataset, list):  # Serialize the records once, for the loader and for mappers that read other records.
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
         name = cfg.DATALOADER.SAMPLER_TRAIN if sampler is None else type(sampler).__name__
-        logger.warning(f"{name}: a resumed training starts the order of the images from the beginning")
+        logger.warning(f"{name} has no state: a resumed training starts the image order from the beginning")
         if cfg.DATALOADER.PIN_MEMORY:
-            logger.warning(f"DATALOADER.PIN_MEMORY: no effect with {name}, because Detectron2's loader is used")
+            logger.warning(f"DATALOADER.PIN_MEMORY has no effect with {name}, which needs Detectron2's loader")
         return build_detection_train_loader(
             cfg, mapper=mapper, dataset=dataset, sampler=sampler, aspect_ratio_grouping=grouping, **options
         )
@@ -93,7 +93,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Return ``mapper`` with checks of the images, and with Copy-Paste if the config enables it."""
+    """Wrap a mapper: check or replace unreadable images, and paste objects if INPUT.COPY_PASTE.ENABLED is True."""
     checked = ReplacingMapper(mapper, records) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
         return checked
@@ -105,14 +105,14 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):
-        warn_once(logger, "DATALOADER.PIN_MEMORY: no effect without a GPU")
+        warn_once(logger, f"DATALOADER.PIN_MEMORY has no effect with MODEL.DEVICE {cfg.MODEL.DEVICE}, only with a GPU")
         return None
     device = torch.device(cfg.MODEL.DEVICE)
     return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
-    """Log the class counts and, with repeat factors, their effect on the counts."""
+    """Log the category counts. With repeat factor sampling, also log the counts of an epoch."""
     names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
     if names is None or not comm.is_main_process():
         return
@@ -129,16 +129,20 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader of one data set: every image once over all processes, one in a batch.
+    """Build Detectron2's test loader of a data set. It yields every image once over all processes, one per batch.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are omitted and images that cannot be decoded are black. The
-    evaluator still has their annotations, so that their objects count as missed.
+    With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images that cannot be decoded are replaced by black
+    images. The evaluator counts their objects as missed.
 
     Args:
-        image_ids: the images, in this order. None: all.
+        cfg: a config whose data sets are registered (``register_datasets(cfg)``).
+        name: name of the data set.
+        mapper: mapper of a record. None: ``build_mapper(cfg, is_train=False)``.
+        image_ids: ids of the images to load, in this order. None: all images.
 
     Raises:
-        DataError: as in ``build_train_loader``.
+        DataError: an annotation file is missing or invalid, or image files are missing. While iterating: an image
+            cannot be decoded or does not have the annotated size.
     """
     check_registered(name, "DATASETS.TEST")
     records = load_dataset(name)

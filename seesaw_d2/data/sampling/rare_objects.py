@@ -1,4 +1,4 @@
-"""Select the objects of rare categories that Copy-Paste adds to training images."""
+"""Sample the objects of rare categories that Copy-Paste adds to training images."""
 
 import logging
 
@@ -14,20 +14,22 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Sampler of objects. Each object of category c occurs r(c) times per epoch on average, including the original.
+    """Sampler of objects to paste. An object of category c then occurs r(c) times per epoch on average.
 
-    r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (``category_repeat_factors``). An object with a
-    mask has the weight r(c) - 1, the expected number of its copies in an epoch of I images.
+    r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (see ``category_repeat_factors``). An epoch of I
+    images contains the original object and on average r(c) - 1 pasted copies. Objects without a mask and crowds are not
+    pasted.
 
     Args:
-        records: I Detectron2 dataset dicts with "annotations".
+        records: I dataset dicts with "annotations".
         threshold: t >= 0.
 
     Attributes:
-        image, position: (M,) int64, index of the record and index in its annotations, for objects with a weight above
-            0.
-        weight: (M,) float64.
+        image, position: (M,) int64, index of the record and index in its annotations, for all objects with r(c) > 1.
+        weight: (M,) float64, r(c) - 1.
         mean: expected number of pasted objects per image.
+        num_categories: number of categories with r(c) > 1.
+        largest_factor: maximum of r(c).
     """
 
     def __init__(self, records: Records, threshold: float):
@@ -35,7 +37,7 @@ class RareObjects:
         factors = category_repeat_factors(np.bincount(category), len(records), threshold)
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         for objects in object_columns(records):
-            first = np.searchsorted(objects.image, objects.image)  # the first object of the same image
+            first = np.searchsorted(objects.image, objects.image)  # index of the first object of the same image
             position = np.arange(len(first)) - first
             chosen = ~objects.crowd & (objects.mask != NO_MASK)
             chosen[chosen] = factors[objects.category[chosen]] > 1
@@ -46,7 +48,7 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects for one image with NumPy's global generator: (record, index in its annotations) of each."""
+        """Draw the objects for one image with NumPy's global generator; see ``ObjectSource.draw``."""
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
         chosen = np.searchsorted(self._cumulative, places, side="right")
@@ -54,21 +56,21 @@ class RareObjects:
 
 
 def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
-    """Return the objects that INPUT.COPY_PASTE adds, and log their number.
+    """Build the sampler of the objects that INPUT.COPY_PASTE adds, and log their number.
 
     Raises:
-        ConfigError: no category with objects is below the threshold, so that no object would be pasted.
+        ConfigError: INPUT.COPY_PASTE.THRESHOLD is so low that no object would be pasted.
     """
     threshold = cfg.INPUT.COPY_PASTE.THRESHOLD
     found = RareObjects(records, threshold)
     if not len(found.weight):
         raise ConfigError(
-            f"INPUT.COPY_PASTE.THRESHOLD: expected a number above the lowest share of images with a category of "
-            f"DATASETS.TRAIN, found {threshold:g}: nothing would be pasted"
+            f"INPUT.COPY_PASTE.THRESHOLD: {threshold:g} pastes no objects, because every category with masks in "
+            f"DATASETS.TRAIN occurs in at least this fraction of the images. Increase the threshold"
         )
     logger.info(
         f"Copy-Paste: {len(found.weight)} objects of {found.num_categories} categories with repeat factors up to "
-        f"{found.largest_factor:.2f} (threshold {threshold:g}); {found.mean:.2f} pasted objects an image"
+        f"{found.largest_factor:.2f} (threshold {threshold:g}); {found.mean:.2f} pasted objects per image"
     )
     return found
 
@@ -81,17 +83,17 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     if not 0 < node.THRESHOLD < float("inf"):
         raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
-        raise ConfigError("MODEL.MASK_ON: expected True with INPUT.COPY_PASTE.ENABLED, which pastes masks; found False")
+        raise ConfigError("MODEL.MASK_ON: expected True with INPUT.COPY_PASTE.ENABLED True, found False")
     if cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask" with INPUT.COPY_PASTE.ENABLED, as covered parts are cut out of '
-            f"masks; found {cfg.INPUT.MASK_FORMAT!r}"
+            'INPUT.MASK_FORMAT: expected "bitmask" with INPUT.COPY_PASTE.ENABLED True, because covered pixels cannot '
+            f"be removed from polygons, found {cfg.INPUT.MASK_FORMAT!r}"
         )
     for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
         if cfg.MODEL[key]:
-            raise ConfigError(f"MODEL.{key}: expected False with INPUT.COPY_PASTE.ENABLED, found True")
+            raise ConfigError(f"MODEL.{key}: expected False with INPUT.COPY_PASTE.ENABLED True, found True")
     if has_semantic_head(cfg):
         raise ConfigError(
             f"INPUT.COPY_PASTE.ENABLED: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, "
-            "whose label maps do not change; found True"
+            "because Copy-Paste does not support semantic label maps, found True"
         )

@@ -1,4 +1,4 @@
-"""Repeat factor sampling with two kinds of rounding, the choice of a sampler, and the length of an epoch.
+"""Compute repeat factors, build the configured sampler, and compute the length of its epochs.
 
 Shapes: C categories, I images.
 """
@@ -16,13 +16,13 @@ from seesaw_d2.errors import ConfigError
 UNIFORM, REPEATED, CLASS_AWARE = "TrainingSampler", "RepeatFactorTrainingSampler", "ClassAwareSampler"
 SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
-# Samplers with a defined epoch; see ``epoch_length``.
+# Samplers for which ``epoch_length`` is defined.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# Values of DATALOADER.SAMPLER_TRAIN. The two weighted samplers exist only in Detectron2's main branch. Their order
-# starts from the beginning in a resumed training.
+# Values of DATALOADER.SAMPLER_TRAIN. The two ``MAIN_SAMPLERS`` exist only in Detectron2's main branch. A resumed
+# training starts their image order from the beginning.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# Sampler -> config keys that it reads, including keys of Detectron2's main branch.
+# Sampler -> config keys that only this sampler reads, including keys of Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
@@ -40,18 +40,17 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return r(c) = max(1, sqrt(t / f(c))), where f(c) = images with c / images (Gupta et al., CVPR 2019, B.2).
-
-    With "instances" f(c) is the geometric mean of this and of the category's share in all instances: instance-aware
-    repeat factors (IRFS; Yaman, Mahmud and Liu, 2023, arXiv 2305.08069).
+    """Return the repeat factors r(c) = max(1, sqrt(t / f(c))) of the categories (Gupta et al., CVPR 2019, B.2).
 
     Args:
-        image_count: (C,) images with the category. A category without images has r = 1.
-        num_images: total number of images, >= 1.
+        image_count: (C,) number of images with each category. A category without images has r(c) = 1.
+        num_images: number of all images, >= 1.
         threshold: t >= 0.
-        sqrt: False: use t / f(c) without the square root, an option of Detectron2 main.
-        frequency: "images" or "instances".
-        instance_count: (C,) instances of the category. Needed only with "instances".
+        sqrt: False: use max(1, t / f(c)) without the square root, an option of Detectron2's main branch.
+        frequency: "images": f(c) is the fraction of images with the category. "instances": f(c) is the geometric mean
+            of this fraction and the category's fraction of all instances (instance-aware repeat factors, IRFS; Yaman,
+            Mahmud and Liu, 2023, arXiv 2305.08069).
+        instance_count: (C,) number of instances of each category. Required if ``frequency`` is "instances".
 
     Returns:
         (C,) float64.
@@ -67,17 +66,17 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return each image's mean number of draws per epoch, (I,) float32: the maximum of r(c) over its categories.
+    """Return the repeat factor of each image, (I,) float32: the maximum of r(c) over the image's categories.
 
-    The factors are those of Detectron2's ``repeat_factors_from_category_frequency``. "ceil" rounds them up like
-    MMDetection's ``ClassBalancedDataset``, so that Detectron2's sampler does not round. Images without annotations have
-    factor 1. Earlier releases of the reference skipped them, which shifted the factors of all later images (mmengine
-    pull request 1048).
+    A repeat factor is the mean number of times an image occurs in an epoch. Images without annotations have factor 1.
+    (Earlier releases of MMDetection skipped such images, which shifted the factors of all later images; see mmengine's
+    pull request 1048.)
 
     Args:
-        records: I Detectron2 dataset dicts with "annotations". Crowds count, as in Detectron2.
+        records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
         threshold: t >= 0.
-        rounding: "stochastic" or "ceil".
+        rounding: "stochastic": return the factors of Detectron2's ``repeat_factors_from_category_frequency``, which the
+            sampler rounds randomly in each epoch. "ceil": round them up, like MMDetection's ``ClassBalancedDataset``.
         options: options of ``category_repeat_factors``.
     """
     category, image = images_of_categories(records, crowds=True)
@@ -94,15 +93,15 @@ def image_repeat_factors(records, threshold: float, rounding: str = "stochastic"
 
 
 def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
-    """Build the sampler of DATALOADER.SAMPLER_TRAIN.
+    """Build the sampler that DATALOADER.SAMPLER_TRAIN selects.
 
     Args:
-        cfg: a config. DATALOADER.REPEAT_* and RANDOM_SUBSET_RATIO are also read.
+        cfg: config with the keys in ``SAMPLER_KEYS``.
         records: dataset dicts.
         seed: seed of the stream, equal in all processes.
 
     Returns:
-        the sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's loader supports.
+        the sampler. For ``MAIN_SAMPLERS``, which only Detectron2's loader supports: None.
     """
     node = cfg.DATALOADER
     builders = {
@@ -120,10 +119,11 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
 
 
 def epoch_length(cfg: CfgNode, records) -> float:
-    """Return the number of images in an epoch of the configured sampler: the sum of the repeat factors, or I.
+    """Return the number of images in an epoch of the configured sampler.
 
-    Samplers by category have no epochs. For them an epoch is defined as I images (eqlv2's configs draw 12 times I).
-    With "stochastic" rounding the result is a mean, and an actual epoch is a little longer or shorter.
+    For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this is the
+    mean length of an epoch. For other samplers, the result is I. Class-aware samplers have no epochs, so I is a
+    definition. (The class-aware configs of EQL v2 draw 12 times I images.)
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))
@@ -136,7 +136,7 @@ def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
 
 
 def validate_sampling(cfg: CfgNode) -> None:
-    """Raise ConfigError for an unknown sampler, rounding or frequency, or a negative threshold."""
+    """Raise ConfigError if DATALOADER has an unknown sampler, rounding or frequency, or a negative threshold."""
     node = cfg.DATALOADER
     if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Compute seeds from numbers such as an image's position in the stream, independent of earlier random numbers."""
+"""Compute seeds that do not depend on earlier random numbers, and seed or restore the global generators."""
 
 import random
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import torch
 
 
 def mixed_seed(*numbers: int) -> int:
-    """Return a seed in [0, 2^63) from integers >= 0. Other numbers or another order give an unrelated seed."""
+    """Combine integers >= 0 into a seed in [0, 2^63). Other integers, or another order, give an independent seed."""
     # Include the length, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's global CPU generators in this block, and restore them afterwards.
+    """Seed Python's, NumPy's and PyTorch's global CPU generators in a block, and restore their states afterwards.
 
-    Augmentations draw from these generators: Detectron2's from NumPy's, torchvision's from PyTorch's.
+    Augmentations draw from these generators: those of Detectron2 from NumPy's, those of torchvision from PyTorch's.
     """
     with generators_kept():
         seed_cpu(seed)
@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Restore the states of the generators that ``seed_cpu`` seeds at the end of the block."""
+    """Restore the states of Python's, NumPy's and PyTorch's global CPU generators at the end of a block."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield
@@ -38,7 +38,7 @@ def generators_kept() -> Iterator[None]:
 
 
 def seed_all(seed: int) -> None:
-    """Seed the global generators, including those of all GPUs."""
+    """Seed the global generators of Python, NumPy and PyTorch, including the generators of all GPUs."""
     seed_cpu(seed)
     torch.cuda.manual_seed_all(seed)  # no effect without a GPU
 

@@ -1,4 +1,4 @@
-"""The training loader. A batch depends only on the seed and on its number."""
+"""Training loader that can resume at any batch, because a batch depends only on the seed and on its number."""
 
 import hashlib
 import logging
@@ -22,40 +22,41 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Constants that are combined with the seed, for augmentation and for replacements if a mapper returns None.
+# Constants to derive the seeds of the augmentation, and of replacements for images whose mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# Descriptions of the values that the order depends on.
+# Key of the state -> description, for all values that the image order depends on.
 _DIFFERENCES = {
     "seed": "seed",
-    "batch_size": "images in a batch",
+    "batch_size": "number of images in a batch",
     "sampler": "sampler",
     "grouped": "aspect ratio grouping",
-    "records": "training images",
-    "digest": "digest of the training images' names",
+    "records": "number of training images",
+    "digest": "hash of the training images' names",
 }
 
 Record = dict[str, Any]
 
 
 class TrainLoader:
-    """An endless iterable of this process's batches, which are lists of the results of ``mapper``.
+    """An endless iterable of this process's batches. A batch is a list of results of ``mapper``.
 
-    The images of a batch and their augmentation depend only on the sampler's seed and the batch's number, not on the
-    number of worker or training processes. Therefore the loader can start at any batch without loading earlier ones.
-    Images are read, and workers started, when the first batch is requested.
+    The images of a batch and their augmentation depend only on the sampler's seed and the batch's number, but not on
+    the number of worker or training processes. Therefore the loader can start at any batch without loading earlier
+    batches. The workers start when the first batch is requested.
 
     Args:
-        records: dataset dicts, by index.
-        mapper: function of one record. Its augmentation may use Python's, NumPy's and PyTorch's global generators. If
-            it returns None, another random record is mapped.
-        sampler: the stream of images. Its seed is the loader's seed.
-        batch_size: B, number of images in a batch over all processes, a multiple of the number of processes.
-        groups: (I,) integers. Each batch has images of one group. None: no groups.
+        records: dataset dicts.
+        mapper: function that maps a record to the model's input. Its augmentation may use Python's, NumPy's and
+            PyTorch's global generators. If it returns None, another random record is mapped.
+        sampler: stream of image indices. Its seed is the loader's seed.
+        batch_size: number of images in a batch over all processes, a multiple of the number of processes.
+        groups: (I,) integers. A batch contains images of one group. None: no groups.
         num_workers: number of worker processes. 0: load in this process.
-        digest: identifier of the records; see ``digest_of``.
-        device: GPU to which images are copied from pinned memory during the previous step. None: do not copy them.
+        digest: hash of the records; see ``digest_of``.
+        device: GPU to which images are copied from pinned memory while the model trains on the previous batch. None: do
+            not copy images.
         options: further options of PyTorch's ``DataLoader``.
     """
 
@@ -86,14 +87,14 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """Yield batches from the current position on."""
+        """Yield batches, starting after the last batch so far."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # Without this generator, the workers' unused seeds would be drawn from the global generator.
+            # Without this generator, DataLoader would draw seeds for the workers from the global generator.
             generator=torch.Generator(),
             **self._options,
         )
@@ -104,7 +105,7 @@ class TrainLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader and the values that the order depends on."""
+        """Return the position of the loader, and the values that the image order depends on."""
         return {
             "seed": self.seed,
             "images": self.num_images,
@@ -116,12 +117,17 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue after the images of ``state``, with its seed unless ``seed`` is given. Call it before iterating."""
+        """Continue at the position of a state. Call this method before iterating.
+
+        Args:
+            state: result of ``state_dict``.
+            seed: new seed. None: use the seed of the state.
+        """
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """Describe the differences from ``state`` that change the order of the images."""
+        """Describe the differences from a state that change the image order, such as "seed 1 before, 2 now"."""
         mine = self.state_dict()
         return [
             f"{words} {state.get(key)} before, {mine[key]} now"
@@ -135,14 +141,14 @@ def _mention_cores(num_workers: int) -> None:
     if num_workers > cores:
         warn_once(
             logger,
-            f"{num_workers} worker processes load images, but there are only {cores} cores; fewer workers "
-            "(DATALOADER.NUM_WORKERS, num_workers) give the same images and take less memory",
+            f"{num_workers} worker processes load images, but only {cores} cores are available. Fewer workers "
+            "(DATALOADER.NUM_WORKERS or num_workers) load the same images and need less memory",
             logging.INFO,
         )
 
 
 def digest_of(records: Sequence[Record]) -> str:
-    """Return a hash of the names and ids of the records' images, in order."""
+    """Return a hash of the file names and ids of the records' images, in order."""
     digest = hashlib.sha256()
     for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
         digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
@@ -150,7 +156,7 @@ def digest_of(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """Data set of mapped records. Its keys are pairs (index, position in the stream)."""
+    """Data set of mapped records. A key is a pair (index of the record, position in the stream)."""
 
     def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
         self._records, self._mapper, self._seed = records, mapper, seed
@@ -159,7 +165,7 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return a batch. The generators' states are saved once per batch, which is faster than once per image."""
+        """Return a batch. PyTorch calls this method, so that the generators' states are saved only once per batch."""
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 
@@ -172,11 +178,19 @@ class _Samples(Dataset):
                 return sample
             rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
             index = int(rng.integers(len(self._records)))
-        raise DataError(f"the mapper returned None for {_MAX_REPLACEMENTS} images in a row, the last is {index}")
+        raise DataError(
+            f"expected a mapper that returns model inputs, found a mapper that returned None for {_MAX_REPLACEMENTS} "
+            f"images in a row. The last image has the index {index}"
+        )
 
 
 class _Shares:
-    """Iterable over this process's part of each batch, a list of (index, position in the stream)."""
+    """Iterable over this process's part of each batch, which is a list of keys of ``_Samples``.
+
+    Args:
+        plan: batches of all processes.
+        start: number of batches to skip.
+    """
 
     def __init__(self, plan: BatchPlan, start: int):
         self._plan, self._start = plan, start

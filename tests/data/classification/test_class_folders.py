@@ -70,7 +70,9 @@ def test_what_is_passed_over_is_counted_with_its_reason(tmp_path, said):
     assert (found.names, found.labels.tolist()) == (("cat", "dog"), [0, 1])
     text = said()
     assert str(tmp_path) in text
-    assert all(part in text for part in ("5 hidden", "4 no images", "1 no regular files (dog/pipe)", "1 in no class's"))
+    assert all(
+        part in text for part in ("5 hidden", "4 not images", "1 not regular files (dog/pipe)", "1 not in a class's")
+    )
     assert all(name in text for name in ("cat/._1.png", "__MACOSX", "drawing.eps", "features.h5", "loose.png"))
 
 

@@ -40,4 +40,4 @@ def test_only_the_image_that_kills_its_process_is_named(tmp_path, monkeypatch, b
     found = list(decoding.examine_images(records, workers=2))
     assert Counter(image.path for image in found) == Counter(record["file_name"] for record in records)
     assert {image.path for image in found if image.kind} == culprits
-    assert all(image.kind == "unreadable" and "died" in image.problem for image in found if image.kind)
+    assert all(image.kind == "unreadable" and "crashed" in image.problem for image in found if image.kind)

@@ -76,7 +76,7 @@ def test_names_that_differ_a_little(tmp_path, there, name, difference):
     missing = str(tmp_path / name)
     near = near_files([missing])
     assert near == {missing: [str(tmp_path / there)]}
-    assert f": other {difference})" in describe_near(near)
+    assert f": different {difference})" in describe_near(near)
 
 
 def test_other_names_are_not_near(tmp_path):
@@ -92,5 +92,5 @@ def test_a_missing_image_of_a_training_is_said_with_its_near_names(tmp_path):
     names = [str(tmp_path / "images" / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
     with pytest.raises(DataError) as error:
         without_missing_images([{"file_name": name} for name in names], ["toy"], skip=False)
-    for name in ("b.JPG: other case", "b.jpeg: other extension"):
+    for name in ("b.JPG: different case", "b.jpeg: different extension"):
         assert f"{tmp_path}/images/{name}" in str(error.value)

@@ -33,10 +33,10 @@ BROKEN = {
     "image id a string": (lambda d: change(d, "images", 2, id="a"), r"\"id\" .*integer.*found 'a'"),
     "no height": (lambda d: remove(d, "images", 2, "height"), r'"height" .*"images".*ids 12'),
     "zero width": (lambda d: change(d, "images", 1, width=0), r'"width".*found 0 \(ids 11'),
-    "no file name": (lambda d: remove(d, "images", 1, "file_name"), r'no "file_name" in "images": ids 11'),
-    "parent folder": (lambda d: change(d, "images", 0, file_name="../x.jpg"), r"outside it: \.\./x\.jpg"),
-    "absolute path": (lambda d: change(d, "images", 0, file_name="/x.jpg"), r"outside it: /x\.jpg"),
-    "drive": (lambda d: change(d, "images", 0, file_name="C:\\x.jpg"), r"outside it"),
+    "no file name": (lambda d: remove(d, "images", 1, "file_name"), r'"file_name" .*"images".*ids 11'),
+    "parent folder": (lambda d: change(d, "images", 0, file_name="../x.jpg"), r"outside .*: \.\./x\.jpg"),
+    "absolute path": (lambda d: change(d, "images", 0, file_name="/x.jpg"), r"outside .*: /x\.jpg"),
+    "drive": (lambda d: change(d, "images", 0, file_name="C:\\x.jpg"), r"outside "),
     "image twice": (lambda d: change(d, "images", 1, id=10), r'"images": .*unique.* 10$'),
     "category twice": (lambda d: change(d, "categories", 0, id=3), r'"categories": .*unique.* 3$'),
     "annotation twice": (lambda d: change(d, "annotations", 0, id=101), r'"annotations": .*unique.* 101$'),
@@ -200,7 +200,7 @@ def test_format(tmp_path):
     assert read_annotations(path).image_files[0] == "train/10.jpg"
     assert read_annotations(path, "coco").image_files[0] == "0.jpg"
     data["images"][0]["coco_url"] = "http://host/../10.jpg"
-    with pytest.raises(DataError, match="outside it"):
+    with pytest.raises(DataError, match="outside "):
         read_annotations(write(tmp_path, data))
 
 

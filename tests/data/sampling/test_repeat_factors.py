@@ -182,8 +182,8 @@ def test_the_loader_draws_by_the_configured_rounding(toy_cfg, caplog):
     drawn = [sample["image_id"] for sample in itertools.chain.from_iterable(next(loader) for _ in range(11))]
     for epoch in (drawn[:11], drawn[11:]):
         assert sorted(epoch) == [10, *range(10, 20)]
-    assert "10 images, 10 of them with objects; 12 instances of 2 categories" in caplog.text
-    assert "ceil: 11 images an epoch" in caplog.text
+    assert "10 images, of which 10 have objects; 12 instances of 2 categories" in caplog.text
+    assert "ceil: 11 images per epoch" in caplog.text
     assert "up to 1.22 (threshold 0.15)" in caplog.text
 
 
@@ -195,7 +195,7 @@ def test_uniform_sampling_never_repeats(toy_cfg, caplog):
         loader = iter(build_train_loader(toy_cfg))
     drawn = [sample["image_id"] for sample in itertools.chain.from_iterable(next(loader) for _ in range(5))]
     assert sorted(drawn) == list(range(10, 20))
-    assert "uniform: 10 images an epoch" in caplog.text
+    assert "uniform: 10 images per epoch" in caplog.text
     assert "repeat factors" not in caplog.text
 
 

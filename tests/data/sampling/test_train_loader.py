@@ -151,7 +151,7 @@ def test_another_batch_size_goes_on_with_the_next_images():
     before = loader("uniform", batch_size=4)
     take(before, 6)
     after = loader("uniform", batch_size=8)
-    assert after.differences(before.state_dict()) == ["images in a batch 4 before, 8 now"]
+    assert after.differences(before.state_dict()) == ["number of images in a batch 4 before, 8 now"]
     after.load_state_dict(before.state_dict())
     assert [sample[0] for batch in take(after, 3) for sample in batch] == places[24:48]
 
@@ -222,7 +222,7 @@ def test_aspect_ratios_come_from_the_annotation_file(tmp_path):
         assert len({each["width"] > each["height"] for each in batch}) == 1
     counts = Counter(each["image_id"] for batch in take(build_train_loader(cfg), 40) for each in batch)
     assert len(counts) == 8
-    with pytest.raises(DataError, match=r"DATALOADER\.ASPECT_RATIO_GROUPING: expected 'width'"):
+    with pytest.raises(DataError, match=r"DATALOADER\.ASPECT_RATIO_GROUPING .*width"):
         build_train_loader(cfg, records=[{"file_name": "a", "image_id": 1, "annotations": []}])
 
 
@@ -236,6 +236,6 @@ def test_a_foreign_sampler_goes_to_detectron2s_loader(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         found = build_train_loader(cfg, sampler=TrainingSampler(4, shuffle=False, seed=0), aspect_ratio_grouping=False)
     assert not isinstance(found, TrainLoader)
-    assert "TrainingSampler: " in caplog.text
-    assert "DATALOADER.PIN_MEMORY: no effect with TrainingSampler" in caplog.text
+    assert "TrainingSampler has no state" in caplog.text
+    assert "DATALOADER.PIN_MEMORY has no effect with TrainingSampler" in caplog.text
     assert [each["image_id"] for batch in take(found, 2) for each in batch] == [10, 11, 12, 13]

@@ -1,0 +1,55 @@
+"""Write the config of a data set that is created from an export."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seesaw_d2.data.labelling_tools.exported_parts import Part
+from seesaw_d2.utils.atomic_files import write_text
+from seesaw_d2.utils.messages import first_few
+
+SPLITS = ("train", "val")
+CONFIG = "dataset.yaml"
+# First line of the config, by which a later run recognizes the file.
+MARK = "# Written by datasets/prepare_export.py."
+
+
+def write_config(output: Path, root: Path, parts: list[Part], notes: list[str]) -> Path:
+    """Write the data part of a config, and return its path.
+
+    Args:
+        output: folder of the data set.
+        root: folder of the images.
+        parts: training and validation part.
+        notes: list to which descriptions of the chosen settings are appended.
+    """
+    objects = [item for part in parts for item in part.usable_objects()]
+    kinds = Counter(type(item.get("segmentation") or None).__name__ for item in objects)
+    base = output.resolve().name
+    names = [f"{base}_{split}" for split in SPLITS]
+    entries = [
+        {"NAME": name, "JSON": str(output / f"{split}.json"), "IMAGES": str(root), "FORMAT": "coco"}
+        for name, split in zip(names, SPLITS, strict=True)
+    ]
+    model: dict[str, Any] = {"ROI_HEADS": {"NUM_CLASSES": len(parts[0].data["categories"])}}
+    if kinds["NoneType"]:
+        model["MASK_ON"] = False
+        ids = first_few(item["id"] for item in objects if not item.get("segmentation"))
+        notes.append(
+            f"{kinds['NoneType']} of {len(objects)} objects have no mask. Therefore the config sets MODEL.MASK_ON "
+            f"False, which trains only boxes (annotation ids {ids})"
+        )
+    config: dict[str, Any] = {
+        "DATASETS": {"REGISTER": entries, "TRAIN": [names[0]], "TEST": [names[1]]},
+        "MODEL": model,
+    }
+    if kinds["dict"]:
+        config["INPUT"] = {"MASK_FORMAT": "bitmask"}
+        notes.append(
+            f"{kinds['dict']} masks are run-length encoded. Therefore the config sets INPUT.MASK_FORMAT bitmask"
+        )
+    path = output / CONFIG
+    write_text(path, f"{MARK}\n" + yaml.safe_dump(config, sort_keys=False))
+    return path
