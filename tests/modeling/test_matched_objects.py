@@ -1,7 +1,9 @@
 """Proposals of the same ground-truth object have the same number, and box predictors pass the numbers to the loss."""
 
+import pytest
 import torch
 from detectron2.layers import ShapeSpec
+from detectron2.modeling import build_model
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
@@ -9,6 +11,7 @@ from detectron2.utils.events import EventStorage
 from seesaw_d2.losses import EquilibriumLoss
 from seesaw_d2.modeling import SeesawBoxPredictor
 from seesaw_d2.modeling.matched_objects import matched_objects
+from tests.modeling.tiny import CASCADE, tiny_batch, tiny_config
 
 C = 3
 FIRST, SECOND = [0.0, 0, 8, 8], [2.0, 2, 9, 9]
@@ -50,3 +53,26 @@ def test_a_box_predictor_passes_them_to_the_loss():
     each_its_own = EquilibriumLoss(C)
     each_its_own(logits, labels)
     assert not torch.equal(used.mean_scores, each_its_own.mean_scores)
+
+
+@pytest.mark.parametrize(
+    ("heads", "calls"),
+    [
+        (("MODEL.ROI_HEADS.NAME", "SeesawROIHeads"), 1),
+        (("MODEL.ROI_HEADS.NAME", "IterativeROIHeads"), 3),
+        (CASCADE, 3),
+    ],
+)
+def test_each_head_passes_them(heads, calls, monkeypatch):
+    passed, forward = [], EquilibriumLoss.forward
+
+    def recorded(self, logits, *args, objects=None, **kwargs):
+        passed.append((objects, len(logits)))
+        return forward(self, logits, *args, objects=objects, **kwargs)
+
+    monkeypatch.setattr(EquilibriumLoss, "forward", recorded)
+    model = build_model(tiny_config(*heads, "MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "EquilibriumLoss")).train()
+    with EventStorage():
+        model(tiny_batch())
+    assert len(passed) == calls
+    assert all(len(objects) == count for objects, count in passed)

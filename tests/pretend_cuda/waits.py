@@ -20,7 +20,7 @@ CASCADE = MASK_RCNN | {
     "seesaw_d2/modeling/fewer_gpu_syncs/indices.py:read": 11,
     "seesaw_d2/modeling/fewer_gpu_syncs/foreground.py:foreground": 3,
 }
-STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb": MASK_RCNN}
+STEP = {"mask_rcnn": MASK_RCNN, "norm_mask": MASK_RCNN, "cascade": CASCADE, "pcb": MASK_RCNN, "loce": MASK_RCNN}
 # Copies from the host to the device in such a step, for which a GPU makes the host wait, too.
 COPIES = {
     "detectron2/layers/nms.py:batched_nms",
