@@ -34,10 +34,10 @@ def check_monitoring(cfg: CfgNode) -> None:
 
 
 class ClassCountHook(HookBase):
-    """Log the sum, minimum and maximum of a loss's class counts, and each frequency group's share of the sum.
+    """Log the class counts of the loss: sum, minimum, maximum, and each frequency group's share of the sum.
 
     The hook skips losses without a buffer ``class_counts``. It logs shares only if the frequency groups are known. For
-    the stages of a cascade, it logs the values of the last stage.
+    a cascade, it logs the values of the last stage.
 
     Args:
         model: model whose modules may have a ``cls_loss``.

@@ -1,4 +1,4 @@
-"""Report losses and gradients of iterations. The device computes a report before the update, the host logs it later.
+"""Report losses and gradients of iterations. The device computes a report, and the host reads and logs it later.
 
 Shapes: K losses, W processes, P parameters with a gradient.
 """

@@ -120,7 +120,7 @@ def test_a_process_that_waits_long_for_the_checks_says_so(monkeypatch, capsys):
     monkeypatch.setattr(comm, "get_rank", lambda: 3)
     monkeypatch.setattr(comm, "all_gather", gather)
     assert run.agreed(lambda: pytest.fail("the first process checks")) == "job"
-    assert "rank 3 " in capsys.readouterr().err
+    assert "rank 3:" in capsys.readouterr().err
 
 
 class Operations(TorchDispatchMode):

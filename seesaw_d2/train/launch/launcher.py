@@ -91,8 +91,8 @@ def _spawned(reports: connection.Connection, function, world: ProcessLayout, gro
     """Run ``function`` in a spawned process. Report the outcome to the parent, and exit if the parent exits."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Let data loaders fork their workers. In a spawned process they would spawn them. Each worker would then import
-        # all modules, which takes minutes for many workers, and copy the dataset dicts.
+        # Let data loaders fork their workers. In a spawned process, the default is to spawn them. Each spawned worker
+        # imports all modules, which takes minutes for many workers, and copies the dataset dicts.
         multiprocessing.set_start_method("fork", force=True)
     status = 1
     try:
@@ -176,7 +176,7 @@ def _nccl(world: ProcessLayout, group: Group) -> str:
     # After a timeout, each process writes its last collectives to a file, and NCCL's message names the last collective.
     for name, value in (
         ("TORCH_FR_BUFFER_SIZE", "2000"),
-        ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # its name before PyTorch 2.7
+        ("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000"),  # name of the variable above before PyTorch 2.7
         ("TORCH_NCCL_DUMP_ON_TIMEOUT", "1"),
         ("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", os.path.join(os.path.abspath(group.folder), "nccl_trace_rank_")),
     ):

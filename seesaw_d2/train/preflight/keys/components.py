@@ -65,7 +65,7 @@ def component_needs(key: str) -> Iterator[Need]:
 
 
 def has_heads(cfg: CfgNode) -> bool:
-    """Return whether the meta-architecture has ROI heads. Meta-architectures of other packages are assumed to have."""
+    """Return whether the meta-architecture has ROI heads, or True for meta-architectures of other packages."""
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in META_ARCH_REGISTRY or foreign(META_ARCH_REGISTRY.get(name)):
         return True
@@ -107,7 +107,10 @@ def _reads(registry: Registry, choice: str, key: str):
 
 
 def _semantic_reads(cfg: CfgNode, key: str) -> bool:
-    """Return whether the semantic segmentation head reads a key, or True if the model has no such head or ROI heads."""
+    """Return whether the semantic segmentation head reads a key.
+
+    Return True for models without such a head, and for models with ROI heads, which ``_reads`` covers.
+    """
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     if has_heads(cfg) or not has_semantic_head(cfg) or name not in SEM_SEG_HEADS_REGISTRY:
         return True
