@@ -67,7 +67,7 @@ def test_real_lvis_with_everything(tmp_path):
         (["--engine", "lvis"], ("TEST.LVIS_ENGINE", "hotcoco, official", "'lvis'")),
         (["--metrics", "fixd"], ("TEST.LVIS_METRICS", "fixed, minival, coco, errors", "'fixd'")),
         (["--metrics", "minival"], ("TEST.LVIS_METRICS", "minival", "val2017")),
-        (["--metrics", "coco"], ("TEST.LVIS_METRICS", "coco", "synsets")),
+        (["--metrics", "coco"], ("TEST.LVIS_METRICS", "coco", "synset")),
         (["--max-dets", "0"], ("at least 1", "0")),
     ],
 )
