@@ -18,11 +18,11 @@ def fail(message: str) -> NoReturn:
 
 
 def read_rows(path: Path, comparison: str) -> list[dict]:
-    """Return the rows of a comparison.
+    """Read a comparison from a YAML file.
 
     Returns:
-        dicts with "name", "config" and "overrides" (words of a command line), and "after" and "convert" if the row has
-        them.
+        rows with the keys "name", "config" and "overrides" (words of a command line), and the optional keys "after" and
+        "convert".
 
     Raises:
         ConfigError: the file cannot be read or lacks the comparison, or a row is wrong.

@@ -60,7 +60,7 @@ def print_evaluation(done, output: str) -> None:
     if done.model.is_lvis_v05:
         print("The model has the categories of LVIS v0.5. MMDetection has published no such model")
     elif not done.model.is_lvis:
-        print("The model does not have the categories of LVIS v1. Set DATASETS.REGISTER and DATASETS.TEST to its data")
+        print("The model does not have the categories of LVIS v1. Set its data in DATASETS.REGISTER and DATASETS.TEST")
     elif done.model.sampler is None:
         print("The published AP is unknown, because the file does not say whether training used repeat factor sampling")
     elif done.carried:

@@ -40,7 +40,9 @@ def parse_published(texts: list[str]) -> dict[str, float]:
 
 
 def order(rows: dict[str, dict[int, dict]], task: str, metric: str, published: list[float]) -> str:
-    """Return lines with Kendall's τ_b of ``published`` and the metric: of its means over seeds, then of each seed.
+    """Return Kendall's τ_b between the published values and a metric of the rows.
+
+    The first line of the result is for the means over the seeds. One line for each seed follows.
 
     Args:
         rows: row -> seed -> metrics, in the order of ``published``. Seeds that some rows lack are omitted.

@@ -34,7 +34,7 @@ from seesaw_d2.utils.distributed import broadcast_buffers, distributed, unwrappe
 
 
 class EndsEarly(TrainerBase):
-    """Mixin that makes Detectron2's trainers write the metrics of a training that stops early. List it first."""
+    """Mixin for Detectron2's trainers that writes metrics if a training stops early. It must be listed first."""
 
     def after_train(self):
         """Run all hooks if the last iteration is complete. After an error or a signal, only write metrics."""
