@@ -37,7 +37,7 @@ def register() -> None:
         # Detectron2 calls the deprecated torch.jit.script when it is imported. Users cannot change this.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
         from seesaw_d2 import data
-        from seesaw_d2.modeling.statistics_provider import provide_statistics  # also registers the heads
+        from seesaw_d2.modeling.statistics_provider import provide_statistics  # this import also registers the heads
         from seesaw_d2.utils import downloads, local_files  # noqa: F401 (register handlers of URLs and local files)
         from seesaw_d2.weights import path_handlers  # noqa: F401 (registers torchvision://)
 

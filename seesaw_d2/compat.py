@@ -20,7 +20,7 @@ from seesaw_d2.errors import ConfigError
 
 
 class _NumpyWithFloat(types.ModuleType):
-    """Proxy of numpy with the alias ``float``, which NumPy 1.24 removed."""
+    """Proxy of numpy that still has ``np.float``, which NumPy 1.24 removed."""
 
     float = float
 
@@ -60,7 +60,7 @@ def loads_coco_json(load_function: Any) -> bool:
 
 
 def repeat_factor_options(cfg: Any) -> dict[str, Any]:
-    """Return the options of repeat factors in the config, except threshold and rounding. Only main has REPEAT_SQRT."""
+    """Return keyword arguments for repeat factors from the config. Only Detectron2's main branch has REPEAT_SQRT."""
     sqrt = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
     return {"frequency": cfg.DATALOADER.REPEAT_FREQUENCY, **sqrt}
 

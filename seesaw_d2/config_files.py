@@ -70,7 +70,7 @@ def find_config_file(path: str) -> str:
         raise ConfigError(f"{path}: no such config file{_near(path, beside)}")
     try:
         folder, known = config_folder(), config_names()
-    except ConfigError:  # the package has no configs
+    except ConfigError:  # the package was installed without configs
         raise ConfigError(f"{path}: no such config file in {os.getcwd()}{_near(path, beside)}") from None
     name = os.path.normpath(path).replace(os.sep, "/").removeprefix("configs/")
     if name in known:
@@ -110,7 +110,7 @@ def _near(path: str, known: list[str]) -> str:
     """Return ``did_you_mean`` with up to three names of ``known`` that are similar to ``path``."""
 
     def likeness(other: str) -> float:
-        """Return the similarity of the file names. If the folders differ, return the maximum with that of the paths."""
+        """Return the similarity of the file names or, if the folders differ and it is larger, of the full paths."""
         stems = [os.path.splitext(each)[0] for each in (path, other)]
         (folder, _), (other_folder, _) = pairs = [os.path.split(stem) for stem in stems]
         compared = [[name for _, name in pairs], *([] if folder == other_folder else [stems])]

@@ -80,7 +80,7 @@ def merge_file(cfg: CfgNode, values: dict[str, Any], path: str) -> CfgNode:
 
 
 def _refuse_infinite(solver: CfgNode) -> None:
-    """Raise ConfigError if a key of the solver is infinite or NaN. Training would fail late or give wrong results."""
+    """Raise ConfigError if a value in SOLVER is infinite or NaN, because training would fail late or not at all."""
     for key in config_keys(solver):
         value = read_value(solver, key)
         if isinstance(value, float) and not math.isfinite(value):
@@ -104,7 +104,7 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
     except ConfigError:
         raise
     except ValueError as error:  # an integer has more digits than Python can parse
-        raise ConfigError(f"{path}: {reason(error)}") from error
+        raise ConfigError(f"{path}: expected integers with fewer digits: {reason(error)}") from error
     except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
         raise ConfigError(f"{path}: expected a value, not a mapping, as in the _BASE_: {reason(error)}") from None
     except TypeError:  # a _BASE_ is empty or not a mapping

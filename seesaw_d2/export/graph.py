@@ -55,7 +55,7 @@ def predict(model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32)
 
 
 class Adapter(TracingAdapter):
-    """Module that maps an image, uint8 (3, H, W), to the tensors in ``OUTPUTS``, in order. It calls ``predict``."""
+    """Module to export: maps an image, uint8 (3, H, W), to a tuple of the tensors in ``OUTPUTS``, with ``predict``."""
 
     def __init__(self, model: nn.Module, image: Tensor, dtype: torch.dtype = torch.float32):
         super().__init__(model, (image,), lambda inner, *inputs: predict(inner, *inputs, dtype))

@@ -66,7 +66,7 @@ def _translations() -> dict:
 
     def sort(values, stable: bool = True, dim: int = -1, descending: bool = False):
         count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        return op.TopK(values, count, axis=dim, largest=int(descending))  # ONNX defines TopK as stable
+        return op.TopK(values, count, axis=dim, largest=int(descending))  # TopK of ONNX is stable by definition
 
     return {torch.ops.seesaw_d2.onnx_nms.default: nms, torch.ops.aten.sort.stable: sort}
 

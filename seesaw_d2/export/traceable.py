@@ -125,7 +125,7 @@ def select_detections(boxes, scores, image_shapes, score_thresh, nms_thresh, top
 
 
 def hold(self: Boxes, tensor: Tensor) -> None:
-    """Convert boxes (R, 4) to float32 and store them. Replaces ``Boxes.__init__``."""
+    """Convert boxes (R, 4) to float32 and store them, without checks. Replaces ``Boxes.__init__``."""
     self.tensor = tensor.to(torch.float32)
 
 

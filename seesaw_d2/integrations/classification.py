@@ -39,9 +39,10 @@ class Criterion(nn.Module):
             "label_smoothing", label_smoothing, "a number in [0, 1)", lambda value: 0 <= value < 1
         )
         if weight is not None and tuple(weight.shape) != (loss.num_classes,):
-            raise InvalidArgument("weight", f"shape ({loss.num_classes},)", tuple(weight.shape))
+            expected = f"shape ({loss.num_classes},), one weight for each class"
+            raise InvalidArgument("weight", expected, tuple(weight.shape))
         if weight is not None and label_smoothing:
-            raise InvalidArgument("weight", "None with label_smoothing", f"a tensor of shape {tuple(weight.shape)}")
+            raise InvalidArgument("weight", "None with label_smoothing", weight.shape)
         self.loss = loss
         self.register_buffer("weight", weight, persistent=False)
 
@@ -61,8 +62,7 @@ class Criterion(nn.Module):
             weights = None if self.weight is None else self.weight[targets]
             losses = self.loss(logits, targets, weights, None if weights is None else weights.sum())
         elif self.weight is not None:
-            found = f"a tensor of shape {tuple(self.weight.shape)}"
-            raise InvalidArgument("weight", "None with class probabilities as targets", found)
+            raise InvalidArgument("weight", "None with class probabilities as targets", self.weight.shape)
         else:
             targets = targets.lerp(targets.new_tensor(1 / self.loss.num_classes), self.label_smoothing)
             losses = soft_label_loss(self.loss, logits, targets)

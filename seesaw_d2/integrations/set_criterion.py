@@ -68,7 +68,10 @@ def check_fits(loss: ClassificationLoss, num_classes: int, *, softmax: bool) -> 
     """
     background = "class" if softmax else "implicit"
     kind = "a softmax with a class for no object" if softmax else "sigmoids"
-    expected = f'background="{background}" and num_classes={num_classes}, because the model computes scores with {kind}'
+    expected = (
+        f'a loss with background="{background}" and num_classes={num_classes}, because the model computes scores with '
+        f"{kind}"
+    )
     if loss.background != background or loss.num_classes != num_classes or loss.num_logits != num_classes + softmax:
         raise InvalidArgument("loss", expected, loss)
     device = next((each.device for each in loss.state_dict(keep_vars=True).values()), None)

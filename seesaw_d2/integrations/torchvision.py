@@ -98,7 +98,7 @@ def use_loss(model: Model, loss: ClassificationLoss) -> Model:
         expected = "torchvision's RetinaNet, FCOS or R-CNN with a FastRCNNPredictor"
         raise InvalidArgument("model", expected, type(heads if heads is not None else model).__name__)
     if loss.background == "none":
-        raise InvalidArgument("loss", 'background "objectness", "class" or "implicit"', loss.background)
+        raise InvalidArgument("loss", 'a loss with background "objectness", "class" or "implicit"', loss.background)
     classes = predictor.cls_score.out_features - 1
     if loss.num_classes != classes:
         expected = f"num_classes {classes}, the number of classes of the model without background"

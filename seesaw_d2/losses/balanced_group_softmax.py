@@ -91,7 +91,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
 
     @property
     def num_groups(self) -> int:
-        """Return G."""
+        """Return G, the number of groups."""
         return len(self.bins) + 1
 
     @property
@@ -102,16 +102,16 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return self.compute_selected(logits, labels, weights, avg_factor, self.select(labels))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Draw a new selection for the next batch."""
+        """Advance the random numbers, so that the next batch gets a new selection of proposals."""
         self.random.next_batch()
 
     def members(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G), True where the proposal's category is in the group."""
+        """Return a bool tensor (N, G), True where the category of the proposal is in the group."""
         group = torch.cat([self.group, self.group.new_full((1,), -1)])[labels]
         return group.unsqueeze(1) == torch.arange(self.num_groups, device=labels.device)
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return a bool tensor (N, G), True where the group is trained on the proposal."""
+        """Select the proposals on which each group is trained. Return a bool tensor (N, G), True where selected."""
         members = self.members(labels)
         keys = self.random.uniform(*members.shape).masked_fill(members, 2.0)  # sorts members last
         place = keys.argsort(dim=0).argsort(dim=0)
@@ -150,7 +150,7 @@ class BalancedGroupSoftmaxLoss(ClassificationLoss):
         return logits.split([self.num_classes, 2, self.num_groups], dim=1)
 
     def _log_sums(self, classes: Tensor, others: Tensor) -> Tensor:
-        """Return log(e^{others_g} + Σ_{j in g} e^{z_j}), (N, G), without a loop over groups or categories."""
+        """Return the log-sum-exp of each group's logits, log(e^{others_g} + Σ_{j in g} e^{z_j}), (N, G)."""
         group = self.group.expand_as(classes)
         peak = others.detach().scatter_reduce(1, group, classes.detach(), "amax")
         in_group = self._indicator(classes.dtype)

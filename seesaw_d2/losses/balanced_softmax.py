@@ -50,11 +50,11 @@ class BalancedSoftmaxLoss(CrossEntropyLoss):
         self.register_buffer("log_prior", log_prior, persistent=False)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_j + log π_j, (R, C), where π_j = n_j / Σ_k n_k. The sum is constant and cancels in the softmax."""
+        """Return the logits z_j + log π_j, (R, C), where π_j is the share of category j in the training instances."""
         return logits + self.prior_offsets(logits)
 
     def prior_offsets(self, logits: Tensor) -> Tensor:
-        """Return log π_j, (C,), with the dtype of the logits."""
+        """Return log π_j of each category, (C,), with the dtype of the logits."""
         if self.log_prior is None:
             raise not_given("instance_counts")
         return self.log_prior.to(logits.dtype)

@@ -18,7 +18,7 @@ from seesaw_d2.losses.logit_maps import MapLoss, as_maps
 from seesaw_d2.losses.precision import widen, without_autocast
 from seesaw_d2.utils.declared_keys import lookup
 
-# Number of logits in addition to those of the C categories, for each way to model background.
+# Number of logits in addition to the C logits of the categories, for each value of ``background``.
 _BACKGROUND_LOGITS = {"objectness": 2, "class": 1, "implicit": 0, "none": 0}
 
 
@@ -111,7 +111,7 @@ class ClassificationLoss(nn.Module):
         return self.num_classes + (self.background != "none")
 
     def initial_bias(self) -> Tensor | None:
-        """Return the initial bias of the classifier, (L,), or None to keep it at 0."""
+        """Return the initial bias of the classifier, (L,), or None to initialize the bias with 0."""
         return None
 
     @classmethod
@@ -183,7 +183,7 @@ class ClassificationLoss(nn.Module):
 
     def num_averaged(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
         """Return the default divisor of the weighted sums: the number of proposals with a positive weight."""
-        return labels.numel() if weights is None else (weights > 0).sum()  # stays on the device
+        return labels.numel() if weights is None else (weights > 0).sum()
 
     def default_avg_factor(self, labels: Tensor, weights: Tensor | None) -> int | Tensor:
         """Return ``num_averaged``, clamped from below to 1."""
@@ -239,12 +239,12 @@ class ClassificationLoss(nn.Module):
         return self.default_avg_factor(labels, weights) if avg_factor is None else avg_factor
 
     def _update(self, logits: Tensor, labels: Tensor, *, before_loss: bool) -> None:
-        """Update the statistics in training mode, but only if ``before_loss`` equals ``updates_first``."""
+        """Call ``update_statistics`` in training mode, but only if ``before_loss`` equals ``updates_first``."""
         if self.training and before_loss == self.updates_first:
             with torch.no_grad():
                 self.update_statistics(logits.detach(), labels)
 
 
 def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Return Σ_n weights_n losses_n, for losses (N,)."""
+    """Return the weighted sum of ``losses`` (N,), or their sum if ``weights`` is None."""
     return (losses if weights is None else losses * weights).sum()

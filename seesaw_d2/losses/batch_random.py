@@ -52,7 +52,7 @@ class BatchRandom(nn.Module):
 
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
-    """Shift right and fill with zeros. ``>>`` alone would copy the sign bit."""
+    """Shift 64-bit integers right by ``count`` and fill with zeros. ``>>`` alone would copy the sign bit."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
 
 

@@ -1,6 +1,6 @@
 """The registry of losses, and ``build_loss``, which builds a loss from a config."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from seesaw_d2.errors import ConfigError
@@ -64,13 +64,13 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
     """Build the loss that the config key ``name_key`` names. Raise ConfigError if the name is not in ``names``."""
     name = lookup(node, name_key)
     if name not in names:
-        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names))} (in {kind})")
+        raise ConfigError(f"{_NODE}.{name_key}: {_unknown(name, sorted(names), kind)}")
     loss_class = LOSS_REGISTRY.get(name)
     backgrounds = backgrounds_for(loss_class, kind == _DETECTOR)
     background = backgrounds[0] if node.BACKGROUND == "auto" else node.BACKGROUND
     if background not in backgrounds:
-        problem = _unknown(background, ["auto", *backgrounds])
-        raise ConfigError(f"{_NODE}.BACKGROUND: {problem} (for {name} in {kind})")
+        problem = _unknown(background, ["auto", *backgrounds], f"{name} in {kind}")
+        raise ConfigError(f"{_NODE}.BACKGROUND: {problem}")
     try:
         arguments = arguments_of(loss_class)
         if "loss" in loss_class.config_keys:  # a wrapper: the same config node also describes the wrapped loss
@@ -81,13 +81,12 @@ def _build(node, name_key: str, names: list[str], num_classes: int, arguments_of
         return loss_class(num_classes, background=background, **arguments)
     except InvalidArgument as error:
         key = loss_class.config_keys.get(error.name)
-        if key is None:  # the argument does not come from the config
+        if key is None:  # no config key sets this argument
             raise
         raise ConfigError(f"{_NODE}.{key}: expected {error.expected}, found {error.found!r}") from error
 
 
-def _unknown(found: Any, choices: Iterable[str]) -> str:
-    choices = list(choices)
+def _unknown(found: Any, choices: list[str], user: str) -> str:
     listed = ", ".join(f'"{choice}"' for choice in choices)
     hint = did_you_mean(f'"{each}"' for each in near_names(str(found), choices))
-    return f"expected one of {listed}, found {found!r}{hint}"
+    return f"expected one of {listed} for {user}, found {found!r}{hint}"

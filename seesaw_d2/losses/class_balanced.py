@@ -75,7 +75,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         return {"beta": (0.9, 0.99, 0.999)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return v_i (1 - p_j)^γ, (N, C)."""
+        """Return the factors v_i (1 - p_j)^γ of the binary losses, (N, C), where i is the label."""
         if self.class_weights is None:
             raise not_given("instance_counts")
         weights = torch.cat([self.class_weights, self.class_weights.new_ones(1)]).to(logits.dtype)

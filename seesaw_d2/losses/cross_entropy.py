@@ -41,7 +41,12 @@ class CrossEntropyLoss(ClassificationLoss):
         super().__init__(num_classes, background=background)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logits of the softmax, (R, K), for logits (R, K) and labels (R,) in [0, K)."""
+        """Return the logits to pass to the softmax, (R, K). Subclasses override this method to modify the logits.
+
+        Args:
+            logits: classifier logits, (R, K).
+            labels: (R,) in [0, K).
+        """
         return logits
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):

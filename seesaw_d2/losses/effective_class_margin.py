@@ -78,12 +78,12 @@ class EffectiveClassMarginLoss(SigmoidLoss):
         return super().compute(2 * logits + self.margins.to(logits.dtype), labels, weights, avg_factor)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return w, (L,)."""
-        assert self.class_weights is not None  # compute has raised otherwise
+        """Return the weight w of each classifier, (L,)."""
+        assert self.class_weights is not None  # otherwise compute raises first
         return self.class_weights.to(logits.dtype)
 
     def _effective_margins(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return w and d, (L,) each."""
+        """Return the weights w and the margins d of all classifiers, (L,) each."""
         background = self.background_ratio * counts.sum()
         samples = torch.cat([counts, background.reshape(1)])
         others = samples.sum() - samples

@@ -66,7 +66,7 @@ class EqualizationLoss(SigmoidLoss):
         return {"lambda_": (data.rare_share,), "prior": (data.prior,)}
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return w_j, (N, C)."""
+        """Return the factors w_j of the binary losses, (N, C): 0 for negative samples of tail categories, else 1."""
         if self.tail is None:
             raise not_given("image_frequency")
         foreground = (labels < self.num_classes).unsqueeze(1)

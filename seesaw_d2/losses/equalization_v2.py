@@ -88,13 +88,13 @@ class EqualizationLossV2(SigmoidLoss):
         return {"prior": (data.prior,)}
 
     def gradient_ratio(self) -> Tensor:
-        """Return g, float64 (C,). A category without previous gradients has g = 100."""
+        """Return the gradient ratio g of each category, float64 (C,). It is 100 before the first gradient."""
         ratio = self.positive_gradients / (self.negative_gradients + 1e-10)
         unseen = (self.positive_gradients == 0) & (self.negative_gradients == 0)
         return ratio.masked_fill(unseen, _BALANCED)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return the weights y_j q_j + (1 - y_j) r_j, (N, L), for hard or soft labels y."""
+        """Return the weights of the binary losses, y_j q_j + (1 - y_j) r_j, (N, L), for hard or soft labels y."""
         negative = torch.sigmoid(self.gamma * (self.gradient_ratio() - self.mu)).to(logits.dtype)
         if self.background == "class":
             negative = torch.cat([negative, negative.new_ones(1)])

@@ -87,11 +87,11 @@ class FederatedLoss(SigmoidLoss):
         return super().initial_bias() if self.background == "implicit" else None
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Draw a new subset for the next batch."""
+        """Advance the random numbers, so that the next batch gets a new subset S."""
         self.random.next_batch()
 
     def select(self, labels: Tensor) -> Tensor:
-        """Return S for a batch with these labels, as a bool tensor (C,)."""
+        """Draw the subset S of the categories for a batch with these labels. Return a bool tensor (C,), True in S."""
         if self.sampling_weights is None:
             raise not_given("image_counts")
         counts = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=labels.device)
@@ -102,7 +102,7 @@ class FederatedLoss(SigmoidLoss):
         return present | ((place < self.num_sampled) & (self.sampling_weights > 0))
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return 1 for categories in S, else 0, (C,)."""
+        """Return the factors of the binary losses, (C,): 1 for categories in S, else 0."""
         return self.select(labels).to(logits.dtype)
 
     def compute(self, logits, labels, weights, avg_factor):

@@ -109,15 +109,18 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Draw new random numbers for the next batch."""
+        """Advance the random numbers, so that the next batch gets new ones."""
         self.random.next_batch()
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Return η(z_j), or σ(z_j) with activation "sigmoid", (N, L)."""
+        """Return the probabilities η(z_j), or σ(z_j) with activation "sigmoid", (N, L)."""
         return torch.exp(-torch.exp(-logits)) if self.gumbel else super().activation(logits)
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return BCE(η(z_j), y_j), (N, L). With d = exp(-z), -log η = d and -log(1 - η) = -log(1 - exp(-d))."""
+        """Return the binary cross-entropy BCE(η(z_j), y_j), (N, L).
+
+        With d = exp(-z), the loss of a positive sample is -log η = d, that of a negative sample -log(1 - exp(-d)).
+        """
         if not self.gumbel:
             return super().binary_losses(logits, targets)
         positive = torch.exp(-logits.clamp(_MIN_LOGIT, _MAX_LOGIT))
@@ -125,7 +128,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return targets * positive + (1 - targets) * negative
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return w_j, (N, L) or (1,)."""
+        """Return the factors w_j of the binary losses, in a shape that broadcasts to (N, L)."""
         if self.weighting == "none":
             return logits.new_ones(1)
         if self.rare is None:

@@ -16,7 +16,7 @@ from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.row_sums import sum_rows
 from seesaw_d2.utils.distributed import all_reduce_sum, rank
 
-# Training steps between two checks for missing categories. Each check synchronizes with the device.
+# Number of training steps between two checks for missing categories. Each check synchronizes host and device.
 _REPORT_PERIOD = 100
 _FLOAT_BYTES = 4
 
@@ -151,10 +151,10 @@ class PairwiseClassBalance(ClassificationLoss):
         rows = torch.cat([probs.to(foreground.dtype) * foreground, foreground], dim=1)
         batch = all_reduce_sum(sum_rows(rows, self._categories(labels), self.num_classes))
         sums, counts = batch.split([self.num_classes, 1], dim=1)
-        present = counts > 0  # rows of absent categories must not change
+        present = counts > 0  # rows of categories without proposals in the batch must not change
         change = sums.div_(counts.clamp(min=1)).sub_(self.confusion)
         self.confusion += change.mul_(present.to(change.dtype) * (1 - self.momentum))
-        if softmax:  # rows start at 0, so normalize: the first update of a row then gives a distribution
+        if softmax:  # the first update changes a row of zeros, so normalize to get a distribution
             self.confusion /= torch.where(present, self.confusion.sum(dim=1, keepdim=True), 1)
         self.seen_counts += counts.squeeze(1).long()
 
@@ -173,7 +173,7 @@ class PairwiseClassBalance(ClassificationLoss):
         return targets.scatter_add_(1, categories.unsqueeze(1), (foreground - share).unsqueeze(1))
 
     def _strength(self, dtype: torch.dtype) -> Tensor:
-        """Return the weight a as a scalar tensor on the device. It is 0 while hard labels are used."""
+        """Return the weight a of the fightback labels, a scalar tensor. It is 0 while hard labels are used."""
         index, count = self._iteration
         share = index / (count - 1) if count > 1 else 1.0
         active = self.steps > self.start_iter

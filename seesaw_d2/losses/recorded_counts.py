@@ -15,7 +15,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 @dataclass(frozen=True)
 class RecordedCounts:
-    """The class counts in a file. ``build_loss`` selects the list for the stage that it builds."""
+    """Class counts read from a file: one list for each stage, or one list for all stages."""
 
     path: str
     stages: list[list[int]]

@@ -137,7 +137,7 @@ class SeesawLoss(CrossEntropyLoss):
         return SeesawRows.apply(logits, rows, labels, self._counts(width, logits.dtype), self.p, self.q, self.eps)
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_j + log S_ij, (R, K)."""
+        """Return the logits z_j + log S_ij, (R, K), where i is the label of the row."""
         if self.p == 0 and self.q == 0:
             return logits
         return logits + self.log_factors(logits.detach(), labels)
@@ -158,12 +158,12 @@ class SeesawLoss(CrossEntropyLoss):
         return self.class_counts[:width].clamp(min=1).to(dtype)
 
     def _log_mitigation(self, labels: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """Return p min(0, log N_j - log N_i), (R, K)."""
+        """Return the log mitigation factors p min(0, log N_j - log N_i), (R, K)."""
         log_counts = self._counts(width, dtype).log() * self.p
         return (log_counts - log_counts[labels].unsqueeze(1)).clamp_(max=0)
 
     def _log_compensation(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
+        """Return the log compensation factors q max(0, log σ_j - log max(σ_i, eps)), (R, K)."""
         log_probs = F.log_softmax(logits, dim=1)
         own = log_probs.gather(1, labels.unsqueeze(1)).clamp_(min=math.log(self.eps))
         return log_probs.sub_(own).clamp_(min=0).mul_(self.q)
@@ -185,7 +185,7 @@ class SeesawLoss(CrossEntropyLoss):
         return counts
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        if not self.online:  # keep the fixed counts instead of the counts in the checkpoint
+        if not self.online:  # replace the counts in the checkpoint by the fixed counts
             state_dict[prefix + "class_counts"] = self.class_counts
         super()._load_from_state_dict(state_dict, prefix, *args)
 

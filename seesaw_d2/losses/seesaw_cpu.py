@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 # Size of a block of rows. The intermediate values of a block fit into the cache of a CPU core.
 _BLOCK_BYTES = 2**20
-# Below this bound probabilities are inaccurate, and the log is computed from the logits.
+# Below this bound a probability is inaccurate in float32, so its logarithm is computed from the logits.
 _TINY = 1e-30
 # Within these bounds, the powers of counts (at most 2^63) and of probabilities (at least eps) neither overflow nor
 # underflow in float32.

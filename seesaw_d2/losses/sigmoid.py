@@ -49,7 +49,7 @@ class SigmoidLoss(ClassificationLoss):
         return hard if soft is None else torch.cat([soft, hard[:, self.num_classes :]], dim=1)
 
     def factors(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """Return f_j >= 0, the factor of each sigmoid's loss, in a shape that broadcasts to (N, L)."""
+        """Return the factors f_j >= 0 of the binary losses, in a shape that broadcasts to (N, L)."""
         raise NotImplementedError
 
     def activation(self, logits: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class SigmoidLoss(ClassificationLoss):
         return logits.sigmoid()
 
     def binary_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return BCE(σ(z_j), y_j), (N, L)."""
+        """Return the binary cross-entropy BCE(σ(z_j), y_j) of each classifier, (N, L)."""
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
     def compute(self, logits, labels, weights, avg_factor, targets=None):

@@ -41,7 +41,11 @@ def soft_label_loss(
             f"{tuple(targets.shape)}"
         )
     if targets.device.type == "cpu" and not bool((targets >= 0).all() & ((targets.sum(dim=1) - 1).abs() < 1e-3).all()):
-        raise ValueError("targets: expected values >= 0 that sum to 1 in each row, found other values")
+        low, high = (value.item() for value in targets.sum(dim=1).aminmax())
+        raise ValueError(
+            f"targets: expected values >= 0 that sum to 1 in each row, found a minimum of {targets.min():g} and sums "
+            f"from {low:g} to {high:g}"
+        )
     labels = targets.argmax(dim=1)
     check_inputs(logits, labels, weights, avg_factor, loss.num_label_values)
     with without_autocast(logits.device):

@@ -74,11 +74,11 @@ class SoftmaxEqualizationLoss(CrossEntropyLoss):
         return {"lambda_": (data.rare_share,)}
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Draw new values of β for the next batch."""
+        """Advance the random numbers, so that the next batch gets new values of β."""
         self.random.next_batch()
 
     def adjusted_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return z_k + log w̃_k, (N, C)."""
+        """Return the logits z_k + log w̃_k, (N, C). They are -inf for excluded tail classes."""
         if self.tail is None:
             raise not_given("image_frequency")
         own = labels.unsqueeze(1) == torch.arange(self.num_classes, device=labels.device)

@@ -78,12 +78,15 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         calibration: Calibration | None = None,
         **kwargs,
     ):
-        for name in OTHER_OPTIONS:  # False is allowed; Detectron2 v0.6 does not have them
+        for name in OTHER_OPTIONS:  # remove the options, because FastRCNNOutputLayers of v0.6 does not accept them
             if kwargs.pop(name, False):
                 raise InvalidArgument(name, "False, because cls_loss defines the loss and the scores", True)
         super().__init__(input_shape, **kwargs)
         if cls_loss.num_classes != self.num_classes:
-            raise ValueError(f"cls_loss: expected num_classes {self.num_classes}, found {cls_loss.num_classes}")
+            raise ValueError(
+                f"cls_loss: expected num_classes {self.num_classes}, as in the box predictor, found a loss with "
+                f"num_classes {cls_loss.num_classes}"
+            )
         if calibration is not None:
             calibration.check(cls_loss, cls_predictor)
         self.cls_loss = cls_loss
@@ -91,7 +94,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         in_features = self.cls_score.in_features  # type: ignore[has-type]
         self.cls_score = build_classifier(cls_predictor, in_features, cls_loss, temperature)
         self._find_groups = frequency_groups
-        self.register_buffer("groups", None, persistent=False)  # describes the training data, not the model
+        self.register_buffer("groups", None, persistent=False)  # not saved, because it describes the training data
 
     @classmethod
     def from_config(cls, cfg, input_shape, stage=0, num_stages=1):
@@ -104,7 +107,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         ret["calibration"] = build_calibration(cfg, ret["cls_loss"], stage, num_stages)
         ret["cls_predictor"] = node.NAME
         ret["temperature"] = node.TEMPERATURE
-        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # picklable, unlike a lambda
+        ret["frequency_groups"] = functools.partial(training_frequency_groups, cfg)  # a lambda cannot be pickled
         return ret
 
     def losses(self, predictions, proposals):
@@ -132,7 +135,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         """
         if world_size() == 1:
             return None
-        # float32 represents integers up to 2^24 exactly.
+        # Use float32, which represents integers up to 2^24 exactly, because float16 would overflow.
         counts = logits.new_zeros(2, dtype=torch.float32)
         counts[0], counts[1] = self.cls_loss.num_averaged(labels, None), labels.numel()
         return all_reduce_sum(counts).clamp(min=1) / world_size()
@@ -167,7 +170,7 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
         targets = [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         targets = _concatenate(targets, empty)
         loss = self.box_reg_loss(boxes, targets, deltas, labels)
-        if means is not None:  # box_reg_loss has divided by the number of proposals in this process
+        if means is not None:  # replace the divisor of box_reg_loss, the number of proposals in this process
             loss = loss * (max(len(boxes), 1) / means[1])
         return {"loss_box_reg": loss * self._weight_of("loss_box_reg")}
 
@@ -187,9 +190,9 @@ class SeesawBoxPredictor(GroupsWhenNeeded, FastRCNNOutputLayers):
 
 
 def build_classifier(name: str, in_features: int, cls_loss: ClassificationLoss, temperature: float) -> nn.Linear:
-    """Build the classifier ``name``. Weights have a standard deviation of 0.01, the bias is ``initial_bias``."""
+    """Build the last layer ``name``. Weights have a standard deviation of 0.01, the bias is ``initial_bias``."""
     if name not in CLASSIFIERS:
-        raise ValueError(f"cls_predictor: expected one of {CLASSIFIERS}, found {name!r}")
+        raise ValueError(f"cls_predictor: expected one of {', '.join(CLASSIFIERS)}, found {name!r}")
     if name == "NormedLinear":
         layer: nn.Linear = NormedLinear(in_features, cls_loss.num_logits, temperature=temperature)
     else:
@@ -225,7 +228,7 @@ def check_loss_keys(cfg) -> None:
 
 
 def proposal_labels(proposals, like):
-    """Concatenate the labels of all images to an int64 tensor (N,). Without images use the device of ``like``."""
+    """Concatenate the labels of all proposals, int64 (N,). Without images, return an empty tensor like ``like``."""
     return _concatenate([p.gt_classes for p in proposals], like.new_zeros(0, dtype=torch.int64))
 
 

@@ -30,7 +30,7 @@ _own_program = ContextVar("own_program", default=False)
 
 @contextmanager
 def own_program() -> Iterator[None]:
-    """Declare, as a context manager, that the running program reads all config keys. ``check_program`` then skips."""
+    """Context manager in which ``check_program`` does not warn, because the program reads all config keys."""
     token = _own_program.set(True)
     try:
         yield

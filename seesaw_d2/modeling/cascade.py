@@ -74,7 +74,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
         **kwargs,
     ):
-        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # LazyConfig's ListConfig is not a ``list``
+        if isinstance(mask_head, (Sequence, nn.ModuleList)):  # a LazyConfig has a ListConfig, not a list
             mask_head = nn.ModuleList(mask_head)
         per_stage = isinstance(mask_head, nn.ModuleList)
         super().__init__(mask_head=mask_head, **kwargs)
@@ -106,7 +106,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # Detectron2's own errors, raised while building predictors, would be less clear
+        check_heads_config(cfg)  # before super(), which would raise errors that do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         stages = len(ret["box_heads"])
         ret["box_predictors"] = [
@@ -237,7 +237,7 @@ class SeesawCascadeROIHeads(GlobalMaskLosses, FewerCascadeWaits, CascadeROIHeads
 
 
 def mean_of_stages(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the mean over stages, with the order of operations (and the rounding) of ``CascadeROIHeads``."""
+    """Return the mean of the scores over stages, with the same rounding as in ``CascadeROIHeads``."""
     return sum(scores[1:], scores[0]) * (1.0 / len(scores))
 
 

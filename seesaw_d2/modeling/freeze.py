@@ -49,7 +49,10 @@ def freeze(model: nn.Module, names: Sequence[str], exceptions: Sequence[str] = (
     for name in frozen:
         parameters[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in parameters.values()):
-        raise ConfigError(f"{_KEY}: expected at least one trainable parameter, found all {len(parameters)} frozen")
+        raise ConfigError(
+            f"{_KEY}: expected at least one trainable parameter, found all {len(parameters)} frozen. Add exceptions to "
+            f"{_KEY}.EXCEPT."
+        )
     for module in list(_frozen_layers(model, names, exceptions, frozen)):
         module.train = _StayInEval(module)  # type: ignore[method-assign]
         module.train()

@@ -70,7 +70,7 @@ def check_box_head(cfg: CfgNode) -> None:
             f"{heads}, found ''. Set _BASE_ to an FPN config. Or, for a C4 config, set MODEL.ROI_HEADS.NAME "
             "SeesawRes5ROIHeads, which uses res5 of the backbone as box head."
         )
-    if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Detectron2's own heads ignore the key
+    if box_head and is_c4(heads) and heads != "Res5ROIHeads":  # Res5ROIHeads of Detectron2 ignores this key
         raise ConfigError(
             f"MODEL.ROI_BOX_HEAD.NAME: expected '' with MODEL.ROI_HEADS.NAME {heads}, which uses res5 of the backbone "
             f"as box head (C4), found {box_head!r}. To use a box head, set MODEL.ROI_HEADS.NAME SeesawROIHeads."

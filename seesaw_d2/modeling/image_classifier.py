@@ -72,7 +72,9 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
     ):
         super().__init__()
         if cls_loss.background != "none":
-            raise ValueError(f'cls_loss: expected background "none", found {cls_loss.background!r}')
+            raise ValueError(
+                f'cls_loss: expected a loss with background="none", found background="{cls_loss.background}"'
+            )
         if calibration is not None:
             calibration.check(cls_loss, cls_predictor)
         self.backbone = backbone
@@ -122,7 +124,7 @@ class ImageClassifier(GroupsWhenNeeded, nn.Module):
             logits = self.classifier(self.features(batched_inputs))
             found = class_probabilities(logits, self.cls_loss, self.calibration, self.classifier)
             return [{"probabilities": probs} for probs in found]
-        labels = self.labels(batched_inputs)  # first, so that the copy overlaps with the computation of the backbone
+        labels = self.labels(batched_inputs)  # before the backbone, so that the copy overlaps with its computation
         logits = self.classifier(self.features(batched_inputs))
         losses = self.cls_loss(logits, labels)
         self._log_accuracy(logits.detach(), labels)

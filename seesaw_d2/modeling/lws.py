@@ -28,7 +28,7 @@ class LWSLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True):
         super().__init__(in_features, out_features, bias=bias)
-        # f, (L, 1). With f = 1 the layer equals the trained classifier.
+        # The scale f, (L, 1), starts at 1. Then the layer equals the trained classifier.
         self.weight_scaler = nn.Parameter(torch.ones(out_features, 1))
         self.weight.requires_grad_(False)
         if bias:

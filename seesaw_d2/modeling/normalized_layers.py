@@ -102,7 +102,7 @@ class NormedConv2d(nn.Conv2d):
         _reset_parameters(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (R, C, H', W') for x (R, D, H, W)."""
+        """Return the logits (R, C, H', W') for x (R, D, H, W)."""
         dims = (1, 2, 3) if self.norm_over_kernel else 1
         weight = _scaled(self.weight, self.weight, dims, self.power, self.eps)
         x = _scaled(x, x, 1, self.power, self.eps, self.temperature)

@@ -54,7 +54,7 @@ class SigmoidDetector(DenseDetector):
             expected = 'a loss of sigmoids with background "implicit" or "class"'
             raise InvalidArgument("cls_loss", expected, cls_loss)
         if cls_loss.num_classes != self.num_classes:
-            raise InvalidArgument("cls_loss", f"num_classes {self.num_classes}", cls_loss.num_classes)
+            raise InvalidArgument("cls_loss", f"num_classes {self.num_classes}, as in the model", cls_loss.num_classes)
         self.cls_loss = cls_loss
         plain = self.head.cls_score
         anchors = plain.out_channels // self.num_classes
@@ -185,7 +185,7 @@ def _outside(empty: Instances) -> Instances:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """Return the layer of Detectron2's norm "GN". Heads also call it with 1 channel, which 32 groups do not allow."""
+    """Return the GroupNorm of Detectron2's norm "GN". Also support fewer than 32 channels, which some heads use."""
     return nn.GroupNorm(min(32, channels), channels)
 
 

@@ -35,7 +35,8 @@ class SeesawPredictors:
         super().__init_subclass__(**kwargs)
         builders = [each for each in cls.__mro__ if "_init_box_head" in vars(each)]
         if not issubclass(builders[0], SeesawPredictors):
-            raise InvalidArgument(f"bases of {cls.__name__}", "SeesawPredictors first", builders[0].__name__)
+            expected = "SeesawPredictors before all other ROI heads"
+            raise InvalidArgument(f"bases of {cls.__name__}", expected, builders[0].__name__)
         if issubclass(cls, Res5ROIHeads):
             expected = "heads that build their predictors in _init_box_head (for C4, derive from SeesawRes5ROIHeads)"
             raise InvalidArgument(f"bases of {cls.__name__}", expected, Res5ROIHeads.__name__)
@@ -48,7 +49,7 @@ class SeesawPredictors:
             )
         own = cfg.clone()
         own.defrost()
-        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # in a cascade the heads compute these scores
+        own.MODEL.ROI_BOX_HEAD.MULT_PROPOSAL_SCORE = False  # allowed in a cascade, where the heads multiply the scores
         check_loss_keys(own)
         ret = super()._init_box_head(cfg, input_shape)  # type: ignore[misc]
         if "box_predictors" not in ret:

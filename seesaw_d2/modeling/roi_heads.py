@@ -70,7 +70,8 @@ class GlobalMaskLosses:
         at inference.
         """
         if getattr(self, "mult_proposal_score", False):
-            raise InvalidArgument("mult_proposal_score", f"False with {type(self).__name__}", True)
+            expected = f"False with {type(self).__name__}, because the loss defines the scores"
+            raise InvalidArgument("mult_proposal_score", expected, True)
         if targets is not None and len(targets) != len(proposals):
             raise ValueError(
                 f"proposals: expected one entry for each of {len(targets)} images, found {len(proposals)}. Heads that "
@@ -99,7 +100,7 @@ class SeesawROIHeads(GlobalMaskLosses, FewerWaits, StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        check_heads_config(cfg)  # Detectron2's own errors, raised while building the predictor, would be less clear
+        check_heads_config(cfg)  # before super(), which would raise errors that do not name the config key
         ret = super()._init_box_head(cfg, input_shape)
         ret["box_predictor"] = SeesawBoxPredictor(cfg, ret["box_head"].output_shape)
         return ret

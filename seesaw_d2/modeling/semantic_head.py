@@ -105,7 +105,9 @@ def check_feature_maps(node, strides: dict[str, int]) -> None:
     """
     key, names = "MODEL.SEM_SEG_HEAD", node.IN_FEATURES
     if not names or not set(names) <= set(strides):
-        raise ConfigError(f"{key}.IN_FEATURES: expected some of {', '.join(strides)} of the backbone, found {names}")
+        raise ConfigError(
+            f"{key}.IN_FEATURES: expected one or more outputs of the backbone ({', '.join(strides)}), found {names}"
+        )
     ratios = [strides[name] / node.COMMON_STRIDE for name in names] if node.COMMON_STRIDE > 0 else [0.0]
     if any(ratio < 1 or not math.log2(ratio).is_integer() for ratio in ratios):
         raise ConfigError(

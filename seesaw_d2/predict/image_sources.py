@@ -120,7 +120,7 @@ class Video:
 
     def __init__(self, path: str):
         self.path = path
-        if not os.path.isfile(path):  # OpenCV would block on a pipe, and would download a URL
+        if not os.path.isfile(path):  # otherwise OpenCV would block on a pipe or download a URL
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'no such file'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():

@@ -172,8 +172,11 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     Raises:
         DataError: the image has a wrong type or shape, or resizing would reduce its shorter side to 0 pixels.
     """
-    if not isinstance(image, np.ndarray):  # cv2.imread returns None for unreadable files
-        raise DataError(f"image: expected an array (H, W, 3), found {type(image).__name__}")
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"image: expected a NumPy array (H, W, 3), found {type(image).__name__}. (cv2.imread returns None if it "
+            "cannot read a file.)"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise DataError(f"image: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
     if task_of(cfg) is CLASSIFICATION:

@@ -22,13 +22,13 @@ from tests.losses.test_build import KEY, make_cfg, statistics
         ),
         (
             {"BACKGROUND": "objectnes"},
-            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'objectnes\'; '
+            f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class" .*found \'objectnes\'; '
             'did you mean "objectness"',
         ),
-        ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class", found \'none\''),
+        ({"BACKGROUND": "none"}, f'{KEY}.BACKGROUND: expected one of "auto", "objectness", "class" .*found \'none\''),
         (
             {"NAME": "EqualizationLoss", "BACKGROUND": "class"},
-            f'{KEY}.BACKGROUND: expected one of "auto", "implicit", found \'class\' .*EqualizationLoss in a detector',
+            f'{KEY}.BACKGROUND: expected one of "auto", "implicit" .*EqualizationLoss in a detector, found \'class\'',
         ),
         ({"NAME": "EqualizationLoss", "EQL_LAMBDA": -1.0}, f"{KEY}.EQL.LAMBDA: expected a number >= 0, found -1.0"),
         ({"NAME": "FocalLoss", "FOCAL_PRIOR": 1.0}, rf"{KEY}.FOCAL.PRIOR: expected a number in \(0, 1\), found 1.0"),
@@ -52,11 +52,11 @@ from tests.losses.test_build import KEY, make_cfg, statistics
         ),
         (
             {"NAME": "PairwiseClassBalance", "PCB_LOSS": "PairwiseClassBalance"},
-            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", "EqualizationLossV2", "SeesawLoss", found',
+            f'{KEY}.PCB.LOSS: expected one of "CrossEntropyLoss", "EqualizationLossV2", "SeesawLoss" .*found',
         ),
         (
             {"NAME": "PairwiseClassBalance", "PCB_LOSS": "EqualizationLossV2", "BACKGROUND": "objectness"},
-            f'{KEY}.BACKGROUND: expected one of "auto", "class", .*EqualizationLossV2 in a detector',
+            f'{KEY}.BACKGROUND: expected one of "auto", "class" .*EqualizationLossV2 in a detector',
         ),
         ({"NAME": "PairwiseClassBalance", "SEESAW_Q": -1.0}, f"{KEY}.SEESAW.Q: expected a number >= 0, found -1.0"),
         (

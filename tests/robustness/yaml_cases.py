@@ -110,7 +110,7 @@ CASES: list[Case] = cases(
         "a set": (of("DATASETS: {REGISTER: !!set {a}}"), r"c\.yaml: Key DATASETS\.REGISTER .*not a valid type"),
         "bytes": (of("OUTPUT_DIR: !!binary aGVsbG8="), r"c\.yaml: Key OUTPUT_DIR .*not a valid type"),
         "two documents": (of("SEED: 1\n---\nSEED: 2\n"), r"c\.yaml: .*YAML.*single document"),
-        "5,000 digits": (of("SEED: " + "9" * 5000), r"c\.yaml: Exceeds the limit"),
+        "5,000 digits": (of("SEED: " + "9" * 5000), r"c\.yaml: .*Exceeds the limit"),
         "a learning rate of nan": (of("SOLVER: {BASE_LR: .nan}"), r"BASE_LR: expected a finite number, found nan"),
         "an infinite learning rate": (of("SOLVER: {BASE_LR: 1e999}"), r"BASE_LR: expected a finite number, found inf"),
         "another version": (of("VERSION: [1]"), r"c\.yaml: VERSION: expected 2"),

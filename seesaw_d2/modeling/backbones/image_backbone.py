@@ -62,7 +62,7 @@ def build_image_backbone(cfg, input_shape: ShapeSpec):
     else:
         model = torchvision.models.get_model(name, weights=None)
     channels = model.fc.in_features
-    model.fc = nn.Identity()  # the model pools and flattens before fc
+    model.fc = nn.Identity()  # remove the last layer, so that the model returns pooled features
     return ImageBackbone(model, channels)
 
 

@@ -78,7 +78,10 @@ def _check(widths, blocks, in_features) -> None:
     if any(a == b for a, b in pairwise(widths)):  # BasicBlock adds a shortcut with stride 2 only if the width changes
         raise ConfigError(f"MODEL.SMALL_RESNET.WIDTHS: expected different widths in consecutive stages, found {widths}")
     if blocks < 1:
-        raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected at least 1, found {blocks}")
+        raise ConfigError(f"MODEL.SMALL_RESNET.BLOCKS: expected an integer >= 1, found {blocks}")
     stages = [f"res{index + 2}" for index in range(len(widths))]
     if not in_features or not set(in_features) <= set(stages):
-        raise ConfigError(f"MODEL.FPN.IN_FEATURES: expected some of {stages}, found {in_features}")
+        raise ConfigError(
+            f"MODEL.FPN.IN_FEATURES: expected one or more stages of MODEL.SMALL_RESNET ({', '.join(stages)}), found "
+            f"{in_features}"
+        )

@@ -15,7 +15,7 @@ from seesaw_d2.utils.deferred_scalars import put_scalars
 
 
 class BatchedMaskHead(MaskRCNNConvUpsampleHead):
-    """``MaskRCNNConvUpsampleHead`` that computes its loss with ``mask_loss``."""
+    """``MaskRCNNConvUpsampleHead`` that computes the loss with ``mask_loss``, with fewer synchronizations."""
 
     def forward(self, x, instances):
         if not self.training:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from seesaw_d2.modeling.fewer_gpu_syncs.indices import nth_true, read
 
-# Index of the matched object (N,), label (N,), and a bool tensor (), True if all overlaps were >= 0.
+# Index of the matched object for each box (N,), label of each box (N,), and a bool tensor (), True if all overlaps were
+# >= 0.
 Match = tuple[Tensor, Tensor, Tensor]
 
 
