@@ -104,7 +104,10 @@ CASES: list[Case] = cases(
         "WebP": (content(encoded(picture(), "WEBP")), None),
         "one pixel": (content(encoded(picture(size=(1, 1)), "PNG")), r"annotated 60 x 40, found 1 x 1"),
         "one row": (content(encoded(picture(size=(2000, 1)), "PNG")), r"annotated 60 x 40, found 2000 x 1"),
-        "another size than annotated": (dataset(lambda p: p.write_bytes(JPEG), width=61), r"annotated 61 x 40, is"),
+        "another size than annotated": (
+            dataset(lambda p: p.write_bytes(JPEG), width=61),
+            r"annotated 61 x 40, found 60 x 40",
+        ),
         "16 bits": (content(encoded(Image.fromarray(np.full((HEIGHT, WIDTH), 999, np.uint16)), "PNG")), None),
         "one bit": (content(encoded(picture("1"), "PNG")), None),
         "floats": (content(encoded(Image.fromarray(np.ones((HEIGHT, WIDTH), np.float32)), "TIFF")), None),

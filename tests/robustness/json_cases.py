@@ -82,7 +82,7 @@ CASES: list[Case] = cases(
         "Infinity": (with_text("annotations", "area", "Infinity"), r"toy\.json: .*Infinity"),
         "overflowing box": (with_text("annotations", "bbox", "[1e999, 1, 2, 3]"), r'"bbox": .*four finite'),
         "a number of 5,000 digits": (with_text("images", "id", "1" * 5000), r"number"),
-        "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"file names: '.ud800\.jpg'"),
+        "surrogate in a name": (with_text("images", "file_name", r'"\ud800.jpg"'), r"file names.*: '.ud800\.jpg'"),
         "zero byte in a name": (changed("images", file_name="a\0.jpg"), OUTSIDE),
         "keys twice": (text(RIGHT[:-1] + ', "images": []}'), r'"images": .*empty'),
         "images an object": (text('{"images": {}, "categories": []}'), r'"images": .*an object'),

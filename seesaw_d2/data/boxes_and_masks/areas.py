@@ -14,9 +14,10 @@ def has_unusable_polygons(segmentation: Any) -> bool:
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Replace a segmentation with unusable polygons by one that all programs read like pycocotools.
+    """Replace a segmentation with unusable polygons by a mask that all programs read like pycocotools.
 
-    pycocotools ignores the last of an odd number of values, and polygons with fewer than three points.
+    If a polygon has an odd number of values, pycocotools ignores the last value. It ignores polygons with fewer than
+    three points.
 
     Args:
         segmentation: list of polygons; see ``has_unusable_polygons``.

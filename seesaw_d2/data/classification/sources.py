@@ -34,10 +34,10 @@ class LabelledImages:
         name: name of the data set.
         source: a key of ``SOURCES``.
         path: absolute path of the file or folder to read. For DIGITS: the split.
-        images: absolute path of the image folder, if the source needs one.
+        images: absolute path of the image folder, or "" for sources without this key.
         classes: number of classes, or absolute path of a file with the class names. None: the source contains the class
             names.
-        split: "train" or "test", if the source needs a split.
+        split: "train" or "test", or "" for sources without this key.
         imbalance, seed: arguments of ``long_tailed``.
     """
 

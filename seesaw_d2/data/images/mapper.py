@@ -68,6 +68,8 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 class CheckedMapper:
     """Mapper that wraps another mapper. If the image causes an error, the message names the image file."""
 
+    _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
+
     def __init__(self, mapper: Mapper):
         self.mapper = with_writable_arrays(mapper)
 
@@ -91,8 +93,7 @@ class CheckedMapper:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
         except Exception as error:
             raise UnreadableImageError(
-                f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}. "
-                "Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
+                f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}{self._advice}"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
@@ -109,6 +110,8 @@ class ReplacingMapper(CheckedMapper):
     mapper can return None instead, but v0.6 then raises a TypeError with Python 3.11 or newer.)
     """
 
+    _advice = ""
+
     def __init__(self, mapper: Mapper, records: Sequence[Record]):
         """
         Args:
@@ -124,7 +127,7 @@ class ReplacingMapper(CheckedMapper):
             try:
                 return super().__call__(record)
             except UnreadableImageError as error:
-                warn_once(logger, f"{error}; training uses another image instead")
+                warn_once(logger, f"{error}. Training uses another image instead")
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
             f"{record['file_name']}: expected a readable image, found {_MAX_REPLACEMENTS} unreadable images in a row. "
@@ -135,11 +138,13 @@ class ReplacingMapper(CheckedMapper):
 class BlankingMapper(CheckedMapper):
     """Mapper for evaluation that replaces images that cannot be decoded by black images. Their objects are missed."""
 
+    _advice = ""
+
     def __call__(self, record: Record) -> Record:
         try:
             return super().__call__(record)
         except UnreadableImageError as error:
-            warn_once(logger, f"{error}; evaluation uses a black image instead")
+            warn_once(logger, f"{error}. Evaluation uses a black image instead")
             return self._blank(record)
 
     def _blank(self, record: Record) -> Record:

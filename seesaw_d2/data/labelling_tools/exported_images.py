@@ -68,7 +68,7 @@ def find_images(
     if missing and not skip:
         raise DataError(f"{source}: {absent}. Set --images to the folder that contains the images")
     if twice:
-        raise DataError(f'{source}: expected one entry in "images" for each file, found several: {first_few(twice)}')
+        raise DataError(f'{source}: "images": expected one entry per file, found several entries: {first_few(twice)}')
     if missing:
         notes.append(f"skipped {absent}{_leave_out(data, set(missing))}")
     if changed:

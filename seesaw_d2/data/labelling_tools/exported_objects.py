@@ -19,8 +19,8 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     """Check the categories, and return them without supercategories that have no objects. (Roboflow adds these.)
 
     Args:
-        files: content of the exported annotation file, and optionally of the annotation file of the validation images.
-            The latter file may have fewer categories.
+        files: content of the exported annotation file, and optionally of the annotation file of the validation images,
+            which may have fewer categories.
         sources: paths of the annotation files.
         notes: list to which descriptions are appended.
 

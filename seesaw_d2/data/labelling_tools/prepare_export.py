@@ -226,7 +226,7 @@ def _copies(data: dict[str, Any], root: Path, notes: list[str]) -> list[list[Any
 
 
 def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *, allowed: bool) -> None:
-    """Raise DataError if a validation image is also a training image: the same file, or one with the same content."""
+    """Raise DataError if a validation image is also a training image, judged by paths and contents of the files."""
     train, val = ([str(root / image["file_name"]) for image in data["images"]] for data in files)
     pairs = [[os.path.relpath(path, root) for path in pair] for pair in shared_files(train, val).items()]
     if not pairs:

@@ -1,4 +1,4 @@
-"""Create the folder of a data set from MUSCIMA++, or find an existing one with the same settings."""
+"""Create the folder of a data set from MUSCIMA++, unless a data set with the same settings exists."""
 
 import re
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def prepare_tiles(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a detection data set, or return the summary of an existing one with the same settings.
+    """Create a detection data set, or return the summary of an existing data set with the same settings.
 
     The folder contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
     categories are the classes of all pages, sorted by name, whatever the split. The test part omits the symbols of
@@ -86,7 +86,7 @@ def prepare_crops(
     overwrite: bool = False,
     progress: Progress = _silent,
 ) -> Prepared:
-    """Create a classification data set, or return the summary of an existing one with the same settings.
+    """Create a classification data set, or return the summary of an existing data set with the same settings.
 
     The folder contains ``train.npz`` and ``test.npz``, each with the arrays images (N, S, S), labels (N,) and names
     (C,). For arguments, errors and classes see ``prepare_tiles``.

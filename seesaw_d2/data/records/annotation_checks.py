@@ -174,7 +174,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         large = {value for value in unknown if not -(2**63) <= value < 2**63}
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
         raise DataError(
-            f'{path}: "{field}": expected integers of 64 bits, found larger ones in the images {first_few(bad)}'
+            f'{path}: "{field}": expected integers of 64 bits, found larger integers in the images {first_few(bad)}'
         )
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))

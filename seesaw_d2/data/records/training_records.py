@@ -100,7 +100,7 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise DataError if there are no records to train on."""
+    """Raise DataError if ``records`` is empty. The message names the data sets."""
     if not records:
         raise DataError(
             f"DATASETS.TRAIN: expected images with objects, found none in {', '.join(names)}. Set "
@@ -136,7 +136,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return a list of image ids for each kind of mask, with one id for each object with such a mask, except crowds."""
+    """Return a list for each kind of mask: the image ids of all objects with this kind of mask, without crowds."""
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):
         for positions, kind in zip(found, kinds, strict=True):

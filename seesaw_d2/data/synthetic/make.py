@@ -61,7 +61,7 @@ def make_glyphs(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GlyphSummary:
-    """Generate a glyph data set in the folder ``root``, or return the summary of an existing one.
+    """Generate a glyph data set in the folder ``root``, or return the summary of an existing data set.
 
     The folder contains ``annotations/glyphs_{train,val}.json`` in the LVIS v1 format, ``images/{train,val}/*.jpg``, and
     the settings in ``glyphs.json``. For Detectron2's LVIS loader, the image root is ``root/images/``. The same settings
@@ -97,7 +97,7 @@ def make_glyphs(
             return _summary(root, False, found["contents"], start)
         if not overwrite:
             raise DataError(
-                f"root {root}: expected a data set with the requested settings, found one in which "
+                f"root {root}: expected a data set with the requested settings, found a data set in which "
                 f"{', '.join(differences)}. Set overwrite (--overwrite) to replace it."
             )
     with atomic_folder(root, LAYOUT) as folder:

@@ -132,7 +132,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 def tidy(cache: str) -> None:
-    """Remove compiled files that were not used for 60 days, and incomplete ones older than a day. Ignore errors."""
+    """Remove compiled files that were not used for 60 days, and incomplete files older than a day. Ignore errors."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(cache) as entries:
         for entry in entries:

@@ -62,7 +62,7 @@ _inherited: list[tuple[list[msgspec.Raw], Callable[[bytes], Any]]] = []
 
 
 def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) -> Iterator[T]:
-    """Yield ``read(part)`` for each part in order, computed by worker processes if there are several parts.
+    """Yield ``read(part)`` for each part in order. Worker processes compute the results of several parts.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.
