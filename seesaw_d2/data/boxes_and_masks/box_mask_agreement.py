@@ -104,7 +104,7 @@ def warn_of(findings: Sequence[Findings], path: str) -> None:
         warn_once(
             logger,
             f"{path}: training ignores polygons with fewer than 3 points or an odd number of coordinates: annotation "
-            f"ids {first_few(without_polygons)}. It ignores {lost} objects that have no other polygon",
+            f"ids {first_few(without_polygons)}. Training also ignores {lost} objects that have no other polygon",
         )
     disagreement = describe_disagreement(
         [part.disagreement for part in findings], sum(len(part.ids) for part in findings)

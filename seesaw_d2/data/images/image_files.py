@@ -177,5 +177,5 @@ def _listing(folder: str) -> set[str]:
 def _is_file(item: os.DirEntry) -> bool:
     try:
         return item.is_file()
-    except OSError:  # a link to itself
+    except OSError:  # for example, a link to itself
         return False

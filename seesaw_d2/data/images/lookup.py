@@ -197,5 +197,5 @@ def _read_folder(folder: str) -> list[os.DirEntry]:
 def _is(test) -> bool:
     try:
         return test()
-    except OSError:  # a link to itself
+    except OSError:  # for example, a link to itself
         return False

@@ -78,5 +78,5 @@ class CategoryStatistics:
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
-    array.flags.writeable = False  # because cached arrays are shared
+    array.flags.writeable = False  # callers share cached arrays
     return array

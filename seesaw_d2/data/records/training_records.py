@@ -108,6 +108,15 @@ def check_any_left(records: Records, names: list[str]) -> None:
         )
 
 
+def check_annotated(name: str, records: Records) -> None:
+    """Raise DataError if the annotation file of a training set has no annotations, like LVIS's test sets."""
+    if "annotations" not in records[0]:
+        raise DataError(
+            f'DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "annotations". '
+            "It may be a test set."
+        )
+
+
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
     """Check that a data set has the annotations that this model needs for training.
 
@@ -115,11 +124,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
         DataError: the data set has no annotations. With MODEL.MASK_ON: an object has no mask.
         ConfigError: with MODEL.MASK_ON: an object's mask is run-length encoded, and INPUT.MASK_FORMAT is "polygon".
     """
-    if "annotations" not in records[0]:
-        raise DataError(
-            f'DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "annotations". '
-            "It may be a test set."
-        )
+    check_annotated(name, records)
     if not cfg.MODEL.MASK_ON:
         return
     maskless, encoded = _images_with_masks(records, NO_MASK, RUN_LENGTHS)

@@ -6,9 +6,8 @@ from seesaw_d2.compat import repeat_factor_options
 from seesaw_d2.data.records.catalog import load_dataset
 from seesaw_d2.data.records.concatenated_records import join
 from seesaw_d2.data.records.statistics import training_statistics
-from seesaw_d2.data.records.training_records import with_objects
+from seesaw_d2.data.records.training_records import check_annotated, with_objects
 from seesaw_d2.data.sampling.analysis import SamplingAnalysis, analyze_sampling
-from seesaw_d2.errors import DataError
 from seesaw_d2.frequency_groups import frequency_groups
 
 
@@ -29,11 +28,7 @@ def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> Sampl
     parts = []
     for name in cfg.DATASETS.TRAIN:
         parts.append(load_dataset(name))
-        if "annotations" not in parts[-1][0]:
-            raise DataError(
-                f"DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "
-                '"annotations". It may be a test set.'
-            )
+        check_annotated(name, parts[-1])
     records = join(parts)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
