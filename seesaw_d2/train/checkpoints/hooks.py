@@ -128,4 +128,4 @@ class BestCheckpoint(hooks.BestCheckpointer):
             self.best_metric, self.best_iter = float(value), int(iteration)
             state = self._checkpointer.model_state() | {"iteration": self.best_iter}
             write_checkpoint(self._path, {**state, "metric": self._val_metric, "value": self.best_metric})
-            logger.info(f"Best {self._val_metric} so far, {value:.4f}, saved to {self._path}")
+            logger.info(f"Saved the weights with the best {self._val_metric} so far, {value:.4f}, to {self._path}")

@@ -142,7 +142,8 @@ def _started_by_others(function, world: ProcessLayout, group: Group, args) -> No
         except SeesawError:
             raise
         except Exception as error:
-            print(f"rank {world.rank} of {world.size} failed: {waited_for(error, world, group)}", file=sys.stderr)
+            reason = waited_for(error, world, group) or f"{type(error).__name__}: {error}"
+            print(f"rank {world.rank} of {world.size} failed: {reason}", file=sys.stderr)
             raise
 
 

@@ -151,7 +151,7 @@ def _print_stacks(ranks: list[_Rank]) -> None:
     """Let the running processes print their stacks with ``faulthandler``."""
     for rank in ranks:
         if rank.alive and rank.outcome is None and rank.ready:
-            print(f"rank {rank.rank} is here:", file=sys.stderr, flush=True)
+            print(f"stack of rank {rank.rank}:", file=sys.stderr, flush=True)
             os.kill(rank.process.pid, signal.SIGUSR1)
             time.sleep(_STACKS)
 

@@ -104,4 +104,4 @@ def test_a_hang_ends_with_its_place(tmp_path, capfd):
     assert "test_supervision.py" in str(error.value)
     assert "SOLVER.COLLECTIVE_TIMEOUT: 0.05 minutes" in str(error.value)
     printed = capfd.readouterr().err
-    assert "in behave" in printed[printed.index("rank 1 is here") :]
+    assert "in behave" in printed[printed.index("stack of rank 1") :]
