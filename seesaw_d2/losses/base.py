@@ -81,7 +81,7 @@ class ClassificationLoss(nn.Module):
     soft_labels: ClassVar[str | None] = None
     # Whether ``forward`` takes maps. Requires a sum over samples and statistics that do not depend on the logits.
     takes_maps: ClassVar[bool] = False
-    takes_objects: ClassVar[bool] = False  # whether ``forward`` takes ``objects``, see ``EquilibriumLoss``
+    takes_objects: ClassVar[bool] = False  # whether ``forward`` has an argument ``objects``, see ``EquilibriumLoss``
     # How the scores of the categories are computed: "softmax", "sigmoids" (independent) or "" (neither).
     scores: ClassVar[str] = ""
     # Maps constructor arguments to config keys below MODEL.ROI_BOX_HEAD.CLS_LOSS.

@@ -1,4 +1,4 @@
-"""Build models, and warn about config keys that a training program other than ``train_net.py`` does not read."""
+"""Build models, and warn about config keys that have no effect in the running program."""
 
 import functools
 import logging

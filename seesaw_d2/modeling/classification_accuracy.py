@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def classification_metrics(probs: Tensor, labels: Tensor, groups: Tensor | None = None) -> dict:
-    """Return the accuracies of a batch, in [0, 1]. An accuracy over no proposals is NaN.
+    """Return the accuracies of a batch, in [0, 1]. An accuracy is NaN if the batch has no such proposals.
 
     Args:
         probs: (N, C + 1), background last.

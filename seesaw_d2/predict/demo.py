@@ -153,7 +153,7 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     """Draw each image and write it to its output file. Create the output folder if it does not exist.
 
     Returns:
-        what was written, for a message: "2 images".
+        text for a message, for example "2 images".
     """
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
@@ -185,7 +185,7 @@ def draw_video(video: Video, target: str, draw: Painter) -> str:
     """Draw all frames and write them to a video file. Create the output folder if it does not exist.
 
     Returns:
-        what was written, for a message: "a video of 10 frames".
+        text for a message, for example "a video of 10 frames".
     """
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0

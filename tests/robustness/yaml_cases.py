@@ -122,7 +122,7 @@ CASES: list[Case] = cases(
         "5,000 brackets": (override("OUTPUT_DIR", "[" * 5000), None),
         "20,000 signs": (override("SEED", "-" * 20_000 + "1"), r"command line: .*deeply"),
         "code": (override("OUTPUT_DIR", "__import__('os').system('x')"), None),
-        "a key without a value": (lambda folder: ["SEED"], r"overrides: expected pairs of KEY VALUE, found 1 words"),
+        "a key without a value": (lambda folder: ["SEED"], r"overrides: .*found 1 words"),
         "no name": (override("", "1"), r"command line: .*key"),
         "dots": (override("MODEL..DEVICE", "1"), r"command line: unknown config key MODEL\.\.DEVICE"),
         "below a value": (override("SEED.X", "1"), r"command line: unknown config key SEED\.X"),
