@@ -3,6 +3,7 @@
 Shapes: N proposals, C foreground categories, L classifier logits. Label C is background.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -16,11 +17,14 @@ from seesaw_d2.losses.build import LOSS_REGISTRY
 from seesaw_d2.losses.category_statistics import category_values, not_given
 from seesaw_d2.losses.compared import TrainingData
 from seesaw_d2.losses.sigmoid import SigmoidLoss
+from seesaw_d2.utils.distributed import rank
 
 # Training clamps the logits to this range, as the reference does.
 _MIN_LOGIT, _MAX_LOGIT = -4.0, 10.0
 # Upper bound of the loss of a batch with weighting "none", as in the reference.
 _MAX_LOSS = 20.0
+# Number of training steps between two checks for a clamped loss. Each check synchronizes host and device.
+_CHECK_PERIOD = 100
 
 
 @LOSS_REGISTRY.register()
@@ -34,7 +38,9 @@ class GumbelOptimizedLoss(SigmoidLoss):
       other categories, and with probability 1 - ρ in background proposals. ρ is the share of rare categories in the
       foreground proposals of the batch. In a batch without foreground, w_j = 1.
     - "eql" (Tan et al., CVPR 2020): w_j = 0 for a rare category j in proposals of other categories.
-    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient.
+    - "none": w_j = 1. The loss of a batch is clamped to at most 20. A clamped loss has no gradient. A warning
+      reports a clamped loss, in the first of every 100 training steps. With many categories, a normalized classifier
+      starts with a clamped loss, so it is not trained at all.
 
     Image classifiers (background "none") need weighting "none". They have no background samples, so "drop" and "eql"
     would remove all negative samples of rare categories, and the model would predict these categories for every image.
@@ -98,6 +104,7 @@ class GumbelOptimizedLoss(SigmoidLoss):
             rare = torch.cat([rare, rare.new_zeros(1)])
         self.register_buffer("rare", rare, persistent=False)
         self.random = BatchRandom(seed)
+        self._calls = 0
 
     @classmethod
     def compared_values(cls, data: TrainingData) -> dict[str, Sequence[Any]]:
@@ -109,8 +116,13 @@ class GumbelOptimizedLoss(SigmoidLoss):
         return torch.full((self.num_logits,), -math.log(-math.log(self.prior)))
 
     def update_statistics(self, logits: Tensor, labels: Tensor) -> None:
-        """Advance the random numbers, so that the next batch gets new ones."""
+        """Advance the random numbers, so that the next batch gets new ones, and report a clamped loss."""
         self.random.next_batch()
+        if self.weighting != "none" or logits.is_meta or not len(labels):
+            return
+        if self._calls % _CHECK_PERIOD == 0:
+            self._report_clamped(logits, labels)
+        self._calls += 1
 
     def activation(self, logits: Tensor) -> Tensor:
         """Return the probabilities η(z_j), or σ(z_j) with activation "sigmoid", (N, L)."""
@@ -147,6 +159,15 @@ class GumbelOptimizedLoss(SigmoidLoss):
         if self.weighting == "none":
             losses["loss_cls"] = losses["loss_cls"].clamp(max=_MAX_LOSS)
         return losses
+
+    def _report_clamped(self, logits: Tensor, labels: Tensor) -> None:
+        loss = float(super().compute(widen(logits), labels, None, len(labels))["loss_cls"])
+        if loss > _MAX_LOSS and rank() == 0:
+            logging.getLogger(__name__).warning(
+                f"The loss of training step {self._calls + 1} is {loss:.4g}. GOL.WEIGHTING none clamps it to "
+                f"{_MAX_LOSS:g}, so that it has no gradient. If this continues, the model does not learn. Use "
+                "CLS_PREDICTOR.NAME Linear or another CLS_LOSS.NAME"
+            )
 
     def probabilities(self, logits: Tensor) -> Tensor:
         if self.background != "class":

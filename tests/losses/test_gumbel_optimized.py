@@ -109,3 +109,18 @@ def test_a_resumed_training_draws_the_same_numbers():
 def test_arguments_are_checked(argument, value):
     with pytest.raises(ValueError, match=f"{argument}: .*{value}"):
         GumbelOptimizedLoss(C, image_frequency=FREQUENCY, **{argument: value})
+
+
+def test_a_clamped_loss_is_reported(caplog):
+    loss = GumbelOptimizedLoss(60, image_frequency=None, weighting="none", background="none")
+    logits, labels = torch.zeros(8, 60, requires_grad=True), torch.arange(8)
+    for _ in range(101):
+        losses = loss(logits, labels)
+    assert gradient(losses, logits).abs().sum() == 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "GOL.WEIGHTING" in caplog.text
+    caplog.clear()
+    for other in (loss.eval(), GumbelOptimizedLoss(60, image_frequency=[1.0] * 60, background="none")):
+        other(logits, labels)
+    GumbelOptimizedLoss(60, image_frequency=None, weighting="none", background="none")(logits - 2, labels)
+    assert not caplog.records
