@@ -38,7 +38,7 @@ def main(arguments=None) -> None:
         type=float,
         default=0.2,
         help="minimum fraction of the images for validation (0.2). A small data set with many rare categories gets "
-        "more. Not with --val",
+        "more. It has no effect with --val",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random split (0)")
     parser.add_argument("--skip-bad-images", action="store_true", help="skip missing and unreadable images")
