@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # find the package without installing it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from command_line import command, parser_of
+from command_line import command, parser_of, refuse_options
 
 
 @command
@@ -36,17 +36,23 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--val-share",
         type=float,
-        default=0.2,
-        help="minimum fraction of the images for validation (0.2). A small data set with many rare categories gets "
-        "more. It has no effect with --val",
+        help="minimum fraction of the images for validation, without --val (0.2). A small data set with many rare "
+        "categories gets more",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random split (0)")
+    parser.add_argument("--seed", type=int, help="seed of the random split, without --val (0)")
     parser.add_argument("--skip-bad-images", action="store_true", help="skip missing and unreadable images")
     parser.add_argument(
-        "--allow-overlap", action="store_true", help="accept validation images that are also training images"
+        "--allow-overlap",
+        action="store_true",
+        default=None,
+        help="accept images of --val that are also training images",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another data set in OUTPUT")
     args = parser.parse_args(arguments)
+    if args.val:
+        refuse_options(args, ("val_share", "seed"), "without --val")
+    else:
+        refuse_options(args, ("allow_overlap",), "with --val")
     logging.getLogger("seesaw_d2").addHandler(logging.NullHandler())  # the notes below repeat its warnings
     from seesaw_d2.data.labelling_tools.prepare_export import prepare_export
 
@@ -55,10 +61,10 @@ def main(arguments=None) -> None:
         args.output,
         images=args.images,
         val=args.val,
-        val_share=args.val_share,
-        seed=args.seed,
+        val_share=0.2 if args.val_share is None else args.val_share,
+        seed=args.seed or 0,
         skip_bad_images=args.skip_bad_images,
-        allow_overlap=args.allow_overlap,
+        allow_overlap=bool(args.allow_overlap),
         overwrite=args.overwrite,
     )
     for note in done.notes:

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # find the package without installing it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from command_line import command, literals, parser_of
+from command_line import command, literals, parser_of, refuse_options
 
 
 def parse_arguments(arguments):
@@ -26,10 +26,10 @@ def parse_arguments(arguments):
     add(
         "--folds",
         type=int,
-        default=defaults["Split.folds"],
-        help="number of folds. Fold F holds the pages of the writers W with W mod FOLDS = F (5)",
+        help="number of folds. Fold F holds the pages of the writers W with W mod FOLDS = F "
+        f"({defaults['Split.folds']})",
     )
-    add("--fold", type=int, default=defaults["Split.fold"], help="fold with the test pages (0)")
+    add("--fold", type=int, help=f"fold with the test pages ({defaults['Split.fold']})")
     add("--official", action="store_true", help="use the published testset-independent as test pages, not a fold")
     add(
         "--leave-out",
@@ -60,15 +60,14 @@ CROP_OPTIONS = {"crop_size": "size", "context": "context"}
 
 def settings_of(args):
     from seesaw_d2.data.muscima import CropSettings, Split, TileSettings
-    from seesaw_d2.errors import ConfigError
 
     own, other = (CROP_OPTIONS, TILE_OPTIONS) if args.crops else (TILE_OPTIONS, CROP_OPTIONS)
-    for name in other:
-        if getattr(args, name) is not None:
-            option, kind = "--" + name.replace("_", "-"), "tiles, without --crops" if args.crops else "--crops"
-            raise ConfigError(f"{option}: expected only with {kind}, found {getattr(args, name)}")
+    refuse_options(args, other, "with tiles, without --crops" if args.crops else "with --crops")
+    if args.official:
+        refuse_options(args, ("folds", "fold"), "without --official")
     given = {field: getattr(args, name) for name, field in own.items() if getattr(args, name) is not None}
-    split = Split(args.folds, args.fold, args.official)
+    fold = {name: getattr(args, name) for name in ("folds", "fold") if getattr(args, name) is not None}
+    split = Split(official=args.official, **fold)
     left_out = tuple(sorted(set(args.leave_out)))
     return (CropSettings if args.crops else TileSettings)(split=split, left_out=left_out, **given)
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ def conversion_parser(description: str, checkpoint: str) -> argparse.ArgumentPar
     parser.add_argument("output", help="the .pth file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     return parser
+
+
+def refuse_options(args: argparse.Namespace, names: Iterable[str], needed: str) -> None:
+    """Raise ConfigError if one of the options ``names``, which are None by default, is given. They need ``needed``."""
+    from seesaw_d2.errors import ConfigError
+
+    for name in names:
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected only {needed}, found {getattr(args, name)}")
 
 
 def literals(module: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def test_a_split_keeps_copies_together(tmp_path):
 
 def test_one_file_for_two_images(tmp_path):
     export = small(tmp_path / "export", names=("x/a.png", "y/a.png", "c.png", "d.png"))
-    with pytest.raises(DataError, match=r"one entry in \"images\" for each file, found several: a\.png \(ids 0, 1\)"):
+    with pytest.raises(DataError, match=r"\"images\": .*a\.png \(ids 0, 1\)"):
         prepare_export(export, tmp_path / "made")
 
 
@@ -146,6 +146,22 @@ def test_images_behind_a_link_to_a_folder(tmp_path):
     (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "export")
     prepare_export(export, tmp_path / "made")
     assert files_of(tmp_path / "made") == [f"images/{name}.png" for name in "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "found"),
+    [
+        (("--val", "val.json", "--val-share", 0.3), "--val-share", "0.3"),
+        (("--val", "val.json", "--seed", 0), "--seed", "0"),
+        (("--allow-overlap",), "--allow-overlap", "True"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, capsys, options, option, found):
+    status, _, err = command(capsys, small(tmp_path / "export"), "--output", tmp_path / "made", *options)
+    assert status == 2
+    assert f"{option}: " in err
+    assert found in err
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_export_is_not_replaced(tmp_path):

@@ -48,6 +48,7 @@ def test_crops(tmp_path, main, capsys):
     [
         (["--crops", "--tile", "64"], "--tile.*64"),
         (["--crop-size", "64"], "--crop-size.*64"),
+        (["--official", "--fold", "0"], "--fold.*0"),
         (["--scale", "2"], "--scale.*2"),
         (["--overlap", "256"], "--overlap.*256"),
         (["--visible", "0"], "--visible.*0"),
