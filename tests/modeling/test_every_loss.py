@@ -84,10 +84,10 @@ def test_trains(name, background, head, classifier, data):
 @pytest.mark.parametrize(("name", "background"), REFUSED)
 def test_a_background_that_the_loss_cannot_model_is_refused(name, background, data):
     cfg = tiny_config(*data, f"{CLS_LOSS}.NAME", name, f"{CLS_LOSS}.BACKGROUND", background)
-    with pytest.raises(
-        ConfigError, match=rf"{CLS_LOSS}\.BACKGROUND: expected one of .*, found '{background}'.* {name} "
-    ):
+    with pytest.raises(ConfigError) as error:
         build_model(cfg)
+    for part in (f"{CLS_LOSS}.BACKGROUND: ", f" {name} ", f"found {background!r}"):
+        assert part in str(error.value)
 
 
 @pytest.mark.parametrize("name", LOSSES)

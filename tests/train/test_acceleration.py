@@ -211,7 +211,7 @@ def test_what_a_cpu_has_no_use_for_is_said(config_file, caplog, monkeypatch):
     cfg.freeze()
     register_datasets(cfg)
     Trainer(cfg)
-    assert "DATALOADER.PIN_MEMORY: " in caplog.text
+    assert "DATALOADER.PIN_MEMORY " in caplog.text
     assert "SOLVER.TF32 all " in caplog.text
 
 

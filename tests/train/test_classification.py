@@ -109,7 +109,7 @@ def test_class_means_are_the_nearest(tmp_path):
         (["MODEL.CLASSIFIER.BACKBONE", "resnet5"], "did you mean resnet50?"),
         (["MODEL.CLASSIFIER.BACKBONE", "timm/resnet18x"], "timm"),
         (["MODEL.ROI_BOX_HEAD.CLS_LOSS.BACKGROUND", "class"], "in an image classifier"),
-        (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "BalancedGroupSoftmaxLoss"], "in an image classifier"),
+        (["MODEL.ROI_BOX_HEAD.CLS_LOSS.NAME", "BalancedGroupSoftmaxLoss"], "found 'BalancedGroupSoftmaxLoss'"),
         (["INPUT.CLASSIFICATION.CROP", "paded"], "INPUT.CLASSIFICATION.CROP"),
         (["DATASETS.FREQUENCY_THRESHOLDS", "[100, 20]"], "DATASETS.FREQUENCY_THRESHOLDS"),
         (["DATASETS.TRAIN", "('digits_lt',)"], "called 'digits_lt'"),
