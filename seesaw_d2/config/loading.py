@@ -15,7 +15,7 @@ from seesaw_d2.config.yaml_files import PlainConfig
 from seesaw_d2.config_files import find_config_file
 from seesaw_d2.errors import ConfigError
 from seesaw_d2.suggestions import key_suggestion
-from seesaw_d2.utils.messages import reason
+from seesaw_d2.utils.messages import json_type, reason
 from seesaw_d2.utils.plain_values import encodable, plain_problem
 
 
@@ -38,7 +38,9 @@ def load_config(config_file: str = "", overrides=()) -> CfgNode:
         path = find_config_file(config_file)
         merge_file(cfg, _read(path, overrides), path)
     if unreadable := [word for word in overrides if isinstance(word, str) and not encodable(word)]:
-        raise ConfigError(f"command line: expected UTF-8 text, found {ascii(unreadable[0])[:80]}")
+        raise ConfigError(
+            f"command line: expected text in UTF-8, found bytes that are not UTF-8 in {ascii(unreadable[0])[:80]}"
+        )
     check_pairs(config_file, overrides)
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     words = []
@@ -98,21 +100,26 @@ def _read(path: str, overrides: Sequence[Any]) -> dict[str, Any]:
     try:
         loaded = PlainConfig.load_yaml_with_base(path, allow_unsafe=False)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read this file or its _BASE_: {reason(error)}") from error
+        raise ConfigError(f"{path}: cannot read this config file or a file in its _BASE_: {reason(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: expected a YAML file of plain values: {reason(error)}") from error
+        raise ConfigError(f"{path}: not a YAML file of plain values: {reason(error)}") from error
     except ConfigError:
         raise
     except ValueError as error:  # an integer has more digits than Python can parse
-        raise ConfigError(f"{path}: expected integers with fewer digits: {reason(error)}") from error
+        raise ConfigError(f"{path}: cannot read a number: {reason(error)}") from error
     except AssertionError as error:  # fvcore found a mapping in this file and a value in a _BASE_ for the same key
-        raise ConfigError(f"{path}: expected a value, not a mapping, as in the _BASE_: {reason(error)}") from None
+        raise ConfigError(
+            f"{path}: expected a value for each key that has a value in the _BASE_, found a mapping: {reason(error)}"
+        ) from None
     except TypeError:  # a _BASE_ is empty or not a mapping
         loaded = None
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: expected a mapping of config keys, found {type(loaded).__name__}")
+        found = "an empty file or a single value" if loaded is None else json_type(loaded)
+        raise ConfigError(f"{path}: expected a mapping of config keys, found {found}")
     if (version := loaded.pop("VERSION", 2)) != 2:
-        raise ConfigError(f"{path}: VERSION: expected 2, the current config format, found {version!r}")
+        raise ConfigError(
+            f"{path}: VERSION: expected 2, found {version!r}. Only version 2 of the config format is supported."
+        )
     return loaded
 
 
@@ -156,7 +163,7 @@ def _merge(cfg: CfgNode, merge, source: str) -> None:
     try:
         merge()
     except (MemoryError, RecursionError):  # yacs parses strings as Python literals
-        raise ConfigError(f"{source}: expected plain values, found a value that is nested too deeply") from None
+        raise ConfigError(f"{source}: a value is nested too deeply to be parsed") from None
     except (KeyError, AssertionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -35,7 +35,9 @@ def rename_keys(values: dict[str, Any], source: str) -> None:
         for parent in parents:
             node = node.setdefault(parent, {})
         if name in node:
-            raise ConfigError(f"{source}: expected either {RENAMED_KEYS[old]} or its old name {old}, found both")
+            raise ConfigError(
+                f"{source}: expected one of the keys {RENAMED_KEYS[old]} and {old} (its old name), found both keys"
+            )
         node[name] = found
 
 

@@ -48,10 +48,14 @@ class PlainConfig(CfgNode):
         """
         where = filename if "://" in filename else os.path.realpath(filename)
         if where in PlainConfig._derived:
-            raise ConfigError(f"{filename}: _BASE_: expected a chain of files without a cycle, found this file again")
+            raise ConfigError(
+                f"{filename}: _BASE_: expected a chain of files without a cycle, found a cycle back to this file"
+            )
         PlainConfig._opened = PlainConfig._opened + 1 if PlainConfig._derived else 1
         if PlainConfig._opened > MAX_FILES:
-            raise ConfigError(f"{filename}: _BASE_: expected at most {MAX_FILES} files in the chain, found more")
+            raise ConfigError(
+                f"{filename}: _BASE_: expected a chain of at most {MAX_FILES} files, found a longer chain"
+            )
         if not PlainConfig._derived:
             PlainConfig._limits = _limits_in(PlainConfig.given)
         PlainConfig._derived.append(where)
@@ -95,7 +99,7 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
         yaml.YAMLError: the file is not YAML.
     """
     if path.endswith(".py"):
-        raise ConfigError(f"{path}: expected a YAML file, found a Python config (LazyConfig)")
+        raise ConfigError(f"{path}: expected a YAML file, found a Python file (LazyConfig)")
     if "://" not in path and irregular(path):
         raise ConfigError(f"{path}: expected a config file, found {irregular(path)}")
     local = cached_download(path, limits=limits) if path.startswith(("http://", "https://")) else path
@@ -106,12 +110,12 @@ def _checked_text(path: str, limits: Limits) -> NamedText:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: expected UTF-8 text, found other bytes at position {error.start}") from None
+        raise ConfigError(f"{path}: expected text in UTF-8, found byte {error.start}, which is not UTF-8") from None
     try:
         node = yaml.compose(NamedText(text, path), Loader=yaml.SafeLoader)
         _count(node, path, {}, config=True)
     except RecursionError:
-        raise ConfigError(f"{path}: expected a config file, found YAML that is nested too deeply") from None
+        raise ConfigError(f"{path}: values are nested too deeply to be parsed") from None
     try:
         yaml_values(text, path)
     except ConfigError as error:
@@ -133,7 +137,9 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
     if id(node) in known:
         count = known[id(node)]
         if count is None:
-            raise ConfigError(f"{path}, {_place(node)}: expected aliases without a cycle, found an alias of itself")
+            raise ConfigError(
+                f"{path}, {_place(node)}: expected YAML aliases without a cycle, found a value that contains itself"
+            )
         return count
     known[id(node)], count = None, 1
     if isinstance(node, yaml.MappingNode):
@@ -143,7 +149,8 @@ def _count(node: yaml.Node | None, path: str, known: dict[int, int | None], *, c
         count += sum(_count(value, path, known, config=False) for value in node.value)
     if count > MAX_VALUES:
         raise ConfigError(
-            f"{path}, {_place(node)}: expected at most {MAX_VALUES} values, found more after expanding aliases"
+            f"{path}, {_place(node)}: expected at most {MAX_VALUES} values after expanding YAML aliases, found {count} "
+            "values"
         )
     known[id(node)] = count
     return count
@@ -156,7 +163,7 @@ def _check_keys(node: yaml.MappingNode, path: str, *, config: bool) -> None:
             raise ConfigError(f"{path}, {_place(key)}: expected a config key, found {_shown(key)}")
         name = key.value if isinstance(key, yaml.ScalarNode) else None
         if name in seen and name != "<<":
-            raise ConfigError(f"{path}, {_place(key)}: {name}: expected each key once, found the key again")
+            raise ConfigError(f"{path}, {_place(key)}: {name}: expected each key once, found this key twice")
         if name is not None:
             seen.add(name)
         if name == "_BASE_" and config:

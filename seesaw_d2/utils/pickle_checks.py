@@ -9,7 +9,7 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
-from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys
+from seesaw_d2.utils.pickle_values import SCALARS, Node, check_call, check_keys, described
 
 _MAX_OPERATIONS = 10_000_000
 _MAX_BITS = 1024  # maximum size of an integer. Python refuses to print huge integers
@@ -41,7 +41,7 @@ class _Machine:
     def node(self, kind: str) -> Node:
         found = self.stack[-1]
         if not isinstance(found, Node) or (kind and found.kind != kind):
-            raise pickle.UnpicklingError(f"adds values to something that is not a {kind or 'object'}")
+            raise pickle.UnpicklingError(f"expected {kind or 'an object'} to fill, found {described(found)}")
         return found
 
     def set_items(self, items: list) -> None:
@@ -61,9 +61,9 @@ class _Machine:
 
     def call(self, arguments: Any, function: Any) -> None:
         if not isinstance(function, Node) or function.kind != "global":
-            raise pickle.UnpicklingError("calls something that is not a function or class")
+            raise pickle.UnpicklingError(f"expected a function or class to call, found {described(function)}")
         if not isinstance(arguments, Node) or arguments.kind != "tuple":
-            raise pickle.UnpicklingError("calls a function without a tuple of arguments")
+            raise pickle.UnpicklingError(f"expected a tuple of arguments for a call, found {described(arguments)}")
         module, name = function.items
         check_call(module, name, arguments.items)
         kind = "scalar" if name in SCALARS else "object"
@@ -71,12 +71,12 @@ class _Machine:
 
     def build(self, state: Any) -> None:
         if isinstance(state, Node) and state.kind == "list":
-            raise pickle.UnpicklingError("sets the state of an object to a list")
+            raise pickle.UnpicklingError("expected a dict or tuple as the state of an object, found list")
         self.node("").count([state])
 
     def load_storage(self, identity: Any) -> None:
         if not isinstance(identity, Node) or identity.kind != "tuple":
-            raise pickle.UnpicklingError("names a storage by something that is not a tuple")
+            raise pickle.UnpicklingError(f"expected a tuple as the id of a storage, found {described(identity)}")
         check_keys(identity.items[2:5])
         self.storages.append(identity.items)
         self.stack.append(Node("storage", []))
@@ -113,7 +113,9 @@ def _class(machine: _Machine, arg: str) -> None:
 def _class_of_names(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise pickle.UnpicklingError("names a class by something that is not text")
+        raise pickle.UnpicklingError(
+            f"expected text as the module and the name of a class, found {described(module)}, {described(name)}"
+        )
     machine.stack.append(Node("global", [module, name]))
 
 
@@ -180,16 +182,20 @@ def check_pickle(file: IO[bytes]) -> tuple[Any, list[list]]:
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         name = opcode.name
         if number > _MAX_OPERATIONS:
-            raise pickle.UnpicklingError(f"has more than {_MAX_OPERATIONS} operations")
+            raise pickle.UnpicklingError(f"expected at most {_MAX_OPERATIONS} operations, found more operations")
         if action := _ACTIONS.get(name):
             if name in _STORES and isinstance(argument, int) and argument > number:
-                raise pickle.UnpicklingError(f"stores a value at memo index {argument} after {number} operations")
+                raise pickle.UnpicklingError(
+                    f"expected a memo index of at most {number} after {number} operations, found {argument}"
+                )
             action(machine, argument)
         elif name not in _REFUSED and not opcode.stack_before and opcode.stack_after:
             if isinstance(argument, int) and argument.bit_length() > _MAX_BITS:
-                raise pickle.UnpicklingError(f"holds an integer of {argument.bit_length()} bits")
+                raise pickle.UnpicklingError(
+                    f"expected integers of at most {_MAX_BITS} bits, found {argument.bit_length()} bits"
+                )
             machine.stack.append(argument)
         else:
-            raise pickle.UnpicklingError(f"has the operation {name}")
+            raise pickle.UnpicklingError(f"expected operations that only build plain values, found operation {name}")
     (value,) = machine.stack
     return value, machine.storages

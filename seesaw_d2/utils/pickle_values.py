@@ -1,6 +1,9 @@
 """Represent the values that a pickle would create, and check its keys and calls (see ``pickle_checks``)."""
 
 import pickle
+from typing import Any
+
+from seesaw_d2.utils.messages import shown
 
 MAX_VALUES = 10_000_000
 MAX_DEPTH = 100
@@ -39,17 +42,21 @@ class Node:
                 self.depth, self.size = max(self.depth, item.depth + 1), self.size + item.size
         self.size += len(items)
         if self.depth > MAX_DEPTH:
-            raise pickle.UnpicklingError("nested too deeply")
+            raise pickle.UnpicklingError(f"expected at most {MAX_DEPTH} nested levels, found {self.depth} levels")
         if self.size > MAX_VALUES:
-            raise pickle.UnpicklingError(f"expands to more than {MAX_VALUES} values")
+            raise pickle.UnpicklingError(f"expected at most {MAX_VALUES} values, found {self.size} values")
+
+
+def described(value: Any) -> str:
+    """Return the kind of a value on the simulated stack, such as "list" or "int"."""
+    return value.kind if isinstance(value, Node) else type(value).__name__
 
 
 def check_keys(keys: list) -> None:
     """Raise UnpicklingError unless all keys are text, bytes or numbers, which are fast to hash."""
     for key in keys:
         if not isinstance(key, _PLAIN) and not (isinstance(key, Node) and key.kind == "scalar"):
-            found = key.kind if isinstance(key, Node) else "mark"
-            raise pickle.UnpicklingError(f"expected text or a number as a key, found a {found}")
+            raise pickle.UnpicklingError(f"expected text, bytes or a number as a key, found {described(key)}")
 
 
 def check_call(module: str, name: str, arguments: list) -> None:
@@ -60,17 +67,19 @@ def check_call(module: str, name: str, arguments: list) -> None:
     """
     first = arguments[0] if arguments else None
     if name in ("bytes", "bytearray") and isinstance(first, int):
-        raise pickle.UnpicklingError(f"calls {name} with a number")
+        raise pickle.UnpicklingError(f"expected bytes as the argument of {name}, found the integer {shown(first)}")
     if module.startswith("torch") and name.endswith("Tensor") and arguments:
-        raise pickle.UnpicklingError(f"calls {name} with arguments")
+        raise pickle.UnpicklingError(f"expected no arguments for {name}, found {len(arguments)} arguments")
     if name not in (*_SETS, *_MAPPINGS) or isinstance(first, _PLAIN):
         return
     if not isinstance(first, Node) or first.kind not in ("list", "tuple", "dict", "set"):
-        raise pickle.UnpicklingError(f"calls {name} with something that is not a list")
+        raise pickle.UnpicklingError(f"expected a list as the argument of {name}, found {described(first)}")
     if name in _SETS:
         check_keys(first.items)
     elif first.kind != "dict":
         pairs = [item.items for item in first.items if isinstance(item, Node) and item.kind in ("list", "tuple")]
         if len(pairs) != len(first.items) or not all(pairs):
-            raise pickle.UnpicklingError(f"calls {name} with something that is not a list of pairs")
+            raise pickle.UnpicklingError(
+                f"expected a list of pairs (key, value) as the argument of {name}, found an element without a key"
+            )
         check_keys([pair[0] for pair in pairs])

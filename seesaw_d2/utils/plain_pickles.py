@@ -26,7 +26,7 @@ class _Type:
     def __init__(self, code: str, *_: Any):
         dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
         if dtype.kind not in _KINDS or dtype.names is not None or dtype.subdtype is not None:
-            raise pickle.UnpicklingError(f"holds an array of type {shown(code)}")
+            raise pickle.UnpicklingError(f"expected an array of numbers or text, found an array of type {shown(code)}")
         self.dtype = dtype
 
     def __setstate__(self, state: tuple) -> None:
@@ -48,10 +48,14 @@ class _Array:
 def _make_array(data: bytes | str, data_type: _Type, shape: Any, order: str) -> np.ndarray:
     data = _bytes(data)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
-        raise pickle.UnpicklingError(f"holds an array of shape {shown(shape)}")
+        raise pickle.UnpicklingError(f"expected integers >= 0 as the shape of an array, found {shown(shape)}")
     dtype = data_type.dtype
-    if len(data) != math.prod(shape) * dtype.itemsize:
-        raise pickle.UnpicklingError(f"holds {len(data)} bytes for an array {dtype.str} of shape {shown(shape)}")
+    needed = math.prod(shape) * dtype.itemsize
+    if len(data) != needed:
+        raise pickle.UnpicklingError(
+            f"expected {needed} bytes for an array of type {dtype.str} and shape {shown(shape)}, found {len(data)} "
+            "bytes"
+        )
     flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
     array = flat.reshape(shape, order="F" if order == "F" else "C")
     return array.astype(dtype.newbyteorder("="))  # a writable copy
@@ -147,7 +151,7 @@ def finish(content: Any) -> Any:
 def _finish(value: Any, seen: dict[int, Any], depth: int) -> Any:
     if isinstance(value, _Array):
         if value.value is None:
-            raise pickle.UnpicklingError("holds an array without content")
+            raise pickle.UnpicklingError("expected content for each array, found an array without content")
         return value.value
     if isinstance(value, _Type):
         return value.dtype
@@ -156,7 +160,7 @@ def _finish(value: Any, seen: dict[int, Any], depth: int) -> Any:
     if id(value) in seen:
         return seen[id(value)]
     if depth > MAX_DEPTH:
-        raise pickle.UnpicklingError("nested too deeply")
+        raise pickle.UnpicklingError(f"expected at most {MAX_DEPTH} nested levels, found more levels")
     seen[id(value)] = value
     if isinstance(value, dict):
         for key in list(value):

@@ -18,7 +18,11 @@ def plain_problem(value: Any, seen: set[int] | None = None) -> str:
         seen: ids of the containers that were already checked.
     """
     if isinstance(value, str):
-        return "" if encodable(value) else f"expected text, found an unpaired surrogate in {ascii(value)[:80]}"
+        return (
+            ""
+            if encodable(value)
+            else f"expected valid Unicode text, found an unpaired surrogate in {ascii(value)[:80]}"
+        )
     if isinstance(value, int) and not -_BOUND <= value < _BOUND:
         digits = round(value.bit_length() * math.log10(2))
         return f"expected integers of at most 64 bits, found an integer of about {digits} digits"

@@ -71,8 +71,8 @@ CASES: list[Case] = cases(
     "yaml",
     {
         "empty": (of(""), r"c\.yaml: expected a mapping of config keys"),
-        "a list": (of("- 1\n"), r"c\.yaml: expected a mapping of config keys, found list"),
-        "text": (of("hello"), r"c\.yaml: expected a mapping of config keys, found str"),
+        "a list": (of("- 1\n"), r"c\.yaml: .*found a list"),
+        "text": (of("hello"), r"c\.yaml: .*found a string"),
         "not UTF-8": (of(b"SEED: \xff"), r"c\.yaml: .*UTF-8.* 6"),
         "binary": (of(bytes(range(128)) * 20), r"c\.yaml: .*YAML"),
         "tabs": (of("MODEL:\n\tDEVICE: cpu\n"), r'YAML.*c\.yaml", line 2'),

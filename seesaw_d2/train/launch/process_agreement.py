@@ -64,7 +64,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
     # reuse a store, with the claims in it, after a restart.
     if part.name == "machine" and store.add(f"claims of {part.number}", 1) > 1:
         raise ConfigError(
-            f"{part.number_key}: expected a different number on each machine, found {part.number} on two machines"
+            f"{part.number_key}: expected a different number on each machine, found the number {part.number} on two "
+            "machines"
         )
     store.set(f"{part.number}", json.dumps(dict(given)))
     if part.number == 0:
@@ -77,8 +78,8 @@ def agree(store: dist.Store, part: Part, given: Mapping[str, str], timeout: floa
         decision = store.get("decision").decode()
     except dist.DistError as error:
         raise ConfigError(
-            f"{part.count_key}: expected an answer from {part.name} 0, but {part.name} 0 has terminated. Its output "
-            f"says why ({first_line(error)})"
+            f"{part.count_key}: {part.name} 0 has terminated before all processes agreed on their values "
+            f"({first_line(error)}). See the output of {part.name} 0."
         ) from error
     # Compare here, too, because part 0 ignores parts whose number is too large for its own count.
     decision = decision or differences(json.loads(store.get("0")), given, part)

@@ -61,7 +61,7 @@ def find_layout(args, environ: Mapping[str, str]) -> ProcessLayout:
     """
     environ = {name: value for name, value in environ.items() if value.strip()}
     if args.num_gpus is not None and args.num_processes is not None:
-        raise ConfigError("--num-gpus, --num-processes: expected only one of them, found both")
+        raise ConfigError("--num-gpus, --num-processes: expected one of these options, found both options")
     flag = "--num-gpus" if args.num_processes is None else "--num-processes"
     asked = args.num_gpus if args.num_processes is None else args.num_processes
     if all(name in environ for name in _TORCHRUN):
@@ -79,14 +79,15 @@ def _number(
     """Return the value of an environment variable.
 
     Raises:
-        ConfigError: the value is not in [low, high), or it is missing and has no default.
+        ConfigError: the value is not an integer from low to high - 1, or it is missing and has no default.
     """
     value = environ.get(name)
     if value is None and default is not None:
         return default
     if value is None or not re.fullmatch(r"\s*\d{1,18}\s*", value) or not low <= int(value) < (high or math.inf):
-        expected = f"a whole number of at least {low}" if high is None else f"a whole number in [{low}, {high})"
-        raise ConfigError(f"environment variable {name}: expected {expected}, found {value or 'none'}")
+        expected = f"an integer >= {low}" if high is None else f"an integer from {low} to {high - 1}"
+        found = "no such variable" if value is None else value
+        raise ConfigError(f"environment variable {name}: expected {expected}, found {found}")
     return int(value)
 
 
@@ -97,12 +98,13 @@ def _refuse_unknown_launcher(environ: Mapping[str, str]) -> None:
     if found and _number(environ, "WORLD_SIZE", 1, default=0) != 1:
         missing = ", ".join(name for name in _TORCHRUN if name not in environ)
         values = ", ".join(f"{name}={environ[name]}" for name in found)
-        raise ConfigError(f"environment variables {missing}: expected values with {values}, found none. {hint}")
+        raise ConfigError(
+            f"environment variables {missing}: expected values with {values}, found no such variables. {hint}"
+        )
     for name in _MPI:
         if _number(environ, name, 1, default=1) > 1:
             raise ConfigError(
-                f"environment variable {name}: expected 1, because mpirun is not supported, found {environ[name]}. "
-                f"{hint}"
+                f"environment variable {name}: expected 1, found {environ[name]}. mpirun is not supported. {hint}"
             )
 
 
@@ -111,15 +113,16 @@ def _spawned(args, flag: str, local_size: int) -> ProcessLayout:
         raise ConfigError(f"{flag}: expected at least 1, found {local_size}")
     local_size = max(local_size, 1)  # --num-gpus 0 means the CPU
     machines, machine = args.num_machines, args.machine_rank
-    if machines < 1 or not 0 <= machine < machines:
-        raise ConfigError(
-            f"--machine-rank: expected a number in [0, {machines}) with --num-machines {machines}, found {machine}"
-        )
+    if machines < 1:
+        raise ConfigError(f"--num-machines: expected an integer >= 1, found {machines}")
+    if not 0 <= machine < machines:
+        expected = "0" if machines == 1 else f"an integer from 0 to {machines - 1}"
+        raise ConfigError(f"--machine-rank: expected {expected} with --num-machines {machines}, found {machine}")
     address = args.dist_url
     if machines > 1 and (not address or address == "auto"):
         raise ConfigError(
-            f"--dist-url: expected tcp://HOST:PORT, the same on all {machines} machines, where HOST is the machine "
-            f"with --machine-rank 0, found {address or 'none'}"
+            f"--dist-url: expected tcp://HOST:PORT with --num-machines {machines}, found {address or 'no value'}. Pass "
+            "the same value on all machines. HOST is the machine with --machine-rank 0."
         )
     if address.startswith("tcp://"):
         _check_address(address)
@@ -139,7 +142,7 @@ def _check_address(address: str) -> None:
     except ValueError:
         right = False
     if not right:
-        raise ConfigError(f"--dist-url: expected tcp://HOST:PORT with a port in [1, 65536), found {address}")
+        raise ConfigError(f"--dist-url: expected tcp://HOST:PORT with a port from 1 to 65535, found {address}")
 
 
 def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
@@ -148,10 +151,16 @@ def _torchrun(environ: Mapping[str, str]) -> ProcessLayout:
     rank = _number(environ, "RANK", 0, size)
     local_rank = _number(environ, "LOCAL_RANK", 0, local_size)
     _number(environ, "MASTER_PORT", 1, 2**16)
-    if size % local_size or rank % local_size != local_rank:
+    if size % local_size:
         raise ConfigError(
-            "environment variables LOCAL_WORLD_SIZE, LOCAL_RANK: expected the same number of processes, with "
-            f"consecutive ranks, on each machine, found rank {rank} of {size}, local rank {local_rank} of {local_size}"
+            f"environment variable LOCAL_WORLD_SIZE: expected a divisor of WORLD_SIZE {size}, found {local_size}. "
+            "Start "
+            "the same number of processes on each machine."
+        )
+    if rank % local_size != local_rank:
+        raise ConfigError(
+            f"environment variable LOCAL_RANK: expected {rank % local_size} for RANK {rank} with LOCAL_WORLD_SIZE "
+            f"{local_size}, found {local_rank}. Ranks must be consecutive on each machine."
         )
     return ProcessLayout(
         size=size,
@@ -168,14 +177,14 @@ def _checked_torchrun(world: ProcessLayout, args, flag: str, asked: int | None) 
     """Return torchrun's layout ``world``. Raise ConfigError if the command line contradicts it."""
     if asked is not None and asked != world.local_size:
         raise ConfigError(
-            f"{flag}: expected {world.local_size}, the number of processes that torchrun has started on this machine, "
-            f"found {asked}. Remove the option, or change torchrun's --nproc-per-node"
+            f"{flag}: expected {world.local_size}, the number of processes of torchrun on this machine, found {asked}. "
+            f"Remove {flag}, or change torchrun's --nproc-per-node."
         )
     machines = (world.size // world.local_size, world.rank // world.local_size)
     if args.num_machines != 1 and machines != (args.num_machines, args.machine_rank):
         raise ConfigError(
-            f"--num-machines, --machine-rank: expected torchrun's values {machines[0]}, {machines[1]}, found "
-            f"{args.num_machines}, {args.machine_rank}. Remove both options"
+            f"--num-machines, --machine-rank: expected torchrun's values {machines[0]} and {machines[1]}, found "
+            f"{args.num_machines} and {args.machine_rank}. Remove both options."
         )
     return world
 
@@ -189,13 +198,15 @@ def _srun(environ: Mapping[str, str]) -> ProcessLayout:
     local_size = nodes[0][0] if nodes else 0
     if any(tasks != local_size for tasks, _ in nodes) or sum(tasks * times for tasks, times in nodes) != size:
         raise ConfigError(
-            f"environment variable SLURM_STEP_TASKS_PER_NODE: expected {size} tasks, the same number on each node, "
-            f"found {layout}"
+            "environment variable SLURM_STEP_TASKS_PER_NODE: expected the same number of tasks on each node and "
+            f"{size} "
+            f"tasks in total (SLURM_STEP_NUM_TASKS), found {layout}. Start the job with srun --ntasks-per-node."
         )
     if rank % local_size != local_rank:
         raise ConfigError(
-            "environment variable SLURM_LOCALID: expected consecutive ranks on each node (use srun "
-            f"--distribution=block), found rank {rank} with local rank {local_rank} and {local_size} tasks a node"
+            f"environment variable SLURM_LOCALID: expected {rank % local_size} for rank {rank} with {local_size} tasks "
+            f"per node, found {local_rank}. Ranks must be consecutive on each node. Start the job with srun "
+            "--distribution=block."
         )
     host = environ.get("MASTER_ADDR") or first_host(
         environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST") or "127.0.0.1"
@@ -218,6 +229,9 @@ def first_host(nodes: str) -> str:
     """Return the first host in Slurm's node list, such as "gpu03" for "gpu[03-05,9],other"."""
     match = re.match(r"([^,\[]+)(?:\[([^\]]+)\]([^,]*))?", nodes)
     if match is None:
-        raise ConfigError(f"environment variable SLURM_STEP_NODELIST: expected host names, found {nodes}")
+        raise ConfigError(
+            "environment variable SLURM_STEP_NODELIST: expected a list of host names such as gpu[03-05], found "
+            f"{nodes!r}"
+        )
     prefix, numbers, suffix = match.groups()
     return prefix if numbers is None else prefix + re.split("[-,]", numbers)[0] + suffix

@@ -40,7 +40,7 @@ def open_store(world: ProcessLayout, port: int | None, timeout: float) -> dist.S
             return next(torch_rendezvous(world.address, world.rank, world.size, timeout=limit))[0]
         except (RuntimeError, ValueError) as error:  # the scheme is unknown, or the variables of env:// are missing
             raise ConfigError(
-                f"--dist-url: expected tcp://HOST:PORT, found {world.address}: {first_line(error)}"
+                f"--dist-url: expected tcp://HOST:PORT, found {world.address}. PyTorch reports: {first_line(error)}"
             ) from error
     # Use a new prefix: after a restart, torchrun's store (PyTorch 2.14) still has the addresses of the old processes.
     store, _, _ = next(torch_rendezvous(world.address, timeout=limit))
@@ -51,10 +51,13 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
     limit = timedelta(minutes=timeout)
     key = "environment variable MASTER_PORT" if world.starter == "srun" else "--dist-url"
     if world.rank == 0:
-        try:  # the store listens at all addresses of this machine
+        try:
+            # The server listens on all addresses of this machine. The address 127.0.0.1 needs no name lookup.
             return dist.TCPStore("127.0.0.1", port, world.size, is_master=True, timeout=limit, wait_for_workers=False)
         except dist.DistNetworkError as error:
-            raise ConfigError(f"{key}: cannot listen at port {port} of this machine: {first_line(error)}") from error
+            raise ConfigError(
+                f"{key}: cannot listen on port {port} of this machine: {first_line(error)}. Choose a free port."
+            ) from error
     said = world.local_rank == 0
     deadline = Deadline(timeout, f"machine 0 at {host}:{port}", said=said)
     deadline.wait_until(lambda: _listens(host, port), key)
@@ -73,7 +76,7 @@ def _tcp_store(world: ProcessLayout, host: str, port: int, timeout: float) -> di
     thread.join(min(_ANSWER, timeout * 60))
     if not found or isinstance(found[0], Exception):
         reason = first_line(found[0]) if found else "no answer"
-        raise ConfigError(f"{key}: expected machine 0 of this job at {host}:{port}, found another program: {reason}")
+        raise ConfigError(f"{key}: expected machine 0 of this job at {host}:{port}, found another program ({reason})")
     return found[0]
 
 
