@@ -1,6 +1,7 @@
 """Parse the command line of ``train_net.py``, and launch the job."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -111,7 +112,8 @@ def launch_job(args, prepare: Callable[[Any, ProcessLayout], Program]) -> int:
         return 1
     except Stopped as stop:
         if world.rank == 0:
-            print(stop, file=sys.stderr)
+            evaluated = f"evaluation interrupted by {signal.Signals(stop.signum).name}"
+            print(evaluated if args.eval_only else stop, file=sys.stderr)
         return stop.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from seesaw_d2.arguments import argument_parser
 from seesaw_d2.train import main, trainer
-from seesaw_d2.train.launch.signals import STOP
+from seesaw_d2.train.command_line import launch_job
+from seesaw_d2.train.launch.signals import STOP, Stopped
 from seesaw_d2.train.trainer import Trainer
 from tests.train.faults import PLAIN, state_of
 from tests.train.resumed_runs import assert_same_runs, log_every_iteration, metrics, options
@@ -59,6 +61,17 @@ def test_metrics_of_a_stop_come_when_they_are_due(config_file, tmp_path, monkeyp
     assert main([*command(parts)[:2], "--resume", *command(parts)[2:]]) == 0
     assert_same_runs(whole, parts)
     assert "metrics.json" not in (parts / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("options", "resumable"), [([], True), (["--eval-only"], False)])
+def test_only_a_training_can_be_resumed(capsys, options, resumable):
+    def prepare(args, world):
+        raise Stopped(signal.SIGINT)
+
+    assert launch_job(argument_parser().parse_args(options), prepare) == 130
+    err = capsys.readouterr().err
+    assert "SIGINT" in err
+    assert ("--resume" in err) == resumable
 
 
 def test_a_signal_in_the_last_iteration_and_before_the_first(config_file, monkeypatch, capsys):
