@@ -20,7 +20,7 @@ def test_categories_that_differ(tmp_path, capsys):
     change(val, categories=[*categories[:-1], {**categories[-1], "name": "unicorn"}])
     status, _, err = command(capsys, *arguments)
     assert status == 2
-    assert re.search(rf"{val}: .* {train} .*found {categories[-1]['id']} unicorn\.", err)
+    assert re.search(rf"{val}: .* {train} .*found .*{categories[-1]['id']} unicorn\.", err)
     # Another order, and without those that no object here has: the training file's hold.
     used = {item["category_id"] for item in json.loads(val.read_text())["annotations"]}
     change(val, categories=[item for item in reversed(categories) if item["id"] in used])
@@ -47,7 +47,7 @@ def test_what_lacks_an_image_is_listed(tmp_path, capsys):
     [
         (
             [{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}],
-            '"categories": expected unique names, found several of cat',
+            '"categories": expected unique names, found repeated names: cat',
         ),
         ([{"id": 0, "name": "cat"}, {"id": 1, "name": "Cat "}], ": 'cat' and 'Cat '"),
     ],

@@ -31,7 +31,7 @@ def test_a_file_of_lviss_is_refused(tmp_path, capsys, field):
     status, _, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, err.count("\n")) == (2, 1)
     assert "found the LVIS format" in err
-    assert "in 1 of 4 images" in err
+    assert "1 of 4 images" in err
     assert "FORMAT lvis in DATASETS.REGISTER" in err
     assert not (tmp_path / "made").exists()
 
@@ -45,7 +45,8 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "export/c.png").write_text("this is no image")
     status, out, err = command(capsys, export, "--output", tmp_path / "made")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "not a readable image for 3 of 4: a.png (" in err
+    assert "3 of 4 images" in err
+    assert ": a.png (" in err
     for part in ("the file is empty", "b.png (", "c.png (", "--skip-bad-images"):
         assert part in err
     assert not (tmp_path / "made").exists()
@@ -54,8 +55,8 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
     status, out, err = command(capsys, export, "--output", tmp_path / "made", "--skip-bad-images")
     assert (status, err) == (0, "")
     assert files_of(tmp_path / "made") == ["b.png", "d.png"]
-    assert re.search(r"note .*skipped .*no such file for 1 of 4: a\.png", out)
-    assert re.search(r"note .*skipped .*not a readable image for 1 of 3: c\.png", out)
+    assert re.search(r"note .*skipped 1 of 4 .* without a file: a\.png", out)
+    assert re.search(r"note .*skipped 1 of 3 .* that cannot be read: c\.png", out)
     objects = [json.loads((tmp_path / f"made/{split}.json").read_text())["annotations"] for split in ("train", "val")]
     assert sorted(item["image_id"] for part in objects for item in part) == [1, 3]
 
@@ -63,7 +64,7 @@ def test_images_that_cannot_be_read(tmp_path, capsys):
 def test_images_of_another_size(tmp_path):
     export = small(tmp_path / "export")
     Image.new("RGB", (10, 20)).save(tmp_path / "export/b.png")
-    with pytest.raises(DataError, match=r"width x height for 1 of 4: b\.png \(.*10 x 20"):
+    with pytest.raises(DataError, match=r"1 of 4 .*width x height: b\.png \(.*10 x 20"):
         prepare_export(export, tmp_path / "made", skip_bad_images=True)
 
 
@@ -84,18 +85,19 @@ def test_validation_images_that_are_trained_on(tmp_path, capsys, copied):
     arguments = [train, "--val", val, "--images", tmp_path, "--output", tmp_path / "made"]
     status, out, err = command(capsys, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    shared = "2 of 4 validation images are also training images"
-    assert f"--val: {shared}: " in err
+    shared = "2 of 4 validation images"
+    assert "--val: " in err
+    assert shared in err
     assert ("valid/copy_a.png (= export/a.png), valid/copy_b.png (= export/b.png)." if copied else "") in err
     assert not (tmp_path / "made").exists()
     status, out, _ = command(capsys, *arguments, "--allow-overlap")
     assert status == 0
-    assert f"note       {shared}" in out
+    assert f"note       kept {shared}" in out
 
 
 def test_the_whole_of_the_training_set_as_validation(tmp_path):
     export = small(tmp_path / "export")
-    with pytest.raises(DataError, match=r"4 of 4 validation images are .*: a\.png, b\.png"):
+    with pytest.raises(DataError, match=r"4 of 4 validation images .*: a\.png, b\.png"):
         prepare_export(export, tmp_path / "made", val=export)
 
 
@@ -188,7 +190,5 @@ def test_another_data_set_is_not_replaced(tmp_path, capsys):
 
 
 def test_an_export_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(
-        ConfigError, match=f"export: expected an annotation file, found {tmp_path}/no/result.json: no such file"
-    ):
+    with pytest.raises(ConfigError, match=f"export: expected an annotation file, found .*{tmp_path}/no/result.json"):
         prepare_export(tmp_path / "no/result.json", tmp_path / "made")

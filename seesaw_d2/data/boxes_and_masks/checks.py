@@ -101,9 +101,11 @@ def clean_segmentations(annotations: list[dict[str, Any]], sizes: np.ndarray, pa
     wrong += _with_other_than_numbers(annotations) if not wrong else []
     if wrong:
         raise DataError(
-            f'{path}: "segmentation": expected a list of polygons [x, y, x, y, ...], or a run-length mask with the '
-            "image's [height, width] as size and counts that sum to its number of pixels, found other values in the "
-            f"annotations with ids {first_few(annotations[index]['id'] for index in wrong)}"
+            f'{path}: "segmentation": expected a list of polygons or a run-length mask, found '
+            f"{reprlib.repr(annotations[wrong[0]]['segmentation'])} (annotation ids "
+            f"{first_few(annotations[index]['id'] for index in wrong)}). A polygon is a list of numbers [x, y, x, y, "
+            '...]. The "size" of a run-length mask is the [height, width] of its image, and the "counts" add up to '
+            "height x width."
         )
     polygons = _polygons(annotations)
     _refuse_far(annotations, "segmentation", _with_far_coordinates(polygons, sizes), path)
@@ -182,6 +184,6 @@ def _refuse_far(annotations: list[dict[str, Any]], name: str, bad, path: str) ->
     if len(bad):
         ids = first_few(annotations[index]["id"] for index in bad)
         raise DataError(
-            f'{path}: "{name}": expected numbers of at most {FAR} times the longer side of the image, found '
+            f'{path}: "{name}": expected coordinates up to {FAR} times the longer side of the image, found '
             f"{reprlib.repr(annotations[bad[0]][name])} (annotation ids {ids})"
         )

@@ -8,6 +8,7 @@ import numpy as np
 from seesaw_d2.data.classification.labelled import LabelledSet
 from seesaw_d2.data.images.lookup import describe_near, near_files
 from seesaw_d2.errors import DataError
+from seesaw_d2.utils.messages import reason, shown
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 from seesaw_d2.utils.regular_files import open_regular
 
@@ -32,7 +33,7 @@ def read_cifar(folder: str, split: str) -> LabelledSet:
     train, test, meta, names_key = _LAYOUTS[label_key]
     names = _get(_load(folder, meta), names_key, folder, meta)
     if not isinstance(names, list):
-        raise DataError(f"{os.path.join(folder, meta)}: expected a list of class names, found {type(names).__name__}")
+        raise DataError(f"{os.path.join(folder, meta)}: expected a list of class names, found {shown(names)}")
     arrays, labels = [], []
     for name in train if split == "train" else test:
         images, classes = _batch(folder, name, label_key, len(names))
@@ -48,9 +49,9 @@ def _label_key(folder: str) -> str:
         return found[0]
     files = [os.path.join(folder, meta) for *_, meta, _ in _LAYOUTS.values()]
     raise DataError(
-        f"{folder}: expected the Python version of CIFAR-10 or CIFAR-100 (cifar-10-batches-py or cifar-100-python) "
-        f"with either {' or '.join(map(os.path.basename, files))}, found {'both' if found else 'neither'}"
-        f"{'' if found else describe_near(near_files(files))}"
+        f"{folder}: expected one of the files {' and '.join(map(os.path.basename, files))}, found "
+        f"{'both' if found else 'neither'}{'' if found else describe_near(near_files(files))}. Set CIFAR to the folder "
+        "cifar-10-batches-py or cifar-100-python"
     )
 
 
@@ -62,10 +63,14 @@ def _batch(folder: str, name: str, label_key: str, num_classes: int) -> tuple[np
         images = _integers(data, 255).astype(np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = _integers(labels, num_classes - 1).astype(np.int64)
     except ValueError as error:
-        raise DataError(f"{path}: expected images of 3 x 32 x 32 bytes and integer labels, found: {error}") from None
+        raise DataError(
+            f"{path}: expected images of 3 x 32 x 32 bytes and labels from 0 to {num_classes - 1}, found arrays that "
+            f"cannot be converted ({error})"
+        ) from None
     if labels.shape != images.shape[:1]:
         raise DataError(
-            f"{path}: expected a label for each of {len(images)} images, found labels of shape {labels.shape}"
+            f"{path}: {label_key!r}: expected the shape ({len(images)},), found {labels.shape}. The file contains "
+            f"{len(images)} images"
         )
     return images, labels
 
@@ -77,7 +82,7 @@ def _integers(values: Any, largest: int) -> np.ndarray:
     """
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= largest):
-        raise ValueError(f"values that are not integers from 0 to {largest}")
+        raise ValueError(f"some values are not integers from 0 to {largest}")
     return array
 
 
@@ -88,16 +93,20 @@ def _load(folder: str, name: str) -> dict[str, Any]:
             return load_plain_pickle(file)
     except OSError as error:
         raise DataError(
-            f"{path}: expected a file of CIFAR's Python version (cifar-10-batches-py or cifar-100-python), found: "
-            f"{error.strerror or error}{describe_near(near_files([path]))}"
+            f"{path}: expected a readable file of CIFAR's Python version, found a file that cannot be opened "
+            f"({error.strerror or error}){describe_near(near_files([path]))}"
         ) from None
     except Exception as error:  # pickle raises errors of many types
-        raise DataError(f"{path}: expected a file of CIFAR's Python version, found: {error}") from None
+        raise DataError(
+            f"{path}: expected a pickle of CIFAR's Python version, found content that cannot be unpickled "
+            f"({reason(error)})"
+        ) from None
 
 
 def _get(content: Any, key: str, folder: str, name: str) -> Any:
     if not isinstance(content, dict) or key not in content:
         raise DataError(
-            f"{os.path.join(folder, name)}: expected a dict of CIFAR's Python version, found no key {key!r}"
+            f"{os.path.join(folder, name)}: expected a dict with the key {key!r}, found "
+            f"{'a dict without this key' if isinstance(content, dict) else shown(content)}"
         )
     return content[key]

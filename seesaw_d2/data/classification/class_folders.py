@@ -32,7 +32,7 @@ def read_folder(path: str, names: Sequence[str] | None) -> LabelledSet:
     top = files_below(path, recursive=False)
     found = [name.removesuffix("/") for name in top.other if name.endswith("/")]
     if not found:
-        raise DataError(f"{path}: expected a subfolder for each class, found none")
+        raise DataError(f"{path}: expected a subfolder for each class, found no subfolders")
     names = found if names is None else names
     index_of = {name: index for index, name in enumerate(names)}
     _check_known(path, found, names)
@@ -57,10 +57,12 @@ def _scan(folder: str) -> FolderScan:
     try:
         scan = scan_folder(folder)
     except OSError as error:
-        raise DataError(f"{folder}: the folder cannot be read: {error.strerror or error}") from None
+        raise DataError(
+            f"{folder}: expected a readable folder, found a folder that cannot be listed ({error.strerror or error})"
+        ) from None
     unreadable = scan.passed_over.get("folders that cannot be read")
     if unreadable:
-        raise DataError(f"{folder}: these subfolders cannot be read: {first_few(unreadable)}")
+        raise DataError(f"{folder}: expected readable subfolders, found unreadable subfolders: {first_few(unreadable)}")
     return scan
 
 
@@ -72,5 +74,6 @@ def _check_known(path: str, found: Sequence[str], names: Sequence[str]) -> None:
     like = [f"{name!r} ({other!r})" for name in unknown for other in names if plain(name) == plain(other)]
     hint = f". Names that differ from a class only in case, spaces or Unicode form: {first_few(like)}" if like else ""
     raise DataError(
-        f"{path}: expected subfolders with the names of the {len(names)} classes, found {first_few(unknown)}{hint}"
+        f"{path}: expected subfolders with the names of the {len(names)} classes, found subfolders with other names: "
+        f"{first_few(unknown)}{hint}"
     )

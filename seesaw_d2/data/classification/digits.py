@@ -26,7 +26,8 @@ def read_digits(split: str) -> LabelledSet:
         from sklearn.datasets import load_digits
     except ImportError:
         raise ConfigError(
-            "DATASETS.REGISTER: DIGITS needs scikit-learn, which is not installed (pip install scikit-learn)"
+            "DATASETS.REGISTER: the data set DIGITS needs scikit-learn, but scikit-learn is not installed. Install it "
+            "with: pip install scikit-learn"
         ) from None
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)

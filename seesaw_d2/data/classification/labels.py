@@ -67,9 +67,9 @@ class LabelReader:
         other = self._by_number.get(float(index), index) if named is None else named
         if other != index:
             raise DataError(
-                f"{where}: expected an unambiguous label, found {reprlib.repr(text)}, which is the name "
-                f"{self.names[other]!r} of class {other} and the index of class {index} ({self.names[index]!r}). "
-                "Rename the classes, or use LIST, whose labels are always indices"
+                f"{where}: expected an unambiguous label, found the ambiguous label {reprlib.repr(text)}. It is the "
+                f"name {self.names[other]!r} of class {other} and the index of class {index} ({self.names[index]!r}). "
+                "Rename the classes, or use LIST, which reads all labels as indices"
             )
         if float(index) not in self._by_number:
             self._index = self._index or text
@@ -79,8 +79,8 @@ class LabelReader:
     def _check_mixture(self, where: str) -> None:
         if self._name and self._index:
             raise DataError(
-                f"{where}: expected only class names or only class indices as labels of a file, found the name "
-                f"{self._name!r} and the index {self._index!r}"
+                f"{where}: expected numeric labels of one kind in the file, found the class name {self._name!r} and "
+                f"the class index {self._index!r}. Use either class names or class indices in all lines"
             )
 
 

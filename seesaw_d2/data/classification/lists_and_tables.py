@@ -41,7 +41,7 @@ def read_list(path: str, images: str, names: Sequence[str]) -> LabelledSet:
             parts = line.rsplit(None, 1)
             where = f"{path}, line {number}"
             if len(parts) < 2:
-                raise DataError(f"{where}: expected a path and a label, found {line.strip()!r}")
+                raise DataError(f"{where}: expected a path and a label separated by a space, found {line.strip()!r}")
             rows.append((where, parts[0].strip(), index_of_label(parts[1], len(names), where)))
     return _labelled(path, images, names, rows)
 
@@ -87,8 +87,9 @@ def read_inaturalist(path: str, images: str) -> LabelledSet:
         unlabelled = by_id.keys() - {item["image_id"] for item in content["annotations"]}
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: expected images (id, file_name), annotations (image_id, category_id) and categories (id, name), "
-            f"found: {type(error).__name__}: {error}"
+            f"{path}: expected an annotation file of iNaturalist 2018, found content that cannot be converted "
+            f"({type(error).__name__}: {error}). The file needs images (id, file_name), annotations (image_id, "
+            "category_id) and categories (id, name)"
         ) from None
     if unlabelled:
         found = first_few(by_id[key].get("file_name") for key in by_id if key in unlabelled)
@@ -100,11 +101,11 @@ def _by_id(items: list[dict[str, Any]], key: str, path: str) -> dict[int | str, 
     found = {item["id"]: item for item in items}
     wrong = [value for value in found if type(value) not in (int, str)]
     if wrong:
-        raise DataError(f'{path}: expected integers or strings as ids in "{key}", found {first_few(map(repr, wrong))}')
+        raise DataError(f'{path}: "id" in "{key}": expected integers or strings, found {first_few(map(repr, wrong))}')
     if len(found) < len(items):
         counts = Counter(item["id"] for item in items)
         twice = first_few(repr(value) for value, count in counts.items() if count > 1)
-        raise DataError(f'{path}: "{key}": expected unique ids, found several entries with the ids {twice}')
+        raise DataError(f'{path}: "{key}": expected unique ids, found repeated ids: {twice}')
     return found
 
 
@@ -125,7 +126,7 @@ def _labelled(path: str, images: str, names: Sequence[str], rows: Iterable[tuple
     twice = {}
     for where, file, label in rows:
         if not isinstance(file, str) or not file or leads_outside(file):
-            raise DataError(f"{where}: expected an image file below {images}, found {reprlib.repr(file)}")
+            raise DataError(f"{where}: expected a path below the image folder {images}, found {reprlib.repr(file)}")
         if class_of.setdefault(file, label) != label:
             twice[file] = None
         files.append(os.path.join(images, file))
@@ -145,10 +146,10 @@ def read_names(path: str) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DataError(f"{path}: expected a class name in each line, found an empty file")
+        raise DataError(f"{path}: expected at least one class name, found an empty file")
     if "" in names:
         raise DataError(f"{path}, line {names.index('') + 1}: expected a class name, found an empty line")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise DataError(f"{path}: expected unique class names, found several lines with {first_few(twice)}")
+        raise DataError(f"{path}: expected unique class names, found repeated names: {first_few(twice)}")
     return tuple(names)

@@ -40,11 +40,11 @@ def read_arrays(path: str) -> LabelledSet:
         raise DataError(f'{path}: "names": expected strings of shape (C,), found {names.dtype} of shape {names.shape}')
     if len(set(names.tolist())) < len(names):
         twice = sorted(name for name, count in Counter(names.tolist()).items() if count > 1)
-        raise DataError(f'{path}: "names": expected unique class names, found several of {first_few(twice)}')
+        raise DataError(f'{path}: "names": expected unique class names, found repeated names: {first_few(twice)}')
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
-            f'{path}: "labels": expected integers of shape ({len(images)},), one for each image, found {labels.dtype} '
-            f"of shape {labels.shape}"
+            f'{path}: "labels": expected integers of shape ({len(images)},), found {labels.dtype} of shape '
+            f"{labels.shape}. The file contains {len(images)} images"
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
@@ -63,7 +63,8 @@ def _load(path: str) -> dict[str, Any]:
         with open_regular(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise DataError(
-                    f"{path}: expected a file with the arrays {', '.join(KEYS)} (numpy.savez), found another format"
+                    f"{path}: expected a zip archive of numpy.savez, found a file that is not a zip archive. The "
+                    f"archive needs the arrays {', '.join(KEYS)}"
                 )
             with zipfile.ZipFile(opened) as archive:
                 check_unpacked_size(archive, path)
@@ -71,10 +72,15 @@ def _load(path: str) -> dict[str, Any]:
             with np.load(opened, allow_pickle=False) as file:
                 missing = [key for key in KEYS if key not in file.files]
                 if missing:
-                    raise DataError(f"{path}: expected the arrays {', '.join(KEYS)}, found no {missing[0]}")
+                    raise DataError(
+                        f"{path}: expected the arrays {', '.join(KEYS)}, found no array {missing[0]}, but only "
+                        f"{first_few(file.files) or 'an empty archive'}"
+                    )
                 return {key: file[key] for key in KEYS}
     except DataError:
         raise
     except Exception as error:  # damaged archives raise errors of many types
         reason = shortened(f"{type(error).__name__}: {error}")
-        raise DataError(f"{path}: expected a file of NumPy arrays (numpy.savez), found: {reason}") from None
+        raise DataError(
+            f"{path}: expected a readable archive of numpy.savez, found an archive that cannot be read ({reason})"
+        ) from None

@@ -19,6 +19,7 @@ from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.json_reading import absolute_path, fingerprint
 from seesaw_d2.utils.plain_values import plain_problem
+from seesaw_d2.utils.regular_files import irregular
 
 # Maximum number of classes. With a larger number, which can only be a mistake, the class names would fill the memory.
 MAX_CLASSES = 1_000_000
@@ -134,7 +135,7 @@ def parse_labelled_images(value: Mapping, where: str) -> LabelledImages:
     (source, *others) = [key for key in SOURCES if key in value]
     if others:
         raise ConfigError(
-            f"{where}: expected only one of the keys {', '.join(SOURCES)}, found {source} and {', '.join(others)}"
+            f"{where}: expected exactly one of the keys {', '.join(SOURCES)}, found {', '.join((source, *others))}"
         )
     _check_keys(value, where, source)
     if not isinstance(value["NAME"], str) or not value["NAME"].strip():
@@ -163,11 +164,15 @@ def _check_keys(value: Mapping, where: str, source: str) -> None:
     for key in value:
         if key not in known:
             hint = did_you_mean(near_names(str(key).upper(), known))
-            raise ConfigError(f"{where}.{key}: unknown key. Expected with {source} the keys {', '.join(known)}{hint}")
+            raise ConfigError(
+                f"{where}.{key}: expected one of the keys {', '.join(known)} in an entry with {source}, found the "
+                f"unknown key {key}{hint}"
+            )
     for key in ("NAME", *needed):
         if key not in value:
             raise ConfigError(
-                f"{where}.{key}: expected with {source} the keys {', '.join(('NAME', *needed))}, found no {key}"
+                f"{where}: expected the keys {', '.join(('NAME', *needed))} in an entry with {source}, found no key "
+                f"{key}"
             )
 
 
@@ -177,8 +182,9 @@ def _existing(value: Mapping, key: str, where: str, *, is_file: bool) -> str:
         raise ConfigError(f"{where}.{key}: expected the path of {what}, found {value[key]!r}")
     path = absolute_path(value[key])
     if not (os.path.isfile if is_file else os.path.isdir)(path):
-        near = describe_near(near_files([path])) if is_file else ""
-        raise ConfigError(f"{where}.{key}: expected {what}, found {path}: no such {what.split()[1]}{near}")
+        near = describe_near(near_files([path])) if is_file and not os.path.exists(path) else ""
+        found = f"{irregular(path) or 'another kind of file' if os.path.exists(path) else 'nothing'} at {path}"
+        raise ConfigError(f"{where}.{key}: expected {what}, found {found}{near}")
     return path
 
 

@@ -129,5 +129,7 @@ def _masks(instances: Instances) -> Tensor:
     """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if they have no bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
-        raise DataError(f"Copy-Paste: expected model inputs with bitmasks, found {type(masks).__name__}")
+        raise DataError(
+            f"Copy-Paste: expected masks of type BitMasks in the model inputs, found {type(masks).__name__}"
+        )
     return masks.tensor.bool()

@@ -71,7 +71,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     bad = [f"{path} ({type(h.size).__name__}: {h.size})" for (path, _), h in found if isinstance(h.size, Exception)]
     if bad and not skip:
         raise DataError(
-            f"image files of {name} cannot be read: {first_few(bad)}. "
+            f"data set {name}: expected readable image files, found {len(bad)} of {len(opened)} files that cannot "
+            f"be read: {first_few(bad)}. "
             "Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
         )
     other_size = [
@@ -80,7 +81,10 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
         if not isinstance(header.size, Exception) and None not in expected and header.size != expected
     ]
     if other_size:
-        raise DataError(f"image files of {name} do not have the annotated width x height: {first_few(other_size)}")
+        raise DataError(
+            f"data set {name}: expected image files with the annotated width x height, found {len(other_size)} files "
+            f"with another size: {first_few(other_size)}"
+        )
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
@@ -93,7 +97,8 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
         return
     if deep == "refuse":
         raise DataError(
-            f"image files of {name}: expected 8 bits per channel, found more than 8 bits in {first_few(paths)}"
+            f"data set {name}: expected image files with 8 bits per channel, found {len(paths)} files with more bits: "
+            f"{first_few(paths)}"
         )
     warn_once(
         logger,
@@ -119,10 +124,10 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
                 raise NotDecodedError(
-                    f"a file that Pillow would decode with an external program ({program}), which is not allowed"
+                    f"Pillow would decode the file with the external program {program}, which is not allowed"
                 )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
-                raise NotDecodedError(f"a file in the format {image.format}, which Pillow cannot decode")
+                raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
             width, height = image.size
             # In PNG files, EXIF data can follow the pixels, so that reading them decodes the pixels. Read such EXIF
             # data only if the size differs from the annotated size.
@@ -162,8 +167,9 @@ def _opened(file: BinaryIO) -> Image.Image:
     try:
         return Image.open(file)
     except UnidentifiedImageError:
-        reason = "a format that Pillow does not support" if file.seek(0, os.SEEK_END) else "the file is empty"
-        raise UnidentifiedImageError(f"cannot identify image file: {reason}") from None
+        raise UnidentifiedImageError(
+            "Pillow does not recognize the format" if file.seek(0, os.SEEK_END) else "the file is empty"
+        ) from None
 
 
 def _is_turned(image: Image.Image) -> bool:

@@ -33,16 +33,20 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     """
     nameless = [image for image, name in zip(ids, names, strict=True) if not isinstance(name, str) or not name]
     if nameless:
-        raise DataError(f'{path}: expected {fields} in every entry of "images", found none: ids {first_few(nameless)}')
+        raise DataError(
+            f'{path}: expected {fields} in every entry of "images", found entries without a file name (image ids '
+            f"{first_few(nameless)})"
+        )
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
         raise DataError(
-            f"{path}: expected valid file names, found names that cannot be encoded: {first_few(map(ascii, nothing))}"
+            f"{path}: expected valid file names, found names with unpaired surrogates: {first_few(map(ascii, nothing))}"
         )
     outside = [name for name in names if leads_outside(name)]
     if outside:
         raise DataError(
-            f'{path}: expected "file_name" below the image folder, found paths outside the folder: {first_few(outside)}'
+            f'{path}: "file_name": expected paths below the image folder, found paths outside the folder: '
+            f"{first_few(outside)}"
         )
 
 
@@ -116,7 +120,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     if not skip:
         raise DataError(f"{found}. Set DATALOADER.SKIP_BAD_IMAGES True to skip missing images")
     if len(missing) == len(records):
-        raise DataError(f"{found}. No image is left")
+        raise DataError(f"{found}. DATALOADER.SKIP_BAD_IMAGES would skip all images. Check the image folder")
     warn_once(logger, f"{found}. They are skipped (DATALOADER.SKIP_BAD_IMAGES is True)")
     gone = set(missing)
     return take(records, [index for index, name in enumerate(file_names(records)) if name not in gone])

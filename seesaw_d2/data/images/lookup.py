@@ -147,7 +147,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
         f"{name} ({first_few(f'{path}: different {_difference(name, path)}' for path in paths)})"
         for name, paths in near.items()
     )
-    return f"; {len(near)} differ from an existing file only in case, Unicode form or extension: {listed}"
+    return f". Paths that differ from an existing file only in case, Unicode form or extension: {listed}"
 
 
 def _difference(name: str, path: str) -> str:

@@ -93,13 +93,14 @@ class CheckedMapper:
             image = detection_utils.read_image(path, getattr(self.mapper, "image_format", None))
         except Exception as error:
             raise UnreadableImageError(
-                f"{one_line(path)}: the image cannot be read: {type(error).__name__}: {reason(error)}{self._advice}"
+                f"{one_line(path)}: expected a readable image, found a file that cannot be decoded "
+                f"({type(error).__name__}: {reason(error)}){self._advice}"
             ) from None
         found, expected = (image.shape[1], image.shape[0]), (record.get("width"), record.get("height"))
         if None not in expected and found != expected:
             raise DataError(
-                f"{one_line(path)}: expected the annotated width x height {expected[0]} x {expected[1]}, found "
-                f"{found[0]} x {found[1]} (after the rotation in the EXIF data)"
+                f"{one_line(path)}: expected an image with the annotated width x height {expected[0]} x {expected[1]}, "
+                f"found {found[0]} x {found[1]}. The found size includes the rotation in the EXIF data"
             )
 
 
@@ -130,8 +131,8 @@ class ReplacingMapper(CheckedMapper):
                 warn_once(logger, f"{error}. Training uses another image instead")
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
-            f"{record['file_name']}: expected a readable image, found {_MAX_REPLACEMENTS} unreadable images in a row. "
-            "This file is the last of them"
+            f"{record['file_name']}: expected a readable image among {_MAX_REPLACEMENTS} randomly chosen images, found "
+            f"{_MAX_REPLACEMENTS} unreadable images. The named file is the last one. Check the image folder"
         )
 
 

@@ -42,7 +42,7 @@ def find_images(
     """
     nameless = [image.get("id") for image in data["images"] if image.get("file_name") in (None, "")]
     if nameless:
-        raise DataError(f'{source}: expected "file_name" in all "images", found none: ids {first_few(nameless)}')
+        raise DataError(f'{source}: expected "file_name" in all images, found none in image ids {first_few(nameless)}')
     missing, ambiguous, changed = [], [], {}
     near: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = defaultdict(list)
@@ -62,13 +62,13 @@ def find_images(
     twice = [f"{name} (ids {', '.join(ids)})" for name, ids in owners.items() if len(ids) > 1]
     count, root = len(data["images"]), files.root
     if ambiguous:
-        text = _found(root, "several files of this name", ambiguous, count)
-        raise DataError(f"{source}: {text}. Set --images to the folder that contains only the right files")
-    absent = _found(root, "no such file", missing, count) + describe_near(near)
+        text = _found(root, "with several files of the same name", ambiguous, count)
+        raise DataError(f"{source}: expected one file for each image, found {text}. Set --images to a smaller folder")
+    absent = _found(root, "without a file", missing, count) + describe_near(near)
     if missing and not skip:
-        raise DataError(f"{source}: {absent}. Set --images to the folder that contains the images")
+        raise DataError(f"{source}: expected a file for each image, found {absent}. Set --images to the right folder")
     if twice:
-        raise DataError(f'{source}: "images": expected one entry per file, found several entries: {first_few(twice)}')
+        raise DataError(f'{source}: "images": expected one entry per file, found repeated files: {first_few(twice)}')
     if missing:
         notes.append(f"skipped {absent}{_leave_out(data, set(missing))}")
     if changed:
@@ -102,17 +102,19 @@ def check_images(data: dict[str, Any], root: Path, notes: list[str], *, skip: bo
         listed = {"unreadable": bad, "size": other, "deep": deep, "several": several}.get(examined.kind)
         if listed is not None:
             listed.append((image["file_name"], f"{image['file_name']} ({examined.problem})"))
-    for wrong, problem in ((bad, "not a readable image"), (other, "not the annotated width x height")):
+    for wrong, problem in ((bad, "that cannot be read"), (other, "without the annotated width x height")):
         text = _found(root, problem, [text for _, text in wrong], len(records))
         if wrong and not (skip and wrong is bad):
-            raise DataError(text + ". Use --skip-bad-images to skip such images" * (wrong is bad))
+            advice = ". Use --skip-bad-images to skip such images" * (wrong is bad)
+            expected = "readable images" if wrong is bad else "images of the annotated size"
+            raise DataError(f"--images: expected {expected}, found {text}{advice}")
         if wrong:
             notes.append(f"skipped {text}{_leave_out(data, {name for name, _ in wrong})}")
     if deep:
-        problem = "more than 8 bits per channel (Detectron2 clips the values at 255)"
+        problem = "with more than 8 bits per channel (Detectron2 clips the values at 255)"
         notes.append(_found(root, problem, [text for _, text in deep], len(records)))
     if several:
-        problem = "several frames or pages (only the first is used)"
+        problem = "with several frames or pages (only the first is used)"
         notes.append(_found(root, problem, [text for _, text in several], len(records)))
 
 
@@ -146,7 +148,7 @@ def _pairs(changed: Mapping[str, str]) -> str:
 
 
 def _found(root: Path, problem: str, names: list[str], count: int) -> str:
-    return f"images below {root}: {problem} for {len(names)} of {count}: {first_few(names)}"
+    return f"{len(names)} of {count} images below {root} {problem}: {first_few(names)}"
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:

@@ -32,8 +32,8 @@ def checked_categories(files: list[dict[str, Any]], sources: list[str], notes: l
     unknown = [name for name in names[-1] if name not in names[0]]
     if unknown:
         raise DataError(
-            f"{sources[-1]}: expected categories of {sources[0]} with the same id and name, found "
-            f"{first_few(unknown)}. {sources[0]} has {first_few(names[0])}"
+            f"{sources[-1]}: expected only categories (id and name) that {sources[0]} also contains, found other "
+            f"categories: {first_few(unknown)}. The categories of {sources[0]} are {first_few(names[0])}"
         )
     used = {item.get("category_id") for data in files for item in data["annotations"]}
     roots = [item for item in categories if item.get("id") not in used and _is_root(item, categories)]
@@ -55,7 +55,9 @@ def _is_root(category: dict[str, Any], categories: list[dict[str, Any]]) -> bool
 def _check_names(names: list[str], source: str, notes: list[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f'{source}: "name" in "categories": expected unique names, found several of {first_few(twice)}')
+        raise DataError(
+            f'{source}: "name" in "categories": expected unique names, found repeated names: {first_few(twice)}'
+        )
     alike = defaultdict(list)
     for name in names:
         alike[" ".join(name.split()).casefold()].append(repr(name))
@@ -148,8 +150,9 @@ def look_at_boxes(part: dict[str, Any], source: str, notes: list[str]) -> None:
     boxes = np.array([item["bbox"] for item in objects], np.float64)
     if (boxes <= 1).all():
         raise DataError(
-            f'{source}: "bbox": expected x, y, width, height in pixels, found only numbers up to 1, such as '
-            f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). They may be fractions of the image size"
+            f'{source}: "bbox": expected x, y, width, height in pixels, found numbers up to 1 in all boxes, such as '
+            f"{objects[0]['bbox']} (annotation id {objects[0]['id']}). If the numbers are fractions of the image size, "
+            "export the boxes in pixels"
         )
     ends = np.array([sizes[item["image_id"]] for item in objects])
     beyond = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] > ends + 1).any(axis=1)

@@ -80,7 +80,8 @@ def check_any_usable(part: Part, source: str, purpose: str) -> None:
     """Raise DataError if a part has no usable object. ``purpose`` is one of ``PURPOSES``."""
     if not part.usable:
         raise DataError(
-            f"{source}: expected at least one usable object {purpose}, found none: {_reasons(part.data['annotations'])}"
+            f"{source}: expected at least one usable object {purpose}, found no usable object, because "
+            f"{_reasons(part.data['annotations'])}"
         )
 
 
@@ -139,8 +140,8 @@ def split(part: Part, share: float, seed: int, copies: list[list[Any]], source: 
             chosen.difference_update(same)
     if len(images) == 1:
         raise DataError(
-            f"{source}: expected at least two images to split, found one. Set --val to an annotation file of "
-            "validation images"
+            f"{source}: expected at least two images for a split into training and validation images, found one image. "
+            "Set --val to an annotation file of validation images"
         )
     train, val = (_taken(part, chosen, inside=inside) for inside in (False, True))
     if not val.usable:

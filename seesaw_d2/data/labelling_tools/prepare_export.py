@@ -19,7 +19,7 @@ from seesaw_d2.data.labelling_tools.image_name_matching import ExportedFiles
 from seesaw_d2.data.records.annotation_files import parse_annotations
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.utils.atomic_files import write_text
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, json_type
 from seesaw_d2.utils.own_files import check_replaceable, holds_other
 from seesaw_d2.utils.plain_values import plain_problem
 
@@ -112,9 +112,11 @@ def _checked_paths(export: Path, val: Path | None, val_share: float) -> list[Pat
     paths = [Path(path) for path in ([export, val] if val else [export])]
     for path in paths:
         if not path.is_file():
-            problem = "a folder" if path.is_dir() else f"no such file{describe_near(near_files([str(path)]))}"
+            found = (
+                f"the folder {path}" if path.is_dir() else f"no file at {path}{describe_near(near_files([str(path)]))}"
+            )
             option = "--val" if path == paths[-1] and val else "export"
-            raise ConfigError(f"{option}: expected an annotation file, found {path}: {problem}")
+            raise ConfigError(f"{option}: expected an annotation file, found {found}")
     return paths
 
 
@@ -122,7 +124,7 @@ def _checked_root(root: Path) -> Path:
     """Return the folder of the images after checking that it exists."""
     if not root.is_dir():
         raise ConfigError(
-            f"--images: expected a folder, found {root}: {'this is a file' if root.exists() else 'no such folder'}"
+            f"--images: expected a folder, found {f'the file {root}' if root.exists() else f'no folder at {root}'}"
         )
     return root
 
@@ -152,7 +154,7 @@ def _find_and_check_images(files, paths: list[Path], root: Path, output: Path, n
         find_images(data, below, path, notes, others=paths, skip=skip)
         check_images(data, root, notes, skip=skip)
         if count and not data["images"]:
-            raise DataError(f"{path}: no image is left after skipping all {count} images: {notes[-1]}")
+            raise DataError(f"{path}: expected at least one usable image, found none among {count} images: {notes[-1]}")
     named = (image["file_name"] for data in files for image in data["images"])
     look_at_other_files(below, named, [*paths, output], notes)
 
@@ -163,13 +165,13 @@ def _write_parts(output: Path, parts: list[Part], *, overwrite: bool) -> None:
     other = [str(path) for path, text in texts.items() if holds_other(path, text)]
     if other and not overwrite:
         raise ConfigError(
-            f"--output: expected a new folder or the same data set, found another data set ({first_few(other)} would "
-            "change). Use --overwrite to replace it"
+            f"--output: expected a new folder or a folder with the same data set, found another data set in {output}. "
+            f"Its files {first_few(other)} would change. Use --overwrite to replace the data set"
         )
     if other and not (output / CONFIG).exists():
         raise ConfigError(
-            f"--output: expected a data set of this program with {CONFIG}, found other files: {first_few(other)}. "
-            "Choose another folder"
+            f"--output: expected a data set of this program, which includes {CONFIG}, found other files without "
+            f"{CONFIG}: {first_few(other)}. Choose another folder"
         )
     for path, text in texts.items():
         write_text(path, text)
@@ -181,7 +183,8 @@ def _check_output(output: Path, paths: list[Path]) -> None:
     for path in paths:
         if os.path.realpath(path) in written:
             raise ConfigError(
-                f"--output: expected another folder, found the folder of the export, whose {path} would be replaced"
+                f"--output: expected another folder than the folder of the export, found {output}. The output would "
+                f"replace {path}. Choose another folder"
             )
 
 
@@ -189,14 +192,16 @@ def _check_lists(data: dict[str, Any], path: Path) -> None:
     for key in ("images", "annotations", "categories"):
         entries = data.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise DataError(f'{path}: "{key}": expected a list of objects, as in the COCO format, found none')
+            found = "a list with other values" if isinstance(entries, list) else json_type(entries)
+            found = found if key in data else "no such key"
+            raise DataError(f'{path}: "{key}": expected a list of JSON objects, found {found}')
         if key != "annotations" and (problem := plain_problem(entries)):
             raise DataError(f'{path}: "{key}": {problem}')
         for name in ("id", "image_id", "category_id"):
             wrong = [index for index, entry in enumerate(entries) if isinstance(entry.get(name), list | dict)]
             if wrong:
                 raise DataError(
-                    f'{path}: "{name}" in "{key}": expected integers, found lists or objects at positions '
+                    f'{path}: "{name}" in "{key}": expected integers, found lists or JSON objects at positions '
                     f"{first_few(wrong)}"
                 )
 
@@ -210,9 +215,9 @@ def _refuse_lvis(images: list[dict[str, Any]], path: Path) -> None:
     count = sum(any(field in image for field in fields) for image in images)
     if count:
         raise DataError(
-            f"{path}: expected the COCO format, found the LVIS format ({' or '.join(fields)} in {count} of "
-            f"{len(images)} images). Register the file itself with FORMAT lvis in DATASETS.REGISTER "
-            '(docs/own-data.md, "Without an export")'
+            f"{path}: expected the COCO format, found the LVIS format. {count} of {len(images)} images have the fields "
+            f"{' or '.join(fields)}. Register the file itself with FORMAT lvis in DATASETS.REGISTER, see "
+            'docs/own-data.md, "Without an export"'
         )
 
 
@@ -232,7 +237,10 @@ def _check_overlap(files: list[dict[str, Any]], root: Path, notes: list[str], *,
     if not pairs:
         return
     named = first_few(name if name == trained else f"{name} (= {trained})" for name, trained in pairs)
-    text = f"{len(pairs)} of {len(val)} validation images are also training images: {named}"
+    text = f"{len(pairs)} of {len(val)} validation images that are also training images: {named}"
     if not allowed:
-        raise DataError(f"--val: {text}. Metrics would be too high. Use --allow-overlap to accept such images")
-    notes.append(text)
+        raise DataError(
+            f"--val: expected no training images, found {text}. The metrics would be too high. Use --allow-overlap to "
+            "accept such images"
+        )
+    notes.append(f"kept {text}")

@@ -34,15 +34,18 @@ def read_files(source: Path) -> dict[str, bytes]:
         DataError: the source cannot be read, is too large, or contains no annotation file.
     """
     if not source.exists():
-        raise ConfigError(f"{source}: expected the archive or folder of MUSCIMA++ v2.0, found no such file or folder")
+        raise ConfigError(f"source: expected the archive or folder of MUSCIMA++ v2.0, found nothing at {source}")
     if (kind := irregular(source)) and not source.is_dir():
         raise ConfigError(f"{source}: expected the archive or folder of MUSCIMA++ v2.0, found {kind}")
     try:
         files = dict(_members(source))
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
-        raise DataError(f"{source}: expected a folder, a zip or a tar archive, found: {reason(error)}") from None
+        raise DataError(
+            f"{source}: expected a readable folder, zip archive or tar archive, found a source that cannot be read "
+            f"({reason(error)})"
+        ) from None
     if not any(_ANNOTATION.search(name) for name in files):
-        raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found none")
+        raise DataError(f"{source}: expected annotation files CVC-MUSCIMA_W-*_N-*_D-ideal.xml, found no such file")
     return dict(sorted(files.items()))
 
 
@@ -83,9 +86,14 @@ class _Sizes:
         """Add the size of a file. Raise DataError if the file, or the sum of all files so far, is too large."""
         self._total += size
         if size > _MAX_BYTES and _wanted(name):
-            raise DataError(f"{self._source}: {name}: expected at most {_MAX_BYTES} bytes, found {size}")
+            raise DataError(
+                f"{self._source}: {name}: expected a file of at most {_MAX_BYTES} bytes, found {size} bytes"
+            )
         if self._total > _MAX_TOTAL:
-            raise DataError(f"{self._source}: expected at most {_MAX_TOTAL} bytes in all, found more at file {name}")
+            raise DataError(
+                f"{self._source}: expected files of at most {_MAX_TOTAL} bytes in all, found {self._total} bytes up to "
+                f"the file {name}"
+            )
 
 
 def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
@@ -104,7 +112,9 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         page = parse_page(content, name)
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
-            raise DataError(f"{name}: expected one file per page, found the same page in {other}")
+            raise DataError(
+                f"{name}: expected one annotation file per page, found another file of the same page: {other}"
+            )
         yield page
 
 
@@ -120,13 +130,14 @@ def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:
         raise DataError(
-            f"--official: expected the file specifications/{TEST_SET} of MUSCIMA++ v2.0 in the source, found none"
+            f"--official: expected the file specifications/{TEST_SET} in the source, found no such file. MUSCIMA++ "
+            "v2.0 includes the file"
         )
     names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
     known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}
     if names - known:
         raise DataError(
-            f"{lists[0]}: expected names of annotation files in the source, found no file for "
+            f"{lists[0]}: expected names of annotation files in the source, found names without a file: "
             f"{first_few(sorted(names - known))}"
         )
     return names

@@ -12,7 +12,7 @@ from PIL import Image
 
 from seesaw_d2.data.muscima.pages import MAX_SIDE, Page
 from seesaw_d2.errors import ConfigError, DataError
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, reason
 
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
@@ -37,7 +37,7 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
         DataError: the folder contains several images of a page.
     """
     if not folder.is_dir():
-        raise ConfigError(f"--images: expected a folder of page images, found {folder}: no such folder")
+        raise ConfigError(f"--images: expected a folder of page images, found no folder at {folder}")
     found: dict[tuple[int, int], list[Path]] = {}
     for path in sorted(folder.rglob("*.png")):
         text = path.relative_to(folder).as_posix()
@@ -45,14 +45,18 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
         if match:
             found.setdefault((int(match[1]), int(match[2])), []).append(path)
     if not found:
-        raise ConfigError(f"--images: expected page images such as w-05/image/p011.png below {folder}, found none")
+        raise ConfigError(
+            f"--images: expected page images such as w-05/image/p011.png, found no page image below {folder}"
+        )
     return {key: _best(paths) for key, paths in found.items()}
 
 
 def _best(paths: list[Path]) -> Path:
     ideal = [path for path in paths if "ideal" in path.parts] or paths
     if len(ideal) > 1:
-        raise DataError(f"--images: expected one image per page, found {first_few(ideal)}")
+        raise DataError(
+            f"--images: expected one image per page, found {len(ideal)} images of a page: {first_few(ideal)}"
+        )
     return ideal[0]
 
 
@@ -87,12 +91,14 @@ def _scan(page: Page, image: Path) -> np.ndarray:
                 raise DataError(f"{image}: expected a width and height of at most {MAX_SIDE} pixels, found {found}")
             picture = np.asarray(file.convert("L"))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{image}: expected an image file, found: {error}") from None
+        raise DataError(
+            f"{image}: expected a readable image file, found a file that cannot be decoded ({reason(error)})"
+        ) from None
     height, width = page.size
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(
-            f"{image}: expected a width and height of at least {width} x {height} pixels, because {page.name} has "
-            f"symbols there, found {picture.shape[1]} x {picture.shape[0]}"
+            f"{image}: expected a width and height of at least {width} x {height} pixels, found {picture.shape[1]} x "
+            f"{picture.shape[0]}. The symbols of {page.name} need {width} x {height} pixels"
         )
     return picture if picture.mean() > PAPER / 2 else PAPER - picture
 

@@ -59,8 +59,8 @@ def make_once(
     if found is not None and not overwrite:
         names = [key for key in settings if found["settings"].get(key) != settings[key]]
         raise DataError(
-            f"--output {root}: expected a data set with the requested settings, found other values of "
-            f"{first_few(names)}. Use --overwrite to replace it."
+            f"--output {root}: expected a data set with the requested settings, found a data set with other settings "
+            f"of {first_few(names)}. Use --overwrite to replace the data set."
         )
     with atomic_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)

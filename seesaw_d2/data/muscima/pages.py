@@ -84,7 +84,7 @@ def parse_page(content: bytes, where: str) -> Page:
     except DataError:
         raise
     except (expat.ExpatError, ValueError, LookupError) as error:  # unknown encodings raise the last two
-        raise DataError(f"{where}: expected an annotation file of MUSCIMA++ v2.0 (XML), found: {error}") from None
+        raise DataError(f"{where}: expected an annotation file in XML, found invalid XML ({error})") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
     if found is None:
@@ -114,7 +114,7 @@ class _Reader:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._path:
             if tag != "Nodes":
-                raise DataError(f"{self.where}: expected <Nodes>, the root of MUSCIMA++ v2.0's files, found <{tag}>")
+                raise DataError(f"{self.where}: expected the root element <Nodes> of MUSCIMA++ v2.0, found <{tag}>")
             self.document = attributes.get("document")
         elif len(self._path) == 1:
             self._fields = {}
@@ -134,7 +134,7 @@ class _Reader:
 def _symbol(fields: dict[str, str], where: str) -> Symbol:
     missing = [name for name in FIELDS if not fields.get(name, "").strip()]
     if missing:
-        raise DataError(f"{where}: expected the fields {', '.join(FIELDS)}, found no {missing[0]}")
+        raise DataError(f"{where}: expected the fields {', '.join(FIELDS)}, found no field {missing[0]}")
     numbers = {}
     for name, least in (("Top", 0), ("Left", 0), ("Width", 1), ("Height", 1)):
         text = fields[name].strip()
@@ -144,7 +144,8 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
     for start, length in (("top", "height"), ("left", "width")):
         end = numbers[start] + numbers[length]
         if end > MAX_SIDE:
-            raise DataError(f"{where}: expected {start} + {length} <= {MAX_SIDE} pixels, found {end}")
+            total = f"{start.title()} + {length.title()}"
+            raise DataError(f"{where}: {total}: expected at most {MAX_SIDE} pixels, found {end} pixels")
     pixels = numbers["width"] * numbers["height"]
     return Symbol(fields["ClassName"].strip(), **numbers, runs=_runs(fields["Mask"].split(), pixels, where))
 
@@ -167,6 +168,6 @@ def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
             runs.append(int(word[2:]))
     if sum(runs) != pixels:
         raise DataError(
-            f"{where}: Mask: expected runs with a total length of Width x Height = {pixels}, found {sum(runs)}"
+            f"{where}: Mask: expected runs with a total length of {pixels} (Width x Height), found {sum(runs)}"
         )
     return tuple(runs)

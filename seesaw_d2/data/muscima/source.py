@@ -48,9 +48,11 @@ class Source:
         found = {symbol.category for page in self.pages for symbol in page.symbols}
         unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # a few pages can lack default classes
         if unknown:
-            raise DataError(f"--leave-out: expected classes of MUSCIMA++, found {first_few(unknown)}")
+            raise DataError(f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}")
         if not found - set(left_out):
-            raise DataError(f"--leave-out: expected fewer than all {len(found)} classes, found all of them")
+            raise DataError(
+                f"--leave-out: expected at most {len(found) - 1} classes of the source, found all {len(found)}"
+            )
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
@@ -65,7 +67,8 @@ class Source:
         for name, pages in parts.items():
             if not pages:
                 option = "--official" if split.official else f"--fold {split.fold}"
-                raise DataError(f"{option}: expected training and test pages, found no {name} page in the source")
+                kind = "training" if name == "train" else name
+                raise DataError(f"{option}: expected training and test pages, found no {kind} page in the source")
         return parts
 
     def _is_test(self, page: Page, split: Split) -> bool:
@@ -89,7 +92,9 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
     if found is not None:
         missing = [page.name for page in pages if (page.writer, page.number) not in found]
         if missing:
-            raise DataError(f"--images {images}: expected an image of each page, found none of {first_few(missing)}")
+            raise DataError(
+                f"--images {images}: expected an image of each page, found no image of {first_few(missing)}"
+            )
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name.rsplit('/', 1)[-1]}\n{len(content)}\n".encode() + content)

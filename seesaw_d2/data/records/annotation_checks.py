@@ -30,13 +30,14 @@ def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
     """
     if key not in data:
         found = first_few(sorted(data), limit=8) or "none"
-        raise DataError(f'{path}: expected the list "{key}", as in LVIS and COCO files, found only the keys {found}')
+        raise DataError(f'{path}: expected the key "{key}" of LVIS and COCO files, found only the keys {found}')
     value = data[key]
     if not isinstance(value, list):
         raise DataError(f'{path}: "{key}": expected a list, found {json_type(value)}')
     if not set(map(type, value)) <= {dict}:
         bad = [index for index, entry in enumerate(value) if not isinstance(entry, dict)]
-        raise DataError(f'{path}: expected JSON objects in "{key}", found other values at positions {first_few(bad)}')
+        found = json_type(value[bad[0]])
+        raise DataError(f'{path}: "{key}": expected only JSON objects, found {found} (at positions {first_few(bad)})')
     return value
 
 
@@ -50,7 +51,8 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
     if bad:
-        raise DataError(f'{path}: "name" in "categories": expected strings, found other values: ids {first_few(bad)}')
+        found = json_type(next(name for name in names if not isinstance(name, str)))
+        raise DataError(f'{path}: "name" in "categories": expected strings, found {found} (ids {first_few(bad)})')
     for category in categories:
         where = f'{path}: "categories", id {category["id"]}'
         if problem := plain_problem(category):
@@ -76,7 +78,10 @@ def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list
     values = [item.get(field, _MISSING) for item in items]
     bad = [index for index, value in enumerate(values) if value is _MISSING]
     if bad:
-        raise DataError(f'{path}: expected "{field}" in every entry of "{key}", found none: {_label(items, bad)}')
+        raise DataError(
+            f'{path}: expected "{field}" in every entry of "{key}", found entries without this field '
+            f"({_label(items, bad)})"
+        )
     return values
 
 
@@ -95,7 +100,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
     if bad:
         found = first_few([reprlib.repr(values[index]) for index in bad])
         raise DataError(
-            f'{path}: "{field}" in "{key}": expected integers of 64 bits, found {found} ({_label(items, bad)})'
+            f'{path}: "{field}" in "{key}": expected integers of at most 64 bits, found {found} ({_label(items, bad)})'
         )
     return np.array(values, dtype=np.int64)
 
@@ -124,7 +129,7 @@ def check_unique(ids: np.ndarray, key: str, path: str) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = first_few(values[counts > 1])
-        raise DataError(f'{path}: "{key}": expected unique ids, found several entries with the ids {twice}')
+        raise DataError(f'{path}: "{key}": expected unique ids, found repeated ids: {twice}')
 
 
 def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str, path: str, owners) -> None:
@@ -142,7 +147,7 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
     if unknown.any():
         values, annotations = first_few(np.unique(ids[unknown])), first_few(owners[unknown])
         raise DataError(
-            f'{path}: "{field}" in "annotations": expected ids of entries in "{key}", found {values} '
+            f'{path}: "{field}" in "annotations": expected ids in "{key}", found unknown ids: {values} '
             f"(annotation ids {annotations})"
         )
 
@@ -167,14 +172,17 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not set(map(type, ids)) <= {int}]
     if bad:
         raise DataError(
-            f'{path}: "{field}": expected lists of category ids, found other values in the images {first_few(bad)}'
+            f'{path}: "{field}": expected lists of integers, found '
+            f"{next(reprlib.repr(image[field]) for image in images if image['id'] == bad[0])} (image ids "
+            f"{first_few(bad)})"
         )
     unknown = set(itertools.chain.from_iterable(lists)) - set(category_ids.tolist())
     if not all(-(2**63) <= value < 2**63 for value in unknown):
         large = {value for value in unknown if not -(2**63) <= value < 2**63}
         bad = [image["id"] for image, ids in zip(images, lists, strict=True) if not large.isdisjoint(ids)]
         raise DataError(
-            f'{path}: "{field}": expected integers of 64 bits, found larger integers in the images {first_few(bad)}'
+            f'{path}: "{field}": expected integers of at most 64 bits, found larger integers (image ids '
+            f"{first_few(bad)})"
         )
     if unknown:
         found = first_few(map(reprlib.repr, sorted(unknown)))

@@ -123,9 +123,8 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
         try:
             data = found.convert(data)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path}: expected the format {found.name!r}, found: {type(error).__name__}: {error}"
-            ) from error
+            problem = f"content that cannot be converted ({type(error).__name__}: {error})"
+            raise DataError(f"{path}: expected a file in the format {found.name!r}, found {problem}") from error
     header = read_header(data, path, found)
     # LVIS's test sets have no annotations. ``check_trainable`` refuses such a file for training.
     if "annotations" not in data:

@@ -17,7 +17,7 @@ from seesaw_d2.data.records.semantic import read_classes
 from seesaw_d2.errors import ConfigError, DataError
 from seesaw_d2.suggestions import did_you_mean, near_names
 from seesaw_d2.utils.category_names import Categories
-from seesaw_d2.utils.messages import first_few
+from seesaw_d2.utils.messages import first_few, reason
 
 
 class LazyMetadata(Metadata):
@@ -64,7 +64,7 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
         if loads_coco_json(DatasetCatalog[name]):
             check_below(dicts, MetadataCatalog.get(name).image_root, MetadataCatalog.get(name).json_file)
     if not dicts:
-        raise DataError(f"data set {name!r}: expected at least one image, found none")
+        raise DataError(f"data set {name!r}: expected at least one image, found no images")
     return dicts
 
 
@@ -72,7 +72,9 @@ def _registered_dicts(name: str) -> list[dict[str, Any]]:
     try:
         return DatasetCatalog.get(name)
     except OSError as error:  # raised by Detectron2's loaders of Cityscapes and Pascal VOC
-        raise DataError(f"data set {name!r}: cannot read its files: {error}") from error
+        raise DataError(
+            f"data set {name!r}: expected readable files, found a file that cannot be read ({reason(error)})"
+        ) from error
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
@@ -100,7 +102,8 @@ def _annotation_file(name: str, read: Callable):
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(
-            f"data set {name!r}: expected the path of its annotation file as json_file in MetadataCatalog, found none"
+            f"data set {name!r}: expected metadata with json_file, the path of the annotation file, found metadata "
+            "without json_file. Set json_file in MetadataCatalog"
         )
     path = PathManager.get_local_path(metadata.json_file)
     # Detectron2's own data sets have no ``dataset_format``, but their evaluator type tells the format.
@@ -157,8 +160,8 @@ def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int,
     unknown = [value for value in file.category_ids if value not in contiguous]
     if unknown:
         raise DataError(
-            f"{file.path}: expected the ids of the {len(contiguous)} categories of data set {name!r}, found other "
-            f"category ids: {first_few(unknown)}. Register the file under another name (DATASETS.REGISTER)."
+            f"{file.path}: expected the {len(contiguous)} category ids in the metadata of data set {name!r}, found "
+            f"other category ids: {first_few(unknown)}. Register the file under another name in DATASETS.REGISTER."
         )
     return contiguous
 
@@ -169,6 +172,7 @@ def check_annotation_file(name: str) -> None:
     if path and "://" not in path and not os.path.isfile(path):
         root = os.getenv("DETECTRON2_DATASETS", "datasets")
         raise DataError(
-            f"data set {name!r}: expected an annotation file at {path}, found no such file. Detectron2 looks for its "
-            f"built-in data sets in the folder DETECTRON2_DATASETS, an environment variable (now {root!r})"
+            f"data set {name!r}: expected an annotation file at {path}, found no such file. Detectron2 expects its "
+            f"built-in data sets in the folder {root!r}. Set the environment variable DETECTRON2_DATASETS to another "
+            "folder if necessary"
         )

@@ -50,7 +50,7 @@ class CategoryStatistics:
             category = objects.category
             if len(category) and not 0 <= category.min() <= category.max() < num_classes:
                 found = category.max() if category.max() >= num_classes else category.min()
-                raise DataError(f"category_id: expected category indices in [0, {num_classes}), found {found}")
+                raise DataError(f"category_id: expected category indices from 0 to {num_classes - 1}, found {found}")
             image, of_images = different_pairs(objects)
             annotated += np.count_nonzero(np.diff(image, prepend=-1))
             image_count += np.bincount(of_images, minlength=num_classes)
@@ -66,7 +66,10 @@ class CategoryStatistics:
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
         """Return the statistics of two disjoint sets of images together."""
         if self.names != other.names:
-            raise ConfigError("DATASETS.TRAIN: expected data sets with the same categories in the same order")
+            raise ConfigError(
+                "DATASETS.TRAIN: expected data sets with the same categories in the same order, found data sets with "
+                "other categories or another order"
+            )
         return CategoryStatistics(
             self.names,
             self.num_images + other.num_images,

@@ -63,7 +63,10 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
     for image in dicts:
         if not (image.get("width") and image.get("height")):
             name = image.get("file_name", image.get("image_id"))
-            raise DataError(f"image {name}: expected a width and height > 0 for fractal dimensions, found none")
+            size = f"width {image.get('width')} and height {image.get('height')}"
+            raise DataError(
+                f"image {name}: expected a width and height > 0, found {size}. Fractal dimensions need both"
+            )
         for each in image.get("annotations", ()):
             if not each.get("iscrowd", 0):
                 x, y = _centre(each["bbox"], each["bbox_mode"])

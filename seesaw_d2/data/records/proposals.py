@@ -26,7 +26,7 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
         DataError: the file cannot be read, contains objects other than arrays and plain values, or lacks proposals.
     """
     if "://" not in path and not PathManager.isfile(path):
-        raise DataError(f"{path}: expected a file of proposals, found no such file")
+        raise DataError(f"{path}: expected an existing file of proposals, found no such file")
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
@@ -37,6 +37,6 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
             return load_proposals_into_dataset(records, copy.name)
     except Exception as error:  # Damaged pickles raise errors of many types.
         raise DataError(
-            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits) with arrays and plain values, "
-            f"found: {type(error).__name__}: {reason(error)}"
+            f"{path}: expected a pickle of proposals (ids, boxes, objectness_logits), found content that cannot be "
+            f"loaded ({type(error).__name__}: {reason(error)})"
         ) from error

@@ -87,7 +87,8 @@ def register_datasets(cfg: CfgNode) -> None:
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
             raise ConfigError(
-                f"{_KEY}[{index}].NAME: expected different names, found {entry.name!r} here and in {_KEY}[{same[0]}]"
+                f"{_KEY}[{index}].NAME: expected a name that no other entry has, found {entry.name!r}, the name of "
+                f"{_KEY}[{same[0]}]"
             )
         _check_free(entry, f"{_KEY}[{index}]")
     for entry in entries:
@@ -127,11 +128,13 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     for key in value:
         if key not in _KNOWN:
             hint = did_you_mean(near_names(str(key).upper(), _KNOWN))
-            raise ConfigError(f"{where}.{key}: unknown key. Expected the keys {', '.join(_KNOWN)}{hint}")
+            raise ConfigError(
+                f"{where}.{key}: expected one of the keys {', '.join(_KNOWN)}, found the unknown key {key}{hint}"
+            )
     for key in _REQUIRED:
         if key not in value:
             raise ConfigError(
-                f"{where}.{key}: expected the keys {', '.join(_REQUIRED)} and optionally FORMAT, found no {key}"
+                f"{where}: expected the keys {', '.join(_REQUIRED)} and optionally FORMAT, found no key {key}"
             )
     for key, text in value.items():
         if not isinstance(text, str) or not text.strip():
@@ -141,12 +144,16 @@ def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
         raise ConfigError(f"{where}.FORMAT: expected one of {', '.join(known)}, found {dataset_format!r}")
     json_file, image_root = absolute_path(value["JSON"]), absolute_path(value["IMAGES"])
     if not os.path.isfile(json_file):
-        found = "this is a folder" if os.path.isdir(json_file) else "no such file"
-        demo = ". python datasets/prepare_glyphs.py creates it" if "glyphs" in os.path.basename(json_file) else ""
+        found = f"the folder {json_file}" if os.path.isdir(json_file) else f"no file at {json_file}"
+        demo = (
+            ". Create the file with: python datasets/prepare_glyphs.py"
+            if "glyphs" in os.path.basename(json_file)
+            else ""
+        )
         near = describe_near(near_files([json_file]))
-        raise ConfigError(f"{where}.JSON: expected an annotation file, found {json_file}: {found}{demo}{near}")
+        raise ConfigError(f"{where}.JSON: expected an annotation file, found {found}{demo}{near}")
     if not os.path.isdir(image_root):
-        raise ConfigError(f"{where}.IMAGES: expected a folder of images, found {image_root}: no such folder")
+        raise ConfigError(f"{where}.IMAGES: expected a folder of images, found no folder at {image_root}")
     return DatasetEntry(value["NAME"], json_file, image_root, dataset_format, parse_semantic(value, where))
 
 
@@ -154,5 +161,7 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
     if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
         return
     other = _registered.get(entry.name)
-    owner = f"with other settings ({other})" if other else "by Detectron2 or by another program"
-    raise ConfigError(f"{where}.NAME: {entry.name!r} is already registered {owner}. Choose another name.")
+    owner = f"another data set with this name ({other})" if other else "a data set of Detectron2 or of another program"
+    raise ConfigError(
+        f"{where}.NAME: expected an unused name, found {entry.name!r}, the name of {owner}. Choose another name."
+    )

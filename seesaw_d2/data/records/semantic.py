@@ -69,15 +69,19 @@ def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | Non
     if not given:
         return None
     if len(given) < len(SEMANTIC_KEYS):
-        raise ConfigError(f"{where}: expected both {' and '.join(SEMANTIC_KEYS)} or neither, found only {given[0]}")
+        raise ConfigError(
+            f"{where}: expected both keys {' and '.join(SEMANTIC_KEYS)} or neither, found only {given[0]}"
+        )
     folder, classes_file = (absolute_path(value[key]) for key in SEMANTIC_KEYS)
     demo = (
-        ". python datasets/prepare_glyphs.py --alphabet plain --semantic creates it" if "glyphs" in classes_file else ""
+        ". Create the data set with: python datasets/prepare_glyphs.py --alphabet plain --semantic"
+        if "glyphs" in classes_file
+        else ""
     )
     if not os.path.isdir(folder):
-        raise ConfigError(f"{where}.SEM_SEG: expected a folder of label maps, found {folder}: no such folder{demo}")
+        raise ConfigError(f"{where}.SEM_SEG: expected a folder of label maps, found no folder at {folder}{demo}")
     if not os.path.isfile(classes_file):
-        raise ConfigError(f"{where}.SEM_SEG_CLASSES: expected a JSON file, found {classes_file}: no such file{demo}")
+        raise ConfigError(f"{where}.SEM_SEG_CLASSES: expected a JSON file, found no file at {classes_file}{demo}")
     return SemanticLabels(folder, classes_file)
 
 
@@ -92,15 +96,18 @@ def read_classes(path: str) -> SemanticClasses:
     rows = listed if isinstance(listed, list) else []
     names = [row.get("name") if isinstance(row, dict) else None for row in rows]
     if not rows or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-        raise DataError(f'{path}: "classes": {_EXPECTED}, and unique names, found {str(listed)[:80]}')
+        raise DataError(
+            f'{path}: "classes": {_EXPECTED}, found {str(listed)[:80]}. Names must be unique and not empty.'
+        )
     counts = [row.get("image_count") for row in rows]
     if all(count is None for count in counts):
         return SemanticClasses(tuple(names))
     wrong = [name for name, count in zip(names, counts, strict=True) if type(count) is not int or count < 0]
     if wrong:
         raise DataError(
-            f'{path}: "image_count": {_EXPECTED}, as integers >= 0, found other values in the classes '
-            f"{first_few(wrong)}"
+            f'{path}: "image_count": expected integers >= 0 in all classes or no counts at all, found a missing, '
+            "negative "
+            f"or fractional count in the classes {first_few(wrong)}"
         )
     return SemanticClasses(tuple(names), tuple(counts))
 
@@ -136,7 +143,7 @@ def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
 def _problem(record: dict[str, Any]) -> str:
     path = record.get("sem_seg_file_name")
     if path is None:
-        return "no label maps. Set SEM_SEG in DATASETS.REGISTER to the folder of the label maps"
+        return "records without sem_seg_file_name. Set SEM_SEG in DATASETS.REGISTER to the folder of the label maps"
     try:
         with open_regular(path, "rb") as file, Image.open(file) as image:
             size, mode = image.size, image.mode
@@ -170,6 +177,6 @@ def check_values(labels: np.ndarray, path: str, num_classes: int, ignored: int) 
     wrong = np.unique(labels[(labels >= num_classes) & (labels != ignored)])
     if len(wrong):
         raise DataError(
-            f"{path}: expected pixel values from 0 to {num_classes - 1}, or {ignored} "
-            f"(MODEL.SEM_SEG_HEAD.IGNORE_VALUE), found {first_few(wrong.tolist())}"
+            f"{path}: expected pixel values from 0 to {num_classes - 1} or {ignored}, found "
+            f"{first_few(wrong.tolist())}. {ignored} is MODEL.SEM_SEG_HEAD.IGNORE_VALUE"
         )

@@ -76,7 +76,8 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
         image_count = training_statistics(cfg).image_count
         if len(image_count) != num_classes:
             raise ConfigError(
-                f"DATASETS.TRAIN: expected the {num_classes} categories of the model, found {len(image_count)}"
+                f"DATASETS.TRAIN: expected {num_classes} categories, as in the model, found {len(image_count)} "
+                "categories"
             )
     except SeesawError as error:
         warn_once(

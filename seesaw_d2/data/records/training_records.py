@@ -103,8 +103,8 @@ def check_any_left(records: Records, names: list[str]) -> None:
     """Raise DataError if ``records`` is empty. The message names the data sets."""
     if not records:
         raise DataError(
-            f"DATASETS.TRAIN: expected images with objects, found none in {', '.join(names)}. Set "
-            "DATALOADER.FILTER_EMPTY_ANNOTATIONS False to keep images without objects."
+            f"DATASETS.TRAIN: expected images with objects, found only images without objects in {', '.join(names)}. "
+            "Set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to keep images without objects."
         )
 
 
@@ -112,8 +112,9 @@ def check_annotated(name: str, records: Records) -> None:
     """Raise DataError if the annotation file of a training set has no annotations, like LVIS's test sets."""
     if "annotations" not in records[0]:
         raise DataError(
-            f'DATASETS.TRAIN: expected data sets with annotations, found {name!r}, whose file has no "annotations". '
-            "It may be a test set."
+            f'DATASETS.TRAIN: expected data sets with annotations, found data set {name!r} without "annotations" in '
+            "the "
+            "annotation file. Replace the data set, which may be a test set."
         )
 
 
@@ -135,7 +136,7 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
         )
     if encoded and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}: {len(encoded)} objects of '
+            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. {len(encoded)} objects of '
             f"{name!r} have run-length masks (image ids {first_few(dict.fromkeys(encoded))})"
         )
 

@@ -103,7 +103,12 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
                 f"{key} is {count}, but data set {name!r} has {len(names)} semantic classes. Set {key} {len(names)}."
             )
         if names != next(iter(known.values())):
-            raise ConfigError(f"DATASETS: expected data sets with the same semantic classes, found {', '.join(known)}")
+            first = next(iter(known))
+            difference = _first_difference(list(known[first]), list(names))
+            raise ConfigError(
+                f"DATASETS: expected data sets with the same semantic classes, found a difference between {first!r} "
+                f"and {name!r}: {difference}"
+            )
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
@@ -122,15 +127,15 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
     if not any(key == needed for key, _ in used):
-        raise ConfigError(f"{needed}: expected at least one data set, found none")
+        raise ConfigError(f"{needed}: expected at least one data set, found an empty list")
     kinds = {False: "detection", True: "classification"}
     for key, name in used:
         check_registered(name, key)
         found = MetadataCatalog.get(name).get("evaluator_type") == EVALUATOR_TYPE
         if found != classification:
             raise ConfigError(
-                f"{key}: expected {kinds[classification]} data sets for MODEL.META_ARCHITECTURE "
-                f"{cfg.MODEL.META_ARCHITECTURE}, found the {kinds[found]} data set {name!r}"
+                f"{key}: expected {kinds[classification]} data sets, found the {kinds[found]} data set {name!r}. "
+                f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}"
             )
     return used
 
@@ -170,8 +175,8 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
     for key, name, found in known[1:]:
         if list(found) != list(expected):
             raise ConfigError(
-                f"{key}: expected {name!r} to have the same categories as {first!r} ({first_key}) in the same order: "
-                f"{_first_difference(expected, found)}"
+                f"{key}: expected the categories of {first!r} ({first_key}) in the same order, found a difference in "
+                f"{name!r}: {_first_difference(expected, found)}"
             )
     num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
@@ -221,6 +226,6 @@ def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Se
 def _first_difference(expected: list[str], found: list[str]) -> str:
     for index, (left, right) in enumerate(itertools.zip_longest(expected, found)):
         if left != right:
-            counts = f"{len(expected)} and {len(found)} categories in all"
-            return f"at index {index} expected {left!r}, found {right!r} ({counts})"
+            counts = f"The numbers of categories are {len(expected)} and {len(found)}"
+            return f"index {index} is {left!r} in the first data set, but {right!r} in the second. {counts}"
     raise AssertionError("the lists are equal")

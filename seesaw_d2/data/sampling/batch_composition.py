@@ -80,7 +80,7 @@ def aspect_groups(records: Records) -> np.ndarray:
     for name, column in columns.items():
         if column.dtype == object and None in column.tolist():
             raise DataError(
-                f"DATALOADER.ASPECT_RATIO_GROUPING is True, but a training image has no annotated {name}. Set the key "
-                "False to train without grouping"
+                f"DATALOADER.ASPECT_RATIO_GROUPING is True, but a training image has no annotated {name}. Set "
+                "DATALOADER.ASPECT_RATIO_GROUPING False to train without grouping"
             )
     return (columns["width"] > columns["height"]).astype(np.int64)

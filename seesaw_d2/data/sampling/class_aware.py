@@ -42,8 +42,8 @@ class ClassAwareSampler(EpochStream, Sampler):
         category, image = images_of_categories(records, crowds=False)
         if not len(category):
             raise DataError(
-                f"DATALOADER.SAMPLER_TRAIN {type(self).__name__}: expected images with objects in DATASETS.TRAIN, "
-                "found none"
+                f"DATASETS.TRAIN: expected images with objects, found no objects. DATALOADER.SAMPLER_TRAIN "
+                f"{type(self).__name__} draws only images with objects"
             )
         count = np.bincount(category)
         start = np.cumsum(count) - count

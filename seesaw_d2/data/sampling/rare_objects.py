@@ -65,12 +65,12 @@ def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
     found = RareObjects(records, threshold)
     if not len(found.weight):
         raise ConfigError(
-            f"INPUT.COPY_PASTE.THRESHOLD: {threshold:g} pastes no objects, because every category with masks in "
-            f"DATASETS.TRAIN occurs in at least this fraction of the images. Increase the threshold"
+            f"INPUT.COPY_PASTE.THRESHOLD: expected a threshold above the image frequency of at least one category with "
+            f"masks, found {threshold:g}. No objects of DATASETS.TRAIN would be pasted. Increase the threshold"
         )
     logger.info(
         f"Copy-Paste: {len(found.weight)} objects of {found.num_categories} categories with repeat factors up to "
-        f"{found.largest_factor:.2f} (threshold {threshold:g}); {found.mean:.2f} pasted objects per image"
+        f"{found.largest_factor:.2f} (threshold {threshold:g}), {found.mean:.2f} pasted objects per image"
     )
     return found
 
@@ -83,17 +83,20 @@ def validate_copy_paste(cfg: CfgNode) -> None:
     if not 0 < node.THRESHOLD < float("inf"):
         raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
-        raise ConfigError("MODEL.MASK_ON: expected True with INPUT.COPY_PASTE.ENABLED True, found False")
+        raise ConfigError("MODEL.MASK_ON: expected True, found False. INPUT.COPY_PASTE.ENABLED True needs masks")
     if cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
-            'INPUT.MASK_FORMAT: expected "bitmask" with INPUT.COPY_PASTE.ENABLED True, because covered pixels cannot '
-            f"be removed from polygons, found {cfg.INPUT.MASK_FORMAT!r}"
+            f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. INPUT.COPY_PASTE.ENABLED True '
+            "needs "
+            "bitmasks, because Copy-Paste cannot remove covered pixels from polygons"
         )
     for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
         if cfg.MODEL[key]:
-            raise ConfigError(f"MODEL.{key}: expected False with INPUT.COPY_PASTE.ENABLED True, found True")
+            raise ConfigError(
+                f"MODEL.{key}: expected False, found True. INPUT.COPY_PASTE.ENABLED True does not support {key}"
+            )
     if has_semantic_head(cfg):
         raise ConfigError(
-            f"INPUT.COPY_PASTE.ENABLED: expected False with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, "
-            "because Copy-Paste does not support semantic label maps, found True"
+            "INPUT.COPY_PASTE.ENABLED: expected False, found True. Copy-Paste does not support the semantic label maps "
+            f"of MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}"
         )

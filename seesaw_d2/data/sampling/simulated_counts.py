@@ -7,7 +7,7 @@ import numpy as np
 
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.json_reading import load_json
-from seesaw_d2.utils.messages import reason
+from seesaw_d2.utils.messages import json_type, reason
 
 _EXPECTED = 'expected a list of categories with "name", "image_count" and "instance_count"'
 
@@ -34,10 +34,16 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
     """
     rng = np.random.default_rng(seed)
     image_count, instance_count = np.asarray(image_count), np.asarray(instance_count)
-    if not max(1, image_count.max()) <= num_annotated <= min(num_images, image_count.sum()):
+    least, most = max(1, image_count.max()), image_count.sum()
+    if num_annotated < least:
         raise DataError(
-            f"number of annotated images: expected {max(1, image_count.max())} (the images of the most frequent "
-            f"category) to {min(num_images, image_count.sum())}, found {num_annotated} of {num_images} images"
+            f"number of annotated images: expected at least {least}, found {num_annotated}. The most frequent category "
+            f"occurs in {image_count.max()} images"
+        )
+    if num_annotated > min(num_images, most):
+        raise DataError(
+            f"number of annotated images: expected at most {min(num_images, most)}, found {num_annotated}. There are "
+            f"{num_images} images, and the image counts of all categories sum to {most}"
         )
     annotations = [[] for _ in range(num_images)]
     first = rng.multivariate_hypergeometric(image_count, num_annotated)
@@ -68,10 +74,20 @@ def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         names = [item["name"] for item in items]
         counts = np.array([[item["image_count"], item["instance_count"]] for item in items], dtype=np.int64)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise DataError(f"{path}: {_EXPECTED}, found: {type(error).__name__}: {reason(error)}") from error
+        raise DataError(
+            f"{path}: {_EXPECTED}, found content that cannot be converted ({type(error).__name__}: {reason(error)})"
+        ) from error
     if not all(isinstance(name, str) for name in names):
-        raise DataError(f'{path}: "name": expected strings, found other values')
+        found = json_type(next(name for name in names if not isinstance(name, str)))
+        raise DataError(f'{path}: "name": expected strings, found {found}')
     counts = counts.reshape(-1, 2)
-    if not len(counts) or (counts[:, 1] < counts[:, 0]).any() or (counts < 0).any():
-        raise DataError(f'{path}: expected at least one category, with 0 <= "image_count" <= "instance_count" for each')
+    if not len(counts):
+        raise DataError(f"{path}: expected at least one category, found an empty list")
+    wrong = np.flatnonzero((counts[:, 1] < counts[:, 0]) | (counts < 0).any(axis=1))
+    if len(wrong):
+        images, instances = counts[wrong[0]]
+        raise DataError(
+            f'{path}: category {names[wrong[0]]!r}: expected 0 <= "image_count" <= "instance_count", found '
+            f'"image_count" {images} and "instance_count" {instances}'
+        )
     return names, counts[:, 0], counts[:, 1]

@@ -179,8 +179,8 @@ class _Samples(Dataset):
             rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
             index = int(rng.integers(len(self._records)))
         raise DataError(
-            f"expected a mapper that returns model inputs, found a mapper that returned None for {_MAX_REPLACEMENTS} "
-            f"images in a row. The last image has the index {index}"
+            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen images. The last "
+            f"replacement has the index {index}"
         )
 
 

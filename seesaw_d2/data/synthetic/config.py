@@ -88,8 +88,8 @@ class GlyphConfig:
         is_pair = isinstance(size, tuple) and len(size) == 2 and all(map(_is_number, size))
         if not (is_pair and 0.1 <= size[0] <= size[1] <= 0.9 and size[0] <= limit):
             raise ConfigError(
-                f"object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and smallest <= "
-                f"{limit:.3f}, so that max_objects={self.max_objects} objects fit into an image, found {size!r}"
+                "object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and smallest <= "
+                f"{limit:.3f}, found {size!r}. An image must have room for max_objects={self.max_objects} objects"
             )
 
     def category_images(self) -> np.ndarray:
@@ -148,7 +148,7 @@ def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_
     needed = max(int(category_images.max()), -(-total // max_objects))
     if num_images < needed:
         raise ConfigError(
-            f"{name}: expected at least {needed} images, found {num_images}: the {len(category_images)} categories "
-            f"have {total} instances, an image holds max_objects={max_objects}, and the {category_images.max()} "
-            "instances of the most frequent category need different images"
+            f"{name}: expected at least {needed} images, found {num_images}. The {len(category_images)} categories "
+            f"have {total} instances, an image holds max_objects={max_objects} objects, and the "
+            f"{category_images.max()} instances of the most frequent category need different images"
         )

@@ -97,8 +97,8 @@ def make_glyphs(
             return _summary(root, False, found["contents"], start)
         if not overwrite:
             raise DataError(
-                f"root {root}: expected a data set with the requested settings, found a data set in which "
-                f"{', '.join(differences)}. Set overwrite (--overwrite) to replace it."
+                f"root {root}: expected a data set with the requested settings, found another data set: "
+                f"{', '.join(differences)}. Set overwrite (--overwrite) to replace the data set."
             )
     with atomic_folder(root, LAYOUT) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
@@ -115,7 +115,7 @@ def to_plain(config: GlyphConfig) -> dict:
 def _differences(found: dict, wanted: dict) -> list[str]:
     """Describe the settings that differ. An existing data set with images also serves a request without images."""
     return [
-        f"{key} is {found.get(key)!r}, not {value!r}"
+        f"{key} is {found.get(key)!r} instead of {value!r}"
         for key, value in wanted.items()
         if found.get(key) != value and not (key == "images" and found.get(key))
     ]

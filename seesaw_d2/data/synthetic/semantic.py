@@ -22,8 +22,8 @@ def check_semantic(config: GlyphConfig) -> None:
     """Raise ConfigError if 8-bit label maps cannot represent all classes and ``IGNORED``."""
     if config.num_categories >= IGNORED:
         raise ConfigError(
-            f"num_categories: expected at most {IGNORED - 1} with semantic, because label maps have 8 bits, found "
-            f"{config.num_categories}"
+            f"num_categories: expected at most {IGNORED - 1}, found {config.num_categories}. The label maps of "
+            "semantic have 8 bits"
         )
 
 

@@ -66,7 +66,7 @@ def test_every_source_gives_the_same(tmp_path, images, source):
         (["cat/0.png -1"], r"line 1: expected .* in \[0, 2\], found '-1'"),
         (["cat/0.png one"], "line 1: .* found 'one'"),
         (["cat/0.png"], "line 1: expected a path and a label"),
-        (["../secret.png 0"], "line 1: expected an image file below"),
+        (["../secret.png 0"], "line 1: .*found .*secret"),
     ],
 )
 def test_wrong_lines_are_named(tmp_path, images, rows, message):
@@ -76,20 +76,20 @@ def test_wrong_lines_are_named(tmp_path, images, rows, message):
 
 def test_folders_that_are_no_class(images, tmp_path):
     (tmp_path / "names.txt").write_text("cat\ndog\n")
-    with pytest.raises(DataError, match="2 classes, found emu"):
+    with pytest.raises(DataError, match=r"2 classes, found .*emu"):
         entry(FOLDER=images, CLASSES=str(tmp_path / "names.txt")).load()
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"LIST": "nowhere.txt", "IMAGES": ".", "CLASSES": 3}, r"R\[0\]\.LIST: expected a file"),
-        ({"LIST": "setup.py", "IMAGES": "."}, r"R\[0\]\.CLASSES: "),
+        ({"LIST": "nowhere.txt", "IMAGES": ".", "CLASSES": 3}, r"R\[0\]\.LIST: .*nowhere\.txt"),
+        ({"LIST": "setup.py", "IMAGES": "."}, r"R\[0\]: .*CLASSES"),
         ({"LIST": "setup.py", "IMAGES": ".", "CLASSES": 0}, "CLASSES"),
-        ({"FOLDER": ".", "IMBALANSE": 10}, r"IMBALANSE: unknown key.*did you mean IMBALANCE\?"),
+        ({"FOLDER": ".", "IMBALANSE": 10}, r"IMBALANSE: .*did you mean IMBALANCE\?"),
         ({"DIGITS": "val"}, "DIGITS: .*found 'val'"),
         ({"DIGITS": "train", "IMBALANCE": 0.5}, "IMBALANCE: expected a number >= 1, found 0.5"),
-        ({"DIGITS": "train", "FOLDER": "."}, "R.0.: .*LIST, .* found FOLDER and DIGITS"),
+        ({"DIGITS": "train", "FOLDER": "."}, "R.0.: .*LIST, .* found FOLDER, DIGITS"),
     ],
 )
 def test_wrong_entries_are_named(value, message):

@@ -91,7 +91,7 @@ def test_an_image_without_objects_gets_one():
 def test_polygons_are_refused():
     target = inputs([rectangle(0, 0, 5, 5)], [0], 50)
     target["instances"].remove("gt_masks")
-    with pytest.raises(DataError, match="bitmasks"):
+    with pytest.raises(DataError, match="BitMasks"):
         paste(target, inputs([ring()], [5], 200))
 
 

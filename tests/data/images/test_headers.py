@@ -25,7 +25,9 @@ def records(tmp_path):
 def test_no_image(records, content):
     check_headers(records, "toy", skip=False)
     Path(records[1]["file_name"]).write_bytes(content)
-    with pytest.raises(DataError, match=r"of toy cannot be read: \S+1\.jpg \(UnidentifiedImageError.*SKIP_BAD_IMAGES"):
+    with pytest.raises(
+        DataError, match=r"data set toy: .* 1 of .*: \S+1\.jpg \(UnidentifiedImageError.*SKIP_BAD_IMAGES"
+    ):
         check_headers(records, "toy", skip=False)
     check_headers(records, "toy", skip=True)
 

@@ -33,7 +33,7 @@ def test_registers_lazily(toy):
 def test_the_same_entry_again_is_harmless(toy):
     register_datasets(make_cfg(toy))
     register_datasets(make_cfg(toy))
-    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.NAME: .*already registered with other settings"):
+    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.NAME: .*another data set with this name"):
         register_datasets(make_cfg({**toy, "FORMAT": "coco"}))
 
 
@@ -51,14 +51,14 @@ def test_paths(toy, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"JSONS": "x"}, r"DATASETS\.REGISTER\[0\]\.JSONS: unknown key.*did you mean JSON"),
+        ({"JSONS": "x"}, r"DATASETS\.REGISTER\[0\]\.JSONS: .*did you mean JSON"),
         ({"JSON": None}, r"REGISTER\[0\]\.JSON: expected a non-empty string"),
         ({"NAME": " "}, r"REGISTER\[0\]\.NAME: expected a non-empty string"),
         ({"FORMAT": "voc"}, r"REGISTER\[0\]\.FORMAT: expected one of lvis, coco, auto, found 'voc'"),
-        ({"JSON": "/absent.json"}, r"REGISTER\[0\]\.JSON: .*/absent\.json: no such file"),
-        ({"JSON": "/"}, r"REGISTER\[0\]\.JSON: .*found /: .*folder"),
-        ({"IMAGES": "/absent"}, r"REGISTER\[0\]\.IMAGES: .*/absent: no such folder"),
-        ({"NAME": "coco_2017_train"}, r"REGISTER\[0\]\.NAME: .*already registered by Detectron2"),
+        ({"JSON": "/absent.json"}, r"REGISTER\[0\]\.JSON: .*/absent\.json"),
+        ({"JSON": "/"}, r"REGISTER\[0\]\.JSON: .*found the folder /"),
+        ({"IMAGES": "/absent"}, r"REGISTER\[0\]\.IMAGES: .*/absent"),
+        ({"NAME": "coco_2017_train"}, r"REGISTER\[0\]\.NAME: .*found 'coco_2017_train'"),
     ],
 )
 def test_errors_name_the_key(toy, change, message):
@@ -79,7 +79,7 @@ def test_errors_of_the_list(toy):
     with pytest.raises(ConfigError, match=r"REGISTER\[1\]\.NAME: .*DATASETS\.REGISTER\[0\]"):
         register_datasets(make_cfg(toy, toy))
     del toy["IMAGES"]
-    with pytest.raises(ConfigError, match=r"REGISTER\[0\]\.IMAGES: "):
+    with pytest.raises(ConfigError, match=r"REGISTER\[0\]: .*IMAGES"):
         register_datasets(make_cfg(toy))
 
 

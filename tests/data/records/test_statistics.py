@@ -39,7 +39,7 @@ def test_no_objects():
 
 
 def test_index_out_of_range():
-    with pytest.raises(DataError, match=r"\[0, 2\), found 2"):
+    with pytest.raises(DataError, match=r"from 0 to 1, found 2"):
         CategoryStatistics.from_dataset_dicts([record(0, 2)], 2)
 
 

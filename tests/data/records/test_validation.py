@@ -41,10 +41,10 @@ def test_names(make):
     with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*'lvis_v1_vla'.*'lvis_v1_val'"):
         validate_datasets(cfg)
     cfg.DATASETS.TRAIN = ()
-    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set, found none"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN: expected at least one data set"):
         validate_datasets(cfg)
     cfg.DATASETS.TEST = ()
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: expected at least one data set, found none"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: expected at least one data set"):
         validate_datasets(cfg, training=False)
 
 
@@ -56,18 +56,18 @@ def test_number_of_categories(make):
 def test_categories_of_train_and_test(make):
     data = toy_data()
     data["categories"][0]["name"] = "other"
-    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*at index 1 expected 'seven', found 'other'"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.TEST: .*index 1 .*'seven'.*'other'"):
         validate_datasets(make(val=data))
     data["categories"] = data["categories"][1:]
     data["annotations"] = [item for item in data["annotations"] if item["category_id"] == 3]
-    with pytest.raises(ConfigError, match=r"at index 1 expected 'seven', found None \(2 and 1 "):
+    with pytest.raises(ConfigError, match=r"index 1 .*'seven'.*None .* 2 and 1"):
         validate_datasets(make(val=data))
 
 
 def test_files(make, tmp_path):
     data = toy_data()
     data["annotations"][0]["category_id"] = 4
-    with pytest.raises(DataError, match=r'"categories", found 4'):
+    with pytest.raises(DataError, match=r'"categories", found .*4'):
         validate_datasets(make(val=data))
     data = toy_data()
     del data["annotations"]
@@ -100,7 +100,7 @@ def test_image_headers(make, tmp_path):
     cfg = make()
     (tmp_path / "images/3.jpg").write_bytes(b"")
     for training in (True, False):
-        with pytest.raises(DataError, match=r"cannot be read: \S+3\.jpg"):
+        with pytest.raises(DataError, match=r"found 1 of .*: \S+3\.jpg"):
             validate_datasets(cfg, training=training)
     validate_datasets(make(DATALOADER__SKIP_BAD_IMAGES=True))
 

@@ -187,7 +187,7 @@ def test_a_mapper_that_returns_nothing():
     late = loader(mapper=even)
     late.load_state_dict({"seed": 1, "images": 20})
     assert take(late, 7) == whole[5:]
-    with pytest.raises(DataError, match="returned None for 100 images"):
+    with pytest.raises(DataError, match=r"mapper: .*found None for 100 "):
         next(iter(loader(mapper=lambda record: None)))
 
 
@@ -237,5 +237,5 @@ def test_a_foreign_sampler_goes_to_detectron2s_loader(tmp_path, caplog):
         found = build_train_loader(cfg, sampler=TrainingSampler(4, shuffle=False, seed=0), aspect_ratio_grouping=False)
     assert not isinstance(found, TrainLoader)
     assert "TrainingSampler has no state" in caplog.text
-    assert "DATALOADER.PIN_MEMORY has no effect with TrainingSampler" in caplog.text
+    assert "DATALOADER.PIN_MEMORY has no effect" in caplog.text
     assert [each["image_id"] for batch in take(found, 2) for each in batch] == [10, 11, 12, 13]

@@ -59,7 +59,7 @@ def file_checksum(path: str) -> int:
         OSError: the file cannot be read.
     """
     if kind := irregular(path):
-        raise UnfitEntryError(f"{os.path.basename(path)} is {kind}")
+        raise UnfitEntryError(f"{kind} instead of the file {os.path.basename(path)}")
     return zlib.crc32(np.memmap(path, np.uint8, mode="r")) if os.path.getsize(path) else 0
 
 
@@ -77,17 +77,17 @@ def read_description(path: str) -> dict[str, Any]:
     """
     name = os.path.basename(path)
     if kind := irregular(path):
-        raise UnfitEntryError(f"{name} is {kind}")
+        raise UnfitEntryError(f"{kind} instead of the file {name}")
     if os.path.getsize(path) > _MAX_DESCRIPTION:
-        raise UnfitEntryError(f"{name} has more than {_MAX_DESCRIPTION} bytes")
+        raise UnfitEntryError(f"a file {name} with more than {_MAX_DESCRIPTION} bytes")
     try:
         with open_regular(path, "r", encoding="utf-8") as file:
             description = json.load(file)
         checksum = description.pop("checksum")
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        raise UnfitEntryError(f"{name} is not a description of a compiled file") from None
+        raise UnfitEntryError(f"a file {name} with unknown content") from None
     if checksum != _checksum(description):
-        raise UnfitEntryError(f"{name} does not match its checksum")
+        raise UnfitEntryError(f"a file {name} that does not match its checksum")
     return description
 
 

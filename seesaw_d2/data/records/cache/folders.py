@@ -91,7 +91,7 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
     if not os.path.lexists(folder):
         return None
     if os.path.islink(folder) or not os.path.isdir(folder):
-        raise UnfitEntryError("a file or a link")
+        raise UnfitEntryError("a file or a link instead of a folder")
     if foreign := foreign_folder(folder):
         raise UnfitEntryError(foreign)
     try:
@@ -100,7 +100,9 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
             raise UnfitEntryError(f"files that do not match the {' and '.join(differing)} in {_META}")
         tables = MappedTables(folder)
     except OSError as error:
-        raise UnfitEntryError(f"{error.strerror} ({os.path.basename(error.filename or '')})") from None
+        raise UnfitEntryError(
+            f"an unreadable file {os.path.basename(error.filename or '')} ({error.strerror})"
+        ) from None
     with contextlib.suppress(OSError):  # without write permission, tidy() cannot remove the folder either
         os.utime(folder)
     return meta, tables
@@ -117,7 +119,7 @@ def make_private(cache: str) -> None:
         os.mkdir(cache, mode=0o700)
     if foreign := foreign_folder(cache):
         raise PermissionError(
-            errno.EACCES, f"expected a folder that only its owner can write to (chmod 700), found {foreign}"
+            errno.EACCES, f"expected a folder to which only the owner can write, found {foreign}. Run chmod 700"
         )
 
 
@@ -125,7 +127,7 @@ def make_private(cache: str) -> None:
 def locked(folder: str) -> Iterator[None]:
     """Hold an exclusive lock of a folder in a block. The system releases the lock of a process that dies."""
     if kind := irregular(f"{folder}.lock"):
-        raise OSError(errno.EINVAL, f"expected a lock file, found {kind}")
+        raise OSError(errno.EINVAL, f"{folder}.lock: expected a regular file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
         lock_or_wait(file, _LONGEST_COMPILATION)
         yield

@@ -164,8 +164,9 @@ class CompiledFile:
         unknown = [self.category_ids[index] for index in found if self.category_ids[index] not in contiguous]
         if unknown:
             raise DataError(
-                f"{self.path}: expected annotations of the {len(contiguous)} category ids in the data set's "
-                f"thing_dataset_id_to_contiguous_id, found annotations with other category ids: {first_few(unknown)}"
+                f"{self.path}: expected annotations with the {len(contiguous)} category ids in "
+                "thing_dataset_id_to_contiguous_id of the data set's metadata, found annotations with other category "
+                f"ids: {first_few(unknown)}"
             )
         categories = np.array([contiguous.get(value, -1) for value in self.category_ids])
         return CompiledRecords(self.tables, image_root, categories, has_annotations=self.has_annotations)

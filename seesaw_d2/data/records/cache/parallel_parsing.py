@@ -81,7 +81,7 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
             yield from mapped(_read_part, starts)
     except BrokenProcessPool:
         raise SeesawError(
-            f"{path}: a worker process that parsed this file was killed, probably because the machine ran out of memory"
+            f"{path}: a worker process was killed while it parsed this file. The machine may have run out of memory"
         ) from None
     finally:
         _inherited.pop()
