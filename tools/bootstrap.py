@@ -37,6 +37,10 @@ CAUSES = [
 ]
 
 
+# Beginnings of pip's lines that are not shown. "WARNING: Location": a missing find-links folder in pip's settings.
+HIDDEN = ("WARNING: Location", "Looking in ", "Collecting ", "Requirement already satisfied", "Using cached ")
+
+
 class SetupError(Exception):
     """Raised if the set-up fails. The message says what the user can do."""
 
@@ -47,7 +51,7 @@ def run(command, what):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if not line.startswith("WARNING: Location"):  # a missing find-links folder in pip's settings
+        if not line.lstrip().startswith(HIDDEN) and ".metadata" not in line:
             print("    " + line, end="", flush=True)
     if process.wait():
         output = "".join(lines)
@@ -57,7 +61,7 @@ def run(command, what):
 
 def pip_install(python, what, *arguments):
     print(f"  {what} …", flush=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    pip = [python, "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
     run([*pip, *arguments], what)
 
 
