@@ -3,6 +3,7 @@
 
     python tools/run_results.py collect output/compare benchmarks/muscima_crops.json --commit d47aaa3
     python tools/run_results.py table benchmarks/muscima_crops.json --rows CE "Seesaw, q 0" --against CE
+    python tools/run_results.py pooled benchmarks/muscima_crops.json --rows "CE, NLA, fold 1" "CE, NLA, fold 2"
     python tools/run_results.py order benchmarks/muscima_crops.json classification few CE=7.7 "Seesaw, q 1, NLA=21.4"
 
 "collect" adds the finished runs in a folder to the file. It replaces runs with the same row and seed. For image
@@ -10,8 +11,9 @@ classifiers, it computes two more metrics: "classes" is the accuracy averaged ov
 the precision of predictions of few-shot classes.
 
 "table" prints mean ± standard deviation over the seeds as a Markdown table. With --against, it prints the differences
-to a row instead, where both runs have the same seed. "order" compares the ranking of rows with published values: it
-prints Kendall's τ_b, which is 1 for the same order and -1 for the reverse order, for the means and for each seed.
+to a row instead, where both runs have the same seed. "pooled" prints the accuracies of an image classifier over all
+test images of several rows, such as folds. "order" compares the ranking of rows with published values: it prints
+Kendall's τ_b, which is 1 for the same order and -1 for the reverse order, for the means and for each seed.
 """
 
 import json
@@ -25,6 +27,7 @@ from pathlib import Path
 import command_line
 import compare
 from comparison_rows import fail
+from pooled_accuracy import pooled
 from published_order import order, parse_published
 
 # Columns of per_class.csv to store for each class.
@@ -186,6 +189,10 @@ def main(arguments=None) -> None:
     add("file", type=Path, help="JSON file of collect")
     add("--rows", nargs="+", help="rows to print, in this order (default: all)")
     add("--against", help="row to which differences are printed")
+    add = commands.add_parser("pooled").add_argument
+    add("file", type=Path, help="JSON file of collect")
+    add("--rows", nargs="+", required=True, help="rows whose test images are pooled")
+    add("--seed", type=int, default=1, help="seed of the runs (1)")
     add = commands.add_parser("order").add_argument
     add("file", type=Path, help="JSON file of collect")
     add("task", help="task of the metric: classification, bbox or segm")
@@ -203,6 +210,14 @@ def main(arguments=None) -> None:
         return
     if not runs:
         fail(f"{args.file}: expected runs that collect has written, found none")
+    if args.what == "pooled":
+        by_row(runs, args.rows)  # refuses unknown names
+        chosen = {run["row"]: run for run in runs if run["seed"] == args.seed and "classes" in run}
+        absent = [name for name in args.rows if name not in chosen]
+        if absent:
+            fail(f"--rows: expected image classifiers with seed {args.seed}, found none for {absent[0]!r}")
+        print(pooled([chosen[name] for name in dict.fromkeys(args.rows)]))
+        return
     if args.what == "order":
         published = parse_published(args.published)
         print(order(by_row(runs, list(published)), args.task, args.metric, list(published.values())))

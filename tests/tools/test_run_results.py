@@ -158,3 +158,31 @@ def test_order_of_means_and_of_seeds(tmp_path, capsys):
     ):
         assert run_results.main(["order", file, *arguments]) == 2
         assert named in capsys.readouterr().err
+
+
+def test_folds_are_pooled(tmp_path, capsys):
+    counts = (
+        {"row": "A", "a": [5, 4, 3, 6], "b": [30, 10, 9, 8]},
+        {"row": "A, fold 1", "a": [19, 2, 1, 2], "b": [0, 3, 0, 0]},
+    )
+    runs = [
+        {
+            "row": count.pop("row"),
+            "seed": 1,
+            "command": "",
+            "commit": "",
+            "machine": "",
+            "metrics": {},
+            "classes": count,
+        }
+        for count in counts
+    ]
+    (tmp_path / "runs.json").write_text(json.dumps(runs))
+    command = ["pooled", str(tmp_path / "runs.json"), "--rows", "A", "A, fold 1"]
+    assert run_results.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "68.4 % of 19" in lines[0]  # (3 + 9 + 1) / (4 + 10 + 2 + 3)
+    assert "66.7 % of 6" in lines[1]  # a class without training images is not a few-shot class
+    assert "50.0 % of 8" in lines[2]
+    assert run_results.main([*command, "--seed", "2"]) == 2
+    assert "'A'" in capsys.readouterr().err

@@ -1,0 +1,27 @@
+"""Pool the test images of several runs of an image classifier, for ``run_results.py pooled``."""
+
+FEW = 20  # a class with fewer training images is a few-shot class
+
+
+def pooled(runs: list[dict]) -> str:
+    """Return the accuracies of all test images of the runs together, in percent, as lines of text.
+
+    Args:
+        runs: runs of image classifiers. ``classes`` maps a class name to its number of training images, test images,
+            correct predictions and predictions. A class can be few-shot in one run and medium-shot in another.
+    """
+    counts = [count for run in runs for count in run["classes"].values()]
+    few = [count for count in counts if 0 < count[0] < FEW]
+    return "\n".join(
+        (
+            _share("overall", counts, 2, 1, "test images"),
+            _share("few", few, 2, 1, "test images of few-shot classes"),
+            _share("few precision", few, 2, 3, "predictions of few-shot classes"),
+        )
+    )
+
+
+def _share(name: str, counts: list, part: int, whole: int, what: str) -> str:
+    total = sum(count[whole] for count in counts)
+    value = f"{100 * sum(count[part] for count in counts) / total:.1f} %" if total else "nan"
+    return f"{name:14} {value} of {total} {what}"
