@@ -79,8 +79,8 @@ class LabelReader:
     def _check_mixture(self, where: str) -> None:
         if self._name and self._index:
             raise DataError(
-                f"{where}: expected numeric labels of one kind in the file, found the class name {self._name!r} and "
-                f"the class index {self._index!r}. Use either class names or class indices in all lines"
+                f"{where}: expected either class names or class indices in the file, found the class name "
+                f"{self._name!r} and the class index {self._index!r}. Use one kind of label in all lines"
             )
 
 
