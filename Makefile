@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+# Processes of `make test`. `make test JOBS=0` runs the tests in one process, as a debugger needs.
+JOBS ?= 2
 # Waiting threads that spin cost more than they give on small models.
 export OMP_WAIT_POLICY ?= passive
 
@@ -35,8 +37,9 @@ demo-classification: setup
 gpu:
 	@$(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) tools/gpu.py
 
+# The idle process takes over tests of the other one (worksteal). One thread each, because threads of two processes compete.
 test: setup
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal
 
 test-all: setup
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[docs,notebook,release,timm,transformers]"

@@ -89,6 +89,6 @@ setup(
         "docs": DOCS,
         "release": RELEASE,
         "notebook": NOTEBOOK,
-        "dev": ["pytest", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS, *EXPORT],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "hypothesis", "jinja2", *DIGITS, *EXPORT],
     },
 )

@@ -255,7 +255,9 @@ def test_names_that_are_not_utf8(arguments, glyphs, tmp_path, capsys, name):
             assert "\\udcff" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)], ids=str)
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "folder", "device"]
+)
 def test_a_video_is_a_regular_file(tmp_path, make, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda path: pytest.fail("opened"))
     make(tmp_path / "film.mp4")

@@ -32,7 +32,9 @@ def test_tables_of_others_are_not_replaced(tmp_path):
     assert (tmp_path / "categories.csv").read_text() == "my,table"
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("my thesis"), os.mkdir, os.mkfifo], ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("my thesis"), os.mkdir, os.mkfifo], ids=["file", "folder", "fifo"]
+)
 def test_a_report_replaces_only_reports(tmp_path, make):
     path = tmp_path / "report.html"
     check_page(str(path))
