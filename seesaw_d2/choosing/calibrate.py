@@ -66,7 +66,9 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
     check_options(options)
     cfg = load_config(config_file, overrides)
     if options.masks and not cfg.MODEL.MASK_ON:
-        raise ConfigError("--masks: the model predicts no masks, because MODEL.MASK_ON is False")
+        raise ConfigError(
+            "--masks: expected a model with MODEL.MASK_ON True, found MODEL.MASK_ON False. Remove --masks"
+        )
     preflight = Preflight(cfg, eval_only=True, main_machine=False, written=written_layers(config_file, overrides))
     preflight.run()
     tested = whole_set(_test_set(cfg))
@@ -93,7 +95,7 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
 
 def _test_set(cfg: CfgNode) -> str:
     if len(cfg.DATASETS.TEST) != 1:
-        raise ConfigError(f"DATASETS.TEST: expected one data set, found {len(cfg.DATASETS.TEST)}")
+        raise ConfigError(f"DATASETS.TEST: expected one data set, found {list(cfg.DATASETS.TEST)}")
     return cfg.DATASETS.TEST[0]
 
 
@@ -145,8 +147,8 @@ def _choices(
     """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(
-            f"--metric: {metric} is undefined, because the images used for the choice have no objects that it counts. "
-            "Choose another metric or more images"
+            f"--metric: {metric} is undefined, because the images on which the calibration is chosen contain no "
+            f"objects of the categories that {metric} averages over. Choose another metric or more images"
         )
     names = dict.fromkeys(each.name for each in candidates)
     return {

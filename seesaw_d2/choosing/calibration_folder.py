@@ -59,7 +59,7 @@ def numbers(text: str, name: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise ConfigError(f"{name}: expected numbers separated by commas, such as 0.5,1, found {text!r}") from None
+        raise ConfigError(f"{name}: expected numbers separated by commas (example: 0.5,1), found {text!r}") from None
 
 
 def check_options(options: Options) -> None:
@@ -69,15 +69,14 @@ def check_options(options: Options) -> None:
     if options.metric not in METRICS:
         raise ConfigError(f"--metric: expected one of {', '.join(METRICS)}, found {options.metric!r}")
     if options.images < 1:
-        raise ConfigError(f"--images: expected at least 1, found {options.images}")
+        raise ConfigError(f"--images: expected an integer >= 1, found {options.images}")
     if options.fold_count and options.choose_on:
         raise ConfigError(
-            f"--folds: --folds chooses on the test set, so --choose-on {options.choose_on} has no effect. Remove one"
+            f"--folds: --folds chooses the calibration on the test set, but --choose-on is {options.choose_on!r}. "
+            "Remove one of the two options"
         )
     if options.values is not None and (not options.values or len(set(options.values)) < len(options.values)):
-        raise ConfigError(
-            f"--values: expected different numbers, found {', '.join(map(str, options.values)) or 'none'}"
-        )
+        raise ConfigError(f"--values: expected one or more different numbers, found {list(options.values)}")
 
 
 def settings_of(cfg: CfgNode, model: nn.Module, chosen: ImageSet, tested: ImageSet) -> dict[str, Any]:
@@ -114,6 +113,7 @@ def take_folder(output: Path, settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if found.get(key, value) != value:
             raise ConfigError(
-                f"--output: {output} has a calibration with {key} {found[key]}, expected {value}. Choose another folder"
+                f"--output: {output}: expected a calibration with {key} {value}, found a calibration with {key} "
+                f"{found[key]}. Choose another folder"
             )
     write_text(path, json.dumps(settings, indent=1))

@@ -86,7 +86,7 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--calibrations: {name!r} is unknown, expected some of {', '.join(known)}{hint}")
+            raise ConfigError(f"--calibrations: expected some of {', '.join(known)}, found {name!r}{hint}")
 
 
 def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[float] | None = None) -> list[Candidate]:

@@ -138,11 +138,11 @@ def _check_options(options: Options) -> None:
     for name in options.losses or ():
         if name not in known:
             hint = did_you_mean(near_names(name, known))
-            raise ConfigError(f"--losses: {name!r} is unknown, expected some of {', '.join(known)}{hint}")
+            raise ConfigError(f"--losses: expected some of {', '.join(known)}, found {name!r}{hint}")
     for name in ("seeds", "iterations", "report"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ConfigError(f"--{name}: expected at least 1, found {value}")
+            raise ConfigError(f"--{name}: expected an integer >= 1, found {value}")
     check_names(options.calibrations)
     count_workers(options.workers)
 
@@ -192,7 +192,11 @@ def _candidates(comparison: Comparison, options: Options) -> tuple[list[Candidat
 
     found, refused = candidates_of(data, detector, build, options.losses)
     if not found:
-        raise ConfigError(f"--losses: none of {', '.join(options.losses or ())} fits the model")
+        reasons = "".join(f". {reason}" for reason in dict.fromkeys(refused.values()))
+        raise ConfigError(
+            "--losses: expected at least one loss that fits the model, found "
+            f"{', '.join(options.losses or ())}{reasons}"
+        )
     return found, refused
 
 

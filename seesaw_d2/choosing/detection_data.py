@@ -37,19 +37,19 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     box_predictors(model)
     if isinstance(model.roi_heads, IterativeROIHeads):
         raise ConfigError(
-            "MODEL.ROI_HEADS.NAME: IterativeROIHeads is not supported, because its features depend on the logits, so "
-            "that they change with the classifier"
+            "MODEL.ROI_HEADS.NAME: IterativeROIHeads is not supported. Its features depend on the classifier, so "
+            "stored features cannot be used to train another classifier"
         )
     if cfg.MODEL.LOAD_PROPOSALS:
-        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, because the model must compute proposals, found True")
+        raise ConfigError("MODEL.LOAD_PROPOSALS: expected False, found True. The model must compute the proposals")
     for key in ("TRAIN", "TEST"):
         if len(cfg.DATASETS[key]) != 1:
             raise ConfigError(f"DATASETS.{key}: expected one data set, found {list(cfg.DATASETS[key])}")
     common = common_files(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0])
     if common:
         raise ConfigError(
-            f"DATASETS.TEST: the training and the test data share {common}. Test images must be different, because the "
-            "loss is chosen on the training images"
+            f"DATASETS.TEST: expected images that are not in DATASETS.TRAIN, found shared files: {common}. The loss is "
+            "chosen on the training images"
         )
 
 

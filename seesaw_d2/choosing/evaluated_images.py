@@ -36,7 +36,10 @@ class EvaluatedImages:
     def _ground_truth(self):
         file = read_annotation_file(self._name)
         if not file.ground_truth:
-            raise DataError(f"{file.path}: the annotation file has no annotations. It may belong to a test set")
+            raise DataError(
+                f"{file.path}: expected an annotation file with annotations, found a file without annotations. Files "
+                "of test sets often contain no annotations"
+            )
         found = ground_truth_with_groups(file, frequency_letters(self._cfg, self._name, file))
         if self._image_ids is None:
             return found

@@ -32,7 +32,7 @@ def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
     if path.is_file():
         if path.read_text() != text:
             raise ConfigError(
-                f"{path}: the folder contains features of another config, other weights or other annotations. Choose "
+                f"{path}: the stored features belong to another config, other weights or other annotations. Choose "
                 "another folder with --output"
             )
         return

@@ -68,8 +68,8 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
         return name
     if len(cfg.DATASETS.TRAIN) != 1:
         raise ConfigError(
-            f"--choose-on: DATASETS.TRAIN has {len(cfg.DATASETS.TRAIN)} data sets ({first_few(cfg.DATASETS.TRAIN)}). "
-            "Set --choose-on to one of them, or to another registered data set"
+            f"--choose-on: expected one data set in DATASETS.TRAIN, found {list(cfg.DATASETS.TRAIN)}. Set --choose-on "
+            "to the registered data set on which to choose"
         )
     return cfg.DATASETS.TRAIN[0]
 
@@ -84,8 +84,9 @@ def check_disjoint(chosen: str, reported: str) -> None:
     common = common_files(chosen, reported)
     if common:
         raise ConfigError(
-            f"--choose-on: {chosen!r} and DATASETS.TEST {reported!r} share {common}. Parameters must not be chosen on "
-            "test images. Choose other images, or use --folds for cross-validation"
+            f"--choose-on: expected images that are not in DATASETS.TEST, found files that {chosen!r} and {reported!r} "
+            f"share: {common}. Parameters must not be chosen on test images. Choose other images, or use --folds for "
+            "cross-validation"
         )
 
 
@@ -104,7 +105,10 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
         ConfigError: ``count`` is less than 2 or more than the number of images.
     """
     if not 2 <= count <= len(image_ids):
-        raise ConfigError(f"--folds: expected a number from 2 to {len(image_ids)}, the number of images, found {count}")
+        raise ConfigError(
+            f"--folds: expected an integer from 2 to {len(image_ids)}, found {count}. The test set has "
+            f"{len(image_ids)} images"
+        )
     order = np.random.default_rng(seed).permutation(np.array(image_ids))
     return [tuple(sorted(part.tolist())) for part in np.array_split(order, count)]
 

@@ -22,7 +22,7 @@ def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
         return [json.loads(line) for line in _complete(Path(path).read_bytes()).splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{os.fspath(path)}: expected a JSON value in each line, but a line is invalid: {error}"
+            f"{os.fspath(path)}: expected a JSON value in each line, found a file that cannot be read ({error})"
         ) from error
 
 
@@ -42,7 +42,7 @@ def append_line(path: str | os.PathLike, value: dict[str, Any]) -> None:
         with open(path, "a") as file:
             file.write(json.dumps(value) + "\n")
     except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: cannot write the file: {error.strerror}") from error
+        raise OutputError(f"{os.fspath(path)}: the file cannot be written: {error.strerror}") from error
 
 
 def _complete(content: bytes) -> bytes:

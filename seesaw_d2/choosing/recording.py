@@ -32,8 +32,8 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
     found = [module for module in model.modules() if isinstance(module, SeesawBoxPredictor)]
     if not isinstance(model, GeneralizedRCNN) or not found:
         raise ConfigError(
-            "MODEL.META_ARCHITECTURE: expected a two-stage detector with ROI heads of this project, such as "
-            f"SeesawROIHeads, found {type(model).__name__} with {len(found)} box predictors of this project"
+            "MODEL.META_ARCHITECTURE: expected a two-stage detector with box predictors of this project (example of "
+            f"ROI heads: SeesawROIHeads), found {type(model).__name__} with {len(found)} box predictors of this project"
         )
     return found
 
@@ -130,9 +130,9 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     close = torch.allclose(found[:number], expected.scores[:number], atol=0.01)
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: {type(model.roi_heads).__name__} is not supported, because its scores are not the "
-            f"mean of the probabilities of its box predictors: its {len(expected)} detections in image "
-            f"{image.image_id} differ from the {len(found)} detections computed from the stored proposals"
+            f"MODEL.ROI_HEADS.NAME: expected ROI heads that average the probabilities of their box predictors, found "
+            f"{type(model.roi_heads).__name__}. In image {image.image_id}, the model returns {len(expected)} "
+            f"detections, and averaging the probabilities gives {len(found)} detections or different scores"
         )
 
 

@@ -5,6 +5,7 @@ Shapes: R proposals of an image, P proposals of all images, L logits, K boxes pe
 
 import json
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +95,10 @@ class StoredProposals(Sequence[ImageProposals]):
         if name not in self._columns:
             dtype, width = self.description["columns"][name]
             rows, path = int(self._starts[-1]), _file(self.folder, name)
-            if not path.is_file() or path.stat().st_size < rows * width * np.dtype(dtype).itemsize:
-                raise DataError(f"{path}: the file is truncated, expected {rows} rows of {width} numbers")
+            needed = rows * width * np.dtype(dtype).itemsize
+            if not path.is_file() or path.stat().st_size < needed:
+                found = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
+                raise DataError(f"{path}: expected {needed} bytes ({rows} rows of {width} numbers), found {found}")
             shape = (rows, width)
             self._columns[name] = np.memmap(path, dtype, "r", shape=shape) if rows else np.zeros(shape, dtype)
         return self._columns[name]
@@ -133,13 +136,14 @@ class ProposalWriter:
             found = _read_description(self.folder)
         except DataError as error:
             raise ConfigError(
-                f"{self.folder}: expected a new folder or stored proposals, found other files. Choose another folder"
+                f"{self.folder}: expected a new folder or a folder with stored proposals, found a folder with "
+                "unrelated files. Choose another folder"
             ) from error
         for key, value in self._description["made_from"].items():
             if found["made_from"].get(key) != value:
                 raise ConfigError(
-                    f"{self.folder}: the folder contains proposals with {key} {found['made_from'].get(key)}, expected "
-                    f"{value}. Choose another folder"
+                    f"{self.folder}: expected stored proposals with {key} {value}, found stored proposals with {key} "
+                    f"{found['made_from'].get(key)}. Choose another folder"
                 )
         self._description = found
         images = _read_images(self.folder)
@@ -174,7 +178,7 @@ class ProposalWriter:
                 with open(_file(self.folder, name), "ab") as file:
                     file.write(np.ascontiguousarray(array).tobytes())
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot write to the folder: {error.strerror}") from error
+            raise OutputError(f"{self.folder}: the folder cannot be written: {error.strerror}") from error
         append_line(self.folder / _IMAGES, line)  # write the line last, because it marks the image as complete
         self.written += 1
 
@@ -188,9 +192,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot read the description of stored proposals: {error}") from error
+        raise DataError(f"{path}: the description of stored proposals cannot be read: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != _KIND:
-        raise DataError(f"{path}: expected a description of stored proposals, found other JSON content")
+        raise DataError(f'{path}: expected an object with "kind" {_KIND!r}, found {reprlib.repr(found)}')
     return found
 
 
@@ -198,5 +202,5 @@ def _read_images(folder: Path) -> list[dict[str, Any]]:
     """Return the complete lines of the file that lists the images."""
     path = folder / _IMAGES
     if not path.is_file():
-        raise DataError(f"{path}: no such file, expected the list of the images with stored proposals")
+        raise DataError(f"{path}: the file does not exist. It lists the images whose proposals are stored")
     return complete_lines(path)

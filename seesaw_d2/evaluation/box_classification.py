@@ -192,6 +192,6 @@ def check_heads(heads: nn.Module | type) -> None:
     if not (issubclass(heads, known) if isinstance(heads, type) else isinstance(heads, known)):
         name = heads.__name__ if isinstance(heads, type) else type(heads).__name__
         raise ConfigError(
-            f"TEST.CLASSIFICATION_ACCURACY: supported ROI heads derive from {', '.join(k.__name__ for k in known)}, "
-            f"but MODEL.ROI_HEADS.NAME is {name!r}. Set TEST.CLASSIFICATION_ACCURACY to False"
+            f"TEST.CLASSIFICATION_ACCURACY: expected MODEL.ROI_HEADS.NAME to be {', '.join(k.__name__ for k in known)} "
+            f"or a subclass, found {name!r}. Set TEST.CLASSIFICATION_ACCURACY to False, or use other ROI heads"
         )

@@ -68,8 +68,9 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in EVALUATORS and not (kind == SEMANTIC and has_semantic_head(cfg)):
         raise ConfigError(
-            f"DATASETS.TEST: data set {dataset_name!r} has evaluator_type {kind!r} in its metadata, expected one of "
-            f"{', '.join(EVALUATORS)}. Register your own data sets with DATASETS.REGISTER"
+            f"DATASETS.TEST: evaluator_type in the metadata of {dataset_name!r}: expected one of "
+            f"{', '.join(EVALUATORS)}, or {SEMANTIC} for a model with a semantic segmentation head, found {kind!r}. "
+            "Register your own data sets with DATASETS.REGISTER"
         )
     if not has_semantic_head(cfg):
         return EVALUATORS[kind](cfg, dataset_name, output_folder)

@@ -66,7 +66,7 @@ def evaluable_tasks(
     without = _without_masks(file) if "segm" in found else []
     if without:
         ids = first_few(without)
-        logger.warning('%s: masks are not evaluated, because annotations with id %s have no "segmentation"', name, ids)
+        logger.warning('%s: masks are not evaluated, because annotations have no "segmentation": ids %s', name, ids)
         found.remove("segm")
     elif "segm" in found and not detections.has_masks:
         logger.warning("%s: masks are not evaluated, because the detections have no masks", name)

@@ -101,8 +101,8 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
         raise ConfigError(
-            'TEST.LVIS_METRICS: "minival" needs LVIS v1 val, which includes images of COCO val2017, but no image of '
-            'the data set has "/val2017/" in "coco_url"'
+            'TEST.LVIS_METRICS: the metric "minival" is defined for LVIS v1 val, which includes images of COCO '
+            'val2017, but no image of this data set has "/val2017/" in its "coco_url". Remove "minival"'
         )
     return ids
 
@@ -125,8 +125,8 @@ def coco_category_ids(ground_truth: LVIS) -> set[int]:
     ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
     if not ids:
         raise ConfigError(
-            'TEST.LVIS_METRICS: "coco" needs categories with the "synset" of a COCO category, as in LVIS, but the data '
-            "set has none"
+            'TEST.LVIS_METRICS: the metric "coco" is defined for the LVIS categories that COCO contains, but no '
+            'category of this data set has the "synset" of a COCO category. Remove "coco"'
         )
     return ids
 

@@ -196,6 +196,7 @@ def mask_areas(rles: list[dict[str, Any]], source: str = "masks") -> np.ndarray:
                 hotcoco.mask.area(rle)
             except ValueError as error:
                 raise DataError(
-                    f'{source}: "segmentation" of detection {index}: malformed run lengths: {error}'
+                    f'{source}: "segmentation" of detection {index}: expected compressed run lengths in COCO\'s '
+                    f"format, found run lengths that cannot be decoded ({error})"
                 ) from None
         raise

@@ -69,7 +69,7 @@ def check_options(engine: str, extra: Sequence[str]) -> None:
     known = [name for name, metric in METRIC_REGISTRY["detection"].items() if metric.optional]
     for name in extra:
         if name not in known:
-            raise ConfigError(f"TEST.LVIS_METRICS: {name!r} is not an optional metric, expected {', '.join(known)}")
+            raise ConfigError(f"TEST.LVIS_METRICS: expected some of {', '.join(known)}, found {name!r}")
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ def evaluate_file(
     """
     check_options(engine, extra)
     if max_dets_per_image < 1:
-        raise ConfigError(f"the maximum number of detections per image is {max_dets_per_image}, expected at least 1")
+        raise ConfigError(f"--max-dets: expected an integer >= 1, found {max_dets_per_image}")
     ground_truth = ground_truth_with_groups(file, frequency)
     check_applicable(ground_truth, extra)
     evaluation = evaluate_tasks(

@@ -39,13 +39,13 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
         statistics = training_statistics(cfg)
     except SeesawError as error:
         logger.warning(
-            "APr, APc and APf of %s are NaN, because its frequency groups are unknown: %s", dataset_name, error
+            "APr, APc and APf of %s are NaN, because the frequency groups are unknown: %s", dataset_name, error
         )
         return None
     if list(statistics.names) != list(class_names(dataset_name)):
         train = first_few(cfg.DATASETS.TRAIN)
         logger.warning(
-            "APr, APc and APf of %s are NaN, because its categories differ from those of DATASETS.TRAIN %s",
+            "APr, APc and APf of %s are NaN, because this data set and DATASETS.TRAIN (%s) have different categories",
             *(dataset_name, train),
         )
         return None

@@ -174,5 +174,8 @@ def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():
         unknown = first_few(np.unique(ids[wrong]))
-        raise DataError(f"detections have {name} ids that the ground truth lacks: {unknown}")
+        raise DataError(
+            f"detections: expected {name} ids of the ground truth, found unknown {name} ids: {unknown}. Check that the "
+            "detections belong to this data set"
+        )
     return found

@@ -65,9 +65,9 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
 
 # Reason why an annotation is corrected, omitted or ignored -> text of the warning.
 _WARNINGS = {
-    "area_computed": '"area" is missing or not positive. Evaluation computes it from the mask or the box',
+    "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
     "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
-    "odd_area": '"area" does not fit the box. Check that it is in pixels. APs, APm and APl use it unchanged',
+    "odd_area": '"area" does not fit the box. APs, APm and APl use "area" unchanged. Check that its unit is pixels',
     "without_mask": "no polygon has 3 points. Mask evaluation ignores detections in the boxes of these objects",
     "ignore_unread": '"ignore" has no effect in COCO\'s format. Evaluation counts these objects, as pycocotools does',
     "lvis_crowds": '"iscrowd" is 1. Evaluation ignores these objects, unlike lvis-api',

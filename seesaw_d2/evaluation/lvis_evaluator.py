@@ -35,20 +35,18 @@ RESULTS_FILE = "lvis_instances_results.json"
 
 
 class LongTailEvaluator(LVISEvaluator):
-    """Evaluator of LVIS and of any other data set in LVIS or COCO format.
+    """Evaluate detections with LVIS's metrics on LVIS or any other data set in LVIS or COCO format.
 
-    It computes AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
+    The metrics are AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
     percent, for boxes and, if requested, for masks. Differences from Detectron2's LVISEvaluator:
-
-    - It supports any data set and any category ids, takes frequency groups from any source, and follows COCO's rules
-      for data in COCO's format.
+    - The data set and its category ids are arbitrary. A dict or a function can define the frequency groups. Data in
+      COCO's format is evaluated with COCO's rules.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
-    - It writes ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics), ``categories.json`` and
-      ``categories.csv`` (AP by category), each atomically. It does not write ``instances_predictions.pth``.
-    - For a data set without annotations, such as LVIS's test sets, it writes ``lvis_submission.json`` for LVIS's
-      evaluation server.
-    - It stores detections as arrays and evaluates with hotcoco, which gives the numbers of lvis-api in less time.
-    - It reads the ground truth at the first use, and only in processes that use it.
+    - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
+      ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.
+    - If the data set has no annotations, like LVIS's test sets, the only output file is ``lvis_submission.json``, the
+      input of LVIS's evaluation server.
+    - The default engine is hotcoco, which computes the same numbers as lvis-api in less time.
     """
 
     @configurable
@@ -74,13 +72,13 @@ class LongTailEvaluator(LVISEvaluator):
             max_dets_per_image: keep only this number of detections per image, with the highest scores. The evaluator
                 logs a warning if this number is not LVIS's 300.
             frequency: dict from category id to "r", "c" or "f", or a function that takes the ``AnnotationFile`` and
-                returns such a dict. The function may return None if the groups are unknown. APr, APc and APf are then
-                NaN. Default: ``frequency`` in the annotation file.
+                returns such a dict. If the function returns None, APr, APc and APf are NaN. Default: ``frequency`` in
+                the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: names of optional metrics, see ``evaluate_detections``.
             settings: settings of the model, written to ``evaluation.json``.
         """
-        # Do not call the constructor of the base class: it supports only LVIS's files and reads them in each process.
+        # Skip the constructor of the base class, which supports only LVIS's files and reads them in each process.
         check_options(engine, extra_metrics)
         self._logger = logger
         self._dataset_name = dataset_name
@@ -109,7 +107,7 @@ class LongTailEvaluator(LVISEvaluator):
             "settings": {
                 "score threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
                 "detections kept in an image": cfg.TEST.DETECTIONS_PER_IMAGE,
-                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # for a training, these are the initial weights
+                "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",  # in a training, the initial weights
             },
         }
 
@@ -124,7 +122,7 @@ class LongTailEvaluator(LVISEvaluator):
 
     @property
     def _do_evaluation(self) -> bool:
-        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate their results.
+        # LVIS's test sets have no annotations. Only LVIS's evaluation server can evaluate results on them.
         return bool(self._file.ground_truth)
 
     def reset(self) -> None:
@@ -149,10 +147,10 @@ class LongTailEvaluator(LVISEvaluator):
                 self._proposals.append({"image_id": record["image_id"], "proposals": proposals})
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Compute the metrics of the stored detections and write the files.
+        """Compute the metrics of the stored detections and write the output files.
 
         Returns:
-            in the main process, a dict from task to metric to percent. None in the other processes.
+            task ("bbox" or "segm") -> metric -> percent in the main process, None in the other processes.
         """
         has_instances = bool(self._detections)
         mine = (self._image_count, has_instances, Detections.concatenate(self._detections), self._proposals)
@@ -209,9 +207,9 @@ class LongTailEvaluator(LVISEvaluator):
             evaluation.write(self._output_dir)
 
     def _applicable_metrics(self) -> list[str]:
-        """Return the optional metrics that the data set supports, and log a warning for each of the others.
+        """Return the optional metrics that the data set supports, and log a warning for each unsupported metric.
 
-        An error here would terminate a long training.
+        An error would terminate the training that called this evaluator.
         """
         found = []
         for name in self._extra:
@@ -219,7 +217,7 @@ class LongTailEvaluator(LVISEvaluator):
                 check_applicable(self._lvis_api, [name])
                 found.append(name)
             except ConfigError as error:
-                logger.warning("%s: an optional metric is omitted: %s", self._dataset_name, error)
+                logger.warning("%s: an optional metric is not computed: %s", self._dataset_name, error)
         return found
 
     def _with_dataset_ids(self, detections: Detections) -> Detections:
@@ -227,23 +225,26 @@ class LongTailEvaluator(LVISEvaluator):
 
         Raises:
             ConfigError: the model has more classes than the data set has categories.
-            DataError: a detection belongs to an image that the annotation file lacks, or its score is not finite.
+            DataError: the annotation file lacks the image of a detection, or the score of a detection is not finite.
         """
         ids = np.array(category_ids(self._dataset_name, self._file), dtype=np.int64)
         wrong = (detections.category_ids < 0) | (detections.category_ids >= len(ids))
         if wrong.any():
             raise ConfigError(
-                f"MODEL.ROI_HEADS.NUM_CLASSES: the model predicts class index {detections.category_ids[wrong][0]}, but "
-                f"data set {self._dataset_name!r} has {len(ids)} categories. Set NUM_CLASSES to {len(ids)}"
+                f"MODEL.ROI_HEADS.NUM_CLASSES: expected predicted class indices below {len(ids)}, found class index "
+                f"{detections.category_ids[wrong][0]}. Data set {self._dataset_name!r} has {len(ids)} categories. Set "
+                f"NUM_CLASSES to {len(ids)}"
             )
         unknown = np.setdiff1d(detections.image_ids, [image["id"] for image in self._file.images])
         if len(unknown):
             raise DataError(
-                f"{self._dataset_name}: detections have image ids that {self._file.path} lacks: {first_few(unknown)}"
+                f"{self._dataset_name}: expected detections in images of {self._file.path}, found detections with "
+                f"unknown image ids: {first_few(unknown)}"
             )
         if not np.isfinite(detections.scores).all():
             images = first_few(np.unique(detections.image_ids[~np.isfinite(detections.scores)]))
             raise DataError(
-                f"{self._dataset_name}: the model predicts NaN or infinite scores for images with id {images}"
+                f"{self._dataset_name}: expected finite scores from the model, found NaN or infinite scores in the "
+                f"images with ids {images}. Check MODEL.WEIGHTS, because the training may have diverged"
             )
         return detections.with_category_ids(ids[detections.category_ids])

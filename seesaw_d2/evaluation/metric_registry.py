@@ -45,7 +45,9 @@ def register_metric(
 
     def register(function: F) -> F:
         if name in METRIC_REGISTRY[task]:
-            raise KeyError(f"{name}: a {task} metric of this name is already registered")
+            raise KeyError(
+                f"register_metric: expected a new name, found {name!r}, the name of a registered {task} metric"
+            )
         METRIC_REGISTRY[task][name] = Metric(function, check, optional)
         return function
 

@@ -7,6 +7,7 @@ import itertools
 import logging
 import math
 import os
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,11 @@ def write_submission(folder: str | None, name: str, detections: Detections) -> N
         detections: detections with the ids of the annotation file.
     """
     if not folder:
-        logger.info("%s: nothing is evaluated or written: no annotations and no output folder", name)
+        logger.info(
+            "%s: the detections are neither evaluated nor written, because the data set has no annotations and the "
+            "evaluator has no output folder",
+            name,
+        )
         return
     path = os.path.join(folder, SUBMISSION_FILE)
     masks = detections.has_masks
@@ -101,9 +106,12 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
         with open_regular(path, "rb") as file:
             results = orjson.loads(file.read())
     except OSError as error:
-        raise DataError(f"{path}: cannot read the results file: {error.strerror}") from None
+        raise DataError(f"{path}: the results file cannot be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON (JSON has no NaN or Infinity): {error}") from None
+        raise DataError(
+            f"{path}: expected a results file in JSON, found invalid JSON ({error}). NaN and Infinity are not valid "
+            "JSON"
+        ) from None
     if not isinstance(results, list):
         raise DataError(f"{path}: expected a list of detections, found {json_type(results)}")
     return detections_from_results(results, ground_truth, path)
@@ -124,10 +132,10 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
         return Detections.empty(masks=True)
     if any(type(item) is not dict for item in results):
         bad = [index for index, item in enumerate(results) if type(item) is not dict]
-        raise DataError(f"{source}: expected a dict for each detection, found other values at indices {first_few(bad)}")
+        raise DataError(f"{source}: expected an object for each detection, found {_first_of(results, bad)}")
     fields = [field for field in ("bbox", "segmentation") if field in results[0]]
     if not fields:
-        raise DataError(f'{source}: detection 0 has neither "bbox" nor "segmentation"')
+        raise DataError(f'{source}: expected "bbox" or "segmentation" in each detection, found neither in detection 0')
     columns = {field: _column(results, field, source) for field in ("image_id", "category_id", "score", *fields)}
     image_ids = _ids(columns["image_id"], "image_id", ground_truth.imgs, source)
     category_ids = _ids(columns["category_id"], "category_id", ground_truth.cats, source)
@@ -139,23 +147,33 @@ def detections_from_results(results: list[dict[str, Any]], ground_truth: LVIS, s
     return Detections(image_ids, category_ids, scores, boxes, sizes, counts)
 
 
+def _first_of(values: list[Any], bad: list[int]) -> str:
+    """Describe the first bad value, and list the indices of the other bad values, for an error message."""
+    others = f" (also wrong: detections {first_few(bad[1:])})" if bad[1:] else ""
+    return f"{reprlib.repr(values[bad[0]])} in detection {bad[0]}{others}"
+
+
 def _column(results: list[dict[str, Any]], field: str, source: str) -> list[Any]:
     try:
         return [item[field] for item in results]
     except KeyError:
         bad = [index for index, item in enumerate(results) if field not in item]
-        raise DataError(f'{source}: "{field}" is missing in detections {first_few(bad)}') from None
+        raise DataError(
+            f'{source}: expected "{field}" in each detection, found detections without "{field}" at indices '
+            f"{first_few(bad)}"
+        ) from None
 
 
 def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> np.ndarray:
     if not set(map(type, values)) <= {int}:
         bad = [index for index, value in enumerate(values) if type(value) is not int]
-        raise DataError(f'{source}: "{field}": expected an integer, found other values in detections {first_few(bad)}')
+        raise DataError(f'{source}: "{field}": expected an integer, found {_first_of(values, bad)}')
     unknown = sorted(set(values) - known.keys())
     if unknown:
         raise DataError(
-            f'{source}: "{field}" has values that are not among the {len(known)} ids ({min(known)} to {max(known)}) of '
-            f"the data set: {first_few(unknown)}. Check that the results belong to this version of the data set"
+            f'{source}: "{field}": expected one of the {len(known)} ids of the data set ({min(known)} to '
+            f"{max(known)}), "
+            f"found unknown ids: {first_few(unknown)}. Check that the results belong to this version of the data set"
         )
     return np.array(values, dtype=np.int64)
 
@@ -171,7 +189,7 @@ def _numbers(values: list[Any], field: str, source: str, width: int | None = Non
         wrong = True
     if wrong or not np.isfinite(array).all():
         bad = [index for index, value in enumerate(values) if not _is_finite(value, width)]
-        raise DataError(f'{source}: "{field}": expected {expected}, found other values in detections {first_few(bad)}')
+        raise DataError(f'{source}: "{field}": expected {expected}, found {_first_of(values, bad)}')
     return array
 
 
@@ -188,13 +206,13 @@ def _masks(masks: list[Any], image_ids: np.ndarray, ground_truth: LVIS, source: 
     for index, (mask, image) in enumerate(zip(masks, image_ids.tolist(), strict=True)):
         if type(mask) is not dict or type(mask.get("counts")) is not str or not mask["counts"]:
             raise DataError(
-                f'{source}: "segmentation" of detection {index}: expected compressed run lengths (a dict with "size" '
-                'and the string "counts")'
+                f'{source}: "segmentation" of detection {index}: expected compressed run lengths, found '
+                f'{reprlib.repr(mask)}. Compressed run lengths are an object with "size" and the string "counts"'
             )
         if mask.get("size") != shape[image]:
             raise DataError(
-                f'{source}: "segmentation" of detection {index}: "size" is {one_line(mask.get("size"))}, but image '
-                f"{image} has [height, width] {shape[image]}"
+                f'{source}: "segmentation" of detection {index}: expected "size" {shape[image]}, found '
+                f'{one_line(mask.get("size"))}. "size" must be the [height, width] of image {image}'
             )
         counts.append(mask["counts"].encode())
     sizes = np.array([mask["size"] for mask in masks], dtype=np.int32).reshape(-1, 2)

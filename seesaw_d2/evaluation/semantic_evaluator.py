@@ -123,8 +123,8 @@ class SemanticEvaluator(DatasetEvaluator):
             predicted = output["sem_seg"].argmax(dim=0).cpu()
             if predicted.shape != labels.shape:
                 raise DataError(
-                    f"{path}: the label map has (height, width) {tuple(labels.shape)}, but its image has "
-                    f"{tuple(predicted.shape)}"
+                    f"{path}: expected a label map with (height, width) {tuple(predicted.shape)}, found "
+                    f"{tuple(labels.shape)}. A label map must be as large as its image"
                 )
             kept = labels != self._ignored
             codes = labels[kept] * self._num_classes + predicted[kept]
@@ -139,7 +139,9 @@ class SemanticEvaluator(DatasetEvaluator):
         metrics = segmentation_metrics(confusion, self._groups)
         logger.info("Evaluation of %s:\n%s", self._dataset_name, create_small_table(metrics))
         if self._groups is None:
-            logger.info("mIoU by frequency group is omitted: SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count")
+            logger.info(
+                "mIoU by frequency group is not computed, because SEM_SEG_CLASSES of DATASETS.TRAIN has no image_count"
+            )
         if self._output_dir:
             self._write(confusion)
         return {"sem_seg": metrics}

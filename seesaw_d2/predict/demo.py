@@ -117,9 +117,12 @@ def image_targets(paths: list[str], output: str) -> list[str]:
                 f".png, found {os.path.splitext(target)[1]!r}"
             )
         if os.path.realpath(target) in inputs:
-            raise ConfigError(f"--output {output}: expected a new file or folder, found a path that overwrites {path}")
+            raise ConfigError(f"--output {output}: expected a new file or folder, found the path of the input {path}")
         if target in taken:
-            raise ConfigError(f"--input: expected images with different names, found {taken[target]} and {path}")
+            raise ConfigError(
+                f"--input: expected images with different file names, found {taken[target]} and {path}. Their output "
+                f"files would both be {target}"
+            )
         taken[target] = path
     return targets
 
@@ -140,12 +143,13 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise ConfigError(
-            f"--output: expected new files, found existing files (--overwrite replaces them): {first_few(existing)}"
+            f"--output: expected paths of new files, found existing files: {first_few(existing)}. --overwrite replaces "
+            "files that demo.py wrote"
         )
     if other := [target for target in existing if not is_drawn(target)]:
         raise ConfigError(
-            "--output: expected new files or files that demo.py wrote, found other files, which --overwrite does not "
-            f"replace: {first_few(other)}"
+            "--output: expected new files or files that demo.py wrote, found files that demo.py did not write: "
+            f"{first_few(other)}. --overwrite does not replace such files"
         )
 
 
@@ -162,7 +166,7 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
     ):
         done, content = cv2.imencode(os.path.splitext(target)[1], drawn)
         if not done:
-            raise OutputError(f"--output {target}: OpenCV cannot encode the image in this format")
+            raise OutputError(f"--output {target}: OpenCV cannot encode the image in this format. Use .png instead")
         with atomic_file(target) as file:
             file.write(content.tobytes() + DRAWN)
     return f"{len(paths)} image{'s' if len(paths) > 1 else ''}"
@@ -177,7 +181,7 @@ def video_target(video: Video, output: str) -> str:
     name = os.path.splitext(os.path.basename(video.path))[0]
     target = output if is_video(output) else os.path.join(output, f"{name}.mp4")
     if os.path.realpath(target) == os.path.realpath(video.path):
-        raise ConfigError(f"--output {target}: expected a new file, found the input")
+        raise ConfigError(f"--output {target}: expected a new file, found the input video")
     return target
 
 

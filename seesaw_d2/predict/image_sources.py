@@ -43,7 +43,7 @@ def find_images(inputs: Sequence[str]) -> list[str]:
         else:
             files = [path] if os.path.isfile(path) else sorted(glob.glob(path))
         if not files:
-            found_none = "a folder without images" if folder else "no such file or folder"
+            found_none = "a folder without images" if folder else "nothing at this path"
             raise DataError(f"--input {given}: expected an image, a folder of images or a video, found {found_none}")
         found += files
     return found
@@ -53,9 +53,9 @@ def _images_in(folder: str) -> list[str]:
     try:
         images, passed_over = scan_folder(folder, recursive=False)
     except OSError as error:
-        raise DataError(f"--input {folder}: cannot read the folder: {error.strerror or error}") from None
+        raise DataError(f"--input {folder}: the folder cannot be read: {error.strerror or error}") from None
     if passed_over:
-        warn_once(logger, f"--input {folder}: skipped files: {describe_passed_over(passed_over)}")
+        warn_once(logger, f"--input {folder}: some files are skipped: {describe_passed_over(passed_over)}")
     return [os.path.join(folder, image) for image in images]
 
 
@@ -69,8 +69,8 @@ def check_images(paths: Sequence[str]) -> None:
     bad = {path: header.size for path, header in headers.items() if isinstance(header.size, Exception)}
     if bad and len(paths) > 1:
         raise DataError(
-            f"--input: expected readable images, but {len(bad)} of {len(paths)} cannot be read: {first_few(bad)}. No "
-            "image was drawn."
+            f"--input: expected readable images, found {len(bad)} of {len(paths)} images unreadable: {first_few(bad)}. "
+            "No image was drawn"
         )
     for path, error in bad.items():
         raise _unreadable(path, error)
@@ -85,7 +85,7 @@ def check_images(paths: Sequence[str]) -> None:
     if several:
         warn_once(
             logger,
-            f"Only the first frame or page is drawn, because these images have several: {first_few(several)}",
+            f"Only the first frame or page of these images is drawn: {first_few(several)}",
         )
 
 
@@ -108,7 +108,7 @@ def read_image(path: str) -> np.ndarray:
 def _unreadable(path: str, error: Exception) -> DataError:
     unknown = isinstance(error, UnidentifiedImageError)
     reason = "unknown image format" if unknown else error
-    return DataError(f"{path}: expected an image, found a file that cannot be decoded: {reason}")
+    return DataError(f"{path}: expected an image, found a file that cannot be decoded ({reason})")
 
 
 class Video:
@@ -121,7 +121,7 @@ class Video:
     def __init__(self, path: str):
         self.path = path
         if not os.path.isfile(path):  # otherwise OpenCV would block on a pipe or download a URL
-            raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'no such file'}")
+            raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'nothing at this path'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
@@ -156,7 +156,7 @@ class VideoWriter:
             self._writer = cv2.VideoWriter(self._part, cv2.VideoWriter_fourcc(*"mp4v"), self.rate, (width, height))
             if not self._writer.isOpened():
                 raise OutputError(
-                    f"--output {self.path}: OpenCV cannot write this video. Use a file name such as out.mp4."
+                    f"--output {self.path}: OpenCV cannot write a video to this file. Use a file name such as out.mp4"
                 )
         self._writer.write(frame)
 

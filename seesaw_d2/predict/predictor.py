@@ -21,6 +21,7 @@ from seesaw_d2.modeling.building import build_model
 from seesaw_d2.train.checkpoints.checkpointer import SeesawCheckpointer
 from seesaw_d2.train.preflight.categories import categories_at_hand
 from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
+from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _LOOKAHEAD = 4  # largest number of batches of images to read ahead, to find images of equal size
@@ -55,7 +56,7 @@ class BatchPredictor:
         if task_of(cfg) in (CLASSIFICATION, SEGMENTATION):
             kind = "an image classifier" if task_of(cfg) is CLASSIFICATION else "a model for semantic segmentation"
             raise ConfigError(
-                f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, {kind}"
+                f"MODEL.META_ARCHITECTURE: expected a detector, found {cfg.MODEL.META_ARCHITECTURE}, which is {kind}"
             )
         self.cfg, self.batch_size, self.dtype = cfg, batch_size, DTYPES[dtype]
         self.model, self.class_names, self.unknown_data = load_predictor(cfg)
@@ -174,11 +175,14 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     """
     if not isinstance(image, np.ndarray):
         raise DataError(
-            f"image: expected a NumPy array (H, W, 3), found {type(image).__name__}. (cv2.imread returns None if it "
-            "cannot read a file.)"
+            f"image: expected a NumPy array (H, W, 3), found {shown(image)}. cv2.imread returns None for a file that "
+            "it cannot read"
         )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DataError(f"image: expected uint8 (H, W, 3), found {image.dtype} {image.shape}")
+        raise DataError(
+            f"image: expected a nonempty array of type uint8 and shape (H, W, 3), found type {image.dtype} and shape "
+            f"{image.shape}"
+        )
     if task_of(cfg) is CLASSIFICATION:
         record = {"array": np.ascontiguousarray(image[:, :, ::-1]), "annotations": [{"category_id": 0}]}
         return ClassificationMapper(cfg, is_train=False)({**record, "image_id": 0})["image"].numpy()
@@ -189,8 +193,8 @@ def prepare(cfg: CfgNode, image: np.ndarray) -> np.ndarray:
     if min(getattr(transform, "new_h", 1), getattr(transform, "new_w", 1)) < 1:
         height, width = image.shape[:2]
         raise DataError(
-            f"image: expected a shorter side of at least 1 pixel after resizing the longer side to INPUT.MAX_SIZE_TEST "
-            f"{cfg.INPUT.MAX_SIZE_TEST}, found an image of {height} x {width} pixels"
+            f"image: expected a shorter side of at least 1 pixel after resizing, found an image of {height} x {width} "
+            f"pixels. Resizing reduces the longer side to INPUT.MAX_SIZE_TEST {cfg.INPUT.MAX_SIZE_TEST}"
         )
     resized = transform.apply_image(channels)
     return np.ascontiguousarray(resized.transpose(2, 0, 1))

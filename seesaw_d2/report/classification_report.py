@@ -1,6 +1,7 @@
 """Write the HTML report of image classifiers: accuracy by shots, confusions and calibration of several runs."""
 
 import os
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ from seesaw_d2.report.rendering import check_page, render
 from seesaw_d2.report.run_folders import read_config
 from seesaw_d2.utils.atomic_files import write_text
 from seesaw_d2.utils.json_reading import load_json_object
-from seesaw_d2.utils.messages import shown
 from seesaw_d2.utils.text_tables import read_results_table
 
 COLUMNS = ("overall", "many", "medium", "few", "ECE")
@@ -107,7 +107,11 @@ def _metrics(path: str) -> dict[str, float | None]:
     found = load_json_object(path, _EXPECTED).get("classification")
     values = [found.get(name, "") for name in COLUMNS] if isinstance(found, dict) else [""]
     if not all(value is None or (type(value) in (int, float) and 0 <= value <= 100) for value in values):
-        raise DataError(f'{path}: "classification": expected {", ".join(COLUMNS)} from 0 to 100, found {shown(found)}')
+        raise DataError(
+            f'{path}: "classification": expected an object with {", ".join(COLUMNS)}, each from 0 to 100 or null, '
+            "found "
+            f"{reprlib.repr(found)}"
+        )
     return found
 
 

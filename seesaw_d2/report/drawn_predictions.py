@@ -152,7 +152,7 @@ def _detections(file, min_score: float, records, index_of) -> dict[int, list[Sho
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:
-        raise DataError(f'{file}: expected detections with "bbox", found only masks')
+        raise DataError(f'{file}: expected detections with "bbox", found detections with "segmentation" only')
     results = results[results.scores >= min_score]
     boxes = BoxMode.convert(results.boxes, BoxMode.XYWH_ABS, BoxMode.XYXY_ABS).tolist()
     masks = results.rles() if results.has_masks else [None] * len(results)

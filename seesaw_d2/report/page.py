@@ -73,7 +73,10 @@ def write_report(
     dataset = dataset or _test_set(cfg, folders[0], config_file)
     file = read_annotation_file(dataset)
     if not file.ground_truth:
-        raise DataError(f"{file.path}: the annotation file has no annotations, so results cannot be evaluated")
+        raise DataError(
+            f"{file.path}: expected an annotation file with annotations, found a file without annotations. Results "
+            "cannot be evaluated without ground truth. Set --dataset to a data set with annotations"
+        )
     ids = category_ids(dataset, file)
     ground_truth = ground_truth_with_groups(file, frequency_letters(cfg, dataset, file))
     tested = categories_of(dataset, "--dataset")
@@ -115,22 +118,23 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
         return cfg.DATASETS.TEST[0]
     if config_file or os.path.exists(os.path.join(folder, "config.yaml")):
         raise ConfigError(
-            f"{folder}: DATASETS.TEST in the config is empty. Set --dataset to the data set of the results"
+            f"{folder}: expected a data set in DATASETS.TEST of the config, found an empty DATASETS.TEST. Set "
+            "--dataset to the data set of the results"
         )
     raise ConfigError(
-        f"{folder}: expected a run folder (OUTPUT_DIR of a training) with config.yaml, found no config.yaml. For other "
-        "folders, set --dataset to the data set of the results"
+        f"{folder}: expected a run folder (OUTPUT_DIR of a training) with config.yaml, found a folder without "
+        "config.yaml. For such a folder, set --dataset to the data set of the results"
     )
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """Return the names of the runs. Default: the shortest last parts of the paths that are all different."""
     if not folders:
-        raise ConfigError("runs: expected at least one run folder, found 0")
+        raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
         if len(names) != len(folders) or len(set(names)) != len(names):
             raise ConfigError(
-                f"--names: expected {len(folders)} different names, one for each run, found {', '.join(names)}"
+                f"--names: expected {len(folders)} different names, one per run, found {', '.join(names)}"
             )
         return list(names)
     parts = [os.path.abspath(folder).split(os.sep) for folder in folders]
@@ -138,7 +142,7 @@ def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
         found = ["/".join(part[-depth:]) for part in parts]
         if len(set(found)) == len(found):
             return found
-    raise ConfigError(f"runs: expected different folders, found the same folder twice: {', '.join(folders)}")
+    raise ConfigError(f"runs: expected different folders, found a repeated folder in {', '.join(folders)}")
 
 
 def _check_order(runs: list[Run], tested: Categories) -> None:

@@ -1,10 +1,11 @@
-"""Read run folders (OUTPUT_DIR of a training) of this project and of plain Detectron2."""
+"""Read run folders (OUTPUT_DIR of a training) that this project or plain Detectron2 has written."""
 
 import contextlib
 import glob
 import json
 import os
 import re
+import reprlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,20 +21,20 @@ from seesaw_d2.utils.yaml_reading import read_yaml_file
 from seesaw_d2.weights.safe_reading import as_checkpoint, read_weights_file
 
 _RESULTS = "lvis_instances_results.json"
-_LARGEST = 1e30  # ignore larger numbers in metrics.json, because the charts cannot draw them
+_LARGEST = 1e30  # the charts cannot draw larger numbers
 
 
 class _NamesAsText(yaml.SafeLoader):
     """YAML loader for configs that Detectron2 has written. It constructs no Python objects.
 
-    Detectron2 writes tuples and, in LazyConfigs, classes, functions and objects with YAML tags for Python. This loader
-    returns lists for tuples, and names for classes, functions and objects.
+    Detectron2 uses YAML's Python tags for tuples and, in LazyConfigs, for classes, functions and objects. This loader
+    reads tuples as lists, and classes, functions and objects as their names.
     """
 
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _NamesAsText.add_constructor(f"{_PYTHON}tuple", lambda loader, node: loader.construct_sequence(node, deep=True))
-# A config value that looks like a date is text.
+# Read config values that look like dates as text.
 _NamesAsText.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 for _tag in ("name:", "object:", "object/new:"):
     _NamesAsText.add_multi_constructor(_PYTHON + _tag, lambda loader, name, node: name)
@@ -41,14 +42,16 @@ for _tag in ("name:", "object:", "object/new:"):
 
 @dataclass
 class Run:
-    """Contents of a run folder.
+    """Contents of a run folder. C is the number of categories.
 
     Attributes:
-        curves: the lines of metrics.json with numbers.
+        config, config_text: parsed content and text of config.yaml.
+        results_file: path of the detections in LVIS's results format.
+        curves: the numbers in each line of metrics.json.
         classification: content of classification.json, the accuracy on ground-truth boxes.
-        weight_norms: (C,) norm of each row of the classifier's weight.
+        weight_norms: (C,) L2 norm of each row of the classifier's weight.
         class_counts: (C,) class counts that the loss has accumulated.
-        categories: categories stored in model_final.pth.
+        categories: categories that model_final.pth contains.
         environment, command: versions and command line in log.txt.
         missing: section of the report -> reason why the run has no data for the section.
     """
@@ -69,12 +72,12 @@ class Run:
 
 
 def read_run(folder: str, num_classes: int, dataset: str, name: str | None = None) -> Run:
-    """Read the config, the results, the training curves and the final weights of a run.
+    """Read the config, the path of the results file, the training curves and the final weights of a run.
 
     Args:
         folder: OUTPUT_DIR of a training.
-        num_classes: C.
-        dataset: name of the data set of the results.
+        num_classes: C, number of categories of the data set.
+        dataset: name of the data set on which the run was evaluated.
         name: name of the run. Default: name of the folder.
 
     Raises:
@@ -86,7 +89,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
     if isinstance(model, dict) and model.get("META_ARCHITECTURE") == "SemanticSegmentor":
         raise DataError(
             f"{folder}: MODEL.META_ARCHITECTURE: expected a detector or an ImageClassifier, found SemanticSegmentor. "
-            "See results.json and semantic_per_class.csv for the results of semantic segmentation"
+            "The results of semantic segmentation are in results.json and semantic_per_class.csv"
         )
     run = Run(name or os.path.basename(folder), folder, config, config_text, find_results(folder, dataset))
     if not config_text:
@@ -99,28 +102,25 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 
 
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
-    """Read config.yaml of a run.
-
-    Returns:
-        the text and the parsed content. Both are empty if the file does not exist.
+    """Return the text and the parsed content of a run's config.yaml. Both are empty if the file does not exist.
 
     Raises:
         DataError: the folder is missing, or the file is not valid YAML.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found no such folder")
+        raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found no folder at this path")
     path = os.path.join(folder, "config.yaml")
     if not os.path.exists(path):
         return "", {}
     text, config = read_yaml_file(path, _NamesAsText, DataError)
     config = {} if config is None else config
     if not isinstance(config, dict):
-        raise DataError(f"{path}: expected a mapping of config keys, found {type(config).__name__}")
+        raise DataError(f"{path}: expected a mapping of config keys, found {shown(config)}")
     return text, config
 
 
 def run_datasets(folder: str) -> dict[str, Any]:
-    """Return the keys below DATASETS in config.yaml of a run that name data sets, with their values.
+    """Return REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS of DATASETS in a run's config.yaml, as far as they exist.
 
     Raises:
         DataError: a value has the wrong type.
@@ -130,14 +130,14 @@ def run_datasets(folder: str) -> dict[str, Any]:
     kinds = {**names, "FREQUENCY_THRESHOLDS": ((int, float), "numbers")}
     found = read_config(folder)[1].get("DATASETS") or {}
     for key, (kind, plural) in kinds.items():
-        values = found.get(key, []) if isinstance(found, dict) else None
+        values = found.get(key, []) if isinstance(found, dict) else found
         if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
-            raise DataError(f"{path}: DATASETS.{key}: expected a list of {plural}, found {str(values)[:80]!r}")
+            raise DataError(f"{path}: DATASETS.{key}: expected a list of {plural}, found {reprlib.repr(values)}")
     return {key: found[key] for key in kinds if key in found}
 
 
 def find_results(folder: str, dataset: str) -> str:
-    """Return the path of the results file of a data set, in the layout of this project or of Detectron2.
+    """Return the path of a run's results file, which this project and Detectron2 write to different folders.
 
     Raises:
         DataError: the run has no results of the data set.
@@ -150,10 +150,13 @@ def find_results(folder: str, dataset: str) -> str:
     if others:
         names = ", ".join(os.path.basename(os.path.dirname(path)) for path in others)
         raise DataError(
-            f"{folder}: expected results of {dataset!r}, found results of {names}. All runs need results of the same "
-            "data set"
+            f"{folder}: expected results of {dataset!r}, found results of {names}. Evaluate all runs on the same data "
+            "set, or set --dataset"
         )
-    raise DataError(f"{folder}: no results of {dataset!r}, expected one of {', '.join(places)}. Evaluate the run first")
+    raise DataError(
+        f"{folder}: expected results of {dataset!r} in {' or '.join(places)}, found neither file. Evaluate the run "
+        "first"
+    )
 
 
 def _read_curves(run: Run) -> None:
@@ -161,7 +164,7 @@ def _read_curves(run: Run) -> None:
     try:
         with open_regular(path, "r", encoding="utf-8", errors="replace") as file:
             for line in file:
-                with contextlib.suppress(ValueError, RecursionError):  # a killed run leaves an incomplete last line
+                with contextlib.suppress(ValueError, RecursionError):  # a killed run may leave an incomplete last line
                     run.curves.append(_numbers(json.loads(line)))
     except OSError:
         pass
@@ -171,7 +174,7 @@ def _read_curves(run: Run) -> None:
 
 
 def _numbers(line: Any) -> dict[str, float]:
-    """Return the entries of a line of metrics.json that charts can draw."""
+    """Return the entries of a line of metrics.json whose values are numbers that charts can draw."""
     return {key: value for key, value in line.items() if _is_number(value)} if isinstance(line, dict) else {}
 
 
@@ -200,7 +203,10 @@ def _read_classification(run: Run) -> None:
     run.classification = load_json_object(path, "expected classification.json of an evaluation")
     groups = run.classification.get("groups", {})
     if not isinstance(groups, dict) or not all(map(_is_group, groups.values())):
-        raise DataError(f'{path}: "groups": expected objects with numbers, found {shown(groups)}')
+        raise DataError(
+            f'{path}: "groups": expected an object of objects with the numbers "accuracy" and "background", found '
+            f"{reprlib.repr(groups)}"
+        )
 
 
 def _is_group(group: Any) -> bool:
@@ -214,12 +220,12 @@ def _read_weights(run: Run, num_classes: int) -> None:
     path = os.path.join(run.folder, "model_final.pth")
     try:
         content = as_checkpoint(read_weights_file(path), path)
-    except WeightsError:  # show the other sections, which do not need the weights
+    except WeightsError:  # the other sections of the report do not need the weights
         reason = "model_final.pth " + ("cannot be read" if os.path.exists(path) else "is missing")
         run.missing["norms"] = run.missing["counts"] = reason
         return
     weights, run.categories = content["model"], entry_of(content, path)
-    # Of a cascade, show the last stage.
+    # If the model is a cascade, the report shows the classifier of the last stage.
     classifier = _last(weights, r"box_predictor(\.\d+)?\.cls_score\.weight$", num_classes)
     if classifier is not None and classifier.dim() > 1:
         run.weight_norms = classifier.float().flatten(1).norm(dim=1).tolist()
@@ -233,10 +239,9 @@ def _read_weights(run: Run, num_classes: int) -> None:
 
 
 def _last(weights: dict[str, torch.Tensor], name: str, num_classes: int) -> torch.Tensor | None:
-    """Return the class rows of the last parameter whose name matches a pattern.
+    """Return the first ``num_classes`` rows of the last parameter whose name matches the regular expression ``name``.
 
-    Returns:
-        the first ``num_classes`` rows, or None if no parameter matches, or if it is too short or not finite.
+    Return None if no parameter matches, or if the parameter has fewer rows or values that are not finite.
     """
     found = [value for key, value in weights.items() if re.search(name, key)]
     if not found or not found[-1].dim() or len(found[-1]) < num_classes or found[-1].is_complex():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_degenerate_ground_truth_is_missed(toy):
 def test_class_that_the_data_set_lacks(toy):
     cfg, name, records = toy()
     records[0]["annotations"][0]["category_id"] = 2
-    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES: .*index 2, .* 2 "):
+    with pytest.raises(ConfigError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES: .*index 2.* 2 "):
         evaluate(build_evaluator(cfg, name), records)
 
 
@@ -173,4 +174,4 @@ def test_a_metric_that_the_data_cannot_have_is_left_out(toy, caplog):
     results = evaluate(build_evaluator(cfg, name), records)["bbox"]
     assert results["AP_fixed"] == pytest.approx(100)
     assert "AP_coco" not in results
-    assert 'TEST.LVIS_METRICS: "coco"' in caplog.text
+    assert re.search(r'TEST\.LVIS_METRICS: .*"coco"', caplog.text)

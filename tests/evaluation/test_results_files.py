@@ -52,16 +52,16 @@ def test_empty_file(tmp_path):
     [
         ({"image_id": 4711}, r'"image_id".*832 to 1000.* 4711\b'),
         ({"category_id": 1}, r'"category_id".*: 1\b'),
-        ({"category_id": "2"}, '"category_id".* detections 1'),
-        ({"score": float("nan")}, '"score".* detections 1'),
-        ({"score": None}, '"score".* detections 1'),
-        ({"bbox": [1, 2, 3]}, '"bbox": .*4 .* detections 1'),
-        ({"bbox": [1, 2, 3, float("inf")]}, '"bbox": .*4 .* detections 1'),
+        ({"category_id": "2"}, '"category_id".* detection 1'),
+        ({"score": float("nan")}, '"score".* detection 1'),
+        ({"score": None}, '"score".* detection 1'),
+        ({"bbox": [1, 2, 3]}, '"bbox": .*4 .* detection 1'),
+        ({"bbox": [1, 2, 3, float("inf")]}, '"bbox": .*4 .* detection 1'),
         ({"segmentation": [[1, 2, 3, 4]]}, '"segmentation" of detection 1'),
         ({"segmentation": {"size": [100, 100], "counts": "abc"}}, '"segmentation" of detection 1'),
         (
             {"segmentation": {"size": [10, 10], "counts": "P[2"}},
-            r'"segmentation" of detection 1.*\[10, 10\].*\[100, 100\]',
+            r'"segmentation" of detection 1.*\[100, 100\].*\[10, 10\]',
         ),
     ],
 )
@@ -77,8 +77,8 @@ def test_bad_detections_are_named(change, message):
         ("{}", "results.json: .*an object"),
         ("[1]", "results.json: .* 0"),
         ("[{", "results.json: .*JSON"),
-        ('[{"image_id": 1000}]', 'detection 0.*"bbox".*"segmentation"'),
-        ('[{"image_id": 1000, "bbox": [1, 2, 3, 4]}]', '"category_id".*detections 0'),
+        ('[{"image_id": 1000}]', '"bbox".*"segmentation".* 0'),
+        ('[{"image_id": 1000, "bbox": [1, 2, 3, 4]}]', '"category_id".* 0'),
         ('[{"score": NaN}]', "results.json: .*JSON"),
     ],
 )

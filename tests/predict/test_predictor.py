@@ -103,11 +103,11 @@ def test_half_precision(dtype, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "found NoneType"),
-        (np.zeros((8, 8), np.uint8), r"found uint8 \(8, 8\)"),
-        (np.zeros((8, 8, 3), np.float32), r"found float32 \(8, 8, 3\)"),
-        (np.zeros((0, 8, 3), np.uint8), r"found uint8 \(0, 8, 3\)"),
-        (np.zeros((1, 999, 3), np.uint8), "INPUT.MAX_SIZE_TEST 128, .* 1 x 999"),
+        (None, "found None"),
+        (np.zeros((8, 8), np.uint8), r"uint8.* \(8, 8\)"),
+        (np.zeros((8, 8, 3), np.float32), r"float32.* \(8, 8, 3\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"uint8.* \(0, 8, 3\)"),
+        (np.zeros((1, 999, 3), np.uint8), r" 1 x 999 .*INPUT\.MAX_SIZE_TEST 128"),
     ],
 )
 @pytest.mark.parametrize("resize", ["pillow", "pytorch", "opencv"])

@@ -68,7 +68,7 @@ def test_real_lvis_with_everything(tmp_path):
         (["--metrics", "fixd"], ("TEST.LVIS_METRICS", "fixed, minival, coco, errors", "'fixd'")),
         (["--metrics", "minival"], ("TEST.LVIS_METRICS", "minival", "val2017")),
         (["--metrics", "coco"], ("TEST.LVIS_METRICS", "coco", "synset")),
-        (["--max-dets", "0"], ("at least 1", "0")),
+        (["--max-dets", "0"], ("--max-dets", "0")),
     ],
 )
 def test_wrong_turns_are_named_and_write_nothing(toy, capsys, arguments, words):
