@@ -1,4 +1,4 @@
-"""Compute the accuracy of a detector's classifier on ground-truth boxes as proposals (Seesaw Loss paper, Figure 1).
+"""Measure the accuracy of a detector's box classifier, with ground-truth boxes as proposals (Seesaw paper, Figure 1).
 
 Shapes: G objects, C categories.
 """
@@ -54,15 +54,16 @@ class Classification:
         Returns:
             a dict with three entries:
 
-            - ``groups``: "all" and each group name -> a dict with the number of ``objects``, their ``accuracy`` and
-              ``background`` in percent, and a ``histogram``.
-            - ``categories``: a list of dicts with ``name``, ``objects``, ``accuracy`` and ``background`` of each
+            - ``groups``: a dict from "all" and each group name to a dict with ``objects``, ``accuracy``,
+              ``background`` and ``histogram``.
+            - ``categories``: a list with a dict of ``name``, ``objects``, ``accuracy`` and ``background`` for each
               category that has objects.
             - ``confusions``: a list of [true category, predicted category, number of objects].
 
-            ``accuracy`` is the percentage of objects whose best foreground category is the true category.
-            ``background`` is the percentage of objects where background has the highest score. ``histogram`` counts
-            objects by the score of their true category in 20 bins of width 0.05.
+            ``objects`` is the number of objects. ``accuracy`` is the percentage of objects whose foreground category
+            with the highest score is the true category. ``background`` is the percentage of objects for which
+            background has the highest score. ``histogram`` counts objects by the score of their true category in 20
+            bins of width 0.05.
         """
         right = self.predicted == self.labels
         masks = {"all": np.ones(len(self.labels), dtype=bool)}
@@ -110,7 +111,7 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
         records: dataset dicts of the same data set, with "annotations".
 
     Returns:
-        in the main process, the objects that all processes classified. None in the other processes.
+        the predictions of all processes in the main process, None in the other processes.
     """
     objects = {record["image_id"]: record.get("annotations", ()) for record in records}
     found = []
@@ -131,7 +132,7 @@ def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, 
 
 
 def _ground_truth(item: dict[str, Any], annotations, device) -> Instances:
-    """Return the objects of an image, except crowds, with boxes in pixels of the resized image."""
+    """Convert the annotations of an image, except crowds, to proposals in pixels of the resized image."""
     height, width = item["image"].shape[-2:]
     kept = [entry for entry in annotations if not entry.get("iscrowd", 0)]
     boxes = [BoxMode.convert(entry["bbox"], entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
@@ -159,7 +160,7 @@ def _probabilities(heads: nn.Module, features: dict[str, torch.Tensor], proposal
         shared = heads._shared_roi_transform([features[name] for name in heads.in_features], boxes)
         return torch.cat(heads.box_predictor.predict_probs(heads.box_predictor(shared.mean(dim=[2, 3])), proposals))
     pooled = heads.box_pooler([features[name] for name in heads.box_in_features], boxes)
-    if hasattr(heads, "average_probs"):  # this project's cascade
+    if hasattr(heads, "average_probs"):  # cascade heads of this project
         stages = zip(heads.box_head, heads.box_predictor, strict=True)
         return torch.cat(heads.average_probs([predictor(head(pooled)) for head, predictor in stages], proposals))
     cascade = isinstance(heads.box_predictor, nn.ModuleList)
@@ -185,7 +186,7 @@ def write_box_classification(
 
 
 def check_heads(heads: nn.Module | type) -> None:
-    """Raise ConfigError if ``classify_ground_truth`` does not support ROI heads, given as a module or as its class."""
+    """Raise ConfigError if ``classify_ground_truth`` does not support the ROI heads, a module or its class."""
     from detectron2.modeling.roi_heads import CascadeROIHeads, Res5ROIHeads, StandardROIHeads
 
     known = (StandardROIHeads, CascadeROIHeads, Res5ROIHeads)

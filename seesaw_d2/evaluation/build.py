@@ -54,8 +54,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str | None =
 
     Args:
         cfg: a config. The evaluators read MODEL.MASK_ON, TEST.DETECTIONS_PER_IMAGE, TEST.LVIS_ENGINE,
-            TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS, and DATASETS.TRAIN for the frequency groups of data
-            sets without ``frequency``.
+            TEST.LVIS_METRICS and DATASETS.FREQUENCY_THRESHOLDS. If the categories of the data set have no
+            ``frequency``, the evaluators compute frequency groups from DATASETS.TRAIN.
         dataset_name: name of the data set.
         output_folder: folder of the result files. Default: OUTPUT_DIR/inference/``dataset_name``.
 

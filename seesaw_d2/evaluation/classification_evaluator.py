@@ -1,4 +1,4 @@
-"""Evaluate image classifiers.
+"""Evaluate image classifiers: accuracy by shots and calibration error.
 
 Shapes: N images, C classes.
 """
@@ -32,11 +32,12 @@ PREDICTIONS_FILE = "predictions.csv"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Evaluator of image classifiers: top-1 accuracy, overall and by shots, and calibration error.
+    """Compute top-1 accuracy, overall and by shots, and the expected calibration error of image classifiers.
 
-    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}} in percent. The shots of a
-    class are the number of its training images. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes with more than
-    100 images are "many", classes with 20 to 100 images "medium" and all others "few" (Kang et al., ICLR 2020).
+    ``evaluate()`` returns {"classification": {"overall", "many", "medium", "few", "ECE"}} in percent. "Shots" means
+    the number of training images of a class. With DATASETS.FREQUENCY_THRESHOLDS [19, 100], classes with more than 100
+    images are "many", classes with 20 to 100 images are "medium", and classes with fewer images are "few" (Kang et
+    al., ICLR 2020).
 
     ``evaluate()`` writes these files to ``output_dir``:
 
@@ -49,7 +50,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         dataset_name: name of a registered data set of labelled images.
         train_count: function without arguments that returns the number of training images of each class, (C,), or None
             if these numbers are unknown.
-        thresholds: see ``frequency_groups``.
+        thresholds: limits of the groups "few" and "medium", see ``frequency_groups``.
         output_dir: folder of the files. None: write no files.
         distributed: True: gather the predictions of all processes.
     """
@@ -97,7 +98,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._images += [item.get("image_id", "") for item in inputs]
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Compute the metrics and write the files. Return the metrics in the main process, None in the others."""
+        """Compute the metrics and write the files. Return the metrics in the main process, None in other processes."""
         rows, images = self._rows, self._images
         if self._distributed:
             comm.synchronize()

@@ -1,4 +1,4 @@
-"""Metrics of image classifiers: accuracy by shots and calibration error.
+"""Compute the metrics of image classifiers: accuracy by shots (training images of a class) and calibration error.
 
 Shapes: N images, C classes, K bins.
 """
@@ -14,13 +14,13 @@ from seesaw_d2.frequency_groups import SHOT_NAMES
 
 @dataclass(frozen=True, eq=False)
 class ClassificationResults:
-    """True and predicted classes of N images, the input of the classification metrics.
+    """True and predicted classes of N images. The classification metrics take this object as their only argument.
 
     Attributes:
         labels, predicted: (N,) int64, true and predicted class.
         confidence: (N,) in [0, 1], probability of the predicted class.
         num_classes: C.
-        groups: (C,) group of each class by shots: 0 few, 1 medium, 2 many. None: unknown.
+        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None: unknown.
     """
 
     labels: np.ndarray
@@ -37,34 +37,34 @@ class ClassificationResults:
 
     @functools.cached_property
     def bins(self) -> np.ndarray:
-        """Return ``calibration_bins`` (K, 3) of the predictions."""
+        """Return number of images, mean confidence and accuracy of each confidence bin (K, 3)."""
         return calibration_bins(self.confidence, self.labels == self.predicted)
 
 
 @register_metric("shots", "classification")
 def accuracy_by_shots(results: ClassificationResults) -> dict[str, float]:
-    """Compute the metrics "overall", "many", "medium" and "few" with ``shot_accuracy``."""
+    """Return the metrics "overall", "many", "medium" and "few" of ``shot_accuracy``."""
     return shot_accuracy(results.confusion, results.groups)
 
 
 @register_metric("calibration", "classification")
 def calibration_error(results: ClassificationResults) -> dict[str, float]:
-    """Compute the metric "ECE" with ``expected_calibration_error``."""
+    """Return the metric "ECE", the expected calibration error in percent."""
     return {"ECE": expected_calibration_error(results.bins)}
 
 
 def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
     """Compute top-1 accuracy in percent, overall and by shots.
 
-    "overall" is the accuracy over all images. "many", "medium" and "few" are means of the accuracies of their classes,
-    except classes without test images. Source: Kang et al., ICLR 2020 (``shot_acc`` in classifier-balancing).
+    "overall" is the accuracy over all images. "many", "medium" and "few" are the mean accuracy of the classes in the
+    group that have test images. Source: Kang et al., ICLR 2020 (``shot_acc`` in classifier-balancing).
 
     Args:
         confusion: (C, C) number of images by true class (row) and predicted class (column).
-        groups: (C,) group of each class: 0 few, 1 medium, 2 many. None: unknown.
+        groups: (C,) group of each class by number of training images: 0 few, 1 medium, 2 many. None: unknown.
 
     Returns:
-        name -> percent. NaN: no test images, or ``groups`` is None.
+        name -> percent, or NaN for a group without test images or with unknown ``groups``.
     """
     tested = confusion.sum(axis=1)
     right = confusion.diagonal()
@@ -76,9 +76,9 @@ def shot_accuracy(confusion: np.ndarray, groups: np.ndarray | None) -> dict[str,
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> np.ndarray:
-    """Sort images into bins by confidence. Source: Guo et al., ICML 2017, equations 2 and 3.
+    """Compute mean confidence and accuracy in bins of confidence. Source: Guo et al., ICML 2017, equations 2 and 3.
 
-    The bins are K equal intervals of [0, 1]. A confidence on the border of two bins belongs to the lower bin.
+    The bins are K intervals of equal width in [0, 1]. A confidence on the border of two bins belongs to the lower bin.
 
     Args:
         confidence: (N,) probability of the predicted class.
@@ -86,7 +86,7 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
         num_bins: K.
 
     Returns:
-        (K, 3) number of images, mean confidence and accuracy of each bin. The values of a bin without images are 0.
+        (K, 3) number of images, mean confidence and accuracy of each bin. All values of a bin without images are 0.
     """
     index = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(index, minlength=num_bins)
@@ -101,7 +101,7 @@ def expected_calibration_error(bins: np.ndarray) -> float:
     Source: Guo et al., ICML 2017, equation 5.
 
     Args:
-        bins: (K, 3) result of ``calibration_bins``. n_b is the number of images of bin b, and N their sum.
+        bins: (K, 3) result of ``calibration_bins``. n_b is the number of images in bin b. N is the sum of all n_b.
     """
     count, confidence, accuracy = bins.T
     return 100 * float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))

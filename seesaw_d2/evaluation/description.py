@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 def describe(
     name: str, json_file: str, ground_truth: LVIS, detections: Detections, num_images: int | None
 ) -> dict[str, Any]:
-    """Describe the evaluated data set and detections. AP values are comparable only between equal data.
+    """Describe the evaluated data set and detections, because AP values are comparable only for the same data.
 
     Args:
         name, json_file: name and annotation file of the data set.
         ground_truth, detections: see ``evaluate_tasks``.
-        num_images: number of images that the model was run on. None: the images with detections.
+        num_images: number of images on which the model ran. None: count the images with detections.
     """
     images, counts = np.unique(detections.image_ids, return_counts=True)
     return {
@@ -44,7 +44,10 @@ def describe(
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Return the LVIS version, or "own" for other data. Annotation files do not name their version reliably."""
+    """Return the LVIS version by the number of categories, or "own" for other data.
+
+    The version in an annotation file itself is not reliable.
+    """
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
 
@@ -78,6 +81,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations, except crowds, that have no segmentation and so prevent mask evaluation."""
+    """Return the ids of annotations that prevent mask evaluation: no crowds, and without segmentation."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

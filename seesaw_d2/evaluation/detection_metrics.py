@@ -1,4 +1,4 @@
-"""Metrics of detections.
+"""Compute LVIS's metrics and the optional metrics of detections.
 
 Shapes: T IoU thresholds, R recall levels, C categories, A object sizes (see ``Curves``).
 """
@@ -19,7 +19,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS evaluates at most this number of detections per image, with the highest scores.
+# LVIS evaluates at most this number of detections per image, namely the detections with the highest scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
 # AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
 # Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
@@ -45,14 +45,14 @@ COCO_SYNSETS = frozenset(_COCO_NAMES.split())
 
 @dataclass(frozen=True, eq=False)
 class DetectionResults:
-    """Detections and ground truth, the input of the detection metrics.
+    """Detections and ground truth. The detection metrics take this object as their only argument.
 
     Attributes:
         ground_truth: result of ``lvis_ground_truth``.
-        detections: detections before any limit per image.
+        detections: all detections of the model, before ``max_dets_per_image`` applies.
         iou_type: "bbox" or "segm".
-        engine: function in ``ENGINES`` that matches detections with objects.
-        max_dets_per_image: keep only this number of detections per image, with the highest scores.
+        engine: function in ``ENGINES`` that computes precision and recall.
+        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
         groups: "r", "c" or "f" -> ids of the categories in this frequency group. None: unknown.
     """
 
@@ -65,13 +65,13 @@ class DetectionResults:
 
     @functools.cached_property
     def curves(self) -> Curves:
-        """Return precision and recall of the best ``max_dets_per_image`` detections of each image."""
+        """Return precision and recall of the ``max_dets_per_image`` detections with the highest scores per image."""
         counted = self.detections[self.detections.best_per_image(self.max_dets_per_image)]
         return self.engine(self.ground_truth, counted, self.iou_type)
 
 
 def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
-    """Return a dict from "r", "c" and "f" to the ids of the categories in this frequency group."""
+    """Return a dict from each frequency group, "r", "c" and "f", to the ids of the categories in this group."""
     members: dict[str, set[int]] = {letter: set() for letter in GROUP_LETTERS}
     for key, category in ground_truth.cats.items():
         members[category["frequency"]].add(key)
@@ -80,13 +80,16 @@ def group_members(ground_truth: LVIS) -> dict[str, set[int]]:
 
 @register_metric("lvis")
 def lvis_metrics(results: DetectionResults) -> dict[str, float]:
-    """Compute LVIS's thirteen metrics, which METRICS and RECALLS list."""
+    """Compute LVIS's thirteen metrics in percent. METRICS and RECALLS contain the names of the metrics."""
     return summarize(results.curves, results.groups)
 
 
 @register_metric("fixed", optional=True)
 def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
-    """Compute AP_fixed: AP of the best 10,000 detections per category, without a limit per image (Dave et al. 2021)."""
+    """Compute AP, APr, APc and APf of the 10,000 highest-scoring detections per category (Dave et al., 2021).
+
+    There is no limit per image. The names of the metrics end with "_fixed".
+    """
     best = np.sort(results.detections.best_per_category(FIXED_DETECTIONS_PER_CATEGORY))
     curves = results.engine(results.ground_truth, results.detections[best], results.iou_type)
     return group_metrics(curves, results.groups, "fixed")
@@ -96,7 +99,7 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
     """Return the ids of the images of LVIS v1 val that COCO's val2017 contains.
 
     Raises:
-        ConfigError: no image is in val2017, so the data set is not LVIS v1 val.
+        ConfigError: no image is in val2017, because the data set is not LVIS v1 val.
     """
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
@@ -109,7 +112,7 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
 
 @register_metric("minival", check=minival_image_ids, optional=True)
 def average_precision_minival(results: DetectionResults) -> dict[str, float]:
-    """Compute AP on minival: the 4,809 images of LVIS v1 val that COCO's val2017 contains (as in MDETR and GLIP)."""
+    """Compute AP, APr, APc and APf on LVIS minival, the 4,809 images of LVIS v1 val in COCO val2017 (MDETR, GLIP)."""
     ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
     detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
     counted = detections[detections.best_per_image(results.max_dets_per_image)]
@@ -145,7 +148,7 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
         groups: see ``DetectionResults``. None: APr, APc and APf are NaN.
 
     Returns:
-        metric -> percent. NaN: the ground truth has no object of the size or group of the metric.
+        metric -> percent, or NaN if the ground truth has no object of the metric's size or frequency group.
     """
     precision, recall = curves.precision, curves.recall
     metrics = {"AP": _mean(precision[..., 0])}
@@ -169,7 +172,7 @@ def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
 
 
 def mean_of_categories(curves: Curves, category_ids: Collection[int]) -> float:
-    """Return AP over the given categories in percent, or NaN if none of them has objects."""
+    """Return AP over the given categories in percent, or NaN if these categories have no objects."""
     chosen = np.array([key in category_ids for key in curves.category_ids], dtype=bool)
     return _mean(curves.precision[:, :, chosen, 0])
 

@@ -64,7 +64,7 @@ class Detections:
         boxes = BoxMode.convert(instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
         sizes = counts = None
         if instances.has("pred_masks"):
-            # Encode one mask at a time. A copy of all masks in Fortran order would double the memory of 300 masks.
+            # Encode one mask at a time, because a copy of all masks in Fortran order would double the memory.
             planes = (np.asfortranarray(mask, dtype=np.uint8) for mask in instances.pred_masks)
             counts = [mask_utils.encode(plane)["counts"] for plane in planes]
             sizes = np.tile(np.array(instances.image_size, dtype=np.int32), (count, 1))
@@ -79,7 +79,7 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Concatenate detections. The result has masks (or boxes) only if each non-empty part has them."""
+        """Concatenate detections. The result has masks (or boxes) only if all nonempty parts have masks (or boxes)."""
         filled = [part for part in parts if len(part)]
         if not filled:
             return cls.empty(masks=all(part.has_masks for part in parts))
@@ -111,16 +111,16 @@ class Detections:
         return dataclasses.replace(self, category_ids=category_ids)
 
     def best_per_image(self, limit: int) -> np.ndarray:
-        """Return the positions of the ``limit`` best detections of each image, sorted by image id, then by score.
+        """Return the positions of the ``limit`` highest-scoring detections of each image.
 
-        Detections with equal scores keep their order.
+        The positions are sorted by image id, then by descending score. Detections with equal scores keep their order.
         """
         return _best_of_each(self.image_ids, self.scores, limit)
 
     def best_per_category(self, limit: int) -> np.ndarray:
-        """Return the positions of the ``limit`` best detections of each category over all images.
+        """Return the positions of the ``limit`` highest-scoring detections of each category over all images.
 
-        They are sorted by category id, then by score. Detections with equal scores keep their order.
+        The positions are sorted by category id, then by descending score, as in ``best_per_image``.
         """
         return _best_of_each(self.category_ids, self.scores, limit)
 
@@ -131,9 +131,9 @@ class Detections:
     def to_json(self) -> bytes:
         """Return the detections as JSON text in LVIS's results format. Scores and boxes must be finite.
 
-        The text is that of ``orjson.dumps(self.to_results())``, but this method is four times as fast.
+        The text equals ``orjson.dumps(self.to_results())``, but this method is four times as fast.
         """
-        # Run lengths contain printable ASCII characters, of which JSON escapes only the backslash.
+        # Run lengths are printable ASCII text. The backslash is the only one of its characters that JSON escapes.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:
@@ -162,7 +162,7 @@ class Detections:
 
 
 def _numbers(values: np.ndarray, separator: bytes) -> list[bytes]:
-    """Return the JSON text of each row of an array, without brackets. ``separator`` stands between two rows."""
+    """Return the JSON text of each row of an array, without brackets. ``separator`` is the JSON text between rows."""
     if not len(values):
         return []
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)

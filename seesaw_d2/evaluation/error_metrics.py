@@ -1,8 +1,9 @@
-"""Compute AP after correcting one kind of error: wrong categories, detections of background, or wrong scores.
+"""Compute AP after correcting one type of error: wrong categories, detections of background, or wrong scores.
 
-The corrections of categories and background come from TIDE (Bolya et al., ECCV 2020), with two deviations. AP is the
-mean over all IoU thresholds, not AP50. A detection counts as background below an IoU of 0.5, not 0.1, because heads are
-trained with the threshold 0.5.
+The differences from the original AP show how much AP a model loses by each type of error, as in TIDE (Bolya et al.,
+ECCV 2020). This module deviates from TIDE in two points. AP is averaged over all IoU thresholds, while TIDE uses AP50.
+A detection is background if its IoU with all objects is below 0.5, the threshold with which ROI heads are trained,
+while TIDE uses 0.1.
 """
 
 import dataclasses
@@ -21,11 +22,11 @@ MIN_IOU = 0.5
 
 @register_metric("errors", optional=True)
 def average_precision_without_errors(results: DetectionResults) -> dict[str, float]:
-    """Compute AP, APr, APc and APf after correcting each kind of error.
+    """Compute AP, APr, APc and APf after each correction.
 
-    The suffix of a metric names the correction: ``_relabelled`` (see ``relabelled``), ``_no_confusion`` (see
-    ``without_confusions``), ``_no_background`` (see ``without_background``) and ``_ranked`` (see ``ranked``). The
-    difference from the metric without a suffix is the AP that the model loses by this kind of error.
+    The suffix of a metric names the function that corrects the detections: ``_relabelled`` (``relabelled``),
+    ``_no_confusion`` (``without_confusions``), ``_no_background`` (``without_background``) or ``_ranked`` (``ranked``).
+    For example, AP_no_background - AP is the AP that the model loses by detections of background.
     """
     counted = results.detections[results.detections.best_per_image(results.max_dets_per_image)]
     found = group_metrics(ranked(results.curves), results.groups, "ranked")
@@ -37,12 +38,12 @@ def average_precision_without_errors(results: DetectionResults) -> dict[str, flo
 
 
 def relabelled(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Correct the categories of detections that overlap an object, and remove duplicate detections of an object.
+    """Assign detections to the objects that they overlap, correct their categories, and remove duplicates.
 
-    A detection that has an IoU of at least 0.5 with an object gets the category of the object. If it overlaps several
-    objects, an object of its predicted category takes precedence, then the object with the largest IoU. Of several
-    detections assigned to the same object, only the detection with the highest score remains. Detections that overlap
-    no object do not change.
+    A detection overlaps an object if their IoU is at least 0.5. A detection that overlaps several objects is assigned
+    to an object of its predicted category if possible, otherwise to the object with the largest IoU. The detection gets
+    the category of this object. If several detections are assigned to an object, only the detection with the highest
+    score remains. Detections that overlap no object do not change. Ignored objects do not count.
     """
     categories, keep = detections.category_ids.copy(), np.ones(len(detections), dtype=bool)
     for _, objects, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -74,9 +75,9 @@ def without_confusions(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def without_background(ground_truth: LVIS, detections: Detections, iou_type: str) -> Detections:
-    """Remove detections of background. The others have an IoU of at least 0.5 with an object of any category.
+    """Remove detections of background, whose IoU with all objects of all categories is below 0.5.
 
-    Ignored objects count as objects here.
+    Ignored objects also count as objects.
     """
     keep = np.zeros(len(detections), dtype=bool)
     for _, _, mine, iou in overlaps(ground_truth, detections, iou_type):
@@ -85,9 +86,10 @@ def without_background(ground_truth: LVIS, detections: Detections, iou_type: str
 
 
 def ranked(curves: Curves) -> Curves:
-    """Return the curves of perfect scores, which sort every correct detection before every wrong detection.
+    """Return precision and recall as if all correct detections had higher scores than all wrong detections.
 
-    Precision is then 1 up to the reached recall and 0 above it, so AP equals the recall, rounded to a recall level.
+    Precision is then 1 up to the maximum recall of the detections and 0 above the maximum recall. Therefore, AP equals
+    the maximum recall, rounded to a recall level.
     """
     levels = np.linspace(0, 1, curves.precision.shape[1])[:, None, None]
     recall = curves.recall[:, None]

@@ -30,7 +30,7 @@ from seesaw_d2.evaluation.results_files import read_results, write_csv, write_js
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# File that ``Evaluation.write`` writes -> text by which such a file can be recognized.
+# Name of a file that ``Evaluation.write`` writes -> text that identifies such a file.
 EVALUATION_FILES = {"evaluation.json": '"evaluated"', "categories.json": '"AP50"', "categories.csv": "task,id,name,"}
 
 
@@ -39,7 +39,7 @@ class Evaluation:
     """Result of an evaluation.
 
     Attributes:
-        description: name -> value of each property of the data set, the model and the evaluation.
+        description: property of the data set, the model or the evaluation -> value.
         metrics: task ("bbox" or "segm") -> metric -> percent.
         categories: task -> one row per category, see ``evaluate_detections``.
     """
@@ -49,7 +49,7 @@ class Evaluation:
     categories: dict[str, list[dict[str, Any]]]
 
     def reported(self, task: str) -> dict[str, float]:
-        """Return the metrics of a task except RECALLS. Like LVISEvaluator, an evaluator returns only these metrics."""
+        """Return the metrics of a task without RECALLS, because Detectron2's LVISEvaluator returns no recalls."""
         return {name: value for name, value in self.metrics[task].items() if name not in RECALLS}
 
     def write(self, folder: str) -> None:
@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def check_options(engine: str, extra: Sequence[str]) -> None:
-    """Raise ConfigError if TEST.LVIS_ENGINE or TEST.LVIS_METRICS contains an unknown name."""
+    """Raise ConfigError if ``engine`` (TEST.LVIS_ENGINE) or a name in ``extra`` (TEST.LVIS_METRICS) is unknown."""
     if engine not in ENGINES:
         raise ConfigError(f"TEST.LVIS_ENGINE: expected one of {', '.join(ENGINES)}, found {engine!r}")
     known = [name for name, metric in METRIC_REGISTRY["detection"].items() if metric.optional]
@@ -73,7 +73,7 @@ def check_options(engine: str, extra: Sequence[str]) -> None:
 
 
 def check_applicable(ground_truth: LVIS, extra: Sequence[str]) -> None:
-    """Raise ConfigError if the data set does not support one of the optional metrics."""
+    """Raise ConfigError if the data set does not support one of the optional metrics ``extra``."""
     for name in extra:
         if check := METRIC_REGISTRY["detection"][name].check:
             check(ground_truth)
@@ -140,11 +140,11 @@ def evaluate_tasks(
         file: annotation file.
         ground_truth: result of ``ground_truth_with_groups`` for ``file``.
         detections: detections with the ids of the annotation file.
-        tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks. A task that the data
-            do not support is omitted with a warning.
+        tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the detections have masks. If the data do not
+            support a task, a warning says that the task is not evaluated.
         engine, extra, max_dets_per_image: see ``evaluate_detections``.
-        num_images: number of images that the model was run on. Default: number of images with detections.
-        settings: settings of the model, added to the description.
+        num_images: number of images on which the model ran. Default: number of images with detections.
+        settings: settings of the model to add to the description.
     """
     tasks = evaluable_tasks(name, file, detections, tasks)
     description = {
@@ -184,16 +184,16 @@ def evaluate_detections(
         ground_truth: result of ``lvis_ground_truth``.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm".
-        max_dets_per_image: keep only this number of detections per image, with the highest scores.
+        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
         engine: a name in ``ENGINES``.
         extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
             ``error_metrics``), or a metric that you registered.
         groups_known: True: ``frequency`` of each category is its group. False: APr, APc and APf are NaN.
 
     Returns:
-        a dict from metric to percent, and one row per category with the keys id, name, frequency, image_count and
-        instance_count (numbers in the training set, None if the annotation file lacks them), val_instances (number of
-        objects in the ground truth), AP, AP50 and AP75.
+        a dict from metric to percent, and one row per category. The keys of a row are id, name, frequency, image_count
+        and instance_count (of the training set, None if the annotation file lacks these counts), val_instances (number
+        of objects in the ground truth), AP, AP50 and AP75.
     """
     groups = group_members(ground_truth) if groups_known else None
     results = DetectionResults(ground_truth, detections, iou_type, ENGINES[engine], max_dets_per_image, groups)
@@ -213,13 +213,13 @@ def average_precision(
     Args:
         ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is its group.
         detections: detections with the ids of the ground truth.
-        iou_type: "bbox" or "segm". The size of a detection (for APs, APm, APl) is the area of its box or of its mask.
-        max_dets_per_image: keep only this number of detections per image, with the highest scores.
+        iou_type: "bbox" or "segm". APs, APm and APl use the area of the boxes or of the masks, respectively.
+        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
         engine: a name in ``ENGINES``.
 
     Returns:
         a dict from each name in METRICS and RECALLS to percent. A metric is NaN if the ground truth has no object of
-        its size or group, and 0 if it has objects but the detections match none of them.
+        the metric's size or group. A metric is 0 if such objects exist, but no detection matches an object.
     """
     options = {"max_dets_per_image": max_dets_per_image, "engine": engine}
     return evaluate_detections(ground_truth, detections, iou_type, **options)[0]

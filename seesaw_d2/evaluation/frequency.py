@@ -19,8 +19,8 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
     """Return the frequency group of each category, which APr, APc and APf need.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    use these groups. LVIS computed them from its whole training set. Otherwise compute the groups from the images of
-    DATASETS.TRAIN.
+    the groups are these frequencies, which LVIS computed from its whole training set. Otherwise, this function computes
+    the groups from the images of DATASETS.TRAIN.
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.
@@ -28,8 +28,8 @@ def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> 
         file: annotation file of the evaluated data set.
 
     Returns:
-        category id -> "r", "c" or "f". If DATASETS.TRAIN is empty, unreadable or has other categories than the
-        evaluated data set, log a warning and return None.
+        category id -> "r", "c" or "f". None, after a warning, if DATASETS.TRAIN is empty or unreadable, or if its
+        categories differ from the categories of the evaluated data set.
     """
     thresholds = tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS)
     own = file_frequency(file)

@@ -21,7 +21,7 @@ from seesaw_d2.utils.messages import first_few
 if TYPE_CHECKING:
     from seesaw_d2.evaluation.detections import Detections
 
-# This field of an annotation is 1 if its mask is unreadable. Mask evaluation ignores such objects.
+# This field is 1 in annotations with an unreadable mask. Mask evaluation ignores such objects.
 NO_MASK = "mask_unknown"
 
 
@@ -29,8 +29,8 @@ class GroundTruth(LVIS):
     """An lvis-api ``LVIS`` object created from parsed data in LVIS or COCO format.
 
     Attributes:
-        coco: True: follow COCO's rules for crowds and for objects without an area. False: follow LVIS's rules.
-        groups_known: True: ``frequency`` of each category is its group. False: ``frequency`` is a placeholder.
+        coco: True: COCO's rules for crowds and for objects without an area apply. False: LVIS's rules apply.
+        groups_known: True: ``frequency`` of a category is its frequency group. False: ``frequency`` has no meaning.
     """
 
     coco = False
@@ -42,7 +42,7 @@ class GroundTruth(LVIS):
 
         Args:
             dataset: dict with "images", "categories" and "annotations".
-            coco: see the attribute.
+            coco: value of the attribute ``coco``.
         """
         result = cls.__new__(cls)
         result.coco = coco
@@ -53,7 +53,7 @@ class GroundTruth(LVIS):
 
 
 def follows_coco(ground_truth: LVIS) -> bool:
-    """Return True if the ground truth follows COCO's rules. A plain lvis-api object follows LVIS's rules."""
+    """Return True if COCO's rules apply to the ground truth. LVIS's rules apply to a plain lvis-api object."""
     return getattr(ground_truth, "coco", False)
 
 
@@ -69,7 +69,7 @@ def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall computed by an evaluation engine. Values are -1 where a category has no object of a size.
+    """Precision and recall computed by an evaluation engine. The values of a category without objects of a size are -1.
 
     Attributes:
         precision: (T, R, C, A) float64 in [0, 1].
@@ -85,8 +85,8 @@ class Curves:
 class RankedGroundTruth:
     """Ground truth with small integers ("ranks") instead of ids, as input of an evaluation engine.
 
-    Images and categories are numbered from 0 in ascending id order, objects from 1. Original ids may need 64 bits, and
-    an engine that stores ids as float64 would round ids of more than 53 bits.
+    An engine that stores ids as float64 would round ids of more than 53 bits. The ranks of images and categories start
+    at 0, in ascending order of ids. The ranks of objects start at 1.
 
     Attributes:
         image_ids: (I,) int64, ascending.
@@ -110,7 +110,7 @@ class RankedGroundTruth:
         ]
 
     def images(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the images of the given ranks with the fields of LVIS's format."""
+        """Return the images with the given ranks as dicts in LVIS's format."""
         found = []
         for rank in ranks:
             image = self._ground_truth.imgs[int(self.image_ids[rank])]
@@ -121,7 +121,7 @@ class RankedGroundTruth:
         return found
 
     def objects(self, ranks: Iterable[int]) -> list[dict[str, Any]]:
-        """Return the objects of the images of the given ranks. ``ignore`` is 1 for objects that evaluation ignores."""
+        """Return the objects in the images with the given ranks. ``ignore`` is 1 if evaluation ignores the object."""
         masks, found = self._iou_type == "segm", []
         for rank in ranks:
             for annotation in self._ground_truth.img_ann_map.get(int(self.image_ids[rank]), ()):
@@ -152,24 +152,22 @@ class RankedGroundTruth:
         )
 
     def _ranks_of(self, category_ids: Iterable[int]) -> list[int]:
-        """Return the ranks of category ids, without unknown ids.
+        """Return the ranks of category ids. Skip unknown ids.
 
-        Ranks of a complete list of categories are cached, because many images share the same complete list.
+        Cache the ranks if ``category_ids`` contains all categories, because many images share such an object.
         """
         key = id(category_ids)
         if key not in self._lists:
             ranks = [self._rank[value] for value in category_ids if value in self._rank]
             if len(ranks) < len(self._rank):
                 return ranks
-            self._lists[key] = (
-                category_ids,
-                ranks,
-            )  # keep a reference to the list, so that no other object gets the same id()
+            # Store category_ids too, because after its deletion another object could get the same id().
+            self._lists[key] = (category_ids, ranks)
         return self._lists[key][1]
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in the ascending array ``known``. ``name`` names the ids in the error message."""
+    """Return the position of each id in the ascending array ``known``. ``name`` is the kind of id, for the error."""
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():

@@ -25,20 +25,20 @@ logger = logging.getLogger(__name__)
 def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
     """Convert an annotation file to an lvis-api object.
 
-    In COCO format, annotation is exhaustive: a category without annotations in an image does not occur in the image. In
-    LVIS format, the same holds except where ``neg_category_ids`` and ``not_exhaustive_category_ids`` say otherwise.
-    Evaluation ignores crowds: a missed crowd is not a false negative, and a detection of a crowd is not a false
-    positive. A warning lists the annotations that this function corrects or that evaluation ignores.
+    In COCO format, all objects are annotated: a category without annotations in an image does not occur in the image.
+    In LVIS format, the fields ``neg_category_ids`` and ``not_exhaustive_category_ids`` of an image, if they exist,
+    define for which categories this is true. Evaluation ignores crowds: a missed crowd is not a false negative, and a
+    detection of a crowd is not a false positive. A warning lists the annotations that this function corrects or that
+    evaluation ignores.
 
     Args:
         file: the annotation file, with or without annotations.
-        frequency: category id -> "r", "c" or "f". None: use ``frequency`` of the categories in the file. Each category
-            must have one.
+        frequency: category id -> "r", "c" or "f". None: use ``frequency`` in the file, which all categories must have.
     """
     everything = frozenset(file.category_ids)
     images = []
     for image in file.images:
-        # lvis-api often tests membership, so use sets. All images share one set, because a set of all C ids for each
+        # Use sets, because lvis-api often tests membership. All images share one set of all C ids, because a set per
         # image of LVIS would need gigabytes.
         negative = image.get("neg_category_ids") if file.format == "lvis" else None
         partial = image.get("not_exhaustive_category_ids", ()) if file.format == "lvis" else ()
@@ -51,7 +51,7 @@ def lvis_ground_truth(file: AnnotationFile, frequency: dict[int, str] | None) ->
 
 
 def ground_truth_with_groups(file: AnnotationFile, frequency: dict[int, str] | None) -> GroundTruth:
-    """Call ``lvis_ground_truth``, but if ``frequency`` is None, treat groups as unknown: APr, APc and APf are NaN."""
+    """Call ``lvis_ground_truth``. If ``frequency`` is None, mark the groups as unknown: APr, APc and APf are NaN."""
     result = lvis_ground_truth(file, frequency or dict.fromkeys(file.category_ids, "f"))
     result.groups_known = frequency is not None
     return result
@@ -63,7 +63,7 @@ def file_frequency(file: AnnotationFile) -> dict[int, str] | None:
     return letters if all(isinstance(v, str) and v in GROUP_LETTERS for v in letters.values()) else None
 
 
-# Reason why an annotation is corrected, omitted or ignored -> text of the warning.
+# Reason for correcting, omitting or ignoring an annotation -> text of the warning.
 _WARNINGS = {
     "area_computed": '"area" is missing or not positive. Evaluation computes the area from the mask or the box',
     "left_out": '"area" is not positive. Evaluation omits these objects, as lvis-api does',
@@ -97,7 +97,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
     if annotations and all(annotation.get("ignore") for annotation in annotations):
         text = f"each AP is NaN, because all {len(annotations)} objects are crowds or ignored"
         warn_once(logger, f"{file.path}: {text}")
-    # lvis-api marks unmatched detections with the id 0, so it would treat a matched object with the id 0 as unmatched.
+    # lvis-api uses the object id 0 to mark a detection as unmatched, so an object must not have the id 0.
     if any(annotation["id"] <= 0 for annotation in annotations):
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
@@ -107,7 +107,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
     """Replace an unreadable mask by the box, and mark the object so that mask evaluation ignores it.
 
-    Like ``_correct_ignore`` and ``_correct_area``, return the key of the warning in ``_WARNINGS``, or None.
+    Return the key of the warning in ``_WARNINGS``, or None. ``_correct_ignore`` and ``_correct_area`` do the same.
     """
     segmentation = annotation.get("segmentation")
     reason = None

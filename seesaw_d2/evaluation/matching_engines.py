@@ -1,4 +1,4 @@
-"""Match detections with objects, with hotcoco (Rust) or with lvis-api and pycocotools (Python)."""
+"""Compute precision and recall of detections with hotcoco (Rust), or with lvis-api and pycocotools (Python)."""
 
 import contextlib
 import io
@@ -26,19 +26,19 @@ _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
 
 
 def hotcoco_curves(ground_truth: LVIS, detections: Detections, iou_type: str) -> Curves:
-    """Compute precision and recall with hotcoco, faster and in less memory than lvis-api and pycocotools.
+    """Compute precision and recall with hotcoco, which needs less time and memory than lvis-api and pycocotools.
 
-    The results equal those of ``official_curves``, which documents the arguments. This function compensates for these
-    differences between hotcoco 1.3 and lvis-api:
+    Arguments and results are the same as for ``official_curves``. This function compensates for these differences
+    between hotcoco 1.3 and lvis-api:
 
     - hotcoco stores the ids of detections as float64. This function passes ranks instead of ids.
     - hotcoco does not read ``ignore``, and treats ``iscrowd`` as COCO does. With LVIS's rules, this function gives an
-      ignored object an area outside of all size ranges. lvis-api treats objects of other sizes like ignored objects.
+      ignored object an area outside of all size ranges, because objects outside of a size range are ignored.
     - ``StreamingEval``, which evaluates images in chunks, uses at most 300 detections per image, too few for AP_fixed.
       If an image has more detections, this function evaluates all images in one call, which needs more memory.
-    - lvis-api drops objects and detections without an area. With LVIS's rules, this function drops them too.
-    - hotcoco computes the size of each detection of an array from its box. For masks, this function passes a box with
-      the area of the mask. The box has no other effect, because hotcoco computes the IoU of masks from their pixels.
+    - lvis-api drops objects and detections without an area. With LVIS's rules, this function also drops them.
+    - hotcoco computes the size of a detection from its box. For masks, this function passes a box with the area of the
+      mask. The box has no other effect, because hotcoco computes the IoU of masks from their pixels.
     """
     ranked = RankedGroundTruth(ground_truth, iou_type)
     found = ranked.detections(detections)
@@ -172,7 +172,7 @@ def _with_masks(ground_truth: LVIS, iou_type: str) -> LVIS:
 
 
 def _lvis_results(ground_truth: LVIS, results: list[dict[str, Any]]) -> LVISResults:
-    # Pass ground truth without annotations, because LVISResults copies all of them and then discards the copy.
+    # Pass ground truth without annotations, because LVISResults copies all annotations and then discards the copy.
     frame = LVIS.__new__(LVIS)
     frame.dataset = {**ground_truth.dataset, "annotations": []}
     if results:

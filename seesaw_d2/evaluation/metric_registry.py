@@ -1,4 +1,4 @@
-"""Registry of metrics."""
+"""Registry of the metrics of detectors and image classifiers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Metric:
         compute: function that takes the results of an evaluation (see ``register_metric``) and returns a dict from
             metric name to percent, with NaN for undefined metrics.
         check: function that takes the ground truth and raises ConfigError if the data set does not support the metric.
-            It is called before ``compute``. None: every data set supports the metric.
+            The evaluator calls ``check`` before ``compute``. None: all data sets support the metric.
         optional: True: compute the metric only if TEST.LVIS_METRICS names it. False: always compute it.
     """
 
@@ -55,7 +55,7 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Compute all metrics of a task that are not optional, and the optional metrics whose names are in ``optional``."""
+    """Compute all metrics of a task, but of its optional metrics only those whose names are in ``optional``."""
     found: dict[str, float] = {}
     for name, metric in METRIC_REGISTRY[task].items():
         if not metric.optional or name in optional:

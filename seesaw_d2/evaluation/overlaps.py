@@ -1,4 +1,4 @@
-"""Compute the IoU of detections and objects in the same image, also for different categories.
+"""Compute the IoU between detections and objects of any category in the same image.
 
 Shapes: D detections and G objects of an image.
 """
@@ -17,12 +17,12 @@ from seesaw_d2.evaluation.ground_truth import NO_MASK
 def overlaps(
     ground_truth: LVIS, detections: Detections, iou_type: str = "bbox"
 ) -> Iterator[tuple[int, list[dict[str, Any]], np.ndarray, np.ndarray]]:
-    """Yield the IoU of all detections with all objects, image by image, in ascending order of image ids.
+    """Yield the IoU between all detections and all objects of each image, in ascending order of image ids.
 
     Args:
         ground_truth, detections: see ``DetectionResults``.
-        iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of their masks. For
-            "segm", the IoU of an object without a readable mask is 0.
+        iou_type: "bbox" or "segm". If the detections have no boxes, "bbox" uses the bounding boxes of their masks. With
+            "segm", an object without a readable mask has IoU 0 with all detections.
 
     Yields:
         image id, the G objects of the image, positions (D,) of its detections in ``detections``, and IoU (D, G).

@@ -1,4 +1,4 @@
-"""Read, check and write results files. Files are written atomically."""
+"""Read and check results files, and write results files, JSON files and CSV files atomically."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 logger = logging.getLogger(__name__)
 
 SUBMISSION_FILE = "lvis_submission.json"
-# Convert this number of detections to JSON at a time, to limit the memory.
+# Number of detections that are converted to JSON at once. A larger number needs more memory.
 CHUNK = 100_000
 
 
@@ -41,7 +41,7 @@ def write_csv(path: str, rows: list[dict[str, Any]], header: Sequence[str] | Non
     Args:
         path: path of the file.
         rows: one dict per row, from column to value.
-        header: names of the columns. Default: the keys of the first row. Without rows, ``header`` is required.
+        header: names of the columns, required if there are no rows. Default: the keys of the first row.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, header or list(rows[0]), lineterminator="\n")
@@ -63,8 +63,8 @@ def write_results(path: str, detections: Detections) -> None:
 def write_submission(folder: str | None, name: str, detections: Detections) -> None:
     """Write lvis_submission.json, the input of LVIS's evaluation server, for a data set without annotations.
 
-    If the detections have masks, the file contains no boxes, because lvis-api would compute the size of a detection
-    (for APs, APm and APl) from the box instead of the mask.
+    If the detections have masks, the file contains no boxes. From a file with both, lvis-api would compute the size of
+    a detection (for APs, APm and APl) from the box instead of the mask.
 
     Args:
         folder: output folder. None: write no file.
@@ -92,13 +92,13 @@ def read_results(path: str, ground_truth: LVIS) -> Detections:
     """Read and check a results file in LVIS's or COCO's format.
 
     Args:
-        path: path of a JSON file with a list of detections. Each is a dict with image_id, category_id, score, and bbox
-            (XYWH in pixels) or segmentation (run lengths).
+        path: path of a JSON file with a list of detections. A detection is a dict with image_id, category_id, score,
+            and bbox (XYWH in pixels) or segmentation (run lengths).
         ground_truth: ground truth with the images and categories of the detections.
 
     Raises:
-        DataError: the file is unreadable or is not such a list. Or a detection lacks a field, has a score or a box that
-            is not finite, a malformed mask, or an image or a category that the ground truth does not contain.
+        DataError: the file cannot be read or contains no list, or a detection is invalid: a field is missing, the score
+            or the box is not finite, the mask is malformed, or the image or the category is unknown.
     """
     if irregular(path):
         raise DataError(f"{path}: expected a results file, found {irregular(path)}")

@@ -67,10 +67,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 class SemanticEvaluator(DatasetEvaluator):
-    """Evaluator that computes ``segmentation_metrics`` over all labelled pixels of a data set.
+    """Compute mIoU, mean class accuracy and pixel accuracy over all labelled pixels of a data set.
 
-    ``evaluate()`` returns {"sem_seg": metrics} in the main process and None in the others. It writes
-    ``semantic_per_class.csv`` to ``output_dir``.
+    ``evaluate()`` returns {"sem_seg": metrics} in the main process and None in the other processes. See
+    ``segmentation_metrics`` for the metrics. ``evaluate()`` also writes ``semantic_per_class.csv`` to ``output_dir``.
 
     Args:
         dataset_name: name of a registered data set with label maps.
@@ -115,7 +115,7 @@ class SemanticEvaluator(DatasetEvaluator):
             outputs: dicts with "sem_seg", scores (C, H, W).
 
         Raises:
-            DataError: sizes of a label map and the scores differ.
+            DataError: a label map and the scores of its image have different sizes.
         """
         for item, output in zip(inputs, outputs, strict=True):
             path = item["sem_seg_file_name"]
