@@ -14,7 +14,14 @@ _PER_ROW, _INCHES = 8, 1.75
 
 @dataclass(frozen=True, eq=False)
 class AnsweredImage:
-    """An image (H, W, 3) uint8, its true class, the number of training images of this class, and the predictions."""
+    """An image with its true class and the predictions of several runs.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        label: true class.
+        training_images: number of training images of the true class.
+        answers: class that each run predicts.
+    """
 
     pixels: np.ndarray
     label: str
@@ -23,14 +30,14 @@ class AnsweredImage:
 
 
 def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str]) -> dict[str, list[int]]:
-    """Group images by the outcome: correct only in the last run, only in the first run, in both runs or in neither.
+    """Group images by the runs that predict their class correctly.
 
     Args:
         labels: true class of each image.
-        first, last: predicted class of each image by the first and the last run.
+        first, last: class that the first and the last run predict for each image.
 
     Returns:
-        outcome -> positions of its images.
+        a dict from "last" (only the last run is correct), "first", "both" and "neither" to positions of images.
     """
     right = [(a == label, b == label) for label, a, b in zip(labels, first, last, strict=True)]
     kinds = {"last": (False, True), "first": (True, False), "both": (True, True), "neither": (False, False)}
@@ -38,9 +45,9 @@ def by_outcome(labels: Sequence[str], first: Sequence[str], last: Sequence[str])
 
 
 def proportional(found: Mapping[str, Sequence[int]], limit: int) -> dict[str, list[int]]:
-    """Choose about ``limit`` images, so that each outcome keeps its share but has at least one image, if there is any.
+    """Choose about ``limit`` images, so that the shares of the outcomes stay about the same.
 
-    The images of an outcome are at equal distances in its list.
+    An outcome with images keeps at least one image. The chosen images are evenly spaced in the list of the outcome.
     """
     total = sum(map(len, found.values()))
     chosen = {}
@@ -56,7 +63,7 @@ def draw_answers(sections: Mapping[str, Sequence[AnsweredImage]], runs: Sequence
 
     Args:
         sections: title -> images.
-        runs: names of the runs, in the order of the predictions of an image.
+        runs: names of the runs, in the order of ``AnsweredImage.answers``.
         path: path of the figure. The extension selects the file format.
     """
     lines = []  # each line is a title or a list of up to _PER_ROW images

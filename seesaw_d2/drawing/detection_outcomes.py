@@ -13,7 +13,7 @@ RIGHT, WRONG, UNJUDGED, MISSED, TRUTH = "right", "wrong", "unjudged", "missed", 
 
 @dataclass(frozen=True)
 class Shown:
-    """A detection, or an object of the ground truth, to be drawn.
+    """A detection or a ground-truth object to draw.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels.
@@ -31,14 +31,14 @@ class Shown:
 def judge(detections: list[Shown], truths: list[Shown], judged: set[int] | None) -> list[Shown]:
     """Match the detections of an image with its objects, and set their verdicts.
 
-    A detection is right if it has an IoU of at least 0.5 with an object of its category that no detection with a higher
-    score has matched. An object is missed if no detection of any category has an IoU of at least 0.5 with the object.
+    A detection is right if its IoU with an object of its category is at least 0.5 and no detection with a higher score
+    has matched this object. An object is missed if no detection of any category has an IoU of at least 0.5 with it.
 
     Args:
         detections: detections in descending order of scores.
         truths: annotated objects of the image.
-        judged: categories for which the annotation of the image is exhaustive. A detection of another category that
-            matches no object is UNJUDGED, as in the evaluation of LVIS. None: all categories.
+        judged: categories for which all objects of the image are annotated. None: all categories. A detection of
+            another category that matches no object is UNJUDGED, because LVIS does not evaluate such detections.
 
     Returns:
         the detections with their verdicts, followed by the missed objects.

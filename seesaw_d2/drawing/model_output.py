@@ -8,7 +8,7 @@ from seesaw_d2.drawing.plain_text import plain_text
 
 # Colours of rare, common and frequent categories, and of categories whose group is unknown.
 COLORS = ("#ff8a3d", "#00c8ff", "#ffffff", "#ffee00")
-# Marks behind the names of rare, common and frequent categories.
+# Marks after the names of rare, common and frequent categories.
 MARKS = (" ●R", " ○C", "")
 
 

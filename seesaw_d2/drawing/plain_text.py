@@ -1,11 +1,11 @@
-"""Draw text literally. By default, matplotlib parses text between dollar signs as mathematics, and may fail."""
+"""Draw text literally. By default, matplotlib parses text between dollar signs as a formula, which may fail."""
 
 from contextlib import AbstractContextManager
 
 import matplotlib
 from matplotlib.figure import Figure
 
-# PNG and JPEG files of this project contain this text. Existing files without the text are not overwritten.
+# Text in all PNG and JPEG files that this project draws. Programs do not overwrite files without this text.
 PICTURE_MARK = "drawn by seesaw_d2"
 
 

@@ -69,7 +69,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 
     Args:
         cfg: config of the model.
-        predictor: computes the detections.
+        predictor: predictor of the detections.
         min_score: minimum score of drawn detections.
     """
     names = predictor.class_names
@@ -99,9 +99,9 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 def image_targets(paths: list[str], output: str) -> list[str]:
     """Return the path of the output file for each image.
 
-    If there is one image and ``output`` has an extension, ``output`` is the file. Otherwise ``output`` is a folder, and
-    the files in it have the names of the images. If OpenCV cannot write the format of an image, the name ends in
-    ".png".
+    For a single image, ``output`` is the output file if it has an extension and is not a folder. Otherwise, ``output``
+    is the output folder, and an output file has the name of its image. If OpenCV cannot write the format of an image,
+    ".png" is appended to the name.
 
     Raises:
         ConfigError: OpenCV cannot write the format, two images have the same name, or an output file is an input.
@@ -133,7 +133,7 @@ def _writable_name(path: str) -> str:
 
 
 def check_encodable(key: str, paths: list[str]) -> None:
-    """Raise ConfigError if a path is not valid UTF-8. With such a path OpenCV would terminate the process."""
+    """Raise ConfigError if a path is not valid UTF-8, because OpenCV would terminate the process."""
     if wrong := [path for path in paths if not encodable(path)]:
         raise ConfigError(f"{key}: expected file names in UTF-8, found {shortened(ascii(wrong[0]))}")
 

@@ -24,9 +24,7 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """Return the paths of image files.
-
-    Skipped files and subfolders are counted in a warning.
+    """Return the paths of all input images. Log a warning with the number of skipped files and subfolders.
 
     Args:
         inputs: image files, folders of images, and glob patterns.
@@ -60,7 +58,10 @@ def _images_in(folder: str) -> list[str]:
 
 
 def check_images(paths: Sequence[str]) -> None:
-    """Check the headers of all images before any image is drawn. Warn about images of which a part is lost.
+    """Check the headers of all images, before any image is drawn.
+
+    A warning lists images with more than 8 bits per channel, whose large values are drawn as white. Another warning
+    lists images with several frames or pages, of which only the first is drawn.
 
     Raises:
         DataError: the header of an image cannot be read.
@@ -120,13 +121,13 @@ class Video:
 
     def __init__(self, path: str):
         self.path = path
-        if not os.path.isfile(path):  # otherwise OpenCV would block on a pipe or download a URL
+        if not os.path.isfile(path):  # OpenCV would wait for a pipe or download a URL
             raise DataError(f"--input {path}: expected a video, found {irregular(path) or 'nothing at this path'}")
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise DataError(f"--input {path}: expected a video, found a file that OpenCV cannot read")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        # The length in the file header may be wrong. It is used only for the progress bar.
+        # The number of frames in the file header may be wrong. Only the progress bar uses this number.
         self.length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -139,10 +140,10 @@ class Video:
 
 
 class VideoWriter:
-    """Write frames, uint8 (H, W, 3) BGR of equal size, to a temporary video file. ``close`` renames the file.
+    """Write frames of equal size, uint8 (H, W, 3) BGR, to a video file.
 
-    Raises:
-        OutputError: in the first call of ``write``, if the file cannot be written.
+    ``write`` appends a frame to a temporary file. ``close`` renames this file to ``path``. The first call of ``write``
+    raises OutputError if the file cannot be written.
     """
 
     def __init__(self, path: str, rate: float):
@@ -161,7 +162,7 @@ class VideoWriter:
         self._writer.write(frame)
 
     def close(self, *, complete: bool = True) -> None:
-        """Rename the temporary file to ``path`` if the video is ``complete``, otherwise remove the temporary file."""
+        """Rename the temporary file to ``path`` if the video is complete. Otherwise, remove the temporary file."""
         if self._writer is not None:
             self._writer.release()
             if complete:

@@ -1,4 +1,4 @@
-"""Inference with a trained model in batches, in full or half precision.
+"""Run inference with a trained model in batches, in full or half precision.
 
 Shapes: H x W input image, h x w resized image.
 """
@@ -24,15 +24,15 @@ from seesaw_d2.train.tasks import CLASSIFICATION, SEGMENTATION, task_of
 from seesaw_d2.utils.messages import shown
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_LOOKAHEAD = 4  # largest number of batches of images to read ahead, to find images of equal size
+_LOOKAHEAD = 4  # maximum number of batches to read ahead in search of images with the same padded size
 
 
 class BatchPredictor:
     """Detect objects in images, in batches. The detections do not depend on the batch size.
 
-    Only images with the same padded size are in one batch. Detectron2 pads the images of a batch to the size of the
-    largest image, and padding changes the features at the border of smaller images and therefore their detections.
-    Batches are useful only if most images have the same size, such as frames of a video.
+    Detectron2 pads all images of a batch to a common size. This additional padding would change the features and the
+    detections of smaller images. Therefore, a batch contains only images that Detectron2 would pad to the same size if
+    each image were alone. Batches of several images help only if most images have the same size, like video frames.
 
     Args:
         cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error, unlike in
@@ -43,8 +43,8 @@ class BatchPredictor:
 
     Attributes:
         class_names: C class names, from the checkpoint if it contains names, otherwise from the datasets of the config.
-            If neither is available, numbers.
-        unknown_data: reason why the class names are numbers, or "".
+            If neither has names, "category 0", "category 1", ....
+        unknown_data: reason why neither has names, or "".
 
     Raises:
         ConfigError: a value is out of range, or the config is not for a detector.
@@ -102,7 +102,7 @@ class BatchPredictor:
         return [detector_postprocess(each, *size).to("cpu") for each, size in zip(found, sizes, strict=True)]
 
     def _padded(self, item) -> tuple[int, int]:
-        """Return the padded size of an image, in multiples of ``size_divisibility`` of the backbone."""
+        """Return (height, width) of a resized image after padding, divided by the backbone's ``size_divisibility``."""
         step = max(self.model.backbone.size_divisibility, 1)
         height, width = item[0].shape[1:]
         return -(-height // step), -(-width // step)
@@ -133,10 +133,11 @@ def load_predictor(
 
     Args:
         cfg: the config, which is not changed. ``MODEL.DEVICE: auto`` selects a GPU if one is available.
-        check: function that is called with ``cfg`` and the model before the weights are loaded.
+        check: function that this function calls with ``cfg`` and the model before it loads the weights.
 
     Returns:
-        tuple of the model, its C class names, and the reason why the names are numbers, or "".
+        the model, its C class names, and the reason why the names are unknown, or "". Unknown names are "category 0",
+        "category 1", ....
 
     Raises:
         ConfigError: training set and test set have different category orders.

@@ -1,4 +1,4 @@
-"""Write the HTML report of a calibration: metrics before and after, and AP over each parameter."""
+"""Write the HTML report about a choice of calibration: metrics with and without calibration, and AP by parameter."""
 
 from typing import Any
 
@@ -10,14 +10,18 @@ _SHOWN = ("AP", "APr", "APc", "APf")
 
 
 def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the report: first without calibration ("none"), then with each calibration.
+    """Return the rows of the report: a row without calibration, called "none", and a row for each calibration.
 
     Args:
         result: result of ``calibrate``.
 
     Returns:
-        dicts with "name" of the calibration, "value" (parameter and chosen value, as text), "metrics" of boxes, and
-        "masks" (metrics of masks, None if not evaluated).
+        a list of dicts with these keys:
+
+        - "name": name of the calibration.
+        - "value": name and chosen values of the parameter, as text.
+        - "metrics": box metrics on the test set.
+        - "masks": mask metrics on the test set, or None if masks were not evaluated.
     """
     rows = [{"name": "none", "value": "", "metrics": result["before"]}]
     for name, metrics in result["after"].items():
@@ -28,7 +32,9 @@ def calibration_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def calibration_table(result: dict[str, Any], task: str = "metrics") -> str:
-    """Return a text table of AP on the test set without and with each calibration. Each cell is "AP / AP_fixed".
+    """Return a text table of AP on the test set, with a row without calibration and a row for each calibration.
+
+    A cell shows AP and AP_fixed.
 
     Args:
         result: result of ``calibrate``.
@@ -49,7 +55,7 @@ def _cell(value: float | None) -> str:
 
 
 def write_calibration_report(result: dict[str, Any], path: str) -> None:
-    """Write the HTML report of a calibration.
+    """Write the HTML report about a choice of calibration.
 
     Args:
         result: result of ``calibrate``.

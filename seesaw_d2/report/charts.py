@@ -19,7 +19,7 @@ def _frame(title: str, x_label: str, y_label: str, parts: Sequence[str]) -> Mark
 
 
 class _Scale:
-    """Function from data to pixels on an axis.
+    """Linear or logarithmic function from data values to pixels along an axis.
 
     Args:
         low, high: ends of the axis in units of the data.
@@ -56,13 +56,13 @@ def _axes(x: _Scale, y: _Scale) -> list[str]:
 
 
 def _tip(text: str, runs: Sequence[str], index: int) -> str:
-    """Return the tooltip of a mark in the chart. With several runs, it starts with the name of the run."""
+    """Return a tooltip as SVG. If the chart shows several runs, the tooltip starts with the name of the run."""
     text = f"{runs[index]}: {text}" if len(runs) > 1 else text
     return f"<title>{escape(text)}</title>" if text else ""
 
 
 def _guide(x: _Scale, value: float) -> str:
-    """Return a vertical line at a value, or "" if the value is outside of the axis."""
+    """Return a vertical line at a value of x as SVG, or "" if the value is outside of the x axis."""
     place = f"{x(value):.1f}"
     inside = min(x.start, x.end) <= x(value) <= max(x.start, x.end)
     line = f'<line class="guide" x1="{place}" x2="{place}" y1="{TOP + 22}" y2="{HEIGHT - BOTTOM}"/>'
@@ -81,7 +81,7 @@ def scatter(
     log_y: bool = False,
     diagonal: bool = False,
 ) -> Markup:
-    """Draw a scatter plot.
+    """Return a scatter plot as SVG, or "" if there are no points.
 
     Args:
         title: description for screen readers.
@@ -119,7 +119,7 @@ def lines(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Draw a line chart. Each line is reduced to a few hundred points.
+    """Return a line chart as SVG, or "" if there are no points. A line shows a regular sample of at most 600 points.
 
     Args:
         title: description for screen readers.
@@ -155,12 +155,12 @@ def bars(
     runs: Sequence[str] = (),
     top=None,
 ) -> Markup:
-    """Draw a bar chart with a group of bars for each name and one bar for each run in a group.
+    """Return a bar chart as SVG. The chart has a group of bars for each name. A group has a bar for each run.
 
     Args:
         title: description for screen readers.
-        names: names of the groups.
-        series: for each run, the height of the bar in each group. None: no bar.
+        names: names of the groups, shown below the groups.
+        series: for each run, a list with the value of each group. None: the run has no bar in the group.
         x_label, y_label: labels of the axes.
         runs: names of the runs, for the tooltips.
         top: upper end of the y axis. Default: the largest value.

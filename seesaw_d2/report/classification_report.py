@@ -1,4 +1,4 @@
-"""Write the HTML report of image classifiers: accuracy by shots, confusions and calibration of several runs."""
+"""Write the HTML report that compares image classifiers: accuracy by shots, confusions and calibration."""
 
 import os
 import reprlib
@@ -17,14 +17,14 @@ from seesaw_d2.utils.text_tables import read_results_table
 
 COLUMNS = ("overall", "many", "medium", "few", "ECE")
 _MAX_CONFUSIONS = 20
-_EXPECTED = "expected the results of an evaluation of an image classifier"
+_EXPECTED = "expected the results of an image classifier"
 
 
 def shots_table(runs: Mapping[str, dict]) -> str:
     """Return a text table of accuracy by shots, with one line per run.
 
     Args:
-        runs: title of a run -> results of its evaluation, a dict with "classification".
+        runs: title of a run -> content of results.json, a dict with the key "classification".
     """
     width = max(map(len, runs)) + 2
     lines = [" " * width + "".join(f"{column:>9}" for column in COLUMNS)]
@@ -35,10 +35,10 @@ def shots_table(runs: Mapping[str, dict]) -> str:
 
 
 def write_classification_report(folders: Mapping[str, str], path: str) -> None:
-    """Write a page with accuracy by shots, accuracy of each class, confusions of few-shot classes, and calibration.
+    """Write an HTML page with accuracy by shots and by class, confusions of few-shot classes, and calibration.
 
     Args:
-        folders: title of a run -> output folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
+        folders: title of a run -> folder of its evaluation, ``OUTPUT_DIR/inference/<data set>``.
         path: path of the HTML file. The file is self-contained.
 
     Raises:
@@ -75,7 +75,7 @@ def write_classification_report(folders: Mapping[str, str], path: str) -> None:
 
 
 def _headline(runs: list[dict[str, Any]]) -> str:
-    """Return text with the accuracy of few-shot classes in the first and the last run, or "" if it is undefined."""
+    """Return a text with the few-shot accuracy of the first and the last run, or "" if one of them is undefined."""
     values = [run["metrics"]["few"] for run in ([runs[0], runs[-1]] if len(runs) > 1 else runs)]
     if any(value is None or value != value for value in values):
         return ""
@@ -83,10 +83,10 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    """Read and check the files of an evaluation.
+    """Read and check the files that ``ClassificationEvaluator`` has written.
 
     Raises:
-        DataError: a file is missing or does not have the content that ``ClassificationEvaluator`` writes.
+        DataError: a file is missing or invalid.
     """
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
     return {

@@ -9,7 +9,7 @@ from lvis import LVIS
 from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.evaluation.overlaps import overlaps
 
-# A detection is a prediction for an object if it has at least this IoU with the object and at least this score.
+# Minimum IoU of a detection with an object and minimum score for which the detection is a prediction for the object.
 MIN_IOU, MIN_SCORE = 0.5, 0.05
 
 
@@ -44,9 +44,9 @@ class Outcome:
             members: "r", "c" or "f" -> ids of the categories in this group.
 
         Returns:
-            for each group, a dict with the number of "objects", the percentages of objects predicted as their category
-            ("right"), as another category ("wrong") and not at all ("none"), and a "histogram" of the scores of correct
-            predictions in 10 bins.
+            group -> dict with "objects", the number of objects, "right", "wrong" and "none", the percentages of objects
+            with a correct, a wrong and no prediction, and "histogram", the numbers of correct predictions in 10 bins of
+            their scores.
         """
         found = {}
         for name, ids in members.items():
@@ -62,7 +62,7 @@ class Outcome:
         return found
 
     def confusions(self, category_ids: set[int], limit: int = 15) -> list[tuple[int, int, int, int]]:
-        """Return the most frequent confusions of objects of the given true categories.
+        """Return the most frequent confusions of objects whose true category is in ``category_ids``.
 
         Returns:
             at most ``limit`` tuples (true category, predicted category, number of confused objects, number of objects
@@ -79,11 +79,11 @@ class Outcome:
 
 
 def outcomes(ground_truth: LVIS, detections: Detections) -> Outcome:
-    """Find the prediction for each object, which is the detection of any category with the highest score.
+    """Find the prediction for each object: the overlapping detection, of any category, with the highest score.
 
-    Only detections with an IoU of at least 0.5 with the object and a score of at least 0.05 count. Unlike in AP, one
-    detection may be the prediction for several objects. The result shows which categories a model confuses. It does
-    not measure how well the model ranks detections.
+    A detection overlaps an object if their IoU is at least 0.5. Detections with scores below 0.05 do not count. Unlike
+    in AP, a detection may be the prediction for several objects. The result shows which categories a model confuses.
+    It does not measure how well the model ranks detections.
     """
     kept = detections[detections.scores >= MIN_SCORE]
     columns: list[list] = [[], [], [], [], [], []]

@@ -22,7 +22,7 @@ HEADER = ("category", "group", "images", "instances", "repeat factor")
 def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
     """Return one row per category, in descending order of frequency.
 
-    The columns are those of HEADER, followed by the number of instances per epoch with each sampling.
+    The columns are HEADER and, for each sampling, the number of sampled instances per epoch.
     """
     counts = analysis.statistics
     order = np.lexsort((-counts.instance_count, -counts.image_count))
@@ -40,11 +40,11 @@ def category_rows(analysis: SamplingAnalysis) -> list[tuple]:
 
 
 def sampling_report(analysis: SamplingAnalysis, num_categories: int = 10) -> str:
-    """Return a text report: the share of each frequency group under each sampling, and a table of categories.
+    """Return a text with the share of each frequency group under each sampling, and with a table of categories.
 
     Args:
         analysis: the sampling analysis of a data set.
-        num_categories: list this number of the most frequent and of the least frequent categories.
+        num_categories: number of the most frequent categories to list, and number of the least frequent categories.
     """
     counts, samplings = analysis.statistics, list(analysis.epoch_images)
     lines = [analysis.summary(), ""]
@@ -88,7 +88,7 @@ def write_categories(analysis: SamplingAnalysis, path: str) -> None:
 def write_statistics(cfg: CfgNode, path: str) -> None:
     """Write a CSV file with the counts and the fractal dimension of each category of DATASETS.TRAIN.
 
-    The ids are 1 to C, in the order of the model's classes.
+    The category ids in the file are 1 to C, in the order of the model's classes.
     """
     counts = training_statistics(cfg)
     dimensions = training_fractal_dimensions(cfg, len(counts.names))

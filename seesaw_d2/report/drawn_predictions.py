@@ -1,4 +1,4 @@
-"""Draw a figure of ground truth and detections, which marks correct, wrong and missing detections."""
+"""Draw ground truth and detections, and mark correct detections, wrong detections and missed objects."""
 
 from collections import Counter, defaultdict
 from types import SimpleNamespace
@@ -20,18 +20,18 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.evaluation.results_files import read_results
 from seesaw_d2.frequency_groups import GROUP_NAMES
 
-SCALE = 3.0  # scale of the drawing, so that masks and boxes are smooth on small images
+SCALE = 3.0  # magnification of the images, so that boxes and masks on small images have smooth edges
 PANEL = 3.4  # side length of an image in inches
 MARKS = {RIGHT: ("✓ ", "#35e055"), WRONG: ("✗ ", "#ff7b72"), UNJUDGED: ("? ", "#c0c0c0"), MISSED: ("", "#ffee00")}
 
 
 @plain_text()
 def draw_predictions(dataset_name, results, path, *, num_images=6, min_score=0.3, groups=None) -> None:
-    """Draw images of a data set, each with its ground truth and beside it with the detections of each results file.
+    """Draw images of a data set: a panel with the ground truth, and a panel with the detections of each results file.
 
-    The figure marks detections as right or wrong, and objects without a detection as missed. The images are at equal
-    distances in the data set, so that they are a fair sample. Of several detections with an IoU above 0.7, only the
-    detection with the highest score is drawn.
+    The figure marks detections as right or wrong, and objects without a detection as missed. The images are evenly
+    spaced in the data set, so that they are a fair sample. If several detections overlap with an IoU above 0.7, only
+    the detection with the highest score is drawn.
 
     Args:
         dataset_name: name of a registered data set with annotations.
@@ -91,7 +91,7 @@ def _count(judged: dict[int, list[Shown]]) -> str:
 
 
 def _draw(ax, record, shown: list[Shown], metadata, groups) -> None:
-    """Draw boxes and masks on the image, and draw the labels as text of the figure, which is sharper than pixels."""
+    """Draw boxes and masks on the image, and draw the labels as text of the figure, because text stays sharp."""
     visualizer = Visualizer(read_image(record["file_name"], "RGB"), metadata, scale=SCALE)
     colors = [_color(each, groups) for each in shown]
     solid = [each.verdict != MISSED for each in shown]
@@ -135,7 +135,7 @@ def _truths(record) -> list[Shown]:
 
 
 def _judged_categories(record, index_of) -> set[int] | None:
-    """Return the categories for which the annotation of the image is exhaustive. None: all categories."""
+    """Return the categories for which all objects of the image are annotated. None: all categories."""
     if record.get("neg_category_ids") is None:
         return None
     partial = {index_of[i] for i in record.get("not_exhaustive_category_ids", ())}
@@ -144,11 +144,7 @@ def _judged_categories(record, index_of) -> set[int] | None:
 
 
 def _detections(file, min_score: float, records, index_of) -> dict[int, list[Shown]]:
-    """Read the detections to draw from a results file.
-
-    Returns:
-        a dict from image id to detections in descending order of scores.
-    """
+    """Read the detections to draw from a results file. Return image id -> detections in descending order of scores."""
     known = SimpleNamespace(imgs={record["image_id"]: record for record in records}, cats=index_of)
     results = read_results(str(file), known)
     if results.boxes is None:
@@ -170,6 +166,6 @@ def _best(objects: list[tuple[Shown, float]]) -> list[Shown]:
 
 
 def _choose(records, num_images: int) -> list:
-    """Return images at equal distances in the data set, starting with the first image."""
+    """Return evenly spaced images of the data set, starting with the first image."""
     count = min(num_images, len(records))
     return [records[i * len(records) // count] for i in range(count)]

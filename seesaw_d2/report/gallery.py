@@ -13,16 +13,18 @@ from seesaw_d2.evaluation.detections import Detections
 from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.report.confusions import Outcome
 
-# Length of the longer side of an image in pixels, and JPEG quality. 1,000 images need about 12 MB.
+# Longer side of an image in pixels, and JPEG quality. With these values, 1,000 images need about 12 MB.
 SIDE, QUALITY = 320, 60
 MIN_SCORE = 0.3
-# Crops beside a confusion: number, side length in pixels, and side length divided by the longer side of the object.
+# Number of crops per confusion, side of a crop in pixels, and ratio of this side to the longer side of the object.
 _CROPS, _CROP_SIDE, _CONTEXT = 3, 44, 1.4
 _MOST_DETECTIONS = 30
 
 
 def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: int) -> list[int]:
-    """Choose images: first images with missed objects of rare categories, then of common categories, then others.
+    """Choose the images with the most objects that the runs missed or misclassified, sorted by this number.
+
+    An object of a rare category counts like 1,000 objects of common or 1,000,000 objects of frequent categories.
 
     Args:
         outcomes: predictions of each run.
@@ -47,7 +49,7 @@ def choose_images(outcomes: list[Outcome], members: dict[str, set[int]], limit: 
 def gallery_entry(
     image_id: int, file_name: str, ground_truth: LVIS, runs: list[tuple[Detections, Outcome]]
 ) -> dict[str, Any] | None:
-    """Return the template variables of an image and its boxes, or None if the image file is unreadable."""
+    """Return the template variables for an image and its boxes, or None if the image file is unreadable."""
     try:
         pixels = read_image(file_name, "RGB")
     except Exception:  # decoders raise many types of errors
@@ -86,7 +88,7 @@ def gallery_entry(
 def confusion_crops(
     outcome: Outcome, pairs: list[tuple[int, int]], files: dict[int, str]
 ) -> dict[tuple[int, int], list[str]]:
-    """Cut out the first objects of each confusion.
+    """Crop the first objects of each confusion from their images.
 
     Args:
         outcome: predictions of a run.
@@ -94,7 +96,7 @@ def confusion_crops(
         files: image id -> path of the image. Empty: return no crops.
 
     Returns:
-        pair -> base64 texts of small JPEGs.
+        pair -> small JPEGs as base64 text.
     """
     chosen = {
         pair: np.flatnonzero((outcome.labels == pair[0]) & (outcome.answers == pair[1]))[:_CROPS].tolist()

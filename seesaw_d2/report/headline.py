@@ -5,7 +5,7 @@ from typing import Any
 
 from seesaw_d2.report.run_folders import Run
 
-# Keys of schedule, data and evaluation. A fair comparison of methods needs equal values.
+# Config keys that need equal values in all runs for a fair comparison of methods.
 _COMPARED = (
     "DATASETS.REGISTER",
     "DATASETS.TRAIN",
@@ -32,12 +32,13 @@ _COMPARED = (
 
 
 def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the main result of the report, AP of the first and of the last run.
+    """Return the main result of the report: AP of the first run and AP of the last run.
 
-    AP of masks takes precedence over AP of boxes, and AP of rare categories over AP of all categories.
+    Use AP of masks if all runs have masks, otherwise AP of boxes. Use AP of rare categories if it is defined, otherwise
+    AP of all categories.
 
     Returns:
-        a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", which describes the text. Both are "" if no AP is
+        a dict with "text", such as "rare 41.9 → 52.0 AP", and "note", which explains the text. Both are "" if no AP is
         defined.
     """
     task = "segm" if all("segm" in entry["metrics"] for entry in evaluated) else "bbox"
@@ -67,7 +68,7 @@ def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]
 
 
 def config_differences(configs: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the keys of schedule, data and evaluation that differ between configs, each with the value per config."""
+    """Return the keys in ``_COMPARED`` whose values differ between configs, each with its value in each config."""
     found = []
     for key in _COMPARED:
         values = [_used_entries(one) if key == "DATASETS.REGISTER" else _value(one, key) for one in configs]
@@ -85,7 +86,7 @@ def _value(config: dict[str, Any], key: str) -> Any:
 
 
 def _used_entries(config: dict[str, Any]) -> list[Any] | None:
-    """Return the entries of DATASETS.REGISTER that the run trains or tests on. None: the config lacks the key."""
+    """Return the entries of DATASETS.REGISTER that the run trains or tests on, or None if no such entry exists."""
     train, test, entries = (_value(config, f"DATASETS.{key}") for key in ("TRAIN", "TEST", "REGISTER"))
     if not isinstance(entries, list):
         return None

@@ -35,7 +35,8 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
     Args:
         rows: one dict per method.
-        calibrated: name of the metric in an additional column for the best calibration. "": no such column.
+        calibrated: name of a metric. An additional column shows this metric with the best calibration of each method.
+            "": no additional column.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)
@@ -53,7 +54,7 @@ def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]
 
 
 def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Insert a row with the calibrated metrics after each row of the test images that has a calibration."""
+    """After each row with a calibration, insert a row with the calibrated metrics."""
     found: list[Mapping[str, Any]] = []
     for row in rows:
         calibrated = row["calibrated"]
@@ -64,7 +65,7 @@ def _with_calibrated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def _calibration(result: Mapping[str, Any]) -> list[str]:
-    """Return a line about the method that is best after calibration, or [] if no calibration was evaluated."""
+    """Return a list with a line about the best method after calibration, or [] if no calibration was evaluated."""
     rows = [row for row in result["ranking"] if row["calibrated"]]
     if not rows:
         return []

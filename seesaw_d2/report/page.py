@@ -53,8 +53,8 @@ def write_report(
         folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The first is the baseline.
         path: path of the HTML file.
         dataset: data set of the results. Default: first data set of DATASETS.TEST of the first run.
-        config_file: config whose DATASETS.REGISTER contains the data set. Runs of plain Detectron2 on data that was
-            registered in code need it.
+        config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
+            Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
         num_images: number of images in the gallery.
         title: title of the page.
@@ -64,7 +64,7 @@ def write_report(
 
     Raises:
         ConfigError, DataError: an argument is invalid, a folder has no results, or the results belong to other images
-            or categories. Nothing is written.
+            or categories. In this case, no page is written.
     """
     check_page(path)
     names = _distinct(folders, names)
@@ -103,9 +103,9 @@ def write_report(
 
 
 def run_config(folder: str, config_file: str = "") -> CfgNode:
-    """Load a config, or the default config, and copy the keys that name data sets from config.yaml of a run.
+    """Load ``config_file`` or the default config, and copy the data set keys from the run's config.yaml.
 
-    Other keys of the run are not read, because this project may not know them.
+    This function does not read other keys of the run, because they may be unknown to this project.
     """
     cfg = load_config(config_file)
     for key, value in run_datasets(folder).items():
@@ -128,7 +128,7 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return the names of the runs. Default: the shortest last parts of the paths that are all different."""
+    """Return the names of the runs. Default: the last components of the paths, as few as make all names different."""
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
@@ -167,7 +167,7 @@ def _evaluate(run: Run, dataset: str, file: AnnotationFile, ground_truth: Ground
 
 
 def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[str, list[int]] | None:
-    """Return the numbers of training "images" and "instances" of the C categories, by index. None: unknown."""
+    """Return "images" and "instances", the training counts of the categories by class index, or None if unknown."""
     categories = [ground_truth.cats[key] for key in ids]
     if all("image_count" in c and "instance_count" in c for c in categories):
         return {name: [c[f"{name[:-1]}_count"] for c in categories] for name in ("images", "instances")}
@@ -181,7 +181,7 @@ def _training_counts(cfg: CfgNode, ground_truth: LVIS, ids: list[int]) -> dict[s
 
 
 def _image_files(dataset: str) -> dict[int, str]:
-    """Return a dict from image id to the path of the image, for all images of a data set."""
+    """Return a dict from the id of each image of a data set to the path of the image."""
     records = load_dataset(dataset)
     return dict(zip(image_column(records, "image_id").tolist(), file_names(records), strict=True))
 

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from seesaw_d2.utils.escaping import printable
 from seesaw_d2.utils.own_files import check_replaceable
 
-# Pages of all versions contain this text. An existing file without it is not a report and must not be overwritten.
+# All reports contain this text. A file without this text is not a report and must not be overwritten.
 _MARK = "Made by seesaw_d2. This page needs no network."
 
 
@@ -17,7 +17,7 @@ def check_page(path: str) -> None:
 
 
 def render(name: str, **context: Any) -> str:
-    """Render a template of the folder templates/ with the given variables."""
+    """Render the template ``name`` in the folder templates/ with the given variables."""
     loader = PackageLoader("seesaw_d2.report")
     environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
     return printable(environment.get_template(name).render(context))
