@@ -39,19 +39,20 @@ RESULT, PAGE = "calibration.json", "calibration.html"
 
 
 def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
-    """Choose the calibration of a detector on one set of images, and report its metrics on another set.
+    """Choose the best calibration of a detector on one set of images, and evaluate the calibrations on another set.
 
     This function runs the model once, stores the proposals, and writes ``calibration.json`` and ``calibration.html``.
     If a call was interrupted, the next call with the same arguments resumes.
 
     Args:
-        config_file, overrides: config of the detector, and overrides KEY, VALUE, ....
+        config_file, overrides: config of the detector, and a list of overrides KEY, VALUE, ....
         options: see ``Options``.
 
     Returns:
         the content of ``calibration.json``, a dict with these keys:
 
-        - "before", "after": box metrics on the test set, without and with each calibration.
+        - "before": box metrics on the test set without calibration.
+        - "after": calibration -> box metrics on the test set.
         - "masks": calibration -> mask metrics on the test set.
         - "curves": calibration -> metrics of each tried value, on the images used for the choice.
         - "parameters": calibration -> name of its parameter, the last component of its config key.
@@ -109,7 +110,7 @@ def _chosen(cfg: CfgNode, tested: ImageSet, options: Options) -> ImageSet:
 
 
 def _candidates(cfg: CfgNode, model: nn.Module, options: Options) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidates and a dict from unsupported calibration to reason. The first candidate is uncalibrated."""
+    """Return the candidates, first without calibration, and a dict from each unsupported calibration to the reason."""
     plain = scoring_of(model, calibrated=False)
     found, refused = [Candidate(NONE, "", 0.0, plain)], {}
     for name in options.calibrations or [name for name, _ in CALIBRATION_REGISTRY]:
@@ -138,7 +139,7 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return the best candidate of each calibration on each subset. Of equal candidates, the first is the best.
+    """Return the best candidate of each calibration on each subset. If several are equal, return the first.
 
     Args:
         candidates: all candidates.
@@ -163,7 +164,7 @@ def _choices(
 def _report(
     stored: Stored, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds], workers: int
 ) -> dict[str, Metrics]:
-    """Return the metrics of each calibration on the test set. Each part of the test set has its own parameter."""
+    """Return the metrics of each calibration on the test set, with the parameter that was chosen for each part."""
     works = [
         Work([each.scoring for each in chosen[: len(parts)]], [list(enumerate(parts))]) for chosen in choices.values()
     ]
@@ -174,7 +175,7 @@ def _report(
 def _masks(
     stored: Stored, model: nn.Module, tested: ImageSet, choices: dict[str, list[Candidate]], parts: Sequence[ImageIds]
 ) -> dict[str, Metrics]:
-    """Return the mask metrics of each calibration on the test set, for TEST.DETECTIONS_PER_IMAGE detections."""
+    """Return the mask metrics of each calibration on the test set, with TEST.DETECTIONS_PER_IMAGE as the limit."""
     fold_of = {key: index for index, ids in enumerate(parts) for key in ids}
     scorings = {name: lambda key, chosen=chosen: chosen[fold_of[key]].scoring for name, chosen in choices.items()}
     images, inputs = EvaluatedImages(stored.cfg, stored.dataset), tested.inputs(stored.cfg)

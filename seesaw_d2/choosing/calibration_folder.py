@@ -1,4 +1,4 @@
-"""Options for choosing a calibration, and the output folder."""
+"""Define the options for choosing a calibration, and check the output folder."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ from seesaw_d2.utils.own_files import claim_folder
 from seesaw_d2.utils.worker_processes import count_workers
 
 SETTINGS, MARK = "settings.json", "calibration.txt"
-# Limit of detections per image, which bounds the memory. AP_fixed has no such limit, and AP uses
-# TEST.DETECTIONS_PER_IMAGE.
+# Maximum number of detections per image in AP_fixed. AP_fixed is defined without such a limit, but the limit saves
+# memory. AP uses TEST.DETECTIONS_PER_IMAGE.
 FIXED_DETECTIONS_PER_IMAGE = 2000
 
 
@@ -31,11 +31,11 @@ class Options:
     """Options for choosing a calibration.
 
     Attributes:
-        output: folder of all files. None: OUTPUT_DIR/calibration.
+        output: output folder. None: OUTPUT_DIR/calibration.
         calibrations: names in the registry. None: all calibrations that the model supports.
-        values: values of the parameter to try, for each calibration. None: the grid of the calibration.
-        choose_on: data set whose images are used for the choice. None: DATASETS.TRAIN.
-        images: maximum number of images used for the choice.
+        values: parameter values to try for each calibration. None: the grid of the calibration.
+        choose_on: data set on whose images the calibration is chosen. None: DATASETS.TRAIN.
+        images: maximum number of images on which the calibration is chosen.
         fold_count: 0: choose on ``choose_on``. >= 2: split the test set into this number of folds, and evaluate each
             fold with the parameter that is best on the other folds.
         metric: the metric to maximize, one of ``METRICS``.

@@ -43,7 +43,7 @@ class Candidate:
 
 
 def calibrated_variants(cfg: CfgNode, names: Sequence[str], plain: Scoring) -> dict[str, Scoring]:
-    """Return scorings with every third value of the grid of each calibration.
+    """Return a scoring for every third parameter value in the grid of each calibration.
 
     Args:
         cfg: config with the loss and the classifier of ``plain``.
@@ -65,7 +65,7 @@ def overrides_of(cfg: CfgNode, label: str) -> list[str]:
     """Return the config overrides KEY, VALUE, ... that select a candidate.
 
     Args:
-        cfg: config of the model. Other keys of the calibration that differ from their default are included.
+        cfg: config of the model. The overrides include other keys of the calibration that differ from their defaults.
         label: ``Candidate.label``.
     """
     name, _, value = label.partition(" ")
@@ -93,8 +93,8 @@ def candidates_of(cfg: CfgNode, plain: Scoring, name: str, values: Sequence[floa
     """Return a candidate for each value of the parameter of a calibration.
 
     Args:
-        cfg: config of the model. ``name`` replaces MODEL.ROI_HEADS.CALIBRATION.NAME, and each value replaces the key of
-            the parameter. The other keys of the node apply.
+        cfg: config of the model. ``name`` replaces the value of MODEL.ROI_HEADS.CALIBRATION.NAME, and ``values``
+            replace the value of the parameter. The other keys of MODEL.ROI_HEADS.CALIBRATION apply.
         plain: scoring of the model without a calibration.
         name: name in the registry.
         values: values of the parameter. None: the grid that ``Calibration.tried`` returns.

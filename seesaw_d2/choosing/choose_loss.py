@@ -45,15 +45,16 @@ class Options:
     """Options for comparing losses.
 
     Attributes:
-        output: folder of all files. None: OUTPUT_DIR/choose_loss.
+        output: output folder. None: OUTPUT_DIR/choose_loss.
         losses: names in the registry. None: all losses that fit the model.
         seeds: number of trainings of each candidate, >= 1. Each training holds out another part of the training images.
         iterations: number of iterations of each training. None: SOLVER.MAX_ITER, but at most 2000.
         metric: the metric that ranks the methods. None: AP for detectors, mean accuracy over classes for image
             classifiers.
         workers: number of processes. None: one per core, or one on a GPU.
-        report: evaluate this number of best methods on the test images.
-        calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each one.
+        report: number of best methods to evaluate on the test images.
+        calibrations: names in the registry of calibrations. Each trained classifier is also evaluated with each
+            calibration.
     """
 
     output: str | None = None
@@ -69,12 +70,12 @@ class Options:
 def choose_loss(config_file: str, overrides: Sequence[str], options: Options) -> dict[str, Any]:
     """Store features of a trained model, train a classifier with each loss, rank the losses, and write the result.
 
-    The ranking uses held-out parts of the training images. Only the best methods are evaluated on the test images,
-    after the ranking. The result is written to ``choose_loss.json``. If a call was interrupted, the next call with the
+    The ranking uses held-out parts of the training images. After the ranking, only the best methods are evaluated on
+    the test images. The result is written to ``choose_loss.json``. If a call was interrupted, the next call with the
     same arguments resumes.
 
     Args:
-        config_file, overrides: config of the model, and overrides KEY, VALUE, ....
+        config_file, overrides: config of the model, and a list of overrides KEY, VALUE, ....
         options: see ``Options``.
 
     Returns:

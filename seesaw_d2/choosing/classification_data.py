@@ -30,9 +30,9 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 
     Args:
         cfg, model: a trained image classifier.
-        folder: output folder. Its folders "train" and "test" each get features.npy, (N, D) float16, and labels.npy,
-            (N,) int64.
-        progress: function of (iterable, total, text) that returns the iterable with a progress bar.
+        folder: output folder. Its subfolders "train" and "test" each contain features.npy, (N, D) float16, and
+            labels.npy, (N,) int64.
+        progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
     model.eval()
     for part, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST)):
@@ -52,7 +52,8 @@ def record_classification(cfg: CfgNode, model: nn.Module, folder: Path, _, progr
 class ClassificationData:
     """Data for training and evaluating classifiers on the features that ``record_classification`` has stored.
 
-    It has the interface of ``DetectionData``. The folds are stratified: each fold has the same share of each class.
+    This class has the same methods as ``DetectionData``. The folds are stratified: each class has about the same share
+    of the images in all folds.
 
     Args:
         cfg: config of the image classifier.
@@ -68,7 +69,7 @@ class ClassificationData:
         self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training images that are not in a fold. With ``fold`` None, return all training images."""
+        """Return the training images outside of ``fold``, or all training images if ``fold`` is None."""
         features, labels = self._part("train")
         return Samples(features, labels, np.flatnonzero(self._fold_of != (-1 if fold is None else fold)))
 
@@ -81,7 +82,7 @@ class ClassificationData:
         calibrated: Callable[[Scoring], Mapping[str, Scoring]] = lambda _: {},
         **_,
     ) -> dict[str, dict[str, float]]:
-        """Compute the accuracy of a new classifier: "classes", the mean over classes, and those of ``shot_accuracy``.
+        """Compute "classes", the mean accuracy over classes, and the metrics of ``shot_accuracy`` of a new classifier.
 
         See ``DetectionData.metrics`` for the arguments and the result.
         """

@@ -1,6 +1,6 @@
 """Train a classifier on stored features, with the optimizer of the config.
 
-Shapes: N stored samples, D features.
+Shapes: N stored samples, D features, L logits.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Samples:
 def shortened(cfg: CfgNode, iterations: int) -> CfgNode:
     """Return a copy of a config whose schedule is scaled to another number of iterations.
 
-    The steps, the warm-up and the iteration at which deferred losses start change in proportion.
+    The learning rate steps, the warm-up and the first iteration of deferred losses are scaled by the same factor.
     """
     scale = iterations / cfg.SOLVER.MAX_ITER
     found = cfg.clone()

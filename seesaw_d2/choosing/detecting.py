@@ -80,7 +80,7 @@ def detections_of(image: ImageProposals, scoring: Callable[[list[Tensor]], Tenso
 def all_detections(
     images: Sequence[ImageProposals], scoring: Callable[[list[Tensor]], Tensor], limits: Limits
 ) -> Detections:
-    """Return the detections of all images, one image at a time. Categories are contiguous indices."""
+    """Return the detections of all images with contiguous category indices. Process one image at a time."""
     with torch.no_grad():
         found = [Detections.from_instances(detections_of(image, scoring, limits), image.image_id) for image in images]
     return Detections.concatenate(found) if found else Detections.empty(masks=False)
@@ -116,5 +116,5 @@ def batch_detections(
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Copy an array, which may be memory-mapped, to a tensor. Convert float16 to float32, as the model computes."""
+    """Copy an array, which may be memory-mapped, to a tensor. Convert float16 to float32, the dtype of the model."""
     return torch.from_numpy(np.array(array, np.float32 if array.dtype == np.float16 else array.dtype))

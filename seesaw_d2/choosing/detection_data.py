@@ -1,6 +1,6 @@
 """Store the proposals of a detector, and compute AP of new classifiers from these proposals.
 
-Shapes: P proposals, L logits, C categories.
+Shapes: P proposals, D features, L logits, C categories.
 """
 
 import functools
@@ -32,7 +32,8 @@ def check_detector(cfg: CfgNode, model: nn.Module) -> None:
     """Check that new classifiers can be trained on stored features of a detector.
 
     Raises:
-        ConfigError: the model does not support this, or the training and test data are unsuitable.
+        ConfigError: the detector is not supported, DATASETS.TRAIN or DATASETS.TEST is not a single data set, or both
+            share images.
     """
     box_predictors(model)
     if isinstance(model.roi_heads, IterativeROIHeads):
@@ -58,10 +59,10 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
     Args:
         cfg, model: a trained detector.
-        folder: output folder. Its folder "train" gets the proposals of training images sampled as in training,
-            "held_out" the proposals of the same images as in inference, and "test" those of the test images.
+        folder: output folder. Its subfolder "train" contains proposals of the training images, sampled as in training.
+            "held_out" contains proposals of the same images as in inference, and "test" proposals of the test images.
         made_from: see ``ProposalWriter``.
-        progress: function of (iterable, total, text) that returns the iterable with a progress bar.
+        progress: function that takes an iterable, its length and a text, and returns the iterable with a progress bar.
     """
     batches = _Epoch(cfg)
     seed = max(cfg.SEED, 0)
@@ -74,7 +75,7 @@ def record_detection(cfg: CfgNode, model: nn.Module, folder: Path, made_from: di
 
 
 class _Epoch:
-    """Iterable of the complete batches of one epoch of the training loader."""
+    """Iterable over one epoch of the training loader, without an incomplete last batch."""
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg.clone()
@@ -95,7 +96,8 @@ class DetectionData:
     Args:
         cfg: config of the detector.
         limits: thresholds of the detector.
-        average_logits: True: the detector is a cascade that averages the logits of its stages. False: probabilities.
+        average_logits: True: the detector is a cascade that averages the logits of its stages. False: the detector
+            averages the probabilities of its stages, or has one stage.
         folder: the folder of ``record_detection``.
         folds: number of parts into which the training images are split.
 
@@ -114,7 +116,7 @@ class DetectionData:
         self.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
 
     def samples(self, stage: int, fold: int | None) -> Samples:
-        """Return the training samples of a stage whose images are not in a fold. With ``fold`` None, return all."""
+        """Return the training samples of a stage in all images outside of ``fold``, or in all images if it is None."""
         stored = self._stage(stage)
         of_image = np.array([self._fold_of.get(image_id, -1) for image_id in stored.image_ids])
         kept = np.repeat(np.ones(len(of_image), bool) if fold is None else of_image != fold, stored.counts)
@@ -135,7 +137,7 @@ class DetectionData:
             classifiers, losses: the classifier and the loss of each stage.
             fold: fold of the training images to evaluate. None: evaluate the test images.
             extra: names of optional metrics of the registry.
-            calibrated: function from a scoring to its calibrated variants, a dict from label to scoring.
+            calibrated: function that takes a scoring and returns its calibrated variants, a dict from label to scoring.
 
         Returns:
             label -> metric -> percent, for each calibrated variant and, with the label ``NONE``, without calibration.
@@ -153,7 +155,7 @@ class DetectionData:
         return result
 
     def _features(self, fold: int | None, stage: int) -> np.ndarray:
-        """Return the features (P, D) of all proposals in the images of a fold. ``fold`` None: in the test images."""
+        """Return the features (P, D) of the proposals in all images of ``fold``. None: in the test images."""
         stored = self._part("test" if fold is None else "held_out")
         features = stored.column(f"features{stage}")
         if fold is None:

@@ -18,7 +18,7 @@ from seesaw_d2.utils.atomic_files import write_text
 
 
 def store_features(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
-    """Store the features of the training and test images. Skip this if the folder already contains them.
+    """Store the features of the training and test images, unless the folder already contains these features.
 
     Args:
         cfg, model: a trained detector or image classifier.

@@ -1,4 +1,4 @@
-"""Select images to choose a parameter on, and other images to report metrics on."""
+"""Select images for choosing a parameter, and other images for reporting metrics."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def sampled_set(cfg: CfgNode, name: str, count: int, seed: int = 0) -> ImageSet:
 
 
 def chosen_set(cfg: CfgNode, name: str | None) -> str:
-    """Return the name of the data set used for the choice: ``name``, or by default the one data set of DATASETS.TRAIN.
+    """Return the data set on which to choose: ``name``, or by default the only data set in DATASETS.TRAIN.
 
     Raises:
         ConfigError: the data set is not registered, or DATASETS.TRAIN does not have exactly one data set.
@@ -78,7 +78,7 @@ def check_disjoint(chosen: str, reported: str) -> None:
     """Raise ConfigError if two data sets share an annotation file or an image file.
 
     Args:
-        chosen: name of the data set used for the choice.
+        chosen: name of the data set on which parameters are chosen.
         reported: name of the test set.
     """
     common = common_files(chosen, reported)
@@ -91,7 +91,7 @@ def check_disjoint(chosen: str, reported: str) -> None:
 
 
 def common_files(first: str, second: str) -> str:
-    """Return text with the annotation file or the first image files that two data sets share, "" if there are none."""
+    """Return a text with the annotation file or the first image files that two data sets share, or "" without any."""
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
     common = sorted(paths[0] & paths[1])
@@ -114,7 +114,7 @@ def folds(image_ids: Sequence[int], count: int, seed: int = 0) -> list[tuple[int
 
 
 def annotations_of(cfg: CfgNode) -> dict[str, Any]:
-    """Return fingerprints of the annotation files of DATASETS, by data set, and of the file CALIBRATION.COUNTS."""
+    """Return a fingerprint of the annotation file of each data set in DATASETS and of the file CALIBRATION.COUNTS."""
     register_datasets(cfg)
     names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     files = {name: vars(MetadataCatalog.get(name)).get("json_file") for name in names}

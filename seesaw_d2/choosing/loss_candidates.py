@@ -1,4 +1,4 @@
-"""List the candidates of a comparison: each loss of the registry that fits the model, with classifiers and parameters.
+"""List the candidates of a comparison: the losses that fit a model, with hyperparameters and types of classifiers.
 
 Shapes: C categories.
 """
@@ -48,7 +48,7 @@ class Candidate:
         return ", ".join([self.loss, *values, CLASSIFIERS[self.classifier]])
 
     def overrides(self) -> dict[str, Any]:
-        """Return a dict from config key to value that selects this candidate."""
+        """Return the config overrides that select this candidate, a dict from config key to value."""
         values = {f"{BOX_HEAD}.CLS_LOSS.{key}": value for key, value in self.values.items()}
         return {
             f"{BOX_HEAD}.CLS_LOSS.NAME": self.loss,

@@ -38,7 +38,8 @@ class Comparison:
         batch: number of samples in a batch.
         limits: thresholds of the detector. None: the model is an image classifier.
         average_logits: see ``DetectionData``.
-        calibrations: names of calibrations. Each trained classifier is evaluated with a few values of each of them.
+        calibrations: names of calibrations. Each trained classifier is evaluated with a few parameter values of each
+            calibration.
     """
 
     cfg: CfgNode
@@ -69,7 +70,7 @@ def build_losses(cfg: CfgNode, num_classes: int, stages: int, detector: bool) ->
         cfg: config with the loss and the training data.
         num_classes: number of classes.
         stages: number of stages, 1 except for cascades.
-        detector: True: the loss models background. False: the loss of an image classifier.
+        detector: True: the losses model background. False: the model is an image classifier, without background.
     """
     statistics = functools.partial(training_statistics, cfg)
     return [
@@ -85,7 +86,7 @@ def run_trial(comparison: Comparison, trial: Trial) -> dict[str, Any]:
     """Train and evaluate the classifiers of a trial.
 
     Returns:
-        a dict with the metrics for each label of a calibration, and the duration in seconds.
+        a dict with "metrics", a dict from the label of each calibration to metrics, and "seconds", the duration.
     """
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core
@@ -117,8 +118,8 @@ def run_trials(
     Args:
         comparison: stored features and settings.
         trials: the trials.
-        path: file to which finished trials are appended. Trials that are in the file are not run again if they have the
-            same ``settings``.
+        path: file to which this function appends finished trials. It does not repeat trials that the file already
+            contains with the same ``settings``.
         settings: digest of all settings, weights and data on which the results depend.
         workers: number of processes.
 

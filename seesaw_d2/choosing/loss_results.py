@@ -23,7 +23,7 @@ def ranked(
 
     Args:
         cfg: config of the trained model.
-        ranking: best candidate of each method, sorted.
+        ranking: best candidate of each method, in descending order.
         results: metrics of all candidates on held-out training images.
         shown: names of the metrics in a row.
         metric: name of the metric that chooses calibrations.
@@ -46,7 +46,7 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
     """Return a row for each method that was evaluated on the test images.
 
     Args:
-        rows: rows of the ranking. They determine the calibration of each method.
+        rows: rows of the ranking, which determine the calibration of each method.
         results: metrics on the test images.
     """
     found = []
@@ -63,7 +63,7 @@ def tested(rows: Sequence[Mapping[str, Any]], results: Mapping[Trial, Metrics]) 
 
 
 def choose_labels(trials: Sequence[Metrics], metric: str) -> tuple[list[str], str]:
-    """Choose the calibration of a candidate by the mean of a metric. Of equal calibrations, choose the first.
+    """Choose the calibration of a candidate by the mean of a metric. If several are equal, choose the first.
 
     Args:
         trials: S >= 2 results of the candidate. Each seed was evaluated on different images.

@@ -39,7 +39,7 @@ def box_predictors(model: nn.Module) -> list[SeesawBoxPredictor]:
 
 
 def limits_of(model: nn.Module) -> Limits:
-    """Return the thresholds of a model. Of a cascade, return those of the last stage, as Detectron2 uses them."""
+    """Return the thresholds of a model. For a cascade, they are the thresholds of the last stage, as in Detectron2."""
     last = box_predictors(model)[-1]
     return Limits(last.test_score_thresh, last.test_nms_thresh, last.test_topk_per_image)
 
@@ -93,9 +93,9 @@ def record(
             Stored logits do not depend on its calibration.
         inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify them and their order.
         folder: output folder, see ``ProposalWriter``.
-        made_from: see ``ProposalWriter``. The digest of the model is added.
-        features: True: also store ``features{i}`` (R, D) float16, the inputs of the classifier of stage i, and
-            ``rois{i}`` (R, 4), the boxes that they were pooled from, in pixels of the resized image.
+        made_from: see ``ProposalWriter``. This function adds the digest of the model.
+        features: True: also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of stage i,
+            and ``rois{i}`` (R, 4), the boxes of these features in pixels of the resized image.
         dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:
@@ -117,10 +117,10 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Compare the highest scores of detections from stored columns with those of the model.
+    """Compare the scores of detections computed from stored columns with the scores of the model's detections.
 
-    Only scores are compared, because on a GPU they differ in the last digits, so that the order of detections may
-    differ.
+    On a GPU, scores differ in the last digits, which can change the order of detections. Therefore, this function does
+    not compare boxes.
 
     Raises:
         ConfigError: the scores differ.
@@ -137,7 +137,7 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
 
 
 class _Recorder:
-    """Recorder of the inputs and outputs of the box predictors while the model runs on an image."""
+    """Record the inputs and outputs of the box predictors while the model runs on an image."""
 
     def __init__(self, model: nn.Module, features: bool, dtype: str):
         self._model, self._features, self._dtype = model, features, np.dtype(dtype)
@@ -161,7 +161,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Return a context manager in which the model records its box predictors and skips masks and keypoints."""
+        """Return a context manager in which this object records, and the model skips masks and keypoints."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

@@ -12,8 +12,8 @@ from torch import Tensor
 from seesaw_d2.choosing.stored_proposals import ImageProposals
 from seesaw_d2.evaluation.detections import Detections
 
-# The NMS here compares all pairs of proposals of an image for each category. With more proposals per image,
-# torchvision's NMS is faster.
+# The NMS in this module compares all pairs of proposals of an image. With more proposals per image, torchvision's NMS
+# is faster.
 MOST_PROPOSALS = 128
 
 
@@ -46,7 +46,7 @@ def shared_box_detections(
 
 
 def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return clipped boxes (I, R, 4) and scores (I, C, R). The scores of padding and of infinite proposals are -1."""
+    """Return clipped boxes (I, R, 4) and scores (I, C, R). Padding and proposals that are not finite have score -1."""
     largest = max(len(each) for each in rows)
     boxes = torch.zeros(len(images), largest, 4)
     scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)
@@ -69,7 +69,7 @@ def nms_of_categories(boxes: Tensor, scores: Tensor, score_thresh: float, nms_th
         score_thresh, nms_thresh: see ``Limits``.
 
     Returns:
-        (I, C, R) bool, True for the scores above the threshold that NMS keeps.
+        (I, C, R) bool, True for the scores above ``score_thresh`` that NMS keeps.
     """
     low, high = (combine(boxes[:, :, None], boxes[:, None]) for combine in (torch.maximum, torch.minimum))
     sides = (high[..., 2:] - low[..., :2]).clamp(min=0)

@@ -28,8 +28,9 @@ class ImageProposals:
         image_id: id in the annotation file.
         size: (height, width) of the resized image.
         output_size: (height, width) of the image file.
-        columns: name -> array (R, width). "boxes" (R, 4 K) float32 has XYXY boxes in pixels of the resized image, not
-            clipped. "logits0" (R, L), "logits1", ... have the logits of each stage. For other columns see ``record``.
+        columns: name -> array (R, width). "boxes", (R, 4 K) float32, are XYXY boxes in pixels of the resized image, not
+            clipped to the image. "logits0", "logits1", ..., (R, L) each, are the logits of each stage. ``record`` and
+            ``record_training`` describe other columns.
     """
 
     image_id: int
@@ -49,7 +50,7 @@ def _stages(columns: Iterable[str]) -> list[str]:
 
 
 class StoredProposals(Sequence[ImageProposals]):
-    """Sequence of the images that ``ProposalWriter`` has written to a folder. Arrays are memory-mapped.
+    """Sequence of the images that ``ProposalWriter`` has written to a folder, with memory-mapped arrays.
 
     Raises:
         DataError: the folder contains no stored proposals, or the files are inconsistent.
@@ -91,7 +92,7 @@ class StoredProposals(Sequence[ImageProposals]):
         return [self.column(name) for name in _stages(self.description["columns"])]
 
     def column(self, name: str) -> np.ndarray:
-        """Return a column of the proposals of all images, (P, width), memory-mapped."""
+        """Return a column for the proposals of all images, a memory-mapped array (P, width)."""
         if name not in self._columns:
             dtype, width = self.description["columns"][name]
             rows, path = int(self._starts[-1]), _file(self.folder, name)
@@ -105,10 +106,12 @@ class StoredProposals(Sequence[ImageProposals]):
 
 
 class ProposalWriter:
-    """Writer that appends the proposals of images to a folder. After an interruption, a new writer continues.
+    """Append the proposals of images to a folder.
+
+    If a program was interrupted, a new writer for the folder continues after the last complete image.
 
     Args:
-        folder: a new or empty folder, or a folder that an earlier writer with the same ``made_from`` has created.
+        folder: a new or empty folder, or a folder that another writer with the same ``made_from`` has created.
         made_from: JSON values that identify the proposals, such as digests of the weights and of the image ids.
         settings: JSON values to store in ``StoredProposals.description``.
 
@@ -199,7 +202,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _read_images(folder: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of the file that lists the images."""
+    """Return the entry of each complete image, as ``ProposalWriter.add`` has written it."""
     path = folder / _IMAGES
     if not path.is_file():
         raise DataError(f"{path}: the file does not exist. It lists the images whose proposals are stored")

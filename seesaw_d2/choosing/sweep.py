@@ -40,8 +40,8 @@ class Work:
 
     Attributes:
         scorings: S scorings of the proposals.
-        results: the evaluations to compute. Each is a list of pairs (index of a scoring, image ids). The detections of
-            each pair, computed with its scoring, are evaluated together.
+        results: the evaluations to compute. An evaluation is a list of pairs (index of a scoring, image ids). The
+            scoring of a pair applies to the images of the pair. The detections of all pairs are evaluated together.
     """
 
     scorings: Sequence[Scoring]
@@ -72,7 +72,7 @@ _read_once: dict[tuple, EvaluatedImages] = {}
 
 
 def _evaluated(stored: Stored, image_ids: ImageIds) -> EvaluatedImages:
-    """Return the evaluator of some images. A process reads the ground truth once for all tasks."""
+    """Return an evaluator of the images. Cache the last evaluator, so that a process reads the ground truth once."""
     key = (stored.folder, stored.dataset, image_ids)
     if key not in _read_once:
         _read_once.clear()
@@ -97,7 +97,8 @@ def sweep(
         stored: stored proposals.
         candidates: the candidates.
         subsets: image ids of each subset.
-        path: file to which finished candidates are appended. Candidates that are in the file are not evaluated again.
+        path: file to which this function appends finished candidates. It does not evaluate candidates again that the
+            file already contains.
         workers: number of processes.
 
     Returns:

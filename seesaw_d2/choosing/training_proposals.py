@@ -1,6 +1,6 @@
 """Store proposals of training images, sampled and labelled as in training.
 
-Shapes: N proposals of a batch, D features of the box head.
+Shapes: N proposals of a batch, R proposals of an image, D features of the box head, C categories.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ def record_training(
 ) -> list[StoredProposals]:
     """Run a model on training batches, and store the sampled proposals of each stage.
 
-    The model does not change: there is no backward pass, and batch normalization and dropout are in evaluation mode. If
-    a call was interrupted, the next call resumes.
+    The model does not change: this function runs no backward pass, and batch normalization and dropout are in
+    evaluation mode. If a call was interrupted, the next call resumes.
 
     Args:
         model: a two-stage detector.
         predictors: result of ``box_predictors``.
         batches: batches of the training loader, with ground truth. ``made_from`` must identify them and their order.
-        folder: output folder with a folder of stored proposals for each stage. Their columns are "boxes", "features"
-            (R, D) float16, the inputs of the classifier, and "labels" (R, 1) int64, where C is background.
+        folder: output folder with a subfolder of stored proposals for each stage. The columns are "boxes", "features",
+            (R, D) float16, the inputs of the classifier, and "labels", (R, 1) int64, where C is background.
         made_from: see ``ProposalWriter``.
         seed: seed for sampling proposals.
 
@@ -105,7 +105,7 @@ def _labelling(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watching(predictors: Sequence[SeesawBoxPredictor]) -> Iterator[list[list[Any]]]:
-    """Yield a list with an entry for each stage: the features (N, D) and the proposals of the latest batch."""
+    """Yield a list with an entry for each stage: the features (N, D) and the proposals of the last batch."""
     found: list[list[Any]] = [[None, None] for _ in predictors]
     handles = []
     try:
