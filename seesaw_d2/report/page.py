@@ -64,7 +64,7 @@ def write_report(
 
     Raises:
         ConfigError, DataError: an argument is invalid, a folder has no results, or the results belong to other images
-            or categories. In this case, no page is written.
+            or categories. Then no page is written.
     """
     check_page(path)
     names = _distinct(folders, names)
@@ -73,10 +73,7 @@ def write_report(
     dataset = dataset or _test_set(cfg, folders[0], config_file)
     file = read_annotation_file(dataset)
     if not file.ground_truth:
-        raise DataError(
-            f"{file.path}: expected an annotation file with annotations, found a file without annotations. Results "
-            "cannot be evaluated without ground truth. Set --dataset to a data set with annotations"
-        )
+        raise DataError(f"{file.path}: expected annotations, found none. Set --dataset to a data set with annotations")
     ids = category_ids(dataset, file)
     ground_truth = ground_truth_with_groups(file, frequency_letters(cfg, dataset, file))
     tested = categories_of(dataset, "--dataset")
