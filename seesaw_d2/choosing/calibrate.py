@@ -54,9 +54,9 @@ def calibrate(config_file: str, overrides: Sequence[str], options: Options) -> d
         - "before": box metrics on the test set without calibration.
         - "after": calibration -> box metrics on the test set.
         - "masks": calibration -> mask metrics on the test set.
-        - "curves": calibration -> metrics of each tried value, on the images used for the choice.
-        - "parameters": calibration -> name of its parameter, the last component of its config key.
-        - "chosen": calibration -> chosen values of its parameter: one for each fold, then the best value on all images.
+        - "curves": calibration -> metrics of each tried value, on the images on which the calibration is chosen.
+        - "parameters": calibration -> name of the parameter, the last component of the config key.
+        - "chosen": calibration -> chosen parameter values: one for each fold, then the best value on all images.
         - "best": name of the best calibration.
         - "config": the overrides KEY, VALUE, ... that select the best calibration.
 

@@ -91,7 +91,7 @@ def check_disjoint(chosen: str, reported: str) -> None:
 
 
 def common_files(first: str, second: str) -> str:
-    """Return a text with the annotation file or the first image files that two data sets share, or "" without any."""
+    """Return the annotation file or the first image files that two data sets share, or "" if they share no file."""
     files = [vars(MetadataCatalog.get(name)).get("json_file", name) for name in (first, second)]
     paths = [{os.path.abspath(path) for path in file_names(load_dataset(name)) if path} for name in (first, second)]
     common = sorted(paths[0] & paths[1])

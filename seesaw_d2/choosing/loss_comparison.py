@@ -118,8 +118,8 @@ def run_trials(
     Args:
         comparison: stored features and settings.
         trials: the trials.
-        path: file to which this function appends finished trials. It does not repeat trials that the file already
-            contains with the same ``settings``.
+        path: file to which this function appends finished trials. Trials that the file already contains with the same
+            ``settings`` are skipped.
         settings: digest of all settings, weights and data on which the results depend.
         workers: number of processes.
 

@@ -1,4 +1,4 @@
-"""Run inference, and store all proposals of each image with logits and boxes, before detections are selected.
+"""Run inference, and store all proposals of each image with logits and boxes, before score threshold and NMS.
 
 Shapes: R proposals of an image, L logits, D features of the box head.
 """
@@ -90,12 +90,12 @@ def record(
 
     Args:
         model: a two-stage detector. This function sets the model to evaluation mode and restores the mode at the end.
-            Stored logits do not depend on its calibration.
-        inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify them and their order.
+            The stored logits do not depend on the calibration of the model.
+        inputs: model inputs in Detectron2's format, one per image. ``made_from`` must identify the images in order.
         folder: output folder, see ``ProposalWriter``.
         made_from: see ``ProposalWriter``. This function adds the digest of the model.
         features: True: also store the columns ``features{i}`` (R, D) float16, the inputs of the classifier of stage i,
-            and ``rois{i}`` (R, 4), the boxes of these features in pixels of the resized image.
+            and ``rois{i}`` (R, 4), the pooled boxes in pixels of the resized image.
         dtype: data type of the logits, "float32" or "float16". With float16, scores differ by about 0.001.
 
     Raises:
@@ -130,9 +130,9 @@ def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> No
     close = torch.allclose(found[:number], expected.scores[:number], atol=0.01)
     if not close or abs(len(found) - len(expected)) > 0.05 * number + 1:
         raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME: expected ROI heads that average the probabilities of their box predictors, found "
-            f"{type(model.roi_heads).__name__}. In image {image.image_id}, the model returns {len(expected)} "
-            f"detections, and averaging the probabilities gives {len(found)} detections or different scores"
+            "MODEL.ROI_HEADS.NAME: expected ROI heads that average the probabilities of their box predictors, found "
+            f"{type(model.roi_heads).__name__}. In image {image.image_id}, the {len(expected)} detections of the model "
+            f"differ from the {len(found)} detections that the average gives"
         )
 
 
@@ -161,7 +161,7 @@ class _Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Return a context manager in which this object records, and the model skips masks and keypoints."""
+        """Return a context manager in which this object records, and in which the model skips masks and keypoints."""
         heads, before = self._model.roi_heads, {}
         handles = []
         try:

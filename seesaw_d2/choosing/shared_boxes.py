@@ -46,7 +46,7 @@ def shared_box_detections(
 
 
 def _padded(images: Sequence[ImageProposals], rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return clipped boxes (I, R, 4) and scores (I, C, R). Padding and proposals that are not finite have score -1."""
+    """Return clipped boxes (I, R, 4) and scores (I, C, R). The score of padding and of NaN or infinite values is -1."""
     largest = max(len(each) for each in rows)
     boxes = torch.zeros(len(images), largest, 4)
     scores = torch.full((len(images), rows[0].shape[1] - 1, largest), -1.0)

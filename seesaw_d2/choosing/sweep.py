@@ -49,7 +49,7 @@ class Work:
 
 
 def compute(stored: Stored, work: Work) -> list[Metrics]:
-    """Return the metrics of each result of ``work`` in percent. Metrics of groups without objects are NaN."""
+    """Compute the evaluations in ``work.results`` in percent. Metrics of groups without objects are NaN."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread per process, because there is one process per core
     try:
@@ -97,8 +97,8 @@ def sweep(
         stored: stored proposals.
         candidates: the candidates.
         subsets: image ids of each subset.
-        path: file to which this function appends finished candidates. It does not evaluate candidates again that the
-            file already contains.
+        path: file to which this function appends finished candidates. Candidates that the file already contains are
+            skipped.
         workers: number of processes.
 
     Returns:

@@ -38,7 +38,7 @@ def record_training(
     Args:
         model: a two-stage detector.
         predictors: result of ``box_predictors``.
-        batches: batches of the training loader, with ground truth. ``made_from`` must identify them and their order.
+        batches: batches of the training loader, with ground truth. ``made_from`` must identify the images in order.
         folder: output folder with a subfolder of stored proposals for each stage. The columns are "boxes", "features",
             (R, D) float16, the inputs of the classifier, and "labels", (R, 1) int64, where C is background.
         made_from: see ``ProposalWriter``.

@@ -1,4 +1,4 @@
-"""Evaluation: LVIS and COCO metrics of boxes and masks, accuracy by shots of image classifiers."""
+"""Evaluate detectors with the metrics of LVIS and COCO, image classifiers, and semantic segmentation."""
 
 from seesaw_d2.evaluation.build import build_evaluator
 from seesaw_d2.evaluation.classification_evaluator import ClassificationEvaluator

@@ -43,7 +43,7 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     - ``per_class.csv``: accuracy and precision of each class.
     - ``confusion.csv``: pairs of confused classes.
-    - ``calibration.csv``: confidence and accuracy in 15 intervals of confidence.
+    - ``calibration.csv``: mean confidence and accuracy in 15 bins of confidence.
     - ``predictions.csv``: predicted class of each image.
 
     Args:
@@ -106,7 +106,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return None
         if not rows:
-            logger.warning("%s: no metrics, because the test loader returned no images", self._dataset_name)
+            logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
         names = MetadataCatalog.get(self._dataset_name).thing_classes
         counts = self._train_count()

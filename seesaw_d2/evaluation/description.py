@@ -1,4 +1,4 @@
-"""Describe an evaluation, and select the tasks (boxes, masks) that its data support."""
+"""Describe an evaluation, and select the tasks (boxes, masks) that the evaluated data support."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def describe(
 
 
 def _version(ground_truth: LVIS) -> str:
-    """Return the LVIS version by the number of categories, or "own" for other data.
+    """Determine the LVIS version from the number of categories. Return "own" for other data.
 
-    The version in an annotation file itself is not reliable.
+    Annotation files may state a wrong version.
     """
     synsets = all("synset" in category for category in ground_truth.cats.values())
     return {1203: "LVIS v1", 1230: "LVIS v0.5"}.get(len(ground_truth.cats), "own") if synsets else "own"
@@ -69,7 +69,9 @@ def evaluable_tasks(
     without = _without_masks(file) if "segm" in found else []
     if without:
         ids = first_few(without)
-        logger.warning('%s: masks are not evaluated, because annotations have no "segmentation": ids %s', name, ids)
+        logger.warning(
+            '%s: masks are not evaluated, because annotations with the ids %s have no "segmentation"', name, ids
+        )
         found.remove("segm")
     elif "segm" in found and not detections.has_masks:
         logger.warning("%s: masks are not evaluated, because the detections have no masks", name)
@@ -81,6 +83,6 @@ def evaluable_tasks(
 
 
 def _without_masks(file: AnnotationFile) -> list[int]:
-    """Return the ids of annotations that prevent mask evaluation: no crowds, and without segmentation."""
+    """Return the ids of annotations without segmentation, except crowds. Such annotations prevent mask evaluation."""
     items = file.ground_truth or ()
     return [item["id"] for item in items if not item.get("segmentation") and not item.get("iscrowd", 0)]

@@ -19,7 +19,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 RECALLS = ("AR", "ARs", "ARm", "ARl")
-# LVIS evaluates at most this number of detections per image, namely the detections with the highest scores.
+# Maximum number of detections per image in LVIS. Evaluation ignores detections with lower scores.
 LVIS_DETECTIONS_PER_IMAGE = 300
 # AP_fixed evaluates at most this number of detections per category in the whole data set (Dave et al., "Evaluating
 # Large-Vocabulary Object Detectors: The Devil is in the Details", 2021).
@@ -52,7 +52,7 @@ class DetectionResults:
         detections: all detections of the model, before ``max_dets_per_image`` applies.
         iou_type: "bbox" or "segm".
         engine: function in ``ENGINES`` that computes precision and recall.
-        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
+        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
         groups: "r", "c" or "f" -> ids of the categories in this frequency group. None: unknown.
     """
 
@@ -112,7 +112,10 @@ def minival_image_ids(ground_truth: LVIS) -> list[int]:
 
 @register_metric("minival", check=minival_image_ids, optional=True)
 def average_precision_minival(results: DetectionResults) -> dict[str, float]:
-    """Compute AP, APr, APc and APf on LVIS minival, the 4,809 images of LVIS v1 val in COCO val2017 (MDETR, GLIP)."""
+    """Compute AP, APr, APc and APf on LVIS minival, as in MDETR and GLIP.
+
+    LVIS minival contains the 4,809 images of LVIS v1 val that COCO's val2017 contains.
+    """
     ground_truth = subset(results.ground_truth, minival_image_ids(results.ground_truth))
     detections = results.detections[np.isin(results.detections.image_ids, list(ground_truth.imgs))]
     counted = detections[detections.best_per_image(results.max_dets_per_image)]
@@ -165,7 +168,7 @@ def summarize(curves: Curves, groups: dict[str, set[int]] | None = None) -> dict
 
 
 def category_average_precision(curves: Curves) -> dict[str, np.ndarray]:
-    """Return "AP", "AP50" and "AP75" of each category, (C,) in percent. Categories without objects have NaN."""
+    """Return "AP", "AP50" and "AP75" of each category, (C,) in percent, with NaN for categories without objects."""
     precision = np.where(curves.precision[..., 0] > -1, curves.precision[..., 0], np.nan)
     rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
     return {name: 100 * values.mean(axis=(0, 1)) for name, values in rows.items()}

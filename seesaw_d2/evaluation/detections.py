@@ -133,7 +133,7 @@ class Detections:
 
         The text equals ``orjson.dumps(self.to_results())``, but this method is four times as fast.
         """
-        # Run lengths are printable ASCII text. The backslash is the only one of its characters that JSON escapes.
+        # Run lengths are printable ASCII text, in which JSON escapes only the backslash.
         ids = zip(self.image_ids.tolist(), self.category_ids.tolist(), strict=True)
         rows = [b'{"image_id":%d,"category_id":%d' % pair for pair in ids]
         if self.boxes is not None:

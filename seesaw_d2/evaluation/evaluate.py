@@ -184,7 +184,7 @@ def evaluate_detections(
         ground_truth: result of ``lvis_ground_truth``.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm".
-        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
+        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
         engine: a name in ``ENGINES``.
         extra: names of optional metrics: "fixed", "minival" and "coco" (see ``detection_metrics``), "errors" (see
             ``error_metrics``), or a metric that you registered.
@@ -214,7 +214,7 @@ def average_precision(
         ground_truth: result of ``lvis_ground_truth``. ``frequency`` of each category is its group.
         detections: detections with the ids of the ground truth.
         iou_type: "bbox" or "segm". APs, APm and APl use the area of the boxes or of the masks, respectively.
-        max_dets_per_image: maximum number of detections per image. Those with the highest scores are evaluated.
+        max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores.
         engine: a name in ``ENGINES``.
 
     Returns:

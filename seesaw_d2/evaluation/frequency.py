@@ -1,4 +1,4 @@
-"""Find the frequency groups of the categories of a registered data set."""
+"""Determine the frequency group of each category in a registered data set."""
 
 import logging
 
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 def frequency_letters(cfg: CfgNode, dataset_name: str, file: AnnotationFile) -> dict[int, str] | None:
-    """Return the frequency group of each category, which APr, APc and APf need.
+    """Return the frequency group of each category, for computing APr, APc and APf.
 
     If DATASETS.FREQUENCY_THRESHOLDS has LVIS's values and all categories of the annotation file have a ``frequency``,
-    the groups are these frequencies, which LVIS computed from its whole training set. Otherwise, this function computes
-    the groups from the images of DATASETS.TRAIN.
+    return this ``frequency``, which LVIS computed from its whole training set. Otherwise, compute the groups from the
+    images of DATASETS.TRAIN.
 
     Args:
         cfg: a config with DATASETS.TRAIN and DATASETS.FREQUENCY_THRESHOLDS.

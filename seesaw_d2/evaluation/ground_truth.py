@@ -58,7 +58,7 @@ def follows_coco(ground_truth: LVIS) -> bool:
 
 
 def subset(ground_truth: LVIS, image_ids: Collection[int]) -> GroundTruth:
-    """Return the ground truth restricted to some images."""
+    """Return the ground truth of the images with the given ids."""
     keep = set(image_ids)
     data = ground_truth.dataset
     images = [image for image in data["images"] if image["id"] in keep]
@@ -167,7 +167,7 @@ class RankedGroundTruth:
 
 
 def _positions(ids: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
-    """Return the position of each id in the ascending array ``known``. ``name`` is the kind of id, for the error."""
+    """Return the position of each id in the ascending array ``known``. ``name`` ("image", "category") is for errors."""
     found = np.searchsorted(known, ids)
     wrong = known[np.minimum(found, len(known) - 1)] != ids if len(known) else np.ones(len(ids), dtype=bool)
     if wrong.any():

@@ -39,8 +39,9 @@ class LongTailEvaluator(LVISEvaluator):
 
     The metrics are AP, AP50, AP75, APs, APm, APl and AP of rare, common and frequent categories (APr, APc, APf), in
     percent, for boxes and, if requested, for masks. Differences from Detectron2's LVISEvaluator:
-    - The data set and its category ids are arbitrary. A dict or a function can define the frequency groups. Data in
-      COCO's format is evaluated with COCO's rules.
+
+    - Any category ids are valid. A dict or a function can define the frequency groups. COCO's rules apply to data in
+      COCO's format.
     - AP of a group without categories is NaN instead of -100. AP of a model without detections is 0 instead of NaN.
     - The output files are ``lvis_instances_results.json``, ``evaluation.json`` (description and metrics),
       ``categories.json`` and ``categories.csv`` (AP by category). ``instances_predictions.pth`` is not written.
@@ -69,11 +70,10 @@ class LongTailEvaluator(LVISEvaluator):
             tasks: some of "bbox" and "segm". Default: "bbox", and "segm" if the predictions have masks.
             distributed: True: gather the predictions of all processes.
             output_dir: folder of the output files. None: write no files.
-            max_dets_per_image: keep only this number of detections per image, with the highest scores. The evaluator
-                logs a warning if this number is not LVIS's 300.
+            max_dets_per_image: maximum number of detections per image. Evaluation ignores detections with lower scores,
+                and logs a warning if this number is not LVIS's 300.
             frequency: dict from category id to "r", "c" or "f", or a function that takes the ``AnnotationFile`` and
-                returns such a dict. If the function returns None, APr, APc and APf are NaN. Default: ``frequency`` in
-                the annotation file.
+                returns such a dict or None (unknown). Default: ``frequency`` in the annotation file.
             engine: "hotcoco" or "official" (lvis-api).
             extra_metrics: names of optional metrics, see ``evaluate_detections``.
             settings: settings of the model, written to ``evaluation.json``.
@@ -163,7 +163,7 @@ class LongTailEvaluator(LVISEvaluator):
                 return None
         image_count = sum(part[0] for part in parts)
         if not image_count:
-            logger.warning("%s: no metrics, because the test loader returned no images", self._dataset_name)
+            logger.warning("%s: the metrics are empty, because the test loader returned no images", self._dataset_name)
             return {}
         self._results = OrderedDict()
         proposals = list(itertools.chain.from_iterable(part[3] for part in parts))

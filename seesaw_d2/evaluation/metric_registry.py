@@ -55,7 +55,7 @@ def register_metric(
 
 
 def compute_metrics(task: str, results: Any, optional: tuple[str, ...] = ()) -> dict[str, float]:
-    """Compute all metrics of a task, but of its optional metrics only those whose names are in ``optional``."""
+    """Compute the metrics of a task. Compute optional metrics only if their names are in ``optional``."""
     found: dict[str, float] = {}
     for name, metric in METRIC_REGISTRY[task].items():
         if not metric.optional or name in optional:

@@ -172,8 +172,8 @@ def _ids(values: list[Any], field: str, known: dict[int, Any], source: str) -> n
     if unknown:
         raise DataError(
             f'{source}: "{field}": expected one of the {len(known)} ids of the data set ({min(known)} to '
-            f"{max(known)}), "
-            f"found unknown ids: {first_few(unknown)}. Check that the results belong to this version of the data set"
+            f"{max(known)}), found unknown ids: {first_few(unknown)}. Check that the results belong to this version of "
+            "the data set"
         )
     return np.array(values, dtype=np.int64)
 

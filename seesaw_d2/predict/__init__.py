@@ -1,1 +1,1 @@
-"""Inference with a trained model on images and videos."""
+"""Run inference with a trained model on images and videos."""

@@ -69,7 +69,7 @@ def painter(cfg: CfgNode, predictor: BatchPredictor, min_score: float) -> Painte
 
     Args:
         cfg: config of the model.
-        predictor: predictor of the detections.
+        predictor: a ``BatchPredictor`` of the model.
         min_score: minimum score of drawn detections.
     """
     names = predictor.class_names

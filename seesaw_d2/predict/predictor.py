@@ -37,7 +37,7 @@ class BatchPredictor:
     Args:
         cfg: config of a detector with MODEL.WEIGHTS. Weights that do not match the model raise an error, unlike in
             Detectron2's DefaultPredictor, which only warns.
-        batch_size: >= 1.
+        batch_size: maximum number of images in a batch, >= 1.
         dtype: autocast dtype of the layers, "float32", "bfloat16" or "float16". Weights, box decoding, NMS and mask
             pasting always use float32, because bfloat16 is too coarse for coordinates.
 
@@ -48,7 +48,8 @@ class BatchPredictor:
 
     Raises:
         ConfigError: a value is out of range, or the config is not for a detector.
-        WeightsError: the weights do not match the model, or their category order differs from that of the datasets.
+        WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
+            orders.
     """
 
     def __init__(self, cfg: CfgNode, batch_size: int = 1, dtype: str = "float32"):
@@ -87,7 +88,7 @@ class BatchPredictor:
 
     @torch.no_grad()
     def predict(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Instances]:
-        """Run a forward pass. Return the detections of each image on the CPU, scaled to its input size.
+        """Run a forward pass. Return the detections of each image on the CPU, in pixels of the input image.
 
         Args:
             images: resized images (3, h, w).
@@ -141,8 +142,8 @@ def load_predictor(
 
     Raises:
         ConfigError: training set and test set have different category orders.
-        WeightsError: the category order of the checkpoint differs from that of the datasets, or the weights do not
-            match the model.
+        WeightsError: the weights do not match the model, or the checkpoint and the datasets have different category
+            orders.
     """
     at_hand, reason = categories_at_hand(cfg, task_of(cfg).num_classes(cfg))
     model = _build(cfg).eval()

@@ -1,4 +1,4 @@
-"""Write the HTML report about a choice of calibration: metrics with and without calibration, and AP by parameter."""
+"""Write the HTML report of a calibration: metrics with and without calibration, and AP for each parameter value."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def _cell(value: float | None) -> str:
 
 
 def write_calibration_report(result: dict[str, Any], path: str) -> None:
-    """Write the HTML report about a choice of calibration.
+    """Write the HTML report of a calibration.
 
     Args:
         result: result of ``calibrate``.

@@ -109,8 +109,7 @@ def _metrics(path: str) -> dict[str, float | None]:
     if not all(value is None or (type(value) in (int, float) and 0 <= value <= 100) for value in values):
         raise DataError(
             f'{path}: "classification": expected an object with {", ".join(COLUMNS)}, each from 0 to 100 or null, '
-            "found "
-            f"{reprlib.repr(found)}"
+            f"found {reprlib.repr(found)}"
         )
     return found
 

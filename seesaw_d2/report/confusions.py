@@ -44,9 +44,8 @@ class Outcome:
             members: "r", "c" or "f" -> ids of the categories in this group.
 
         Returns:
-            group -> dict with "objects", the number of objects, "right", "wrong" and "none", the percentages of objects
-            with a correct, a wrong and no prediction, and "histogram", the numbers of correct predictions in 10 bins of
-            their scores.
+            group -> dict with "objects" (number of objects), "right", "wrong" and "none" (percentages of objects with a
+            correct, a wrong and no prediction), and "histogram" (correct predictions in 10 bins of the score).
         """
         found = {}
         for name, ids in members.items():

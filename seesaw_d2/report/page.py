@@ -50,9 +50,9 @@ def write_report(
     """Write the detection report of one or more runs.
 
     Args:
-        folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The first is the baseline.
+        folders: OUTPUT_DIR of trainings of this project or of plain Detectron2. The first run is the baseline.
         path: path of the HTML file.
-        dataset: data set of the results. Default: first data set of DATASETS.TEST of the first run.
+        dataset: data set of the results. Default: the first data set in DATASETS.TEST of the first run.
         config_file: config whose DATASETS.REGISTER contains the data set. Set this argument for runs of plain
             Detectron2 whose data was registered in code.
         names: names of the runs. Default: names of the folders.
@@ -125,7 +125,7 @@ def _test_set(cfg: CfgNode, folder: str, config_file: str) -> str:
 
 
 def _distinct(folders: Sequence[str], names: Sequence[str] | None) -> list[str]:
-    """Return the names of the runs. Default: the last components of the paths, as few as make all names different."""
+    """Return the names of the runs. Default: the shortest path endings that differ between all folders."""
     if not folders:
         raise ConfigError("runs: expected at least one run folder, found no folder")
     if names:
