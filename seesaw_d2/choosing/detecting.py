@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Function from logits to scores, which averages the probabilities of the stages.
+    """Compute scores from logits: calibrated probabilities, averaged over the stages of a cascade.
 
     Attributes:
         losses: the loss of each stage.

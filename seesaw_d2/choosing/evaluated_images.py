@@ -17,7 +17,7 @@ from seesaw_d2.evaluation.ground_truth_rules import ground_truth_with_groups
 
 
 class EvaluatedImages:
-    """Evaluator that computes the metrics of ``LongTailEvaluator`` on a subset of the images of a data set.
+    """Compute the metrics of ``LongTailEvaluator`` on a subset of the images in a data set.
 
     Args:
         cfg: see ``LongTailEvaluator.from_config``.

@@ -36,7 +36,7 @@ def rank(found: Mapping[Candidate, np.ndarray]) -> list[Ranked]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Summary of the differences of two candidates, paired by seed.
+    """Summary of the metric differences between two candidates, paired by seed.
 
     Attributes:
         mean, deviation: mean and standard deviation of the differences.

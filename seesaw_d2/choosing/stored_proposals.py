@@ -70,7 +70,7 @@ class StoredProposals(Sequence[ImageProposals]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
-            raise IndexError(index)
+            raise IndexError(f"index {index} is out of range for {len(self)} images with stored proposals")
         image, start = self._images[index], self._starts[index % len(self)]
         rows = slice(start, start + image["proposals"])
         columns = {name: self.column(name)[rows] for name in self.description["columns"]}
@@ -205,5 +205,5 @@ def _read_images(folder: Path) -> list[dict[str, Any]]:
     """Return the entry of each complete image, as ``ProposalWriter.add`` has written it."""
     path = folder / _IMAGES
     if not path.is_file():
-        raise DataError(f"{path}: the file does not exist. It lists the images whose proposals are stored")
+        raise DataError(f"{path}: the list of the images with stored proposals does not exist. Choose another folder")
     return complete_lines(path)

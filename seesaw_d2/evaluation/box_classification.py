@@ -101,8 +101,8 @@ def _percent(values: np.ndarray) -> float:
 def classify_ground_truth(model: nn.Module, loader, records: Sequence[dict[str, Any]]) -> Classification | None:
     """Classify all objects, except crowds, with their ground-truth boxes as proposals.
 
-    The model must be a GeneralizedRCNN. Its ROI heads must be Detectron2's StandardROIHeads, CascadeROIHeads or
-    Res5ROIHeads, or a subclass of them. Each stage of a cascade classifies the same ground-truth boxes, and
+    The model must be a GeneralizedRCNN with Detectron2's StandardROIHeads, CascadeROIHeads or Res5ROIHeads, or with a
+    subclass of these ROI heads. Each stage of a cascade classifies the same ground-truth boxes.
     MODEL.ROI_BOX_CASCADE_HEAD.AVERAGE selects whether the probabilities or the logits of the stages are averaged.
 
     Args:

@@ -28,7 +28,7 @@ FIXED_DETECTIONS_PER_CATEGORY = 10_000
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _SIZES = {"s": 1, "m": 2, "l": 3}
 _GROUP_METRICS = ("AP", "APr", "APc", "APf")
-# COCO's 80 categories, by their WordNet synsets in LVIS (lvis-api's data/coco_to_synset.json).
+# WordNet synsets, as in LVIS, of COCO's 80 categories (lvis-api's data/coco_to_synset.json).
 _COCO_NAMES = """
 airplane.n.01 apple.n.01 backpack.n.01 bag.n.04 bag.n.06 ball.n.06 banana.n.02 baseball_bat.n.01 baseball_glove.n.01
 bear.n.01 bed.n.01 beef.n.01 bench.n.01 bicycle.n.01 bird.n.01 boat.n.01 book.n.01 bottle.n.01 bowl.n.03 broccoli.n.01

@@ -107,7 +107,7 @@ def _annotations(file: AnnotationFile) -> list[dict[str, Any]]:
 def _correct_mask(annotation: dict[str, Any], size: tuple[int, int]) -> str | None:
     """Replace an unreadable mask by the box, and mark the object so that mask evaluation ignores it.
 
-    Return the key of the warning in ``_WARNINGS``, or None. ``_correct_ignore`` and ``_correct_area`` do the same.
+    Return the key of the warning in ``_WARNINGS``, or None, like ``_correct_ignore`` and ``_correct_area``.
     """
     segmentation = annotation.get("segmentation")
     reason = None
