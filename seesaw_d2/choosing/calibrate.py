@@ -139,12 +139,9 @@ def _others(parts: Sequence[ImageIds], index: int) -> ImageIds:
 def _choices(
     candidates: Sequence[Candidate], found: dict[str, list[Metrics]], metric: str
 ) -> dict[str, list[Candidate]]:
-    """Return the best candidate of each calibration on each subset. If several are equal, return the first.
+    """Return the candidate of each calibration that is best on each subset, or the first of equal candidates.
 
-    Args:
-        candidates: all candidates.
-        found: label of a candidate -> its metrics on each subset.
-        metric: the metric to maximize.
+    ``found`` maps the label of a candidate to its metrics on each subset.
     """
     if any(metrics[metric] != metrics[metric] for metrics in found[NONE]):
         raise ConfigError(

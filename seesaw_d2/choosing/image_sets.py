@@ -75,12 +75,7 @@ def chosen_set(cfg: CfgNode, name: str | None) -> str:
 
 
 def check_disjoint(chosen: str, reported: str) -> None:
-    """Raise ConfigError if two data sets share an annotation file or an image file.
-
-    Args:
-        chosen: name of the data set on which parameters are chosen.
-        reported: name of the test set.
-    """
+    """Raise ConfigError if the data set ``chosen`` and the test set ``reported`` share an annotation or image file."""
     common = common_files(chosen, reported)
     if common:
         raise ConfigError(

@@ -11,10 +11,7 @@ from seesaw_d2.errors import DataError, OutputError
 def complete_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Return the values of the complete lines of a file, or [] if the file does not exist.
 
-    A killed process may leave an incomplete last line, which this function ignores.
-
-    Raises:
-        DataError: a complete line is not JSON, or the file is unreadable.
+    Ignore an incomplete last line, which a killed process may leave. Raise DataError if the file or a line is invalid.
     """
     if not os.path.lexists(path):
         return []
@@ -33,11 +30,7 @@ def cut_incomplete_line(path: str | os.PathLike) -> None:
 
 
 def append_line(path: str | os.PathLike, value: dict[str, Any]) -> None:
-    """Append ``value`` to the file as one line of JSON.
-
-    Raises:
-        OutputError: the disk is full, or the file cannot be written.
-    """
+    """Append ``value`` to the file as one line of JSON. Raise OutputError if the file cannot be written."""
     try:
         with open(path, "a") as file:
             file.write(json.dumps(value) + "\n")

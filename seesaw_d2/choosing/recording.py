@@ -117,13 +117,9 @@ def record(
 
 
 def _compare(image: ImageProposals, expected: Instances, model: nn.Module) -> None:
-    """Compare the scores of detections computed from stored columns with the scores of the model's detections.
+    """Raise ConfigError if detections computed from stored columns have other scores than the model's detections.
 
-    On a GPU, scores differ in the last digits, which can change the order of detections. Therefore, this function does
-    not compare boxes.
-
-    Raises:
-        ConfigError: the scores differ.
+    Do not compare boxes, because scores on a GPU differ in the last digits, which can change the order of detections.
     """
     found = detections_of(image, scoring_of(model), limits_of(model)).scores
     number = min(len(found), len(expected))

@@ -157,11 +157,7 @@ class ProposalWriter:
             os.truncate(_file(self.folder, name), rows * width * np.dtype(dtype).itemsize)
 
     def add(self, image: ImageProposals) -> None:
-        """Append an image.
-
-        Raises:
-            OutputError: writing failed, for example because the disk is full.
-        """
+        """Append an image. Raise OutputError if the folder cannot be written, for example because the disk is full."""
         columns = {name: [str(array.dtype), array.shape[1]] for name, array in image.columns.items()}
         if self._description["columns"] is None:
             self._description["columns"] = columns

@@ -96,11 +96,7 @@ def average_precision_fixed(results: DetectionResults) -> dict[str, float]:
 
 
 def minival_image_ids(ground_truth: LVIS) -> list[int]:
-    """Return the ids of the images of LVIS v1 val that COCO's val2017 contains.
-
-    Raises:
-        ConfigError: no image is in val2017, because the data set is not LVIS v1 val.
-    """
+    """Return the ids of LVIS v1 val images that COCO's val2017 contains. Raise ConfigError if no such image exists."""
     ids = [key for key, image in ground_truth.imgs.items() if "/val2017/" in image.get("coco_url", "")]
     if not ids:
         raise ConfigError(
@@ -123,11 +119,7 @@ def average_precision_minival(results: DetectionResults) -> dict[str, float]:
 
 
 def coco_category_ids(ground_truth: LVIS) -> set[int]:
-    """Return the ids of the categories that have the WordNet synset of a COCO category.
-
-    Raises:
-        ConfigError: no category has such a synset.
-    """
+    """Return the ids of categories with the WordNet synset of a COCO category. Raise ConfigError if there are none."""
     ids = {key for key, category in ground_truth.cats.items() if category.get("synset") in COCO_SYNSETS}
     if not ids:
         raise ConfigError(

@@ -154,10 +154,9 @@ def check_targets(targets: list[str], *, overwrite: bool) -> None:
 
 
 def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
-    """Draw each image and write it to its output file. Create the output folder if it does not exist.
+    """Draw each image and write it to its output file. Return a text such as "2 images" for a message.
 
-    Returns:
-        text for a message, for example "2 images".
+    Create the output folder if it does not exist.
     """
     make_folder(os.path.dirname(os.path.abspath(targets[0])))
     drawings = draw(map(read_image, paths))
@@ -175,8 +174,7 @@ def draw_images(paths: list[str], targets: list[str], draw: Painter) -> str:
 def video_target(video: Video, output: str) -> str:
     """Return ``output`` if it is the name of a video file, otherwise the path of an .mp4 file in the folder ``output``.
 
-    Raises:
-        ConfigError: the output file is the input file.
+    Raise ConfigError if the output file is the input file.
     """
     name = os.path.splitext(os.path.basename(video.path))[0]
     target = output if is_video(output) else os.path.join(output, f"{name}.mp4")
@@ -186,10 +184,9 @@ def video_target(video: Video, output: str) -> str:
 
 
 def draw_video(video: Video, target: str, draw: Painter) -> str:
-    """Draw all frames and write them to a video file. Create the output folder if it does not exist.
+    """Draw all frames and write them to a video file. Return a text such as "a video of 10 frames" for a message.
 
-    Returns:
-        text for a message, for example "a video of 10 frames".
+    Create the output folder if it does not exist.
     """
     make_folder(os.path.dirname(os.path.abspath(target)))
     writer, count = VideoWriter(target, video.rate), 0

@@ -95,11 +95,7 @@ def is_video(path: str) -> bool:
 
 
 def read_image(path: str) -> np.ndarray:
-    """Read an image as a uint8 array (H, W, 3) in BGR.
-
-    Raises:
-        DataError: the image cannot be decoded.
-    """
+    """Read an image as a uint8 array (H, W, 3) in BGR. Raise DataError if the image cannot be decoded."""
     try:
         return detection_utils.read_image(path, format="BGR")
     except Exception as error:  # decoders raise errors of many types

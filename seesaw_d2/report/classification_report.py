@@ -83,11 +83,7 @@ def _headline(runs: list[dict[str, Any]]) -> str:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    """Read and check the files that ``ClassificationEvaluator`` has written.
-
-    Raises:
-        DataError: a file is missing or invalid.
-    """
+    """Read the files that ``ClassificationEvaluator`` has written. Raise DataError if one is missing or invalid."""
     paths = {name: os.path.join(folder, name) for name in (PER_CLASS_FILE, CONFUSION_FILE, CALIBRATION_FILE)}
     return {
         "metrics": _metrics(os.path.join(folder, "results.json")),

@@ -57,11 +57,7 @@ def headline(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> dict[s
 
 
 def setting_differences(runs: Sequence[Run], evaluated: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return the settings in which the runs differ: config keys, and the evaluated IoU types.
-
-    Returns:
-        pairs of a setting and its value in each run.
-    """
+    """Return the config keys and the IoU types in which the runs differ, each with its value in each run."""
     found = config_differences([run.config for run in runs])
     tasks = [str(entry["description"].get("IoU types", "unknown")) for entry in evaluated]
     return found + [("evaluated IoU types", tasks)] * (len(set(tasks)) > 1)

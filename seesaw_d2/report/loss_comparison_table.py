@@ -31,12 +31,9 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], calibrated: str = "") -> list[str]:
-    """Return the lines of a table.
+    """Return the lines of a table with one row per method.
 
-    Args:
-        rows: one dict per method.
-        calibrated: name of a metric. An additional column shows this metric with the best calibration of each method.
-            "": no additional column.
+    An additional column shows the metric ``calibrated`` with the best calibration of each method.
     """
     names = list(rows[0]["metrics"])
     width = max(len(row["name"]) for row in rows)

@@ -104,8 +104,7 @@ def read_run(folder: str, num_classes: int, dataset: str, name: str | None = Non
 def read_config(folder: str) -> tuple[str, dict[str, Any]]:
     """Return the text and the parsed content of a run's config.yaml. Both are empty if the file does not exist.
 
-    Raises:
-        DataError: the folder is missing, or the file is not valid YAML.
+    Raise DataError if the folder does not exist or the file is not valid YAML.
     """
     if not os.path.isdir(folder):
         raise DataError(f"{folder}: expected a run folder (OUTPUT_DIR of a training), found no folder at this path")
@@ -122,8 +121,7 @@ def read_config(folder: str) -> tuple[str, dict[str, Any]]:
 def run_datasets(folder: str) -> dict[str, Any]:
     """Return REGISTER, TRAIN, TEST and FREQUENCY_THRESHOLDS of DATASETS in a run's config.yaml, as far as they exist.
 
-    Raises:
-        DataError: a value has the wrong type.
+    Raise DataError if a value has the wrong type.
     """
     path = os.path.join(folder, "config.yaml")
     names = {"REGISTER": (dict, "mappings"), "TRAIN": (str, "names"), "TEST": (str, "names")}
@@ -139,8 +137,7 @@ def run_datasets(folder: str) -> dict[str, Any]:
 def find_results(folder: str, dataset: str) -> str:
     """Return the path of a run's results file, which this project and Detectron2 write to different folders.
 
-    Raises:
-        DataError: the run has no results of the data set.
+    Raise DataError if the run has no results of the data set.
     """
     places = [os.path.join(folder, "inference", dataset, _RESULTS), os.path.join(folder, "inference", _RESULTS)]
     for path in places:
