@@ -1,4 +1,4 @@
-"""Compute masks and areas of annotations like pycocotools, for the evaluation of COCO and LVIS."""
+"""Compute the masks and areas of annotations like pycocotools, for evaluation on COCO and LVIS."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ from pycocotools import mask as mask_utils
 
 
 def has_unusable_polygons(segmentation: Any) -> bool:
-    """Return whether a valid segmentation has a polygon with fewer than three points or an odd number of values."""
+    """Return whether a valid segmentation contains a polygon with fewer than 3 points or an odd number of values."""
     if type(segmentation) is not list:
         return False
     return any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation)
 
 
 def evaluated_segmentation(segmentation: list[list[float]], size: tuple[int, int]) -> list | dict[str, Any] | None:
-    """Replace a segmentation with unusable polygons by a mask that all programs read like pycocotools.
+    """Replace a segmentation with unusable polygons by a segmentation that all programs read like pycocotools.
 
     If a polygon has an odd number of values, pycocotools ignores the last value. It ignores polygons with fewer than
     three points.
 
     Args:
-        segmentation: list of polygons; see ``has_unusable_polygons``.
+        segmentation: list of polygons, see ``has_unusable_polygons``.
         size: height and width of the image in pixels.
 
     Returns:
-        the polygons with at least three points. If no such polygon exists: an empty run-length mask. If pycocotools
-            raises an error because the first polygon has at most two points: None.
+        the polygons with at least three points. If no polygon has three points, the result is an empty run-length mask,
+        or None if the first polygon has at most two points, because pycocotools raises an error for such a polygon.
     """
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in segmentation if len(polygon) >= 6]
     if polygons:
@@ -64,13 +64,13 @@ def box_polygon(box: list[float]) -> list[list[float]]:
 
 
 def is_odd_area(area: float, box: list[float]) -> bool:
-    """Return whether an annotated area is implausible for a box, for example because it is a fraction of the image.
+    """Return whether an annotated area is implausible for a box, for example an area in fractions of the image.
 
     Args:
         area: area in pixels.
         box: x, y, width, height in pixels.
     """
     width, height = box[2:]
-    if width * height < 64:  # Rounding changes the areas of small masks too much.
+    if width * height < 64:  # rounding changes the areas of small masks too much for a comparison
         return False
     return area > 1.1 * (width + 2) * (height + 2) or area < max(width, height) / 8

@@ -1,6 +1,6 @@
-"""Warn about objects that training cannot use, and about boxes that differ from the boxes around their masks.
+"""Warn about objects that training cannot use, and about boxes that differ from the boxes around the objects' masks.
 
-Shapes: N objects. Extents are the boxes around the masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
+Shapes: N is the number of objects. Extents are the boxes around the masks, (N, 4) float64: x1, y1, x2, y2 in pixels.
 """
 
 import logging
@@ -22,7 +22,7 @@ class Disagreement:
 
     Attributes:
         ids: annotation ids of these objects.
-        causes: possible cause -> number of these objects whose box the cause explains.
+        causes: for each possible cause, the number of these objects whose box the cause explains.
         example: description of the first object's box and of the box around its mask.
     """
 
@@ -36,7 +36,7 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
 
     Args:
         ids: (N,) ids of the annotations.
-        boxes: (N, 4) boxes x, y, width, height.
+        boxes: (N, 4) x, y, width, height.
         extents: (N, 4) extents. Objects with NaN are not compared.
         sizes: (N, 2) height and width of each object's image.
     """
@@ -49,12 +49,14 @@ def find_disagreement(ids: np.ndarray, boxes: np.ndarray, extents: np.ndarray, s
     objects, found = objects.take(wrong), ids[compared[wrong]].tolist()
     box, expected = objects.boxes[0].tolist(), boxes_of(objects.extents[0]).round(2).tolist()
     return Disagreement(
-        found, Counter(count_readings(objects)), f"id {found[0]} has the box {box}, but its mask has {expected}"
+        found,
+        Counter(count_readings(objects)),
+        f"id {found[0]} has the box {box}, but the box around its mask is {expected}",
     )
 
 
 def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
-    """Describe the disagreement in all parts of a file for a warning. Return "" if all boxes agree.
+    """Describe the disagreement in all parts of a file for a warning. Return "" if all boxes agree with their masks.
 
     Args:
         parts: results of ``find_disagreement`` for the parts.
@@ -75,10 +77,10 @@ def describe_disagreement(parts: Sequence[Disagreement], total: int) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings in a part of a file that cause warnings.
+    """Problems in a part of a file that cause warnings instead of errors.
 
     Attributes:
-        ids: (N,) ids of all annotations.
+        ids: (N,) ids of all annotations in this part.
         without_area: ids of the annotations whose box has no area.
         without_polygons: ids of the annotations with removed polygons.
         lost: number of annotations whose polygons were all removed.

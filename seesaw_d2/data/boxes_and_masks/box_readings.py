@@ -1,6 +1,7 @@
-"""Find out by which convention boxes were written, if x, y, width, height in pixels disagrees with the masks.
+"""Find the convention of boxes that disagree with the masks if the boxes are read as x, y, width, height in pixels.
 
-Shapes: N objects. All arrays are (N, 4) float64, in pixels unless stated otherwise. Corners are x1, y1, x2, y2.
+Shapes: N is the number of objects. Unless stated otherwise, all arrays are (N, 4) float64 in pixels. Corners are x1,
+y1, x2, y2.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Tolerance for the position of each side: PIXELS (for rounding, and because some programs count the last pixel) plus
-# SHARE times the mask's width or height.
+# The tolerance for the position of each side of a box is PIXELS plus SHARE times the width or height of the mask.
+# PIXELS allows for rounding, and for programs that include the last pixel in the width and height.
 PIXELS = 2.0
 SHARE = 0.05
 
@@ -51,7 +52,8 @@ class Objects:
     def agree(self, corners: np.ndarray) -> np.ndarray:
         """Return whether boxes agree with the masks within the tolerance, (N,) bool.
 
-        Boxes and masks are clipped to the image first, because some tools clip only boxes and others only masks.
+        Boxes and masks are clipped to the image first, because some tools clip only boxes, and other tools clip only
+        masks.
 
         Args:
             corners: corners of the boxes. Boxes with NaN do not agree.
@@ -63,9 +65,9 @@ class Objects:
 
 
 def count_readings(objects: Objects) -> dict[str, int]:
-    """Return a dict from convention to the number of objects whose box agrees with the mask under this convention.
+    """Return, for each convention, the number of objects whose box agrees with the mask under this convention.
 
-    Masks of a few pixels are ignored, because they agree with boxes under every convention.
+    Masks of a few pixels are ignored, because they agree with boxes under all conventions.
     """
     objects = objects.take(np.flatnonzero((objects.extents[:, 2:] - objects.extents[:, :2] > 2 * PIXELS).any(axis=1)))
     with np.errstate(all="ignore"):  # division by zero gives NaN
@@ -112,20 +114,20 @@ _Reading = Callable[[Objects], np.ndarray]
 
 
 def _as(form: Callable[[np.ndarray], np.ndarray], unit: float | None = None) -> _Reading:
-    """Return a function that tests a convention.
+    """Return a function that tests whether boxes follow a convention.
 
     Args:
         form: function that converts boxes in this convention to corners.
-        unit: width and height of the image in units of the boxes, such as 100 for percent. None: pixels.
+        unit: width and height of the image in the unit of the boxes, such as 100 for percent. None: the unit is pixels.
     """
     return lambda objects: objects.agree(form(objects.boxes if unit is None else objects.boxes * objects.frames / unit))
 
 
 def _after_turns(*quarters: int) -> _Reading:
-    """Return a function that tests whether boxes belong to the image before rotations by 90 degrees.
+    """Return a function that tests whether boxes refer to the image before a rotation.
 
     Args:
-        quarters: numbers of rotations to try.
+        quarters: rotations to try, in multiples of 90 degrees.
     """
 
     def reading(objects: Objects) -> np.ndarray:
@@ -148,16 +150,16 @@ def _mirrored(objects: Objects) -> np.ndarray:
 
 
 def _with_masks(form: Callable[[Objects], np.ndarray]) -> _Reading:
-    """Return a function that tests whether the boxes are correct but the masks have another form.
+    """Return a function that tests whether boxes are correct, but masks follow another convention.
 
     Args:
-        form: function that converts the extents of the masks to correct corners.
+        form: function that converts the extents of masks in this convention to correct corners.
     """
     return lambda objects: _near(np.clip(corners_of(objects.boxes), 0, objects.frames), form(objects))
 
 
-# Description of a convention -> function that returns whether each box agrees with its mask under this convention, (N,)
-# bool. The descriptions complete the sentence "13 of these boxes fit ...".
+# For each convention, a function that returns whether each box agrees with its mask under this convention, (N,) bool.
+# The keys describe the conventions, and complete the sentence "13 of these boxes fit ...".
 _READINGS: dict[str, _Reading] = {
     "if they are read as x1, y1, x2, y2": _as(lambda boxes: boxes),
     "if they are read as the box's centre, width, height": _as(centred),

@@ -1,6 +1,7 @@
-"""Compute the boxes around masks, which are called extents here.
+"""Compute extents, which are the boxes around masks.
 
-Shapes: N objects, P polygons. Extents are (N, 4) float64: x1, y1, x2, y2 in pixels.
+Shapes: N is the number of objects, and P is the number of polygons. Extents are (N, 4) float64: x1, y1, x2, y2 in
+pixels.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
     """Return the extents of objects with polygons. The extents of objects without polygons are NaN.
 
     Args:
-        owners: (P,) int64, index of each polygon's object, ascending.
-        ends: (P,) end of each polygon's part of ``coordinates``.
+        owners: (P,) int64, index of the object that contains the polygon. The indices are sorted.
+        ends: (P,) end index of the polygon in ``coordinates``.
         coordinates: concatenated coordinates x, y, x, y, ... of all polygons. Each polygon has at least one point.
-        count: N.
+        count: number of objects N.
     """
     extents = np.full((count, 4), np.nan)
     if len(owners):
@@ -31,7 +32,7 @@ def polygon_extents(owners: np.ndarray, ends: np.ndarray, coordinates: np.ndarra
 
 
 def run_length_extents(masks: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the extents of valid run-length masks, compressed or not. The extents of an empty mask are 0."""
+    """Return the extents of valid run-length masks, compressed or uncompressed. Empty masks have the extents 0."""
     compressed = [
         mask_utils.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask for mask in masks
     ]

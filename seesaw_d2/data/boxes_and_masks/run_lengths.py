@@ -8,9 +8,11 @@ import numpy as np
 def is_run_length_mask(value: Any, size: list[int]) -> bool:
     """Return whether a parsed JSON value is a valid run-length mask of an image.
 
+    A valid mask is an object with ``size`` and ``counts``. The counts are run lengths >= 0 whose sum is the number of
+    pixels. They are stored in a list of integers or in COCO's compressed string.
+
     Args:
-        value: a parsed JSON value. A valid mask is an object with ``size`` and ``counts``. The counts are run lengths
-            >= 0 that sum to the number of pixels, as a list of integers or as COCO's compressed string.
+        value: parsed JSON value.
         size: height and width of the image in pixels.
     """
     if type(value) is not dict or type(value.get("size")) is not list:
@@ -27,21 +29,21 @@ def is_run_length_mask(value: Any, size: list[int]) -> bool:
 
 
 def decompress(counts: str) -> np.ndarray | None:
-    """Return the run lengths in COCO's compressed string as int64, or None if the string is invalid.
+    """Decode COCO's compressed string. Return the run lengths as int64, or None if the string is invalid.
 
     The string encodes integers in digits of 5 bits, lowest digit first (``rleFrString`` in pycocotools' maskApi.c). The
-    character of a digit has the code 48 + digit, plus 32 if another digit of the same integer follows. If bit 16 of the
-    last digit is set, the integer is negative. The first three integers are run lengths. Later integers are differences
-    between a run length and the run length two positions before it.
+    character code of a digit is 48 + digit. If another digit of the same integer follows, 32 is added to the code. The
+    integer is negative if the highest bit of its last digit, 16, is set. The first three integers are run lengths. Each
+    later integer is the difference between a run length and the run length two positions before.
     """
     codes = np.frombuffer(counts.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
-    # Also test isascii(), because encode() replaces other characters by "?", which is a valid digit.
+    # Also test isascii(), because encode() replaces characters that are not ASCII by "?", which is a valid digit.
     if not counts.isascii() or not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         return None
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > 7:  # More than 2^34 pixels. With fewer, the sums below cannot overflow.
+    if digits.max() > 7:  # Such an integer exceeds 2^34 pixels. Smaller integers cannot overflow the sums below.
         return None
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, digits))
     runs = np.add.reduceat((codes & 31) << shifts, starts)

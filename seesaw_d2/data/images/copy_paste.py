@@ -1,6 +1,6 @@
 """Copy-Paste augmentation for rare categories (Ghiasi et al., CVPR 2021, arXiv 2012.07177).
 
-Shapes: N objects in an image with height H and width W.
+Shapes: N is the number of objects in an image. H and W are the height and width of the image.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,24 +17,26 @@ Record = dict[str, Any]
 
 
 class ObjectSource(Protocol):
-    """Interface of a sampler of objects to paste, such as ``RareObjects``."""
+    """Interface of samplers that choose the objects to paste, such as ``RareObjects``."""
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects for one image. Return (index of the record, index in its annotations) of each object."""
+        """Draw the objects to paste into one image. Return a pair (record index, annotation index) for each object."""
 
 
 class CopyPasteMapper:
-    """Mapper that pastes objects of other records into the image of a record.
+    """Mapper that pastes objects from the images of other records into the image of a record.
 
-    ``mapper`` augments both images. Each object is pasted at a random position inside the image. Only the upper left
-    part of an object that is larger than the image is pasted. The covered pixels are removed from the masks of other
-    objects, and the boxes of these objects shrink to the remaining masks. Completely covered objects are removed.
+    ``mapper`` augments both images. Each object is pasted at a random position inside the image. If an object is larger
+    than the image, only the upper left part of the object is pasted. Pasted pixels are removed from the masks of the
+    objects below, and the boxes of these objects shrink to the remaining masks. Completely covered objects are removed.
 
     Deviations from the paper: this mapper pastes single objects of rare categories at random positions. The paper
-    pastes a random subset of an image's objects. Pixels are not blended. In the paper, blending makes no difference.
+    pastes a random subset of an image's objects. This mapper does not blend pixels. The paper finds that blending makes
+    no difference.
 
-    All random numbers come from the global generators, which ``TrainLoader`` seeds by its seed and the image's position
-    in the stream. Therefore a resumed training pastes the same objects as an uninterrupted training.
+    All random numbers come from the global generators. ``TrainLoader`` seeds the generators with its own seed and the
+    position of the image in the training sequence. Therefore a resumed training pastes the same objects as an
+    uninterrupted training.
 
     Args:
         mapper: function that maps a record to model inputs with bitmasks, such as Detectron2's ``DatasetMapper``.
@@ -46,7 +48,8 @@ class CopyPasteMapper:
         self.mapper, self.records, self.objects = mapper, records, objects
 
     def __call__(self, record: Record) -> Any:
-        """
+        """Return the model inputs of a record with pasted objects, or None if ``mapper`` returns None.
+
         Raises:
             DataError: ``mapper`` does not return bitmasks.
         """
@@ -60,10 +63,10 @@ class CopyPasteMapper:
         return result
 
     def _single(self, index: int, position: int) -> Record | None:
-        """Return the model inputs of a record with one object, or None if augmentation removes the object."""
+        """Return the model inputs of a record with only one of its objects, or None if augmentation removes it."""
         record = self.records[index]
         source = self.mapper({**record, "annotations": [record["annotations"][position]]})
-        # A mapper may replace an unreadable image by another image.
+        # The mapper may have replaced an unreadable image by the image of another record.
         if source is None or source.get("image_id") != record.get("image_id") or len(source["instances"]) != 1:
             return None
         return source
@@ -91,7 +94,7 @@ def paste(target: Record, source: Record) -> Record:
 
 
 def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Crop an image and a mask to the box around the mask, and to at most ``largest`` (height, width) pixels."""
+    """Crop an image and a mask to the box around the mask, but to at most ``largest`` (height, width) pixels."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     if not len(rows):
         return image[:, :0, :0], mask[:0, :0]
@@ -103,7 +106,7 @@ def _cut_out(image: Tensor, mask: Tensor, largest: Sequence[int]) -> tuple[Tenso
 
 
 def _uncovered(instances: Instances, cover: Tensor) -> Instances:
-    """Remove the pixels of ``cover``, (H, W) bool, from the masks. Update the boxes of the changed instances only."""
+    """Return the instances without the pixels of ``cover``, (H, W) bool. Only the boxes of changed masks change."""
     before = _masks(instances)
     masks = before & ~cover
     changed = (masks != before).flatten(1).any(dim=1)
@@ -118,7 +121,7 @@ def _uncovered(instances: Instances, cover: Tensor) -> Instances:
 
 
 def _with_masks(instances: Instances, masks: Tensor, size: tuple[int, int]) -> Instances:
-    """Return a copy of the instances with another image size, other masks (N, H, W), and the boxes of these masks."""
+    """Return a copy of the instances with image size ``size``, ``masks`` (N, H, W), and the boxes of ``masks``."""
     result = Instances(size, **instances.get_fields())
     boxes = BitMasks(masks).get_bounding_boxes().tensor.to(instances.gt_boxes.tensor.dtype)
     result.gt_masks, result.gt_boxes = BitMasks(masks), Boxes(boxes)
@@ -129,7 +132,9 @@ def _masks(instances: Instances) -> Tensor:
     """Return the bitmasks of the instances, (N, H, W) bool. Raise DataError if they have no bitmasks."""
     masks = instances.gt_masks if instances.has("gt_masks") else None
     if not isinstance(masks, BitMasks):
+        found = "no masks" if masks is None else f"masks of type {type(masks).__name__}"
         raise DataError(
-            f"Copy-Paste: expected masks of type BitMasks in the model inputs, found {type(masks).__name__}"
+            f"Copy-Paste: expected masks of type BitMasks in the model inputs, found {found}. Use a mapper that "
+            "returns bitmasks, such as DatasetMapper with INPUT.MASK_FORMAT bitmask."
         )
     return masks.tensor.bool()

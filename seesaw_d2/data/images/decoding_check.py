@@ -1,4 +1,4 @@
-"""Decode all images of a data set in worker processes, to find damaged files, even those with valid headers."""
+"""Find damaged image files by decoding all images of a data set in worker processes."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from seesaw_d2.data.images.headers import DEEP_MODES, describe_size, read_header
 from seesaw_d2.data.records.records import Records, files_with_sizes
 from seesaw_d2.utils.messages import reason
 
-# Number of images per task of a worker process.
+# Number of images that a worker process decodes per task.
 _CHUNK = 32
 
 # Path of a file, and its annotated width and height.
@@ -25,14 +25,14 @@ _Task = tuple[str, tuple[int | None, int | None]]
 
 @dataclass(frozen=True)
 class Examined:
-    """An image file and its problem.
+    """Result of decoding an image file.
 
     Attributes:
         path: path of the file.
-        kind: "": no problem. "unreadable": the image cannot be decoded. "size": the image does not have the annotated
-            size. "deep": more than 8 bits per channel. "several": several frames or pages, of which only the first is
-            used.
-        problem: description of the problem.
+        kind: kind of problem. "": the image has no problem. "unreadable": the image cannot be decoded. "size": the
+            image does not have the annotated size. "deep": the image has more than 8 bits per channel. "several": the
+            file contains several frames or pages, and the loaders use only the first.
+        problem: description of the problem, or "" for an image without a problem.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Examined:
 
 
 def examine_images(records: Records, workers: int) -> Iterator[Examined]:
-    """Decode the image files of dataset dicts, and yield the results in any order.
+    """Decode the image files of dataset dicts, and yield a result for each file, in arbitrary order.
 
     Args:
         records: dataset dicts. Records without a file are skipped.
@@ -55,8 +55,8 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
     while chunks:
         left: list[list[_Task]] = []
         yield from _examine_chunks(chunks, workers, left)
-        # Workers start the chunks in order. Therefore an image that crashed a worker is in the first unfinished chunks.
-        # Decode each image of these chunks in a separate process.
+        # Workers start the chunks in order. Therefore one of the first unfinished chunks contains the image whose
+        # decoder crashed. Decode each image of these chunks in a separate process to find this image.
         suspects, chunks = left[: workers + 1], left[workers + 1 :]
         for task in itertools.chain.from_iterable(suspects):
             died: list[list[_Task]] = []
@@ -68,7 +68,7 @@ def examine_images(records: Records, workers: int) -> Iterator[Examined]:
 def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Task]]) -> Iterator[Examined]:
     """Yield the results of the chunks, and append unfinished chunks to ``left``.
 
-    Chunks are unfinished if a decoder crashes, because the crash terminates its process and the whole pool.
+    If a decoder crashes, ``ProcessPoolExecutor`` terminates all worker processes. Some chunks are then unfinished.
     """
     with ProcessPoolExecutor(workers, mp_context=get_context("fork" if os.name == "posix" else "spawn")) as pool:
         futures = []
@@ -77,7 +77,7 @@ def _examine_chunks(chunks: list[list[_Task]], workers: int, left: list[list[_Ta
                 futures.append((pool.submit(partial(_examine_all, chunk)), chunk))
             except BrokenProcessPool:
                 left.append(chunk)
-        # Insert unfinished chunks before the chunks that could not be submitted, to keep the order of the chunks.
+        # Chunks stay in order: insert unfinished chunks before the chunks that could not be submitted.
         not_submitted = len(left)
         for future, chunk in futures:
             try:

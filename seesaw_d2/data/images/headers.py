@@ -14,15 +14,15 @@ from seesaw_d2.utils.messages import first_few, warn_once
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of files to open per data set. Opening them takes a second on a local disk, and less than a minute on a
-# network file system.
+# Maximum number of files to open per data set. Opening this number of files takes a second on a local disk, and less
+# than a minute on a network file system.
 MAX_OPENED = 5000
 _THREADS = 16
 _ORIENTATION = 0x0112
 DEEP_MODES = ("I", "F")
-# Formats that Pillow renders with external programs.
-_PROGRAMS = {"EPS": "PostScript", "WMF": "a Windows metafile"}
-# Formats of photos that contain several images: first the photo, then previews or brightness maps.
+# Formats that Pillow can decode only by running an external program.
+_PROGRAMS = {"EPS": "a PostScript file", "WMF": "a Windows metafile"}
+# Photo formats whose files contain additional images, such as previews or brightness maps, after the photo.
 _PHOTO_FORMATS = ("MPO",)
 
 
@@ -34,9 +34,9 @@ class Header(NamedTuple):
     """The header of an image file.
 
     Attributes:
-        size: width and height after the rotation in the EXIF data, which Detectron2 applies. If the header cannot be
-            read: the error.
-        mode: Pillow's mode, or "" after an error.
+        size: width and height after the rotation by EXIF data, which Detectron2 applies. If the header cannot be read,
+            ``size`` is the error.
+        mode: Pillow's mode, or "" if the header cannot be read.
         several: whether the file contains several frames or pages. The loaders read only the first.
     """
 
@@ -49,7 +49,7 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     """Check that the files of a data set are images of the annotated size.
 
     The function opens at most ``MAX_OPENED`` files, evenly distributed over the data set. It does not detect truncated
-    files, because their headers are valid. Files with several frames or pages cause a warning.
+    files, because truncated files have valid headers. It logs a warning for files with several frames or pages.
 
     Args:
         records: dataset dicts whose files exist. Records without a file are skipped.
@@ -71,9 +71,8 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     bad = [f"{path} ({type(h.size).__name__}: {h.size})" for (path, _), h in found if isinstance(h.size, Exception)]
     if bad and not skip:
         raise DataError(
-            f"data set {name}: expected readable image files, found {len(bad)} of {len(opened)} files that cannot "
-            f"be read: {first_few(bad)}. "
-            "Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
+            f"data set {name}: expected readable image files, found {len(bad)} of {len(opened)} files unreadable: "
+            f"{first_few(bad)}. Set DATALOADER.SKIP_BAD_IMAGES True to skip unreadable images."
         )
     other_size = [
         f"{path} ({describe_size(path, expected, header.size)})"
@@ -83,12 +82,12 @@ def check_headers(records: Records, name: str, *, skip: bool, deep: str = "warn"
     if other_size:
         raise DataError(
             f"data set {name}: expected image files with the annotated width x height, found {len(other_size)} files "
-            f"with another size: {first_few(other_size)}"
+            f"with a different size: {first_few(other_size)}"
         )
     _check_depth(name, [path for (path, _), header in found if header.mode.startswith(DEEP_MODES)], deep)
     several = [path for (path, _), header in found if header.several]
     if several:
-        text = f"image files of {name} contain several frames or pages, of which only the first is used"
+        text = f"data set {name}: image files contain several frames or pages. Only the first frame or page is used"
         warn_once(logger, f"{text}: {first_few(several)}")
 
 
@@ -102,8 +101,8 @@ def _check_depth(name: str, paths: list[str], deep: str) -> None:
         )
     warn_once(
         logger,
-        f"image files of {name} have more than 8 bits per channel. Detectron2's mapper clips their values at 255, so "
-        f"most pixels may become white: {first_few(paths)}",
+        f"data set {name}: image files have more than 8 bits per channel. Detectron2's mapper clips pixel values at "
+        f"255, so most pixels may become white: {first_few(paths)}",
     )
 
 
@@ -124,13 +123,13 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
             if image.format in _PROGRAMS:
                 program = _PROGRAMS[image.format]
                 raise NotDecodedError(
-                    f"Pillow would decode the file with the external program {program}, which is not allowed"
+                    f"the file is {program}, which Pillow decodes by running an external program. This is not allowed"
                 )
             if isinstance(image, ImageFile.StubImageFile) or image.format == "MPEG":
                 raise NotDecodedError(f"Pillow cannot decode the format {image.format}")
             width, height = image.size
-            # In PNG files, EXIF data can follow the pixels, so that reading them decodes the pixels. Read such EXIF
-            # data only if the size differs from the annotated size.
+            # In PNG files, EXIF data can follow the pixels. Pillow then decodes the pixels before it reads the EXIF
+            # data, which is slow. Therefore read such EXIF data only if the size differs from the annotated size.
             quick = image.format != "PNG" or "exif" in image.info
             turned = (quick or image.size != expected) and _is_turned(image)
             several = image.format not in _PHOTO_FORMATS and getattr(image, "is_animated", False)
@@ -140,7 +139,7 @@ def read_header(path: str, expected: tuple[int | None, int | None]) -> Header:
 
 
 def describe_size(path: str, expected: tuple[int | None, int | None], found: tuple[int, int]) -> str:
-    """Describe how an image's size differs from the annotated size, and whether EXIF data are the reason.
+    """Describe how an image's size differs from the annotated size, and whether a rotation by EXIF data is the reason.
 
     Args:
         path: the image file.
@@ -153,17 +152,14 @@ def describe_size(path: str, expected: tuple[int | None, int | None], found: tup
     with PathManager.open(path, "rb") as file, _opened(file) as image:
         turned = _is_turned(image)
     return (
-        f"{text} after the rotation in its EXIF data. The annotations fit the image before this rotation"
+        f"{text} after the rotation by the image's EXIF data. The annotated size is the size before this rotation"
         if turned
         else text
     )
 
 
 def _opened(file: BinaryIO) -> Image.Image:
-    """Open an image with Pillow. For an unknown format, raise an error with a reproducible message.
-
-    Pillow's own message contains a memory address.
-    """
+    """Open an image with Pillow. Replace Pillow's message for unknown formats, which contains a memory address."""
     try:
         return Image.open(file)
     except UnidentifiedImageError:

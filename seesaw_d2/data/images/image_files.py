@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, path: str) -> None:
-    """Check the file names in an annotation file, which are relative to the image folder.
+    """Check that the file names in an annotation file are valid paths relative to the image folder.
 
     Args:
         names: file name of each image.
-        ids: ids of the images.
+        ids: id of each image.
         fields: fields of the annotation file that contain the names, for messages.
         path: path of the annotation file, for messages.
 
@@ -40,7 +40,8 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
     nothing = [name for name in names if not _is_file_name(name)]
     if nothing:
         raise DataError(
-            f"{path}: expected valid file names, found names with unpaired surrogates: {first_few(map(ascii, nothing))}"
+            f"{path}: expected file names of valid Unicode characters, found names with unpaired surrogates: "
+            f"{first_few(map(ascii, nothing))}"
         )
     outside = [name for name in names if leads_outside(name)]
     if outside:
@@ -51,7 +52,7 @@ def check_relative_names(names: Sequence[Any], ids: Sequence[int], fields: str, 
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a string can be a file name. JSON can contain unpaired surrogates, which cannot be encoded."""
+    """Return whether a string can be encoded as a file name. JSON allows unpaired surrogates, file names do not."""
     try:
         os.fsencode(name)
     except UnicodeError:
@@ -77,13 +78,14 @@ def check_below(dicts: list[dict[str, Any]], image_root: str, path: str) -> None
 
 
 def missing_files(records: Records) -> list[str]:
-    """Return the image files that do not exist, in the records' order. Skip records without a file.
+    """Return the image files that do not exist, in the order of the records. Skip records without a file.
 
-    Folders and pipes count as missing. Links are followed, also to files outside the image folder. (The owner of the
-    image folder created the links, so they are trusted, unlike paths in the annotation file.)
+    A folder or pipe with the name of an image file counts as missing. Links are followed, even to files outside the
+    image folder. Links are trusted because the owner of the image folder created them. Paths in the annotation file are
+    not trusted.
 
-    The function lists each folder once. On a network file system, this takes seconds, but testing each file would take
-    minutes.
+    The function lists each folder once. On a network file system, listing folders takes seconds, but testing each file
+    would take minutes.
     """
     listings: dict[str, set[str]] = {}
     suspects = []
@@ -96,7 +98,7 @@ def missing_files(records: Records) -> list[str]:
             listings[folder] = _listing(folder)
         if path[len(folder) :] not in listings[folder]:
             suspects.append(name)
-    # A file system that ignores case or normalizes Unicode can open a file by another name than it lists.
+    # If a file system ignores case or normalizes Unicode, a file can be opened by a name that the listing lacks.
     return [name for name in suspects if not PathManager.isfile(name)]
 
 
@@ -106,7 +108,7 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
     Args:
         records: dataset dicts.
         names: names of the data sets, for messages.
-        skip: True: skip missing images with a warning. False: raise DataError for missing images.
+        skip: True: log a warning and omit records with missing images. False: raise DataError for missing images.
 
     Raises:
         DataError: image files are missing and ``skip`` is False, or all image files are missing.
@@ -127,16 +129,16 @@ def without_missing_images(records: Records, names: list[str], *, skip: bool) ->
 
 
 def missing_folders(missing: list[str]) -> dict[str, int]:
-    """Return a dict from folder that does not exist to the number of missing files in this folder.
+    """Return the number of missing files in each folder that does not exist.
 
-    Whole folders are often missing for LVIS, because some of its validation images are in COCO's train2017.
+    LVIS users often lack a whole folder, because some validation images of LVIS are in COCO's folder train2017.
     """
     counts = Counter(os.path.dirname(name) for name in missing)
     return {folder: count for folder, count in counts.items() if not PathManager.isdir(folder or ".")}
 
 
 def same_content(paths: Sequence[str]) -> list[list[int]]:
-    """Return groups of positions of files with the same content. Only files of the same size are read."""
+    """Group files with the same content. Return the indices of each group. Only files of equal size are read."""
     sizes: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         sizes[os.path.getsize(path)].append(index)
@@ -156,7 +158,7 @@ def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool 
         contents: True: compare the paths after resolving links, and the contents. False: compare only the paths.
 
     Returns:
-        a dict from file in ``second`` to the same file in ``first``.
+        a dict from each shared path in ``second`` to the path of the same file in ``first``.
     """
     known = {os.path.realpath(path): path for path in first}
     shared = {path: known[os.path.realpath(path)] for path in second if os.path.realpath(path) in known}
@@ -170,7 +172,7 @@ def shared_files(first: Sequence[str], second: Sequence[str], *, contents: bool 
 
 
 def _listing(folder: str) -> set[str]:
-    """Return the names of the files in a folder. The operating system is asked again only for links."""
+    """Return the names of the files in a folder, or an empty set if the folder cannot be read."""
     try:
         with os.scandir(folder or ".") as found:
             return {item.name for item in found if _is_file(item)}

@@ -1,4 +1,4 @@
-"""List the files in a folder and its subfolders, and find existing files with a name similar to a missing file."""
+"""List the files in a folder and its subfolders, and find existing files whose names resemble a missing file."""
 
 import contextlib
 import functools
@@ -14,8 +14,8 @@ from seesaw_d2.utils.messages import first_few
 _EXTENSION = re.compile(r"\.(?=[0-9]*[A-Za-z])[0-9A-Za-z]{1,5}$")
 
 
-# Names, in lower case, of folders and files that operating systems and file servers create. For example, __MACOSX in
-# zip archives contains metadata of every file, and @eaDir contains thumbnails of every image.
+# Lowercase names of folders and files that operating systems and file servers create. For example, the folder __MACOSX
+# in zip archives contains the metadata of each file, and the folder @eaDir contains a thumbnail of each image.
 _SYSTEM_FOLDERS = (
     "__macosx",
     "@eadir",
@@ -33,7 +33,7 @@ class FilesBelow(NamedTuple):
 
     Attributes:
         files: regular files.
-        hidden: hidden files and folders; see ``is_hidden``. The content of hidden folders is not listed.
+        hidden: hidden files and folders, as defined by ``is_hidden``. The content of hidden folders is not listed.
         other: broken links, pipes and devices, and folders whose content is not listed. Paths of folders end with "/".
     """
 
@@ -43,7 +43,7 @@ class FilesBelow(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a name starts with "." or is the name of a file or folder of an operating system."""
+    """Return whether a name starts with "." or belongs to a file or folder that an operating system creates."""
     return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS + _SYSTEM_FILES
 
 
@@ -57,7 +57,7 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
         recursive: True: list the content of subfolders. False: list only the names of subfolders.
 
     Raises:
-        OSError: ``folder`` cannot be read. Unreadable subfolders do not raise an error, but are listed in ``other``.
+        OSError: ``folder`` cannot be read. Unreadable subfolders raise no error. They are listed in ``other``.
     """
     found = FilesBelow([], [], [])
     seen: set[str] = set()
@@ -84,12 +84,12 @@ def files_below(folder: str | os.PathLike, *, recursive: bool = True) -> FilesBe
 
 
 def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]:
-    """Add an entry of a folder to ``found``. If the entry is a folder itself, return a list with its path instead.
+    """Add a file to ``found``, or return a list with the path of a subfolder.
 
     Args:
-        entry: the entry.
-        inside: path of its folder, with "/" at the end.
-        found: result of ``files_below`` so far.
+        entry: file or subfolder.
+        inside: path of the folder that contains ``entry``, with "/" at the end.
+        found: incomplete result of ``files_below``, which is modified in place.
     """
     path = f"{inside}{entry.name}"
     if is_hidden(entry.name):
@@ -104,7 +104,7 @@ def _sort_entry(entry: os.DirEntry, inside: str, found: FilesBelow) -> list[str]
 
 
 def folded(name: str) -> str:
-    """Normalize a file name for comparisons: without extension, in lower case, in one Unicode form."""
+    """Return a file name without extension, in lower case and in Unicode form NFC, to compare it with other names."""
     return _fold(_EXTENSION.sub("", name))
 
 
@@ -115,7 +115,8 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
         paths: paths of missing files.
 
     Returns:
-        a dict from missing file to similar existing files. The dict omits missing files without similar files.
+        a dict from each missing file to a list of similar existing files. Missing files without similar files are
+        omitted.
     """
     listing = functools.cache(_folded_entries)
 
@@ -136,7 +137,7 @@ def near_files(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def describe_near(near: Mapping[str, Sequence[str]]) -> str:
-    """Describe similar files, to append to a message about missing files. Return "" if no similar files exist.
+    """Return a text about similar files for a message about missing files, or "" if no similar files exist.
 
     Args:
         near: result of ``near_files``.
@@ -153,7 +154,7 @@ def describe_near(near: Mapping[str, Sequence[str]]) -> str:
 def _difference(name: str, path: str) -> str:
     """Describe how two similar paths differ, such as "case" or "extension and Unicode form"."""
     left, right = os.path.basename(name), os.path.basename(path)
-    if folded(name) == folded(path):  # the folders differ, not the file names
+    if folded(name) == folded(path):  # compare whole paths, because the folders differ instead of the file names
         left, right = name, path
     kinds = []
     if _extension(left).lower() != _extension(right).lower():
@@ -176,9 +177,9 @@ def _fold(name: str) -> str:
 
 
 def _folded_entries(folder: str) -> dict[str, list[str]]:
-    """Return a dict from normalized name (see ``folded``) to the paths of a folder's entries.
+    """Return a dict from each normalized name in a folder to the paths of the entries with this normalized name.
 
-    The normalized names of folders keep their extension and end with "/".
+    Names of files are normalized by ``folded``. Normalized names of subfolders keep the extension and end with "/".
     """
     found, entries = defaultdict(list), []
     with contextlib.suppress(OSError):
@@ -197,5 +198,5 @@ def _read_folder(folder: str) -> list[os.DirEntry]:
 def _is(test) -> bool:
     try:
         return test()
-    except OSError:  # for example, a link to itself
+    except OSError:  # such as the error for a link to itself
         return False

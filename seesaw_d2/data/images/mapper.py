@@ -1,7 +1,7 @@
-"""Mappers that report or replace unreadable images.
+"""Report or replace unreadable images while records are mapped to model inputs.
 
-They wrap another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an error, they read the image
-again to find out whether the image is the cause.
+The mappers of this module wrap another mapper, such as Detectron2's DatasetMapper. If the wrapped mapper raises an
+error, they read the image again to find out whether the image is the cause.
 """
 
 import copy
@@ -32,10 +32,10 @@ class UnreadableImageError(DataError):
 
 
 class _WritableTransform(T.Transform):
-    """Transform that copies read-only arrays, because PyTorch warns about tensors that share their memory."""
+    """Transform that copies read-only arrays, because PyTorch warns if a tensor shares memory with such an array."""
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        # The mapper copies images with several channels itself when it moves the channels to the front.
+        # The mapper itself copies an image with several channels when it moves the channels to the front.
         copied = img.ndim == 3 and img.shape[2] > 1
         return img if img.flags.writeable or copied else img.copy()
 
@@ -54,8 +54,8 @@ class _Writable(T.Augmentation):
 def with_writable_arrays(mapper: Mapper) -> Mapper:
     """Return a copy of Detectron2's ``DatasetMapper`` that returns writable masks and single-channel images.
 
-    Arrays from Pillow are read-only, and PyTorch warns about tensors that share their memory. Other mappers are
-    returned unchanged.
+    Pillow creates read-only arrays, and PyTorch warns if a tensor shares memory with a read-only array. Mappers of
+    other types are returned unchanged.
     """
     augmentations = getattr(mapper, "augmentations", None)
     if not isinstance(augmentations, T.AugmentationList):
@@ -66,7 +66,7 @@ def with_writable_arrays(mapper: Mapper) -> Mapper:
 
 
 class CheckedMapper:
-    """Mapper that wraps another mapper. If the image causes an error, the message names the image file."""
+    """Mapper that wraps another mapper, and raises an error with the path of an image that cannot be read."""
 
     _advice = ". Set DATALOADER.SKIP_BAD_IMAGES True to skip such images"
 
@@ -74,10 +74,11 @@ class CheckedMapper:
         self.mapper = with_writable_arrays(mapper)
 
     def __call__(self, record: Record) -> Record:
-        """
+        """Return the model inputs of a record.
+
         Raises:
             UnreadableImageError: the image cannot be decoded.
-            DataError: the image has another size than annotated.
+            DataError: the image does not have the annotated size.
         """
         try:
             return self.mapper(record)
@@ -100,15 +101,15 @@ class CheckedMapper:
         if None not in expected and found != expected:
             raise DataError(
                 f"{one_line(path)}: expected an image with the annotated width x height {expected[0]} x {expected[1]}, "
-                f"found {found[0]} x {found[1]}. The found size includes the rotation in the EXIF data"
+                f"found {found[0]} x {found[1]} after the rotation by EXIF data. Correct the annotation or the image."
             )
 
 
 class ReplacingMapper(CheckedMapper):
-    """Mapper for training that maps another record if an image cannot be decoded.
+    """Mapper for training that replaces a record whose image cannot be decoded by another record.
 
-    The replacement depends only on the file name, so that a resumed run uses the same replacement. (In Detectron2, a
-    mapper can return None instead, but v0.6 then raises a TypeError with Python 3.11 or newer.)
+    The replacement depends only on the file name. Therefore a resumed run uses the same replacement. Detectron2's
+    alternative, a mapper that returns None, raises a TypeError in Detectron2 0.6 with Python 3.11 or newer.
     """
 
     _advice = ""
@@ -117,7 +118,7 @@ class ReplacingMapper(CheckedMapper):
         """
         Args:
             mapper: mapper to wrap.
-            records: records from which replacements are drawn.
+            records: records from which the mapper draws replacements.
         """
         super().__init__(mapper)
         self.records = records
@@ -132,12 +133,15 @@ class ReplacingMapper(CheckedMapper):
             record = self.records[int(rng.integers(len(self.records)))]
         raise DataError(
             f"{record['file_name']}: expected a readable image among {_MAX_REPLACEMENTS} randomly chosen images, found "
-            f"{_MAX_REPLACEMENTS} unreadable images. The named file is the last one. Check the image folder"
+            f"{_MAX_REPLACEMENTS} unreadable images. This file is the last of them. Check the image folder."
         )
 
 
 class BlankingMapper(CheckedMapper):
-    """Mapper for evaluation that replaces images that cannot be decoded by black images. Their objects are missed."""
+    """Mapper for evaluation that replaces an image that cannot be decoded by a black image of the annotated size.
+
+    The objects of such an image count as missed.
+    """
 
     _advice = ""
 

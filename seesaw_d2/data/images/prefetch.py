@@ -9,11 +9,12 @@ Batch = list[dict[str, Any]]
 
 
 def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield the batches in order, and start to move each batch before the previous batch is yielded.
+    """Yield the moved batches in order. Start to move each batch before the previous batch is yielded.
 
     Args:
         batches: batches to move.
-        send: function that starts to move a batch, and returns a function that waits and returns the moved batch.
+        send: function that starts to move a batch, and returns a second function. The second function waits for the end
+            of the move, and returns the moved batch.
     """
     waiting = None
     for batch in batches:
@@ -26,9 +27,10 @@ def prefetched(batches: Iterable[Batch], send: Callable[[Batch], Callable[[], Ba
 
 
 class ToDevice:
-    """Copies the images and label maps of a batch from pinned memory to a GPU on a separate CUDA stream.
+    """Callable that copies the tensors of a batch, such as images, from pinned memory to a GPU on a separate stream.
 
-    It is an argument ``send`` of ``prefetched``. Annotations are small, so the model copies them.
+    Pass an instance as argument ``send`` of ``prefetched``. Annotations stay in CPU memory. They are small, and the
+    model copies them.
 
     Args:
         device: the GPU.
@@ -46,7 +48,7 @@ class ToDevice:
             current = torch.cuda.current_stream(self._device)
             current.wait_event(arrived)
             for value in (value for item in moved for value in item.values() if isinstance(value, torch.Tensor)):
-                value.record_stream(current)  # do not free the memory while this stream uses it
+                value.record_stream(current)  # keep the allocator from reusing the memory while this stream reads it
             return moved
 
         return wait

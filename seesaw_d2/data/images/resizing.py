@@ -19,18 +19,18 @@ _CODES = {Image.BILINEAR: cv2.INTER_LINEAR, Image.NEAREST: cv2.INTER_NEAREST}
 
 
 class PyTorchResizeTransform(T.ResizeTransform):
-    """Detectron2's ``ResizeTransform`` with an implementation of Pillow's antialiased bilinear filter by PyTorch.
+    """Detectron2's ``ResizeTransform`` that computes Pillow's antialiased bilinear filter with PyTorch.
 
-    Because of rounding, about 0.2 % of the pixels of an 8-bit image differ by 1 from Pillow's result. Pillow resizes
-    masks (with its nearest filter) and images of other types.
+    Because of rounding, about 0.2 % of the pixels differ by 1 from Pillow's result. Masks and images with more than 8
+    bits per channel are resized with Pillow.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image (H, W) or (H, W, channels).
+        """Resize an image.
 
         Args:
-            img: the image.
-            interp: one of Pillow's filters. None: the filter of the constructor.
+            img: (H, W) or (H, W, channels).
+            interp: filter of Pillow. None: use the filter that was passed to the constructor.
         """
         if (self.interp if interp is None else interp) != Image.BILINEAR or img.dtype != np.uint8:
             return super().apply_image(img, interp)
@@ -54,18 +54,19 @@ class PyTorchResizeShortestEdge(T.ResizeShortestEdge):
 
 
 class OpenCVResizeTransform(T.ResizeTransform):
-    """Detectron2's ``ResizeTransform`` with OpenCV's bilinear filter without antialiasing, or nearest filter for masks.
+    """Detectron2's ``ResizeTransform`` that resizes with OpenCV, without antialiasing.
 
-    The resulting pixels equal those of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in
-    Detectron2.
+    Images are resized with OpenCV's bilinear filter, and masks with the nearest filter. The resulting pixels equal the
+    pixels of MMDetection (mmcv 2.1.0, ``imresize``). Points and boxes are scaled as in Detectron2.
     """
 
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an image (H, W) or (H, W, channels).
+        """Resize an image.
 
         Args:
-            img: the image.
-            interp: Pillow's bilinear or nearest filter. None: the filter of the constructor.
+            img: (H, W) or (H, W, channels).
+            interp: Pillow's constant for the bilinear or nearest filter. None: use the filter that was passed to the
+                constructor.
         """
         assert img.shape[:2] == (self.h, self.w)
         code = _CODES[self.interp if interp is None else interp]
@@ -77,15 +78,15 @@ class OpenCVResizeTransform(T.ResizeTransform):
 
 
 class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform``, with MMDetection's rounding.
+    """Detectron2's ``ResizeShortestEdge`` that returns an ``OpenCVResizeTransform`` and rounds sizes like MMDetection.
 
-    Both libraries scale by min(short / min(h, w), long / max(h, w)). Because Detectron2 rounds an intermediate result,
-    the libraries' results differ by one pixel for about 3 in 10,000 image sizes.
+    Both libraries scale by min(short / min(h, w), long / max(h, w)). Detectron2 rounds an intermediate result.
+    Therefore the new sizes differ by one pixel for about 3 in 10,000 image sizes.
     """
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         low, high = self.short_edge_length[0], self.short_edge_length[-1]
-        # Draw like Detectron2, so that the same seed gives the same sizes.
+        # Draw the size like Detectron2, so that a seed gives the same sizes.
         size = np.random.randint(low, high + 1) if self.is_range else np.random.choice(self.short_edge_length)  # noqa: NPY002
         if size == 0:
             return T.NoOpTransform()
@@ -100,7 +101,7 @@ class OpenCVResizeShortestEdge(T.ResizeShortestEdge):
 
 
 def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> list[T.Augmentation]:
-    """Replace each ``ResizeShortestEdge`` in a list of augmentations by the implementation that INPUT.RESIZE selects.
+    """Return the augmentations with the implementation of ``ResizeShortestEdge`` that INPUT.RESIZE selects.
 
     Raises:
         ConfigError: INPUT.RESIZE is invalid.
@@ -111,8 +112,8 @@ def build_resizing(cfg: CfgNode, augmentations: Sequence[T.Augmentation]) -> lis
     resizing = PyTorchResizeShortestEdge
     if cfg.INPUT.RESIZE == OPENCV:
         resizing = OpenCVResizeShortestEdge
-        # Disable OpenCV's threads, because a forked worker has none of its parent's threads and would wait for them
-        # forever.
+        # Disable OpenCV's threads. A forked worker process does not inherit the threads of its parent process, and
+        # would wait for them forever.
         cv2.setNumThreads(0)
     return [_by(resizing, each) if type(each) is T.ResizeShortestEdge else each for each in augmentations]
 
@@ -123,7 +124,10 @@ def _by(resizing: type[T.ResizeShortestEdge], plain: T.ResizeShortestEdge) -> T.
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> DatasetMapper:
-    """Build the mapper of a config: Detectron2's DatasetMapper or a SemanticMapper, which resize by INPUT.RESIZE."""
+    """Build a mapper that resizes images as INPUT.RESIZE selects.
+
+    Models with a semantic segmentation head get a ``SemanticMapper``. Other models get Detectron2's ``DatasetMapper``.
+    """
     plain = DatasetMapper.from_config(cfg, is_train)["augmentations"]
     kind = SemanticMapper if has_semantic_head(cfg) else DatasetMapper
     mapper = kind(cfg, is_train, augmentations=build_resizing(cfg, plain))

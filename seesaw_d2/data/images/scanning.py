@@ -1,4 +1,4 @@
-"""Find the images in a folder, and list the skipped files and folders with the reasons."""
+"""Find the images in a folder, and list the skipped files and folders by reason."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from seesaw_d2.data.images.lookup import files_below
 from seesaw_d2.utils.messages import first_few
 
 # Files with these extensions count as images. They are not opened here, because reading the headers of ImageNet's 1.3
-# million files would take minutes at every start. Later checks report other contents. Files without such an extension
-# are opened.
+# million files would take minutes at every start. Later checks report files with these extensions that are not images.
+# Files with other extensions are opened to find out whether they are images.
 IMAGE_EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
@@ -19,11 +19,11 @@ _THREADS = 16
 
 
 class FolderScan(NamedTuple):
-    """The images in a folder, and the skipped files and folders. All paths are sorted and relative to the folder.
+    """Result of ``scan_folder``. All paths are sorted and relative to the folder.
 
     Attributes:
         images: paths of the images, including broken links.
-        passed_over: reason for skipping -> paths of the skipped files and folders.
+        passed_over: dict from each reason for skipping to the paths of the skipped files and folders.
     """
 
     images: list[str]
@@ -35,7 +35,7 @@ def scan_folder(folder: str, *, recursive: bool = True) -> FolderScan:
 
     Args:
         folder: the folder.
-        recursive: True: search subfolders, too. False: skip them.
+        recursive: True: also search subfolders. False: skip subfolders.
 
     Raises:
         OSError: ``folder`` cannot be read.
@@ -62,5 +62,5 @@ def has_image_extension(path: str) -> bool:
 
 
 def describe_passed_over(passed_over: Mapping[str, Sequence[str]]) -> str:
-    """Describe ``FolderScan.passed_over`` for a message: the number and the first few paths for each reason."""
+    """Describe ``FolderScan.passed_over`` for a message. List the number of paths and the first paths per reason."""
     return "; ".join(f"{len(paths)} {reason} ({first_few(paths)})" for reason, paths in passed_over.items())

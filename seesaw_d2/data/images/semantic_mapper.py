@@ -10,31 +10,38 @@ from seesaw_d2.data.records.semantic import check_values
 
 
 def has_semantic_head(cfg: CfgNode) -> bool:
-    """Return whether MODEL.META_ARCHITECTURE is Detectron2's SemanticSegmentor or PanopticFPN, or a subclass."""
+    """Return whether the model of a config predicts semantic segmentation.
+
+    Such models are Detectron2's ``SemanticSegmentor``, its ``PanopticFPN`` and their subclasses.
+    """
     name = cfg.MODEL.META_ARCHITECTURE
     found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
     return isinstance(found, type) and issubclass(found, (PanopticFPN, SemanticSegmentor))
 
 
 class SemanticMapper(DatasetMapper):
-    """Detectron2's DatasetMapper that checks label maps in training, and returns only their paths in evaluation.
+    """Detectron2's ``DatasetMapper`` for records with label maps of semantic segmentation.
+
+    In training, the mapper checks the pixel values of the label map. In evaluation, it returns the path of the label
+    map instead of the pixels, because the evaluator reads the label map in its original size.
 
     Attributes:
-        values: (number of classes, value of ignored pixels).
+        values: number of classes, and pixel value that the loss ignores.
     """
 
     values: ClassVar[tuple[int, int]] = (0, 255)
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """
+        """Return the model inputs of a record.
+
         Raises:
-            DataError: a pixel of a label map is neither a class nor ignored.
+            DataError: in training, a pixel value is neither a class index nor the ignored value.
         """
         result = super().__call__(record)
         path, labels = record["sem_seg_file_name"], result["sem_seg"]
         if self.is_train:
             check_values(labels.numpy(), path, *self.values)
-        else:  # The evaluator reads the label map itself, because it needs the original size.
+        else:
             del result["sem_seg"]
             result["sem_seg_file_name"] = path
         return result

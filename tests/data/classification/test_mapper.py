@@ -48,5 +48,5 @@ def test_images_that_are_not_rgb_become_rgb(tmp_path, mode):
 def test_sixteen_bits_are_refused(tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((3, 4), 40000, dtype=np.uint16)).save(path)
-    with pytest.raises(DataError, match=r"deep\.png: expected 8 bits per channel, found .*I;16"):
+    with pytest.raises(DataError, match=r"deep\.png: .*I;16"):
         read_rgb(str(path))

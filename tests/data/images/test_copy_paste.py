@@ -240,7 +240,7 @@ def test_a_replaced_image_gives_no_object():
     ("options", "named"),
     [
         ({"INPUT__COPY_PASTE__THRESHOLD": 0.0}, r"INPUT\.COPY_PASTE\.THRESHOLD: .*0\.0"),
-        ({"INPUT__COPY_PASTE__THRESHOLD": 1e-6}, r"INPUT\.COPY_PASTE\.THRESHOLD: .*1e-06"),
+        ({"INPUT__COPY_PASTE__THRESHOLD": 1e-6}, r"INPUT\.COPY_PASTE\.THRESHOLD .*1e-06"),
         ({"INPUT__MASK_FORMAT": "polygon"}, r"INPUT\.MASK_FORMAT: .*polygon"),
         ({"MODEL__MASK_ON": False}, r"MODEL\.MASK_ON: .*False"),
         ({"MODEL__LOAD_PROPOSALS": True}, r"MODEL\.LOAD_PROPOSALS: .*True"),
