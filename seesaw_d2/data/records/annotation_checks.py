@@ -1,6 +1,6 @@
 """Check the fields, types, ids and references of an annotation file.
 
-Each check tests a whole column first, which is fast. It searches the invalid entries only if the column is invalid.
+Each check first tests a whole column, which is fast. Only if this test fails, the check searches for invalid entries.
 """
 
 import itertools
@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 NUMBERS = {int, float}
 _MISSING = object()
-# Maximum side length in pixels. No image is larger, and no computation with such lengths overflows.
+# Maximum height and width of an image in pixels. This limit prevents overflows in computations with lengths and areas.
 MAX_SIDE = 1_000_000
 
 
 def entries(data: dict[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """Return the list ``data[key]`` after checking that its entries are JSON objects.
+    """Return the list ``data[key]`` after checking that all entries are JSON objects.
 
     Raises:
-        DataError: the list is missing, the value is not a list, or an entry is not an object.
+        DataError: the key is missing, the value is not a list, or an entry is not an object.
     """
     if key not in data:
         found = first_few(sorted(data), limit=8) or "none"
@@ -45,8 +45,8 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
     """Check that the values of categories can be displayed and written to files.
 
     Raises:
-        DataError: a text contains an unpaired surrogate ("\\ud800"), which UTF-8 cannot encode, a number has more than
-            64 bits, or "name" or "supercategory" is not a string.
+        DataError: a string contains an unpaired surrogate ("\\ud800"), which UTF-8 cannot encode, an integer has more
+            than 64 bits, or "name" or "supercategory" is not a string.
     """
     names = column(categories, "categories", "name", path)
     bad = [category["id"] for category, name in zip(categories, names, strict=True) if not isinstance(name, str)]
@@ -63,17 +63,17 @@ def check_category_texts(categories: list[dict[str, Any]], path: str) -> None:
 
 
 def column(items: list[dict[str, Any]], key: str, field: str, path: str) -> list[Any]:
-    """Return the value of a field in every entry.
+    """Return the value of a field in every entry of a list.
 
     Args:
         items: the entries.
-        key: name of the list of entries, for messages.
-        field: the field.
+        key: name of the list in the file, for messages.
+        field: name of the field.
         path: path of the file, for messages.
 
     Raises:
-        DataError: an entry lacks the field. The message names entries by their ids, or if ids are missing by their
-            positions.
+        DataError: an entry lacks the field. The message lists the ids of such entries, or their positions if ids are
+            missing.
     """
     values = [item.get(field, _MISSING) for item in items]
     bad = [index for index, value in enumerate(values) if value is _MISSING]
@@ -106,7 +106,7 @@ def integer_column(items: list[dict[str, Any]], key: str, field: str, path: str)
 
 
 def positive_column(items: list[dict[str, Any]], key: str, field: str, path: str) -> np.ndarray:
-    """Like ``integer_column``, but raise DataError for values that are not in [1, ``MAX_SIDE``]."""
+    """Return the same as ``integer_column``. Raise DataError for values outside [1, ``MAX_SIDE``]."""
     values = integer_column(items, key, field, path)
     bad = (values < 1) | (values > MAX_SIDE)
     if bad.any():
@@ -153,13 +153,13 @@ def check_references(ids: np.ndarray, field: str, targets: np.ndarray, key: str,
 
 
 def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.ndarray, path: str) -> None:
-    """Check a list of category ids in every image that has the list. Ids of unknown categories only cause a warning.
+    """Check the lists of category ids in the entries of images, such as "neg_category_ids" in LVIS.
 
-    Unknown ids occur if categories were removed from a file of LVIS.
+    Ids of unknown categories only cause a warning, because they occur in LVIS files without some of the categories.
 
     Args:
-        images: entries of the images.
-        field: one of ``ID_LISTS``.
+        images: entries of the images. Some entries may lack the list.
+        field: name of the list, one of ``ID_LISTS``.
         category_ids: ids of the categories.
         path: path of the file, for messages.
 
@@ -190,7 +190,7 @@ def check_id_lists(images: list[dict[str, Any]], field: str, category_ids: np.nd
 
 
 def check_areas(items: list[dict[str, Any]], path: str) -> None:
-    """Raise DataError if the ``area`` of an annotation is infinite or not a number. It may be missing, null or NaN."""
+    """Raise DataError if ``area`` of an annotation is infinite or not a number. Allow missing, null and NaN areas."""
     values = [0 if item.get("area") is None else item["area"] for item in items]
     if set(map(type, values)) <= NUMBERS:
         bad = np.flatnonzero(np.isinf(float_array(values)))
@@ -204,14 +204,14 @@ def check_areas(items: list[dict[str, Any]], path: str) -> None:
 
 
 def count_nan_areas(data: dict[str, Any]) -> int:
-    """Return the number of annotations whose ``area`` is NaN. Python's json module can write NaN."""
+    """Return the number of annotations whose ``area`` is NaN. JSON has no NaN, but Python's json module writes it."""
     items = data.get("annotations")
     areas = [item.get("area") for item in items if type(item) is dict] if type(items) is list else []
     return sum(type(area) is float and area != area for area in areas)
 
 
 def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) -> None:
-    """Raise DataError if an entry has the field with another value than 0, 1, false or true."""
+    """Raise DataError if the field of an entry is not 0, 1, false or true. Entries may lack the field."""
     values = [item.get(field, 0) for item in items]
     if set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}:
         return
@@ -221,7 +221,11 @@ def check_flags(items: list[dict[str, Any]], key: str, field: str, path: str) ->
 
 
 def float_array(numbers: list) -> np.ndarray:
-    """Return numbers, or lists of numbers of equal length, as a float64 array. Too large integers become infinity."""
+    """Convert a list to a float64 array. Integers that are too large for float64 become infinity.
+
+    Args:
+        numbers: numbers, or lists of numbers with equal lengths.
+    """
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
@@ -237,7 +241,7 @@ def _float(number: float) -> float:
 
 
 def _label(items: list[dict[str, Any]], indices) -> str:
-    """Describe entries for a message: ``ids 3, 7`` if all of these entries have an id, else ``positions 0, 4``."""
+    """Describe entries for a message, such as "ids 3, 7", or "positions 0, 4" if the id of an entry is missing."""
     ids = [items[index].get("id") for index in indices]
     if all(type(value) is int for value in ids):
         return f"ids {first_few(ids)}"

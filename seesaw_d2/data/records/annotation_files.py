@@ -1,6 +1,6 @@
 """Read and check annotation files, and convert them to Detectron2's dataset dicts.
 
-``cache/store.py`` parses large files in parts, and uses this module for parts with unusual annotations.
+``cache/store.py`` splits large files into parts, and uses ``AnnotationChecker`` for parts with unusual annotations.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from seesaw_d2.utils.json_reading import load_json_object, no_garbage_collection
 
 @dataclass(frozen=True, eq=False)
 class AnnotationFile:
-    """A checked annotation file. Entries are the parsed JSON objects with all of their fields.
+    """Checked content of an annotation file. Entries are parsed JSON objects with all fields.
 
     Attributes:
         path: path of the file.
         format: a key of ``FORMATS``.
-        images: entries of the images, by ascending id.
+        images: entries of the images, sorted by id.
         image_files: file name of each image, relative to the image folder.
-        categories: entries of the categories, by ascending id. A position in the list is Detectron2's contiguous index.
-        annotations: entries of the M annotations that training can use, in the file's order, with valid polygons only.
-            None: the file has no annotations, like LVIS's test sets.
-        has_area: (M,) bool, whether the annotation's box has a positive width and height.
-        ground_truth: entries for evaluation: all annotations in the file's order, with all of their polygons.
+        categories: entries of the categories, sorted by id. List indices are Detectron2's contiguous ids.
+        annotations: entries of the M annotations for training, in the order of the file. Invalid polygons are removed.
+            None: the file contains no annotations, like LVIS's test sets.
+        has_area: (M,) bool, whether the box of the annotation has a positive width and height.
+        ground_truth: entries of all annotations for evaluation, in the order of the file. Invalid polygons are kept.
     """
 
     path: str
@@ -56,14 +56,14 @@ class AnnotationFile:
         return [category["name"] for category in self.categories]
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> list[dict[str, Any]]:
-        """Return Detectron2's dataset dicts, by ascending image id.
+        """Return Detectron2's dataset dicts, sorted by image id.
 
-        Objects whose box has no area are omitted. Crowds (``iscrowd`` 1) are included, because Detectron2's mapper
-        removes them. If the file has no annotations, the dicts have no key "annotations".
+        Objects whose box has zero width or height are omitted. Crowds (``iscrowd`` 1) are included, because
+        Detectron2's mapper removes crowds. If the file contains no annotations, the dicts lack the key "annotations".
 
         Args:
             image_root: folder of the image files.
-            contiguous_ids: category id -> index in [0, C). None: use the positions in ``categories``.
+            contiguous_ids: dict from category id to contiguous id. None: use the list indices of ``categories``.
         """
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         records = {}
@@ -90,7 +90,7 @@ def _to_object(annotation: dict[str, Any], category_index: int) -> dict[str, Any
     segmentation = annotation.get("segmentation")
     if segmentation:
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            # Compress the run lengths, because Detectron2 does not read uncompressed ones.
+            # Compress the run lengths, because Detectron2 cannot read uncompressed run lengths.
             segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
         result["segmentation"] = segmentation
     return result
@@ -101,23 +101,22 @@ def read_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile:
     """Read and check an annotation file.
 
     Args:
-        path: the JSON file.
-        dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the file.
+        path: path of the JSON file.
+        dataset_format: a key of ``FORMATS``. "auto": use the first format that matches the content of the file.
 
     Raises:
-        DataError: the file is missing or violates its format; see ``annotation_checks`` and
-            ``boxes_and_masks.checks``.
+        DataError: the file is missing or invalid. See ``annotation_checks`` and ``boxes_and_masks.checks``.
     """
     return check_annotations(parse_annotations(path), path, dataset_format)
 
 
 def parse_annotations(path: str) -> dict[str, Any]:
-    """Return the parsed content of an annotation file. The ``area`` of an annotation may be NaN."""
+    """Parse an annotation file, and return the JSON object. Allow NaN only as ``area`` of an annotation."""
     return load_json_object(path, count_nan=checks.count_nan_areas)
 
 
 def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Like ``read_annotations``, for the parsed content of a file. Remove invalid polygons from ``data`` in place."""
+    """Check the parsed content of a file like ``read_annotations``. Remove invalid polygons from ``data`` in place."""
     found = find_format(dataset_format, data)
     if found.convert is not None:
         try:
@@ -126,7 +125,7 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
             problem = f"content that cannot be converted ({type(error).__name__}: {error})"
             raise DataError(f"{path}: expected a file in the format {found.name!r}, found {problem}") from error
     header = read_header(data, path, found)
-    # LVIS's test sets have no annotations. ``check_trainable`` refuses such a file for training.
+    # LVIS's test sets contain no annotations. ``check_annotated`` raises an error if such a file is used for training.
     if "annotations" not in data:
         return header
     checker = AnnotationChecker(header)
@@ -138,10 +137,10 @@ def check_annotations(data: dict[str, Any], path: str, dataset_format: str = AUT
 
 
 def read_header(data: dict[str, Any], path: str, annotation_format: AnnotationFormat) -> AnnotationFile:
-    """Check the images and categories of a parsed file, and return the file without annotations.
+    """Check the images and categories of a parsed file, and return an ``AnnotationFile`` without annotations.
 
     Args:
-        data: content of the file, in COCO's layout.
+        data: content of the file in the structure of COCO files.
         path: path of the file, for messages.
         annotation_format: format of the file.
 
@@ -170,7 +169,7 @@ class CheckedAnnotations:
 
     Attributes:
         annotations, has_area, ground_truth: see ``AnnotationFile``.
-        findings: problems that only cause warnings.
+        findings: problems that cause warnings instead of errors.
     """
 
     annotations: list[dict[str, Any]]
@@ -180,14 +179,16 @@ class CheckedAnnotations:
 
 
 class AnnotationChecker:
-    """Checks the annotations of a file, which can be split into parts that different processes check.
+    """Checker for the annotations of a file. Several processes can each check a part of the annotations.
 
     Args:
-        header: result of ``read_header`` for the file.
+        header: result of ``read_header`` for the file, with I images and C categories.
 
     Attributes:
-        image_ids, sizes: (I,) ascending image ids, and (I, 2) heights and widths of the images.
-        category_ids: (K,) ascending category ids.
+        path: path of the file.
+        image_ids: (I,) int64, sorted image ids.
+        sizes: (I, 2) int64, height and width of each image.
+        category_ids: (C,) int64, sorted category ids.
     """
 
     def __init__(self, header: AnnotationFile):
@@ -197,7 +198,7 @@ class AnnotationChecker:
         self.category_ids = np.array(header.category_ids, np.int64)
 
     def check(self, annotations: list[dict[str, Any]]) -> CheckedAnnotations:
-        """Check all annotations of the file or a part of them.
+        """Check all annotations of the file, or a part of the annotations.
 
         Raises:
             DataError: an annotation is invalid.
@@ -227,7 +228,7 @@ class AnnotationChecker:
         return CheckedAnnotations(kept, has_area[keep], findings, ground_truth)
 
     def finish(self, findings: Sequence[Findings]) -> None:
-        """Log warnings about the findings in all parts of the file.
+        """Log warnings about the findings in all parts of the file, and check that no two parts share an id.
 
         Raises:
             DataError: two parts contain annotations with the same id.

@@ -21,7 +21,7 @@ from seesaw_d2.utils.messages import first_few, reason
 
 
 class LazyMetadata(Metadata):
-    """Metadata of Detectron2 that reads the categories from the annotation file when they are first accessed."""
+    """Detectron2's ``Metadata`` that reads the categories from the annotation file at the first access."""
 
     def __getattr__(self, key: str) -> Any:
         if key in ("thing_classes", "thing_dataset_id_to_contiguous_id"):
@@ -32,14 +32,14 @@ class LazyMetadata(Metadata):
         return super().__getattr__(key)
 
     def set_categories(self, file: AnnotationFile | CompiledFile) -> None:
-        # Detectron2's __setattr__ would access the old values, and that would read the file.
+        # Write to __dict__, because Detectron2's __setattr__ would access the old value and thereby read the file.
         self.__dict__["thing_classes"] = file.category_names
         contiguous = {value: index for index, value in enumerate(file.category_ids)}
         self.__dict__["thing_dataset_id_to_contiguous_id"] = contiguous
 
 
 def check_registered(name: str, key: str) -> None:
-    """Raise ConfigError if no data set has this name. The message names the config key and similar names."""
+    """Raise ConfigError if no data set has this name. ``key`` is the config key that contains the name."""
     if name not in DatasetCatalog:
         near = map(repr, near_names(name, DatasetCatalog, count=3, cutoff=0.5))
         hint = did_you_mean(near) or ". DATASETS.REGISTER adds data sets."
@@ -50,10 +50,10 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
     """Return the dataset dicts of a registered data set. Image files are not checked.
 
     Returns:
-        a list. For a large annotation file: a ``CompiledRecords``, which creates each dict when it is indexed.
+        a list, or for a large annotation file a ``CompiledRecords``, which creates each dict on access.
 
     Raises:
-        DataError: the annotation file is missing or invalid, or contains no image.
+        DataError: the annotation file is missing or invalid, or contains no images.
     """
     check_annotation_file(name)
     if loads_lvis_json(DatasetCatalog[name]):
@@ -71,14 +71,14 @@ def load_dataset(name: str) -> Sequence[dict[str, Any]]:
 def _registered_dicts(name: str) -> list[dict[str, Any]]:
     try:
         return DatasetCatalog.get(name)
-    except OSError as error:  # raised by Detectron2's loaders of Cityscapes and Pascal VOC
+    except OSError as error:  # Detectron2's loaders of Cityscapes and Pascal VOC raise this error for missing files
         raise DataError(
             f"data set {name!r}: expected readable files, found a file that cannot be read ({reason(error)})"
         ) from error
 
 
 def read_annotation_file(name: str) -> AnnotationFile:
-    """Return the annotation file of a registered data set. Do not modify its entries, because other callers share them.
+    """Return the annotation file of a registered data set. Callers share the entries, so do not modify the entries.
 
     Raises:
         ConfigError: the data set is not registered, or its metadata has no ``json_file``.
@@ -88,25 +88,26 @@ def read_annotation_file(name: str) -> AnnotationFile:
 
 
 def _annotation_file(name: str, read: Callable):
-    """Return the annotation file of a data set, and store the categories in Detectron2's metadata.
+    """Open the annotation file of a data set, and store the categories in Detectron2's metadata.
 
     Args:
         name: name of the data set.
-        read: function that opens the file: ``open_annotations`` or ``open_whole``.
+        read: function that opens the file, either ``open_annotations`` or ``open_whole``.
     """
     if name not in DatasetCatalog.list():
         raise ConfigError(
-            f"expected a registered data set, found no data set called {name!r}. DATASETS.REGISTER adds data sets."
+            f"data set {name!r}: expected a registered data set, found no data set with this name. Add the data set to "
+            "DATASETS.REGISTER."
         )
     check_annotation_file(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file") is None:
         raise ConfigError(
-            f"data set {name!r}: expected metadata with json_file, the path of the annotation file, found metadata "
-            "without json_file. Set json_file in MetadataCatalog"
+            f"data set {name!r}: expected metadata with json_file, found metadata without json_file. Set json_file in "
+            "MetadataCatalog to the path of the annotation file."
         )
     path = PathManager.get_local_path(metadata.json_file)
-    # Detectron2's own data sets have no ``dataset_format``, but their evaluator type tells the format.
+    # Metadata of Detectron2's built-in data sets lack ``dataset_format``. Their evaluator type determines the format.
     usual = "coco" if str(metadata.get("evaluator_type")).startswith("coco") else "lvis"
     file = read(path, metadata.get("dataset_format", usual))
     if isinstance(metadata, LazyMetadata):
@@ -117,25 +118,25 @@ def _annotation_file(name: str, read: Callable):
 
 
 def category_ids(name: str, file: AnnotationFile) -> list[int]:
-    """Return the category ids of a file, ordered by Detectron2's contiguous index, (C,)."""
+    """Return the category ids of an annotation file, sorted by Detectron2's contiguous id."""
     contiguous = _contiguous_ids(name, file)
     return [category for category, _ in sorted(contiguous.items(), key=lambda item: item[1])]
 
 
 def class_names(name: str) -> list[str] | None:
-    """Return the category names of a registered data set, ordered by index. Return None if they are unknown."""
+    """Return the category names of a registered data set, sorted by index, or None if the names are unknown."""
     return MetadataCatalog.get(name).get("thing_classes")
 
 
 def categories_of(name: str, key: str) -> Categories | None:
-    """Return the categories of a data set, ordered by index. Return None if they are unknown.
+    """Return the categories of a data set, sorted by index, or None if the categories are unknown.
 
-    The names of a COCO data set are read from the annotation file, because Detectron2's metadata contains them only
-    after the data set was loaded.
+    The names of a COCO data set are read from the annotation file, because Detectron2's metadata contains the names
+    only after the data set is loaded.
 
     Args:
         name: name of the data set.
-        key: config key that contains the data set's name, for messages.
+        key: config key that contains the name, for messages.
 
     Raises:
         DataError: the annotation file is missing or invalid.
@@ -150,7 +151,11 @@ def categories_of(name: str, key: str) -> Categories | None:
 
 
 def _contiguous_ids(name: str, file: AnnotationFile | CompiledFile) -> dict[int, int]:
-    """Return a dict from category id to index. In Detectron2's built-in metadata of LVIS, the index is id - 1."""
+    """Return a dict from category id to Detectron2's contiguous id.
+
+    The metadata of Detectron2's built-in LVIS data sets contains no such dict, but category names. If the file contains
+    the same names, use the positions in the file as contiguous ids. Otherwise, the contiguous id is the id - 1.
+    """
     metadata = MetadataCatalog.get(name)
     contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
     if contiguous is None:
@@ -173,6 +178,6 @@ def check_annotation_file(name: str) -> None:
         root = os.getenv("DETECTRON2_DATASETS", "datasets")
         raise DataError(
             f"data set {name!r}: expected an annotation file at {path}, found no such file. Detectron2 expects its "
-            f"built-in data sets in the folder {root!r}. Set the environment variable DETECTRON2_DATASETS to another "
-            "folder if necessary"
+            f"built-in data sets in the folder {root!r}. If they are in another folder, set the environment variable "
+            "DETECTRON2_DATASETS to this folder."
         )

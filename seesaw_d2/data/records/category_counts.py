@@ -1,6 +1,6 @@
 """Count the images and instances of each category.
 
-Shapes: C categories.
+Shapes: C is the number of categories.
 """
 
 from collections.abc import Sequence
@@ -64,11 +64,11 @@ class CategoryStatistics:
         )
 
     def __add__(self, other: "CategoryStatistics") -> "CategoryStatistics":
-        """Return the statistics of two disjoint sets of images together."""
+        """Return the total statistics of two disjoint sets of images."""
         if self.names != other.names:
             raise ConfigError(
-                "DATASETS.TRAIN: expected data sets with the same categories in the same order, found data sets with "
-                "other categories or another order"
+                "DATASETS.TRAIN: expected data sets with the same categories in the same order, found a difference: "
+                f"{first_difference(self.names, other.names)}"
             )
         return CategoryStatistics(
             self.names,
@@ -79,7 +79,15 @@ class CategoryStatistics:
         )
 
 
+def first_difference(first: Sequence[str], second: Sequence[str]) -> str:
+    """Describe the first difference between the category names of two data sets, for messages."""
+    for index, (left, right) in enumerate(zip(first, second, strict=False)):
+        if left != right:
+            return f"the category with index {index} is {left!r} in the first data set, but {right!r} in the second"
+    return f"the first data set has {len(first)} categories, but the second has {len(second)}"
+
+
 def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.astype(np.int64)
-    array.flags.writeable = False  # callers share cached arrays
+    array.flags.writeable = False  # callers share these arrays through a cache
     return array

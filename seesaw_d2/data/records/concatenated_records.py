@@ -1,4 +1,4 @@
-"""Concatenate the records of several data sets to one sequence."""
+"""Concatenate the records of several data sets into one sequence."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from seesaw_d2.data.records.records import ObjectColumns, Records, file_names, i
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Concatenate sequences of records. Return a list if all of them are lists, else a ``Joined``."""
+    """Concatenate sequences of records. Return a list if all sequences are lists, else a ``Joined``."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
@@ -17,7 +17,7 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 class Joined(Sequence):
-    """Several sequences of records, concatenated without copying.
+    """Concatenation of several sequences of records, which are not copied.
 
     Args:
         parts: sequences of records.
@@ -25,7 +25,7 @@ class Joined(Sequence):
 
     def __init__(self, parts: Sequence[Records]):
         self._parts = list(parts)
-        # offset of each part, then the total length
+        # start index of each part, followed by the total length
         self._starts = np.cumsum([0, *map(len, self._parts)])
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Joined(Sequence):
         return Joined([take(self._parts[of[0]], own) for own, of in pieces if len(own)])
 
     def _part(self, position):
-        """Return the index of the part that contains a position."""
+        """Return the index of the part that contains the record at this position."""
         return np.searchsorted(self._starts[1:], position, side="right")
 
     def file_names(self) -> Iterator[str | None]:

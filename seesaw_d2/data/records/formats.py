@@ -1,11 +1,11 @@
-"""Define the formats of annotation files. To add a format, add it to ``FORMATS``. No other code checks format names."""
+"""Define the formats of annotation files. To support another format, add an entry to ``FORMATS``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 AUTO = "auto"
-# Fields of an image in the LVIS format, which contain lists of category ids.
+# Fields of images in LVIS files that contain lists of category ids.
 ID_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
@@ -25,16 +25,17 @@ def _is_lvis(data: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """Differences between a format and the COCO format.
+    """Format of annotation files, described by its differences from the COCO format.
 
     Attributes:
         name: value of FORMAT in DATASETS.REGISTER.
-        file_name: function that returns the file name of an image's entry, relative to the image folder.
+        file_name: function that maps an entry of "images" to the file name relative to the image folder.
         file_fields: the fields that ``file_name`` reads, for messages.
         federated: whether dataset dicts contain the fields ``ID_LISTS``.
-        matches: function that returns whether FORMAT "auto" selects this format for a parsed file. The file may be
-            passed without annotations.
-        convert: function that converts a parsed file to COCO's layout. None: the format has COCO's layout.
+        matches: function that returns whether FORMAT "auto" selects this format for the parsed content of a file. The
+            content may lack annotations.
+        convert: function that converts the parsed content to the structure of COCO files. None: the format has this
+            structure.
     """
 
     name: str
@@ -46,12 +47,12 @@ class AnnotationFormat:
 
 
 LVIS = AnnotationFormat("lvis", _lvis_file, '"coco_url" or "file_name"', federated=True, matches=_is_lvis)
-COCO = AnnotationFormat("coco")  # "auto" selects COCO if no other format matches
+COCO = AnnotationFormat("coco")
 FORMATS = {each.name: each for each in (LVIS, COCO)}
 
 
 def find_format(name: str, data: dict[str, Any]) -> AnnotationFormat:
-    """Return the format with this name. For "auto", return the first format that matches the parsed file, else COCO."""
+    """Return the format with this name. For "auto", return the first format that matches ``data``, else COCO."""
     if name != AUTO:
         return FORMATS[name]
     return next((each for each in FORMATS.values() if each.matches(data)), COCO)

@@ -1,6 +1,6 @@
-"""Compute the fractal dimension of the object positions of each category (Alexandridis et al., CVPR 2025).
+"""Compute the fractal dimension of each category from the positions of its objects (Alexandridis et al., CVPR 2025).
 
-Shapes: M boxes, C categories.
+Shapes: M is the number of boxes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ def occupied_cells(centres: np.ndarray, grid: int) -> int:
     """Divide the image into ``grid`` x ``grid`` cells, and return the number of cells that contain a centre.
 
     Args:
-        centres: (M, 2) x and y, divided by the image's width and height. Centres outside [0, 1) are in no cell.
-        grid: number of cells per side, >= 1. Cells are half-open: [i / grid, (i + 1) / grid).
+        centres: (M, 2) x and y, divided by the image's width and height. Centres outside [0, 1) are ignored.
+        grid: number of cells per side, >= 1. Cell i covers the half-open interval [i / grid, (i + 1) / grid).
     """
-    # i * (1 / grid) as in the reference implementation, which rounds differently than i / grid.
+    # Use i * (1 / grid), as the reference implementation does, because i / grid rounds differently.
     starts = np.arange(grid + 1) * (1 / grid)
     cells = np.searchsorted(starts, centres, side="right") - 1
     inside = ((cells >= 0) & (cells < grid) & (centres < 1)).all(axis=1)
@@ -34,8 +34,9 @@ def occupied_cells(centres: np.ndarray, grid: int) -> int:
 def fractal_dimension(centres: np.ndarray) -> float:
     """Return the box-counting dimension of the box centres of one category, clamped to at least 1.
 
-    The dimension is the slope of the least-squares line through the points (log G, log N(G)), where N(G) is the number
-    of occupied cells, and G <= 64 are all grids with at most M cells. For fewer than 4 centres, it is 1.
+    The dimension is the slope of the least-squares line through the points (log G, log N(G)). G is the number of cells
+    per side, and N(G) is the number of occupied cells. The line uses all G <= 64 with G² <= M. For fewer than 4
+    centres, the dimension is 1.
 
     Args:
         centres: (M, 2), see ``occupied_cells``.
@@ -44,7 +45,7 @@ def fractal_dimension(centres: np.ndarray) -> float:
         return 1.0
     grids = [grid for grid in range(1, _LARGEST_GRID + 1) if grid * grid <= len(centres)]
     counts = np.array([occupied_cells(centres, grid) for grid in grids])
-    if not counts.all():  # All centres are outside the image. The reference computes log 0.
+    if not counts.all():  # All centres are outside the image. The reference implementation then computes log 0.
         return 1.0
     x, y = np.log(grids), np.log(counts)
     x = x - x.mean()
@@ -52,9 +53,9 @@ def fractal_dimension(centres: np.ndarray) -> float:
 
 
 def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the box centres of all objects that are not crowds, (M, 2), and their category indices, (M,).
+    """Return the box centres, (M, 2), and category indices, (M,), of all objects that are not crowds.
 
-    Centres are divided by the image's width and height.
+    The x and y coordinates are divided by the image's width and height.
 
     Raises:
         DataError: an image has no width or height.
@@ -65,7 +66,7 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
             name = image.get("file_name", image.get("image_id"))
             size = f"width {image.get('width')} and height {image.get('height')}"
             raise DataError(
-                f"image {name}: expected a width and height > 0, found {size}. Fractal dimensions need both"
+                f"image {name}: expected a width and height > 0, found {size}. Fractal dimensions need the image size."
             )
         for each in image.get("annotations", ()):
             if not each.get("iscrowd", 0):
@@ -76,11 +77,11 @@ def dataset_centres(dicts: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.
 
 
 def _centre(box: Sequence[float], mode: BoxMode) -> tuple[float, float]:
-    """Return the centre in double precision, for x, y, width, height with the operations of the reference."""
+    """Return the centre of a box in double precision. Round boxes in XYWH format like the reference implementation."""
     if mode == BoxMode.XYWH_ABS:
         x, y, width, height = box
         return x + width / 2, y + height / 2
-    # A list would be converted in single precision.
+    # Pass an array, because ``BoxMode.convert`` computes lists in single precision.
     x0, y0, x1, y1 = BoxMode.convert(np.array([box], np.float64), mode, BoxMode.XYXY_ABS)[0].tolist()
     return x0 + (x1 - x0) / 2, y0 + (y1 - y0) / 2
 

@@ -1,4 +1,4 @@
-"""Load precomputed proposals (MODEL.LOAD_PROPOSALS) without running code from the pickle."""
+"""Load precomputed proposals (MODEL.LOAD_PROPOSALS) from a pickle without running code from the pickle."""
 
 import pickle
 import tempfile
@@ -11,7 +11,7 @@ from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import reason
 from seesaw_d2.utils.plain_pickles import load_plain_pickle
 
-# The only class in files of proposals is Detectron2's enumeration of box formats. It is loaded as an integer.
+# BoxMode, Detectron2's enumeration of box formats, is the only class in files of proposals. Load it as an integer.
 _NUMBERS = {"detectron2.structures.boxes.BoxMode": int}
 
 
@@ -20,17 +20,18 @@ def load_proposals(records: list[dict[str, Any]], path: str) -> list[dict[str, A
 
     Args:
         records: dataset dicts.
-        path: pickle with "ids", "boxes" and "objectness_logits".
+        path: path of a pickle with "ids", "boxes" and "objectness_logits".
 
     Raises:
-        DataError: the file cannot be read, contains objects other than arrays and plain values, or lacks proposals.
+        DataError: the file cannot be read, lacks proposals, or contains objects other than arrays and plain values.
     """
     if "://" not in path and not PathManager.isfile(path):
-        raise DataError(f"{path}: expected an existing file of proposals, found no such file")
+        raise DataError(f"{path}: expected a file of proposals, found no such file")
     try:
         with PathManager.open(path, "rb") as file:
             content = load_plain_pickle(file, extra=_NUMBERS)
-        # Pass a rewritten copy to Detectron2, because NumPy's unpickling trusts the types and sizes in the file.
+        # Write the checked content to a new pickle for Detectron2, because NumPy's unpickling trusts the types and
+        # sizes in the original file.
         with tempfile.NamedTemporaryFile(suffix=".pkl") as copy:
             pickle.dump(content, copy)
             copy.flush()

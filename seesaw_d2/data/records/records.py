@@ -1,9 +1,9 @@
-"""Functions over all images and objects of a sequence of records. A record is one of Detectron2's dataset dicts.
+"""Read the file names, sizes and objects of a sequence of records. A record is a dataset dict of Detectron2.
 
-A sequence that implements ``RecordColumns`` returns columns without creating the dicts. The functions read other
-sequences, such as lists, dict by dict.
+A sequence can implement ``RecordColumns`` to return whole columns without creating the dicts. In other sequences, such
+as lists, the functions of this module read each dict.
 
-Shapes: I records, M objects, P pairs.
+Shapes: I is the number of records, M is the number of objects, and P is the number of pairs.
 """
 
 import itertools
@@ -21,10 +21,10 @@ STRETCH = 50_000
 
 
 class ObjectColumns(NamedTuple):
-    """Columns of M objects, in the order of their images.
+    """Arrays with one value per object. The objects are sorted by image.
 
     Attributes:
-        image: (M,) int64, position of the object's record in the sequence.
+        image: (M,) int64, position of the object's record in the sequence of records.
         category: (M,) int64, category index.
         crowd: (M,) bool, whether the object is a crowd (``iscrowd`` 1).
         mask: (M,) int8, ``NO_MASK``, ``POLYGONS`` or ``RUN_LENGTHS``.
@@ -36,13 +36,13 @@ class ObjectColumns(NamedTuple):
     mask: np.ndarray
 
     def without_crowds(self) -> "ObjectColumns":
-        """Return the objects that are not crowds, which are the objects for training."""
+        """Return the objects that are not crowds. Training uses only these objects."""
         return ObjectColumns(*(column[~self.crowd] for column in self))
 
 
 @runtime_checkable
 class RecordColumns(Protocol):
-    """Interface of a sequence of I records that returns columns without creating the dicts."""
+    """Interface of sequences of I records that return whole columns without creating the dicts."""
 
     def take(self, positions: np.ndarray) -> Records:
         """Return the records at these positions."""
@@ -51,12 +51,15 @@ class RecordColumns(Protocol):
         """Return the objects of all records."""
 
     def file_names(self) -> Iterator[str | None]:
-        """Yield each record's image file, or None if it has no file."""
+        """Yield the path of each record's image file, or None for a record without a file."""
 
     def image_column(self, name: str) -> np.ndarray:
-        """Return "image_id", "height" or "width" of each record, (I,).
+        """Return the value of a key in each record, (I,).
 
-        The type is int64. If a record may lack the value, the type is object and missing values are None.
+        The data type is int64. For records that can lack the key, it is object, and missing values are None.
+
+        Args:
+            name: the key: "image_id", "height" or "width".
         """
 
 
@@ -101,38 +104,37 @@ def take(records: Records, positions) -> Records:
 
 
 def objects_of(records: Records) -> ObjectColumns:
-    """Return the objects of all records at once."""
+    """Return the objects of all records in one ``ObjectColumns``."""
     return _columns(records).objects_of()
 
 
 def object_columns(records: Records) -> Iterator[ObjectColumns]:
-    """Yield the objects of all records in parts of at most ``STRETCH`` images, to limit memory use."""
+    """Yield the objects of at most ``STRETCH`` records at a time, to limit memory use."""
     for start in range(0, len(records), STRETCH):
         objects = objects_of(take(records, range(start, min(start + STRETCH, len(records)))))
         yield objects._replace(image=objects.image + start)
 
 
 def file_names(records: Records) -> Iterator[str | None]:
-    """Yield each record's image file, or None if it has no file."""
+    """Yield the path of each record's image file, or None for a record without a file."""
     return _columns(records).file_names()
 
 
 def image_column(records: Records, name: str) -> np.ndarray:
-    """Return "image_id", "height" or "width" of each record; see ``RecordColumns.image_column``."""
+    """Return the value of a key in each record. See ``RecordColumns.image_column``."""
     return _columns(records).image_column(name)
 
 
 def files_with_sizes(records: Records) -> Iterator[tuple[str | None, tuple[int | None, int | None]]]:
-    """Yield each record's image file and its annotated (width, height)."""
+    """Yield the path of each record's image file and the annotated (width, height)."""
     sizes = (image_column(records, name).tolist() for name in ("width", "height"))
     return zip(file_names(records), zip(*sizes, strict=True), strict=True)
 
 
 def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of image and category, sorted by image: (P,) images and (P,) categories.
+    """Return the distinct pairs of image and category, sorted by image, as (P,) images and (P,) categories.
 
-    NumPy's stable sort is fast here, because the objects are sorted by image. ``np.unique`` would take 50 times as long
-    for LVIS.
+    The objects are almost sorted, so NumPy's stable sort is fast. ``np.unique`` would take 50 times as long for LVIS.
     """
     width = int(objects.category.max()) + 1 if len(objects.category) else 1
     keys = np.sort(objects.image * width + objects.category, kind="stable")
@@ -140,20 +142,20 @@ def different_pairs(objects: ObjectColumns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def images_of_categories(records: Records, *, crowds: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct pairs of category and image, sorted by category: (P,) categories and (P,) images.
+    """Return the distinct pairs of category and image, sorted by category, as (P,) categories and (P,) images.
 
     Both arrays have small integer types to save memory, because LVIS has a million pairs.
 
     Args:
         records: I records.
-        crowds: True: crowds count as objects. False: they are ignored.
+        crowds: True: include crowds. False: ignore crowds.
     """
     stretches = (objects if crowds else objects.without_crowds() for objects in object_columns(records))
     pairs = [(np.zeros(0, np.int32), np.zeros(0, np.uint16))]
     pairs += [(image.astype(np.int32), _narrow(category)) for image, category in map(different_pairs, stretches)]
     image, category = map(np.concatenate, zip(*pairs, strict=True))
     del pairs
-    order = np.argsort(category, kind="stable")  # a fast radix sort for 16-bit integers
+    order = np.argsort(category, kind="stable")  # NumPy uses a fast radix sort for 16-bit integers
     return category[order], image[order]
 
 

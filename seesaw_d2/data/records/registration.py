@@ -31,14 +31,14 @@ _KNOWN = (*_REQUIRED, "FORMAT", *SEMANTIC_KEYS)
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A checked entry of DATASETS.REGISTER for detection.
+    """Validated entry of DATASETS.REGISTER that describes a detection data set.
 
     Attributes:
         name: name of the data set.
         json_file: absolute path of the annotation file.
         image_root: absolute path of the image folder.
-        format: a key of ``FORMATS``, or "auto".
-        semantic: label maps of the images. None: the data set has no label maps.
+        format: a key of ``FORMATS``, or "auto" to detect the format.
+        semantic: label maps for semantic segmentation. None: the data set has no label maps.
     """
 
     name: str
@@ -48,7 +48,7 @@ class DatasetEntry:
     semantic: SemanticLabels | None = None
 
     def load(self) -> Sequence[dict[str, Any]]:
-        """Return the dataset dicts, and store the categories in Detectron2's MetadataCatalog."""
+        """Read the dataset dicts, and store the categories in Detectron2's MetadataCatalog."""
         file = open_annotations(self.json_file, self.format)
         metadata = MetadataCatalog.get(self.name)
         if isinstance(metadata, LazyMetadata):
@@ -75,15 +75,17 @@ _registered: dict[str, DatasetEntry | LabelledImages] = {}
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of DATASETS.REGISTER in Detectron2's DatasetCatalog and MetadataCatalog.
 
-    The function checks that the files exist, but does not read them. Registering the same entry again has no effect.
+    The function checks that the files exist, but does not read the files. Registering the same entry again has no
+    effect.
 
     Raises:
-        ConfigError: an entry is not a mapping, lacks a key or has an unknown key, a file or folder does not exist, or
-            a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
+        ConfigError: an entry is not a mapping, lacks a key or contains an unknown key, a file or folder does not exist,
+            or a name is already registered. The message names ``DATASETS.REGISTER[i].KEY``.
     """
     entries = [_parse(value, f"{_KEY}[{index}]") for index, value in enumerate(cfg.DATASETS.REGISTER)]
     for index, entry in enumerate(entries):
-        below("", entry.name, f"{_KEY}[{index}].NAME")  # a folder of results has the same name
+        # Results are written to a folder with the name of the data set. Refuse names that lead to other folders.
+        below("", entry.name, f"{_KEY}[{index}].NAME")
         same = [other for other in range(index) if entries[other].name == entry.name]
         if same:
             raise ConfigError(
@@ -105,16 +107,16 @@ def register_dataset(entry: DatasetEntry | LabelledImages) -> None:
 
 
 def provide_names(cfg: CfgNode) -> None:
-    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to its DatasetCatalog.
+    """Add the data sets of DATASETS.REGISTER to Detectron2's MetadataCatalog, but not to the DatasetCatalog.
 
-    Detectron2's DefaultPredictor and Visualizer can then use the class names of a run's config. An entry whose files
-    are missing is skipped with a warning.
+    Detectron2's DefaultPredictor and Visualizer can then use the class names of a run's config. If the files of an
+    entry are missing, the function logs a warning and skips the entry.
     """
     for index, value in enumerate(cfg.DATASETS.REGISTER):
         try:
             entry = _parse(value, f"{_KEY}[{index}]")
         except SeesawError as error:
-            warn_once(logger, f"drawings show class indices instead of names: {error}")
+            warn_once(logger, f"Drawings will show class indices instead of names: {error}")
             continue
         if entry.name not in MetadataCatalog.list():
             MetadataCatalog[entry.name] = entry.metadata()
@@ -122,7 +124,7 @@ def provide_names(cfg: CfgNode) -> None:
 
 def _parse(value: Any, where: str) -> DatasetEntry | LabelledImages:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected a mapping with {', '.join(_KNOWN)}, found {value!r}")
+        raise ConfigError(f"{where}: expected a mapping with the keys {', '.join(_KNOWN)}, found {value!r}")
     if any(key in SOURCES for key in value):
         return parse_labelled_images(value, where)
     for key in value:
@@ -161,7 +163,7 @@ def _check_free(entry: DatasetEntry | LabelledImages, where: str) -> None:
     if entry.name not in DatasetCatalog or _registered.get(entry.name) == entry:
         return
     other = _registered.get(entry.name)
-    owner = f"another data set with this name ({other})" if other else "a data set of Detectron2 or of another program"
+    owner = f"another registered data set ({other})" if other else "a data set of Detectron2 or of another program"
     raise ConfigError(
         f"{where}.NAME: expected an unused name, found {entry.name!r}, the name of {owner}. Choose another name."
     )

@@ -1,4 +1,4 @@
-"""Read and check the semantic label maps of a data set: SEM_SEG and SEM_SEG_CLASSES in DATASETS.REGISTER."""
+"""Read and check label maps for semantic segmentation (SEM_SEG and SEM_SEG_CLASSES in DATASETS.REGISTER)."""
 
 import functools
 import os
@@ -23,11 +23,11 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class SemanticClasses:
-    """The C semantic classes of a data set.
+    """Semantic classes of a data set.
 
     Attributes:
-        names: C names. The pixel values of label maps are indices of this tuple.
-        image_count: C numbers of training images that contain the class. None: unknown.
+        names: name of each class. The pixel values of label maps are indices of this tuple.
+        image_count: number of training images with each class. None: the numbers are unknown.
     """
 
     names: tuple[str, ...]
@@ -36,11 +36,11 @@ class SemanticClasses:
 
 @dataclass(frozen=True)
 class SemanticLabels:
-    """Label maps of a data set.
+    """Paths of the label maps and semantic classes of a data set.
 
     Attributes:
-        folder: folder of the label maps, which are 8-bit greyscale PNG files. A label map has the same path below this
-            folder as its image has below IMAGES, with the extension .png.
+        folder: folder of the label maps, which are 8-bit greyscale PNG files. The label map of the image
+            IMAGES/a/1.jpg is ``folder``/a/1.png.
         classes_file: JSON file with the classes.
     """
 
@@ -56,14 +56,14 @@ class SemanticLabels:
 
 
 def parse_semantic(value: Mapping[str, Any], where: str) -> SemanticLabels | None:
-    """Return the label maps of an entry of DATASETS.REGISTER, or None if the entry has no keys ``SEMANTIC_KEYS``.
+    """Return the label maps of an entry of DATASETS.REGISTER, or None if the entry lacks both ``SEMANTIC_KEYS``.
 
     Args:
         value: the entry, whose values are strings.
         where: config key of the entry, for messages.
 
     Raises:
-        ConfigError: only one of the two keys exists, or the folder or file does not exist.
+        ConfigError: only one of the two keys is set, or the folder or file does not exist.
     """
     given = [key for key in SEMANTIC_KEYS if key in value]
     if not given:
@@ -90,7 +90,7 @@ def read_classes(path: str) -> SemanticClasses:
     """Read the JSON file of SEM_SEG_CLASSES.
 
     Raises:
-        DataError: the file is missing, or is not JSON of the expected form.
+        DataError: the file is missing, is not JSON, or lacks valid classes.
     """
     listed = load_json_object(path, _EXPECTED).get("classes")
     rows = listed if isinstance(listed, list) else []
@@ -105,9 +105,8 @@ def read_classes(path: str) -> SemanticClasses:
     wrong = [name for name, count in zip(names, counts, strict=True) if type(count) is not int or count < 0]
     if wrong:
         raise DataError(
-            f'{path}: "image_count": expected integers >= 0 in all classes or no counts at all, found a missing, '
-            "negative "
-            f"or fractional count in the classes {first_few(wrong)}"
+            f'{path}: "image_count": expected an integer >= 0 in all classes or no count in any class, found a '
+            f"missing, negative or fractional count in the classes {first_few(wrong)}"
         )
     return SemanticClasses(tuple(names), tuple(counts))
 
@@ -122,15 +121,14 @@ def semantic_classes(name: str) -> SemanticClasses | None:
 
 
 def check_label_maps(records: Sequence[dict[str, Any]], name: str) -> None:
-    """Check that each record has a label map of the image's size. Read only the headers of the label maps.
+    """Check that each record has a label map of the same size as the image. Read only the headers of the label maps.
 
     Args:
         records: dataset dicts.
         name: name of the data set, for messages.
 
     Raises:
-        DataError: the data set has no label maps, or a label map is missing, not an image, not 8-bit greyscale, or of
-            another size than its image.
+        DataError: a label map is missing, is not an 8-bit greyscale image, or differs in size from the image.
     """
     wrong = [problem for record in records if (problem := _problem(record))]
     if wrong:
@@ -159,7 +157,7 @@ def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
     """Return a label map, (H, W) uint8.
 
     Args:
-        path: image file of the label map.
+        path: path of the label map.
         num_classes: number of classes.
         ignored: value of pixels without a class.
 
@@ -173,7 +171,7 @@ def read_label_map(path: str, num_classes: int, ignored: int) -> np.ndarray:
 
 
 def check_values(labels: np.ndarray, path: str, num_classes: int, ignored: int) -> None:
-    """Raise DataError if a value of a label map is neither in [0, num_classes) nor ``ignored``."""
+    """Raise DataError if a pixel value of a label map is neither in [0, num_classes) nor ``ignored``."""
     wrong = np.unique(labels[(labels >= num_classes) & (labels != ignored)])
     if len(wrong):
         raise DataError(

@@ -1,7 +1,4 @@
-"""Compute the category statistics of registered data sets.
-
-Shapes: C categories.
-"""
+"""Compute the category statistics of registered data sets."""
 
 import logging
 from collections.abc import Sequence
@@ -25,11 +22,11 @@ _cache: dict[tuple, "CategoryStatistics"] = {}
 
 
 def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None) -> CategoryStatistics:
-    """Return the category statistics of a registered data set. The result is cached until the annotation file changes.
+    """Return the category statistics of a registered data set. Cache the result until the annotation file changes.
 
     Args:
         name: name of the data set.
-        dicts: dataset dicts of the whole data set. None: load them.
+        dicts: dataset dicts of the whole data set. None: load the dicts.
     """
     key = (name, DatasetCatalog[name], fingerprint(MetadataCatalog.get(name).get("json_file")))
     if key not in _cache:
@@ -43,7 +40,7 @@ def dataset_statistics(name: str, dicts: Sequence[dict[str, Any]] | None = None)
 
 
 def training_statistics(cfg: CfgNode) -> CategoryStatistics:
-    """Return the statistics of all data sets in DATASETS.TRAIN together, including images that training omits.
+    """Return the total statistics of all data sets in DATASETS.TRAIN, including images that training omits.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty, a data set is not registered, or the data sets' categories differ.
@@ -65,11 +62,12 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
 
     Args:
         cfg: config with the data sets and DATASETS.FREQUENCY_THRESHOLDS.
-        num_classes: number of categories of the model. None: MODEL.ROI_HEADS.NUM_CLASSES.
+        num_classes: number of categories of the model. None: use MODEL.ROI_HEADS.NUM_CLASSES.
 
     Returns:
-        the groups, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of categories, log
-        the reason and return None. A custom loader may not need DATASETS.TRAIN.
+        the groups, (num_classes,). If DATASETS.TRAIN is empty, cannot be read or has another number of categories, the
+        function logs the reason and returns None. This is not an error, because training with a custom data loader
+        does not need DATASETS.TRAIN.
     """
     num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES if num_classes is None else num_classes
     try:
@@ -81,7 +79,7 @@ def training_frequency_groups(cfg: CfgNode, num_classes: int | None = None) -> n
             )
     except SeesawError as error:
         warn_once(
-            logger, f"accuracies of rare, common and frequent categories will not be logged: {error}", logging.INFO
+            logger, f"The accuracies of rare, common and frequent categories will not be logged: {error}", logging.INFO
         )
         return None
     return frequency_groups(image_count, cfg.DATASETS.FREQUENCY_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Load and check the records for training."""
+"""Load, check and select the records for training."""
 
 import logging
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_training_dicts(cfg: CfgNode) -> Records:
-    """Return the dataset dicts of all data sets in DATASETS.TRAIN together, after checking them for training.
+    """Load and check all data sets in DATASETS.TRAIN, and return the concatenated dataset dicts for training.
 
     Raises:
         ConfigError: DATASETS.TRAIN is empty or contains an unknown data set, or INPUT.MASK_FORMAT does not match the
@@ -59,7 +59,7 @@ def load_training_dicts(cfg: CfgNode) -> Records:
 
 
 def trained_records(cfg: CfgNode, records: Records) -> Records:
-    """Return the records to train on: with objects and enough keypoints, as in ``get_detection_dataset_dicts``."""
+    """Return the records with objects and enough keypoints, as Detectron2's ``get_detection_dataset_dicts`` does."""
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = with_objects(records)
     if cfg.MODEL.KEYPOINT_ON and cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE > 0:
@@ -75,7 +75,11 @@ def trained_records(cfg: CfgNode, records: Records) -> Records:
 
 
 def with_objects(records: Records) -> Records:
-    """Return the records with an object that is not a crowd, like ``filter_images_with_only_crowd_annotations``."""
+    """Return the records with at least one object that is not a crowd.
+
+    Use Detectron2's ``filter_images_with_only_crowd_annotations`` for lists. For other sequences, do the same without
+    creating the dicts.
+    """
     if isinstance(records, list):
         return filter_images_with_only_crowd_annotations(records)
     found = np.zeros(len(records), dtype=bool)
@@ -87,9 +91,9 @@ def with_objects(records: Records) -> Records:
 
 
 def log_histogram(records: Records, classes: list[str]) -> None:
-    """Log the numbers of instances by ``print_instances_class_histogram``."""
+    """Log the number of instances per category with Detectron2's ``print_instances_class_histogram``."""
     if not isinstance(records, list):
-        # Creating all dicts would be slow. Pass one image with all instances for each class.
+        # Creating all dicts would be slow. Instead, pass one image per category with all instances of the category.
         counts = np.zeros(0, np.int64)
         for objects in object_columns(records):
             batch = np.bincount(objects.without_crowds().category, minlength=len(counts))
@@ -100,7 +104,7 @@ def log_histogram(records: Records, classes: list[str]) -> None:
 
 
 def check_any_left(records: Records, names: list[str]) -> None:
-    """Raise DataError if ``records`` is empty. The message names the data sets."""
+    """Raise DataError if no records are left for training."""
     if not records:
         raise DataError(
             f"DATASETS.TRAIN: expected images with objects, found only images without objects in {', '.join(names)}. "
@@ -109,21 +113,20 @@ def check_any_left(records: Records, names: list[str]) -> None:
 
 
 def check_annotated(name: str, records: Records) -> None:
-    """Raise DataError if the annotation file of a training set has no annotations, like LVIS's test sets."""
+    """Raise DataError if the annotation file of a training set contains no annotations, like LVIS's test sets."""
     if "annotations" not in records[0]:
         raise DataError(
             f'DATASETS.TRAIN: expected data sets with annotations, found data set {name!r} without "annotations" in '
-            "the "
-            "annotation file. Replace the data set, which may be a test set."
+            "the annotation file. This data set may be a test set. Choose a training set."
         )
 
 
 def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
-    """Check that a data set has the annotations that this model needs for training.
+    """Check that a data set has the annotations that the model needs for training.
 
     Raises:
-        DataError: the data set has no annotations. With MODEL.MASK_ON: an object has no mask.
-        ConfigError: with MODEL.MASK_ON: an object's mask is run-length encoded, and INPUT.MASK_FORMAT is "polygon".
+        DataError: the data set has no annotations, or MODEL.MASK_ON is True and an object has no mask.
+        ConfigError: MODEL.MASK_ON is True, INPUT.MASK_FORMAT is "polygon", and an object has a run-length mask.
     """
     check_annotated(name, records)
     if not cfg.MODEL.MASK_ON:
@@ -142,7 +145,10 @@ def check_trainable(cfg: CfgNode, name: str, records: Records) -> None:
 
 
 def _images_with_masks(records: Records, *kinds: int) -> list[list]:
-    """Return a list for each kind of mask: the image ids of all objects with this kind of mask, without crowds."""
+    """Return a list for each kind of mask. The list contains the image id of each object with this kind of mask.
+
+    Crowds are ignored.
+    """
     found = [[np.zeros(0, np.int64)] for _ in kinds]
     for objects in map(ObjectColumns.without_crowds, object_columns(records)):
         for positions, kind in zip(found, kinds, strict=True):

@@ -1,7 +1,6 @@
-"""Check the data sets of a job before it computes or writes anything."""
+"""Check the data sets of a job before the job computes or writes anything."""
 
 import functools
-import itertools
 import logging
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from seesaw_d2.data.images.headers import check_headers
 from seesaw_d2.data.images.image_files import without_missing_images
 from seesaw_d2.data.images.resizing import validate_resizing
 from seesaw_d2.data.records.catalog import categories_of, check_registered, class_names, load_dataset
-from seesaw_d2.data.records.category_counts import CategoryStatistics
+from seesaw_d2.data.records.category_counts import CategoryStatistics, first_difference
 from seesaw_d2.data.records.semantic import check_label_maps, semantic_classes
 from seesaw_d2.data.records.statistics import dataset_statistics
 from seesaw_d2.data.records.training_records import check_any_left, check_trainable, trained_records
@@ -40,9 +39,9 @@ def validate_datasets(
 
     Raises:
         ConfigError: a list of data sets is empty, a name is unknown, the data sets have different categories, the model
-            has another number of categories, or another key contradicts the data.
-        DataError: an annotation file is missing or invalid, image files are missing or have another size than
-            annotated, or no image has an object to train on.
+            has another number of categories, INPUT.RESIZE is invalid, or INPUT.MASK_FORMAT does not match the masks.
+        DataError: an annotation file is missing or invalid, image files are missing or do not have the annotated size,
+            or no image has an object for training.
     """
     validate_resizing(cfg)
     used = used_datasets(cfg, training=training, classification=False)
@@ -52,7 +51,7 @@ def validate_datasets(
         if ("DATASETS.TRAIN", name) in used:
             check_trainable(cfg, name, records)
             some_left.extend(trained_records(cfg, records)[:1])
-        # A data set without an annotation file has a custom loader, and its mapper may read other image files.
+        # A data set without an annotation file has a custom loader. Its mapper may read other files than file_name.
         if MetadataCatalog.get(name).get("json_file"):
             check_headers(records, name, skip=cfg.DATALOADER.SKIP_BAD_IMAGES)
 
@@ -81,14 +80,14 @@ def validate_semantic(cfg: CfgNode, *, training: bool = True) -> None:
 
 
 def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
-    """Check that every image has a label map, and that the model has as many classes as the data sets.
+    """Check that every image has a label map, and that the model and the data sets have the same number of classes.
 
     Args:
         cfg, training: see ``validate_datasets``.
 
     Raises:
-        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES is not the number of classes, or the data sets have different
-            classes.
+        ConfigError: MODEL.SEM_SEG_HEAD.NUM_CLASSES differs from the number of classes in a data set, or the data sets
+            have different classes.
         DataError: see ``check_label_maps``.
     """
     known: dict[str, tuple[str, ...]] = {}
@@ -104,15 +103,14 @@ def validate_label_maps(cfg: CfgNode, *, training: bool = True) -> None:
             )
         if names != next(iter(known.values())):
             first = next(iter(known))
-            difference = _first_difference(list(known[first]), list(names))
             raise ConfigError(
                 f"DATASETS: expected data sets with the same semantic classes, found a difference between {first!r} "
-                f"and {name!r}: {difference}"
+                f"and {name!r}: {first_difference(known[first], names)}"
             )
 
 
 def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list[tuple[str, str]]:
-    """Return (config key, name) of each data set that a job uses.
+    """Return a pair (config key, name) for each data set that a job uses.
 
     Args:
         cfg: a config whose data sets are registered.
@@ -120,9 +118,10 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         classification: True: the model classifies images. False: the model detects objects.
 
     Raises:
-        ConfigError: the config names no data set, a name is unknown, or a data set is of the other kind.
+        ConfigError: the list of data sets is empty, a name is unknown, a detection model uses a classification data set
+            or vice versa, or DATASETS.FREQUENCY_THRESHOLDS is invalid.
     """
-    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))
+    frequency_groups([], tuple(cfg.DATASETS.FREQUENCY_THRESHOLDS))  # raises ConfigError for invalid thresholds
     used = [("DATASETS.TRAIN", name) for name in cfg.DATASETS.TRAIN] if training else []
     used += [("DATASETS.TEST", name) for name in cfg.DATASETS.TEST]
     needed = "DATASETS.TRAIN" if training else "DATASETS.TEST"
@@ -135,7 +134,7 @@ def used_datasets(cfg: CfgNode, *, training: bool, classification: bool) -> list
         if found != classification:
             raise ConfigError(
                 f"{key}: expected {kinds[classification]} data sets, found the {kinds[found]} data set {name!r}. "
-                f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}"
+                f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} needs {kinds[classification]} data sets."
             )
     return used
 
@@ -146,7 +145,8 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
     Args:
         cfg: a config whose data sets are registered.
         name: name of the data set.
-        check: function of (cfg, name, records whose image file exists) with further checks. None: no further checks.
+        check: function for further checks, called with ``cfg``, ``name`` and the records whose image file exists. None:
+            no further checks.
 
     Returns:
         the category statistics, or None if the data set has no category names.
@@ -161,7 +161,7 @@ def validate_images(cfg: CfgNode, name: str, check=None) -> CategoryStatistics |
 def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: str) -> None:
     """Raise ConfigError if data sets have different categories, or the model has another number of categories.
 
-    An evaluation also compares the categories of DATASETS.TRAIN if the annotation files can be read.
+    Before an evaluation, also compare the order of categories with DATASETS.TRAIN (see ``check_training_order``).
 
     Args:
         cfg: a config whose data sets are registered.
@@ -175,8 +175,8 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
     for key, name, found in known[1:]:
         if list(found) != list(expected):
             raise ConfigError(
-                f"{key}: expected the categories of {first!r} ({first_key}) in the same order, found a difference in "
-                f"{name!r}: {_first_difference(expected, found)}"
+                f"{key}: expected data sets with the same categories in the same order, found a difference between "
+                f"{first!r} ({first_key}) and {name!r}: {first_difference(expected, found)}"
             )
     num_classes = functools.reduce(getattr, key_of_number.split("."), cfg)
     if num_classes != len(expected):
@@ -189,16 +189,15 @@ def check_categories(cfg: CfgNode, used: list[tuple[str, str]], key_of_number: s
 
 
 def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | None = None) -> None:
-    """Raise ConfigError if DATASETS.TRAIN contains the evaluated categories in another order.
+    """Raise ConfigError if a data set in DATASETS.TRAIN contains the evaluated categories in another order.
 
-    If the names differ in more than the order, only log a warning. Skip a training set that cannot be read.
+    If names differ without a change of order, the function logs a warning. It skips training sets that cannot be read.
 
     Args:
         cfg: config with DATASETS.TRAIN.
         tested: the evaluated categories.
-        ids: category ids of ``tested``. If the numbers of categories differ, compare the categories whose ids occur in
-            both data sets. None: results contain no category ids. Then skip training sets with another number of
-            categories.
+        ids: category ids of ``tested``. For a training set with another number of categories, the function compares
+            only the categories whose ids occur in both data sets. None: the function skips such training sets.
     """
     for name in cfg.DATASETS.TRAIN:
         try:
@@ -216,16 +215,8 @@ def check_training_order(cfg: CfgNode, tested: Categories, ids: Sequence[int] | 
 
 
 def _with_common_ids(name: str, trained: Categories, tested: Categories, ids: Sequence[int]) -> list[Categories]:
-    """Return the categories of the training and test set whose ids occur in both data sets."""
+    """Return the training and the evaluated categories, restricted to the category ids that occur in both data sets."""
     index_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id") or {}
     pairs = [(trained.names[index_of[key]], tested.names[place]) for place, key in enumerate(ids) if key in index_of]
     sides = zip(*pairs, strict=True) if pairs else ((), ())
     return [Categories(side, each.source) for side, each in zip(sides, (trained, tested), strict=True)]
-
-
-def _first_difference(expected: list[str], found: list[str]) -> str:
-    for index, (left, right) in enumerate(itertools.zip_longest(expected, found)):
-        if left != right:
-            counts = f"The numbers of categories are {len(expected)} and {len(found)}"
-            return f"index {index} is {left!r} in the first data set, but {right!r} in the second. {counts}"
-    raise AssertionError("the lists are equal")

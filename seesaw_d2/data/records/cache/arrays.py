@@ -1,8 +1,8 @@
 """Convert an annotation file to arrays.
 
-Shapes: I images, K categories, N objects that can be used for training, in the order of their images. Lists of
-different lengths are concatenated to one array. An array with a name ``*_end`` contains the end of each list in the
-concatenated array. A list starts at the end of the previous list.
+Shapes: I is the number of images, K is the number of categories, and N is the number of objects that training can use.
+Objects are sorted by image. Lists of different lengths are concatenated into one array. An array whose name ends with
+``_end`` contains the end index of each list in the concatenated array. A list starts where the previous list ends.
 """
 
 import itertools
@@ -18,14 +18,14 @@ from seesaw_d2.data.records.formats import FORMATS, ID_LISTS
 if TYPE_CHECKING:
     from seesaw_d2.data.records.annotation_files import AnnotationFile
 
-# Kinds of segmentations. TEXT: run lengths that the file contains in compressed form. BYTES: run lengths that this
-# module compressed.
+# Kinds of segmentations. TEXT: run lengths that are compressed in the file. BYTES: run lengths that this module
+# compressed.
 NO_SEGMENTATION, POLYGONS, TEXT, BYTES = range(4)
 ABSENT = -1  # value of "crowd" for objects without the field iscrowd
-# File names can contain bytes that are not UTF-8, which Python represents by surrogates.
+# File names can contain bytes that are not valid UTF-8. Python represents such bytes by surrogates.
 _ERRORS = "surrogateescape"
 
-# Name of an array -> type. The arrays up to ``ID_LISTS`` describe images. The arrays from "bbox" on describe objects.
+# Data type of each array. The arrays up to ``ID_LISTS`` describe images. The arrays from "bbox" on describe objects.
 ARRAYS = {
     "image_id": "i8",
     "height": "i8",
@@ -42,19 +42,19 @@ ARRAYS = {
     "kind": "i1",
     "part_end": "i8",
     "runs_end": "i8",
-    # ends and coordinates (x, y, x, y, ...) of the polygons, and characters of the compressed run lengths
+    # "coordinates" contains x, y, x, y, ... of the polygons. "runs" contains the characters of compressed run lengths.
     "polygon_end": "i8",
     "coordinates": "f8",
     "runs": "u1",
 }
 
 Tables = dict[str, np.ndarray]
-# The arrays of ``object_tables`` with one row per object.
+# Arrays of ``object_tables`` with one row per object.
 _FLAT = ("owner", "bbox", "category", "crowd", "kind")
 
 
 def header_tables(header: "AnnotationFile") -> Tables:
-    """Return the arrays of the images, which contain the fields of ``AnnotationFile.to_dataset_dicts``."""
+    """Return the arrays that describe the images of a file. They contain the image fields of dataset dicts."""
     federated = FORMATS[header.format].federated
     names = [name.encode(errors=_ERRORS) for name in header.image_files]
     tables = {
@@ -73,13 +73,13 @@ def header_tables(header: "AnnotationFile") -> Tables:
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """The stored fields of N annotations.
+    """Fields of N annotations that the arrays store.
 
     Attributes:
         image_id, category_id: (N,) int64, ids in the file.
         bbox: (N, 4) float64, x, y, width, height in pixels.
         crowd: (N,) int8, 0, 1 or ``ABSENT``.
-        segmentations: N segmentations, as in the file.
+        segmentations: N segmentations in the format of the file.
     """
 
     image_id: np.ndarray
@@ -90,7 +90,7 @@ class Objects:
 
     @classmethod
     def of(cls, annotations: Iterable[dict[str, Any]]) -> "Objects":
-        """Return the stored fields of checked annotations."""
+        """Extract the fields from checked annotations."""
         kept = list(annotations)
         return cls(
             image_id=np.array([item["image_id"] for item in kept], np.int64),
@@ -102,14 +102,14 @@ class Objects:
 
 
 def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndarray) -> Tables:
-    """Return the arrays of the objects, which contain the fields of ``AnnotationFile.to_dataset_dicts``.
+    """Return the arrays that describe objects. They contain the object fields of dataset dicts.
 
-    Instead of "object_end", the result contains "owner", (N,), the index of each object's image. ``join_tables``
-    computes "object_end".
+    Instead of "object_end", the result contains "owner", (N,), the image index of each object. ``join_tables`` computes
+    "object_end" from "owner".
 
     Args:
         objects: objects whose image and category ids exist.
-        image_ids, category_ids: (I,) and (K,) ascending ids.
+        image_ids, category_ids: (I,) and (K,) sorted ids.
     """
     owner = np.searchsorted(image_ids, objects.image_id)
     order = np.argsort(owner, kind="stable")
@@ -134,14 +134,14 @@ def object_tables(objects: Objects, image_ids: np.ndarray, category_ids: np.ndar
 
 
 def to_name(characters) -> str:
-    """Convert a file name's part of the array "names" to a string."""
+    """Decode a file name from its characters in the array "names"."""
     return str(characters, "utf-8", _ERRORS)
 
 
 def _run_lengths(segmentations: Sequence[Any]) -> tuple[np.ndarray, list[bytes]]:
-    """Return the kinds of N segmentations, (N,), and N byte strings with the compressed run lengths of TEXT and BYTES.
+    """Return the kinds of N segmentations, (N,), and N byte strings with compressed run lengths.
 
-    The byte strings of other kinds are empty.
+    The byte strings of segmentations without run lengths are empty.
     """
     kinds, runs = np.zeros(len(segmentations), np.int8), [b""] * len(segmentations)
     for index, value in enumerate(segmentations):
@@ -168,7 +168,7 @@ def join_tables(parts: list[Tables], num_images: int) -> Tables:
     """Concatenate the arrays of all parts, and sort the objects by image.
 
     Args:
-        parts: results of ``object_tables``. They are emptied to free memory.
+        parts: results of ``object_tables``. The function empties the parts to free memory.
         num_images: number of images in the file.
     """
     joined = {key: np.concatenate([part.pop(key) for part in parts]) for key in (*_FLAT, "coordinates", "runs")}
@@ -201,11 +201,11 @@ def _take(values: np.ndarray, ends: np.ndarray, order: np.ndarray) -> tuple[np.n
 
     Args:
         values: the concatenated lists.
-        ends: (N,) end of each list.
+        ends: (N,) end index of each list.
         order: (N,) old index of each list.
 
     Returns:
-        the concatenated lists in the new order, and their ends.
+        the concatenated lists in the new order, and the end index of each list.
     """
     lengths = _lengths(ends)
     taken = np.cumsum(lengths[order])

@@ -1,7 +1,7 @@
 """Check the owner, permissions and checksums of a compiled annotation file before loading it.
 
-Checksums detect damaged files, but an attacker can compute them, too. Therefore folders that other users can write to
-are not used.
+Checksums detect damaged files. They do not detect attacks, because an attacker can compute valid checksums. Therefore
+folders to which other users can write are not used.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from seesaw_d2.utils.regular_files import irregular, open_regular
 
-_MAX_DESCRIPTION = 1 << 26  # bytes
+_MAX_DESCRIPTION = 1 << 26  # maximum size of a description in bytes
 
 
 class UnfitEntryError(Exception):
@@ -24,9 +24,9 @@ class UnfitEntryError(Exception):
 def foreign_folder(folder: str) -> str:
     """Return the reason why other users can write to a folder, or "" if the folder is private or does not exist.
 
-    A private folder belongs to this user or to root, and no other user has write permission. The folder's group may
-    have write permission if it is the user's private group, which is the default of many Linux systems (umask 002). On
-    Windows, the result is always "".
+    A private folder belongs to this user or to root, and other users have no write permission. The group of the folder
+    may have write permission if it is the user's private group, as on many Linux systems with umask 002. On Windows,
+    the result is always "".
     """
     if not hasattr(os, "geteuid") or not os.path.lexists(folder):
         return ""
@@ -41,12 +41,12 @@ def foreign_folder(folder: str) -> str:
 
 def _is_private_group(group: int) -> bool:
     """Return whether a group is this user's primary group, has the user's name, and has no other members."""
-    import grp  # imported here, because Windows has neither module
+    import grp  # not at the top of the file, because Windows lacks both modules
     import pwd
 
     try:
         user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
-    except KeyError:  # In containers, users and groups may have no name.
+    except KeyError:  # In containers, users and groups can lack a name.
         return False
     return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
 
@@ -64,7 +64,7 @@ def file_checksum(path: str) -> int:
 
 
 def checked_description(description: dict[str, Any]) -> dict[str, Any]:
-    """Return a description of a compiled file together with its own checksum."""
+    """Return the description of a compiled file with an added checksum of the description."""
     return {**description, "checksum": _checksum(description)}
 
 
@@ -72,7 +72,7 @@ def read_description(path: str) -> dict[str, Any]:
     """Read a description that ``checked_description`` created.
 
     Raises:
-        UnfitEntryError: the file is not such a description, or its checksum is wrong.
+        UnfitEntryError: the file is not a description of a compiled file, or the checksum is wrong.
         OSError: the file cannot be read.
     """
     name = os.path.basename(path)

@@ -1,7 +1,7 @@
-"""Convert valid annotations with polygons or without masks to arrays.
+"""Convert annotations to arrays in a fast way that supports only valid annotations with polygons or without masks.
 
-``AnnotationChecker`` converts all other annotations, and raises errors and warnings. It takes twice as long, because it
-works on dicts.
+``AnnotationChecker`` processes all other annotations, and reports errors and warnings. It takes twice as long, because
+it creates a dict for each annotation.
 """
 
 import msgspec
@@ -15,7 +15,7 @@ from seesaw_d2.data.records.cache.arrays import ABSENT, Objects, Tables, object_
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    """An annotation that msgspec parses only if its values have exactly these types. true and 1.0 are not integers."""
+    """Annotation that msgspec parses only if all values have exactly these types. true and 1.0 are not integers."""
 
     id: int
     image_id: int
@@ -32,16 +32,16 @@ _decode = msgspec.json.Decoder(list[_Annotation]).decode
 def simple_tables(
     text: bytes, image_ids: np.ndarray, sizes: np.ndarray, category_ids: np.ndarray
 ) -> tuple[Tables, Findings] | None:
-    """Convert annotations to arrays if this module supports all of them.
+    """Convert annotations to arrays if this module supports all of the annotations.
 
     Args:
         text: unparsed JSON list of annotations.
-        image_ids: (I,) image ids, ascending.
-        sizes: (I, 2) heights and widths of the images.
-        category_ids: (K,) category ids, ascending.
+        image_ids: (I,) sorted image ids.
+        sizes: (I, 2) height and width of each image.
+        category_ids: (K,) sorted category ids.
 
     Returns:
-        the result of ``object_tables`` and the findings. If an annotation is invalid or of another kind: None.
+        the result of ``object_tables`` and the findings, or None if an annotation is invalid or unsupported.
     """
     try:
         found = _decode(text)
@@ -65,7 +65,7 @@ def simple_tables(
     tables = object_tables(objects, image_ids, category_ids)
     if not _is_usable(tables, FAR * sizes.max(axis=1)):
         return None
-    # Sort the ids like the tables: by image, with a stable sort.
+    # Sort the ids by image with a stable sort, like ``object_tables``.
     ids = ids[np.argsort(np.searchsorted(image_ids, image_id), kind="stable")]
     return tables, Findings(ids, [], [], 0, _disagreement(tables, ids, sizes))
 
@@ -78,7 +78,7 @@ def _disagreement(tables: Tables, ids: np.ndarray, sizes: np.ndarray) -> Disagre
 
 
 def _is_usable(tables: Tables, reach: np.ndarray) -> bool:
-    """Return whether all polygons have at least three points, and all coordinates are within the reach of their image.
+    """Return whether each polygon has at least three points, and no coordinate is too large.
 
     Args:
         tables: result of ``object_tables``.

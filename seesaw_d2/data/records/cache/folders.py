@@ -29,40 +29,41 @@ VERSION = 2  # version of the file format
 UNFINISHED = "tmp-"
 # Age in seconds at which ``tidy`` removes unused folders and incomplete folders.
 _UNUSED, _ABANDONED = 60 * 24 * 3600, 24 * 3600
-# Maximum time in seconds to wait for another process that compiles the same file. Later, this process compiles it, too.
+# Maximum time in seconds to wait for another process that compiles the same file. After this time, this process also
+# compiles the file.
 _LONGEST_COMPILATION = 1800
 _META = "meta.json"
-# Names of folders that this module creates: hashes, or the prefix and 8 random characters of ``tempfile``.
+# Names of folders that this module creates. A name is a hash, or the prefix and 8 random characters of ``tempfile``.
 _ENTRY = re.compile(rf"[0-9a-f]{{32}}|{UNFINISHED}\w{{8}}", re.ASCII)
 
 
 def cache_folder() -> str | None:
-    """Return the folder of compiled files, or None if compiling is disabled."""
+    """Return the folder of compiled files, or None if SEESAW_D2_CACHE is empty, which disables compiling."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     root = os.environ.get("SEESAW_D2_CACHE", os.path.join(home, "seesaw_d2"))
     return os.path.join(os.path.abspath(root), "annotations") if root else None
 
 
 class MappedTables(dict):
-    """Memory-mapped arrays of a compiled file, by name. Pickling stores only the folder's name."""
+    """Dict from name to memory-mapped array of a compiled file. Pickling stores only the path of the folder."""
 
     def __init__(self, folder: str):
         self._folder = folder
         for key in ARRAYS:
             array = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r", allow_pickle=False)
-            self[key] = array.view(np.ndarray)  # slicing an np.memmap is slower
+            self[key] = array.view(np.ndarray)  # slicing np.memmap objects is slower
 
     def __reduce__(self):
         return MappedTables, (self._folder,)
 
 
 def write_folder(folder: str, meta: dict[str, Any], tables: Tables) -> None:
-    """Write a compiled file atomically, with permissions for this user only. Then tidy the cache.
+    """Write a compiled file atomically, with permissions for this user only. Then call ``tidy``.
 
     Args:
         folder: folder of the compiled file.
-        meta: description of the compiled file, as JSON values.
-        tables: arrays of the file; see ``arrays.ARRAYS``.
+        meta: description of the compiled file, a dict of JSON values.
+        tables: arrays of the compiled file, see ``arrays.ARRAYS``.
 
     Raises:
         OSError: the folder cannot be written.
@@ -86,7 +87,7 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
     """Return the description and the arrays in a folder, or None if the folder does not exist.
 
     Raises:
-        UnfitEntryError: other users can write to the folder, or it does not contain what ``write_folder`` wrote.
+        UnfitEntryError: other users can write to the folder, or its files differ from the output of ``write_folder``.
     """
     if not os.path.lexists(folder):
         return None
@@ -103,7 +104,7 @@ def load_folder(folder: str) -> tuple[dict[str, Any], Tables] | None:
         raise UnfitEntryError(
             f"an unreadable file {os.path.basename(error.filename or '')} ({error.strerror})"
         ) from None
-    with contextlib.suppress(OSError):  # without write permission, tidy() cannot remove the folder either
+    with contextlib.suppress(OSError):  # fails without write permission, and then ``tidy`` cannot remove the folder
         os.utime(folder)
     return meta, tables
 
@@ -119,13 +120,14 @@ def make_private(cache: str) -> None:
         os.mkdir(cache, mode=0o700)
     if foreign := foreign_folder(cache):
         raise PermissionError(
-            errno.EACCES, f"expected a folder to which only the owner can write, found {foreign}. Run chmod 700"
+            errno.EACCES,
+            f"expected a folder to which only the owner can write, found {foreign}. Run chmod 700 on this folder",
         )
 
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Hold an exclusive lock of a folder in a block. The system releases the lock of a process that dies."""
+    """Hold an exclusive lock of a folder in a block. If the process dies, the operating system releases the lock."""
     if kind := irregular(f"{folder}.lock"):
         raise OSError(errno.EINVAL, f"{folder}.lock: expected a regular file, found {kind}")
     with open(f"{folder}.lock", "a") as file:
@@ -156,9 +158,9 @@ def _is_entry(entry: os.DirEntry) -> bool:
 
 @contextlib.contextmanager
 def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
-    """Open a new file, and sync it to the disk at the end of the block.
+    """Open a new file, and sync the file to the disk at the end of the block.
 
-    Without the sync, the files could contain only zeros if the machine crashes after the folder is renamed.
+    Without the sync, files could contain only zeros after the folder is renamed and the machine crashes.
     """
     with open(os.path.join(folder, name), "wb") as file:
         yield file
@@ -167,18 +169,18 @@ def _written(folder: str, name: str) -> Iterator[IO[bytes]]:
 
 
 def _identity(folder: str, written: str) -> dict[str, Any]:
-    """Return the values that identify a compiled file: version of the format, name, and checksums of the arrays.
+    """Return the format version, the name and the checksums of the arrays, which identify a compiled file.
 
     Args:
-        folder: folder of the compiled file.
-        written: folder that contains the arrays now.
+        folder: final folder of the compiled file.
+        written: folder that currently contains the arrays.
     """
     sums = {key: file_checksum(os.path.join(written, f"{key}.npy")) for key in ARRAYS}
     return {"version": VERSION, "name": os.path.basename(folder), "checksums": sums}
 
 
 def _remove(folder: str) -> None:
-    """Remove an unusable compiled file if it exists. Ignore errors, because it may belong to another user."""
+    """Remove an unusable compiled file if it exists. Ignore errors, because the file may belong to another user."""
     if os.path.isdir(folder) and not os.path.islink(folder):
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -1,6 +1,6 @@
-"""Create dataset dicts from the arrays of a compiled annotation file when they are indexed.
+"""Create each dataset dict of a compiled annotation file on access, from the arrays of the compiled file.
 
-Shapes: I records, K categories.
+Shapes: I is the number of records, and K is the number of categories.
 """
 
 import os
@@ -18,22 +18,22 @@ from seesaw_d2.data.records.records import ObjectColumns
 from seesaw_d2.errors import DataError
 from seesaw_d2.utils.messages import first_few
 
-# Kind of segmentation in ``arrays`` (none, polygons, two kinds of run lengths) -> kind of mask in ``ObjectColumns``.
+# Kind of mask in ``ObjectColumns`` for each kind of segmentation in ``arrays``: none, polygons, TEXT, BYTES.
 _MASKS = np.array([columns.NO_MASK, columns.POLYGONS, columns.RUN_LENGTHS, columns.RUN_LENGTHS], np.int8)
 
 
 class CompiledRecords(Sequence):
-    """Dataset dicts of an annotation file, as a sequence that creates each dict when it is indexed.
+    """Sequence of the dataset dicts of an annotation file. The sequence creates each dict on access.
 
     The dicts equal the results of ``AnnotationFile.to_dataset_dicts``. The sequence implements ``RecordColumns``.
     Processes share the memory-mapped arrays.
 
     Args:
-        tables: arrays of the file; see ``arrays.ARRAYS``.
+        tables: arrays of the compiled file, see ``arrays.ARRAYS``.
         image_root: folder of the image files.
-        categories: (K,) contiguous indices of the file's categories, by ascending id.
-        has_annotations: whether the dicts have the key "annotations".
-        indices: (I,) indices of the images in the file. None: all images.
+        categories: (K,) contiguous id of each category in the file, sorted by category id.
+        has_annotations: whether the dicts contain the key "annotations".
+        indices: (I,) indices of the images in the file. None: use all images.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class CompiledRecords(Sequence):
         tables = self._tables
         starts, ends = self._ranges("object_end", self._indices)
         count = ends - starts
-        # index of each object in the arrays
+        # indices of the objects in the arrays
         number = np.arange(count.sum()) + np.repeat(ends - np.cumsum(count), count)
         return ObjectColumns(
             image=np.repeat(np.arange(len(self)), count),
@@ -135,18 +135,25 @@ class CompiledRecords(Sequence):
         return found
 
     def _range(self, ends: str, index: int) -> tuple[int, int]:
+        """Return the start and the end of a list in a concatenated array. ``ends`` is the name of the array of ends."""
         array = self._tables[ends]
         return int(array[index - 1]) if index else 0, int(array[index])
 
     def _ranges(self, ends: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts and ends of ``_range`` for several indices."""
+        """Return the starts and the ends of the ranges of several indices. See ``_range``."""
         array = self._tables[ends]
         return np.where(indices > 0, array[indices - 1], 0), array[indices]
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """A checked annotation file as arrays (``tables``). The other attributes are those of ``AnnotationFile``."""
+    """Checked annotation file whose content is stored in arrays.
+
+    Attributes:
+        path, format, category_ids, category_names: see ``AnnotationFile``.
+        has_annotations: whether the file contains annotations.
+        tables: the arrays, see ``arrays.ARRAYS``.
+    """
 
     path: str
     format: str
@@ -156,7 +163,7 @@ class CompiledFile:
     tables: Tables
 
     def to_dataset_dicts(self, image_root: str, contiguous_ids: dict[int, int] | None = None) -> CompiledRecords:
-        """Like ``AnnotationFile.to_dataset_dicts``, but each dict is created when it is indexed."""
+        """Return the same dicts as ``AnnotationFile.to_dataset_dicts``, in a sequence that creates them on access."""
         contiguous = contiguous_ids or {value: index for index, value in enumerate(self.category_ids)}
         category = self.tables["category"]
         stretches = np.array_split(category, len(category) // 1_000_000 + 1)

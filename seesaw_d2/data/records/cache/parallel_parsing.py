@@ -1,6 +1,7 @@
 """Split an annotation file into parts, and parse the parts in worker processes.
 
-Millions of annotations as Python objects need gigabytes of memory. Here each process holds the objects of one part.
+The Python objects of millions of annotations need gigabytes of memory. To save memory, each process keeps only the
+objects of one part at a time.
 """
 
 import multiprocessing
@@ -17,20 +18,20 @@ from seesaw_d2.errors import SeesawError
 from seesaw_d2.utils.regular_files import open_regular
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-# Number of annotations in a part, about 10 MB of objects.
+# Number of annotations in a part. The Python objects of a part need about 10 MB of memory.
 PART = 10_000
-# More workers are not faster, because one process concatenates their results.
+# Maximum number of workers. More workers are not faster, because a single process concatenates all results.
 MAX_WORKERS = 8
 
 T = TypeVar("T")
 
 
 class UnusualFileError(Exception):
-    """The file cannot be split into parts, because it is not a JSON object with a list of annotations."""
+    """A file cannot be parsed in parts, for example because it is not a JSON object with a list of annotations."""
 
 
 class _File(msgspec.Struct, gc=False):
-    """An annotation file, whose lists of images and categories and whose single annotations are unparsed JSON."""
+    """Annotation file in which the images, the categories and each annotation remain unparsed JSON."""
 
     images: msgspec.Raw | UnsetType = UNSET
     categories: msgspec.Raw | UnsetType = UNSET
@@ -38,11 +39,11 @@ class _File(msgspec.Struct, gc=False):
 
 
 def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
-    """Split an annotation file.
+    """Split an annotation file into annotations without parsing the annotations.
 
     Returns:
-        a dict with the parsed lists of images and categories, and the unparsed JSON of each annotation. If the file has
-        no list of annotations, the second value is None.
+        a dict with the parsed lists of images and categories, and a list with the unparsed JSON of each annotation. If
+        the file contains no annotations, the second value is None.
 
     Raises:
         UnusualFileError: the file cannot be split.
@@ -53,20 +54,20 @@ def cut_file(path: str) -> tuple[dict[str, Any], list[msgspec.Raw] | None]:
         lists = {"images": texts.images, "categories": texts.categories}
         data = {key: orjson.loads(memoryview(text)) for key, text in lists.items() if text is not UNSET}
         return data, None if texts.annotations is UNSET else texts.annotations
-    except (OSError, ValueError, RecursionError) as error:  # msgspec and orjson raise ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # the errors of msgspec and orjson are ValueErrors
         raise UnusualFileError from error
 
 
-# Arguments of ``read_parts``. Forked workers inherit them, because sending gigabytes to the workers is slow.
+# Arguments of ``read_parts``. Forked workers inherit this list, because it is slow to send gigabytes to workers.
 _inherited: list[tuple[list[msgspec.Raw], Callable[[bytes], Any]]] = []
 
 
 def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) -> Iterator[T]:
-    """Yield ``read(part)`` for each part in order. Worker processes compute the results of several parts.
+    """Yield ``read(part)`` for each part in order. If there are several parts, use worker processes.
 
     Args:
         texts: unparsed JSON of each annotation. An empty list gives one empty part.
-        read: function of a part, which is an unparsed JSON list of at most ``PART`` annotations.
+        read: function that reads a part, which is an unparsed JSON list of at most ``PART`` annotations.
         path: path of the file, for messages.
 
     Raises:
@@ -81,7 +82,8 @@ def read_parts(texts: list[msgspec.Raw], read: Callable[[bytes], T], path: str) 
             yield from mapped(_read_part, starts)
     except BrokenProcessPool:
         raise SeesawError(
-            f"{path}: a worker process was killed while it parsed this file. The machine may have run out of memory"
+            f"{path}: a worker process was killed while it parsed this file. The machine may have run out of memory. "
+            "Free memory and try again."
         ) from None
     finally:
         _inherited.pop()

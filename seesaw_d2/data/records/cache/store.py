@@ -1,9 +1,9 @@
 """Open annotation files. Small files are kept in memory. Large files are compiled to arrays and memory-mapped.
 
-Compiled files are stored in the subfolder ``annotations`` of the folder ``SEESAW_D2_CACHE``, an environment variable.
-Its default is ``$XDG_CACHE_HOME/seesaw_d2`` or ``~/.cache/seesaw_d2``. If the variable is empty, no file is compiled.
-The name of a compiled file is a hash of the annotation file and of the code that reads and checks annotation files.
-Therefore a file is compiled again if the file or the code has changed.
+The environment variable SEESAW_D2_CACHE sets the cache folder. The default is ``$XDG_CACHE_HOME/seesaw_d2`` or
+``~/.cache/seesaw_d2``. If the variable is empty, no file is compiled. Compiled files are stored in the subfolder
+``annotations``. The name of a compiled file is a hash of the annotation file and of the code that reads and checks
+annotation files. Therefore a file is compiled again when the file or the code changes.
 """
 
 import contextlib
@@ -38,14 +38,14 @@ from seesaw_d2.utils.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-# Minimum size in bytes of annotation files to compile. Smaller files are parsed in a second, and kept in memory up to
-# this total size.
+# Minimum size in bytes of annotation files to compile. Parsing a smaller file takes a second. Smaller files are kept in
+# memory up to this total size.
 MIN_SIZE = 50_000_000
-# Minimum age in seconds of files to keep in memory. A younger file could change again without a new modification time.
+# Minimum age in seconds of files to keep in memory. A younger file could change again with the same modification time.
 _SETTLED = 1.0
 _RECORDS = Path(__file__).parents[1]
 
-# ("compiled" or "whole", path, format, fingerprint) -> (file, warnings), ordered by the time of opening.
+# Opened files and their warnings, in the order of opening. Keys are ("compiled" or "whole", path, format, fingerprint).
 _opened: dict[tuple, tuple[AnnotationFile | CompiledFile, list[str]]] = {}
 
 
@@ -74,9 +74,9 @@ def open_annotations(path: str, dataset_format: str = AUTO) -> AnnotationFile | 
 
 
 def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
-    """Like ``read_annotations``, but keep a small file in memory, and read it again only if it has changed.
+    """Read and check an annotation file like ``read_annotations``. Keep small files in memory until they change.
 
-    Do not modify the entries of the result, because other callers share them.
+    Do not modify the entries of the result, because other callers share the entries.
     """
     state = fingerprint(path)
     if state is None or state[1] >= MIN_SIZE or time.time() - state[0] / 1e9 < _SETTLED or not os.path.isfile(path):
@@ -91,7 +91,7 @@ def open_whole(path: str, dataset_format: str = AUTO) -> AnnotationFile:
 
 
 def _take_opened(key: tuple) -> Any:
-    """Return an opened file, and log its warnings again, because a caller may collect them."""
+    """Return an opened file, and log its warnings again, because a caller may collect warnings."""
     file, messages = _opened[key]
     for message in messages:
         warn_once(logger, message)
@@ -99,14 +99,14 @@ def _take_opened(key: tuple) -> Any:
 
 
 def _make_room(size: int) -> None:
-    """Remove the oldest files from memory until a file of ``size`` bytes fits into ``MIN_SIZE``."""
+    """Remove the oldest files from memory until their total size plus ``size`` is at most ``MIN_SIZE`` bytes."""
     kept = [key for key in _opened if key[0] == "whole"]
     while kept and sum(state[1] for *_, state in kept) + size > MIN_SIZE:
         del _opened[kept.pop(0)]
 
 
 def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> CompiledFile:
-    """Load or create a compiled file. ``state`` is the annotation file's fingerprint from before it was hashed."""
+    """Load or create a compiled file. ``state`` is the fingerprint that the annotation file had before hashing."""
     try:
         make_private(os.path.dirname(folder))
         if found := _load(folder, path):
@@ -114,7 +114,7 @@ def _from_cache(path: str, dataset_format: str, folder: str, state: tuple) -> Co
         # If several processes need the file at the same time, one process compiles it and the others wait.
         with locked(folder):
             return _load(folder, path) or _compile(path, dataset_format, folder, state)
-    except OSError as error:  # for example, the folder is read-only
+    except OSError as error:  # such as the error for a read-only folder
         _warn_not_kept(path, folder, error)
         return _compile(path, dataset_format, None, state)
 
@@ -123,13 +123,13 @@ def _warn_not_kept(path: str, folder: str, error: OSError) -> None:
     warn_once(
         logger,
         f"{os.path.dirname(folder)}: cannot store the compiled annotations of {path}: {error.strerror or error}. Every "
-        "process will parse the file. Set the environment variable SEESAW_D2_CACHE to another folder to avoid this",
+        "process will parse the file. To avoid this, set the environment variable SEESAW_D2_CACHE to another folder",
     )
 
 
 @functools.cache
 def _code_digest() -> str:
-    """Return a hash of the source files that read and check annotation files. A zipped package has no such files."""
+    """Return a hash of the source files that read and check annotation files. Skip files in a zipped package."""
     digest = hashlib.sha256()
     data = _RECORDS.parent
     readers = [*_RECORDS.rglob("*.py"), *(data / "boxes_and_masks").glob("*.py"), data / "images" / "image_files.py"]
@@ -140,9 +140,9 @@ def _code_digest() -> str:
 
 
 def _digest(path: str, dataset_format: str) -> str:
-    """Return the name of the folder of a compiled file."""
+    """Return the name of a compiled file, a hash of the annotation file, its format and the code."""
     digest = hashlib.sha256(f"{VERSION} {_code_digest()} {dataset_format}\n".encode())
-    block = memoryview(bytearray(1 << 18))  # a size that fits into the processor's cache
+    block = memoryview(bytearray(1 << 18))  # small enough for the processor's cache
     with open_regular(path, "rb", buffering=0) as file:
         while size := file.readinto(block):
             digest.update(block[:size])
@@ -150,9 +150,9 @@ def _digest(path: str, dataset_format: str) -> str:
 
 
 def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -> CompiledFile:
-    """Parse an annotation file, and store its arrays in a folder. If ``folder`` is None, keep them in memory.
+    """Parse an annotation file, and store the arrays in a folder. If ``folder`` is None, keep the arrays in memory.
 
-    If the fingerprint is no longer ``state``, the file has changed since it was hashed. Then do not store the arrays.
+    Do not store the arrays if the fingerprint differs from ``state``, because the file has changed since it was hashed.
     """
     later = f". Later runs load the result from {folder}" if folder else ""
     logger.info(f"{path}: parsing and checking the annotations{later}")
@@ -175,7 +175,7 @@ def _compile(path: str, dataset_format: str, folder: str | None, state: tuple) -
                 del tables
                 give_back_freed_memory()
                 return mapped
-        except OSError as error:  # for example, the disk is full
+        except OSError as error:  # such as the error for a full disk
             _warn_not_kept(path, folder, error)
     return _compiled_file(meta, path, tables)
 
@@ -185,7 +185,7 @@ def _load(folder: str, path: str) -> CompiledFile | None:
         found = load_folder(folder)
     except UnfitEntryError as error:
         warn_once(
-            logger, f"{folder}: expected the compiled annotations of {path}, found {error}. They are compiled again"
+            logger, f"{folder}: expected the compiled annotations of {path}, found {error}. The file is compiled again"
         )
         return None
     if found is None:
@@ -205,7 +205,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     """Read and check an annotation file, and convert it to arrays.
 
     Returns:
-        the file, and its arrays. The list of annotations in the file may be empty, because the arrays contain them.
+        the file and the arrays. The ``annotations`` of the file may be empty, because the arrays contain all objects.
 
     Raises:
         DataError: see ``read_annotations``.
@@ -213,7 +213,7 @@ def read_tables(path: str, dataset_format: str) -> tuple[AnnotationFile, Tables]
     try:
         return _read_in_parts(path, dataset_format)
     except (UnusualFileError, DataError):
-        # Read the file as a whole, so that an error message names the invalid entries of all parts.
+        # Read the whole file at once, so that error messages list the invalid entries of all parts.
         file = read_annotations(path, dataset_format)
         tables, category_ids = header_tables(file), np.array(file.category_ids, np.int64)
         objects = Objects.of(itertools.compress(file.annotations or [], file.has_area))
@@ -230,14 +230,14 @@ def _read_in_parts(path: str, dataset_format: str) -> tuple[AnnotationFile, Tabl
     tables, checker = header_tables(header), AnnotationChecker(header)
     has_annotations = raw is not None
     parts = list(read_parts(raw or [], functools.partial(read_part, checker), path))
-    del raw  # free a gigabyte before the parts are joined
+    del raw  # free about a gigabyte before the parts are joined
     checker.finish([findings for _, findings in parts])
     tables |= join_tables([objects for objects, _ in parts], len(header.images))
     return dataclasses.replace(header, annotations=[] if has_annotations else None), tables
 
 
 def read_part(checker: AnnotationChecker, text: bytes) -> tuple[Tables, Findings]:
-    """Check a JSON list of annotations. Return its arrays (see ``object_tables``) and findings."""
+    """Check a JSON list of annotations. Return the result of ``object_tables`` and the findings."""
     simple = simple_tables(text, checker.image_ids, checker.sizes, checker.category_ids)
     if simple is not None:
         return simple
