@@ -1,4 +1,4 @@
-"""Read the files of MUSCIMA++ v2.0 from its folder or its archive."""
+"""Read the files of MUSCIMA++ v2.0 from a folder or an archive."""
 
 import lzma
 import re
@@ -15,7 +15,7 @@ from seesaw_d2.utils.regular_files import irregular, open_regular
 
 _ANNOTATION = re.compile(r"(?:^|/)CVC-MUSCIMA_W-\d+_N-\d+_D-[^/]*\.xml$")
 TEST_SET = "testset-independent.txt"
-# Maximum size in bytes of one annotation file, and of all files. In MUSCIMA++ v2.0 these are 2 MB and 100 MB.
+# Maximum size in bytes of one annotation file and of all files. The sizes in MUSCIMA++ v2.0 are 2 MB and 100 MB.
 _MAX_BYTES = 100_000_000
 _MAX_TOTAL = 1_000_000_000
 
@@ -50,7 +50,7 @@ def read_files(source: Path) -> dict[str, bytes]:
 
 
 def _members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each wanted file. Nothing is extracted to the disk, so unsafe names do no harm."""
+    """Yield the name and content of each wanted file. Unsafe names are harmless, because no file is extracted."""
     checked = _Sizes(source)
     if source.is_dir():
         for path in source.rglob("*"):
@@ -67,7 +67,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(source) as archive:
             for member in archive:
-                checked.add(member.name, member.size)  # tarfile decompresses unwanted files, too
+                checked.add(member.name, member.size)  # includes unwanted files, because tarfile decompresses all files
                 if member.isfile() and _wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
 
@@ -77,13 +77,13 @@ def _wanted(name: str) -> bool:
 
 
 class _Sizes:
-    """Check of the file sizes in a source before the files are read."""
+    """Checker of the file sizes in a source before the files are read."""
 
     def __init__(self, source: Path):
         self._source, self._total = source, 0
 
     def add(self, name: str, size: int) -> None:
-        """Add the size of a file. Raise DataError if the file, or the sum of all files so far, is too large."""
+        """Add the size of a file. Raise DataError if the file or the total size so far is too large."""
         self._total += size
         if size > _MAX_BYTES and _wanted(name):
             raise DataError(
@@ -91,8 +91,8 @@ class _Sizes:
             )
         if self._total > _MAX_TOTAL:
             raise DataError(
-                f"{self._source}: expected files of at most {_MAX_TOTAL} bytes in all, found {self._total} bytes up to "
-                f"the file {name}"
+                f"{self._source}: expected files with a total size of at most {_MAX_TOTAL} bytes, found a total size "
+                f"of at least {self._total} bytes (up to the file {name})"
             )
 
 
@@ -113,7 +113,7 @@ def parse_pages(files: dict[str, bytes]) -> Iterator[Page]:
         other = found.setdefault((page.writer, page.number), name)
         if other != name:
             raise DataError(
-                f"{name}: expected one annotation file per page, found another file of the same page: {other}"
+                f"{name}: expected one annotation file per page, found two files for the same page, {other} and {name}"
             )
         yield page
 
@@ -130,8 +130,8 @@ def official_test_pages(files: dict[str, bytes]) -> frozenset[str]:
     lists = [name for name in files if not _ANNOTATION.search(name)]
     if not lists:
         raise DataError(
-            f"--official: expected the file specifications/{TEST_SET} in the source, found no such file. MUSCIMA++ "
-            "v2.0 includes the file"
+            f"--official: expected the file specifications/{TEST_SET} in the source, found no such file. Use the "
+            "complete MUSCIMA++ v2.0, which contains this file."
         )
     names = frozenset(files[lists[0]].decode("utf-8", "replace").split())
     known = {name.rsplit("/", 1)[-1].removesuffix(".xml") for name in files}

@@ -1,6 +1,6 @@
 """Crop the symbols of a page.
 
-Shapes: N crops with a side length of S pixels.
+Shapes: N is the number of crops. S is the side length of a crop in pixels.
 """
 
 import math
@@ -17,8 +17,9 @@ from seesaw_d2.data.muscima.settings import CropSettings
 def crop_page(page: Page, image: Path | None, settings: CropSettings) -> tuple[np.ndarray, list[str]]:
     """Crop each symbol of a page, except symbols of the classes ``settings.left_out``.
 
-    A crop shows a square of the page, scaled to S x S pixels. The square is centred on the symbol's box, and its side
-    is ``settings.context`` times the longer side of the box. A crop also shows parts of other symbols in its square.
+    A crop shows a square of the page, scaled to S x S pixels. The centre of the square is the centre of the symbol's
+    box. The side of the square is ``settings.context`` times the longer side of the box. The square can contain parts
+    of other symbols.
 
     Args:
         page: the annotated page.

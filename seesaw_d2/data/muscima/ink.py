@@ -1,6 +1,6 @@
 """Create the image of a page from the scan in CVC-MUSCIMA, or from the union of the annotated masks.
 
-Shapes: H and W are the height and width of a page in pixels.
+Shapes: H is the height and W is the width of a page in pixels.
 """
 
 import math
@@ -17,10 +17,10 @@ from seesaw_d2.utils.messages import first_few, reason
 PAPER = 255
 DRAWN = "drawn from the union of the annotated masks, staff lines included; not the scanned pages"
 SCANNED = "the pages of CVC-MUSCIMA (Fornés et al., IJDAR 15(3), 2012)"
-# The mask of this class marks the paper between two staff lines.
+# The masks of this class cover the paper between two staff lines, which is not ink.
 _NOT_INK = ("staffSpace",)
-# Paths in CVC-MUSCIMA's archives: .../ideal/w-05/image/p011.png (staff removal), .../w-05/p011.png (writer
-# identification).
+# Paths of page images in CVC-MUSCIMA's archives are .../ideal/w-05/image/p011.png (staff removal) and .../w-05/p011.png
+# (writer identification).
 _PAGE_FILE = re.compile(r"(?:^|/)w-(\d+)/(?:image/)?p(\d+)\.png$")
 _NAMED_FILE = re.compile(r"(?:^|/)CVC-MUSCIMA_W-(\d+)_N-(\d+)_D-ideal\.png$")
 
@@ -29,11 +29,11 @@ def find_images(folder: Path) -> dict[tuple[int, int], Path]:
     """Find the page images of CVC-MUSCIMA in a folder and its subfolders.
 
     Returns:
-        a dict from (writer, number of the page) to the image file. If the folder also contains distorted versions of a
-        page, the dict contains the ideal version.
+        a dict from (writer, page number) to the image file. If the folder also contains distorted versions of a page,
+        the dict contains the ideal version.
 
     Raises:
-        ConfigError: the folder does not exist, or contains no page image.
+        ConfigError: the folder does not exist or contains no page image.
         DataError: the folder contains several images of a page.
     """
     if not folder.is_dir():
@@ -97,8 +97,8 @@ def _scan(page: Page, image: Path) -> np.ndarray:
     height, width = page.size
     if picture.shape[0] < height or picture.shape[1] < width:
         raise DataError(
-            f"{image}: expected a width and height of at least {width} x {height} pixels, found {picture.shape[1]} x "
-            f"{picture.shape[0]}. The symbols of {page.name} need {width} x {height} pixels"
+            f"{image}: expected an image of at least {width} x {height} pixels, found {picture.shape[1]} x "
+            f"{picture.shape[0]} pixels. The symbols of {page.name} extend to {width} x {height} pixels."
         )
     return picture if picture.mean() > PAPER / 2 else PAPER - picture
 
@@ -107,7 +107,7 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     """Downscale a part of a page by area averaging. The result is aligned with the pixels of the downscaled page.
 
     Args:
-        picture: part of the page, (H, W) uint8. Pixels around it count as 0.
+        picture: part of the page, (H, W) uint8. Pixels outside the part count as 0.
         scale: scale factor in (0, 1].
         top, left: position of the part on the page, in pixels.
 
@@ -122,5 +122,6 @@ def scaled(picture: np.ndarray, scale: float, top: int = 0, left: int = 0) -> tu
     y1, x1 = math.ceil((top + height) * scale), math.ceil((left + width) * scale)
     padded = Image.fromarray(np.pad(picture, margin))
     box = (x0 / scale - left + margin, y0 / scale - top + margin, x1 / scale - left + margin, y1 / scale - top + margin)
-    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))  # rounding errors can exceed the image
+    # Because of rounding errors, the box can exceed the image.
+    box = (*box[:2], min(box[2], padded.width), min(box[3], padded.height))
     return np.asarray(padded.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=box)), y0, x0

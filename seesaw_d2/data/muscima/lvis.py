@@ -1,4 +1,4 @@
-"""Create the annotation file of the training or test tiles in the LVIS v1 format."""
+"""Create the annotation files of the training and test tiles in the LVIS v1 format."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,19 +14,19 @@ CITATION = (
     "Hajič jr. and Pecina, The MUSCIMA++ Dataset for Handwritten Optical Music Recognition, ICDAR 2017; "
     "Fornés et al., CVC-MUSCIMA, IJDAR 15(3), 2012"
 )
-# A constant, so that the same settings always give the same bytes.
+# The date is constant, so that the same settings always give the same bytes.
 _DATE = "2017-11-09 00:00:00"
 
 
 def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Count tiles and objects of each category.
+    """Count the tiles and objects of each category.
 
     Args:
         tiles: the training tiles.
         ids: ids of all categories.
 
     Returns:
-        a dict from category id to (number of tiles with this category, number of objects).
+        a dict from category id to (number of tiles with this category, number of objects of this category).
     """
     images: dict[int, int] = defaultdict(int)
     objects: dict[int, int] = defaultdict(int)
@@ -40,10 +40,10 @@ def count_categories(tiles: Iterable[Tile], ids: Iterable[int]) -> dict[int, tup
 
 
 def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the category entries of an annotation file. As in LVIS, both files contain the training counts.
+    """Return the category entries, which are the same for training and test. As in LVIS, they contain training counts.
 
     Args:
-        ids: category name -> id.
+        ids: dict from category name to id.
         counts: result of ``count_categories``.
     """
     return [
@@ -64,17 +64,17 @@ def category_records(ids: Mapping[str, int], counts: Mapping[int, tuple[int, int
 def annotation_file(
     tiles: list[Tile], categories: list[dict[str, Any]], part: str, side: int, pictures: str, first_image: int
 ) -> dict[str, Any]:
-    """Return the content of the annotation file of one part.
+    """Return the content of the annotation file for the training or test tiles.
 
-    All symbols of a tile are annotated. Therefore ``neg_category_ids`` contains all categories that a tile lacks.
+    ``neg_category_ids`` of a tile contains all categories that the tile lacks, because MUSCIMA++ annotates all symbols.
 
     Args:
-        tiles: tiles of the part.
+        tiles: the training or test tiles.
         categories: result of ``category_records``.
-        part: "train" or "test", also the name of the tiles' folder below the image root.
+        part: "train" or "test". This is also the name of the folder with the tiles below the image root.
         side: side length of a tile in pixels.
-        pictures: description of the page images' source.
-        first_image: id of the first image. The ids of the two parts must differ.
+        pictures: description of the source of the page images.
+        first_image: id of the first tile. The ids of training and test tiles must differ.
     """
     ids = {category["id"] for category in categories}
     images, annotations = [], []

@@ -1,4 +1,4 @@
-"""Create the folder of a data set from MUSCIMA++, unless a data set with the same settings exists."""
+"""Create the folder of a MUSCIMA++ data set, unless a data set with the same settings exists."""
 
 import re
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class Prepared:
     Attributes:
         root: folder of the data set.
         made: True: this call created the data set. False: the data set existed.
-        counts: part ("train", "test") -> what was counted, such as "pages" -> number.
-        notes: descriptions of omitted items, one line each.
+        counts: for each part, "train" and "test", a dict of numbers, such as the number of "pages".
+        notes: descriptions of omitted symbols, one line each.
     """
 
     root: Path
@@ -46,8 +46,8 @@ def make_once(
 
     Args:
         root: folder of the data set.
-        settings: all settings that determine the content; see ``settings_record``.
-        fill: function that writes the data set to the folder in its argument and returns counts and notes.
+        settings: all settings that determine the content, see ``settings_record``.
+        fill: function that writes the data set to a given folder, and returns counts and notes.
         overwrite: whether to replace a data set with other settings.
 
     Raises:
@@ -59,8 +59,8 @@ def make_once(
     if found is not None and not overwrite:
         names = [key for key in settings if found["settings"].get(key) != settings[key]]
         raise DataError(
-            f"--output {root}: expected a data set with the requested settings, found a data set with other settings "
-            f"of {first_few(names)}. Use --overwrite to replace the data set."
+            f"--output {root}: expected a data set with the requested settings, found a data set whose settings differ "
+            f"in {first_few(names)}. Use --overwrite to replace the data set."
         )
     with atomic_folder(root, LAYOUT) as folder:
         counts, notes = fill(folder)
@@ -75,7 +75,7 @@ def settings_record(kind: str, settings: TileSettings | CropSettings, source: So
     Args:
         kind: "tiles" or "crops".
         settings: settings of the tiles or crops.
-        source: pages and images from which the data set is created.
+        source: pages and images of MUSCIMA++.
     """
     record = {"kind": kind, "annotations": source.digest, "pictures": source.pictures, **asdict(settings)}
     return orjson.loads(orjson.dumps(record))

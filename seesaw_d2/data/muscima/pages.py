@@ -1,6 +1,6 @@
 """Parse an annotation file of MUSCIMA++ v2.0, which contains the boxes and masks of the symbols on one page.
 
-Shapes: H and W are the height and width of a symbol's box in pixels.
+Shapes: H is the height and W is the width of a symbol's box in pixels.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from seesaw_d2.errors import DataError
 
 FIELDS = ("ClassName", "Top", "Left", "Width", "Height", "Mask")
-# Maximum side length in pixels. Pages of CVC-MUSCIMA have 3,500 pixels. Larger numbers would fill the memory.
+# Maximum side length in pixels. Pages of CVC-MUSCIMA have 3,500 pixels. Masks of larger pages could fill the memory.
 MAX_SIDE = 20_000
 _DOCUMENT = re.compile(r"W-(\d+)_N-(\d+)")
 _RUN = re.compile(r"[01]:\d{1,9}")
@@ -20,12 +20,12 @@ _RUN = re.compile(r"[01]:\d{1,9}")
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """An annotated symbol.
+    """Annotated symbol.
 
     Attributes:
         category: name of the class.
-        top, left, height, width: position and size of the box, in pixels of the page.
-        runs: the mask, row by row, as lengths of alternating runs of 0 and 1. The first run is of 0.
+        top, left, height, width: position and size of the box in pixels of the page.
+        runs: mask as run lengths, row by row. Runs of 0 and 1 alternate, and the first run consists of 0.
     """
 
     category: str
@@ -47,13 +47,13 @@ class Symbol:
 
     @property
     def key(self) -> tuple:
-        """Return a key that is equal for duplicates of a symbol: same class, box and mask."""
+        """Return a key that is equal for symbols with the same class, box and mask."""
         return (self.category, self.top, self.left, self.height, self.width, self.runs)
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """A page with its symbols. The page shows the piece ``number``, copied by ``writer``."""
+    """Page with annotated symbols. The page shows piece ``number`` in the handwriting of ``writer``."""
 
     name: str
     writer: int
@@ -62,7 +62,7 @@ class Page:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the height and width of the area from the page's top left corner to the end of its last symbols."""
+        """Return the height and width of the area that contains all symbols, from the page's top left corner on."""
         height = max((symbol.top + symbol.height for symbol in self.symbols), default=1)
         return height, max((symbol.left + symbol.width for symbol in self.symbols), default=1)
 
@@ -72,18 +72,18 @@ def parse_page(content: bytes, where: str) -> Page:
 
     Args:
         content: content of the file.
-        where: name of the file, for messages. It is also the page's name if the file has no ``document`` attribute.
+        where: name of the file, for messages. If the file lacks the attribute ``document``, the page gets this name.
 
     Raises:
-        DataError: the content is not XML, or not an annotation file of MUSCIMA++ v2.0, or declares a document type.
-            (Document types can define entities that expand to gigabytes. The published files have none.)
+        DataError: the content is not XML, is not an annotation file of MUSCIMA++ v2.0, or declares a document type.
+            Document types are not allowed, because they can define entities that expand to gigabytes.
     """
     reader = _Reader(where)
     try:
         reader.parser.Parse(content, True)
     except DataError:
         raise
-    except (expat.ExpatError, ValueError, LookupError) as error:  # unknown encodings raise the last two
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two for unknown encodings
         raise DataError(f"{where}: expected an annotation file in XML, found invalid XML ({error})") from None
     name = reader.document or where.rsplit("/", 1)[-1].removesuffix(".xml")
     found = _DOCUMENT.search(name)
@@ -93,7 +93,7 @@ def parse_page(content: bytes, where: str) -> Page:
 
 
 class _Reader:
-    """Collects the symbols of a page in the callbacks of expat, a parser that does not build a tree."""
+    """Collector of a page's symbols. The XML parser expat calls its methods, and builds no tree."""
 
     def __init__(self, where: str):
         self.where = where
@@ -151,11 +151,11 @@ def _symbol(fields: dict[str, str], where: str) -> Symbol:
 
 
 def _runs(words: list[str], pixels: int, where: str) -> tuple[int, ...]:
-    """Convert the words of a mask to the lengths of alternating runs, from 0: ``["1:3", "1:2", "0:4"]`` to (0, 5, 4).
+    """Convert the mask of a symbol to ``Symbol.runs``. For example, ["1:3", "1:2", "0:4"] becomes (0, 5, 4).
 
     Args:
-        words: runs as "value:length".
-        pixels: number of pixels of the box, the expected sum of all lengths.
+        words: runs in the form "value:length".
+        pixels: number of pixels in the box, which must equal the sum of all lengths.
         where: file and node, for messages.
     """
     runs = [0]

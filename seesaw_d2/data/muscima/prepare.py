@@ -1,4 +1,4 @@
-"""Convert MUSCIMA++ v2.0 to a data set of tiles in the LVIS format, or of symbol crops in NumPy files.
+"""Convert MUSCIMA++ v2.0 to a data set of tiles in LVIS format, or to a data set of symbol crops in NumPy files.
 
 The same source, settings and library versions give the same bytes with any number of workers.
 """
@@ -23,7 +23,7 @@ from seesaw_d2.utils.messages import first_few
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
 PARTS = ("train", "test")
-# Function that wraps an iterable to display the progress, like tqdm. Arguments: iterable, its length, a description.
+# Function that wraps an iterable to display progress, like tqdm. The arguments are an iterable, its length and a label.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -44,20 +44,20 @@ def prepare_tiles(
     """Create a detection data set, or return the summary of an existing data set with the same settings.
 
     The folder contains ``train.json`` and ``test.json`` in the LVIS v1 format, and ``images/{train,test}/*.png``. The
-    categories are the classes of all pages, sorted by name, whatever the split. The test part omits the symbols of
-    categories without a training object, because a model cannot learn them.
+    categories are the classes in all pages, sorted by name. They do not depend on the split. The test annotations omit
+    symbols of categories without a training object, because a model cannot learn these categories.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
-        root: folder of the data set. It is created when all files are complete.
+        root: folder of the data set. The folder appears only when all files are complete.
         settings: settings of the tiles, and the split into training and test pages.
         images: folder of CVC-MUSCIMA's page images. None: draw the pages from the masks.
-        workers: number of worker processes. None: one per core.
+        workers: number of worker processes. None: use one per core.
         overwrite: whether to replace a data set with other settings.
-        progress: function that displays the progress; see ``Progress``.
+        progress: function that displays progress, see ``Progress``.
 
     Raises:
-        ConfigError, DataError: a file is missing or invalid; see ``read_source`` and ``make_once``.
+        ConfigError, DataError: a file is missing or invalid, see ``read_source`` and ``make_once``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -88,8 +88,9 @@ def prepare_crops(
 ) -> Prepared:
     """Create a classification data set, or return the summary of an existing data set with the same settings.
 
-    The folder contains ``train.npz`` and ``test.npz``, each with the arrays images (N, S, S), labels (N,) and names
-    (C,). For arguments, errors and classes see ``prepare_tiles``.
+    The folder contains ``train.npz`` and ``test.npz``. Each file contains the arrays images, (N, S, S), labels, (N,),
+    and names, (C,), of N crops with S x S pixels and C classes. For arguments, errors and classes, see
+    ``prepare_tiles``.
     """
     count = count_workers(workers)
     data = read_source(source, images, settings.split)
@@ -152,9 +153,9 @@ def _tile_notes(found: dict[str, list[TilesOfPage]], untrained: list[str]) -> li
         ("symbols with an empty mask", sum(page.empty for page in pages)),
     ):
         if number:
-            notes.append(f"left out: {number} {what}")
+            notes.append(f"omitted {number} {what}")
     return notes
 
 
 def _untrained(names: list[str]) -> list[str]:
-    return [f"left out of the test part: classes without a training object: {first_few(names)}"] if names else []
+    return [f"omitted the test symbols of classes without a training symbol: {first_few(names)}"] if names else []

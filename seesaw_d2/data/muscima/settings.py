@@ -1,10 +1,10 @@
-"""Settings of data sets that are created from MUSCIMA++."""
+"""Define and check the settings of MUSCIMA++ data sets."""
 
 from dataclasses import dataclass, field
 
 from seesaw_d2.errors import ConfigError
 
-# Staves, and groups of symbols that are annotated themselves. Their masks cover other symbols or the whole page.
+# Classes that are left out by default. Their masks cover other annotated symbols or the whole page.
 LEFT_OUT = (
     "keySignature",
     "measureSeparator",
@@ -18,13 +18,13 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Split:
-    """Split into test pages and training pages, with different writers.
+    """Split of the pages into training and test pages by different writers.
 
     Attributes:
         folds: number of folds k, at least 2. Fold f contains the pages of all writers w with w mod k = f.
-        fold: fold with the test pages, in [0, k). The other folds are for training.
-        official: False: use the folds. True: the pages of the published ``testset-independent`` are the test pages, and
-            the pages of all other writers are for training.
+        fold: index of the fold with the test pages, in [0, k). The other folds contain the training pages.
+        official: False: use folds. True: use the pages of the published ``testset-independent`` as test pages, and the
+            pages of all other writers as training pages.
     """
 
     folds: int = 5
@@ -50,9 +50,9 @@ class CropSettings:
 
     Attributes:
         split: split into training and test pages.
-        left_out: classes that are not cropped.
+        left_out: classes whose symbols are not cropped.
         size: side length of a crop in pixels, from 1 to 1024.
-        context: ratio of the cropped square's side to the symbol's longer side, from 1 to 100.
+        context: side length of the cropped square, as a multiple of the symbol's longer side, from 1 to 100.
     """
 
     split: Split = field(default_factory=Split)
@@ -73,7 +73,7 @@ class TileSettings:
 
     Attributes:
         split: split into training and test pages.
-        left_out: classes that are drawn but not annotated.
+        left_out: classes whose symbols are drawn but not annotated.
         scale: factor by which pages are scaled before they are cut into tiles, from 0.01 to 1.
         tile: side length of a tile in pixels of the scaled page, from 8 to 10,000.
         overlap: overlap of adjacent training tiles in pixels, less than ``tile``. Test tiles do not overlap.

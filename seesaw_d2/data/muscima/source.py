@@ -1,4 +1,4 @@
-"""Read the pages of MUSCIMA++ v2.0, find their images, and split the pages into training and test pages."""
+"""Read the pages of MUSCIMA++ v2.0, find the page images, and split the pages into training and test pages."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from seesaw_d2.utils.messages import first_few
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Pages of MUSCIMA++ and their images.
+    """Pages and page images of MUSCIMA++.
 
     Attributes:
         pages: pages, sorted by name.
-        official: names of the pages in the published test set. None: the test pages are a fold.
-        images: (writer, number of the page) -> image file. None: draw the pages from the masks.
+        official: names of the pages in the published test set. None: the test pages are those of a fold.
+        images: dict from (writer, page number) to the image file. None: draw the pages from the masks.
         digest: SHA-256 of the annotation files.
     """
 
@@ -33,11 +33,11 @@ class Source:
 
     @property
     def pictures(self) -> str:
-        """Return a description of where the page images come from."""
+        """Return a description of the source of the page images."""
         return DRAWN if self.images is None else SCANNED
 
     def categories(self, left_out: tuple[str, ...]) -> list[str]:
-        """Return the categories of all pages, sorted. All folds have the same categories.
+        """Return the sorted categories of all pages, which are the same for all folds.
 
         Args:
             left_out: classes to leave out.
@@ -46,20 +46,21 @@ class Source:
             DataError: ``left_out`` contains an unknown class, or all classes.
         """
         found = {symbol.category for page in self.pages for symbol in page.symbols}
-        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # a few pages can lack default classes
+        unknown = sorted(set(left_out) - found - set(LEFT_OUT))  # the source may lack some of the default classes
         if unknown:
             raise DataError(f"--leave-out: expected classes of MUSCIMA++, found unknown classes: {first_few(unknown)}")
         if not found - set(left_out):
             raise DataError(
-                f"--leave-out: expected at most {len(found) - 1} classes of the source, found all {len(found)}"
+                f"--leave-out: expected at most {len(found) - 1} of the {len(found)} classes in the source, found all "
+                f"{len(found)} classes. At least one class must remain."
             )
         return sorted(found - set(left_out))
 
     def parts(self, split: Split) -> dict[str, list[Page]]:
-        """Return the pages of the parts "train" and "test".
+        """Return the training pages ("train") and the test pages ("test").
 
         Raises:
-            DataError: a part has no pages.
+            DataError: the source contains no training page or no test page.
         """
         test = [page for page in self.pages if self._is_test(page, split)]
         writers = {page.writer for page in test}
@@ -76,7 +77,7 @@ class Source:
 
 
 def read_source(source: Path, images: Path | None, split: Split) -> Source:
-    """Read MUSCIMA++.
+    """Read the pages of MUSCIMA++, and find the page images.
 
     Args:
         source: archive or folder of MUSCIMA++ v2.0.
@@ -84,7 +85,7 @@ def read_source(source: Path, images: Path | None, split: Split) -> Source:
         split: split into training and test pages.
 
     Raises:
-        ConfigError, DataError: a file is missing or invalid; see ``read_files`` and ``find_images``.
+        ConfigError, DataError: a file is missing or invalid, see ``read_files`` and ``find_images``.
     """
     files = read_files(source)
     pages = list(parse_pages(files))

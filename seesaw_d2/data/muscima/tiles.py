@@ -1,4 +1,4 @@
-"""Cut a page into tiles with annotations in the LVIS format."""
+"""Cut a page into square tiles, and create annotations of the tiles in LVIS format."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from seesaw_d2.data.muscima.settings import TileSettings
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile.
+    """Square part of a page with annotations.
 
     Attributes:
-        file: file name of the image.
-        annotations: LVIS's annotation entries, without "id" and "image_id".
-        not_exhaustive: ids of the categories of symbols whose visible part is too small to be annotated.
+        file: file name of the tile's image.
+        annotations: annotation entries in LVIS format, without "id" and "image_id".
+        not_exhaustive: ids of categories with symbols that are not annotated, because their visible part is too small.
     """
 
     file: str
@@ -31,7 +31,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilesOfPage:
-    """The tiles of a page, and the numbers of symbols that are omitted as copies or for an empty mask."""
+    """Tiles of a page, with the number of omitted symbols that are copies or have an empty mask."""
 
     tiles: list[Tile]
     copies: int
@@ -41,19 +41,19 @@ class TilesOfPage:
 def cut_page(
     page: Page, image: Path | None, folder: Path, ids: Mapping[str, int], settings: TileSettings, *, is_train: bool
 ) -> TilesOfPage:
-    """Cut a page into tiles and write their images.
+    """Cut a page into tiles, and write the images of the tiles.
 
-    A training tile without an annotation is omitted. A test tile is omitted only if it contains no ink, so that
-    evaluation also counts false positives in tiles without an annotation. Tiles that exceed the page are padded with
-    paper.
+    Training tiles without annotations are omitted. Test tiles are omitted only if they contain no ink, because
+    evaluation must count false positives in tiles without annotations. Tiles that exceed the page are padded with white
+    pixels.
 
     Args:
         page: the annotated page.
-        image: see ``draw_page``.
+        image: image file of the page, see ``draw_page``.
         folder: folder to which the images are written.
-        ids: category -> id. Symbols of other categories are drawn without annotation.
+        ids: dict from category to id. Symbols of other categories are drawn, but not annotated.
         settings: settings of the tiles.
-        is_train: True: tiles overlap by ``settings.overlap``. False: they do not overlap.
+        is_train: True: tiles overlap by ``settings.overlap``. False: tiles do not overlap.
     """
     ink, _, _ = scaled(PAPER - draw_page(page, image), settings.scale)
     symbols, copies, empty = _shrunk_symbols(page, ids, settings.scale)
@@ -71,7 +71,7 @@ def cut_page(
 
 
 def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[list[tuple], int, int]:
-    """Downscale the symbols of a page, without copies and symbols with an empty mask.
+    """Downscale the symbols of a page. Omit copies, and symbols with an empty mask.
 
     Returns:
         a list of (category id, mask, top, left), the number of copies, and the number of symbols with an empty mask.
@@ -87,14 +87,14 @@ def _shrunk_symbols(page: Page, ids: Mapping[str, int], scale: float) -> tuple[l
         else:
             coverage, top, left = scaled(symbol.mask.astype(np.uint8) * 255, scale, symbol.top, symbol.left)
             mask = coverage >= 128
-            # A thin line can cover less than half of every pixel. Then use all pixels that it touches.
+            # A thin line may cover less than half of each pixel. In this case, use all pixels that the line touches.
             found.append((ids[symbol.category], mask if mask.any() else coverage > 0, top, left))
         seen.add(symbol.key)
     return found, copies, empty
 
 
 def _corners(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Yield the top and left position of each tile, so that the tiles cover a page."""
+    """Yield the top and left position of each tile. The tiles cover the whole page."""
     tops, lefts = (range(0, max(side - overlap, 1), tile - overlap) for side in shape)
     yield from ((top, left) for top in tops for left in lefts)
 
@@ -120,18 +120,18 @@ def _annotations(symbols, top: int, left: int, settings: TileSettings) -> tuple[
 
 
 def _inside(start: int, length: int, tile_start: int, tile: int) -> slice | None:
-    """Return the part of an interval inside a tile as a slice of the interval, or None if it is empty.
+    """Return the part of a symbol's rows or columns inside a tile as a slice, or None if no part is inside.
 
     Args:
-        start, length: the interval, in pixels of the page.
-        tile_start, tile: start and length of the tile.
+        start, length: first row or column of the symbol on the page, and number of rows or columns.
+        tile_start, tile: first row or column of the tile on the page, and number of rows or columns.
     """
     low, high = max(tile_start - start, 0), min(tile_start + tile - start, length)
     return slice(low, high) if low < high else None
 
 
 def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Return LVIS's fields bbox, area and segmentation. Run lengths keep holes of noteheads, unlike polygons."""
+    """Return bbox, area and segmentation in LVIS format. Run lengths preserve holes in noteheads, unlike polygons."""
     encoded = coco_mask.encode(mask)
     return {
         "bbox": coco_mask.toBbox(encoded).tolist(),

@@ -1,6 +1,6 @@
-"""Analyze how often a model sees each category in training: counts, repeat factors, fractions of the instances.
+"""Analyze how often training samples each category.
 
-Shapes: C categories, I images.
+Shapes: C is the number of categories, and I is the number of images.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from seesaw_d2.data.records.records import ObjectColumns, object_columns
 from seesaw_d2.data.sampling.repeat_factors import ROUNDINGS, category_repeat_factors, image_repeat_factors
 from seesaw_d2.frequency_groups import GROUP_NAMES, LVIS_THRESHOLDS, frequency_groups
 
-# Ways to sample images: "uniform" samples each image once per epoch. The others use repeat factors with this rounding.
+# Names of samplings. "uniform" samples each image once per epoch. The others are roundings of repeat factors.
 SAMPLINGS = ("uniform", *ROUNDINGS)
 
 
@@ -26,9 +26,9 @@ class SamplingAnalysis:
         groups: (C,) frequency groups (0: rare, 1: common, 2: frequent).
         repeat_threshold: threshold t of the repeat factors. None: images are not repeated.
         category_factors: (C,) repeat factors r(c).
-        epoch_images: sampling -> number of images in an epoch, for "stochastic" the mean number. Without
-            ``repeat_threshold``, the only sampling is "uniform".
-        epoch_instances: sampling -> (C,) numbers of instances of each category in an epoch.
+        epoch_images: number of images per epoch for each sampling. For "stochastic", this is the mean number. If
+            ``repeat_threshold`` is None, the only sampling is "uniform".
+        epoch_instances: number of instances of each category per epoch, (C,), for each sampling.
     """
 
     statistics: CategoryStatistics
@@ -39,15 +39,15 @@ class SamplingAnalysis:
     epoch_instances: dict[str, np.ndarray]
 
     def group_shares(self, sampling: str) -> np.ndarray:
-        """Return the fractions of an epoch's instances in rare, common and frequent categories, (3,) in [0, 1]."""
+        """Return the fractions of rare, common and frequent instances in an epoch, (3,) in [0, 1]."""
         instances = self.epoch_instances[sampling]
         return np.bincount(self.groups, instances, minlength=len(GROUP_NAMES)) / max(instances.sum(), 1)
 
     def summary(self, *samplings: str) -> str:
-        """Return a few lines for the log.
+        """Return a text about the analysis for the log, with a line for each sampling.
 
         Args:
-            samplings: samplings whose group shares the text contains. Default: all samplings.
+            samplings: samplings to describe. Default: all samplings.
         """
         counts = self.statistics
         groups = np.bincount(self.groups, minlength=len(GROUP_NAMES))
@@ -88,7 +88,7 @@ def analyze_sampling(
         repeat_threshold: threshold t >= 0 of the repeat factors. None: images are not repeated.
         names: C category names. None: use the indices as names.
         groups: (C,) frequency groups. None: compute them by LVIS's thresholds from the image counts of ``records``.
-        options: further options of ``image_repeat_factors``.
+        options: further arguments of ``image_repeat_factors``.
     """
     statistics = CategoryStatistics.from_dataset_dicts(records, num_classes, names)
     weights = {"uniform": np.ones(len(records))}

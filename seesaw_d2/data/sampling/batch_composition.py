@@ -1,6 +1,6 @@
-"""Compose batches from a stream of image indices without loading images.
+"""Choose the images of each batch from a stream of image indices, without loading images.
 
-Shapes: I images, B images in a batch over all processes.
+Shapes: I is the number of images in the data set. B is the number of images in a batch over all processes.
 """
 
 import itertools
@@ -14,27 +14,28 @@ from seesaw_d2.errors import DataError
 
 
 class BatchPlan:
-    """Batches of B images from a stream, composed like those of Detectron2 with one process.
+    """Sequence of batches that equals the batches of Detectron2 in a training with a single process.
 
-    Without groups, a batch contains B consecutive images of the stream. With groups, a batch contains the next B images
-    of one group (Detectron2's aspect ratio grouping). In Detectron2, every process composes its own batches. Here, all
-    processes compose the same batches, and each process takes a contiguous part of every batch. Therefore the batches
-    do not depend on the number of processes.
+    Without groups, a batch contains the next B images of the stream. With groups, as in Detectron2's aspect ratio
+    grouping, a batch contains the next B images of one group.
+
+    In Detectron2, each process composes different batches. Here, all processes compose the same batches, and each
+    process loads a contiguous part of each batch. Therefore the batches do not depend on the number of processes.
 
     Args:
         stream: stream of image indices.
         batch_size: number of images B in a batch over all processes, >= 1.
-        groups: (I,) integers, the group of each image. None: no groups.
+        groups: (I,) integers, the group of each image. None: do not group images.
     """
 
     def __init__(self, stream: EpochStream, batch_size: int, groups: np.ndarray | None = None):
         self._stream, self._batch_size, self._groups = stream, batch_size, groups
 
     def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the image indices (B,) of each batch and their positions in the stream (B,), without end.
+        """Yield batches without end. A batch consists of (B,) image indices and the (B,) positions in the stream.
 
         Args:
-            start: number of batches to skip. Skipping 180,000 batches of 16 images of LVIS takes a second.
+            start: number of batches to skip. For LVIS, skipping 180,000 batches of 16 images takes a second.
         """
         waiting: dict[int, np.ndarray] = {}
         place = formed = 0
@@ -51,11 +52,12 @@ class BatchPlan:
         """Compose batches from the images of one epoch.
 
         Args:
-            images: (2, M) image indices, and their positions in the stream.
-            waiting: group -> images (2, number of images) of incomplete batches. It is updated in place.
+            images: (2, M), image indices and positions in the stream for the M images of the epoch.
+            waiting: dict from group to the images of an incomplete batch, (2, number of images). The dict is updated in
+                place.
 
         Returns:
-            (K, 2, B) the complete batches, ordered by the positions of their last images.
+            (K, 2, B), the K complete batches, sorted by the position of the last image.
         """
         groups = np.zeros(images.shape[1], np.int64) if self._groups is None else self._groups[images[0]]
         full = []
@@ -71,7 +73,7 @@ class BatchPlan:
 
 
 def aspect_groups(records: Records) -> np.ndarray:
-    """Return the groups of Detectron2's aspect ratio grouping, (I,) int64: 1 if width > height, else 0.
+    """Return the group of each image in Detectron2's aspect ratio grouping, (I,) int64: 1 if width > height, else 0.
 
     Raises:
         DataError: an image has no annotated width or height.

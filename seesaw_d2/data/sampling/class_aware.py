@@ -1,6 +1,6 @@
-"""Samplers that choose a category first, and then an image of this category.
+"""Define samplers that first draw a category, and then draw an image with this category.
 
-Shapes: K categories with at least one image.
+Shapes: K is the number of categories with at least one image.
 """
 
 import itertools
@@ -20,19 +20,19 @@ _BLOCK = 1024  # number of images per draw
 
 
 class ClassAwareSampler(EpochStream, Sampler):
-    """Class-aware sampler: draw a category uniformly, then draw an image with this category uniformly.
+    """Sampler that uniformly draws a category, and then uniformly draws an image with this category.
 
-    Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). Like ``CASDataset`` of the code of
-    EQL v2, it supports images with several objects. Such an image can be drawn for each of its categories. Deviation:
-    ``CASDataset`` iterates over shuffled lists of categories and images. Here all draws are independent. The expected
-    frequencies are the same, and the sampler needs no state.
+    Source: class-balanced sampling (Kang et al., ICLR 2020, equation 1 with q = 0). As in ``CASDataset`` of EQL v2's
+    code, an image with several categories can be drawn for each of these categories. Deviation: ``CASDataset`` iterates
+    over shuffled lists of categories and images. This sampler draws all images independently. The expected frequencies
+    are the same, but independent draws need no state.
 
-    The stream has no end. Like Detectron2's samplers, all processes draw the same stream, and each process takes every
-    world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
+    The stream of images is infinite. As in Detectron2's samplers, all processes draw the same stream, and each process
+    uses every world_size-th image. Images without objects are never drawn. Crowds do not count as objects.
 
     Args:
         records: dataset dicts.
-        seed: seed of the stream, equal in all processes. None: draw a random seed, and share it among the processes.
+        seed: seed of the stream, equal in all processes. None: draw a random seed that all processes share.
 
     Raises:
         DataError: no image has an object.
@@ -42,13 +42,13 @@ class ClassAwareSampler(EpochStream, Sampler):
         category, image = images_of_categories(records, crowds=False)
         if not len(category):
             raise DataError(
-                f"DATASETS.TRAIN: expected images with objects, found no objects. DATALOADER.SAMPLER_TRAIN "
-                f"{type(self).__name__} draws only images with objects"
+                f"DATASETS.TRAIN: expected images with objects, found only images without objects. "
+                f"DATALOADER.SAMPLER_TRAIN {type(self).__name__} draws only images with objects."
             )
         count = np.bincount(category)
         start = np.cumsum(count) - count
         self._image = torch.from_numpy(image)  # sorted by category
-        # (K,) start and length of each category's part of ``_image``
+        # start and length of the part of ``_image`` that belongs to each category, (K,)
         self._start, self._count = (torch.from_numpy(each[count > 0]) for each in (start, count))
         self._seed = int(comm.shared_random_seed() if seed is None else seed)
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
@@ -57,7 +57,7 @@ class ClassAwareSampler(EpochStream, Sampler):
         yield from itertools.islice(self._infinite_indices(), self._rank, None, self._world_size)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return 1024 image indices, which start at position 1024 * ``number`` of the stream."""
+        """Return the 1024 image indices of the stream that start at position 1024 * ``number``."""
         generator = self.generator(number)
         category = self._draw_categories(generator, number * _BLOCK)
         fraction = torch.rand(_BLOCK, generator=generator, dtype=torch.float64)  # in [0, 1)
@@ -68,16 +68,16 @@ class ClassAwareSampler(EpochStream, Sampler):
 
         Args:
             generator: random generator.
-            position: position of the first of these images in the stream.
+            position: position of the next image in the stream.
 
         Returns:
-            (_BLOCK,) indices in [0, K).
+            (_BLOCK,) category indices in [0, K).
         """
         return torch.randint(len(self._count), (_BLOCK,), generator=generator)
 
 
 class SquareRootSampler(ClassAwareSampler):
-    """``ClassAwareSampler`` that draws categories in proportion to the square root of their number of images.
+    """Class-aware sampler that draws a category in proportion to the square root of its number of images.
 
     Source: Kang et al., ICLR 2020, equation 1 with q = 1/2: p_j = n_j^q / Σ_i n_i^q.
     """
@@ -87,16 +87,16 @@ class SquareRootSampler(ClassAwareSampler):
 
 
 class ProgressivelyBalancedSampler(ClassAwareSampler):
-    """``ClassAwareSampler`` that changes gradually from instance-balanced to class-balanced sampling during training.
+    """Class-aware sampler that changes gradually from instance-balanced to class-balanced sampling during training.
 
-    Source: Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. p^IB is proportional to a
-    category's number of images, and p^CB is uniform. Here t/T is an image's position in the stream divided by
-    ``length``, and changes every 1,024 images. In the paper, it changes every epoch. After ``length`` images, sampling
-    is class-balanced.
+    Source: Kang et al., ICLR 2020, equation 2: p_j(t) = (1 - t/T) p_j^IB + t/T p_j^CB. p^IB is proportional to the
+    number of images with a category, and p^CB is uniform. Here, t is the position in the stream, T is ``length``, and
+    t/T changes every 1,024 images. In the paper, t/T changes every epoch. After ``length`` images, sampling is
+    class-balanced.
 
     Args:
         records, seed: see ``ClassAwareSampler``.
-        length: number of images in the whole training, >= 1.
+        length: number of images that the whole training draws, >= 1.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], *, length: int, seed: int | None = None):

@@ -12,13 +12,13 @@ from seesaw_d2.frequency_groups import frequency_groups
 
 
 def analyze_config(cfg: CfgNode, repeat_threshold: float | None = None) -> SamplingAnalysis:
-    """Analyze the sampling of DATASETS.TRAIN. Image files are not checked.
+    """Analyze the sampling of DATASETS.TRAIN, without checking image files.
 
     As in training, images without objects are omitted if DATALOADER.FILTER_EMPTY_ANNOTATIONS is True.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        repeat_threshold: threshold t of the repeat factors. None: DATALOADER.REPEAT_THRESHOLD.
+        repeat_threshold: threshold t of the repeat factors. None: use DATALOADER.REPEAT_THRESHOLD.
 
     Raises:
         DataError: a data set has no annotations.

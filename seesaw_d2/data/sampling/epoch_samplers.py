@@ -1,7 +1,7 @@
-"""Detectron2's samplers, changed so that a resumed training continues at any epoch.
+"""Adapt Detectron2's samplers, so that a resumed training can continue at any epoch.
 
-Detectron2's samplers draw all epochs from one generator. Therefore a resumed training starts with the first epoch
-again. Here the order of the images in an epoch depends only on the seed and the number of the epoch.
+Detectron2's samplers draw all epochs from one random generator. Therefore a resumed training starts with the first
+epoch again. In the samplers of this module, the image order of an epoch depends only on the seed and the epoch number.
 """
 
 import itertools
@@ -12,13 +12,13 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 
 from seesaw_d2.data.sampling.seeding import mixed_seed
 
-_SUBSET = 1  # constant to derive the seed of the random subset from the seed of the stream
+_SUBSET = 1  # distinguishes the seed of the random subset from the seeds of the epochs
 
 
 class EpochStream:
-    """Mixin for samplers that yield the indices of epoch 0, 1, ... without end.
+    """Mixin for infinite samplers, which yield the image indices of epoch 0, then of epoch 1, and so on.
 
-    Iterating yields every world_size-th index, as in Detectron2. ``TrainLoader`` calls ``epoch`` instead.
+    As in Detectron2, an iterator yields every world_size-th index. ``TrainLoader`` uses ``epoch`` instead of iterators.
     """
 
     @property
@@ -31,7 +31,7 @@ class EpochStream:
         self._seed = int(value)
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Return the indices of epoch ``number`` >= 0 in order, an int64 tensor with at least one element."""
+        """Return the image indices of epoch ``number`` >= 0 in order, an int64 tensor with at least one element."""
         raise NotImplementedError
 
     def generator(self, number: int) -> torch.Generator:
@@ -44,14 +44,14 @@ class EpochStream:
 
 
 class UniformStream(EpochStream, TrainingSampler):
-    """Detectron2's ``TrainingSampler``: an epoch contains each image once, in random order."""
+    """Detectron2's ``TrainingSampler``. An epoch contains each image once, in random order."""
 
     def epoch(self, number: int) -> torch.Tensor:
         return torch.randperm(self._size, generator=self.generator(number))
 
 
 class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
-    """Detectron2's ``RandomSubsetTrainingSampler``: an epoch contains each image of a fixed random subset once."""
+    """Detectron2's ``RandomSubsetTrainingSampler``. An epoch contains each image of a fixed random subset once."""
 
     def epoch(self, number: int) -> torch.Tensor:
         part = torch.Generator().manual_seed(mixed_seed(self._seed, 0, _SUBSET))
@@ -60,7 +60,7 @@ class SubsetStream(EpochStream, RandomSubsetTrainingSampler):
 
 
 class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
-    """Detectron2's ``RepeatFactorTrainingSampler``: each epoch randomly rounds the repeat factors of the images."""
+    """Detectron2's ``RepeatFactorTrainingSampler``. Each epoch randomly rounds the repeat factors of the images."""
 
     def epoch(self, number: int) -> torch.Tensor:
         generator = self.generator(number)
@@ -68,7 +68,7 @@ class RepeatFactorStream(EpochStream, RepeatFactorTrainingSampler):
         return indices[torch.randperm(len(indices), generator=generator)]
 
     def _get_epoch_indices(self, generator: torch.Generator) -> torch.Tensor:
-        """Return the same indices as Detectron2's method, which is slower because it loops over the images."""
+        """Return the same indices as Detectron2's method. Its loop over images would be slower."""
         fractions = torch.rand(len(self._frac_part), generator=generator)
         repeats = self._int_part + (fractions < self._frac_part).float()
         return torch.repeat_interleave(repeats.long())

@@ -1,4 +1,4 @@
-"""Build the training loader of LazyConfigs from plain arguments."""
+"""Build a training loader from plain arguments, for LazyConfigs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,24 +33,24 @@ def build_repeat_factor_loader(
     aspect_ratio_grouping: bool = True,
     **options: Any,
 ) -> TrainLoader:
-    """Build a resumable training loader with repeat factor sampling, after checking the data.
+    """Check data sets, and build a training loader with repeat factor sampling that can resume at any batch.
 
-    The function loads the data sets once. (In Detectron2's LazyConfigs, the sampler loads the data sets a second time.)
+    The function loads the data sets once. In Detectron2's LazyConfigs, the sampler loads the data sets a second time.
 
     Args:
         names: names of registered data sets. Images without objects are omitted.
         mapper: function that maps a record to the model's input, such as Detectron2's ``DatasetMapper``.
         repeat_threshold: threshold t >= 0 of the repeat factors. 0: images are not repeated.
-        rounding: "stochastic" or "ceil"; see DATALOADER.REPEAT_ROUNDING.
-        frequency: "images" or "instances"; see DATALOADER.REPEAT_FREQUENCY.
-        copy_paste_threshold: threshold of Copy-Paste; see INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must return bitmasks.
+        rounding: "stochastic" or "ceil", see DATALOADER.REPEAT_ROUNDING.
+        frequency: "images" or "instances", see DATALOADER.REPEAT_FREQUENCY.
+        copy_paste_threshold: threshold of Copy-Paste, see INPUT.COPY_PASTE.THRESHOLD. ``mapper`` must return bitmasks.
             None: do not paste objects.
         total_batch_size: number of images in a batch over all processes, a multiple of the number of processes.
-        num_workers: number of worker processes. 0: load in this process.
-        seed: seed >= 0 of the image order and the augmentation. None: draw a random seed, equal in all processes.
-            ``train.seed`` replaces this seed.
-        aspect_ratio_grouping: whether to compose each batch of only wide or only high images.
-        options: further options of PyTorch's ``DataLoader``.
+        num_workers: number of worker processes. 0: load images in this process.
+        seed: seed >= 0 of the image order and the augmentation. None: draw a random seed that all processes share. The
+            LazyConfig key ``train.seed`` replaces this seed.
+        aspect_ratio_grouping: whether each batch contains only wide or only tall images.
+        options: further arguments of PyTorch's ``DataLoader``.
 
     Raises:
         DataError: an annotation file is missing or invalid, image files are missing, or no image has an object.

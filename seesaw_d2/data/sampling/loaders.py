@@ -1,4 +1,4 @@
-"""Build the data loaders of detection data sets."""
+"""Build the training and test loaders of detection data sets."""
 
 import logging
 from collections.abc import Sequence
@@ -41,25 +41,26 @@ def build_train_loader(
 ):
     """Build the training loader of DATASETS.TRAIN. Unlike Detectron2's loader, it can resume at any batch.
 
-    SEED determines the image order and the augmentation. If SEED is -1, a random seed is drawn from NumPy's global
-    generator and shared among the processes. With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images
-    that cannot be decoded are replaced by others. With INPUT.COPY_PASTE.ENABLED, rare objects are pasted into images.
+    SEED determines the image order and the augmentation. If SEED is -1, NumPy's global generator draws a random seed
+    that all processes share. If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot
+    be decoded are replaced by other images. If INPUT.COPY_PASTE.ENABLED is True, rare objects are pasted into images.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
-        mapper: mapper of a record. None: ``build_mapper(cfg, is_train=True)``.
+        mapper: function that maps a record to model inputs. None: use ``build_mapper(cfg, is_train=True)``.
         sampler: sampler of the images. None: build the sampler that DATALOADER.SAMPLER_TRAIN selects.
-        records: dataset dicts. None: ``load_training_dicts(cfg)``.
-        aspect_ratio_grouping: replaces DATALOADER.ASPECT_RATIO_GROUPING. None: use this key.
-        options: further options of PyTorch's ``DataLoader``.
+        records: dataset dicts. None: use ``load_training_dicts(cfg)``.
+        aspect_ratio_grouping: value to use instead of DATALOADER.ASPECT_RATIO_GROUPING. None: use the key's value.
+        options: further arguments of PyTorch's ``DataLoader``.
 
     Returns:
-        a ``TrainLoader``, whose batches are lists of this process's share of SOLVER.IMS_PER_BATCH model inputs. If the
-        sampler is not an ``EpochStream``: Detectron2's loader, which a resumed training starts from the beginning.
+        a ``TrainLoader``. A batch is a list of this process's part of SOLVER.IMS_PER_BATCH model inputs. If the sampler
+        is not an ``EpochStream``, the result is Detectron2's loader, which a resumed training restarts from the
+        beginning.
 
     Raises:
-        DataError: see ``load_training_dicts`` and ``aspect_groups``. While iterating: an image cannot be decoded or
-            does not have the annotated size.
+        DataError: see ``load_training_dicts`` and ``aspect_groups``. During iteration, the loader raises this error for
+            an image that cannot be decoded or does not have the annotated size.
     """
     dataset = load_training_dicts(cfg) if records is None else records
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
@@ -69,7 +70,7 @@ def build_train_loader(
     grouping = cfg.DATALOADER.ASPECT_RATIO_GROUPING if aspect_ratio_grouping is None else aspect_ratio_grouping
     groups = aspect_groups(dataset) if grouping else None
     digest = digest_of(dataset)
-    if isinstance(dataset, list):  # Serialize the records once, for the loader and for mappers that read other records.
+    if isinstance(dataset, list):  # serialize the records once for both the loader and mappers that read records
         dataset = DatasetFromList(dataset, copy=False)
     mapper = _training_mapper(cfg, mapper, dataset)
     if not isinstance(sampler, EpochStream):
@@ -93,7 +94,7 @@ def build_train_loader(
 
 
 def _training_mapper(cfg: CfgNode, mapper: Mapper, records: Records) -> Mapper:
-    """Wrap a mapper: check or replace unreadable images, and paste objects if INPUT.COPY_PASTE.ENABLED is True."""
+    """Wrap a mapper, to report or replace unreadable images, and to paste objects if Copy-Paste is enabled."""
     checked = ReplacingMapper(mapper, records) if cfg.DATALOADER.SKIP_BAD_IMAGES else CheckedMapper(mapper)
     if not cfg.INPUT.COPY_PASTE.ENABLED:
         return checked
@@ -105,14 +106,14 @@ def _prefetching_device(cfg: CfgNode) -> torch.device | None:
     if not cfg.DATALOADER.PIN_MEMORY:
         return None
     if not cfg.MODEL.DEVICE.startswith("cuda"):
-        warn_once(logger, f"DATALOADER.PIN_MEMORY has no effect with MODEL.DEVICE {cfg.MODEL.DEVICE}, only with a GPU")
+        warn_once(logger, f"DATALOADER.PIN_MEMORY has no effect without a GPU. MODEL.DEVICE is {cfg.MODEL.DEVICE}")
         return None
     device = torch.device(cfg.MODEL.DEVICE)
     return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
 
 
 def _log_sampling(cfg: CfgNode, records: Records) -> None:
-    """Log the category counts. With repeat factor sampling, also log the counts of an epoch."""
+    """Log the category counts of the training data, and for repeat factor sampling also the counts in an epoch."""
     names = class_names(cfg.DATASETS.TRAIN[0]) if cfg.DATASETS.TRAIN else None
     if names is None or not comm.is_main_process():
         return
@@ -129,20 +130,20 @@ def _log_sampling(cfg: CfgNode, records: Records) -> None:
 
 
 def build_test_loader(cfg: CfgNode, name: str, *, mapper=None, image_ids: Sequence[int] | None = None):
-    """Build Detectron2's test loader of a data set. It yields every image once over all processes, one per batch.
+    """Build Detectron2's test loader for a data set. The processes together load each image once, in batches of one.
 
-    With DATALOADER.SKIP_BAD_IMAGES, missing images are skipped, and images that cannot be decoded are replaced by black
-    images. The evaluator counts their objects as missed.
+    If DATALOADER.SKIP_BAD_IMAGES is True, missing images are skipped, and images that cannot be decoded are replaced by
+    black images. The evaluator counts the objects in such images as missed.
 
     Args:
         cfg: a config whose data sets are registered (``register_datasets(cfg)``).
         name: name of the data set.
-        mapper: mapper of a record. None: ``build_mapper(cfg, is_train=False)``.
-        image_ids: ids of the images to load, in this order. None: all images.
+        mapper: function that maps a record to model inputs. None: use ``build_mapper(cfg, is_train=False)``.
+        image_ids: ids of the images to load, in this order. None: load all images.
 
     Raises:
-        DataError: an annotation file is missing or invalid, or image files are missing. While iterating: an image
-            cannot be decoded or does not have the annotated size.
+        DataError: an annotation file is missing or invalid, or image files are missing. During iteration, the loader
+            raises this error for an image that cannot be decoded or does not have the annotated size.
     """
     check_registered(name, "DATASETS.TEST")
     records = load_dataset(name)

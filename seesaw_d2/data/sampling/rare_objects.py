@@ -1,4 +1,4 @@
-"""Sample the objects of rare categories that Copy-Paste adds to training images."""
+"""Sample the rare objects that Copy-Paste adds to training images."""
 
 import logging
 
@@ -14,19 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 class RareObjects:
-    """Sampler of objects to paste. An object of category c then occurs r(c) times per epoch on average.
+    """Sampler of objects to paste, so that an object of category c occurs r(c) times per epoch on average.
 
-    r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (see ``category_repeat_factors``). An epoch of I
-    images contains the original object and on average r(c) - 1 pasted copies. Objects without a mask and crowds are not
+    r(c) = max(1, sqrt(t / f(c))) is the repeat factor of the category (see ``category_repeat_factors``). An epoch
+    contains the original object once, and on average r(c) - 1 pasted copies. Crowds and objects without a mask are not
     pasted.
 
     Args:
-        records: I dataset dicts with "annotations".
-        threshold: t >= 0.
+        records: dataset dicts with "annotations".
+        threshold: threshold t >= 0.
 
     Attributes:
-        image, position: (M,) int64, index of the record and index in its annotations, for all objects with r(c) > 1.
-        weight: (M,) float64, r(c) - 1.
+        image: (M,) int64, record index of each of the M objects with r(c) > 1.
+        position: (M,) int64, index of each object in the annotations of its record.
+        weight: (M,) float64, r(c) - 1 of each object.
         mean: expected number of pasted objects per image.
         num_categories: number of categories with r(c) > 1.
         largest_factor: maximum of r(c).
@@ -37,7 +38,7 @@ class RareObjects:
         factors = category_repeat_factors(np.bincount(category), len(records), threshold)
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         for objects in object_columns(records):
-            first = np.searchsorted(objects.image, objects.image)  # index of the first object of the same image
+            first = np.searchsorted(objects.image, objects.image)  # index of the first object in the same image
             position = np.arange(len(first)) - first
             chosen = ~objects.crowd & (objects.mask != NO_MASK)
             chosen[chosen] = factors[objects.category[chosen]] > 1
@@ -48,7 +49,7 @@ class RareObjects:
         self.num_categories, self.largest_factor = int((factors > 1).sum()), float(factors.max(initial=1))
 
     def draw(self) -> list[tuple[int, int]]:
-        """Draw the objects for one image with NumPy's global generator; see ``ObjectSource.draw``."""
+        """Draw the objects to paste into one image with NumPy's global generator. See ``ObjectSource.draw``."""
         count = int(self.mean + np.random.random_sample())  # noqa: NPY002
         places = np.random.random_sample(count) * self._cumulative[-1:]  # noqa: NPY002
         chosen = np.searchsorted(self._cumulative, places, side="right")
@@ -56,7 +57,7 @@ class RareObjects:
 
 
 def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
-    """Build the sampler of the objects that INPUT.COPY_PASTE adds, and log their number.
+    """Build the object sampler for INPUT.COPY_PASTE, and log the expected number of pasted objects.
 
     Raises:
         ConfigError: INPUT.COPY_PASTE.THRESHOLD is so low that no object would be pasted.
@@ -65,38 +66,38 @@ def configured_rare_objects(cfg: CfgNode, records: Records) -> RareObjects:
     found = RareObjects(records, threshold)
     if not len(found.weight):
         raise ConfigError(
-            f"INPUT.COPY_PASTE.THRESHOLD: expected a threshold above the image frequency of at least one category with "
-            f"masks, found {threshold:g}. No objects of DATASETS.TRAIN would be pasted. Increase the threshold"
+            f"INPUT.COPY_PASTE.THRESHOLD is {threshold:g}, but each category with masks occurs in at least this "
+            "fraction of the images in DATASETS.TRAIN. Copy-Paste would paste no objects. Increase the threshold."
         )
     logger.info(
-        f"Copy-Paste: {len(found.weight)} objects of {found.num_categories} categories with repeat factors up to "
-        f"{found.largest_factor:.2f} (threshold {threshold:g}), {found.mean:.2f} pasted objects per image"
+        f"Copy-Paste pastes {found.mean:.2f} objects per image on average. They are chosen from {len(found.weight)} "
+        f"objects of {found.num_categories} rare categories, whose repeat factors are at most "
+        f"{found.largest_factor:.2f} (threshold {threshold:g})"
     )
     return found
 
 
 def validate_copy_paste(cfg: CfgNode) -> None:
-    """Raise ConfigError if INPUT.COPY_PASTE has an invalid value or is incompatible with another key."""
+    """Raise ConfigError if INPUT.COPY_PASTE contains an invalid value or is incompatible with another key."""
     node = cfg.INPUT.COPY_PASTE
     if not node.ENABLED:
         return
     if not 0 < node.THRESHOLD < float("inf"):
         raise ConfigError(f"INPUT.COPY_PASTE.THRESHOLD: expected a number > 0, found {node.THRESHOLD}")
     if not cfg.MODEL.MASK_ON:
-        raise ConfigError("MODEL.MASK_ON: expected True, found False. INPUT.COPY_PASTE.ENABLED True needs masks")
+        raise ConfigError("MODEL.MASK_ON: expected True, found False. INPUT.COPY_PASTE.ENABLED True needs masks.")
     if cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ConfigError(
             f'INPUT.MASK_FORMAT: expected "bitmask", found {cfg.INPUT.MASK_FORMAT!r}. INPUT.COPY_PASTE.ENABLED True '
-            "needs "
-            "bitmasks, because Copy-Paste cannot remove covered pixels from polygons"
+            "needs bitmasks, because Copy-Paste cannot remove covered pixels from polygons."
         )
     for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
         if cfg.MODEL[key]:
             raise ConfigError(
-                f"MODEL.{key}: expected False, found True. INPUT.COPY_PASTE.ENABLED True does not support {key}"
+                f"MODEL.{key}: expected False, found True. INPUT.COPY_PASTE.ENABLED True does not support MODEL.{key}."
             )
     if has_semantic_head(cfg):
         raise ConfigError(
             "INPUT.COPY_PASTE.ENABLED: expected False, found True. Copy-Paste does not support the semantic label maps "
-            f"of MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}"
+            f"of MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}."
         )

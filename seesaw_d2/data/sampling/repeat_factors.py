@@ -1,6 +1,6 @@
-"""Compute repeat factors, build the configured sampler, and compute the length of its epochs.
+"""Compute repeat factors, build the sampler of a config, and compute the number of images in an epoch.
 
-Shapes: C categories, I images.
+Shapes: C is the number of categories, and I is the number of images.
 """
 
 import numpy as np
@@ -18,11 +18,12 @@ SQUARE_ROOT, PROGRESSIVE = "SquareRootSampler", "ProgressivelyBalancedSampler"
 SUBSET = "RandomSubsetTrainingSampler"
 # Samplers for which ``epoch_length`` is defined.
 WITH_EPOCHS = (UNIFORM, REPEATED, CLASS_AWARE, SQUARE_ROOT, PROGRESSIVE)
-# Values of DATALOADER.SAMPLER_TRAIN. The two ``MAIN_SAMPLERS`` exist only in Detectron2's main branch. A resumed
-# training starts their image order from the beginning.
+# Values of DATALOADER.SAMPLER_TRAIN that all versions of Detectron2 support.
 SAMPLERS = (*WITH_EPOCHS, SUBSET)
+# Values of DATALOADER.SAMPLER_TRAIN that only Detectron2's main branch supports. These samplers have no state, so a
+# resumed training restarts the image order from the beginning.
 MAIN_SAMPLERS = ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler")
-# Sampler -> config keys that only this sampler reads, including keys of Detectron2's main branch.
+# Config keys that only this sampler reads, including keys of Detectron2's main branch.
 SAMPLER_KEYS = {
     REPEATED: tuple(f"DATALOADER.REPEAT_{name}" for name in ("THRESHOLD", "ROUNDING", "FREQUENCY", "SQRT")),
     SUBSET: ("DATALOADER.RANDOM_SUBSET_RATIO",),
@@ -40,13 +41,13 @@ def category_repeat_factors(
     frequency: str = "images",
     instance_count: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the repeat factors r(c) = max(1, sqrt(t / f(c))) of the categories (Gupta et al., CVPR 2019, B.2).
+    """Return the repeat factor r(c) = max(1, sqrt(t / f(c))) of each category (Gupta et al., CVPR 2019, B.2).
 
     Args:
-        image_count: (C,) number of images with each category. A category without images has r(c) = 1.
+        image_count: (C,) number of images with each category. The repeat factor of a category without images is 1.
         num_images: number of all images, >= 1.
-        threshold: t >= 0.
-        sqrt: False: use max(1, t / f(c)) without the square root, an option of Detectron2's main branch.
+        threshold: threshold t >= 0.
+        sqrt: True: use the formula above. False: use max(1, t / f(c)), an option of Detectron2's main branch.
         frequency: "images": f(c) is the fraction of images with the category. "instances": f(c) is the geometric mean
             of this fraction and the category's fraction of all instances (instance-aware repeat factors, IRFS; Yaman,
             Mahmud and Liu, 2023, arXiv 2305.08069).
@@ -66,18 +67,19 @@ def category_repeat_factors(
 
 
 def image_repeat_factors(records, threshold: float, rounding: str = "stochastic", **options) -> torch.Tensor:
-    """Return the repeat factor of each image, (I,) float32: the maximum of r(c) over the image's categories.
+    """Return the repeat factor of each image, the maximum of r(c) over the categories in the image, (I,) float32.
 
-    A repeat factor is the mean number of times an image occurs in an epoch. Images without annotations have factor 1.
-    (Earlier releases of MMDetection skipped such images, which shifted the factors of all later images; see mmengine's
-    pull request 1048.)
+    The repeat factor of an image is the mean number of times that the image occurs in an epoch. The repeat factor of an
+    image without annotations is 1. Earlier releases of MMDetection skip such images, and thereby shift the repeat
+    factors of all later images (mmengine's pull request 1048).
 
     Args:
         records: I dataset dicts with "annotations". Crowds count as objects, as in Detectron2.
-        threshold: t >= 0.
-        rounding: "stochastic": return the factors of Detectron2's ``repeat_factors_from_category_frequency``, which the
-            sampler rounds randomly in each epoch. "ceil": round them up, like MMDetection's ``ClassBalancedDataset``.
-        options: options of ``category_repeat_factors``.
+        threshold: threshold t >= 0.
+        rounding: "stochastic": return the repeat factors of Detectron2's ``repeat_factors_from_category_frequency``,
+            which the sampler randomly rounds in each epoch. "ceil": round the repeat factors up, like MMDetection's
+            ``ClassBalancedDataset``.
+        options: further arguments of ``category_repeat_factors``.
     """
     category, image = images_of_categories(records, crowds=True)
     factors = np.ones(len(records))
@@ -98,10 +100,10 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
     Args:
         cfg: config with the keys in ``SAMPLER_KEYS``.
         records: dataset dicts.
-        seed: seed of the stream, equal in all processes.
+        seed: seed of the image order, equal in all processes.
 
     Returns:
-        the sampler. For ``MAIN_SAMPLERS``, which only Detectron2's loader supports: None.
+        the sampler, or None for ``MAIN_SAMPLERS``, which only Detectron2's loader supports.
     """
     node = cfg.DATALOADER
     builders = {
@@ -121,9 +123,9 @@ def build_sampler(cfg: CfgNode, records, seed: int) -> EpochStream | None:
 def epoch_length(cfg: CfgNode, records) -> float:
     """Return the number of images in an epoch of the configured sampler.
 
-    For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this is the
-    mean length of an epoch. For other samplers, the result is I. Class-aware samplers have no epochs, so I is a
-    definition. (The class-aware configs of EQL v2 draw 12 times I images.)
+    For repeat factor sampling, the result is the sum of the repeat factors. With "stochastic" rounding, this sum is the
+    mean number of images in an epoch. For other samplers, the result is I. Class-aware samplers have no epochs, so this
+    function defines an epoch as I images. For example, the class-aware configs of EQL v2 draw 12 times I images.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != REPEATED:
         return float(len(records))
@@ -136,7 +138,7 @@ def _configured_factors(cfg: CfgNode, records) -> torch.Tensor:
 
 
 def validate_sampling(cfg: CfgNode) -> None:
-    """Raise ConfigError if DATALOADER has an unknown sampler, rounding or frequency, or a negative threshold."""
+    """Raise ConfigError if the sampler, rounding, frequency or threshold in DATALOADER is invalid."""
     node = cfg.DATALOADER
     if node.SAMPLER_TRAIN not in SAMPLERS + MAIN_SAMPLERS:
         raise ConfigError(

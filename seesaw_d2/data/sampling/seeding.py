@@ -1,4 +1,4 @@
-"""Compute seeds that do not depend on earlier random numbers, and seed or restore the global generators."""
+"""Compute seeds that do not depend on earlier random numbers, and seed or restore global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import torch
 
 
 def mixed_seed(*numbers: int) -> int:
-    """Combine integers >= 0 into a seed in [0, 2^63). Other integers, or another order, give an independent seed."""
+    """Combine integers >= 0 into a seed in [0, 2^63). Different sequences of integers give independent seeds."""
     # Include the length, because SeedSequence ignores trailing zeros.
     return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's global CPU generators in a block, and restore their states afterwards.
+    """Seed Python's, NumPy's and PyTorch's global CPU generators in a block, and restore the old states afterwards.
 
-    Augmentations draw from these generators: those of Detectron2 from NumPy's, those of torchvision from PyTorch's.
+    Detectron2's augmentations use NumPy's generator, and torchvision's augmentations use PyTorch's generator.
     """
     with generators_kept():
         seed_cpu(seed)

@@ -1,6 +1,6 @@
 """Simulate dataset dicts with given category counts, to analyze sampling without a data set.
 
-Shapes: C categories, I images.
+Shapes: C is the number of categories, and I is the number of images.
 """
 
 import numpy as np
@@ -13,18 +13,18 @@ _EXPECTED = 'expected a list of categories with "name", "image_count" and "insta
 
 
 def deal_images(image_count, instance_count, num_images: int, num_annotated: int, seed: int = 0) -> list[dict]:
-    """Distribute categories over images at random, so that the dataset dicts have exactly the given counts.
+    """Randomly distribute categories over images. The resulting dataset dicts have exactly the given counts.
 
-    First, each annotated image gets one category. Then the remaining images and instances of each category are drawn at
-    random. Unlike in real images, categories occur independently of each other.
+    First, each annotated image gets one category. Then the remaining images and instances of each category are drawn
+    randomly. Unlike in real images, categories occur independently of each other.
 
     Args:
         image_count: (C,) number of images with each category, at most ``num_annotated``.
         instance_count: (C,) number of instances of each category, at least ``image_count``.
         num_images: number of images I.
-        num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. They come
-            first in the result.
-        seed: seed of the random draws.
+        num_annotated: number of images with an object, at most I and at most the sum of ``image_count``. The result
+            starts with these images.
+        seed: seed of the random numbers.
 
     Returns:
         I dicts with "image_id" and "annotations". An annotation has only a "category_id".
@@ -60,10 +60,10 @@ def deal_images(image_count, instance_count, num_images: int, num_annotated: int
 
 
 def read_category_counts(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Read the counts of a JSON list of categories or of an annotation file of LVIS.
+    """Read category counts from a JSON list of categories, or from an annotation file in LVIS format.
 
     Returns:
-        the C names, the numbers of images (C,), and the numbers of instances (C,).
+        C category names, the number of images with each category, (C,), and the number of instances, (C,).
 
     Raises:
         DataError: the file is missing, or a category lacks "name", "image_count" or "instance_count".

@@ -1,4 +1,4 @@
-"""Training loader that can resume at any batch, because a batch depends only on the seed and on its number."""
+"""Load training batches from any batch on. A batch depends only on the seed and the number of the batch."""
 
 import hashlib
 import logging
@@ -22,11 +22,11 @@ from seesaw_d2.utils.worker_processes import count_workers
 
 logger = logging.getLogger(__name__)
 
-# Constants to derive the seeds of the augmentation, and of replacements for images whose mapper returns None.
+# Constants that distinguish the seeds of the augmentation and of replacements for images whose mapper returns None.
 _AUGMENTATION, _REPLACEMENT = 1, 2
 _MAX_REPLACEMENTS = 100
 
-# Key of the state -> description, for all values that the image order depends on.
+# Descriptions of the values in a loader's state that determine the image order.
 _DIFFERENCES = {
     "seed": "seed",
     "batch_size": "number of images in a batch",
@@ -40,24 +40,25 @@ Record = dict[str, Any]
 
 
 class TrainLoader:
-    """An endless iterable of this process's batches. A batch is a list of results of ``mapper``.
+    """Infinite iterable over the training batches of this process. A batch is a list of results of ``mapper``.
 
-    The images of a batch and their augmentation depend only on the sampler's seed and the batch's number, but not on
-    the number of worker or training processes. Therefore the loader can start at any batch without loading earlier
-    batches. The workers start when the first batch is requested.
+    The images of a batch and their augmentation depend only on the sampler's seed and the number of the batch. They do
+    not depend on the number of worker processes or training processes. Therefore the loader can start at any batch
+    without loading earlier batches. The worker processes start when the first batch is requested.
 
     Args:
-        records: dataset dicts.
-        mapper: function that maps a record to the model's input. Its augmentation may use Python's, NumPy's and
-            PyTorch's global generators. If it returns None, another random record is mapped.
-        sampler: stream of image indices. Its seed is the loader's seed.
+        records: I dataset dicts.
+        mapper: function that maps a record to model inputs. Augmentations may use the global generators of Python,
+            NumPy and PyTorch. If the function returns None, the loader maps another random record instead.
+        sampler: stream of image indices. The loader also uses the sampler's seed for the augmentation.
         batch_size: number of images in a batch over all processes, a multiple of the number of processes.
-        groups: (I,) integers. A batch contains images of one group. None: no groups.
-        num_workers: number of worker processes. 0: load in this process.
-        digest: hash of the records; see ``digest_of``.
+        groups: (I,) integers, the group of each image. All images of a batch belong to one group. None: do not group
+            images.
+        num_workers: number of worker processes. 0: load images in this process.
+        digest: hash of the records, see ``digest_of``.
         device: GPU to which images are copied from pinned memory while the model trains on the previous batch. None: do
             not copy images.
-        options: further options of PyTorch's ``DataLoader``.
+        options: further arguments of PyTorch's ``DataLoader``.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class TrainLoader:
         if device is not None:
             self._options["pin_memory"] = True
         self.digest, self._device = digest, device
-        # Number of images in the batches so far, over all processes.
+        # Number of images in all batches so far, over all processes.
         self.num_images = 0
 
     @property
@@ -87,14 +88,14 @@ class TrainLoader:
         return self.sampler.seed
 
     def __iter__(self) -> Iterator[list]:
-        """Yield batches, starting after the last batch so far."""
+        """Yield the batches that follow the last yielded batch."""
         _mention_cores(self._options["num_workers"])
         loader = DataLoader(
             _Samples(self.records, self.mapper, self.seed),
             batch_sampler=_Shares(
                 BatchPlan(self.sampler, self.batch_size, self.groups), self.num_images // self.batch_size
             ),
-            # Without this generator, DataLoader would draw seeds for the workers from the global generator.
+            # Without this generator, DataLoader draws the seeds of the workers from the global generator.
             generator=torch.Generator(),
             **self._options,
         )
@@ -105,7 +106,7 @@ class TrainLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader, and the values that the image order depends on."""
+        """Return the position of the loader and the values that determine the image order."""
         return {
             "seed": self.seed,
             "images": self.num_images,
@@ -117,17 +118,17 @@ class TrainLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any], *, seed: int | None = None) -> None:
-        """Continue at the position of a state. Call this method before iterating.
+        """Continue at the position in a state. Call this method before the iteration starts.
 
         Args:
             state: result of ``state_dict``.
-            seed: new seed. None: use the seed of the state.
+            seed: new seed. None: use the seed in the state.
         """
         self.sampler.seed = state["seed"] if seed is None else seed
         self.num_images = state["images"]
 
     def differences(self, state: dict[str, Any]) -> list[str]:
-        """Describe the differences from a state that change the image order, such as "seed 1 before, 2 now"."""
+        """Describe differences from an earlier state that change the image order, such as "seed 1 before, 2 now"."""
         mine = self.state_dict()
         return [
             f"{words} {state.get(key)} before, {mine[key]} now"
@@ -141,14 +142,14 @@ def _mention_cores(num_workers: int) -> None:
     if num_workers > cores:
         warn_once(
             logger,
-            f"{num_workers} worker processes load images, but only {cores} cores are available. Fewer workers "
-            "(DATALOADER.NUM_WORKERS or num_workers) load the same images and need less memory",
+            f"{num_workers} worker processes load images, but only {cores} cores are available. Reduce "
+            "DATALOADER.NUM_WORKERS or num_workers to save memory. The loaded images stay the same",
             logging.INFO,
         )
 
 
 def digest_of(records: Sequence[Record]) -> str:
-    """Return a hash of the file names and ids of the records' images, in order."""
+    """Return a hash of the file names and ids of all images, in the order of the records."""
     digest = hashlib.sha256()
     for name, number in zip(file_names(records), image_column(records, "image_id").tolist(), strict=True):
         digest.update(f"{name}\n{number}\n".encode(errors="surrogateescape"))
@@ -156,7 +157,7 @@ def digest_of(records: Sequence[Record]) -> str:
 
 
 class _Samples(Dataset):
-    """Data set of mapped records. A key is a pair (index of the record, position in the stream)."""
+    """Data set of model inputs. A key is a pair (record index, position in the stream of image indices)."""
 
     def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Any], seed: int):
         self._records, self._mapper, self._seed = records, mapper, seed
@@ -165,7 +166,7 @@ class _Samples(Dataset):
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: list[tuple[int, int]]) -> list[Any]:
-        """Return a batch. PyTorch calls this method, so that the generators' states are saved only once per batch."""
+        """Return a batch. PyTorch calls this method once per batch, so the random states are saved once per batch."""
         with generators_kept():
             return [self._sample(index, place) for index, place in items]
 
@@ -179,16 +180,16 @@ class _Samples(Dataset):
             rng = rng or np.random.default_rng(mixed_seed(self._seed, place, _REPLACEMENT))
             index = int(rng.integers(len(self._records)))
         raise DataError(
-            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen images. The last "
-            f"replacement has the index {index}"
+            f"mapper: expected model inputs, found None for {_MAX_REPLACEMENTS} randomly chosen records. The last of "
+            f"them has index {index}. Check the mapper."
         )
 
 
 class _Shares:
-    """Iterable over this process's part of each batch, which is a list of keys of ``_Samples``.
+    """Iterable over the part of each batch that this process loads. A part is a list of keys of ``_Samples``.
 
     Args:
-        plan: batches of all processes.
+        plan: the batches over all processes.
         start: number of batches to skip.
     """
 

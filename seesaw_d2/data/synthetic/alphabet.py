@@ -1,13 +1,14 @@
 # ruff: noqa: RUF001 - the alphabets contain characters that look alike on purpose
-"""Categories of glyphs: the characters of an alphabet, then pairs of characters.
+"""Define the categories of glyphs, which are the characters of an alphabet and pairs of these characters.
 
-In an alphabet of N characters, the first N categories are single characters, and the next N² categories are ordered
-pairs, each drawn as one object. Pairs remain legible at 30 pixels, but font styles of one character would not.
+For an alphabet of N characters, the first N categories are single characters. The next N² categories are ordered pairs
+of characters, and each pair is drawn as one object. Pairs are used instead of font styles, because pairs are legible in
+objects of 30 pixels, but font styles are not.
 """
 
 from dataclasses import dataclass
 
-# Names are words, because Matplotlib reads "$$" as a formula and HTML reads "&" as an entity.
+# Signs are named by words, because Matplotlib reads "$$" as a formula, and HTML reads "&" as an entity.
 _SIGNS = {
     "&": "ampersand", "?": "question", "#": "hash", "$": "dollar", "!": "exclamation", "%": "percent", "@": "at",
     "+": "plus", "=": "equals", "/": "slash", "(": "open_round", ")": "close_round", "[": "open_square",
@@ -19,7 +20,7 @@ _GREEK = {
     "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Groups of characters that look alike. Data sets with few categories take the first groups, so they are difficult, too.
+# Groups of characters that look alike. Data sets with few categories use the first groups, so they are also difficult.
 _SIMILAR = (
     "O0oQΘθσΩ", "CcG(<ε6eb", "Ss5$8&3Bβ", "Il1i!/T7", "Zz2?ξζ", "VvνYyγuUμ", "XxχKk", "WwωψΨφΦ", "PpρRD9gqj",
     "aα@dδ4AΛλΔ", "EFΞΣ=tfτ+#", "HhnηNMmπΠ", "Γr)]>[LJ%",
@@ -30,12 +31,12 @@ _REGULAR = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "STIXGene
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The characters of the categories and the fonts of Matplotlib that draw them.
+    """Characters from which categories are formed, and fonts to draw the characters.
 
     Attributes:
         characters: distinct characters.
-        fonts: file names in Matplotlib's ``fonts/ttf``.
-        digit_words: True: digits are named "zero" to "nine". False: they are named "0" to "9".
+        fonts: names of font files in Matplotlib's folder ``fonts/ttf``.
+        digit_words: True: digits are named "zero" to "nine". False: digits are named "0" to "9".
     """
 
     characters: str
@@ -47,17 +48,17 @@ class Alphabet:
         return len(self.characters) * (1 + len(self.characters))
 
     def text(self, index: int) -> str:
-        """Return the one or two characters of a category, with an index from 0 to ``max_categories`` - 1."""
+        """Return the one or two characters of a category. ``index`` is from 0 to ``max_categories`` - 1."""
         count = len(self.characters)
         if index < count:
             return self.characters[index]
         shift, first = divmod(index - count, count)
-        # First pair each character with its successor, then with the one after it, so that any number of categories
-        # uses the characters evenly.
+        # First pair each character with the next character, then with the character after the next, and so on.
+        # Therefore any number of categories uses all characters about equally often.
         return self.characters[first] + self.characters[(first + shift + 1) % count]
 
     def name(self, text: str) -> str:
-        """Return a name like those of LVIS: ASCII words joined by an underscore, such as "A" and "small_a"."""
+        """Return the category name of a text, which consists of ASCII words and underscores, such as "small_a"."""
         return "_".join(map(self._word, text))
 
     def _word(self, character: str) -> str:
@@ -70,7 +71,7 @@ class Alphabet:
 
 
 ALPHABETS = {
-    # Letters of both cases, digits, signs, and the Greek letters that do not equal Latin letters.
+    # Letters of both cases, digits, signs, and the Greek letters that differ from Latin letters.
     "similar": Alphabet(
         "".join(_SIMILAR),
         _BOLD + _REGULAR,

@@ -1,6 +1,6 @@
 """Write the annotation file of a split in the LVIS v1 format, with all fields of LVIS.
 
-The file is written record by record, so that the memory use does not depend on the number of images.
+Each entry is written separately, so that memory use does not depend on the number of images.
 """
 
 import json
@@ -21,14 +21,14 @@ INFO = {
     "version": "1",
     "year": 2025,
     "contributor": "seesaw_d2",
-    # a constant, so that the same settings always give the same bytes
+    # The date is constant, so that the same settings always give the same bytes.
     "date_created": "2025-01-01 00:00:00",
 }
 LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "http://www.apache.org/licenses/LICENSE-2.0"}]
 
 
 def category_records(config: GlyphConfig) -> list[dict]:
-    """Return the category entries, with ids 1 to C. As in LVIS, both splits contain the training counts."""
+    """Return the category entries, with ids from 1 on. As in LVIS, both splits contain the training counts."""
     records = []
     alphabet = ALPHABETS[config.alphabet]
     for index, count in enumerate(train_image_counts(config).tolist()):
@@ -42,7 +42,7 @@ def category_records(config: GlyphConfig) -> list[dict]:
                 "synonyms": [name] if name == text else [name, text],
                 "def": f"the glyph {text}, by itself" if len(text) == 1 else f"the glyphs {text}, as one",
                 "image_count": count,
-                "instance_count": count,  # each category is listed at most once per image
+                "instance_count": count,  # equals image_count, because an image contains a category at most once
                 "frequency": frequency(count),
             }
         )
@@ -50,17 +50,17 @@ def category_records(config: GlyphConfig) -> list[dict]:
 
 
 def image_id(config: GlyphConfig, split: str, image: int) -> int:
-    """Return the id of an image. Training images have the ids from 1, and validation images the ids after them."""
+    """Return the id of an image. The ids of training images start at 1, and the ids of validation images follow."""
     return image + 1 + (config.num_train_images if split == "val" else 0)
 
 
 def image_file(config: GlyphConfig, split: str, image: int) -> str:
-    """Return the image's path below the image root. As in LVIS, the image's ``coco_url`` ends with this path."""
+    """Return the path of an image below the image root. As in LVIS, ``coco_url`` of the image ends with this path."""
     return f"{split}/{image_id(config, split, image):012d}.jpg"
 
 
 def image_record(config: GlyphConfig, plan: SplitPlan, image: int) -> dict:
-    """Return an image's entry. Detectron2 finds the image file by the last two parts of ``coco_url``."""
+    """Return the entry of an image. Detectron2 derives the path of the image file from the end of ``coco_url``."""
     return {
         "id": image_id(config, plan.split, image),
         "width": config.image_size,
@@ -83,7 +83,7 @@ def _absent_categories(config: GlyphConfig, plan: SplitPlan, image: int) -> list
 
 
 def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> dict:
-    """Return an object's entry, with the box and area of its polygons in pixels.
+    """Return the entry of an object, with the box and area of the object's polygons in pixels.
 
     Args:
         annotation_id: id of the annotation.
@@ -104,19 +104,19 @@ def annotation_record(annotation_id: int, image: int, placed: PlacedGlyph) -> di
 
 
 def polygon_area(points: np.ndarray) -> float:
-    """Return the area of a simple polygon, (K, 2)."""
+    """Return the area of a polygon that does not intersect itself. ``points`` is (K, 2)."""
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
 def write_split(file: TextIO, config: GlyphConfig, plan: SplitPlan, annotations: Iterable[list[str]]) -> None:
-    """Write a split's annotation file with one record per line.
+    """Write the annotation file of a split, with one entry per line.
 
     Args:
         file: text file to write to.
         config: settings of the data set.
         plan: plan of the split.
-        annotations: iterable of lists with annotation entries as JSON texts.
+        annotations: iterable of lists of annotation entries. Each entry is a JSON text.
     """
     images = (to_json(image_record(config, plan, image)) for image in range(plan.num_images))
     file.write(f'{{"info": {to_json(INFO)},\n"licenses": {to_json(LICENSES)},\n')

@@ -1,4 +1,4 @@
-"""Draw the images of a data set in chunks, which worker processes can process in parallel."""
+"""Draw the images of a data set in chunks, which worker processes can draw in parallel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CHUNK_IMAGES = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive images of a split, with all inputs for drawing them.
+    """Consecutive images of a split, with all data that are needed to draw the images.
 
     Attributes:
         config: settings of the data set.
@@ -29,8 +29,8 @@ class Chunk:
         images: indices of the images in the split.
         categories: category indices of the objects in each image.
         first_annotation: number of objects in all earlier images of the split.
-        image_root: folder whose subfolder ``split`` receives the images. None: do not draw images.
-        semantic_root: like ``image_root``, for semantic label maps.
+        image_root: the images are written to the subfolder ``split`` of this folder. None: do not draw images.
+        semantic_root: the label maps are written to the subfolder ``split`` of this folder. None: do not draw them.
     """
 
     config: GlyphConfig
@@ -53,7 +53,7 @@ def split_chunks(
 
 
 def draw_chunk(chunk: Chunk) -> tuple[int, list[str]]:
-    """Draw and write the images of a chunk. Return the number of images, and the annotation entries as JSON texts."""
+    """Draw and write the images of a chunk. Return the number of images, and a JSON text for each annotation entry."""
     texts = []
     config, split_index = chunk.config, SPLITS.index(chunk.split)
     for image, categories in zip(chunk.images, chunk.categories, strict=True):

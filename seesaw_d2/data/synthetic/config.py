@@ -1,4 +1,4 @@
-"""Settings of a glyph data set, which are checked when they are created."""
+"""Define and check the settings of a glyph data set."""
 
 import math
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ import numpy as np
 from seesaw_d2.data.synthetic.alphabet import ALPHABETS
 from seesaw_d2.errors import ConfigError
 
-# Training images of the last rank for decay None, before clamping to min_category_images: 2.2. A fixed value gives the
-# same shares of rare, common and frequent categories for any number of categories.
+# If decay is None, the number of training images decays to this value, 2.2, over all ranks. The end value is fixed, so
+# that the fractions of rare, common and frequent categories do not depend on the number of categories.
 TAIL_IMAGES = 600 * math.exp(-0.14 * 40)
 BACKGROUNDS = ("textured", "plain")
-# Minimum ratio of a cell to the smallest object in it, if objects are placed in a square grid of cells.
+# If objects do not fit at random positions, they are placed in a square grid of cells. A cell must be at least this
+# factor larger than the smallest object.
 CELL_MARGIN = 1.1
 
 
@@ -21,25 +22,27 @@ CELL_MARGIN = 1.1
 class GlyphConfig:
     """Settings of a glyph data set. The same settings and library versions give the same bytes.
 
-    A category of frequency rank r, where 0 is the most frequent, occurs once in each of
-    ``max(min_category_images, max_category_images·exp(-decay·r))`` training images.
+    Categories are ranked by frequency. Rank 0 is the most frequent category. The category of rank r occurs in
+    ``max(min_category_images, max_category_images·exp(-decay·r))`` training images, once in each image.
 
     Attributes:
-        num_categories: from 1 to the alphabet's ``max_categories``.
-        num_train_images, num_val_images: numbers of images. They must have room for all instances.
-        image_size: side length of the square images in pixels, from 64 to 8192. Objects scale with it.
+        num_categories: number of categories, from 1 to ``max_categories`` of the alphabet.
+        num_train_images, num_val_images: number of training and validation images. The images must have room for all
+            instances.
+        image_size: side length of the square images in pixels, from 64 to 8192. The size of objects is proportional.
         max_objects: maximum number of objects per image, from 1 to 25.
         seed: random seed, from 0 to 2^32 - 1.
-        val_instances_per_category: number of validation instances of every category, each in a different image.
-        max_category_images, min_category_images: numbers of training images of the most and least frequent category.
-        decay: exponential decay per rank, >= 0. None: ``log(max_category_images / 2.2) / num_categories``. With
-            ``max_category_images`` 600, about 28 % of the categories are then rare for any ``num_categories``.
+        val_instances_per_category: number of validation instances of each category, each in a different image.
+        max_category_images, min_category_images: number of training images of the most and least frequent category.
+        decay: exponential decay per rank, >= 0. None: use ``log(max_category_images / 2.2) / num_categories``. If
+            ``max_category_images`` is 600, this value makes about 28 % of the categories rare.
         object_size: minimum and maximum length of an object's longer side, as fractions of ``image_size``.
-        max_neg_categories: maximum length of an image's ``neg_category_ids``. If more categories are absent, the list
-            is a random sample of them. (Complete lists of 1203 categories in 100,000 images would take 600 MB.)
+        max_neg_categories: maximum length of ``neg_category_ids`` of an image. If an image lacks more categories, the
+            list is a random sample of the missing categories. Complete lists for 1203 categories and 100,000 images
+            need 600 MB.
         alphabet: "similar": 108 characters, many of which look alike, in bold and regular fonts. "plain": 40 characters
             that are easy to distinguish, in bold fonts.
-        background: "textured" (colour noise and lines) or "plain" (one colour).
+        background: "textured": colour noise and lines. "plain": one colour.
     """
 
     num_categories: int = 108
@@ -58,7 +61,7 @@ class GlyphConfig:
     background: str = "textured"
 
     def __post_init__(self):
-        if isinstance(self.object_size, list):  # after loading from JSON
+        if isinstance(self.object_size, list):  # JSON has no tuples
             object.__setattr__(self, "object_size", tuple(self.object_size))
         self._check_ranges()
         self._check_object_size()
@@ -89,11 +92,11 @@ class GlyphConfig:
         if not (is_pair and 0.1 <= size[0] <= size[1] <= 0.9 and size[0] <= limit):
             raise ConfigError(
                 "object_size: expected (smallest, largest) with 0.1 <= smallest <= largest <= 0.9 and smallest <= "
-                f"{limit:.3f}, found {size!r}. An image must have room for max_objects={self.max_objects} objects"
+                f"{limit:.3f}, found {size!r}. An image must have room for max_objects = {self.max_objects} objects."
             )
 
     def category_images(self) -> np.ndarray:
-        """Return the number of training images of each category by rank, (num_categories,) int64."""
+        """Return the number of training images of the category of each rank, (num_categories,) int64."""
         decay = self.decay
         if decay is None:
             decay = max(0.0, math.log(self.max_category_images / TAIL_IMAGES) / self.num_categories)
@@ -102,12 +105,12 @@ class GlyphConfig:
 
 
 def plain_glyphs(**changes) -> GlyphConfig:
-    """Return the settings of the easy data set: 40 plain characters, and at most 6 large objects in an image.
+    """Return the settings of an easy data set with 40 plain characters and at most 6 large objects per image.
 
-    With its 1,200 training images, 11 categories are rare, 16 common and 13 frequent.
+    By default, 11 categories are rare, 16 categories are common, and 13 categories are frequent.
 
     Args:
-        changes: fields of ``GlyphConfig`` that replace the settings.
+        changes: fields of ``GlyphConfig`` that replace these settings.
     """
     plain: dict[str, Any] = {
         "alphabet": "plain",
@@ -136,10 +139,10 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
 
 
 def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_objects: int) -> None:
-    """Raise ConfigError if the images have no room for all instances. An image has a category at most once.
+    """Raise ConfigError if the images lack room for all instances. An image contains a category at most once.
 
     Args:
-        name: setting with the number of images, for messages.
+        name: name of the setting with the number of images, for messages.
         num_images: number of images.
         category_images: (C,) number of images of each category.
         max_objects: maximum number of objects per image.
@@ -149,6 +152,6 @@ def check_capacity(name: str, num_images: int, category_images: np.ndarray, max_
     if num_images < needed:
         raise ConfigError(
             f"{name}: expected at least {needed} images, found {num_images}. The {len(category_images)} categories "
-            f"have {total} instances, an image holds max_objects={max_objects} objects, and the "
-            f"{category_images.max()} instances of the most frequent category need different images"
+            f"have {total} instances, and an image has room for max_objects = {max_objects} instances. The "
+            f"{category_images.max()} instances of the most frequent category must be in different images."
         )

@@ -1,4 +1,4 @@
-"""Compute the layout of an image: shapes, sizes and positions of objects that do not overlap."""
+"""Choose the shapes, sizes and positions of the objects in an image, so that objects do not overlap."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RESIZES = 3  # number of times to draw new random sizes for the objects of an im
 
 @dataclass(frozen=True)
 class PlacedGlyph:
-    """An object in an image, with the top left corner at (x, y) in subpixels."""
+    """Object at a position in an image. The top left corner of the object is (x, y) in subpixels."""
 
     category: int
     silhouette: Silhouette
@@ -26,18 +26,18 @@ class PlacedGlyph:
     y: int
 
     def polygons(self) -> list[np.ndarray]:
-        """Return a list of polygons (K, 2), float64, in pixels. Coordinates are exact multiples of 1 / SUPERSAMPLE."""
+        """Return a list of polygons in pixels, (K, 2) float64. Coordinates are exact multiples of 1 / SUPERSAMPLE."""
         corner = np.array([self.x, self.y])
         return [(polygon + corner) / SUPERSAMPLE for polygon in self.silhouette.polygons]
 
 
 def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generator) -> list[PlacedGlyph]:
-    """Draw and place the objects of one image.
+    """Draw the shapes of the objects in one image, and place the objects.
 
     Args:
         categories: (M,) category index of each object. The result has the same order.
         config: settings of the data set.
-        rng: random generator of shapes, sizes and positions.
+        rng: random generator for shapes, sizes and positions.
     """
     alphabet = ALPHABETS[config.alphabet]
     texts = [alphabet.text(int(category)) for category in categories]
@@ -50,7 +50,7 @@ def lay_out(categories: np.ndarray, config: GlyphConfig, rng: np.random.Generato
         places = _random_places(shapes, SUPERSAMPLE * config.image_size, rng)
         if places is not None:
             break
-    else:  # The grid always has room, because GlyphConfig checks object_size.
+    else:  # a grid always has room, because GlyphConfig checks object_size
         shapes = _draw(texts, bends, [low] * len(texts), config)
         places = _grid_places(shapes, config, rng)
     return [
@@ -72,7 +72,7 @@ def _draw(texts, bends, sizes, config) -> list[Silhouette]:
 
 
 def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[int, int]] | None:
-    """Return a random position (x, y) for each shape, or None if no free position was found for a shape.
+    """Return a random position (x, y) for each shape, or None if a shape did not fit at any of the tried positions.
 
     Args:
         shapes: silhouettes of the objects.
@@ -93,7 +93,7 @@ def _random_places(shapes, side: int, rng: np.random.Generator) -> list[tuple[in
 
 
 def _grid_places(shapes, config: GlyphConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Return a random position in a random cell of a square grid for each shape."""
+    """Return a random position (x, y) for each shape, in a random cell of a square grid."""
     cells_a_side = math.ceil(math.sqrt(config.max_objects))
     cell = SUPERSAMPLE * config.image_size // cells_a_side
     places = []

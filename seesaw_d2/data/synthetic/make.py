@@ -1,4 +1,4 @@
-"""Generate a glyph data set: plan the images, draw them in worker processes, and write the folder."""
+"""Generate a glyph data set. Plan the images, draw the images in worker processes, and write the folder."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from seesaw_d2.frequency_groups import GROUP_LETTERS
 from seesaw_d2.utils.atomic_folders import FolderLayout, atomic_folder, read_record
 from seesaw_d2.utils.worker_processes import count_workers, worker_map
 
-RECIPE = 1  # Increase this number if a change of the code gives other data for the same settings.
+RECIPE = 1  # Increase this number when a code change alters the data for the same settings.
 LAYOUT = FolderLayout(
     record="glyphs.json",
     kind="a glyph data set",
@@ -36,8 +36,8 @@ class GlyphSummary:
     Attributes:
         root: folder of the data set.
         made: True: this call created the data set. False: the data set existed.
-        frequencies: LVIS's group ("r", "c", "f") -> number of categories.
-        images, instances: split ("train", "val") -> number of images or instances.
+        frequencies: number of categories in each frequency group of LVIS, "r", "c" and "f".
+        images, instances: number of images or instances in each split, "train" and "val".
         megabytes: size of the files in units of 10^6 bytes.
         seconds: duration of the call.
     """
@@ -68,17 +68,18 @@ def make_glyphs(
     and library versions give the same bytes with any number of workers. The annotations do not depend on ``images``.
 
     Args:
-        root: folder of the data set. It is created when all files are complete. An interrupted call leaves no folder.
-        config: settings of the data set. None: the defaults of ``GlyphConfig``.
-        workers: number of worker processes. None: one per available core. 1: draw in this process.
+        root: folder of the data set. The folder appears only when all files are complete.
+        config: settings of the data set. None: use the defaults of ``GlyphConfig``.
+        workers: number of worker processes. None: use one per available core. 1: draw in this process.
         images: True: write images and annotations. False: write only annotations.
-        semantic: True: also write the label maps ``semantic/{train,val}/*.png`` (0: background, i + 1: category i,
-            255: ignored edges of objects), and the classes ``annotations/glyphs_semantic_classes.json``.
+        semantic: True: also write the label maps ``semantic/{train,val}/*.png`` and the class names
+            ``annotations/glyphs_semantic_classes.json``. Pixel values are 0 for background, i + 1 for category i, and
+            255 for edges of objects, which are ignored.
         overwrite: whether to replace a glyph data set that was generated with other settings.
         progress: function that is called with the number of finished images and the number of all images.
 
     Raises:
-        ConfigError: ``workers`` is not positive, or label maps cannot represent this number of categories.
+        ConfigError: ``workers`` is not positive, or label maps are requested and cannot represent all categories.
         DataError: ``root`` contains other files, or a data set with other settings and ``overwrite`` is False.
     """
     start = time.perf_counter()
@@ -90,15 +91,15 @@ def make_glyphs(
         settings["semantic"] = True
     found = read_record(root, LAYOUT)
     if found is not None:
-        # Earlier versions had no settings for the alphabet and the background.
+        # Earlier versions did not store the alphabet and the background, which had these fixed values.
         before = {"alphabet": "plain", "background": "textured", **found["settings"]}
         differences = _differences(before, settings) + _missing(root, images, semantic)
         if not differences:
             return _summary(root, False, found["contents"], start)
         if not overwrite:
             raise DataError(
-                f"root {root}: expected a data set with the requested settings, found another data set: "
-                f"{', '.join(differences)}. Set overwrite (--overwrite) to replace the data set."
+                f"root {root}: expected a data set with the requested settings, found a data set with these "
+                f"differences: {', '.join(differences)}. Set overwrite (--overwrite) to replace the data set."
             )
     with atomic_folder(root, LAYOUT) as folder:
         contents = _fill(folder, config, workers, images, semantic, progress)
@@ -108,12 +109,12 @@ def make_glyphs(
 
 
 def to_plain(config: GlyphConfig) -> dict:
-    """Return the settings as a dict in which tuples are lists, as after loading them from JSON."""
+    """Return the settings as a dict of JSON values, in which tuples are replaced by lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:
-    """Describe the settings that differ. An existing data set with images also serves a request without images."""
+    """Describe the settings that differ. If no images are requested, an existing data set may contain images."""
     return [
         f"{key} is {found.get(key)!r} instead of {value!r}"
         for key, value in wanted.items()
@@ -122,7 +123,7 @@ def _differences(found: dict, wanted: dict) -> list[str]:
 
 
 def _missing(root: Path, images: bool, semantic: bool) -> list[str]:
-    """Describe the missing annotation files and image folders. The images in these folders are not checked."""
+    """Describe the missing annotation files and image folders. The content of image folders is not checked."""
     parts = [f"annotations/glyphs_{split}.json" for split in SPLITS]
     parts += [f"images/{split}" for split in SPLITS if images]
     parts += [f"semantic/{split}" for split in SPLITS if semantic]
@@ -134,7 +135,7 @@ def _summary(root: Path, made: bool, contents: dict, start: float) -> GlyphSumma
 
 
 def _fill(folder: Path, config: GlyphConfig, workers: int, images: bool, semantic: bool, progress) -> dict:
-    """Write annotations, images and label maps. Return the fields of ``GlyphSummary`` that describe them."""
+    """Write annotations, images and label maps. Return the fields of ``GlyphSummary`` that describe the content."""
     plans = [plan_split(config, split) for split in SPLITS]
     total, done = sum(plan.num_images for plan in plans), 0
     (folder / "annotations").mkdir()

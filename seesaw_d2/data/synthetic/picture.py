@@ -1,6 +1,6 @@
-"""Draw an image: textured background, clutter, coloured objects, blur and noise.
+"""Draw an image with a textured background, clutter, coloured objects, blur and noise.
 
-Shapes: images are (H, W, 3) float32 in RGB, with values in [0, 255] before noise is added.
+Shapes: images are (H, W, 3) float32 in RGB. Before noise is added, the values are in [0, 255].
 """
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from seesaw_d2.data.synthetic.layout import PlacedGlyph
 from seesaw_d2.data.synthetic.silhouette import SUPERSAMPLE
 
-# Layers of colour noise: number of cells per side, and maximum standard deviation.
+# Number of cells per side, and maximum standard deviation, of each layer of colour noise.
 TEXTURE_CELLS = (2, 5, 12, 30)
 TEXTURE_STD = (30.0, 20.0, 15.0, 12.0)
 MAX_CLUTTER_LINES = 6
@@ -24,7 +24,7 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
     Args:
         objects: objects that do not overlap.
         size: side length of the image in pixels.
-        rng: random generator of colours, blur and noise.
+        rng: random generator for colours, blur and noise.
         background: see ``GlyphConfig``.
     """
     picture = draw_background(size, rng, background == "textured")
@@ -37,7 +37,7 @@ def draw_picture(objects: list[PlacedGlyph], size: int, rng: np.random.Generator
 
 
 def draw_background(size: int, rng: np.random.Generator, textured: bool) -> np.ndarray:
-    """Return an image of a random colour, (size, size, 3). If ``textured``, add colour noise and random lines."""
+    """Return an image of a random colour, (size, size, 3). If ``textured`` is True, add colour noise and lines."""
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = rng.uniform(40, 215, size=3)
     if not textured:
@@ -68,7 +68,8 @@ def paint(picture: np.ndarray, placed: PlacedGlyph, face_colour, border_colour) 
     Args:
         picture: (H, W, 3).
         placed: the object.
-        face_colour, border_colour: (3,) colours of the glyph and of the border around it.
+        face_colour: (3,) colour of the glyph.
+        border_colour: (3,) colour of the border around the glyph.
     """
     left, top = placed.x // SUPERSAMPLE, placed.y // SUPERSAMPLE
     height, width = placed.silhouette.outline.shape

@@ -1,6 +1,7 @@
-"""Plan a split: assign the categories to the images before drawing them.
+"""Assign categories to the images of a split before the images are drawn.
 
-Shapes: I images, C categories, P objects. An object is a pair of an image and a category.
+Shapes: I is the number of images, C is the number of categories, and P is the number of objects. An object is a pair of
+an image and a category.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ RARE_IMAGES, COMMON_IMAGES = 10, 100
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """The objects of one split, sorted by image.
+    """Objects of one split, sorted by image.
 
     Attributes:
         split: "train" or "val".
         offsets: (I + 1,) int64. The objects of image i are categories[offsets[i]:offsets[i + 1]].
-        categories: (P,) int32, category index of each object in [0, C). An image has a category at most once.
+        categories: (P,) int32, category index of each object in [0, C). An image contains a category at most once.
     """
 
     split: str
@@ -34,7 +35,7 @@ class SplitPlan:
         return len(self.offsets) - 1
 
     def of_image(self, image: int) -> np.ndarray:
-        """Return the category indices of an image's objects."""
+        """Return the category indices of the objects in an image."""
         return self.categories[self.offsets[image] : self.offsets[image + 1]]
 
 
@@ -44,19 +45,19 @@ def category_ranks(config: GlyphConfig) -> np.ndarray:
 
 
 def train_image_counts(config: GlyphConfig) -> np.ndarray:
-    """Return the number of training images of each category, (C,) int64, which equals its number of instances."""
+    """Return the number of training images of each category, (C,) int64. It equals the number of instances."""
     return config.category_images()[category_ranks(config)]
 
 
 def frequency(image_count: int) -> str:
-    """Return LVIS's group of a category with this number of training images: "r", "c" or "f"."""
+    """Return LVIS's frequency group, "r", "c" or "f", of a category with this number of training images."""
     if image_count <= RARE_IMAGES:
         return "r"
     return "c" if image_count <= COMMON_IMAGES else "f"
 
 
 def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
-    """Assign the categories to the images of a split, "train" or "val". This takes seconds for 100,000 images."""
+    """Assign categories to the images of a split, "train" or "val". For 100,000 images, this takes seconds."""
     if split == "train":
         counts, num_images = train_image_counts(config), config.num_train_images
     else:
@@ -72,23 +73,26 @@ def plan_split(config: GlyphConfig, split: str) -> SplitPlan:
 
 
 def _assign(counts: np.ndarray, num_images: int, max_objects: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the image index of each object, (P,), from the most to the least frequent category."""
+    """Return the image index of each object, (P,). Objects are sorted from the most to the least frequent category."""
     for balanced in (False, True):
         images = _try_assign(np.sort(counts)[::-1], num_images, max_objects, rng, balanced)
         if images is not None:
             return images
-    # A balanced assignment succeeds if any assignment exists, and GlyphConfig checked that one exists.
+    # If any assignment exists, the balanced assignment succeeds. GlyphConfig checks that an assignment exists.
     raise AssertionError("the images have no room for all objects")
 
 
 def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndarray | None:
-    """Assign each category to random images, or if ``balanced`` to the emptiest. Return None if the room runs out."""
+    """Assign each category to random images, or to the emptiest images if ``balanced`` is True.
+
+    Return None if too few images have room for a category.
+    """
     room = np.full(num_images, max_objects, dtype=np.int64)
     assigned = []
     for count in counts:
         if balanced:
             key = rng.random(num_images) - room
-        else:  # The smallest of these keys are a weighted sample without replacement, with the room as weights.
+        else:  # the images with the smallest keys are a sample without replacement, weighted by room
             key = rng.standard_exponential(num_images) / np.maximum(room, 1)
         key[room == 0] = np.inf
         chosen = np.sort(np.argpartition(key, count - 1)[:count])
@@ -100,7 +104,7 @@ def _try_assign(counts, num_images, max_objects, rng, balanced: bool) -> np.ndar
 
 
 def _fill_empty(images: np.ndarray, num_images: int, rng: np.random.Generator) -> None:
-    """Move objects in place from images with several objects to empty images, until one of the two kinds runs out."""
+    """Move objects in place from images with several objects to empty images, as long as both exist."""
     empty = np.setdiff1d(np.arange(num_images), images)
     order = rng.permutation(len(images))
     _, first = np.unique(images[order], return_index=True)

@@ -13,8 +13,8 @@ from seesaw_d2.errors import ConfigError
 
 IGNORED = 255
 CLASSES_FILE = "glyphs_semantic_classes.json"
-# A pixel belongs to an object that covers at least 0.75 of it, and to the background if objects cover at most 0.25.
-# Other pixels are ignored.
+# A pixel belongs to an object if the object covers at least 0.75 of the pixel. It belongs to the background if objects
+# cover at most 0.25 of the pixel. Other pixels are ignored.
 _COVERED, _TOUCHED = 0.75, 0.25
 
 
@@ -22,8 +22,8 @@ def check_semantic(config: GlyphConfig) -> None:
     """Raise ConfigError if 8-bit label maps cannot represent all classes and ``IGNORED``."""
     if config.num_categories >= IGNORED:
         raise ConfigError(
-            f"num_categories: expected at most {IGNORED - 1}, found {config.num_categories}. The label maps of "
-            "semantic have 8 bits"
+            f"num_categories: expected at most {IGNORED - 1} categories for semantic label maps, found "
+            f"{config.num_categories} categories. The label maps have 8 bits per pixel."
         )
 
 
@@ -41,7 +41,7 @@ def label_map(objects: list[PlacedGlyph], size: int) -> np.ndarray:
 
 
 def write_classes(folder: Path, config: GlyphConfig) -> None:
-    """Write the file for SEM_SEG_CLASSES in DATASETS.REGISTER: class names and numbers of training images."""
+    """Write the file for SEM_SEG_CLASSES in DATASETS.REGISTER, with class names and numbers of training images."""
     classes = [{"name": "background", "image_count": config.num_train_images}]
     classes += [{key: record[key] for key in ("name", "image_count")} for record in category_records(config)]
     (folder / CLASSES_FILE).write_text(to_json({"classes": classes}) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Create shapes of glyphs: draw them with a font, distort them, add a border, and trace polygons.
+"""Create the shapes of glyphs. Draw a glyph with a font, distort the glyph, add a border, and trace polygons.
 
 Masks and polygons have SUPERSAMPLE × SUPERSAMPLE subpixels per image pixel.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLE = 4
-BORDER = 1 / 64  # width of an object's border as a fraction of the image's side: 2 pixels of 128
+BORDER = 1 / 64  # width of an object's border as a fraction of the image's side, such as 2 of 128 pixels
 POLYGON_TOLERANCE = 1.0  # maximum distance of a polygon from the traced contour, in subpixels
 
 
@@ -34,12 +34,12 @@ class Bend:
 
 @dataclass(frozen=True)
 class Silhouette:
-    """An object's shape, cropped to its bounding box of h × w subpixels.
+    """Shape of an object, cropped to the bounding box of h × w subpixels.
 
     Attributes:
-        outline: (h, w) uint8, 255 inside the object, which is the glyph with its border and filled holes.
+        outline: (h, w) uint8, 255 inside the object. The object consists of the glyph, its border and its filled holes.
         face: (h, w) uint8, 255 inside the glyph.
-        polygons: list of (K, 2) int, contours of the outline in subpixels from the crop's top left corner.
+        polygons: list of (K, 2) int, contours of the outline in subpixels from the top left corner of the box.
     """
 
     outline: np.ndarray
@@ -48,18 +48,18 @@ class Silhouette:
 
 
 def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silhouette:
-    """Draw an object.
+    """Draw the shape of an object.
 
     Args:
         text: one or two characters.
         bend: appearance of the glyph.
-        size: longer side of the object with its border, in pixels.
+        size: length of the object's longer side in pixels, including the border.
         image_size: side length of the image in pixels.
     """
     border = max(1, round(SUPERSAMPLE * image_size * BORDER))
     glyph, hull = _draw_glyph(text, bend.font, _em(image_size))
     matrix = bend.matrix()
-    # The traced outline is about 1.5 subpixels wider than the glyph with its two borders.
+    # The traced outline is about 1.5 subpixels wider than the glyph with the borders on both sides.
     matrix *= (SUPERSAMPLE * size - 2 * border - 1.5) / np.ptp(hull @ matrix.T, axis=0).max()
     face = _bend(glyph, hull, matrix, margin=border + 2)
     distance = cv2.distanceTransform(255 - face, cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -74,8 +74,8 @@ def draw_silhouette(text: str, bend: Bend, size: float, image_size: int) -> Silh
 
 def trace(outline: np.ndarray) -> list[np.ndarray]:
     """Return polygons around the white area of a mask (h, w), with coordinates in [0, w] and [0, h]."""
-    # OpenCV's contours run through the centres of the outermost pixels, half a pixel inside the shape. Therefore trace
-    # a mask of the pixel corners, whose contours follow the outer edges of the pixels.
+    # OpenCV's contours run through the centres of the outermost pixels, which is half a pixel inside the shape.
+    # Therefore trace a mask of pixel corners. Its contours follow the outer edges of the pixels.
     height, width = outline.shape
     corners = np.zeros((height + 1, width + 1), np.uint8)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -86,7 +86,7 @@ def trace(outline: np.ndarray) -> list[np.ndarray]:
 
 
 def _em(image_size: int) -> int:
-    """Return the font size in subpixels. It is near the size of a medium object, so that distorting hardly scales."""
+    """Return the font size in subpixels, the size of a medium object, so that the distortion hardly scales glyphs."""
     return SUPERSAMPLE * image_size // 4
 
 
@@ -127,5 +127,5 @@ def _draw_glyph(text: str, font: str, em: int) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=16)
 def _load_font(font: str, em: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", font)
-    # Pillow's default layout depends on whether it was built with Raqm.
+    # Set the layout engine, because Pillow's default depends on whether Pillow was built with Raqm.
     return ImageFont.truetype(str(path), em, layout_engine=ImageFont.Layout.BASIC)
